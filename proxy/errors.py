@@ -1,0 +1,238 @@
+"""Every error a caller can see, and how Elasticsearch prints it.
+
+ProxyError                       status and Elasticsearch `type` are fixed by the leaf
+├── IllegalArgument              400 illegal_argument_exception
+├── ParseFailed                  400 parse_exception
+├── XContentParseFailed          400 x_content_parse_exception, with the position in the body
+├── ParsingFailed                400 parsing_exception: a provider's answer of the wrong shape
+├── ValidationFailed             400 validation_exception: settings, all problems at once
+├── ActionRequestInvalid         400 action_request_validation_exception
+├── StatusError                  status_exception with any status
+├── EndpointNotFound             404 resource_not_found_exception
+├── EndpointAlreadyExists        400 resource_already_exists_exception
+├── Rejected                     429 es_rejected_execution_exception: a full queue
+├── RequestTimedOut              429 timeout_exception
+├── Unauthorized                 403 security_exception
+├── UpstreamError                Elasticsearch behind us cannot be used
+│   ├── UpstreamUnavailable      503 no connection, or its state is unknown
+│   ├── UpstreamBroken           502 an answer that is no HTTP, or that broke off
+│   └── UpstreamTimedOut         504 no answer in time
+├── StoreError                   503 the endpoint store cannot be used
+└── PlainError                   `{"error": "text"}`: what the REST layer answers before any action
+
+`Cause` stands for exceptions that only ever appear as somebody's `caused_by`.
+Source: ElasticsearchException.generateFailureXContent and guessRootCauses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+class ProxyError(Exception):
+    """Base of every error a caller can see; a subclass sets `status` and Elasticsearch's `type`."""
+
+    status: int = 500
+    type: str = "exception"
+    # Whether Elasticsearch's class of that name is an ElasticsearchException: such a cause is the
+    # root cause of what wraps it, a plain Java exception is not.
+    is_root_cause: bool = True
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        cause: ProxyError | None = None,
+        extra: Mapping[str, Any] | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.cause = cause
+        self.extra = dict(extra or {})
+        self.hint = hint
+
+    def render(self, trace: str | None = None) -> dict[str, Any]:
+        """The error object: `type`, `reason`, what the class adds, `caused_by`."""
+        error: dict[str, Any] = {"type": self.type, "reason": self.reason, **self.extra}
+        if self.cause is not None:
+            error["caused_by"] = self.cause.render()
+        if self.hint is not None:
+            error["hint"] = self.hint
+        if trace is not None:
+            error["stack_trace"] = trace
+        return error
+
+    def root_cause(self) -> ProxyError:
+        """The innermost error that Elasticsearch would name as the root cause."""
+        root = self
+        while root.cause is not None and root.cause.is_root_cause:
+            root = root.cause
+        return root
+
+    def envelope(self, trace: str | None = None) -> dict[str, Any]:
+        """The whole body of the answer."""
+        root = self.root_cause()
+        root_error = {"type": root.type, "reason": root.reason, **root.extra}
+        if trace is not None:
+            root_error["stack_trace"] = trace
+        return {
+            "error": {"root_cause": [root_error], **self.render(trace)},
+            "status": self.status,
+        }
+
+
+class IllegalArgument(ProxyError):
+    status = 400
+    type = "illegal_argument_exception"
+    is_root_cause = False
+
+
+class ParseFailed(ProxyError):
+    status = 400
+    type = "parse_exception"
+
+
+class XContentParseFailed(ProxyError):
+    status = 400
+    type = "x_content_parse_exception"
+
+
+class XContentEnd(XContentParseFailed):
+    type = "x_content_e_o_f_exception"
+
+
+class ParsingFailed(ProxyError):
+    """A JSON value of the wrong kind; `line` and `col` (1-based) tell where."""
+
+    status = 400
+    type = "parsing_exception"
+
+    def __init__(self, reason: str, line: int, col: int) -> None:
+        super().__init__(reason, extra={"line": line, "col": col})
+
+
+class _Numbered(ProxyError):
+    status = 400
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        numbered = "".join(f"{n}: {problem};" for n, problem in enumerate(problems, 1))
+        super().__init__(f"Validation Failed: {numbered}")
+
+
+class ValidationFailed(_Numbered):
+    type = "validation_exception"
+    is_root_cause = False
+
+
+class ActionRequestInvalid(_Numbered):
+    type = "action_request_validation_exception"
+    is_root_cause = False
+
+
+class MediaTypeRejected(ProxyError):
+    status = 400
+    type = "media_type_header_exception"
+
+
+class StatusError(ProxyError):
+    """Elasticsearch's ElasticsearchStatusException: any status, the text says it all."""
+
+    type = "status_exception"
+
+    def __init__(self, status: int, reason: str, *, cause: ProxyError | None = None) -> None:
+        super().__init__(reason, cause=cause)
+        self.status = status
+
+
+class EndpointNotFound(ProxyError):
+    status = 404
+    type = "resource_not_found_exception"
+
+    def __init__(self, inference_id: str) -> None:
+        super().__init__(f"Inference endpoint not found [{inference_id}]")
+        self.inference_id = inference_id
+
+
+class EndpointAlreadyExists(ProxyError):
+    status = 400
+    type = "resource_already_exists_exception"
+
+    def __init__(self, inference_id: str) -> None:
+        super().__init__(f"Inference endpoint [{inference_id}] already exists")
+
+
+class Rejected(ProxyError):
+    status = 429
+    type = "es_rejected_execution_exception"
+    is_root_cause = False
+
+
+class RequestTimedOut(ProxyError):
+    status = 429
+    type = "timeout_exception"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, extra={"timed_out": True})
+
+
+class Unauthorized(ProxyError):
+    status = 403
+    type = "security_exception"
+
+
+class UpstreamError(ProxyError):
+    type = "status_exception"
+
+
+class UpstreamUnavailable(UpstreamError):
+    status = 503
+
+
+class UpstreamBroken(UpstreamError):
+    status = 502
+
+
+class UpstreamTimedOut(UpstreamError):
+    status = 504
+
+
+class StoreError(ProxyError):
+    """The endpoint store cannot be used; the text never quotes what the store answered."""
+
+    status = 503
+    type = "status_exception"
+
+
+class PlainError(ProxyError):
+    """An answer of the REST layer itself: `error` is a text, not an object."""
+
+    def __init__(
+        self,
+        status: int,
+        reason: str,
+        *,
+        show_status: bool = True,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.headers = dict(headers or {})
+        self._show_status = show_status
+
+    def envelope(self, trace: str | None = None) -> dict[str, Any]:
+        body: dict[str, Any] = {"error": self.reason}
+        if self._show_status:
+            body["status"] = self.status
+        return body
+
+
+class Cause(ProxyError):
+    """A Java exception that callers only see inside `caused_by`."""
+
+    is_root_cause = False
+
+    def __init__(self, type: str, reason: str, *, cause: ProxyError | None = None) -> None:
+        super().__init__(reason, cause=cause)
+        self.type = type
