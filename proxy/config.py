@@ -154,7 +154,7 @@ def load_config(
         if key not in keys:
             raise ConfigError(f"unknown key [{key}]; known keys are {', '.join(sorted(keys))}")
     typed = {key: _convert(key, value, keys[key]) for key, value in values.items()}
-    config = _build(Config, "", typed)
+    config: Config = _build(Config, "", typed)
     _check(config)
     return config
 
@@ -223,9 +223,8 @@ def _convert(key: str, value: Any, hint: Any) -> Any:
     kind = next(k for k in kinds if k is not type(None))
     try:
         if kind == tuple[str, ...]:
-            return tuple(
-                str(item).strip() for item in ([value] if isinstance(value, str) else value)
-            )
+            items = [value] if isinstance(value, str) else value
+            return tuple(str(item).strip() for item in items)
         if kind is bool:
             return {"true": True, "false": False}[str(value).lower()]
         if kind is str and isinstance(value, list | bool):
