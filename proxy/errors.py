@@ -67,9 +67,12 @@ class ProxyError(Exception):
     def root_cause(self) -> ProxyError:
         """The innermost error that Elasticsearch would name as the root cause."""
         root = self
-        while root.cause is not None and root.cause.is_root_cause:
+        while root.cause is not None and root._looks_through(root.cause):
             root = root.cause
         return root
+
+    def _looks_through(self, cause: ProxyError) -> bool:
+        return cause.is_root_cause
 
     def envelope(self, trace: str | None = None) -> dict[str, Any]:
         """The whole body of the answer."""
@@ -97,6 +100,10 @@ class ParseFailed(ProxyError):
 class XContentParseFailed(ProxyError):
     status = 400
     type = "x_content_parse_exception"
+    is_root_cause = False
+
+    def _looks_through(self, cause: ProxyError) -> bool:
+        return cause.is_root_cause or isinstance(cause, XContentParseFailed)
 
 
 class XContentEnd(XContentParseFailed):

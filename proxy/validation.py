@@ -1,0 +1,467 @@
+"""Reading untrusted values as Elasticsearch does, with its texts.
+
+Two readers, because Elasticsearch has two. `Fields` reads settings out of a map and collects all
+problems (ServiceUtils, ModelConfigurations). `ObjectParser` reads a request body field by field,
+stops at the first problem and says where it stood (ObjectParser, ConstructingObjectParser).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from proxy.errors import (
+    Cause,
+    IllegalArgument,
+    ProxyError,
+    StatusError,
+    ValidationFailed,
+    XContentParseFailed,
+)
+from proxy.xcontent import Document, Node
+
+Json = dict[str, Any]
+_MAX_INT: Final = 2**31 - 1
+_MAX_LONG: Final = 2**63 - 1
+
+
+# Java's texts
+
+
+def java_text(value: Any) -> str:
+    """A value as Java's toString prints it inside messages: `{a=[1, x], b=null}`."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case float():
+            return java_double(value)
+        case dict():
+            keys = java_hash_order(value)
+            return "{" + ", ".join(f"{key}={java_text(value[key])}" for key in keys) + "}"
+        case list() | tuple():
+            return "[" + ", ".join(map(java_text, value)) + "]"
+    return str(value)
+
+
+def java_double(number: float) -> str:
+    """A double as Double.toString prints it: `1.0`, `1.0E10`, `9.999E-4`."""
+    if not math.isfinite(number):
+        return "NaN" if number != number else "Infinity" if number > 0 else "-Infinity"
+    if number == 0 or 1e-3 <= abs(number) < 1e7:
+        text = format(number, "f") if "e" in repr(number) else repr(number)
+        return text if "." in text else text + ".0"
+    mantissa, _, exponent = format(number, "e" if number == 0 else ".17e").partition("e")
+    digits, _, power = repr(number).partition("e")
+    if power:
+        return f"{digits if '.' in digits else digits + '.0'}E{int(power)}"
+    sign = "-" if number < 0 else ""
+    plain = digits.lstrip("-").replace(".", "").lstrip("0")
+    plain = plain.rstrip("0") or "0"
+    return f"{sign}{plain[0]}.{plain[1:] or '0'}E{int(exponent)}"
+
+
+def java_hash_order(keys: Iterable[str]) -> list[str]:
+    """Keys in the order in which a java.util.HashMap that holds them is walked."""
+    names = list(keys)
+    size = 16
+    while len(names) > size * 0.75:
+        size *= 2
+    return sorted(names, key=lambda name: _java_hash(name) & (size - 1))
+
+
+def _java_hash(text: str) -> int:
+    code = 0
+    units = text.encode("utf-16-be", "surrogatepass")
+    for high, low in zip(units[::2], units[1::2], strict=True):
+        code = (31 * code + (high << 8 | low)) & 0xFFFFFFFF
+    return code ^ (code >> 16)
+
+
+# Settings
+
+
+class Problems:
+    """Collects what is wrong, to be reported all at once."""
+
+    def __init__(self) -> None:
+        self._found: list[str] = []
+
+    def add(self, problem: str) -> None:
+        self._found.append(problem)
+
+    def raise_if_any(self) -> None:
+        """Raises: ValidationFailed, numbered in the order of discovery."""
+        if self._found:
+            raise ValidationFailed(self._found)
+
+
+class Fields:
+    """A map of settings. Each `take_` removes its key, so that what is left over is unknown.
+
+    Source: ServiceUtils.extractRequiredString and its siblings, which fix the texts.
+    """
+
+    def __init__(self, values: Mapping[str, Any], scope: str, problems: Problems) -> None:
+        self._values = dict(values)
+        self._scope = scope
+        self.problems = problems
+
+    @property
+    def left_over(self) -> Json:
+        """The settings that nobody took."""
+        return self._values
+
+    def take(self, name: str) -> Any:
+        """The value as it is, None when missing."""
+        return self._values.pop(name, None)
+
+    def take_str(self, name: str) -> str | None:
+        """An optional text that is not empty."""
+        value = self.take_typed(name, str, "String")
+        if value == "":
+            self._invalid_empty(name)
+            return None
+        return value
+
+    def take_required_str(self, name: str) -> str:
+        """A text that must be there; an empty one stands for a recorded problem."""
+        if self._values.get(name) is None:
+            self._values.pop(name, None)
+            self._missing(name)
+            return ""
+        return self.take_str(name) or ""
+
+    def take_enum(self, name: str, allowed: Sequence[str]) -> str | None:
+        """An optional text out of `allowed`, trimmed and in any letter case."""
+        value = self.take_str(name)
+        if value is None:
+            return None
+        if (found := value.strip().lower()) in allowed:
+            return found
+        self.problems.add(
+            f"[{self._scope}] Invalid value [{value}] received. [{name}] must be one of "
+            f"[{', '.join(sorted(allowed))}]"
+        )
+        return None
+
+    def take_bool(self, name: str) -> bool | None:
+        return self.take_typed(name, bool, "Boolean")
+
+    def take_list(self, name: str) -> list[Any] | None:
+        return self.take_typed(name, list, "List")
+
+    def take_positive_int(self, name: str, *, required: bool = False) -> int | None:
+        """An integer of 1 or more; a bad value is recorded and read as None."""
+        if required and self._values.get(name) is None:
+            self._values.pop(name, None)
+            self._missing(name)
+            return None
+        value = self.take_typed(name, int, "Integer", _is_int32)
+        if value is not None and value <= 0:
+            self.problems.add(
+                f"[{self._scope}] Invalid value [{value}]. [{name}] must be a positive integer"
+            )
+            return None
+        return value
+
+    def take_positive_long(self, name: str) -> int | None:
+        """A 64-bit integer of 1 or more."""
+        value = self.take(name)
+        if value is None:
+            return None
+        if type(value) is not int or not -_MAX_LONG <= value <= _MAX_LONG:
+            self.problems.add(
+                f"field [{name}] is not of one of the expected types. The value "
+                f"[{java_text(value)}] cannot be converted to one of [Integer, Long]"
+            )
+            return None
+        if value <= 0:
+            self.problems.add(
+                f"[{self._scope}] Invalid value [{value}]. [{name}] must be a positive long"
+            )
+            return None
+        return value
+
+    def take_map(self, name: str, scope: str | None = None) -> Fields | None:
+        """A nested map; anything else but null is refused at once."""
+        value = self.take(name)
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            raise ValidationFailed([_wrong_type(name, value, "Map")])
+        return Fields(value, scope or name, self.problems)
+
+    def take_typed(
+        self, name: str, kind: type, java_name: str, fits: Callable[[Any], bool] | None = None
+    ) -> Any:
+        """The value if it is of `kind`; a wrong one is recorded and read as None."""
+        value = self.take(name)
+        if value is None:
+            return None
+        # `type`, not isinstance: True is an int, too.
+        if type(value) is not kind or (fits is not None and not fits(value)):
+            self.problems.add(_wrong_type(name, value, java_name))
+            return None
+        return value
+
+    def _missing(self, name: str) -> None:
+        self.problems.add(f"[{self._scope}] does not contain the required setting [{name}]")
+
+    def _invalid_empty(self, name: str) -> None:
+        self.problems.add(
+            f"[{self._scope}] Invalid value empty string. [{name}] must be a non-empty string"
+        )
+
+
+def _wrong_type(name: str, value: Any, java_name: str) -> str:
+    return (
+        f"field [{name}] is not of the expected type. The value [{java_text(value)}] "
+        f"cannot be converted to a [{java_name}]"
+    )
+
+
+def _is_int32(value: int) -> bool:
+    return -_MAX_INT - 1 <= value <= _MAX_INT
+
+
+def refuse_unknown(left_over: Mapping[str, Any], service: str) -> None:
+    """Raises: StatusError 400 naming settings that nobody took."""
+    if left_over:
+        raise StatusError(
+            400,
+            f"Configuration contains settings [{java_text(dict(left_over))}] unknown to the "
+            f"[{service}] service",
+        )
+
+
+# Request bodies
+
+
+class Located(Exception):
+    """A problem inside a value, with the byte offset where the parser stood."""
+
+    def __init__(self, error: ProxyError, offset: int) -> None:
+        super().__init__(error.reason)
+        self.error = error
+        self.offset = offset
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One declared field: the token kinds that it takes, and how a node becomes its value."""
+
+    kinds: frozenset[str]
+    read: Callable[[Document, Node], Any]
+
+
+class ObjectParser:
+    """Declared fields of one object; the first problem wins.
+
+    Source: ObjectParser.parse; `name` is the parser's name in messages.
+    """
+
+    def __init__(
+        self, name: str, fields: Mapping[str, Field], required: Sequence[str] = ()
+    ) -> None:
+        self.name = name
+        self._fields = fields
+        self._required = required
+
+    def parse(self, document: Document, node: Node) -> Json:
+        """The values by name. Raises: Located."""
+        if node.kind != "START_OBJECT":
+            raise self._located(document, node.start, f"Expected START_OBJECT but was: {node.kind}")
+        values = {
+            name: self._read(document, name, value, node.keys[name])
+            for name, value in node.value.items()
+        }
+        if node.end < 0:  # cut off by a syntax error, which comes next
+            raise Located(document.error or ProxyError("unreachable"), len(document.data))
+        if missing := [name for name in self._required if name not in values]:
+            raise Located(IllegalArgument(f"Required [{', '.join(missing)}]"), node.end - 1)
+        return values
+
+    def _read(self, document: Document, name: str, node: Node, key: int) -> Any:
+        field = self._fields.get(name)
+        if field is None:
+            hint = did_you_mean(name, self._fields)
+            raise self._located(document, key, f"unknown field [{name}]{hint}")
+        if node.kind not in field.kinds:
+            problem = f"{name} doesn't support values of type: {node.kind}"
+            raise self._located(document, node.start, problem)
+        try:
+            return field.read(document, node)
+        except Located as inner:
+            if inner.error is document.error:
+                raise
+            raise self._failed(document, name, inner.offset, inner.error) from None
+        except ProxyError as error:
+            raise self._failed(document, name, node.start, error) from None
+
+    def _failed(self, document: Document, name: str, offset: int, cause: ProxyError) -> Located:
+        return self._located(document, offset, f"failed to parse field [{name}]", cause)
+
+    def _located(
+        self, document: Document, offset: int, problem: str, cause: ProxyError | None = None
+    ) -> Located:
+        reason = f"{document.at(offset)} [{self.name}] {problem}"
+        return Located(XContentParseFailed(reason, cause=cause), offset)
+
+
+STRING: Final = frozenset({"VALUE_STRING"})
+OBJECT: Final = frozenset({"START_OBJECT"})
+ARRAY: Final = frozenset({"START_ARRAY"})
+NUMBER: Final = frozenset({"VALUE_NUMBER", "VALUE_STRING"})
+BOOLEAN: Final = frozenset({"VALUE_BOOLEAN", "VALUE_STRING"})
+
+
+def read_string(document: Document, node: Node) -> str:
+    return document.text(node)
+
+
+def read_plain(document: Document, node: Node) -> Any:
+    if document.error is not None:
+        raise Located(document.error, len(document.data))
+    return node.plain()
+
+
+def read_int(document: Document, node: Node) -> int:
+    """A 32-bit integer; texts and fractions are coerced as Elasticsearch does."""
+    text = document.text(node)
+    if node.kind == "VALUE_NUMBER" and not -_MAX_INT - 1 <= node.value <= _MAX_INT:
+        problem = f"Numeric value ({text}) out of range of int (-2147483648 - 2147483647)"
+        cause = Cause("input_coercion_exception", problem)
+        raise XContentParseFailed(f"{document.at(node.end)} {problem}", cause=cause)
+    try:
+        number = int(float(text)) if not re.fullmatch(r"[+-]?[0-9]+", text) else int(text)
+    except (ValueError, OverflowError):
+        raise _not_a_number(text) from None
+    if not -_MAX_INT - 1 <= number <= _MAX_INT:
+        raise IllegalArgument(f"Value [{text}] is out of range for an integer")
+    return number
+
+
+def read_float(document: Document, node: Node) -> float:
+    """A number or a numeric text."""
+    text = document.text(node)
+    try:
+        number = float(text)
+    except ValueError:
+        raise _not_a_number(text) from None
+    if not math.isfinite(number):
+        raise IllegalArgument(f"[float] supports only finite values, but got [{text}]")
+    return number
+
+
+def read_boolean(document: Document, node: Node) -> bool:
+    return parse_boolean(document.text(node))
+
+
+def _not_a_number(text: str) -> ProxyError:
+    return Cause("number_format_exception", f'For input string: "{text}"')
+
+
+def parse_boolean(text: str) -> bool:
+    """Raises: IllegalArgument for anything but `true` and `false`."""
+    if text not in ("true", "false"):
+        raise IllegalArgument(
+            f"Failed to parse value [{text}] as only [true] or [false] are allowed."
+        )
+    return text == "true"
+
+
+# Suggestions
+
+
+def did_you_mean(name: str, candidates: Iterable[str], prefix: str = " ") -> str:
+    """Elasticsearch's suggestion for a misspelt name, or nothing.
+
+    Source: SuggestingErrorOnUnknownFields, BaseRestHandler.unrecognized.
+    """
+    scored = sorted((-_similarity(name, other), other) for other in candidates)
+    near = [other for score, other in scored if -score > 0.5]
+    if not near:
+        return ""
+    if len(near) == 1:
+        return f"{prefix}did you mean [{near[0]}]?"
+    return f"{prefix}did you mean any of [{', '.join(near)}]?"
+
+
+def _similarity(one: str, other: str) -> float:
+    """1 minus the edit distance per character of the longer name, as Lucene measures it."""
+    previous = list(range(len(other) + 1))
+    for row, left in enumerate(one, 1):
+        current = [row]
+        for column, right in enumerate(other, 1):
+            current.append(
+                min(
+                    previous[column] + 1,
+                    current[column - 1] + 1,
+                    previous[column - 1] + (left != right),
+                )
+            )
+        previous = current
+    return 1.0 - previous[-1] / max(len(one), len(other), 1)
+
+
+# Time values
+
+_UNITS: Final = {
+    "nanos": 1e-9,
+    "micros": 1e-6,
+    "ms": 1e-3,
+    "s": 1.0,
+    "m": 60.0,
+    "h": 3600.0,
+    "d": 86400.0,
+}
+
+
+def parse_time(text: str, setting: str) -> float:
+    """A time value such as `30s`, in seconds; `-1` is kept as a negative number.
+
+    Raises: IllegalArgument. Source: TimeValue.parseTimeValue.
+    """
+    normalized = text.strip().lower()
+    if normalized in ("-1", "0"):
+        return float(normalized)
+    if match := re.fullmatch(r"(.*?)(nanos|micros|ms|s|m|h|d)", normalized):
+        number, unit = match.groups()
+        return _time_number(number, unit, text, setting)
+    raise IllegalArgument(
+        f"failed to parse setting [{setting}] with value [{text}] as a time value: "
+        "unit is missing or unrecognized"
+    )
+
+
+def _time_number(number: str, unit: str, text: str, setting: str) -> float:
+    try:
+        count = int(number.strip())
+    except ValueError:
+        try:
+            float(number)
+        except ValueError:
+            raise IllegalArgument(f"failed to parse [{text}]") from None
+        raise IllegalArgument(
+            f"failed to parse [{text}], fractional time values are not supported"
+        ) from None
+    if count < -1 or (count == -1 and unit):
+        raise IllegalArgument(
+            f"failed to parse setting [{setting}] with value [{text}] as a time value: "
+            "negative durations are not supported"
+        )
+    return count * _UNITS[unit]
+
+
+def time_text(seconds: float) -> str:
+    """A duration in its largest fitting unit, as TimeValue prints it: `1.5m`, `50ms`."""
+    for unit in ("d", "h", "m", "s", "ms", "micros"):
+        if seconds >= _UNITS[unit]:
+            value = f"{seconds / _UNITS[unit]:.1f}"
+            return value.removesuffix(".0") + unit
+    return f"{round(seconds * 1e9)}nanos"
