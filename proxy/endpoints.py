@@ -1,10 +1,20 @@
-"""Inference endpoints: task types, settings, and their stored form."""
+"""Inference endpoints: task types, settings, how they are read, shown and stored.
+
+Source: HuggingFaceService and its settings classes; profile A (8.19 to 9.4).
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
+
+from proxy.chunking import ChunkingSettings, parse_chunking, render_chunking
+from proxy.errors import ActionRequestInvalid, StatusError, ValidationFailed
+from proxy.urls import url_problem
+from proxy.validation import Fields, Json, Problems, java_text, refuse_unknown
 
 SERVICE: Final = "hugging_face"
 ELSER_SERVICE: Final = "hugging_face_elser"  # a second name that serves sparse_embedding only
@@ -20,6 +30,16 @@ class TaskType(StrEnum):
     COMPLETION = "completion"
     CHAT_COMPLETION = "chat_completion"
     ANY = "any"
+
+
+STREAMING_TASKS: Final = (TaskType.COMPLETION, TaskType.CHAT_COMPLETION)
+SERVICES: Final = {
+    SERVICE: tuple(task for task in TaskType if task is not TaskType.ANY),
+    ELSER_SERVICE: (TaskType.SPARSE_EMBEDDING,),
+}
+SPARSE_MAX_INPUT_TOKENS: Final = 512
+_SIMILARITIES: Final = ("cosine", "dot_product", "l2_norm")
+_ID: Final = re.compile(r"[a-z0-9](?:[a-z0-9_\-.]*[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,17 +68,6 @@ class TaskSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChunkingSettings:
-    """How long texts are cut; sizes count words, `separators` are regular expressions."""
-
-    strategy: str = "sentence"
-    max_chunk_size: int | None = 250
-    sentence_overlap: int | None = 1
-    overlap: int | None = None
-    separators: tuple[str, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class InferenceEndpoint:
     """One configured endpoint. The token is in it: never log it, never dump it whole."""
 
@@ -70,9 +79,259 @@ class InferenceEndpoint:
     task_settings: TaskSettings = field(default_factory=TaskSettings)
     chunking_settings: ChunkingSettings | None = None
 
+    @property
+    def streams(self) -> bool:
+        """Whether the task can be streamed."""
+        return self.task_type in STREAMING_TASKS
+
     def with_service_settings(self, **changes: Any) -> InferenceEndpoint:
         """The endpoint with some service settings replaced."""
         return replace(self, service_settings=replace(self.service_settings, **changes))
+
+
+# Reading
+
+
+def check_inference_id(inference_id: str) -> None:
+    """Raises: ActionRequestInvalid. Source: MlStrings.isValidId."""
+    if not _ID.fullmatch(inference_id) or inference_id == "_all":
+        raise ActionRequestInvalid(
+            [
+                f"Invalid inference_id; '{inference_id}' can contain lowercase alphanumeric "
+                "(a-z and 0-9), hyphens or underscores; must start and end with alphanumeric"
+            ]
+        )
+
+
+def parse_task_type(text: str) -> TaskType:
+    """A task type in any letter case. Raises: StatusError 400."""
+    try:
+        return TaskType(text.strip().lower())
+    except ValueError:
+        raise StatusError(400, f"Unknown task_type [{text}]") from None
+
+
+def resolve_task_type(in_path: TaskType, in_body: Any) -> TaskType:
+    """The task type of a request that may name it in its path, its body, or both.
+
+    Raises: StatusError 400. Source: ServiceUtils.resolveTaskType.
+    """
+    if in_body is not None and not isinstance(in_body, str):
+        raise ValidationFailed(
+            [
+                f"field [task_type] is not of the expected type. The value [{java_text(in_body)}] "
+                "cannot be converted to a [String]"
+            ]
+        )
+    if in_path is TaskType.ANY:
+        if in_body is None:
+            raise StatusError(400, "model is missing required setting [task_type]")
+        if (task_type := parse_task_type(in_body)) is TaskType.ANY:
+            raise StatusError(400, "task_type [any] is not valid type for inference")
+        return task_type
+    if in_body is not None and parse_task_type(in_body) not in (in_path, TaskType.ANY):
+        raise StatusError(
+            400,
+            f"Cannot resolve conflicting task_type parameter in the request URL [{in_path}] "
+            f"and the request body [{in_body}]",
+        )
+    return in_path
+
+
+def parse_endpoint(
+    task_type: TaskType, inference_id: str, service: str, body: Mapping[str, Any]
+) -> InferenceEndpoint:
+    """Read the settings of a PUT; `body` without its `task_type` and `service`.
+
+    Raises: ValidationFailed naming every bad setting of a step, in Elasticsearch's order of
+    steps; StatusError for unknown settings; IllegalArgument for a bad chunking strategy.
+    Source: HuggingFaceBaseService.parseRequestConfig.
+    """
+    problems = Problems()
+    top = Fields(body, "", problems)
+    settings = top.take_map("service_settings")
+    if settings is None:
+        raise StatusError(400, "Missing required field [service_settings]")
+    task_fields = top.take_map("task_settings") or Fields({}, "task_settings", problems)
+    chunking = None
+    if task_type is TaskType.TEXT_EMBEDDING:
+        map_ = top.take_map("chunking_settings")
+        chunking = parse_chunking(map_.left_over if map_ else None)
+    if task_type not in SERVICES[service]:
+        raise StatusError(400, f"The [{service}] service does not support task type [{task_type}]")
+    service_settings = _parse_service_settings(task_type, service, settings)
+    task_settings = TaskSettings()
+    if task_type is TaskType.RERANK:
+        task_settings = parse_task_settings(task_fields)
+    secret_settings = parse_secrets(settings)
+    for fields in (top, settings, task_fields):
+        refuse_unknown(fields.left_over, service)
+    return InferenceEndpoint(
+        inference_id=inference_id,
+        task_type=task_type,
+        service=service,
+        service_settings=service_settings,
+        secret_settings=secret_settings,
+        task_settings=task_settings,
+        chunking_settings=chunking,
+    )
+
+
+def _parse_service_settings(task_type: TaskType, service: str, fields: Fields) -> ServiceSettings:
+    model_id = similarity = dimensions = max_input_tokens = None
+    if task_type in STREAMING_TASKS:
+        model_id = fields.take_str("model_id")
+    url = fields.take_required_str("url")
+    if url and (problem := url_problem(url)):
+        fields.problems.add(
+            f"[service_settings] Invalid url [{url}] received for field [url]. "
+            f"Error: unable to parse url [{url}]. Reason: {problem}"
+        )
+    if task_type is TaskType.TEXT_EMBEDDING:
+        similarity = fields.take_enum("similarity", _SIMILARITIES)
+        dimensions = fields.take_positive_int("dimensions")
+        max_input_tokens = fields.take_positive_int("max_input_tokens")
+    elif task_type is TaskType.SPARSE_EMBEDDING:
+        max_input_tokens = SPARSE_MAX_INPUT_TOKENS
+    requests_per_minute = _parse_rate_limit(fields, service)
+    fields.problems.raise_if_any()
+    return ServiceSettings(
+        url=url,
+        model_id=model_id,
+        similarity=similarity,
+        dimensions=dimensions,
+        max_input_tokens=max_input_tokens,
+        requests_per_minute=requests_per_minute or DEFAULT_REQUESTS_PER_MINUTE,
+    )
+
+
+def _parse_rate_limit(fields: Fields, service: str) -> int | None:
+    rate_limit = fields.take_map("rate_limit")
+    if rate_limit is None:
+        return None
+    requests_per_minute = rate_limit.take_positive_long("requests_per_minute")
+    refuse_unknown(rate_limit.left_over, service)
+    return requests_per_minute
+
+
+def parse_task_settings(fields: Fields) -> TaskSettings:
+    """Rerank's task settings. Raises: ValidationFailed."""
+    return_documents = fields.take_bool("return_documents")
+    top_n = fields.take_positive_int("top_n")
+    fields.problems.raise_if_any()
+    return TaskSettings(top_n=top_n, return_documents=return_documents)
+
+
+def parse_secrets(fields: Fields) -> SecretSettings:
+    """The token out of `service_settings`. Raises: ValidationFailed, which never quotes it."""
+    api_key = fields.take("api_key")
+    if isinstance(api_key, str) and not (api_key.isascii() and api_key.isprintable()):
+        fields.problems.add("[service_settings] Invalid value. [api_key] must be printable ASCII")
+    elif isinstance(api_key, str | None):
+        Fields({"api_key": api_key}, "service_settings", fields.problems).take_required_str(
+            "api_key"
+        )
+    else:
+        fields.problems.add("field [api_key] is not of the expected type. It must be a [String]")
+    fields.problems.raise_if_any()
+    return SecretSettings(api_key=str(api_key))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointUpdate:
+    """What a `_update` body asks for; None leaves a part as it is."""
+
+    task_type: Any
+    service_settings: Json | None
+    task_settings: Json | None
+
+    def apply(self, endpoint: InferenceEndpoint) -> InferenceEndpoint:
+        """The endpoint changed. Raises: ValidationFailed.
+
+        Other service settings than the token are ignored. Source: UpdateInferenceModelAction.
+        """
+        problems = Problems()
+        if self.service_settings:
+            fields = Fields(self.service_settings, "service_settings", problems)
+            endpoint = replace(endpoint, secret_settings=parse_secrets(fields))
+        if self.task_settings and endpoint.task_type is TaskType.RERANK:
+            changed = parse_task_settings(Fields(self.task_settings, "task_settings", problems))
+            old = endpoint.task_settings
+            merged = TaskSettings(
+                top_n=old.top_n if changed.top_n is None else changed.top_n,
+                return_documents=old.return_documents
+                if changed.return_documents is None
+                else changed.return_documents,
+            )
+            endpoint = replace(endpoint, task_settings=merged)
+        return endpoint
+
+
+def parse_update(body: Mapping[str, Any]) -> EndpointUpdate:
+    """Read the body of PUT _inference/{task_type}/{inference_id}/_update.
+
+    Raises: StatusError 400. Source: UpdateInferenceModelAction.Request.
+    """
+    if not body:
+        raise StatusError(400, "Request body is empty")
+    left = dict(body)
+    task_type = left.pop("task_type", None)
+    if "task_type" in body and not isinstance(task_type, str):
+        raise _bad_update("[task_type] in update request", body)
+    parts: dict[str, Json | None] = {}
+    for name, words in (("service_settings", "service"), ("task_settings", "task")):
+        parts[name] = left.pop(name, None)
+        if name in body and not isinstance(parts[name], dict):
+            text = java_text(body)
+            raise StatusError(400, f"Unable to parse {words} settings in the request [{text}]")
+        if None in (parts[name] or {}).values():
+            raise _bad_update("update request", body)
+    if left:
+        raise StatusError(
+            400,
+            "Request contained fields which cannot be updated, remove these fields and try again "
+            f"[{java_text(left)}]",
+        )
+    return EndpointUpdate(task_type=task_type, **parts)
+
+
+def _bad_update(what: str, body: Mapping[str, Any]) -> StatusError:
+    # Elasticsearch answers 500 here; a caller's mistake is never a 500 of ours.
+    return StatusError(400, f"Failed to parse {what} [{java_text(dict(body))}]")
+
+
+# Showing and storing
+
+
+def render_endpoint(endpoint: InferenceEndpoint) -> Json:
+    """What callers see, keys in Elasticsearch's order; the token is never among them.
+
+    Source: ModelConfigurations.toFilteredXContent.
+    """
+    settings = endpoint.service_settings
+    shown: Json = {
+        "model_id": settings.model_id,
+        "url": settings.url,
+        "similarity": settings.similarity,
+        "dimensions": settings.dimensions,
+        "max_input_tokens": settings.max_input_tokens,
+        "rate_limit": {"requests_per_minute": settings.requests_per_minute},
+    }
+    body: Json = {
+        "inference_id": endpoint.inference_id,
+        "task_type": endpoint.task_type,
+        "service": endpoint.service,
+        "service_settings": _present(shown),
+    }
+    if task_settings := _present(asdict(endpoint.task_settings)):
+        body["task_settings"] = task_settings
+    if endpoint.chunking_settings is not None:
+        body["chunking_settings"] = render_chunking(endpoint.chunking_settings)
+    return body
+
+
+def _present(values: Json) -> Json:
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def dump_endpoint(endpoint: InferenceEndpoint) -> dict[str, Any]:

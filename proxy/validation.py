@@ -11,7 +11,8 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from decimal import Decimal
+from typing import Any, Final, TypeVar
 
 from proxy.errors import (
     Cause,
@@ -24,6 +25,7 @@ from proxy.errors import (
 from proxy.xcontent import Document, Node
 
 Json = dict[str, Any]
+T = TypeVar("T")
 _MAX_INT: Final = 2**31 - 1
 _MAX_LONG: Final = 2**63 - 1
 
@@ -41,28 +43,30 @@ def java_text(value: Any) -> str:
         case float():
             return java_double(value)
         case dict():
-            keys = java_hash_order(value)
-            return "{" + ", ".join(f"{key}={java_text(value[key])}" for key in keys) + "}"
+            rows = (f"{key}={_shown(key, value[key])}" for key in java_hash_order(value))
+            return "{" + ", ".join(rows) + "}"
         case list() | tuple():
             return "[" + ", ".join(map(java_text, value)) + "]"
     return str(value)
+
+
+def _shown(key: str, value: Any) -> str:
+    # Elasticsearch would print a token that stands in the wrong place; we never do.
+    return "********" if key == "api_key" else java_text(value)
 
 
 def java_double(number: float) -> str:
     """A double as Double.toString prints it: `1.0`, `1.0E10`, `9.999E-4`."""
     if not math.isfinite(number):
         return "NaN" if number != number else "Infinity" if number > 0 else "-Infinity"
+    exact = Decimal(repr(number))
     if number == 0 or 1e-3 <= abs(number) < 1e7:
-        text = format(number, "f") if "e" in repr(number) else repr(number)
+        text = format(exact, "f")
         return text if "." in text else text + ".0"
-    mantissa, _, exponent = format(number, "e" if number == 0 else ".17e").partition("e")
-    digits, _, power = repr(number).partition("e")
-    if power:
-        return f"{digits if '.' in digits else digits + '.0'}E{int(power)}"
-    sign = "-" if number < 0 else ""
-    plain = digits.lstrip("-").replace(".", "").lstrip("0")
-    plain = plain.rstrip("0") or "0"
-    return f"{sign}{plain[0]}.{plain[1:] or '0'}E{int(exponent)}"
+    sign, digits, exponent = exact.normalize().as_tuple()
+    text = "".join(map(str, digits))
+    power = int(exponent) + len(text) - 1
+    return f"{'-' if sign else ''}{text[0]}.{text[1:] or '0'}E{power}"
 
 
 def java_hash_order(keys: Iterable[str]) -> list[str]:
@@ -197,8 +201,12 @@ class Fields:
         return Fields(value, scope or name, self.problems)
 
     def take_typed(
-        self, name: str, kind: type, java_name: str, fits: Callable[[Any], bool] | None = None
-    ) -> Any:
+        self,
+        name: str,
+        kind: type[T],
+        java_name: str,
+        fits: Callable[[T], bool] | None = None,
+    ) -> T | None:
         """The value if it is of `kind`; a wrong one is recorded and read as None."""
         value = self.take(name)
         if value is None:

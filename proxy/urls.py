@@ -1,0 +1,70 @@
+"""Which texts are usable provider URLs, and Java's words for those that are not.
+
+Source: the reasons are those of java.net.URI; that a URL must be http(s) with a host, and carry no
+user information, is this product's own rule: aiohttp would turn it into credentials.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from yarl import URL
+
+_PARTS: Final = re.compile(
+    r"(?:(?P<scheme>[^:/?#]*):)?(?://(?P<authority>[^/?#]*))?(?P<path>[^?#]*)"
+    r"(?:\?(?P<query>[^#]*))?(?:#(?P<fragment>.*))?",
+    re.DOTALL,
+)
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+_ILLEGAL: Final = re.compile(r"[\x00-\x20\x7f-\xa0\"<>\\^`{|}\u2000-\u200b\u2028\u2029\u3000]")
+_BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+def url_problem(text: str) -> str | None:
+    """None when `text` is a usable http(s) URL, else the reason why it is not."""
+    match = _PARTS.fullmatch(text)
+    assert match is not None  # the pattern takes any text
+    parts = match.groupdict()
+    return _syntax_problem(text, parts) or _use_problem(text, parts["scheme"])
+
+
+def _syntax_problem(text: str, parts: dict[str, str | None]) -> str | None:
+    scheme, authority = parts["scheme"], parts["authority"]
+    if scheme == "":
+        return "Expected scheme name"
+    if scheme is not None and not _SCHEME.fullmatch(scheme):
+        return "Illegal character in scheme name"
+    if scheme is not None and len(text) == len(scheme) + 1:
+        return "Expected scheme-specific part"
+    if authority is not None and authority.rpartition("@")[2].startswith("["):
+        if "]" not in authority:
+            return "Expected closing bracket for IPv6 address"
+    elif authority is not None and ("[" in authority or "]" in authority):
+        return "Illegal character in authority"
+    for name in ("authority", "path", "query", "fragment"):
+        part = parts[name] or ""
+        if _ILLEGAL.search(part) or (name == "path" and re.search(r"[\[\]]", part)):
+            return f"Illegal character in {name}"
+        if _BAD_ESCAPE.search(part):
+            return f"Malformed escape pair in {name}"
+    return None
+
+
+def _use_problem(text: str, scheme: str | None) -> str | None:
+    """What Java lets pass, but no call could use."""
+    if scheme is None or scheme.lower() not in _DEFAULT_PORTS:
+        return "Expected scheme name"
+    try:
+        url = URL(text, encoded=True)
+        host, port = url.host, url.port
+    except ValueError:
+        return "Illegal character in authority"
+    if not host:
+        return "Expected authority"
+    if url.raw_user is not None or url.raw_password is not None:
+        return "User information is not supported"
+    if port is None or not 1 <= port <= 65535:
+        return "Illegal port number"
+    return None
