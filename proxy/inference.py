@@ -89,7 +89,9 @@ class InferenceRequest:
 
 def parse_inference_request(document: Document) -> InferenceRequest:
     """Read the body of an inference. Raises: XContentParseFailed at the first problem."""
-    return InferenceRequest(**parse_object(_REQUEST, document))
+    values = parse_object(_REQUEST, document)
+    values.pop("timeout", None)  # checked, but the query parameter overrules it
+    return InferenceRequest(**values)
 
 
 def parse_object(parser: ObjectParser, document: Document) -> Json:
@@ -134,14 +136,7 @@ def _read_timeout(document: Document, node: Node) -> None:
     parse_time(document.text(node), "timeout")
 
 
-class _RequestParser(ObjectParser):
-    def parse(self, document: Document, node: Node) -> Json:
-        values = super().parse(document, node)
-        values.pop("timeout", None)  # checked, but the query parameter overrules it
-        return values
-
-
-_REQUEST: Final = _RequestParser(
+_REQUEST: Final = ObjectParser(
     "cluster:internal/xpack/inference",
     {
         "input": Field(STRING | ARRAY, _read_input),

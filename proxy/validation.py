@@ -270,15 +270,22 @@ class Field:
 class ObjectParser:
     """Declared fields of one object; the first problem wins.
 
-    Source: ObjectParser.parse; `name` is the parser's name in messages.
+    `name` is the parser's name in messages; a `lenient` one skips fields that it does not know.
+    Source: ObjectParser.parse.
     """
 
     def __init__(
-        self, name: str, fields: Mapping[str, Field], required: Sequence[str] = ()
+        self,
+        name: str,
+        fields: Mapping[str, Field],
+        required: Sequence[str] = (),
+        *,
+        lenient: bool = False,
     ) -> None:
         self.name = name
         self._fields = fields
         self._required = required
+        self._lenient = lenient
 
     def parse(self, document: Document, node: Node) -> Json:
         """The values by name. Raises: Located."""
@@ -287,6 +294,7 @@ class ObjectParser:
         values = {
             name: self._read(document, name, value, node.keys[name])
             for name, value in node.value.items()
+            if not self._lenient or name in self._fields
         }
         if node.end < 0:  # cut off by a syntax error, which comes next
             raise Located(document.error or ProxyError("unreachable"), len(document.data))

@@ -1,0 +1,315 @@
+"""The chat_completion task: its request, its chunks, its own shape of errors.
+
+Source: UnifiedCompletionRequest, StreamingUnifiedChatCompletionResults and
+UnifiedChatCompletionException of x-pack-core 9.2.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+from proxy.errors import ActionRequestInvalid, ProxyError, Unauthorized, XContentParseFailed
+from proxy.inference import parse_object
+from proxy.validation import (
+    ARRAY,
+    NUMBER,
+    OBJECT,
+    STRING,
+    Field,
+    Json,
+    Located,
+    ObjectParser,
+    read_float,
+    read_int,
+    read_plain,
+    read_string,
+)
+from proxy.xcontent import Document, Node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatRequest:
+    """The body of POST _inference/chat_completion/{inference_id}/_stream.
+
+    Messages, tools and tool choice are kept in the form that goes to the provider.
+    """
+
+    messages: list[Json]
+    model: str | None = None
+    max_completion_tokens: int | None = None
+    stop: list[str] | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    tool_choice: str | Json | None = None
+    tools: list[Json] | None = None
+
+
+def parse_chat_request(document: Document) -> ChatRequest:
+    """Read a chat body. Raises: the parse error; ActionRequestInvalid without messages."""
+    request = ChatRequest(**parse_object(_REQUEST, document))
+    if not request.messages:
+        raise ActionRequestInvalid(["Field [messages] cannot be an empty array"])
+    return request
+
+
+Read = Callable[[Document, Node], Any]
+
+
+def _ordered(parser: ObjectParser, *keys: str, always: tuple[str, ...] = ()) -> Read:
+    """A reader of objects that hands keys on in Elasticsearch's order, `always` even when null."""
+
+    def read(document: Document, node: Node) -> Json:
+        values = parser.parse(document, node)
+        return {key: values.get(key) for key in keys if key in values or key in always}
+
+    return read
+
+
+def _list_of(read: Read) -> Read:
+    def read_list(document: Document, node: Node) -> list[Any]:
+        items = [read(document, item) for item in node.value]
+        if node.end < 0:
+            raise Located(document.error or ProxyError("unreachable"), len(document.data))
+        return items
+
+    return read_list
+
+
+def _either(scalar: Read, other: Read) -> Read:
+    """A text by `scalar`, anything else by `other`."""
+
+    def read(document: Document, node: Node) -> Any:
+        return scalar(document, node) if node.kind == "VALUE_STRING" else other(document, node)
+
+    return read
+
+
+def _strict_string(document: Document, node: Node) -> str:
+    if node.kind != "VALUE_STRING":
+        reason = f"{document.at(node.start)} expected a text but was: {node.kind}"
+        raise Located(XContentParseFailed(reason), node.start)
+    return str(node.value)
+
+
+_TEXT: Final = Field(STRING, read_string)
+_CONTENT: Final = _ordered(
+    ObjectParser("ContentObject", {"type": _TEXT, "text": _TEXT}, ("text", "type")),
+    "text",
+    "type",
+)
+_CALLED_FUNCTION: Final = _ordered(
+    ObjectParser(
+        "tool_call_function_field", {"name": _TEXT, "arguments": _TEXT}, ("arguments", "name")
+    ),
+    "arguments",
+    "name",
+)
+_TOOL_CALL: Final = _ordered(
+    ObjectParser(
+        "ToolCall",
+        {"id": _TEXT, "function": Field(OBJECT, _CALLED_FUNCTION), "type": _TEXT},
+        ("id", "function", "type"),
+    ),
+    "id",
+    "function",
+    "type",
+)
+_MESSAGE: Final = _ordered(
+    ObjectParser(
+        "Message",
+        {
+            "content": Field(STRING | ARRAY, _either(read_string, _list_of(_CONTENT))),
+            "role": _TEXT,
+            "tool_call_id": _TEXT,
+            "tool_calls": Field(ARRAY, _list_of(_TOOL_CALL)),
+        },
+        ("role",),
+    ),
+    "content",
+    "role",
+    "tool_call_id",
+    "tool_calls",
+)
+_TOOL_CHOICE: Final = _ordered(
+    ObjectParser(
+        "ToolChoiceObject",
+        {
+            "type": _TEXT,
+            "function": Field(
+                OBJECT, ObjectParser("tool_choice_function_field", {"name": _TEXT}, ("name",)).parse
+            ),
+        },
+        ("type", "function"),
+    ),
+    "type",
+    "function",
+)
+_BOOLEAN: Final = Field(frozenset({"VALUE_BOOLEAN"}), read_plain)
+_DECLARED_FUNCTION: Final = _ordered(
+    ObjectParser(
+        "tool_function_field",
+        {
+            "description": _TEXT,
+            "name": _TEXT,
+            "parameters": Field(OBJECT, read_plain),
+            "strict": _BOOLEAN,
+        },
+        ("name",),
+    ),
+    "description",
+    "name",
+    "parameters",
+    "strict",
+    always=("description", "parameters"),
+)
+_TOOL: Final = _ordered(
+    ObjectParser(
+        "Tool", {"type": _TEXT, "function": Field(OBJECT, _DECLARED_FUNCTION)}, ("type", "function")
+    ),
+    "type",
+    "function",
+)
+_REQUEST: Final = ObjectParser(
+    "UnifiedCompletionRequest",
+    {
+        "messages": Field(ARRAY, _list_of(_MESSAGE)),
+        "model": _TEXT,
+        "max_completion_tokens": Field(NUMBER, read_int),
+        "stop": Field(
+            STRING | ARRAY,
+            _either(lambda document, node: [node.value], _list_of(_strict_string)),
+        ),
+        "temperature": Field(NUMBER, read_float),
+        "tool_choice": Field(STRING | OBJECT, _either(read_string, _TOOL_CHOICE)),
+        "tools": Field(ARRAY, _list_of(_TOOL)),
+        "top_p": Field(NUMBER, read_float),
+    },
+    ("messages",),
+)
+
+
+# Chunks
+
+_REQUIRED: Final = ("id", "choices", "model", "object")
+_COUNTS: Final = ("completion_tokens", "prompt_tokens", "total_tokens")
+
+
+def convert_chunk(chunk: Json) -> Json:
+    """A provider's chunk as Elasticsearch writes it: known keys, in its order, nulls left out.
+
+    Lenient towards providers: `model` and `object` may be missing, any text may be null.
+    Raises: ChatError for a chunk that is none.
+    """
+    if "id" not in chunk or "choices" not in chunk:
+        missing = ", ".join(key for key in _REQUIRED if key not in chunk)
+        raise ChatError(400, "bad_request", f"Required [{missing}]", "illegal_argument_exception")
+    try:
+        converted: Json = {
+            "id": _text(chunk, "id"),
+            "choices": [_choice(choice) for choice in _list(chunk, "choices")],
+            "model": _text(chunk, "model") or "",
+            "object": _text(chunk, "object") or "",
+        }
+        if chunk.get("usage") is not None:
+            usage = _object(chunk, "usage")
+            converted["usage"] = {key: _integer(usage, key) for key in _COUNTS}
+    except (KeyError, TypeError) as error:
+        name = error.args[0]
+        reason = f"[1:1] [chat_completion_chunk] failed to parse field [{name}]"
+        raise ChatError(400, "bad_request", reason, "x_content_parse_exception") from None
+    return converted
+
+
+def _choice(choice: Json) -> Json:
+    delta = _object(choice, "delta")
+    converted: Json = {"delta": _present(delta, "content", "refusal", "role")}
+    if delta.get("tool_calls") is not None:
+        calls = _list(delta, "tool_calls")
+        converted["delta"]["tool_calls"] = [_tool_call(call) for call in calls]
+    converted |= _present(choice, "finish_reason")
+    converted["index"] = _integer(choice, "index")
+    return converted
+
+
+def _tool_call(call: Json) -> Json:
+    converted: Json = {"index": _integer(call, "index"), **_present(call, "id")}
+    if call.get("function") is not None:
+        converted["function"] = _present(_object(call, "function"), "arguments", "name")
+    converted["type"] = _text(call, "type")
+    return converted
+
+
+def _present(values: Json, *names: str) -> Json:
+    texts = ((name, _text(values, name)) for name in names)
+    return {name: text for name, text in texts if text is not None}
+
+
+def _text(values: Json, name: str) -> str | None:
+    value = values.get(name)
+    if not isinstance(value, str | None):
+        raise TypeError(name)
+    return value
+
+
+def _object(values: Json, name: str) -> Json:
+    value = values[name]
+    if not isinstance(value, dict):
+        raise TypeError(name)
+    return value
+
+
+def _list(values: Json, name: str) -> list[Json]:
+    value = values[name]
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise TypeError(name)
+    return value
+
+
+def _integer(values: Json, name: str) -> int:
+    value = values[name]
+    if type(value) is not int:
+        raise TypeError(name)
+    return value
+
+
+# Errors
+
+
+class ChatError(ProxyError):
+    """An error in the shape of chat: `{"error": {"code", "message", "type"}}`, without status."""
+
+    def __init__(self, status: int, code: str | None, message: str, type: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.type = type
+
+    def envelope(self, trace: str | None = None) -> Json:
+        error: Json = {} if self.code is None else {"code": self.code}
+        return {"error": {**error, "message": self.reason, "type": self.type}}
+
+
+def as_chat_error(error: ProxyError) -> ProxyError:
+    """Any error as chat shows it; refused callers and empty messages keep the usual envelope."""
+    if isinstance(error, ChatError | ActionRequestInvalid | Unauthorized):
+        return error
+    return ChatError(error.status, status_name(error.status), error.reason, error.type)
+
+
+def status_name(status: int) -> str:
+    """The lower-case name that Elasticsearch's RestStatus has for a status."""
+    if status in _STATUS_NAMES:
+        return _STATUS_NAMES[status]
+    return HTTPStatus(status).name.lower()
+
+
+# Names that Python changed in one of its versions.
+_STATUS_NAMES: Final = {
+    413: "request_entity_too_large",
+    414: "request_uri_too_long",
+    416: "requested_range_not_satisfied",
+    422: "unprocessable_entity",
+}

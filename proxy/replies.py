@@ -1,0 +1,389 @@
+"""What providers answer: results out of good replies, Elasticsearch's errors out of the rest.
+
+Pure functions on bytes. A reply of the wrong shape is a `parsing_exception` that names the place;
+a reply that cannot be read at all is a failure to send. Both may pass, so both are Retryable.
+Source: HuggingFace*ResponseEntity, HuggingFaceResponseHandler, OpenAiResponseHandler and siblings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import orjson
+
+from proxy.chat import ChatError, convert_chunk, status_name
+from proxy.endpoints import STREAMING_TASKS, InferenceEndpoint, TaskType
+from proxy.errors import Cause, ParsingFailed, ProxyError, StatusError, XContentParseFailed
+from proxy.inference import RankedDocument, SparseVector
+from proxy.retry import Retryable
+from proxy.sse import ServerSentEvent
+from proxy.validation import (
+    ARRAY,
+    NUMBER,
+    OBJECT,
+    STRING,
+    Field,
+    Json,
+    Located,
+    ObjectParser,
+    read_float,
+    read_int,
+    read_string,
+)
+from proxy.xcontent import Document, Node, parse_json
+
+_FLOAT_MAX: Final = 3.4028234663852886e38
+_NUMBER_TYPES: Final = {float, int}
+_QUOTED_TEXT: Final = 2000  # characters of a provider's error text that callers see
+
+
+# Good replies
+
+
+def parse_embeddings(data: bytes) -> list[list[float]]:
+    """The vectors of `[[…]]` or `{"embeddings": [[…]]}`, in reply order.
+
+    Raises: ParsingFailed, Cause or XContentParseFailed for anything else.
+    """
+    vectors = _plain_vectors(data)
+    if vectors is None:
+        vectors = _walk_vectors(parse_json(data))
+    return [_floats(vector) for vector in vectors]
+
+
+def _plain_vectors(data: bytes) -> list[list[float]] | None:
+    """The fast way for good replies; None when there is something to say about the reply."""
+    try:
+        reply = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    vectors = reply.get("embeddings") if isinstance(reply, dict) else reply
+    if not isinstance(vectors, list):
+        return None
+    for vector in vectors:
+        if not isinstance(vector, list) or not _NUMBER_TYPES.issuperset(map(type, vector)):
+            return None
+    return vectors
+
+
+def _walk_vectors(document: Document) -> list[list[float]]:
+    """The careful way, token by token."""
+    root = _root(document)
+    if root.kind == "START_OBJECT":
+        found = root.value.get("embeddings")
+        if found is None:
+            name = "Failed to find required field [embeddings] in Hugging Face embeddings response"
+            raise document.error or Cause("illegal_state_exception", name)
+        root = found
+    elif root.kind != "START_ARRAY":
+        problem = f"Failed to parse object: unexpected token [{root.kind}] found"
+        raise ParsingFailed(problem, *document.position(root.start))
+    vectors = []
+    for vector in _items(document, root):
+        numbers = []
+        for number in _items(document, vector):
+            _expect(document, number, "VALUE_NUMBER")
+            numbers.append(number.value)
+        vectors.append(numbers)
+    return vectors
+
+
+def _floats(vector: Sequence[float]) -> list[float]:
+    """The vector as floats. Raises: Cause for a number that no 32-bit float can hold."""
+    if vector and (max(vector) > _FLOAT_MAX or min(vector) < -_FLOAT_MAX):
+        raise Cause("illegal_argument_exception", "a number is out of range for a 32-bit float")
+    return [float(number) for number in vector]
+
+
+def parse_sparse(data: bytes, truncated: Sequence[bool]) -> list[SparseVector]:
+    """The token weights of `[{"token": weight}, …]`; `truncated` tells which inputs were cut."""
+    document = parse_json(data)
+    vectors = []
+    for number, item in enumerate(_items(document, _root(document))):
+        _expect(document, item, "START_OBJECT")
+        for weight in item.value.values():
+            _expect(document, weight, "VALUE_NUMBER")
+        tokens = {token: float(weight.value) for token, weight in item.value.items()}
+        vectors.append(SparseVector(tokens, number < len(truncated) and truncated[number]))
+    return vectors
+
+
+_RANKED: Final = ObjectParser(
+    "hugging_face_rerank_response",
+    {
+        "index": Field(NUMBER, read_int),
+        "score": Field(NUMBER, read_float),
+        "text": Field(STRING, read_string),
+    },
+    ("index", "score"),
+    lenient=True,
+)
+
+
+def parse_rerank(data: bytes, count: int, top_n: int | None) -> list[RankedDocument]:
+    """The documents of `[{"index", "score", "text"?}, …]`, best first, `top_n` at most.
+
+    Raises: as parse_embeddings; an index outside `count` texts is a bad reply, too.
+    """
+    document = parse_json(data)
+    ranked = []
+    for item in _items(document, _root(document)):
+        _expect(document, item, "START_OBJECT")
+        values = _located(_RANKED, document, item)
+        if not 0 <= values["index"] < count:
+            problem = f"index [{values['index']}] is outside the [{count}] documents sent"
+            raise Cause("illegal_argument_exception", problem)
+        ranked.append(RankedDocument(values["index"], values["score"], values.get("text")))
+    ranked.sort(key=lambda one: -one.relevance_score)  # stable: ties keep the reply's order
+    return ranked[:top_n]
+
+
+def _one_or_more(document: Document, node: Node) -> list[Json]:
+    items = node.value if node.kind == "START_ARRAY" else [node]
+    return [_CHOICE.parse(document, item) for item in items]
+
+
+_MESSAGE: Final = ObjectParser(
+    "Message", {"content": Field(STRING, read_string)}, ("content",), lenient=True
+)
+_CHOICE: Final = ObjectParser(
+    "Choice", {"message": Field(OBJECT, _MESSAGE.parse)}, ("message",), lenient=True
+)
+_COMPLETION: Final = ObjectParser(
+    "CompletionResult",
+    {"choices": Field(ARRAY | OBJECT, _one_or_more)},
+    ("choices",),
+    lenient=True,
+)
+
+
+def parse_completion(data: bytes) -> list[str]:
+    """The text of each choice of a chat completion."""
+    document = parse_json(data)
+    values = _located(_COMPLETION, document, _root(document))
+    return [choice["message"]["content"] for choice in values["choices"]]
+
+
+def _root(document: Document) -> Node:
+    if document.root is None:
+        raise document.error or XContentParseFailed("[1:1] no value found")
+    return document.root
+
+
+def _items(document: Document, node: Node) -> Iterator[Node]:
+    """The elements of an array, then the syntax error that cuts it off, if one does.
+
+    What follows a complete array does not matter.
+    """
+    _expect(document, node, "START_ARRAY")
+    yield from node.value
+    if node.end < 0:
+        raise document.error or XContentParseFailed("[1:1] unclosed array")
+
+
+def _expect(document: Document, node: Node, kind: str) -> None:
+    if node.kind != kind:
+        problem = (
+            f"Failed to parse object: expecting token of type [{kind}] but found [{node.kind}]"
+        )
+        raise ParsingFailed(problem, *document.position(node.start))
+
+
+def _located(parser: ObjectParser, document: Document, node: Node) -> Json:
+    try:
+        return parser.parse(document, node)
+    except Located as located:
+        raise located.error from None
+
+
+def failed_to_send(endpoint: InferenceEndpoint, cause: ProxyError) -> ProxyError:
+    """What a caller sees of a failure below HTTP; a wrong shape speaks for itself."""
+    if isinstance(cause, ParsingFailed):
+        return cause
+    return StatusError(
+        500,
+        f"Failed to send Hugging Face {endpoint.task_type} request from inference entity id "
+        f"[{endpoint.inference_id}]. Cause: {cause.reason}",
+        cause=cause,
+    )
+
+
+def count_mismatch(results: int, inputs: int) -> ProxyError:
+    """Not as many results as inputs: nobody could tell which belongs to which."""
+    return StatusError(
+        500,
+        f"Error the number of embedding responses [{results}] does not equal the number of "
+        f"requests [{inputs}]",
+    )
+
+
+# Streams
+
+
+def parse_completion_event(event: ServerSentEvent) -> list[str]:
+    """The deltas of one event of a streamed completion; null and empty ones are nothing."""
+    chunk = _parse_event(event)
+    try:
+        contents = [choice["delta"].get("content") for choice in chunk["choices"]]
+    except (KeyError, TypeError, AttributeError) as error:
+        field = "choices" if "choices" not in chunk else "delta"
+        reason = f"Failed to find required field [{field}] in OpenAI chat completions response"
+        raise StatusError(500, reason, cause=Cause("illegal_state_exception", reason)) from error
+    return [content for content in contents if isinstance(content, str) and content]
+
+
+def parse_chat_event(event: ServerSentEvent, endpoint: InferenceEndpoint) -> Json:
+    """One chunk of a streamed chat. Raises: ChatError."""
+    prefix = (
+        f"Received an error response for request from inference entity id [{endpoint.inference_id}]"
+    )
+    try:
+        chunk = _parse_event(event)
+    except ProxyError as error:
+        if event.event == "error":
+            unread = "UnifiedChatCompletionErrorResponse"
+            raise ChatError(400, "stream_error", prefix, unread) from None
+        raise ChatError(400, "bad_request", error.reason, error.type) from None
+    if (failure := _stream_failure(chunk, event.event)) is not None:
+        text, code = failure
+        raise ChatError(400, code, f"{prefix}. Error message: [{_cut(text)}]", "hugging_face_error")
+    return convert_chunk(chunk)
+
+
+def _stream_failure(chunk: Json, event: str) -> tuple[str, str | None] | None:
+    """Text and code of an error inside a stream, if the event is one."""
+    error = chunk.get("error")
+    if isinstance(error, str):
+        return error, None
+    if not isinstance(error, dict):
+        return ("unknown", None) if event == "error" else None
+    message, code = error.get("message"), error.get("http_status_code")
+    return (
+        message if isinstance(message, str) else "unknown",
+        str(code) if type(code) is int else None,
+    )
+
+
+def _parse_event(event: ServerSentEvent) -> Json:
+    try:
+        value = orjson.loads(event.data)
+    except orjson.JSONDecodeError:
+        error = parse_json(event.data.encode()).error
+        raise error or XContentParseFailed("[1:1] malformed JSON") from None
+    if not isinstance(value, dict):
+        raise XContentParseFailed("[1:1] expected an object")
+    return value
+
+
+# Failures
+
+_PASSED_ON: Final = {*range(300, 306), 307, *range(400, 418), 422, 423, 424, 429}
+_REDUCE: Final = "Please reduce your prompt; or completion length."
+_TOO_LARGE: Final = "Received a content too large status code"
+_RATE_LIMIT: Final = "Received a rate limit status code"
+_SERVER_ERROR: Final = "Received a server error status code"
+_UNSUCCESSFUL: Final = "Received an unsuccessful status code"
+# The beginning of the message, and whether the call may be tried again.
+_COMMON: Final[dict[int, tuple[str, bool]]] = {
+    401: ("Received an authentication error status code", False),
+    413: (_TOO_LARGE, True),
+}
+_EMBEDDING_PREFIXES: Final = {
+    **_COMMON,
+    429: (_RATE_LIMIT, True),
+    502: (_RATE_LIMIT, True),
+    503: (_RATE_LIMIT, True),
+}
+_CHAT_PREFIXES: Final = {
+    **_COMMON,
+    400: ("Received a bad request status code", False),
+    404: ("Resource not found at [{url}]", False),
+    422: ("Received an input validation error response", False),
+    429: (_RATE_LIMIT, False),
+    500: (_SERVER_ERROR, True),
+    503: ("Received a server busy error status code", True),
+}
+
+
+def failure(
+    endpoint: InferenceEndpoint, status: int, body: bytes, retry_after: float | None
+) -> Exception:
+    """The exception for a provider's answer other than 2xx: a ProxyError, or it in a Retryable."""
+    chats = endpoint.task_type in STREAMING_TASKS
+    reply = _loads(body)
+    text = _error_text(endpoint.task_type, reply)
+    prefix, retryable = _prefix(chats, status, text)
+    prefix = prefix.format(url=endpoint.service_settings.url)
+    reason = (
+        f"{prefix} for request from inference entity id [{endpoint.inference_id}] status [{status}]"
+    )
+    if text is not None:
+        reason += f". Error message: [{_hide(_cut(text), endpoint)}]"
+    shown_status = status if status in _PASSED_ON else 400
+    error: ProxyError
+    if endpoint.task_type is TaskType.CHAT_COMPLETION:
+        error = _chat_failure(shown_status, reason, reply, text)
+    else:
+        error = StatusError(shown_status, reason)
+    return Retryable(error, retry_after) if retryable else error
+
+
+def _prefix(chats: bool, status: int, text: str | None) -> tuple[str, bool]:
+    if 300 <= status < 400:
+        return "Unhandled redirection", False
+    if chats and status == 400 and text is not None and _REDUCE in text:
+        return _TOO_LARGE, True
+    prefixes = _CHAT_PREFIXES if chats else _EMBEDDING_PREFIXES
+    return prefixes.get(status, (_SERVER_ERROR if status >= 500 else _UNSUCCESSFUL, False))
+
+
+def _chat_failure(status: int, reason: str, reply: Any, text: str | None) -> ChatError:
+    if text is None:
+        unknown = "UnifiedChatCompletionErrorResponse"
+        return ChatError(status, status_name(status), reason, unknown)
+    code: str | None = status_name(status)
+    if isinstance(reply["error"], dict):
+        number = reply["error"].get("http_status_code")
+        code = str(number) if type(number) is int else None
+    return ChatError(status, code, reason, "hugging_face_error")
+
+
+def _error_text(task_type: TaskType, reply: Any) -> str | None:
+    """What the provider says is wrong. Each task has its own idea where that stands."""
+    error = reply.get("error") if isinstance(reply, dict) else None
+    if isinstance(error, str):
+        return error
+    if task_type in STREAMING_TASKS and isinstance(error, dict):
+        message = error.get("message")
+        return message if isinstance(message, str) else None
+    return None
+
+
+def batch_is_too_large(status: int, body: bytes) -> bool:
+    """Whether a refusal is about the number or the bytes of the inputs, not about one of them.
+
+    Text-embeddings-inference answers `batch size 33 > maximum allowed batch size 32` with 413, or
+    422 from 1.9 on, and a body over its limit with 413 and a plain text.
+    """
+    reply = _loads(body)
+    text = reply.get("error") if isinstance(reply, dict) else None
+    if isinstance(text, str):
+        return status in (413, 422) and "batch size" in text
+    return status == 413
+
+
+def _loads(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _QUOTED_TEXT else text[:_QUOTED_TEXT] + "…"
+
+
+def _hide(text: str, endpoint: InferenceEndpoint) -> str:
+    """A provider that repeats the token does not get it shown."""
+    return text.replace(endpoint.secret_settings.api_key, "********")
