@@ -1,0 +1,72 @@
+"""A scripted provider, and proxies in front of a real Elasticsearch, for the contract cases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+from uuid import uuid4
+
+import orjson
+import pytest
+
+from tests.contract.api import Target
+from tests.processes import Serve
+from tests.rawhttp import send
+from tests.stubs import FaultyServer, contract_reply, in_thread
+from tests.users import USERS, basic, store_credentials
+
+# Retries as many as ever, but at once: cases that bound the time use `patient_target`.
+FAST_RETRIES: Final = {
+    "HFPROXY_PROVIDER_RETRY_INITIAL_DELAY": "0.01",
+    "HFPROXY_PROVIDER_RETRY_MAX_DELAY": "0.02",
+}
+
+
+def _own_index() -> dict[str, str]:
+    """An index for one proxy alone, so that cleaning it disturbs nobody."""
+    return {"HFPROXY_STORE_INDEX": f"hugging-face-inference-endpoints-{uuid4().hex[:8]}"}
+
+
+@pytest.fixture(scope="session")
+def stub() -> Iterator[FaultyServer]:
+    """The provider of all cases."""
+    with in_thread(FaultyServer(contract_reply)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def open_target(serve_for_session: Serve, elasticsearch, stub: FaultyServer) -> Target:
+    """A proxy with fast retries in front of an Elasticsearch without security."""
+    proxy = serve_for_session(upstream=elasticsearch.url, env=FAST_RETRIES | _own_index())
+    return Target(url=proxy.url, variables={"HF_URL": stub.url})
+
+
+@pytest.fixture(scope="session")
+def patient_target(serve_for_session: Serve, elasticsearch, stub: FaultyServer) -> Target:
+    """A proxy with the retry delays that users get."""
+    proxy = serve_for_session(upstream=elasticsearch.url, env=_own_index())
+    return Target(url=proxy.url, variables={"HF_URL": stub.url})
+
+
+@pytest.fixture(scope="session")
+def secured_target(serve_for_session: Serve, secured_elasticsearch, stub: FaultyServer) -> Target:
+    """A proxy in front of an Elasticsearch that asks who is calling."""
+    env = FAST_RETRIES | store_credentials() | _own_index()
+    proxy = serve_for_session(upstream=secured_elasticsearch.url, env=env)
+    variables = {"HF_URL": stub.url, "AUTH_SUPERUSER": basic("admin")}
+    for variable, name in (("MONITOR_INFERENCE", "monitor"), ("NO_PRIV", "nobody")):
+        variables[f"AUTH_{variable}"] = basic(name)
+        variables[f"USER_{variable}"] = name
+        variables[f"ROLES_{variable}"] = USERS[name][1]
+    return Target(url=proxy.url, authorization=basic("admin"), variables=variables)
+
+
+def clean_store(target: Target) -> None:
+    """Delete every endpoint, by the API."""
+    headers = [("Authorization", target.authorization)] if target.authorization else []
+    answer = send(target.url, "GET", "/_inference/_all", headers)
+    assert answer.status == 200, answer.text
+    for endpoint in orjson.loads(answer.content)["endpoints"]:
+        path = f"/_inference/{endpoint['inference_id']}?force=true"
+        answer = send(target.url, "DELETE", path, headers)
+        assert answer.status == 200, answer.text

@@ -1,0 +1,91 @@
+"""Every contract case, against a real proxy process in front of a real Elasticsearch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+import pytest
+
+from tests.contract.api import Target, run_api_case
+from tests.contract.casefiles import load_cases
+from tests.contract.conftest import clean_store
+from tests.contract.differences import BY_DESIGN, NOT_HERE, NOT_YET
+from tests.contract.hf import run_hf_case
+from tests.stubs import FaultyServer
+
+Case = Mapping[str, Any]
+
+API: Final = load_cases("api-cases.jsonl")
+HF: Final = load_cases("hf-cases.jsonl")
+
+
+def needs_security(case: Case) -> bool:
+    return "security" in case.get("requires", ())
+
+
+def needs_time(case: Case) -> bool:
+    """Whether its bounds on time are about retries as users get them."""
+    return "min_elapsed_ms" in case
+
+
+def each(cases: Iterable[Case]) -> pytest.MarkDecorator:
+    """One test per case, named by its id; what is not built yet must fail."""
+    return pytest.mark.parametrize(
+        "case",
+        [
+            pytest.param(
+                case,
+                id=case["id"],
+                marks=[pytest.mark.xfail(reason=NOT_YET[case["id"]])]
+                if case["id"] in NOT_YET
+                else [],
+            )
+            for case in cases
+            if case["id"] not in NOT_HERE
+        ],
+    )
+
+
+def check(case: Case, target: Target, run: Callable[[Case], list[str]]) -> None:
+    """Run a case; where we differ on purpose, ours must hold, and Elasticsearch's must not."""
+    clean_store(target)
+    difference = BY_DESIGN.get(case["id"])
+    if difference is None:
+        assert not run(case)
+        return
+    assert not run({**case, **difference.changes})
+    clean_store(target)
+    assert run(case), f"no difference any more: {difference.reason}"
+
+
+@each(case for case in API.values() if not needs_security(case))
+def test_api_case(case: Case, open_target: Target) -> None:
+    check(case, open_target, lambda each: run_api_case(each, open_target))
+
+
+@each(case for case in API.values() if needs_security(case))
+def test_secured_api_case(case: Case, secured_target: Target) -> None:
+    check(case, secured_target, lambda each: run_api_case(each, secured_target))
+
+
+@each(case for case in HF.values() if not needs_time(case))
+def test_hf_case(case: Case, open_target: Target, stub: FaultyServer) -> None:
+    check(case, open_target, lambda each: run_hf_case(each, open_target, stub))
+
+
+@each(case for case in HF.values() if needs_time(case))
+def test_hf_case_with_real_delays(case: Case, patient_target: Target, stub: FaultyServer) -> None:
+    check(case, patient_target, lambda each: run_hf_case(each, patient_target, stub))
+
+
+def test_every_exception_names_a_case_and_only_once():
+    lists = [*BY_DESIGN, *NOT_YET, *NOT_HERE]
+    assert len(lists) == len(set(lists))
+    assert set(lists) <= API.keys() | HF.keys()
+
+
+def test_the_case_files_are_whole():
+    assert (len(API), len(HF)) == (120, 98)
+    requirements = {name for case in API.values() for name in case.get("requires", ())}
+    assert requirements == {"security", "x-pack-ml", "basic-license-enforced"}
