@@ -78,7 +78,6 @@ class ProviderConfig:
     max_batch_bytes: int = 1_900_000
     concurrency: int = 4  # batches of one request under way at once
     queue_capacity: int = 2000  # requests waiting for one endpoint's rate limit
-    cold_start_wait: float = 0.0  # seconds to wait for an endpoint that is waking up
     # Elasticsearch's xpack.inference.http.retry.*, in seconds.
     retry_initial_delay: float = 1.0
     retry_max_delay: float = 5.0

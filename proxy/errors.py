@@ -45,21 +45,17 @@ class ProxyError(Exception):
         *,
         cause: ProxyError | None = None,
         extra: Mapping[str, Any] | None = None,
-        hint: str | None = None,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.cause = cause
         self.extra = dict(extra or {})
-        self.hint = hint
 
     def render(self, trace: str | None = None) -> dict[str, Any]:
         """The error object: `type`, `reason`, what the class adds, `caused_by`."""
         error: dict[str, Any] = {"type": self.type, "reason": self.reason, **self.extra}
         if self.cause is not None:
             error["caused_by"] = self.cause.render()
-        if self.hint is not None:
-            error["hint"] = self.hint
         if trace is not None:
             error["stack_trace"] = trace
         return error

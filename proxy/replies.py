@@ -14,7 +14,14 @@ import orjson
 
 from proxy.chat import ChatError, convert_chunk, status_name
 from proxy.endpoints import STREAMING_TASKS, InferenceEndpoint, TaskType
-from proxy.errors import Cause, ParsingFailed, ProxyError, StatusError, XContentParseFailed
+from proxy.errors import (
+    Cause,
+    ParsingFailed,
+    ProxyError,
+    RequestTimedOut,
+    StatusError,
+    XContentParseFailed,
+)
 from proxy.inference import RankedDocument, SparseVector
 from proxy.retry import Retryable
 from proxy.sse import ServerSentEvent
@@ -30,6 +37,7 @@ from proxy.validation import (
     read_float,
     read_int,
     read_string,
+    time_text,
 )
 from proxy.xcontent import Document, Node, parse_json
 
@@ -48,7 +56,7 @@ def parse_embeddings(data: bytes) -> list[list[float]]:
     """
     vectors = _plain_vectors(data)
     if vectors is None:
-        vectors = _walk_vectors(parse_json(data))
+        vectors = _walk_vectors(_read(data))
     return [_floats(vector) for vector in vectors]
 
 
@@ -98,7 +106,7 @@ def _floats(vector: Sequence[float]) -> list[float]:
 
 def parse_sparse(data: bytes, truncated: Sequence[bool]) -> list[SparseVector]:
     """The token weights of `[{"token": weight}, …]`; `truncated` tells which inputs were cut."""
-    document = parse_json(data)
+    document = _read(data)
     vectors = []
     for number, item in enumerate(_items(document, _root(document))):
         _expect(document, item, "START_OBJECT")
@@ -121,12 +129,12 @@ _RANKED: Final = ObjectParser(
 )
 
 
-def parse_rerank(data: bytes, count: int, top_n: int | None) -> list[RankedDocument]:
-    """The documents of `[{"index", "score", "text"?}, …]`, best first, `top_n` at most.
+def parse_rerank(data: bytes, count: int) -> list[RankedDocument]:
+    """The documents of `[{"index", "score", "text"?}, …]`, in the reply's order.
 
     Raises: as parse_embeddings; an index outside `count` texts is a bad reply, too.
     """
-    document = parse_json(data)
+    document = _read(data)
     ranked = []
     for item in _items(document, _root(document)):
         _expect(document, item, "START_OBJECT")
@@ -135,8 +143,7 @@ def parse_rerank(data: bytes, count: int, top_n: int | None) -> list[RankedDocum
             problem = f"index [{values['index']}] is outside the [{count}] documents sent"
             raise Cause("illegal_argument_exception", problem)
         ranked.append(RankedDocument(values["index"], values["score"], values.get("text")))
-    ranked.sort(key=lambda one: -one.relevance_score)  # stable: ties keep the reply's order
-    return ranked[:top_n]
+    return ranked
 
 
 def _one_or_more(document: Document, node: Node) -> list[Json]:
@@ -160,9 +167,13 @@ _COMPLETION: Final = ObjectParser(
 
 def parse_completion(data: bytes) -> list[str]:
     """The text of each choice of a chat completion."""
-    document = parse_json(data)
+    document = _read(data)
     values = _located(_COMPLETION, document, _root(document))
     return [choice["message"]["content"] for choice in values["choices"]]
+
+
+def _read(data: bytes) -> Document:
+    return parse_json(data, quote=False)  # a reply may hold what the caller must not see
 
 
 def _root(document: Document) -> Node:
@@ -206,6 +217,13 @@ def failed_to_send(endpoint: InferenceEndpoint, cause: ProxyError) -> ProxyError
         f"Failed to send Hugging Face {endpoint.task_type} request from inference entity id "
         f"[{endpoint.inference_id}]. Cause: {cause.reason}",
         cause=cause,
+    )
+
+
+def timed_out(inference_id: str, timeout: float) -> ProxyError:
+    """A call that took longer than `timeout` seconds."""
+    return RequestTimedOut(
+        f"Request timed out after [{time_text(timeout)}] for inference id [{inference_id}]"
     )
 
 
@@ -269,7 +287,7 @@ def _parse_event(event: ServerSentEvent) -> Json:
     try:
         value = orjson.loads(event.data)
     except orjson.JSONDecodeError:
-        error = parse_json(event.data.encode()).error
+        error = _read(event.data.encode()).error
         raise error or XContentParseFailed("[1:1] malformed JSON") from None
     if not isinstance(value, dict):
         raise XContentParseFailed("[1:1] expected an object")

@@ -95,9 +95,12 @@ def parse(data: bytes, media: str = "json") -> Document:
     return {"json": parse_json, "yaml": _parse_yaml, "cbor": _parse_cbor}[media](data)
 
 
-def parse_json(data: bytes) -> Document:
-    """Read the first JSON value of `data`; blank data has no root."""
-    return _JsonReader(_as_utf8(data)).read()
+def parse_json(data: bytes, *, quote: bool = True) -> Document:
+    """Read the first JSON value of `data`; blank data has no root.
+
+    Syntax errors quote the data to whoever sent it, unless `quote` is off.
+    """
+    return _JsonReader(_as_utf8(data), quote).read()
 
 
 def _as_utf8(data: bytes) -> bytes:
@@ -121,8 +124,9 @@ def _endian(codec: str, data: bytes) -> str:
 class _JsonReader:
     """Reads one value with an explicit stack, so that nesting costs no recursion."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, quote: bool) -> None:
         self._data = data
+        self._quote = quote
         self._at = 0
         self._open: list[Node] = []
         self._document = Document(data, None)
@@ -279,7 +283,9 @@ class _JsonReader:
 
     def _source(self) -> str:
         quoted = '"' + self._data[:_QUOTED_BYTES].decode(errors="replace") + '"'
-        if (more := len(self._data) - _QUOTED_BYTES) > 0:
+        if not self._quote:
+            quoted = '"..."'
+        elif (more := len(self._data) - _QUOTED_BYTES) > 0:
             quoted += f"[truncated {more} bytes]"
         line, column = self._document.position(self._at)
         return f"\n at [Source: (byte[]){quoted}; line: {line}, column: {column}]"

@@ -1,0 +1,395 @@
+"""Calls to Hugging Face endpoints: requests out, replies in, one aiohttp session for all.
+
+A call waits for its endpoint's rate limit, is tried up to three times, and is cut off by the
+request's timeout, whatever the provider does. Inputs go out in batches that providers take.
+Source: HuggingFaceService, HuggingFaceActionCreator, the request entities.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, TypeVar
+
+import aiohttp
+import orjson
+from yarl import URL
+
+from proxy.batching import Text, batches, texts_of
+from proxy.chat import ChatRequest
+from proxy.config import ProviderConfig
+from proxy.endpoints import InferenceEndpoint
+from proxy.errors import Cause, ProxyError, StatusError
+from proxy.inference import RankedDocument, SparseVector
+from proxy.ratelimit import RateLimiter
+from proxy.replies import (
+    batch_is_too_large,
+    count_mismatch,
+    failed_to_send,
+    failure,
+    parse_chat_event,
+    parse_completion,
+    parse_completion_event,
+    parse_embeddings,
+    parse_rerank,
+    parse_sparse,
+    timed_out,
+)
+from proxy.retry import Retryable, RetryPolicy
+from proxy.sse import EventDecoder, EventTooLarge, ServerSentEvent
+from proxy.validation import Json
+
+T = TypeVar("T")
+Send = Callable[[list[Text]], Awaitable[list[T]]]
+_MAX_ERROR_BYTES: Final = 64 * 1024  # of a failed reply's body
+
+
+class _Refused(Exception):
+    """An answer other than 2xx."""
+
+    def __init__(self, status: int, body: bytes, retry_after: float | None) -> None:
+        super().__init__(status)
+        self.status = status
+        self.body = body
+        self.retry_after = retry_after
+
+
+class _TooMany(Exception):
+    """The provider takes fewer texts in one call."""
+
+
+class HuggingFace:
+    """Every task of the service, for any endpoint. No method limits its own time.
+
+    All raise what replies.py makes of failures.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        config: ProviderConfig,
+        limiter: RateLimiter,
+        retry: RetryPolicy,
+    ) -> None:
+        self._session = session
+        self._config = config
+        self._limiter = limiter
+        self._retry = retry
+
+    async def embed(self, endpoint: InferenceEndpoint, inputs: Sequence[str]) -> list[list[float]]:
+        """One vector per input, in input order."""
+
+        async def send(batch: list[Text]) -> list[list[float]]:
+            data = await self._post(endpoint, {"inputs": [text.text for text in batch]})
+            vectors = _parsed(endpoint, lambda: parse_embeddings(data))
+            if vectors and len(vectors) != len(batch):
+                raise count_mismatch(len(vectors), len(batch))
+            return vectors
+
+        texts = texts_of(inputs, endpoint.service_settings.max_input_tokens)
+        return await self._in_batches(endpoint, texts, send, halve=True)
+
+    async def embed_sparse(
+        self, endpoint: InferenceEndpoint, inputs: Sequence[str]
+    ) -> list[SparseVector]:
+        """One map of token weights per input, in input order."""
+
+        async def send(batch: list[Text]) -> list[SparseVector]:
+            data = await self._post(endpoint, {"inputs": [text.text for text in batch]})
+            truncated = [text.is_truncated for text in batch]
+            return _parsed(endpoint, lambda: parse_sparse(data, truncated))
+
+        texts = texts_of(inputs, endpoint.service_settings.max_input_tokens)
+        return await self._in_batches(endpoint, texts, send, halve=True)
+
+    async def rerank(
+        self,
+        endpoint: InferenceEndpoint,
+        query: str,
+        documents: Sequence[str],
+        *,
+        top_n: int | None,
+        return_documents: bool | None,
+    ) -> list[RankedDocument]:
+        """The documents, best first, `top_n` at most; each with its index into `documents`."""
+        options = {"return_text": return_documents, "top_n": top_n}
+        query_body = {"query": query, **{k: v for k, v in options.items() if v is not None}}
+
+        async def send(batch: list[Text]) -> list[RankedDocument]:
+            body = {"texts": [text.text for text in batch], **query_body}
+            data = await self._post(endpoint, body)
+            ranked = _parsed(endpoint, lambda: parse_rerank(data, len(batch)))
+            return [replace(one, index=batch[one.index].index) for one in ranked]
+
+        ranked = await self._in_batches(endpoint, texts_of(documents), send)
+        ranked.sort(key=lambda one: -one.relevance_score)  # stable: ties keep the reply's order
+        return ranked[:top_n]
+
+    async def complete(self, endpoint: InferenceEndpoint, text: str) -> list[str]:
+        """The answers to one prompt, one per choice."""
+        body = _completion_body(endpoint, text, stream=False)
+
+        async def attempt() -> list[str]:
+            try:
+                data = await self._post(endpoint, body)
+            except _Refused as refused:
+                raise _failure(endpoint, refused) from None
+            return _parsed(endpoint, lambda: parse_completion(data))
+
+        await self._limiter.wait(endpoint)
+        return await self._retry.run(attempt)
+
+    @asynccontextmanager
+    async def stream_completion(
+        self, endpoint: InferenceEndpoint, text: str
+    ) -> AsyncIterator[AsyncIterator[list[str]]]:
+        """The deltas of an answer, as they come; entered when the provider has begun to answer."""
+        body = _completion_body(endpoint, text, stream=True)
+        async with self._stream(endpoint, body) as events:
+            yield _converted(events, parse_completion_event)
+
+    @asynccontextmanager
+    async def stream_chat(
+        self, endpoint: InferenceEndpoint, request: ChatRequest
+    ) -> AsyncIterator[AsyncIterator[Json]]:
+        """The chunks of a chat, as they come, in Elasticsearch's form."""
+        body = _chat_body(endpoint, request)
+        async with self._stream(endpoint, body) as events:
+            yield _converted(events, lambda event: parse_chat_event(event, endpoint))
+
+    # Batches
+
+    async def _in_batches(
+        self, endpoint: InferenceEndpoint, texts: list[Text], send: Send[T], *, halve: bool = False
+    ) -> list[T]:
+        """The results of all batches, in order; a few are under way at once.
+
+        Raises: the first failure, after the other batches are cancelled.
+        """
+        config = self._config
+        groups = list(batches(texts, config.max_batch_inputs, config.max_batch_bytes))
+        if len(groups) == 1:
+            return await self._send(endpoint, groups[0], send, halve)
+        places = asyncio.Semaphore(config.concurrency)
+
+        async def run(batch: list[Text]) -> list[T]:
+            async with places:
+                return await self._send(endpoint, batch, send, halve)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(run(batch)) for batch in groups]
+        except* ProxyError as failures:
+            raise failures.exceptions[0] from None
+        return [result for task in tasks for result in task.result()]
+
+    async def _send(
+        self, endpoint: InferenceEndpoint, batch: list[Text], send: Send[T], halve: bool
+    ) -> list[T]:
+        """One batch with its retries.
+
+        A provider that takes fewer texts gets the batch in two parts; one that finds the texts too
+        long gets them cut in half, if `halve` allows it.
+        """
+        texts = batch
+
+        async def attempt() -> list[T]:
+            nonlocal texts
+            try:
+                return await send(texts)
+            except _Refused as refused:
+                if len(texts) > 1 and batch_is_too_large(refused.status, refused.body):
+                    raise _TooMany from None
+                if halve and refused.status == 413:
+                    texts = [text.halved() for text in texts]
+                raise _failure(endpoint, refused) from None
+
+        await self._limiter.wait(endpoint)
+        try:
+            return await self._retry.run(attempt)
+        except _TooMany:
+            middle = len(batch) // 2
+            first = await self._send(endpoint, batch[:middle], send, halve)
+            return first + await self._send(endpoint, batch[middle:], send, halve)
+
+    # One call
+
+    async def _post(self, endpoint: InferenceEndpoint, body: Json) -> bytes:
+        """The body of a 2xx reply. Raises: _Refused, Retryable, ProxyError."""
+        async with self._call(endpoint, body) as reply:
+            data = await self._read(endpoint, reply)
+        if not data:
+            text = (
+                "Response body was empty for request from inference entity id "
+                f"[{endpoint.inference_id}]"
+            )
+            raise failed_to_send(endpoint, Cause("illegal_state_exception", text))
+        return data
+
+    @asynccontextmanager
+    async def _call(
+        self, endpoint: InferenceEndpoint, body: Json
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        url = endpoint.service_settings.url.partition("#")[0]
+        headers = {
+            "Content-Type": "application/json",
+            "Authorization": f"Bearer {endpoint.secret_settings.api_key}",
+        }
+        try:
+            async with self._session.post(
+                URL(url, encoded=True),
+                data=orjson.dumps(body),
+                headers=headers,
+                allow_redirects=False,
+            ) as reply:
+                if not 200 <= reply.status < 300:
+                    error_body = await reply.content.read(_MAX_ERROR_BYTES)
+                    raise _Refused(reply.status, error_body, _retry_after(reply))
+                yield reply
+        except aiohttp.ClientConnectorDNSError:
+            raise StatusError(
+                400, f"Invalid host [{url}], please check that the URL is correct."
+            ) from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise _lost(endpoint, error) from None
+
+    async def _read(self, endpoint: InferenceEndpoint, reply: aiohttp.ClientResponse) -> bytes:
+        limit = self._config.max_response_bytes
+        chunks, size = [], 0
+        async for chunk in reply.content.iter_any():
+            chunks.append(chunk)
+            if (size := size + len(chunk)) > limit:
+                text = f"Maximum limit of [{limit}] bytes reached"
+                raise failed_to_send(endpoint, Cause("i_o_exception", text))
+        return b"".join(chunks)
+
+    # Streams
+
+    @asynccontextmanager
+    async def _stream(
+        self, endpoint: InferenceEndpoint, body: Json
+    ) -> AsyncIterator[AsyncIterator[ServerSentEvent]]:
+        """The provider's events; calls that were not answered by 2xx are tried again."""
+
+        async def attempt() -> Any:
+            call = self._call(endpoint, body)
+            try:
+                return call, await call.__aenter__()
+            except _Refused as refused:
+                raise _failure(endpoint, refused) from None
+
+        await self._limiter.wait(endpoint)
+        call, reply = await self._retry.run(attempt)
+        try:
+            yield self._events(endpoint, reply)
+        finally:
+            reply.close()  # a stream that was not read to its end cannot be reused
+            await call.__aexit__(None, None, None)
+
+    async def _events(
+        self, endpoint: InferenceEndpoint, reply: aiohttp.ClientResponse
+    ) -> AsyncIterator[ServerSentEvent]:
+        decoder = EventDecoder()
+        try:
+            while True:
+                async with asyncio.timeout(self._config.stream_idle_timeout):
+                    chunk = await reply.content.readany()
+                if not chunk:
+                    return
+                for event in decoder.feed(chunk):
+                    if event.data.upper() != "[DONE]":
+                        yield event
+        except TimeoutError:
+            raise timed_out(endpoint.inference_id, self._config.stream_idle_timeout) from None
+        except EventTooLarge:
+            raise failed_to_send(
+                endpoint, Cause("i_o_exception", "an event of the stream is too large")
+            ) from None
+        except (aiohttp.ClientError, OSError) as error:
+            failed = _lost(endpoint, error)
+            raise (failed.error if isinstance(failed, Retryable) else failed) from None
+
+
+def _converted(
+    events: AsyncIterator[ServerSentEvent], convert: Callable[[ServerSentEvent], T]
+) -> AsyncIterator[T]:
+    async def convert_all() -> AsyncIterator[T]:
+        async for event in events:
+            if converted := convert(event):
+                yield converted
+
+    return convert_all()
+
+
+def _completion_body(endpoint: InferenceEndpoint, text: str, *, stream: bool) -> Json:
+    body: Json = {"messages": [{"content": text, "role": "user"}]}
+    if endpoint.service_settings.model_id is not None:
+        body["model"] = endpoint.service_settings.model_id
+    return {**body, **_stream_options(stream)}
+
+
+def _chat_body(endpoint: InferenceEndpoint, request: ChatRequest) -> Json:
+    optional = {
+        "stop": request.stop,
+        "temperature": request.temperature,
+        "tool_choice": request.tool_choice,
+        "tools": request.tools,
+        "top_p": request.top_p,
+        "max_tokens": request.max_completion_tokens,
+        "model": request.model or endpoint.service_settings.model_id,
+    }
+    kept = {key: value for key, value in optional.items() if value not in (None, [])}
+    return {"messages": request.messages, **kept, **_stream_options(True)}
+
+
+def _stream_options(stream: bool) -> Json:
+    options: Json = {"n": 1, "stream": stream}
+    if stream:
+        options["stream_options"] = {"include_usage": True}
+    return options
+
+
+def _parsed(endpoint: InferenceEndpoint, parse: Callable[[], T]) -> T:
+    """A parsed reply; one that cannot be read may be better the next time."""
+    try:
+        return parse()
+    except ProxyError as error:
+        raise Retryable(failed_to_send(endpoint, error)) from None
+
+
+def _failure(endpoint: InferenceEndpoint, refused: _Refused) -> Exception:
+    return failure(endpoint, refused.status, refused.body, refused.retry_after)
+
+
+def _lost(endpoint: InferenceEndpoint, error: Exception) -> Exception:
+    """A connection that could not be made or broke off, in words that hold no address."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        if isinstance(error.os_error, PermissionError):
+            url = endpoint.service_settings.url
+            return StatusError(400, f"Invalid host [{url}], its address is not allowed.")
+        refused = isinstance(error.os_error, ConnectionRefusedError)
+        cause = Cause("connect_exception", "Connection refused" if refused else "Connect failed")
+    elif isinstance(error, aiohttp.ServerDisconnectedError):
+        cause = Cause("connection_closed_exception", "Connection closed unexpectedly")
+    elif isinstance(error, TimeoutError):
+        cause = Cause("connect_timeout_exception", "Connect timed out")
+    elif isinstance(error, ConnectionError):
+        cause = Cause("socket_exception", "Connection reset")
+    else:
+        cause = Cause("i_o_exception", "the reply was malformed or broke off")
+    return Retryable(failed_to_send(endpoint, cause))
+
+
+def _retry_after(reply: aiohttp.ClientResponse) -> float | None:
+    """Seconds until the provider wants to be asked again."""
+    value = reply.headers.get("Retry-After", "")
+    if value.isdecimal():
+        return float(value)
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError):
+        return None
