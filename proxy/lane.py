@@ -1,0 +1,804 @@
+"""The lane: the forwarding path, one small protocol per connection, bytes in and bytes out.
+
+A caller's connection (`CallerSide`) is in one of four states:
+
+    HEAD    a request head is awaited, or a part of it has come
+    BODY    the head has gone on, its body is being passed on
+    ANSWER  the whole request has gone on, the answer is awaited or being passed back
+    LINGER  our last byte has been written; what still comes is dropped until the caller closes
+
+    HEAD ─→ BODY ─→ ANSWER ─→ HEAD …       a request without a body skips BODY
+      └───────┴───────┴─────→ LINGER       refused, asked to close, or answered too early
+
+A connection to whoever answers (`UpstreamSide`) is in one of these:
+
+    CONNECTING  what is to be sent waits
+    HEAD        a request is under way, the head of its answer is awaited
+    SIZED, CHUNKED, UNTIL_CLOSE   the body of the answer is passed back; named for how it ends
+    IDLE        in the pool, nobody's
+
+The application behind the lane is one more upstream: its pool makes socket pairs, gives one end to
+aiohttp's server and drives the other exactly like a connection to Elasticsearch.
+
+Three rules keep it honest. A side whose peer takes no more bytes stops reading its own (nothing is
+held but one read and one write buffer). A side that is lost amid a message aborts its peer, with a
+reset, so that half a message never looks whole. What is decided, and how messages are framed, is
+in `proxy.wire`; here bytes are moved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+import math
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from ssl import SSLContext
+from typing import Final, cast
+
+from yarl import URL
+
+from proxy.config import LimitsConfig
+from proxy.errors import (
+    IllegalArgument,
+    ProxyError,
+    StatusError,
+    UpstreamBroken,
+    UpstreamTimedOut,
+    UpstreamUnavailable,
+)
+from proxy.wire import (
+    IDEMPOTENT,
+    LAST_CHUNK,
+    ChunkedBody,
+    Malformed,
+    RequestHead,
+    RequestParser,
+    answer_head,
+    chunk,
+    error_answer,
+    is_inference,
+)
+
+log = logging.getLogger(__name__)
+
+NEVER: Final = math.inf
+ANSWER_HEAD_LIMIT: Final = 256 * 1024  # bytes; Elasticsearch sends a header per deprecation
+HELD_LIMIT: Final = 64 * 1024  # bytes of pipelined requests, or of a request kept for a retry
+RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER: on, no time
+
+
+class State(enum.Enum):
+    HEAD = enum.auto()
+    BODY = enum.auto()
+    ANSWER = enum.auto()
+    LINGER = enum.auto()
+    CONNECTING = enum.auto()
+    SIZED = enum.auto()
+    CHUNKED = enum.auto()
+    UNTIL_CLOSE = enum.auto()
+    IDLE = enum.auto()
+
+
+# As globals: an attribute of an Enum costs three times as much, and these are compared all day.
+HEAD, BODY, ANSWER, LINGER, CONNECTING, SIZED, CHUNKED, UNTIL_CLOSE, IDLE = State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long the lane waits, in seconds, where the configuration does not say."""
+
+    body: float = 60.0  # for the next bytes of a request's body
+    reader: float = 300.0  # for a caller who does not read its answer
+    half_closed: float = 1.0  # for the next bytes of the answer to a caller who has closed its side
+    linger: float = 5.0  # for a caller to close after our last byte
+    idle: float = 30.0  # that an upstream connection stays in the pool
+
+
+class CallerSide(asyncio.Protocol):
+    """One caller's connection. Answers go out in order: one request is under way at a time."""
+
+    __slots__ = (
+        "_chunks",
+        "_held",
+        "_left",
+        "_parser",
+        "answering",
+        "deadline",
+        "full",
+        "half_closed",
+        "keep_alive",
+        "lane",
+        "now",
+        "request",
+        "state",
+        "transport",
+        "upstream",
+        "write_deadline",
+    )
+    transport: asyncio.Transport
+
+    def __init__(self, lane: Lane) -> None:
+        self.lane = lane
+        self.now = lane.now
+        self.state = HEAD
+        self.request: RequestHead | None = None  # the one under way, or the last one
+        self.upstream: UpstreamSide | None = None  # who answers it
+        self.keep_alive = True  # whether another request may follow it
+        self.answering = False  # whether a byte of its answer has been written
+        self.full = False  # whether the transport wants no more writes
+        self.half_closed = False  # whether the caller has closed its side
+        self.deadline = self.now() + lane.limits.head_timeout  # for the next bytes to come
+        self.write_deadline = NEVER  # for the next bytes to go
+        self._parser = RequestParser(lane.limits.head)
+        self._left = 0  # bytes of a sized body still to come
+        self._chunks: ChunkedBody | None = None
+        self._held = b""  # pipelined requests
+
+    # --- events of the connection
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.lane.callers.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        state = self.state
+        if state is HEAD:
+            self._read_head(data)
+        elif state is BODY:
+            self._read_body(data)
+        elif state is ANSWER:
+            self._hold(data)
+
+    def eof_received(self) -> bool:
+        """Whether to keep our side open: the request is whole and its answer may be near.
+
+        A caller that hung up looks the same, so the answer has to come, and go on, soon.
+        """
+        if self.state is not ANSWER or self.transport.get_extra_info("sslcontext"):
+            return False
+        self.half_closed = True
+        self.deadline = self.now() + self.lane.patience.half_closed
+        return True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.state = LINGER
+        self._drop_upstream()
+        self.lane.forget(self)
+
+    def pause_writing(self) -> None:
+        self.full = True
+        self.write_deadline = self.now() + self.lane.patience.reader
+        if self.upstream is not None:
+            self.upstream.pause_reading()
+
+    def resume_writing(self) -> None:
+        self.full = False
+        self.write_deadline = NEVER
+        if self.upstream is not None:
+            self.upstream.resume_reading()
+
+    # --- the request
+
+    def _read_head(self, data: bytes) -> None:
+        fresh = not self._parser.reading
+        try:
+            head, rest = self._parser.feed(data)
+            if head is None:
+                if fresh:
+                    self.deadline = self.now() + self.lane.limits.head_timeout
+                return
+            self._begin(head, rest)
+        except Malformed as error:
+            self.refuse(IllegalArgument(f"invalid HTTP request: {error}"))
+        except ProxyError as error:
+            self.refuse(error)
+
+    def _begin(self, head: RequestHead, rest: bytes) -> None:
+        lane = self.lane
+        self.request = head
+        self.keep_alive = head.keep_alive and not lane.draining
+        self.answering = False
+        data = head.forwarded()
+        if head.body_length == 0:
+            self.state = ANSWER
+            self.deadline = NEVER
+            if rest:
+                self._hold(rest)
+        else:
+            self.state = BODY
+            self._left = head.body_length or 0
+            self._chunks = ChunkedBody() if head.body_length is None else None
+            data += self._take_body(rest)
+        pool = lane.upstream
+        if lane.application is not None and is_inference(head.target):
+            pool = lane.application
+        pool.take().start(self, data)
+
+    def _read_body(self, data: bytes) -> None:
+        try:
+            part = self._take_body(data)
+        except Malformed as error:
+            self.refuse(IllegalArgument(f"invalid HTTP request: {error}"))
+            return
+        if part and self.upstream is not None:
+            self.upstream.send(part)
+
+    def _take_body(self, data: bytes) -> bytes:
+        """The bytes to pass on for `data`; chunks are written anew from what was parsed."""
+        if self._chunks is None:
+            part = data[: self._left]
+            used = len(part)
+            self._left -= used
+            ended = not self._left
+        else:
+            payload, used = self._chunks.feed(data)
+            ended = self._chunks.ended
+            part = chunk(payload) + LAST_CHUNK if ended else chunk(payload)
+        if ended:
+            self.state = ANSWER
+            self.deadline = NEVER
+            if used < len(data):
+                self._hold(data[used:])
+        else:
+            self.deadline = self.now() + self.lane.patience.body
+        return part
+
+    def _hold(self, data: bytes) -> None:
+        """Keep pipelined requests until the one under way is answered."""
+        self._held += data
+        if len(self._held) > HELD_LIMIT:
+            self.transport.pause_reading()
+
+    # --- the answer
+
+    def answer_ended(self) -> None:
+        """The answer's last byte has been written: go on with the next request, or close."""
+        self.upstream = None
+        if self.state is not ANSWER:  # the answer came before the body ended
+            self._linger()
+        elif not self.keep_alive:
+            self._close()
+        elif self._held:
+            data, self._held = self._held, b""
+            self.state = HEAD
+            self.deadline = self.now() + self.lane.limits.head_timeout
+            self.transport.resume_reading()
+            self.data_received(data)
+        elif self.half_closed or self.lane.draining:
+            self._close()
+        else:
+            self.state = HEAD
+            self.deadline = self.now() + self.lane.limits.keepalive_timeout
+
+    def fail(self, error: ProxyError) -> None:
+        """The upstream did not answer: say so, or cut the connection if it had begun to."""
+        self.upstream = None
+        if self.answering:
+            self.cut()
+            return
+        self.keep_alive = self.keep_alive and self.state is ANSWER
+        self._write_error(error)
+        self.answer_ended()
+
+    def refuse(self, error: ProxyError) -> None:
+        """Answer a request that is not passed on, or not to its end; and read no further."""
+        self._drop_upstream()
+        if self.answering and self.state is not HEAD:
+            self.cut()
+            return
+        if self.state is HEAD:
+            self.request = None
+        self.keep_alive = False
+        self._write_error(error)
+        self._linger()
+
+    def cut(self) -> None:
+        """Abort with a reset, so that what was written does not look like a whole answer."""
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        self._drop_upstream()
+        self.transport.abort()
+
+    def _write_error(self, error: ProxyError) -> None:
+        method = self.request.method if self.request is not None else b""
+        self.transport.write(error_answer(error, method=method, keep_alive=self.keep_alive))
+
+    def _close(self) -> None:
+        if self._held:
+            self._linger()
+            return
+        self.state = LINGER
+        self.deadline = self.now() + self.lane.patience.reader
+        self.transport.close()
+
+    def _linger(self) -> None:
+        """Close our side, and drop what still comes: closing both could reset the answer."""
+        self._held = b""
+        self.state = LINGER
+        self.deadline = self.now() + self.lane.patience.linger
+        if self.half_closed or not self.transport.can_write_eof():
+            self.transport.close()
+        else:
+            self.transport.write_eof()
+            self.transport.resume_reading()
+
+    def _drop_upstream(self) -> None:
+        upstream, self.upstream = self.upstream, None
+        if upstream is not None:
+            upstream.drop()
+
+    # --- time
+
+    def progressed(self) -> None:
+        """A part of the answer came for a caller who has closed its side."""
+        self.deadline = self.now() + self.lane.patience.half_closed
+
+    def expire(self) -> None:
+        """A deadline has passed."""
+        if self.state is HEAD and self._parser.reading:
+            self.refuse(StatusError(408, "the request's head did not come in time"))
+        elif self.state is BODY and not self.full:
+            self.refuse(StatusError(408, "the request's body did not come in time"))
+        else:
+            self._drop_upstream()
+            self.transport.abort()
+
+    def end_when_idle(self) -> None:
+        """Draining: close now, or after the answer under way."""
+        self.keep_alive = False
+        if self.state is HEAD and not self._parser.reading:
+            self._close()
+
+
+class UpstreamSide(asyncio.Protocol):
+    """One connection to whoever answers, serving one request at a time."""
+
+    __slots__ = (
+        "_chunks",
+        "_left",
+        "_partial",
+        "_plain",
+        "_retry",
+        "_reusable",
+        "_waiting",
+        "caller",
+        "idle_since",
+        "pool",
+        "state",
+        "transport",
+    )
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.state = CONNECTING
+        self.transport: asyncio.Transport | None = None
+        self.caller: CallerSide | None = None
+        self.idle_since = 0.0
+        self._waiting: list[bytes] = []  # to be sent once there is a connection
+        self._retry: bytes | None = None  # the whole request so far, if it may be sent again
+        self._partial = b""  # the part of an answer's head that has come so far
+        self._left = 0  # bytes of a sized body still to come
+        self._chunks: ChunkedBody | None = None
+        self._plain = False  # whether chunks are taken apart, for HTTP/1.0
+        self._reusable = False  # whether the connection outlives the answer
+
+    # --- the request
+
+    def start(self, caller: CallerSide, data: bytes) -> None:
+        """Serve `caller`, whose request begins with `data`."""
+        self.caller = caller
+        caller.upstream = self
+        transport = self.transport
+        if transport is None:
+            self._waiting.append(data)
+            if caller.state is BODY:
+                caller.transport.pause_reading()
+            return
+        self.state = HEAD
+        if len(data) <= HELD_LIMIT:
+            self._retry = data
+        transport.write(data)
+        if caller.full:
+            transport.pause_reading()
+
+    def send(self, data: bytes) -> None:
+        """Pass on a part of the request's body."""
+        if self.transport is None:
+            self._waiting.append(data)
+            return
+        if self._retry is not None:
+            kept = self._retry + data
+            self._retry = kept if len(kept) <= HELD_LIMIT else None
+        self.transport.write(data)
+
+    def drop(self) -> None:
+        """The caller is gone, or will not hear the answer: neither will anybody else."""
+        self.caller = None
+        if self.transport is not None:
+            self.transport.abort()
+
+    def pause_reading(self) -> None:
+        if self.transport is not None:
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self.transport is not None:
+            self.transport.resume_reading()
+
+    # --- events of the connection
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport = cast(asyncio.Transport, transport)
+        caller = self.caller
+        if caller is None:  # gone meanwhile
+            transport.abort()
+            return
+        self.state = HEAD
+        transport.writelines(self._waiting)
+        self._waiting.clear()
+        caller.transport.resume_reading()
+        if caller.full:
+            transport.pause_reading()
+
+    def connection_failed(self, error: ProxyError) -> None:
+        caller, self.caller = self.caller, None
+        if caller is not None:
+            caller.fail(error)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.pool.forget(self)
+        caller, self.caller = self.caller, None
+        if caller is None:
+            return
+        if self.state is HEAD:
+            if self._may_retry(caller):
+                assert self._retry is not None
+                self.pool.connect().start(caller, self._retry)
+            else:
+                caller.fail(self.pool.broken("closed the connection without an answer"))
+        elif self.state is UNTIL_CLOSE and error is None:
+            caller.answer_ended()
+        else:
+            caller.cut()
+
+    def pause_writing(self) -> None:
+        if self.caller is not None:
+            self.caller.deadline = NEVER
+            self.caller.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        caller = self.caller
+        if caller is not None:
+            if caller.state is BODY:
+                caller.deadline = caller.now() + caller.lane.patience.body
+            caller.transport.resume_reading()
+
+    def data_received(self, data: bytes) -> None:
+        caller = self.caller
+        if caller is None:  # idle: an answer that nobody asked for
+            self.drop()
+            return
+        if caller.half_closed:
+            caller.progressed()
+        state = self.state
+        if state is HEAD:
+            try:
+                self._read_head(caller, data)
+            except Malformed as error:
+                self.drop()
+                caller.fail(self.pool.broken(f"did not answer properly: {error}"))
+        elif state is UNTIL_CLOSE:
+            caller.transport.write(data)
+        else:
+            self._pass_back(caller, b"", data)
+
+    # --- the answer
+
+    def _read_head(self, caller: CallerSide, data: bytes) -> None:
+        request = caller.request
+        assert request is not None
+        self._retry = None  # it is being answered
+        if self._partial:
+            data = self._partial + data
+            self._partial = b""
+        while True:
+            end = data.find(b"\r\n\r\n") + 4
+            if end < 4:
+                if len(data) > ANSWER_HEAD_LIMIT or data[:5] != b"HTTP/"[: len(data)]:
+                    raise Malformed("not an HTTP/1 answer")
+                self._partial = data
+                return
+            head = answer_head(data[:end], request.method)
+            if head.status >= 200:
+                break
+            if head.status == 101:
+                raise Malformed("it changed the protocol")
+            if request.minor:
+                caller.transport.write(head.raw)
+            data = data[end:]
+            if not data:
+                return
+        minor = request.minor
+        caller.answering = True
+        sized = head.length is not None
+        if not sized and not (head.chunked and minor):
+            caller.keep_alive = False
+        self._reusable = head.keep_alive
+        raw = head.raw
+        if not (head.clean and minor and caller.keep_alive):
+            raw = head.forwarded(keep_alive=caller.keep_alive, minor=minor)
+        if head.length is not None:
+            self.state = SIZED
+            self._left = head.length
+        elif head.chunked:
+            self.state = CHUNKED
+            self._chunks = ChunkedBody()
+            self._plain = not minor
+        else:
+            self.state = UNTIL_CLOSE
+            caller.transport.write(raw + data[end:])
+            return
+        self._pass_back(caller, raw, data[end:])
+
+    def _pass_back(self, caller: CallerSide, head: bytes, data: bytes) -> None:
+        """Write `head` and that part of `data` which belongs to the answer; see whether it ends."""
+        if self.state is SIZED:
+            used = min(len(data), self._left)
+            self._left -= used
+            ended = not self._left
+            part = data if used == len(data) else data[:used]
+        else:
+            assert self._chunks is not None
+            try:
+                payload, used = self._chunks.feed(data)
+            except Malformed:
+                self.drop()
+                caller.cut()
+                return
+            ended = self._chunks.ended
+            part = b"".join(payload) if self._plain else data[:used]
+        if head or part:
+            caller.transport.write(head + part if head else part)
+        if ended:
+            self._finish(caller, self._reusable and used == len(data))
+
+    def _finish(self, caller: CallerSide, reusable: bool) -> None:
+        self.caller = None
+        self._chunks = None
+        if reusable and caller.state is ANSWER:
+            self.pool.put(self)
+        else:
+            self.drop()
+        caller.answer_ended()
+
+    def _may_retry(self, caller: CallerSide) -> bool:
+        """Whether the connection was idle too long, and the request can be sent once more.
+
+        Nothing has been answered, every byte is at hand, and the method may be repeated.
+        """
+        request = caller.request
+        return (
+            self._retry is not None
+            and request is not None
+            and request.method in IDEMPOTENT
+            and not self.pool.closed
+        )
+
+
+class Pool:
+    """Connections to one upstream; the one used last is used next."""
+
+    def __init__(
+        self, name: str, open_side: Callable[[UpstreamSide], Awaitable[object]], timeout: float
+    ) -> None:
+        self.name = name
+        self.closed = False
+        self.tasks: asyncio.TaskGroup | None = None
+        self._open_side = open_side
+        self._timeout = timeout
+        self._sides: set[UpstreamSide] = set()
+        self._idle: list[UpstreamSide] = []
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._reachable = True
+
+    def take(self) -> UpstreamSide:
+        """An idle connection, or one in the making."""
+        return self._idle.pop() if self._idle else self.connect()
+
+    def put(self, side: UpstreamSide) -> None:
+        if self.closed:
+            side.drop()
+            return
+        side.state = IDLE
+        assert side.transport is not None
+        side.transport.resume_reading()
+        side.idle_since = asyncio.get_running_loop().time()
+        self._idle.append(side)
+
+    def connect(self) -> UpstreamSide:
+        """A connection in the making."""
+        assert self.tasks is not None
+        side = UpstreamSide(self)
+        self._sides.add(side)
+        task = self.tasks.create_task(self._open(side))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+        return side
+
+    def forget(self, side: UpstreamSide) -> None:
+        self._sides.discard(side)
+        if side.state is IDLE and side in self._idle:
+            self._idle.remove(side)
+
+    def broken(self, what: str) -> UpstreamBroken:
+        return UpstreamBroken(f"upstream [{self.name}] {what}")
+
+    def close_idle(self, before: float) -> None:
+        """Close connections that are idle since before a time."""
+        for side in [side for side in self._idle if side.idle_since < before]:
+            side.drop()
+
+    def close(self) -> None:
+        self.closed = True
+        for task in self._connecting:
+            task.cancel()
+        for side in list(self._sides):
+            side.drop()
+
+    async def _open(self, side: UpstreamSide) -> None:
+        error: ProxyError
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._open_side(side)
+        except TimeoutError:
+            error = UpstreamTimedOut(f"upstream [{self.name}] did not accept a connection in time")
+        except OSError as reason:
+            error = UpstreamUnavailable(f"upstream [{self.name}] cannot be reached")
+            if self._reachable:
+                log.warning("cannot connect to upstream [%s]: %s", self.name, reason.strerror)
+        else:
+            self._reachable = True
+            return
+        self._reachable = False
+        self._sides.discard(side)
+        side.connection_failed(error)
+
+
+class Lane:
+    """Listens for callers; `_inference` goes to the application, everything else upstream.
+
+    `application` makes aiohttp's server protocols (a `web.Server` is such a factory); without one,
+    everything goes upstream. `ssl` is for an https upstream.
+    """
+
+    def __init__(
+        self,
+        *,
+        upstream: URL,
+        application: Callable[[], asyncio.Protocol] | None,
+        limits: LimitsConfig,
+        connect_timeout: float,
+        ssl: SSLContext | None = None,
+        patience: Patience | None = None,
+    ) -> None:
+        self.limits = limits
+        self.patience = patience or Patience()
+        self.draining = False
+        self.callers: set[CallerSide] = set()
+        self._url = upstream
+        self._ssl = (ssl or True) if upstream.scheme == "https" else None
+        self._serve = application
+        self.upstream = Pool(str(upstream.origin()), self._connect, connect_timeout)
+        self.application: Pool | None = None
+        if application is not None:
+            self.application = Pool("application", self._pair, connect_timeout)
+        self._servers: list[asyncio.Server] = []
+        self._tasks: asyncio.TaskGroup | None = None
+        self._sweep_timer: asyncio.TimerHandle | None = None
+        self._empty = asyncio.Event()
+
+    async def listen(
+        self, host: str, port: int, *, reuse_port: bool = False, ssl: SSLContext | None = None
+    ) -> tuple[str, int]:
+        """Accept callers; the bound address. `ssl` is what callers are spoken to with.
+
+        Raises: OSError when the address cannot be had.
+        """
+        loop = asyncio.get_running_loop()
+        self.now = loop.time
+        if self._tasks is None:
+            # Held open until `drain`: a fault in it ends the task that called `listen`.
+            self._tasks = await asyncio.TaskGroup().__aenter__()
+            self._sweep()
+        for pool in self._pools():
+            pool.tasks = self._tasks
+        server = await loop.create_server(
+            lambda: CallerSide(self),
+            host,
+            port,
+            backlog=1024,
+            reuse_port=reuse_port or None,
+            ssl=ssl,
+        )
+        self._servers.append(server)
+        address = server.sockets[0].getsockname()
+        return str(address[0]), int(address[1])
+
+    async def drain(self, timeout: float) -> None:  # noqa: ASYNC109
+        """Stop accepting, finish what is under way for at most `timeout` seconds, then cut."""
+        self.draining = True
+        for server in self._servers:
+            server.close()
+        for caller in list(self.callers):
+            caller.end_when_idle()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._until_empty()
+        except TimeoutError:
+            for caller in list(self.callers):
+                caller.cut()
+            await self._until_empty()
+        for pool in self._pools():
+            pool.close()
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+        if self._tasks is not None:
+            await self._tasks.__aexit__(None, None, None)
+            self._tasks = None
+
+    def forget(self, caller: CallerSide) -> None:
+        self.callers.discard(caller)
+        if not self.callers:
+            self._empty.set()
+
+    async def _until_empty(self) -> None:
+        while self.callers:
+            self._empty.clear()
+            await self._empty.wait()
+
+    def _pools(self) -> list[Pool]:
+        return [self.upstream] if self.application is None else [self.upstream, self.application]
+
+    async def _connect(self, side: UpstreamSide) -> None:
+        loop = asyncio.get_running_loop()
+        host, port = self._url.host, self._url.port
+        assert host is not None
+        assert port is not None
+        await loop.create_connection(lambda: side, host, port, ssl=self._ssl)
+
+    async def _pair(self, side: UpstreamSide) -> None:
+        assert self._serve is not None
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        await loop.connect_accepted_socket(self._serve, theirs)
+        await loop.connect_accepted_socket(lambda: side, ours)
+
+    def _sweep(self) -> None:
+        """Look for deadlines that have passed: one timer for all connections, not one for each."""
+        now = self.now()
+        for caller in list(self.callers):
+            if now >= caller.deadline or now >= caller.write_deadline:
+                caller.expire()
+        for pool in self._pools():
+            pool.close_idle(now - self.patience.idle)
+        self._sweep_timer = asyncio.get_running_loop().call_later(self._tick(), self._sweep)
+
+    def _tick(self) -> float:
+        limits, patience = self.limits, self.patience
+        shortest = min(
+            limits.head_timeout,
+            limits.keepalive_timeout,
+            patience.body,
+            patience.reader,
+            patience.half_closed,
+            patience.linger,
+            patience.idle,
+        )
+        return min(1.0, max(0.01, shortest / 4))
