@@ -40,7 +40,7 @@ def texts_of(inputs: Sequence[str], max_tokens: int | None = None) -> list[Text]
 
 
 def batches(texts: Sequence[Text], max_count: int, max_bytes: int) -> Iterator[list[Text]]:
-    """The texts in order, in groups within a count and a size in bytes; a lone text may exceed it."""
+    """The texts in order, in groups within a count and a size; a lone text may exceed the size."""
     batch: list[Text] = []
     size = 0
     for text in texts:

@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
-from proxy.errors import ActionRequestInvalid, ProxyError, Unauthorized, XContentParseFailed
+from proxy.errors import (
+    ActionRequestInvalid,
+    ProxyError,
+    StatusError,
+    Unauthorized,
+    XContentParseFailed,
+)
 from proxy.inference import parse_object
 from proxy.validation import (
     ARRAY,
@@ -277,6 +283,8 @@ def _integer(values: Json, name: str) -> int:
 
 # Errors
 
+_EXCEPTION: Final = "unified_chat_completion_exception"
+
 
 class ChatError(ProxyError):
     """An error in the shape of chat: `{"error": {"code", "message", "type"}}`, without status."""
@@ -287,16 +295,36 @@ class ChatError(ProxyError):
         self.code = code
         self.type = type
 
+    def render(self, trace: str | None = None) -> Json:
+        # As somebody's cause it is an exception like any other.
+        return {"type": _EXCEPTION, "reason": self.reason}
+
     def envelope(self, trace: str | None = None) -> Json:
         error: Json = {} if self.code is None else {"code": self.code}
         return {"error": {**error, "message": self.reason, "type": self.type}}
+
+
+class OnlyStreaming(ProxyError):
+    """400 for a chat that is not to be streamed."""
+
+    status = 400
+    type = _EXCEPTION
+
+    def __init__(self) -> None:
+        reason = (
+            "The [chat_completion] task type only supports streaming, "
+            "please try again with the _stream API"
+        )
+        super().__init__(reason, cause=StatusError(400, reason))
 
 
 def as_chat_error(error: ProxyError) -> ProxyError:
     """Any error as chat shows it; refused callers and empty messages keep the usual envelope."""
     if isinstance(error, ChatError | ActionRequestInvalid | Unauthorized):
         return error
-    return ChatError(error.status, status_name(error.status), error.reason, error.type)
+    shown = ChatError(error.status, status_name(error.status), error.reason, error.type)
+    shown.not_ours = error.not_ours
+    return shown
 
 
 def status_name(status: int) -> str:

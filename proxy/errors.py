@@ -8,7 +8,8 @@ ProxyError                       status and Elasticsearch `type` are fixed by th
 ├── ValidationFailed             400 validation_exception: settings, all problems at once
 ├── ActionRequestInvalid         400 action_request_validation_exception
 ├── StatusError                  status_exception with any status
-├── EndpointNotFound             404 resource_not_found_exception
+├── EndpointNotUpdated           404 status_exception: the same for an update
+├── UnknownService               400 status_exception
 ├── EndpointAlreadyExists        400 resource_already_exists_exception
 ├── Rejected                     429 es_rejected_execution_exception: a full queue
 ├── RequestTimedOut              429 timeout_exception
@@ -38,6 +39,8 @@ class ProxyError(Exception):
     # Whether Elasticsearch's class of that name is an ElasticsearchException: such a cause is the
     # root cause of what wraps it, a plain Java exception is not.
     is_root_cause: bool = True
+    # Whether an upstream with an inference plugin of its own may know better.
+    not_ours: bool = False
 
     def __init__(
         self,
@@ -50,6 +53,7 @@ class ProxyError(Exception):
         self.reason = reason
         self.cause = cause
         self.extra = dict(extra or {})
+        self.headers: Sequence[tuple[str, str]] = ()  # of the answer, beside the usual ones
 
     def render(self, trace: str | None = None) -> dict[str, Any]:
         """The error object: `type`, `reason`, what the class adds, `caused_by`."""
@@ -151,11 +155,34 @@ class StatusError(ProxyError):
 
 class EndpointNotFound(ProxyError):
     status = 404
+    not_ours = True
     type = "resource_not_found_exception"
 
     def __init__(self, inference_id: str) -> None:
         super().__init__(f"Inference endpoint not found [{inference_id}]")
         self.inference_id = inference_id
+
+
+class EndpointNotUpdated(ProxyError):
+    """The same for an update, in Elasticsearch's other words."""
+
+    status = 404
+    not_ours = True
+    type = "status_exception"
+
+    def __init__(self, inference_id: str) -> None:
+        super().__init__(
+            f"The inference endpoint [{inference_id}] does not exist and cannot be updated"
+        )
+
+
+class UnknownService(ProxyError):
+    status = 400
+    not_ours = True
+    type = "status_exception"
+
+    def __init__(self, service: str) -> None:
+        super().__init__(f"Unknown service [{service}]")
 
 
 class EndpointAlreadyExists(ProxyError):
@@ -217,11 +244,11 @@ class PlainError(ProxyError):
         reason: str,
         *,
         show_status: bool = True,
-        headers: Mapping[str, str] | None = None,
+        headers: Sequence[tuple[str, str]] = (),
     ) -> None:
         super().__init__(reason)
         self.status = status
-        self.headers = dict(headers or {})
+        self.headers = headers
         self._show_status = show_status
 
     def envelope(self, trace: str | None = None) -> dict[str, Any]:

@@ -20,15 +20,18 @@ class EventTooLarge(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ServerSentEvent:
+    """One event as it was read."""
+
     data: str
     event: str = "message"
 
-    def encode(self) -> bytes:
-        """The event as bytes; `data` may hold several lines, as `?pretty` makes it."""
-        return f"event: {self.event}\ndata: {self.data}\n\n".encode()
+
+def encode_event(data: bytes, event: bytes = b"message") -> bytes:
+    """One event for the wire; `?pretty` makes `data` several lines, written as they are."""
+    return b"event: %b\ndata: %b\n\n" % (event, data)
 
 
-DONE: Final = ServerSentEvent("[DONE]")
+DONE: Final = encode_event(b"[DONE]")
 
 
 class EventDecoder:

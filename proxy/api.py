@@ -1,0 +1,234 @@
+"""A request's way to its handler and back, in Elasticsearch's order of checks.
+
+Authentication, route, content type, path, body, parameters, validation, authorization, action: what
+is wrong is told in that order. Requests that prove not to be ours go upstream.
+Source: RestController, BaseRestHandler, SecurityRestFilter.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, Final, Protocol
+
+from aiohttp import web
+from multidict import CIMultiDictProxy
+
+from proxy.endpoints import TaskType, check_inference_id, parse_task_type
+from proxy.errors import PlainError, ProxyError
+from proxy.handlers import ROUTES, Call, Events, Route
+from proxy.rest import NoRoute, RestRequest, RestResponse, match_path, no_handler, wrong_method
+from proxy.service import InferenceService
+from proxy.sse import DONE, encode_event
+from proxy.validation import Json
+
+log = logging.getLogger(__name__)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_REST: Final = web.RequestKey("rest", RestRequest)
+_STARTED: Final = web.RequestKey("started", bool)
+_AUTHENTICATE: Final = "cluster:monitor/xpack/inference/get"  # where no route says what is asked
+
+
+class Verdict(Protocol):
+    """Whether an authenticated caller may do what it asks for."""
+
+    @property
+    def allowed(self) -> bool: ...
+
+    async def refusal(self) -> ProxyError:
+        """The 403 to be answered."""
+
+
+class Authorizer(Protocol):
+    """Asks whether callers may; see Privileges."""
+
+    async def check(self, headers: CIMultiDictProxy[str], target: str, action: str) -> Verdict:
+        """Raises: the upstream's own 401; UpstreamError when nobody can tell."""
+
+
+class Upstream(Protocol):
+    """The Elasticsearch behind us, as far as `_inference` requests concern it; see Forwarder."""
+
+    async def hand_on_inference(self, request: web.Request) -> web.StreamResponse | None:
+        """Its answer passed on, or None where it has no inference feature."""
+
+    async def fetch_inference(self, request: web.Request, target: str) -> Any:
+        """Its answer to GET `target` as JSON, or None where there is none."""
+
+
+class InferenceApi:
+    """Answers `_inference` requests. Errors are raised; `render_errors` makes answers of them."""
+
+    def __init__(
+        self, service: InferenceService, authorizer: Authorizer, upstream: Upstream | None
+    ) -> None:
+        self._service = service
+        self._authorizer = authorizer
+        self._upstream = upstream
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Our answer, or the upstream's where the request is not ours."""
+        try:
+            return await self._answer(request)
+        except ProxyError as error:
+            if not error.not_ours or self._upstream is None:
+                raise
+            answer = await self._upstream.hand_on_inference(request)
+            if answer is None:
+                raise
+            return answer
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        rest = request[_REST] = RestRequest(request.method, request.raw_path, request.headers)
+        try:
+            match = match_path(rest.segments(), ROUTES)
+        except NoRoute:
+            raise no_handler(rest) from None
+        methods = ROUTES[match.pattern]
+        if rest.method == "OPTIONS":
+            return _allowed_methods(rest, list(methods))
+        route = methods.get(rest.method)
+        action = _AUTHENTICATE if route is None else route.action
+        verdict = await self._authorizer.check(request.headers, rest.target, action)
+        if rest.problem is not None:
+            raise rest.problem
+        if route is None:
+            raise wrong_method(rest, list(methods))
+        rest.take_body(await _read(request), request.client_max_size)
+        call = self._prepare(request, rest, route, match.parameters)
+        rest.answers_events = route.streams
+        if route.checks_id:
+            check_inference_id(call.inference_id)
+        if not verdict.allowed:
+            raise await verdict.refusal()
+        result = await route.handler(call)
+        if route.streams:
+            return await _send_events(request, rest, result)
+        return _web_response(rest.respond(200, result))
+
+    def _prepare(
+        self, request: web.Request, rest: RestRequest, route: Route, in_path: dict[str, str]
+    ) -> Call:
+        """The call, once everything that needs no permission has been checked."""
+        task_type, inference_id = _path_parameters(rest, in_path)
+        if route.has_body:
+            rest.require_body()
+        call = Call(
+            rest=rest,
+            service=self._service,
+            task_type=task_type,
+            inference_id=inference_id,
+            fetch=lambda: self._fetch(request, rest),
+        )
+        for name in route.times:
+            call.times[name] = rest.time(name)
+        for name in (*route.flags, "pretty", "human"):
+            call.flags[name] = rest.boolean(name)
+        rest.refuse_unknown_parameters()
+        if not route.has_body:
+            rest.refuse_body()
+        return call
+
+    async def _fetch(self, request: web.Request, rest: RestRequest) -> Any:
+        if self._upstream is None:
+            return None
+        return await self._upstream.fetch_inference(request, rest.path)
+
+
+def _path_parameters(rest: RestRequest, in_path: dict[str, str]) -> tuple[TaskType, str]:
+    """Task type and inference id; a lone first segment is the id, whatever it looks like.
+
+    Query parameters of the same names fill in what the path lacks. Raises: StatusError 400.
+    """
+    rest.parameters.update(in_path)
+    if "task_type" in in_path:
+        return parse_task_type(rest.parameter("task_type") or ""), ""
+    if "task_type_or_id" not in in_path:
+        return TaskType.ANY, ""
+    first, inference_id = rest.parameter("task_type_or_id"), rest.parameter("inference_id")
+    if inference_id is None:
+        return TaskType.ANY, first or ""
+    return parse_task_type(first or ""), inference_id
+
+
+async def _read(request: web.Request) -> bytes:
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise PlainError(413, "request body is too large") from None
+
+
+# Answers
+
+
+@web.middleware
+async def render_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """The only place where an exception becomes a response."""
+    try:
+        return await handler(request)
+    except Exception as error:
+        if request.get(_STARTED):
+            raise  # headers are out: aiohttp cuts the connection, the only honest end
+        if isinstance(error, web.HTTPException):
+            error = PlainError(error.status, error.reason)
+        if not isinstance(error, ProxyError):
+            log.exception("unhandled error: %s", request.method)
+            error = ProxyError("internal error")
+        rest = request.get(_REST)
+        if rest is None:
+            rest = RestRequest(request.method, request.raw_path, request.headers)
+        return _error_response(rest, error)
+
+
+async def mark_started(request: web.Request, response: web.StreamResponse) -> None:
+    """An `on_response_prepare` signal: from here on nothing else can be answered."""
+    request[_STARTED] = True
+
+
+def _error_response(rest: RestRequest, error: ProxyError) -> web.Response:
+    trace = f"{error.type}: {error.reason}" if rest.wants_trace() else None
+    body = error.envelope(trace)
+    if rest.answers_events:
+        data = encode_event(rest.encode(body), b"error")
+        answer = rest.respond_bytes(error.status, data, "text/event-stream")
+    else:
+        answer = rest.respond(error.status, body)
+    for name, value in error.headers:
+        answer.headers.add(name, value)
+    return _web_response(answer)
+
+
+def _web_response(answer: RestResponse) -> web.Response:
+    return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
+
+
+def _allowed_methods(rest: RestRequest, methods: Sequence[str]) -> web.Response:
+    answer = rest.respond_bytes(200, b"", "text/plain; charset=UTF-8")
+    answer.headers["Allow"] = ",".join(methods)
+    return _web_response(answer)
+
+
+async def _send_events(
+    request: web.Request, rest: RestRequest, opening: Events
+) -> web.StreamResponse:
+    """Stream events; a failure before the provider has begun to answer is an ordinary error."""
+    async with opening as events:
+        response = web.StreamResponse(headers=rest.response_headers(200, "text/event-stream"))
+        await response.prepare(request)
+        async for frame in _frames(rest, events):
+            await response.write(frame)
+        await response.write_eof()
+    return response
+
+
+async def _frames(rest: RestRequest, events: AsyncIterator[Json]) -> AsyncIterator[bytes]:
+    """Each event for the wire, and how the stream ended: `[DONE]`, or one error event."""
+    try:
+        async for event in events:
+            yield encode_event(rest.encode(event))
+    except ProxyError as error:
+        log.info("stream ended by %s", error.type)
+        yield encode_event(rest.encode(error.envelope()), b"error")
+    else:
+        yield DONE

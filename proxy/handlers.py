@@ -1,0 +1,245 @@
+"""The `_inference` routes: read, call the service, show the result.
+
+ROUTES is the table of contents; `proxy.api` takes each request there and back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from proxy.chat import OnlyStreaming, as_chat_error, parse_chat_request
+from proxy.endpoints import (
+    SERVICES,
+    InferenceEndpoint,
+    TaskType,
+    parse_endpoint,
+    parse_update,
+    render_endpoint,
+    resolve_task_type,
+)
+from proxy.errors import ProxyError, StatusError, UnknownService
+from proxy.inference import parse_inference_request
+from proxy.rest import RestRequest, no_handler
+from proxy.service import InferenceService, refuse_streaming
+from proxy.services import render_services
+from proxy.validation import Json
+from proxy.xcontent import Document
+
+Events = AbstractAsyncContextManager[AsyncIterator[Json]]
+_LARGE_BODY: Final = 1024 * 1024  # bytes; beyond it a body is parsed beside the event loop
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """A request that has found its route."""
+
+    rest: RestRequest
+    service: InferenceService
+    task_type: TaskType
+    inference_id: str  # empty where the route has none
+    times: dict[str, float | None] = field(default_factory=dict)  # parameters, in seconds
+    flags: dict[str, bool] = field(default_factory=dict)
+    fetch: Callable[[], Awaitable[Any]]  # the upstream's own answer to this GET
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds that the caller allows, if it says so."""
+        return self.times.get("timeout")
+
+    async def document(self) -> Document:
+        """The body, read."""
+        if len(self.rest.body) > _LARGE_BODY:
+            return await asyncio.to_thread(self.rest.document)
+        return self.rest.document()
+
+
+# Endpoints
+
+
+async def put_endpoint(call: Call) -> Json:
+    """PUT _inference/{task_type}/{inference_id}"""
+    body = call.rest.body_map()
+    task_type = resolve_task_type(call.task_type, body.pop("task_type", None))
+    service = body.pop("service", None)
+    if service is None:
+        raise StatusError(400, "Inference endpoint configuration is missing the [service] setting")
+    if not isinstance(service, str):
+        raise StatusError(400, "field [service] is not of the expected type [String]")
+    if service not in SERVICES:
+        raise UnknownService(service)
+    endpoint = parse_endpoint(task_type, call.inference_id, service, body)
+    return render_endpoint(await call.service.put(endpoint, call.timeout))
+
+
+async def update_endpoint(call: Call) -> Json:
+    """PUT _inference/{task_type}/{inference_id}/_update"""
+    update = parse_update(call.rest.body_map())
+    task_type = resolve_task_type(call.task_type, update.task_type)
+    return render_endpoint(await call.service.update(call.inference_id, task_type, update))
+
+
+async def get_endpoint(call: Call) -> Json:
+    """GET _inference/{task_type}/{inference_id}; `_all` and `*` mean all"""
+    if call.inference_id in ("", "_all", "*"):
+        return await get_endpoints(call)
+    endpoint = await call.service.get(call.inference_id, call.task_type)
+    return {"endpoints": [render_endpoint(endpoint)]}
+
+
+async def get_endpoints(call: Call) -> Json:
+    """GET _inference/_all: ours and the upstream's, ours first where both have an id"""
+    ours = [render_endpoint(endpoint) for endpoint in await call.service.find(call.task_type)]
+    theirs = await call.fetch()
+    others = theirs.get("endpoints", []) if isinstance(theirs, dict) else []
+    by_id = {entry["inference_id"]: entry for entry in [*others, *ours]}
+    return {"endpoints": [by_id[inference_id] for inference_id in sorted(by_id)]}
+
+
+async def delete_endpoint(call: Call) -> Json:
+    """DELETE _inference/{task_type}/{inference_id}"""
+    return await call.service.delete(
+        call.inference_id, call.task_type, dry_run=call.flags["dry_run"]
+    )
+
+
+async def get_services(call: Call) -> list[Json]:
+    """GET _inference/_services: ours replace the upstream's entries of the same name"""
+    theirs = await call.fetch()
+    entries = [*(theirs if isinstance(theirs, list) else []), *render_services(call.task_type)]
+    by_name = {entry["service"]: entry for entry in entries}
+    return [by_name[name] for name in sorted(by_name)]
+
+
+async def get_diagnostics(call: Call) -> Json:
+    """GET _inference/.diagnostics: only an upstream's own plugin has any"""
+    raise no_handler(call.rest)
+
+
+# Inference
+
+
+async def infer(call: Call) -> Json:
+    """POST _inference/{task_type}/{inference_id}"""
+    if call.task_type is TaskType.CHAT_COMPLETION:
+        raise OnlyStreaming
+    endpoint = None
+    if call.task_type is TaskType.ANY:  # without a task type the endpoint comes first
+        endpoint = await call.service.endpoint_for(call.inference_id, call.task_type)
+        if endpoint.task_type is TaskType.CHAT_COMPLETION:
+            raise OnlyStreaming
+    request = parse_inference_request(await call.document())
+    request.validate(call.task_type)
+    if endpoint is None:
+        endpoint = await call.service.endpoint_for(call.inference_id, call.task_type)
+    return await call.service.infer(endpoint, request, call.timeout)
+
+
+async def stream(call: Call) -> Events:
+    """POST _inference/{task_type}/{inference_id}/_stream"""
+    if call.task_type is TaskType.CHAT_COMPLETION:
+        return _chat(call, None)
+    if call.task_type is TaskType.ANY:
+        endpoint = await call.service.endpoint_for(call.inference_id, call.task_type)
+        if endpoint.task_type is TaskType.CHAT_COMPLETION:
+            return _chat(call, endpoint)
+        request = parse_inference_request(await call.document())
+        request.validate(call.task_type)
+    else:
+        request = parse_inference_request(await call.document())
+        request.validate(call.task_type)
+        endpoint = await call.service.endpoint_for(call.inference_id, call.task_type)
+    refuse_streaming(endpoint, call.task_type)
+    return call.service.stream(endpoint, request, call.timeout)
+
+
+@asynccontextmanager
+async def _chat(
+    call: Call, endpoint: InferenceEndpoint | None
+) -> AsyncIterator[AsyncIterator[Json]]:
+    """The chunks of a chat; whatever fails, fails in the shape of chat."""
+    try:
+        request = parse_chat_request(await call.document())
+        if endpoint is None:
+            endpoint = await call.service.endpoint_for(call.inference_id, call.task_type)
+        async with call.service.chat(endpoint, request, call.timeout) as chunks:
+            yield _failing_as_chat(chunks)
+    except ProxyError as error:
+        raise as_chat_error(error) from None
+
+
+async def _failing_as_chat(chunks: AsyncIterator[Json]) -> AsyncIterator[Json]:
+    try:
+        async for chunk in chunks:
+            yield chunk
+    except ProxyError as error:
+        raise as_chat_error(error) from None
+
+
+# Routes
+
+_GET: Final = "cluster:monitor/xpack/inference/get"
+_POST: Final = "cluster:monitor/xpack/inference/post"
+_PUT: Final = "cluster:admin/xpack/inference/put"
+_UPDATE: Final = "cluster:admin/xpack/inference/update"
+_DELETE: Final = "cluster:admin/xpack/inference/delete"
+_SERVICES: Final = "cluster:monitor/xpack/inference/services/get"
+_DIAGNOSTICS: Final = "cluster:monitor/xpack/inference/diagnostics/get"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """What one method of one path does, and the action that the caller must be allowed."""
+
+    handler: Callable[[Call], Awaitable[Any]]
+    action: str
+    has_body: bool = False
+    times: tuple[str, ...] = ()  # query parameters that are time values
+    flags: tuple[str, ...] = ()  # query parameters that are booleans
+    checks_id: bool = False
+    streams: bool = False
+
+
+_GET_ONE: Final = Route(handler=get_endpoint, action=_GET)
+_GET_ALL: Final = Route(handler=get_endpoints, action=_GET)
+_GET_SERVICES: Final = Route(handler=get_services, action=_SERVICES)
+_ENDPOINT: Final = {
+    "GET": _GET_ONE,
+    "POST": Route(handler=infer, action=_POST, has_body=True, times=("timeout",)),
+    "PUT": Route(
+        handler=put_endpoint,
+        action=_PUT,
+        has_body=True,
+        times=("timeout",),
+        checks_id=True,
+    ),
+    "DELETE": Route(handler=delete_endpoint, action=_DELETE, flags=("dry_run", "force")),
+}
+_STREAM: Final = {
+    "POST": Route(handler=stream, action=_POST, has_body=True, times=("timeout",), streams=True)
+}
+_UPDATES: Final = {
+    "PUT": Route(
+        handler=update_endpoint,
+        action=_UPDATE,
+        has_body=True,
+        times=("master_timeout",),
+        checks_id=True,
+    )
+}
+ROUTES: Final[dict[str, dict[str, Route]]] = {
+    "/_inference": {"GET": _GET_ALL},
+    "/_inference/_all": {"GET": _GET_ALL},
+    "/_inference/_services": {"GET": _GET_SERVICES},
+    "/_inference/_services/{task_type}": {"GET": _GET_SERVICES},
+    "/_inference/.diagnostics": {"GET": Route(handler=get_diagnostics, action=_DIAGNOSTICS)},
+    "/_inference/{task_type_or_id}": _ENDPOINT,
+    "/_inference/{task_type_or_id}/_stream": _STREAM,
+    "/_inference/{task_type_or_id}/_update": _UPDATES,
+    "/_inference/{task_type_or_id}/{inference_id}": _ENDPOINT,
+    "/_inference/{task_type_or_id}/{inference_id}/_stream": _STREAM,
+    "/_inference/{task_type_or_id}/{inference_id}/_update": _UPDATES,
+}

@@ -1,0 +1,413 @@
+"""Elasticsearch's REST conventions: parameters, media types, response formats. No I/O.
+
+A request is read whole before anything is refused, because authentication comes first: what is
+wrong with it is remembered and raised in Elasticsearch's order.
+Source: RestRequest, RestController, BaseRestHandler, ParsedMediaType, RestCompatibleVersionHelper.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import unquote, unquote_plus
+
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from proxy.errors import (
+    IllegalArgument,
+    MediaTypeRejected,
+    ParseFailed,
+    PlainError,
+    ProxyError,
+    StatusError,
+)
+from proxy.validation import did_you_mean, parse_boolean, parse_time
+from proxy.xcontent import WRITERS, Document, dump_pretty, filter_paths, parse
+
+_CURRENT: Final = 9  # major version of the API that is served, and the one before it
+_COMMON_PARAMETERS: Final = ("pretty", "human", "error_trace", "filter_path", "format")
+_METHODS: Final = (
+    *("GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE", "CONNECT"),
+)
+_TOKEN: Final = re.compile(r"[a-zA-Z0-9!#$%&'*+\-.^_`|~]+")
+_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_FORMATS: Final = {
+    "application/json": "json",
+    "application/x-ndjson": "json",
+    "application/yaml": "yaml",
+    "application/cbor": "cbor",
+}
+_VENDOR: Final = re.compile(r"application/vnd\.elasticsearch\+(json|x-ndjson|yaml|cbor)")
+
+
+@dataclass(frozen=True, slots=True)
+class MediaType:
+    """A parsed `Accept` or `Content-Type`; `format` is None for types that are not ours."""
+
+    text: str  # as it was sent
+    format: str | None
+    version: int | None  # of `compatible-with`
+    vendor: bool
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class RestResponse:
+    """A complete answer, ready for the wire."""
+
+    status: int
+    headers: CIMultiDict[str]
+    body: bytes
+
+
+class RestRequest:
+    """One request as Elasticsearch's REST layer sees it.
+
+    `target` is the raw target as it was sent; it appears in messages undecoded.
+    """
+
+    def __init__(self, method: str, target: str, headers: CIMultiDictProxy[str]) -> None:
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.problem: ProxyError | None = None  # raised after authentication
+        self.body = b""
+        self.answers_events = False  # whether errors, too, are server-sent events from now on
+        self.accept: MediaType | None = None
+        self.content_type: MediaType | None = None
+        self.path, _, query = target.partition("?")
+        self.parameters: dict[str, str] = {}
+        self._consumed: set[str] = set(_COMMON_PARAMETERS)
+        self._remember(self._read_media_types)
+        self._remember(lambda: self._read_target(query))
+        self._remember(self._read_error_trace)
+
+    # Reading
+
+    def _remember(self, step: Any) -> None:
+        try:
+            step()
+        except ProxyError as error:
+            self.problem = self.problem or error
+
+    def _read_media_types(self) -> None:
+        self.accept = _media_type(self.headers, "Accept")
+        self.content_type = _media_type(self.headers, "Content-Type")
+
+    def _read_target(self, query: str) -> None:
+        if bad := _ESCAPE.search(self.path):
+            escape = self.path[bad.start() : bad.start() + 3]
+            raise IllegalArgument(
+                f"invalid escape sequence `{escape}' at index {bad.start()} of: {self.path}"
+            )
+        for pair in query.split("&"):
+            name, _, value = pair.partition("=")
+            if bad := _ESCAPE.search(pair):
+                reason = f"invalid escape sequence `{pair[bad.start() : bad.start() + 3]}'"
+                reason += f" at index {bad.start()} of: {pair}"
+                raise _BadParameter(
+                    f"java.lang.IllegalArgumentException: {reason}", cause=IllegalArgument(reason)
+                )
+            if name:
+                self.parameters[unquote_plus(name)] = unquote_plus(value)
+
+    def _read_error_trace(self) -> None:
+        try:
+            self.boolean("error_trace")
+        except IllegalArgument as error:
+            raise PlainError(400, error.reason) from None
+
+    def segments(self) -> list[str]:
+        """The raw parts of the path: routes are matched before anything is decoded."""
+        parts = self.path.split("/")[1:]
+        while parts and parts[-1] == "":
+            parts.pop()
+        return parts
+
+    # Parameters
+
+    def parameter(self, name: str) -> str | None:
+        """A parameter's value, which is known from now on."""
+        self._consumed.add(name)
+        return self.parameters.get(name)
+
+    def boolean(self, name: str) -> bool:
+        """Absent is false, present without a value is true. Raises: IllegalArgument."""
+        value = self.parameter(name)
+        return value == "" or (value is not None and parse_boolean(value))
+
+    def time(self, name: str) -> float | None:
+        """A time value in seconds. Raises: IllegalArgument."""
+        value = self.parameter(name)
+        return None if value is None else parse_time(value, name)
+
+    def refuse_unknown_parameters(self) -> None:
+        """Raises: IllegalArgument naming each parameter that nobody asked for."""
+        unknown = sorted(set(self.parameters) - self._consumed)
+        if unknown:
+            known = self._consumed - set(_COMMON_PARAMETERS)
+            shown = [f"[{name}]{did_you_mean(name, known, ' -> ')}" for name in unknown]
+            plural = "s" if len(unknown) > 1 else ""
+            raise IllegalArgument(
+                f"request [{self.path}] contains unrecognized parameter{plural}: {', '.join(shown)}"
+            )
+
+    # Body
+
+    def take_body(self, data: bytes, limit: int) -> None:
+        """Accept the body as it came over the wire.
+
+        Raises: PlainError 406 for a content type that is not supported, 413 for one that inflates
+        beyond `limit` bytes; MediaTypeRejected for versions that do not fit.
+        """
+        self.body = _inflated(data, self.headers.get("Content-Encoding", ""), limit)
+        _check_versions(self.accept, self.content_type, bool(self.body))
+        if self.body and (self.content_type is None or self.content_type.format is None):
+            shown = self.content_type or ""
+            raise PlainError(406, f"Content-Type header [{shown}] is not supported")
+
+    def require_body(self) -> None:
+        if not self.body:
+            raise ParseFailed("request body is required")
+
+    def refuse_body(self) -> None:
+        if self.body:
+            raise IllegalArgument(
+                f"request [{self.method} {self.path}] does not support having a body"
+            )
+
+    def document(self) -> Document:
+        """The body, read; syntax errors are kept in it."""
+        kind = self.content_type.format if self.content_type else None
+        return parse(self.body, kind or "json")
+
+    def body_map(self) -> dict[str, Any]:
+        """The body as a map; anything but an object counts as an empty one."""
+        value = self.document().plain()
+        return value if isinstance(value, dict) else {}
+
+    # Answers
+
+    def encode(self, body: Any, *, filtered: bool = True) -> bytes:
+        """`body` in the format that the caller wants, `pretty` and `filter_path` applied."""
+        if filtered and (paths := self.parameters.get("filter_path")):
+            body = filter_paths(body, paths)
+        kind = self._format()
+        if kind == "json" and self._flag("pretty"):
+            return dump_pretty(body)
+        return WRITERS[kind](body)
+
+    def respond(self, status: int, body: Any) -> RestResponse:
+        """The answer to this request. Errors ignore `filter_path`."""
+        data = self.encode(body, filtered=status < 300)
+        return self.respond_bytes(status, data, self._content_type())
+
+    def respond_bytes(self, status: int, data: bytes, content_type: str) -> RestResponse:
+        """The same for a body that is already encoded."""
+        headers = self.response_headers(status, content_type)
+        if data and (encoding := self._encoding()):
+            headers["content-encoding"] = encoding
+            data = gzip.compress(data, 3) if encoding == "gzip" else zlib.compress(data, 3)
+        return RestResponse(status, headers, data)
+
+    def response_headers(self, status: int, content_type: str) -> CIMultiDict[str]:
+        """What every answer carries; refused callers do not learn the product's name."""
+        headers: CIMultiDict[str] = CIMultiDict()
+        if status not in (401, 403):
+            headers["X-elastic-product"] = "Elasticsearch"
+        if (opaque_id := self.headers.get("X-Opaque-Id")) is not None:
+            headers["X-Opaque-Id"] = opaque_id
+        headers["content-type"] = content_type
+        return headers
+
+    def wants_trace(self) -> bool:
+        return self._flag("error_trace")
+
+    def _flag(self, name: str) -> bool:
+        try:
+            return self.boolean(name)
+        except IllegalArgument:
+            return False
+
+    def _format(self) -> str:
+        named = self.parameters.get("format", "").lower()
+        if named in WRITERS:
+            return named
+        if self.accept is not None and self.accept.format is not None:
+            return self.accept.format
+        if self.body and self.content_type is not None and self.content_type.format is not None:
+            return self.content_type.format
+        return "json"
+
+    def _content_type(self) -> str:
+        kind = self._format()
+        accept = self.accept
+        if accept is None or accept.format != kind or "ndjson" in accept.text:
+            return f"application/{kind}"
+        return accept.text.replace(" ", "")
+
+    def _encoding(self) -> str | None:
+        accepted = self.headers.get("Accept-Encoding", "").lower()
+        return next((name for name in ("gzip", "deflate") if name in accepted), None)
+
+
+class _BadParameter(ProxyError):
+    status = 400
+    type = "bad_parameter_exception"
+
+
+def _media_type(headers: CIMultiDictProxy[str], name: str) -> MediaType | None:
+    values = headers.getall(name, [])
+    if not values:
+        return None
+    try:
+        if len(values) > 1:
+            raise IllegalArgument(f"Incorrect header [{name}]. Only one value should be provided")
+        if not values[0].strip():
+            raise IllegalArgument(f"Header [{name}] cannot be empty.")
+        return _parse_media_type(values[0])
+    except IllegalArgument as error:
+        raise MediaTypeRejected(
+            f"Invalid media-type value on headers [{name}]", cause=error
+        ) from None
+
+
+def _parse_media_type(text: str) -> MediaType | None:
+    """Lists and ranges, which only browsers send, are nobody's type. Raises: IllegalArgument."""
+    if "," in text or "*" in text:
+        return None
+    kind, *parameters = (part.strip() for part in text.lower().split(";"))
+    main, slash, sub = kind.partition("/")
+    if not slash or not _TOKEN.fullmatch(main) or not _TOKEN.fullmatch(sub):
+        raise IllegalArgument(f"invalid media-type [{text}]")
+    version = None
+    for parameter in parameters:
+        name, equals, value = parameter.partition("=")
+        if parameter and (not equals or not name.strip() or name != name.strip()):
+            raise IllegalArgument(f"invalid parameters for header [{text}]")
+        if name == "compatible-with" and value.isdecimal():
+            version = int(value)
+    vendor = _VENDOR.fullmatch(kind)
+    plain = f"application/{vendor[1]}" if vendor else kind
+    return MediaType(text, _FORMATS.get(plain), version if vendor else None, vendor is not None)
+
+
+def _check_versions(accept: MediaType | None, content: MediaType | None, has_body: bool) -> None:
+    """Raises: MediaTypeRejected. Source: RestCompatibleVersionHelper.getCompatibleVersion."""
+    accepted = accept.version if accept else None
+    sent = content.version if content else None
+    _check_known("Accept", accepted, accept)
+    if not has_body:
+        return
+    _check_known("Content-Type", sent, content)
+    if accepted == sent:
+        return
+    both = "both Content-Type and Accept headers if either one has requested a compatible version"
+    same = (
+        ""
+        if (accepted or _CURRENT) == (sent or _CURRENT)
+        else (" and the compatible versions must match")
+    )
+    _reject_versions(
+        f"A compatible version is required on {both}{same}. Accept={accept or 'null'}, "
+        f"Content-Type={content or 'null'}"
+    )
+
+
+def _check_known(header: str, version: int | None, value: MediaType | None) -> None:
+    if version is not None and version not in (_CURRENT, _CURRENT - 1):
+        _reject_versions(
+            f"{header} version must be either version {_CURRENT} or {_CURRENT - 1}, "
+            f"but found {version}. {header}={value}"
+        )
+
+
+def _reject_versions(reason: str) -> None:
+    raise MediaTypeRejected(
+        "Invalid media-type value on headers [Accept, Content-Type]",
+        cause=StatusError(400, reason),
+    )
+
+
+def _inflated(data: bytes, encoding: str, limit: int) -> bytes:
+    """The body decoded; encodings that Elasticsearch does not know are left as they are."""
+    if encoding.strip().lower() not in ("gzip", "x-gzip", "deflate", "x-deflate"):
+        return data
+    inflater = zlib.decompressobj(47)  # zlib or gzip, by its header
+    try:
+        plain = inflater.decompress(data, limit + 1)
+    except zlib.error:
+        raise IllegalArgument(f"the body is not [{encoding}] encoded") from None
+    if len(plain) > limit:
+        raise PlainError(413, "request body is too large")
+    if not inflater.eof:
+        raise IllegalArgument(f"the [{encoding}] encoded body is cut off")
+    return plain
+
+
+# Routes
+
+
+class NoRoute(Exception):
+    """No route of the `_inference` API has this path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Where a path leads: its parameters, and a value per method."""
+
+    pattern: str
+    parameters: dict[str, str]
+
+
+def match_path(segments: Sequence[str], patterns: Mapping[str, Any]) -> Match:
+    """The pattern of a path. Literals beat parameters at each level and there is no way back.
+
+    Raises: NoRoute. Source: PathTrie.
+    """
+    parts = {pattern: pattern.strip("/").split("/") for pattern in patterns}
+    candidates = list(parts)
+    for level, segment in enumerate(segments):
+        there = [c for c in candidates if len(parts[c]) > level]
+        literal = [c for c in there if parts[c][level] == segment]
+        candidates = literal or [c for c in there if parts[c][level].startswith("{")]
+    found = [c for c in candidates if len(parts[c]) == len(segments)]
+    if not found:
+        raise NoRoute
+    names = {
+        part.strip("{}"): unquote(segment, errors="replace")
+        for part, segment in zip(parts[found[0]], segments, strict=True)
+        if part.startswith("{")
+    }
+    return Match(found[0], names)
+
+
+def wrong_method(request: RestRequest, allowed: Sequence[str]) -> ProxyError:
+    """405 with the methods that the path takes."""
+    known = request.method in _METHODS
+    uri = f"for uri [{request.target}] and method [{request.method}]"
+    problem = (
+        f"Incorrect HTTP method {uri}" if known else (f"Unexpected http method: {request.method}")
+    )
+    return PlainError(
+        405,
+        f"{problem}, allowed: [{', '.join(allowed)}]",
+        headers=[("Allow", ",".join(allowed))],
+    )
+
+
+def no_handler(request: RestRequest) -> ProxyError:
+    """400 for a path that leads nowhere, at least not here."""
+    error = PlainError(
+        400,
+        f"no handler found for uri [{request.target}] and method [{request.method}]",
+        show_status=False,
+    )
+    error.not_ours = True
+    return error

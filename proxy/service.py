@@ -1,0 +1,287 @@
+"""The use cases of the inference service; knows nothing of HTTP between caller and proxy.
+
+Source: TransportPutInferenceModelAction, TransportInferenceAction and their siblings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Final, Protocol
+
+from proxy.chat import ChatRequest
+from proxy.endpoints import (
+    STREAMING_TASKS,
+    EndpointUpdate,
+    InferenceEndpoint,
+    TaskType,
+)
+from proxy.errors import (
+    Cause,
+    EndpointNotFound,
+    EndpointNotUpdated,
+    ProxyError,
+    StatusError,
+    ValidationFailed,
+)
+from proxy.inference import (
+    InferenceRequest,
+    RankedDocument,
+    SparseVector,
+    refuse_input_type,
+    render_completion,
+    render_completion_deltas,
+    render_embeddings,
+    render_rerank,
+    render_sparse,
+)
+from proxy.replies import timed_out
+from proxy.store import EndpointStore
+from proxy.validation import Json
+
+_PROBE: Final = "how big"
+_PROBE_QUERY: Final = "test query"
+_PROBE_FAILED: Final = (
+    "Could not complete inference endpoint creation as validation call to service threw an "
+    "exception."
+)
+
+
+class Provider(Protocol):
+    """What the service needs of Hugging Face endpoints; see HuggingFace."""
+
+    async def embed(
+        self, endpoint: InferenceEndpoint, inputs: Sequence[str]
+    ) -> list[list[float]]: ...
+
+    async def embed_sparse(
+        self, endpoint: InferenceEndpoint, inputs: Sequence[str]
+    ) -> list[SparseVector]: ...
+
+    async def rerank(
+        self,
+        endpoint: InferenceEndpoint,
+        query: str,
+        documents: Sequence[str],
+        *,
+        top_n: int | None,
+        return_documents: bool | None,
+    ) -> list[RankedDocument]: ...
+
+    async def complete(self, endpoint: InferenceEndpoint, text: str) -> list[str]: ...
+
+    def stream_completion(
+        self, endpoint: InferenceEndpoint, text: str
+    ) -> AbstractAsyncContextManager[AsyncIterator[list[str]]]: ...
+
+    def stream_chat(
+        self, endpoint: InferenceEndpoint, request: ChatRequest
+    ) -> AbstractAsyncContextManager[AsyncIterator[Json]]: ...
+
+
+class InferenceService:
+    """Everything that can be done with endpoints; times are seconds.
+
+    Unless a method says more, it raises EndpointNotFound, StoreError and, where a provider is
+    called, what replies.py makes of its failures.
+    """
+
+    def __init__(self, store: EndpointStore, provider: Provider, default_timeout: float) -> None:
+        self._store = store
+        self._provider = provider
+        self._default_timeout = default_timeout
+
+    # Endpoints
+
+    async def put(self, endpoint: InferenceEndpoint, timeout: float | None) -> InferenceEndpoint:
+        """Try the endpoint, complete it by what the provider says, and store it.
+
+        Raises: StatusError 400 when the try fails; EndpointAlreadyExists.
+        """
+        try:
+            endpoint = await self._probe(endpoint, timeout)
+        except _Unusable as unusable:
+            raise unusable.error from None
+        except ProxyError as error:
+            raise StatusError(400, _PROBE_FAILED, cause=error) from None
+        await self._store.create(endpoint)
+        return endpoint
+
+    async def get(self, inference_id: str, task_type: TaskType) -> InferenceEndpoint:
+        """The endpoint. Raises: StatusError 400 when it has another task than was asked for."""
+        endpoint = await self._store.get(inference_id)
+        if task_type not in (TaskType.ANY, endpoint.task_type):
+            raise StatusError(
+                400,
+                f"Requested task type [{task_type}] does not match the inference endpoint's task "
+                f"type [{endpoint.task_type}]",
+            )
+        return endpoint
+
+    async def find(self, task_type: TaskType) -> list[InferenceEndpoint]:
+        """All endpoints, or those of one task type, sorted by id."""
+        return await self._store.find(None if task_type is TaskType.ANY else task_type)
+
+    async def update(
+        self, inference_id: str, task_type: TaskType, update: EndpointUpdate
+    ) -> InferenceEndpoint:
+        """Change the token or task settings. Raises: StatusError, ValidationFailed."""
+
+        def change(endpoint: InferenceEndpoint) -> InferenceEndpoint:
+            if endpoint.task_type is not task_type:
+                reason = "Task type must match the task type of the existing endpoint"
+                raise StatusError(400, reason)
+            return update.apply(endpoint)
+
+        try:
+            return await self._store.update(inference_id, change)
+        except EndpointNotFound:
+            raise EndpointNotUpdated(inference_id) from None
+
+    async def delete(self, inference_id: str, task_type: TaskType, *, dry_run: bool) -> Json:
+        """Remove the endpoint; a dry run only tells what would hinder it."""
+        await self.get(inference_id, task_type)
+        if dry_run:
+            return {"acknowledged": False, "pipelines": [], "indexes": [], "error_message": ""}
+        await self._store.delete(inference_id)
+        return {"acknowledged": True, "pipelines": [], "indexes": []}
+
+    # Inference
+
+    async def endpoint_for(self, inference_id: str, task_type: TaskType) -> InferenceEndpoint:
+        """The endpoint that a request of this task type may use. Raises: StatusError 400."""
+        endpoint = await self._store.get(inference_id)
+        if task_type not in (TaskType.ANY, endpoint.task_type):
+            raise StatusError(
+                400,
+                f"Incompatible task_type, the requested type [{task_type}] does not match the "
+                f"model type [{endpoint.task_type}]",
+            )
+        return endpoint
+
+    async def infer(
+        self, endpoint: InferenceEndpoint, request: InferenceRequest, timeout: float | None
+    ) -> Json:
+        """The result in Elasticsearch's shape. Raises: ValidationFailed, RequestTimedOut."""
+        inputs = _checked_inputs(endpoint, request)
+        async with self._deadline(endpoint, timeout):
+            match endpoint.task_type:
+                case TaskType.TEXT_EMBEDDING:
+                    return render_embeddings(await self._provider.embed(endpoint, inputs))
+                case TaskType.SPARSE_EMBEDDING:
+                    return render_sparse(await self._provider.embed_sparse(endpoint, inputs))
+                case TaskType.RERANK:
+                    return render_rerank(await self._rerank(endpoint, request, inputs))
+                case _:
+                    return render_completion(await self._provider.complete(endpoint, inputs[0]))
+
+    @asynccontextmanager
+    async def stream(
+        self, endpoint: InferenceEndpoint, request: InferenceRequest, timeout: float | None
+    ) -> AsyncIterator[AsyncIterator[Json]]:
+        """The events of a streamed completion; entered when the provider has begun to answer."""
+        text = _checked_inputs(endpoint, request)[0]
+        async with AsyncExitStack() as stack:
+            async with self._deadline(endpoint, timeout):
+                deltas = await stack.enter_async_context(
+                    self._provider.stream_completion(endpoint, text)
+                )
+            yield (render_completion_deltas(delta) async for delta in deltas)
+
+    @asynccontextmanager
+    async def chat(
+        self, endpoint: InferenceEndpoint, request: ChatRequest, timeout: float | None
+    ) -> AsyncIterator[AsyncIterator[Json]]:
+        """The chunks of a chat; entered when the provider has begun to answer."""
+        async with AsyncExitStack() as stack:
+            async with self._deadline(endpoint, timeout):
+                chunks = await stack.enter_async_context(
+                    self._provider.stream_chat(endpoint, request)
+                )
+            yield chunks
+
+    async def _rerank(
+        self, endpoint: InferenceEndpoint, request: InferenceRequest, inputs: Sequence[str]
+    ) -> list[RankedDocument]:
+        """The request's own fields count, then the stored settings."""
+        stored = endpoint.task_settings
+        return_documents = request.return_documents
+        return await self._provider.rerank(
+            endpoint,
+            request.query or "",
+            inputs,
+            top_n=stored.top_n if request.top_n is None else request.top_n,
+            return_documents=stored.return_documents
+            if return_documents is None
+            else return_documents,
+        )
+
+    async def _probe(self, endpoint: InferenceEndpoint, timeout: float | None) -> InferenceEndpoint:
+        """Call the endpoint once the way its task is called; embeddings tell their dimensions."""
+        request = InferenceRequest(input=[_PROBE], query=_PROBE_QUERY)
+        match endpoint.task_type:
+            case TaskType.CHAT_COMPLETION:
+                message: Json = {"content": _PROBE, "role": "user"}
+                async with self.chat(endpoint, ChatRequest(messages=[message]), timeout):
+                    return endpoint
+            case TaskType.TEXT_EMBEDDING:
+                result = await self.infer(endpoint, request, timeout)
+                return _with_dimensions(endpoint, result)
+            case _:
+                await self.infer(endpoint, request, timeout)
+                return endpoint
+
+    @asynccontextmanager
+    async def _deadline(
+        self, endpoint: InferenceEndpoint, timeout: float | None
+    ) -> AsyncIterator[None]:
+        seconds = self._default_timeout if timeout is None else timeout
+        try:
+            async with asyncio.timeout(None if seconds < 0 else seconds):
+                yield
+        except TimeoutError:
+            raise timed_out(endpoint.inference_id, seconds) from None
+
+
+class _Unusable(Exception):
+    """The provider answered, but no endpoint can be made of the answer."""
+
+    def __init__(self, error: ProxyError) -> None:
+        super().__init__(error.reason)
+        self.error = error
+
+
+def _with_dimensions(endpoint: InferenceEndpoint, result: Json) -> InferenceEndpoint:
+    """The endpoint with the size of the probe's vector, whatever was configured."""
+    vectors = result["text_embedding"]
+    if not vectors or not vectors[0]["embedding"]:
+        what = "Embeddings list is empty" if not vectors else "The embedding is empty"
+        cause = Cause("illegal_state_exception", what)
+        raise _Unusable(StatusError(400, "Could not determine embedding size", cause=cause))
+    settings = endpoint.service_settings
+    return endpoint.with_service_settings(
+        dimensions=len(vectors[0]["embedding"]), similarity=settings.similarity or "cosine"
+    )
+
+
+def _checked_inputs(endpoint: InferenceEndpoint, request: InferenceRequest) -> list[str]:
+    """The inputs, if the task can take them. Raises: ValidationFailed, StatusError 400."""
+    inputs = request.input or []
+    if endpoint.task_type is TaskType.RERANK and request.query is None:
+        raise ValidationFailed(["Rerank task type requires a non-null query field"])
+    refuse_input_type(request.input_type)
+    if endpoint.task_type in STREAMING_TASKS and len(inputs) > 1:
+        raise StatusError(400, "Hugging Face completions only accepts 1 input")
+    return inputs
+
+
+def refuse_streaming(endpoint: InferenceEndpoint, requested: TaskType) -> None:
+    """Raises: StatusError 405 for a task that cannot be streamed."""
+    if endpoint.task_type not in STREAMING_TASKS:
+        supported = ",".join(STREAMING_TASKS)
+        raise StatusError(
+            405,
+            f"Streaming is not allowed for service [{endpoint.service}] and task [{requested}]. "
+            f"Supported tasks: [{supported}]",
+        )
