@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from tests.endpoints import delete_all_endpoints
 from tests.processes import ROOT, Process, Serve, Server, clean_environ, command
-from tests.users import ROLES, USERS
+from tests.users import ROLES, USERS, basic, store_credentials
 
 if TYPE_CHECKING:
     from demo.elasticsearch import RunningElasticsearch
@@ -116,3 +117,29 @@ def provider(serve_for_session: Serve, tmp_path_factory: pytest.TempPathFactory)
     environ = clean_environ(tmp_path_factory.mktemp("provider"))
     server = Server(command("provider", "--listen", "127.0.0.1:0"), environ)
     return serve_for_session.start(server, timeout=300)  # the first run fetches the models
+
+
+@pytest.fixture(scope="session")
+def proxy_for_session(serve_for_session: Serve, elasticsearch: RunningElasticsearch) -> Server:
+    return serve_for_session(upstream=elasticsearch.url)
+
+
+@pytest.fixture(scope="session")
+def secured_proxy_for_session(
+    serve_for_session: Serve, secured_elasticsearch: RunningElasticsearch
+) -> Server:
+    return serve_for_session(upstream=secured_elasticsearch.url, env=store_credentials())
+
+
+@pytest.fixture
+def open_proxy(proxy_for_session: Server) -> Server:
+    """A proxy as users start it, in front of the open Elasticsearch, without endpoints yet."""
+    delete_all_endpoints(proxy_for_session.url)
+    return proxy_for_session
+
+
+@pytest.fixture
+def secured_proxy(secured_proxy_for_session: Server) -> Server:
+    """The same in front of the secured Elasticsearch."""
+    delete_all_endpoints(secured_proxy_for_session.url, basic("admin"))
+    return secured_proxy_for_session

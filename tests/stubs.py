@@ -7,14 +7,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import orjson
 from aiohttp import web
+from yarl import URL
 
 JSON: Final = {"Content-Type": "application/json"}
+S = TypeVar("S", bound=AbstractAsyncContextManager[Any])
 EVENTS: Final = {"Content-Type": "text/event-stream"}
 # What lets one write reach the other side before the next one follows.
 BETWEEN_WRITES: Final = 0.005
@@ -145,8 +147,40 @@ def _cut(request: web.Request, response: web.StreamResponse) -> web.StreamRespon
     return response
 
 
+class Relay:
+    """Passes bytes between a port of 127.0.0.1 and a server: an address that comes to life."""
+
+    def __init__(self, port: int, server: URL) -> None:
+        self._port = port
+        self._server = server
+        self._listener: asyncio.Server | None = None
+
+    async def __aenter__(self) -> Relay:
+        self._listener = await asyncio.start_server(self._connect, "127.0.0.1", self._port)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._listener is not None
+        self._listener.close()
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(self._server.host, self._server.port)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_pump(reader, far_writer))
+            group.create_task(_pump(far_reader, writer))
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    finally:
+        writer.close()
+
+
 @contextmanager
-def in_thread(server: FaultyServer) -> Iterator[FaultyServer]:
+def in_thread(server: S) -> Iterator[S]:
     """Run the server on a loop of its own, for tests that block."""
     started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 

@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from typing import Final
 from uuid import uuid4
 
-import orjson
 import pytest
 
 from tests.contract.api import Target
 from tests.processes import Serve
-from tests.rawhttp import send
 from tests.stubs import FaultyServer, contract_reply, in_thread
 from tests.users import USERS, basic, store_credentials
 
@@ -59,14 +57,3 @@ def secured_target(serve_for_session: Serve, secured_elasticsearch, stub: Faulty
         variables[f"USER_{variable}"] = name
         variables[f"ROLES_{variable}"] = USERS[name][1]
     return Target(url=proxy.url, authorization=basic("admin"), variables=variables)
-
-
-def clean_store(target: Target) -> None:
-    """Delete every endpoint, by the API."""
-    headers = [("Authorization", target.authorization)] if target.authorization else []
-    answer = send(target.url, "GET", "/_inference/_all", headers)
-    assert answer.status == 200, answer.text
-    for endpoint in orjson.loads(answer.content)["endpoints"]:
-        path = f"/_inference/{endpoint['inference_id']}?force=true"
-        answer = send(target.url, "DELETE", path, headers)
-        assert answer.status == 200, answer.text

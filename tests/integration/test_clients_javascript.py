@@ -1,0 +1,211 @@
+"""The official JavaScript client through the proxy: real Elasticsearch, real models."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.integration.examples import (
+    DOCUMENTS,
+    EXAMPLES,
+    MESSAGES,
+    QUERY,
+    TEXTS,
+    assert_chat_stream,
+    assert_completion,
+    assert_completion_stream,
+    assert_embeddings,
+    assert_endpoint,
+    assert_ranking,
+    example_body,
+)
+from tests.processes import Server
+from tests.users import USERS
+
+FOLDER: Final = Path(__file__).parent / "javascript"
+INDEX: Final = "javascript-animals"
+
+
+def tool(name: str) -> str:
+    """The path of a program, or a failure that says what to install."""
+    path = shutil.which(name)
+    if path is None:
+        pytest.fail(f"{name} is missing: install Node.js 20 or newer, which comes with npm")
+    return path
+
+
+@pytest.fixture(scope="session")
+def packages() -> Path:
+    """The folder that holds the packages of package-lock.json; installed once and kept."""
+    wanted = [(FOLDER / name).read_bytes() for name in ("package.json", "package-lock.json")]
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    name = f"javascript-client-{hashlib.sha256(b''.join(wanted)).hexdigest()[:12]}"
+    folder = base / "hugging-face-proxy" / name
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            _install(Path(scratch) / name)
+            (Path(scratch) / name).rename(folder)
+    return folder
+
+
+def _install(folder: Path) -> None:
+    folder.mkdir()
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(FOLDER / name, folder)
+    done = subprocess.run(
+        [tool("npm"), "ci", "--no-audit", "--no-fund"], cwd=folder, capture_output=True, text=True
+    )
+    assert done.returncode == 0, f"npm ci failed:\n{done.stdout}{done.stderr}"
+
+
+class CallFailed(Exception):
+    """The client raised; `status` and `body` are the answer's."""
+
+    def __init__(self, error: dict[str, Any]) -> None:
+        super().__init__(error["message"])
+        self.name, self.status, self.body = error["name"], error.get("status"), error.get("body")
+
+
+class JavaScriptClient:
+    """The client in a Node process; `call` runs one of its methods."""
+
+    def __init__(self, packages: Path, options: dict[str, Any]) -> None:
+        self._child = subprocess.Popen(
+            [tool("node"), str(FOLDER / "client.mjs"), json.dumps(options)],
+            cwd=packages,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> JavaScriptClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._child:  # closes its input, on which it ends
+            pass
+        assert self._child.returncode == 0
+
+    def call(self, method: str, params: Any = None, **options: Any) -> Any:
+        """The result of a method by its dotted name. Raises: CallFailed."""
+        assert self._child.stdin is not None
+        assert self._child.stdout is not None
+        request = {"method": method, "params": params or {}, "options": options}
+        self._child.stdin.write(json.dumps(request) + "\n")
+        self._child.stdin.flush()
+        answer = json.loads(self._child.stdout.readline())
+        if "error" in answer:
+            raise CallFailed(answer["error"])
+        return answer.get("result")
+
+
+@pytest.fixture
+def client(open_proxy: Server, packages: Path) -> Iterator[JavaScriptClient]:
+    options = {"node": open_proxy.url, "requestTimeout": 120_000}
+    with JavaScriptClient(packages, options) as client:
+        yield client
+        client.call("indices.delete", {"index": INDEX, "ignore_unavailable": True})
+
+
+def put_example(client: JavaScriptClient, task_type: str, provider: Server) -> Any:
+    params = {
+        "task_type": task_type,
+        "inference_id": EXAMPLES[task_type][0],
+        "inference_config": example_body(task_type, provider.url),
+    }
+    return client.call("inference.put", params)
+
+
+def test_the_lock_file_names_no_registry():
+    lock = (FOLDER / "package-lock.json").read_text()
+    assert "://" not in lock
+    assert "integrity" in lock
+
+
+@pytest.mark.parametrize("task_type", EXAMPLES)
+def test_an_example_of_the_page_is_created_shown_and_deleted(client, provider, task_type):
+    inference_id = EXAMPLES[task_type][0]
+    assert_endpoint(put_example(client, task_type, provider), task_type, provider.url)
+    (shown,) = client.call("inference.get", {"inference_id": inference_id})["endpoints"]
+    assert_endpoint(shown, task_type, provider.url)
+    params = {"task_type": task_type, "inference_id": inference_id}
+    assert client.call("inference.delete", params)["acknowledged"]
+    with pytest.raises(CallFailed, match="resource_not_found_exception") as caught:
+        client.call("inference.get", {"inference_id": inference_id})
+    assert caught.value.status == 404
+
+
+def test_put_hugging_face_is_the_same_as_put(client, provider):
+    params = example_body("rerank", provider.url) | {
+        "task_type": "rerank",
+        "huggingface_inference_id": "hugging-face-rerank",
+    }
+    assert_endpoint(client.call("inference.putHuggingFace", params), "rerank", provider.url)
+
+
+def test_text_embedding(client, provider):
+    put_example(client, "text_embedding", provider)
+    params = {"inference_id": "hugging-face-embeddings", "input": TEXTS}
+    assert_embeddings(client.call("inference.textEmbedding", params))
+
+
+def test_rerank(client, provider):
+    put_example(client, "rerank", provider)
+    params = {"inference_id": "hugging-face-rerank", "query": QUERY, "input": DOCUMENTS}
+    assert_ranking(client.call("inference.rerank", params))
+
+
+def test_completion(client, provider):
+    put_example(client, "completion", provider)
+    params = {"inference_id": "hugging-face-completion", "input": "Say hello."}
+    assert_completion(client.call("inference.completion", params))
+    chunks = client.call("inference.streamCompletion", params, asStream=True)
+    assert len(chunks) > 1, "the stream must arrive in pieces"
+    assert_completion_stream("".join(chunks))
+
+
+def test_chat_completion(client, provider):
+    put_example(client, "chat_completion", provider)
+    params = {
+        "inference_id": "hugging-face-chat-completion",
+        "chat_completion_request": {"messages": MESSAGES, "max_completion_tokens": 24},
+    }
+    chunks = client.call("inference.chatCompletionUnified", params, asStream=True)
+    assert len(chunks) > 1, "the stream must arrive in pieces"
+    assert_chat_stream("".join(chunks))
+
+
+def test_bulk_and_search_reach_elasticsearch_through_the_same_client(client):
+    operations = [
+        line for text in DOCUMENTS for line in ({"index": {"_index": INDEX}}, {"text": text})
+    ]
+    done = client.call("bulk", {"operations": operations, "refresh": True})
+    assert done["errors"] is False
+    found = client.call("search", {"index": INDEX, "query": {"match": {"text": "paris"}}})
+    assert [hit["_source"]["text"] for hit in found["hits"]["hits"]] == [DOCUMENTS[2]]
+
+
+def test_mistakes_are_response_errors_of_the_client(client):
+    with pytest.raises(CallFailed, match="Inference endpoint not found") as caught:
+        client.call("inference.textEmbedding", {"inference_id": "nope", "input": "a"})
+    assert (caught.value.name, caught.value.status) == ("ResponseError", 404)
+
+
+def test_credentials_are_those_of_elasticsearch(secured_proxy, provider, packages):
+    auth = {"username": "monitor", "password": USERS["monitor"][0]}
+    options = {"node": secured_proxy.url, "auth": auth, "maxRetries": 0}
+    with JavaScriptClient(packages, options) as client:
+        assert client.call("inference.get") == {"endpoints": []}
+        with pytest.raises(CallFailed, match="is unauthorized for user") as caught:
+            put_example(client, "text_embedding", provider)
+        assert caught.value.status == 403

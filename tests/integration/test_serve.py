@@ -1,0 +1,505 @@
+"""The command line as a user meets it: starting, failing, recovering, ending."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+import orjson
+import pytest
+from yarl import URL
+
+from tests.endpoints import delete_all_endpoints
+from tests.integration.examples import lines
+from tests.processes import Serve, Server, clean_environ, command
+from tests.rawhttp import Answer, send
+from tests.stubs import Call, FaultyServer, Relay, Reply, contract_reply, in_thread
+
+JSON: Final = [("Content-Type", "application/json")]
+OTHER_KEY: Final = "7a" * 32
+
+
+@pytest.fixture
+def stub() -> Iterator[FaultyServer]:
+    with in_thread(FaultyServer(contract_reply)) as server:
+        yield server
+
+
+@pytest.fixture
+def own_index() -> dict[str, str]:
+    """A store index for this test alone."""
+    return {"HFPROXY_STORE_INDEX": f"hugging-face-inference-endpoints-{uuid4().hex[:8]}"}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a command of the proxy to its end."""
+
+    def run(*arguments: str, env: Mapping[str, str | None] | None = None):
+        return subprocess.run(
+            command(*arguments),
+            env=clean_environ(tmp_path / "state", env),
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+
+    return run
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    """It ended with an error, and one line that says why."""
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    for word in words:
+        assert word in line
+
+
+def put(url: str, inference_id: str, provider: str, task: str = "text_embedding") -> Answer:
+    paths = {"text_embedding": "/embed", "completion": "/v1/chat/completions"}
+    settings = {"api_key": "secret", "url": provider + paths[task]}
+    body = orjson.dumps({"service": "hugging_face", "service_settings": settings})
+    return send(url, "PUT", f"/_inference/{task}/{inference_id}", JSON, body)
+
+
+def infer(url: str, inference_id: str, timeout: float = 60.0) -> Answer:
+    return send(url, "POST", f"/_inference/{inference_id}", JSON, b'{"input":"a"}', timeout)
+
+
+def eventually(holds: Callable[[], bool], within: float = 15.0) -> None:
+    """Wait until something outside this process has come about."""
+    deadline = time.monotonic() + within
+    while not holds():
+        assert time.monotonic() < deadline, "it has not come about"
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+# A bad start.
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("unheard_of: 1\n", ["unheard_of"]),
+        ("provider:\n  timeot: 3\n", ["provider.timeot"]),
+        ("workers: many\n", ["workers"]),
+        ("workers: 0\n", ["workers"]),
+        ("listen: nowhere\n", ["nowhere", "HOST:PORT"]),
+        ("upstream: {url: 'http://user:pass@127.0.0.1:9200'}\n", ["upstream.url"]),
+        ("store: {kind: redis}\n", ["store.kind"]),
+        ("log: {level: loud}\n", ["log.level"]),
+        ("listen: [\n", ["proxy.yml", "YAML"]),
+        ("- a list\n", ["proxy.yml"]),
+    ],
+)
+def test_a_bad_configuration_is_refused_in_one_line(run, tmp_path, text, words):
+    path = tmp_path / "proxy.yml"
+    path.write_text(text)
+    assert_refused(run("serve", "--config", str(path)), *words)
+    assert_refused(run("check", "--config", str(path)), *words)
+
+
+def test_a_missing_file_and_an_unknown_variable_are_refused_in_one_line(run, tmp_path):
+    missing = str(tmp_path / "missing.yml")
+    assert_refused(run("serve", "--config", missing), missing)
+    assert_refused(run("serve", env={"HFPROXY_UNHEARD_OF": "1"}), "HFPROXY_UNHEARD_OF")
+
+
+def test_a_busy_port_is_refused_in_one_line(run, elasticsearch, own_index):
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        address = f"127.0.0.1:{busy.getsockname()[1]}"
+        arguments = ("serve", "--upstream", elasticsearch.url, "--listen", address)
+        assert_refused(run(*arguments, env=own_index), address)
+
+
+@pytest.mark.parametrize("key", [None, "too-short", "6b" * 31])
+def test_a_missing_or_malformed_key_is_refused_in_one_line(run, elasticsearch, own_index, key):
+    env = own_index | {"HFPROXY_STORE_ENCRYPTION_KEY": key}
+    arguments = ("serve", "--upstream", elasticsearch.url, "--listen", "127.0.0.1:0")
+    done = run(*arguments, env=env)
+    assert_refused(done, "key")
+    assert "too-short" not in done.stderr
+    assert "6b6b" not in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["elasticsearch", "sqlite"])
+def test_a_wrong_key_is_refused_in_one_line(
+    serve, run, elasticsearch, own_index, stub, tmp_path, kind
+):
+    store = "elasticsearch" if kind == "elasticsearch" else f"sqlite:{tmp_path / 'endpoints.db'}"
+    proxy = serve("--store", store, upstream=elasticsearch.url, env=own_index)
+    assert put(proxy.url, "one", stub.url).status == 200
+    assert proxy.stop() == 0
+    env = own_index | {"HFPROXY_STORE_ENCRYPTION_KEY": OTHER_KEY}
+    arguments = ("serve", "--upstream", elasticsearch.url, "--listen", "127.0.0.1:0")
+    done = run(*arguments, "--store", store, env=env)
+    assert_refused(done, "key")
+    assert OTHER_KEY not in done.stderr
+
+
+def test_sqlite_keeps_endpoints_and_makes_a_key_that_only_its_owner_reads(
+    serve, elasticsearch, stub, tmp_path
+):
+    store = ("--store", f"sqlite:{tmp_path / 'endpoints.db'}")
+    env = {"HFPROXY_STORE_ENCRYPTION_KEY": None}
+    proxy = serve(*store, upstream=elasticsearch.url, env=env)
+    assert put(proxy.url, "one", stub.url).status == 200
+    assert proxy.stop() == 0
+    proxy = serve(*store, upstream=elasticsearch.url, env=env)
+    assert infer(proxy.url, "one").status == 200
+    files = [path for path in tmp_path.iterdir() if path.is_file()]
+    assert all(b"secret" not in path.read_bytes() for path in files)
+    key_files = [path for path in tmp_path.rglob("*") if "key" in path.name]
+    assert all(path.stat().st_mode & 0o077 == 0 for path in key_files)
+
+
+def test_check_prints_the_configuration_without_its_secrets(run, tmp_path):
+    path = tmp_path / "proxy.yml"
+    path.write_text("provider:\n  timeout: 12.5\nupstream:\n  url: http://127.0.0.1:9200\n")
+    secrets = {
+        "HFPROXY_UPSTREAM_PASSWORD": "a-secret-password",
+        "HFPROXY_UPSTREAM_API_KEY": "a-secret-key",
+        "HFPROXY_UPSTREAM_USERNAME": "a-name",
+    }
+    done = run("check", "--config", str(path), env=secrets)
+    assert done.returncode == 0, done.stderr
+    shown = done.stdout + done.stderr
+    for part in ("12.5", "http://127.0.0.1:9200", "a-name", "********"):
+        assert part in shown
+    for secret in ("a-secret-password", "a-secret-key", "6b6b6b"):
+        assert secret not in shown
+
+
+# An upstream that is away.
+
+
+def test_an_upstream_that_is_down_is_waited_for(serve, elasticsearch, stub, own_index):
+    port = free_port()
+    proxy = serve(upstream=f"http://127.0.0.1:{port}", env=own_index)
+    told = [line for line in proxy.output.splitlines() if str(port) in line]
+    assert len(told) == 1, proxy.output
+    assert "Traceback" not in proxy.output
+    for target in ("/_cluster/health", "/an-index/_search?q=a", "/_inference/one", "/_inference"):
+        assert_unavailable(send(proxy.url, "GET", target))
+    assert_unavailable(put(proxy.url, "one", stub.url))
+    with in_thread(Relay(port, URL(elasticsearch.url))):
+        eventually(lambda: send(proxy.url, "GET", "/_cluster/health").status == 200)
+        eventually(lambda: put(proxy.url, "one", stub.url).status == 200)
+        assert infer(proxy.url, "one").status == 200
+    assert "Traceback" not in proxy.output
+
+
+def assert_unavailable(answer: Answer) -> None:
+    """503 in Elasticsearch's envelope."""
+    assert answer.status == 503
+    assert answer.header("content-type") == "application/json"
+    body = orjson.loads(answer.content)
+    assert body["status"] == 503
+    assert body["error"]["reason"]
+    (cause,) = body["error"]["root_cause"]
+    assert {"type", "reason"} <= cause.keys()
+    assert cause["type"] == body["error"]["type"]
+
+
+# The end.
+
+
+def test_sigterm_lets_requests_finish(serve, elasticsearch, own_index):
+    arrived = threading.Event()
+
+    def answer(call: Call) -> Reply:
+        if b"how big" in call.body or call.method != "POST":
+            return contract_reply(call)
+        arrived.set()
+        return Reply(body=b"[[0.1]]", delay=1.0)
+
+    with in_thread(FaultyServer(answer)) as provider, ThreadPoolExecutor() as pool:
+        proxy = serve(upstream=elasticsearch.url, env=own_index)
+        assert put(proxy.url, "slow", provider.url).status == 200
+        under_way = pool.submit(infer, proxy.url, "slow")
+        assert arrived.wait(10)
+        proxy.terminate()
+        answered = under_way.result(20)
+        assert (answered.status, answered.content) == (
+            200,
+            b'{"text_embedding":[{"embedding":[0.1]}]}',
+        )
+        assert proxy.wait(10) == 0
+    assert "Traceback" not in proxy.output
+
+
+def test_sigterm_ends_within_the_drain_time(serve, elasticsearch, own_index):
+    arrived = threading.Event()
+
+    def answer(call: Call) -> Reply:
+        if b"how big" in call.body or call.method != "POST":
+            return contract_reply(call)
+        arrived.set()
+        return Reply(fault="hang")
+
+    env = own_index | {"HFPROXY_LIMITS_DRAIN_TIMEOUT": "1"}
+    with in_thread(FaultyServer(answer)) as provider, ThreadPoolExecutor() as pool:
+        proxy = serve(upstream=elasticsearch.url, env=env)
+        assert put(proxy.url, "silent", provider.url).status == 200
+        under_way = pool.submit(infer, proxy.url, "silent", 20)
+        assert arrived.wait(10)
+        begun = time.monotonic()
+        proxy.terminate()
+        assert proxy.wait(10) == 0
+        assert 0.9 < time.monotonic() - begun < 5
+        with pytest.raises((ConnectionError, HTTPException)):
+            under_way.result(5)
+    assert "Traceback" not in proxy.output
+
+
+def test_an_idle_proxy_ends_at_once(serve, elasticsearch, own_index):
+    proxy = serve(upstream=elasticsearch.url, env=own_index)
+    assert send(proxy.url, "GET", "/_cluster/health").status == 200
+    begun = time.monotonic()
+    assert proxy.stop() == 0
+    assert time.monotonic() - begun < 5
+    with pytest.raises(ConnectionRefusedError):
+        send(proxy.url, "GET", "/_cluster/health")
+
+
+# Several proxies over one Elasticsearch.
+
+
+def test_two_proxies_see_the_same_endpoints(serve, elasticsearch, own_index, stub):
+    one, two = (serve(upstream=elasticsearch.url, env=own_index) for _ in range(2))
+    assert put(one.url, "shared", stub.url).status == 200
+    assert infer(two.url, "shared").status == 200
+    assert put(two.url, "shared", stub.url).status == 400
+    (listed,) = orjson.loads(send(two.url, "GET", "/_inference").content)["endpoints"]
+    assert listed["inference_id"] == "shared"
+    assert send(two.url, "DELETE", "/_inference/shared").status == 200
+    eventually(lambda: infer(one.url, "shared").status == 404, within=5)
+
+
+def test_of_two_that_create_the_same_endpoint_one_wins(serve, elasticsearch, own_index, stub):
+    proxies = [serve(upstream=elasticsearch.url, env=own_index) for _ in range(2)]
+    with ThreadPoolExecutor(8) as pool:
+        for n in range(5):
+            made = [pool.submit(put, proxies[i % 2].url, f"race-{n}", stub.url) for i in range(8)]
+            statuses = sorted(future.result().status for future in made)
+            assert statuses == [200] + [400] * 7
+
+
+# The lane, the application alone, and Elasticsearch itself.
+
+
+SHARED: Final = "compare-shared"
+DOCUMENT: Final = orjson.dumps({"text": "a cow gives milk", "n": 1})
+VENDOR: Final = "application/vnd.elasticsearch+json;compatible-with=9"
+SEARCH: Final = orjson.dumps({"query": {"match": {"text": "cow"}}})
+Request = tuple[str, str, Sequence[tuple[str, str]], Any]
+
+# Written to an index of its own on each way: INDEX stands for its name.
+WRITES: Final[Sequence[Request]] = [
+    ("PUT", "/INDEX", JSON, b'{"settings":{"number_of_replicas":0}}'),
+    ("PUT", "/INDEX", JSON, b"{}"),
+    ("PUT", "/INDEX/_doc/1?refresh=true", JSON, DOCUMENT),
+    ("PUT", "/INDEX/_create/1", JSON, DOCUMENT),
+    ("PUT", "/INDEX/_doc/chunked?refresh=true", JSON, [DOCUMENT[:5], DOCUMENT[5:]]),
+    ("PUT", "/INDEX/_doc/a%2Fb%20%C3%A9?refresh=true", JSON, DOCUMENT),
+    (
+        "PUT",
+        "/INDEX/_doc/gzip?refresh=true",
+        [*JSON, ("Content-Encoding", "gzip")],
+        gzip.compress(DOCUMENT),
+    ),
+    (
+        "POST",
+        "/_bulk?refresh=true&filter_path=-took",
+        [("Content-Type", "application/x-ndjson")],
+        lines(
+            {"index": {"_index": "INDEX", "_id": "b"}},
+            {"n": 2},
+            {"delete": {"_index": "INDEX", "_id": "no"}},
+        ),
+    ),
+    ("POST", "/INDEX/_bulk?filter_path=errors", JSON, lines(*[{"index": {}}, {"n": 3}] * 5000)),
+    ("POST", "/INDEX/_bulk", JSON, b'{"index":{}}'),
+    ("POST", "/INDEX/_doc/1/_update", JSON, b"{}"),
+    ("POST", "/INDEX/_update/1?refresh=true", JSON, b'{"doc":{"n":5}}'),
+    ("POST", "/INDEX/_refresh", (), None),
+    ("GET", "/INDEX/_count", (), None),
+    ("DELETE", "/INDEX/_doc/b?refresh=true", (), None),
+    ("DELETE", "/INDEX/_doc/b?refresh=true", (), None),
+    ("DELETE", "/INDEX", (), None),
+    ("DELETE", "/INDEX", (), None),
+]
+# Read by all from one index: not a byte may differ.
+READS: Final[Sequence[Request]] = [
+    ("GET", f"/{SHARED}/_doc/1", (), None),
+    ("GET", f"/{SHARED}/_doc/1/", (), None),
+    ("HEAD", f"/{SHARED}/_doc/1", (), None),
+    ("HEAD", f"/{SHARED}/_doc/2", (), None),
+    ("HEAD", f"/{SHARED}", (), None),
+    ("HEAD", "/there-is-no-such-index", (), None),
+    ("GET", f"/{SHARED}/_source/1", (), None),
+    ("GET", f"/{SHARED}/_doc/2", (), None),
+    ("GET", "/there-is-no-such-index/_doc/1", (), None),
+    ("GET", f"/{SHARED}/_doc/a%2Fb%20c", (), None),
+    ("GET", f"/{SHARED}/_doc/a+b", (), None),
+    ("GET", f"/{SHARED}/_search?filter_path=-took&q=text:cow", (), None),
+    ("GET", f"/{SHARED}/_search?filter_path=-took", JSON, SEARCH),
+    ("POST", f"/{SHARED}/_search?filter_path=-took", JSON, SEARCH),
+    ("POST", f"/{SHARED}/_search?filter_path=-took", JSON, [SEARCH[:10], SEARCH[10:]]),
+    ("POST", f"/{SHARED}/_search?filter_path=-took&pretty", JSON, SEARCH),
+    ("POST", f"/{SHARED}/_search?filter_path=-took&format=yaml", JSON, SEARCH),
+    (
+        "POST",
+        f"/{SHARED}/_search?filter_path=-took",
+        [("Content-Type", VENDOR), ("Accept", VENDOR)],
+        SEARCH,
+    ),
+    (
+        "POST",
+        f"/{SHARED}/_search?filter_path=-took",
+        [*JSON, ("Content-Encoding", "gzip"), ("Accept-Encoding", "gzip")],
+        gzip.compress(SEARCH),
+    ),
+    ("POST", f"/{SHARED}/_search", JSON, b'{"query":{"no_such_query":{}}}'),
+    ("POST", f"/{SHARED}/_search", JSON, b"{"),
+    ("POST", f"/{SHARED}/_search", [("Content-Type", "text/plain")], SEARCH),
+    ("GET", f"/{SHARED}/_mapping", [("Accept-Encoding", "gzip, deflate, br")], None),
+    ("GET", f"/{SHARED}?human&pretty", [("Accept-Encoding", "identity")], None),
+    ("GET", f"/_cat/indices/{SHARED}?h=index,docs.count", (), None),
+    ("GET", "/_cluster/health?filter_path=number_of_nodes,timed_out", (), None),
+    ("GET", "/_cluster/health?filter_path=timed_out", [("X-Opaque-Id", "me")], None),
+    ("GET", "/_cluster/health?no_such_parameter=1", (), None),
+    ("GET", "/_cluster/health?level=%zz", (), None),
+    ("GET", "/", (), None),
+    ("GET", "/_no_such_thing", (), None),
+    ("GET", "//_cluster/health", (), None),
+    ("GET", "/_CLUSTER/health", (), None),
+    ("GET", "/x/../_cluster/health", (), None),
+    ("GET", "/%5fcluster/health", (), None),
+    ("GET", "/_cluster/health;a=b", (), None),
+    ("GET", "/_inferences", (), None),
+    ("GET", "/_inference_/x", (), None),
+    ("OPTIONS", "/_cluster/health", (), None),
+    ("OPTIONS", f"/{SHARED}/_search", (), None),
+    ("PATCH", "/_cluster/health", (), None),
+    ("POST", "/_cluster/health", JSON, b"{}"),
+    ("FOO", "/_cluster/health", (), None),
+    ("DELETE", "/_cluster/health", (), None),
+    ("GET", "/_cluster/health?filter_path=timed_out", [("Accept", "text/html")], None),
+    ("GET", "/_cluster/health?filter_path=timed_out", [("Accept", "")], None),
+]
+# Headers of one connection, and the time of day.
+PER_HOP: Final = {"connection", "keep-alive", "transfer-encoding", "date"}
+
+
+@pytest.fixture(scope="module")
+def ways(serve_for_session: Serve, elasticsearch) -> dict[str, str]:
+    """Three ways to one Elasticsearch, by name."""
+    lane = serve_for_session(upstream=elasticsearch.url)
+    alone = serve_for_session("--no-lane", upstream=elasticsearch.url)
+    return {"direct": elasticsearch.url, "lane": lane.url, "no-lane": alone.url}
+
+
+@pytest.fixture(scope="module")
+def shared_index(elasticsearch) -> Iterator[None]:
+    send(elasticsearch.url, "PUT", f"/{SHARED}/_doc/1?refresh=true", JSON, DOCUMENT)
+    yield
+    send(elasticsearch.url, "DELETE", f"/{SHARED}")
+
+
+def seen(answer: Answer) -> tuple[int, list[tuple[str, str]], bytes]:
+    """What must be the same on every way: status, headers as a multiset, bytes."""
+    pairs = [(name.lower(), value) for name, value in answer.headers]
+    return answer.status, sorted(p for p in pairs if p[0] not in PER_HOP), answer.body
+
+
+@pytest.mark.parametrize("request_", READS, ids=lambda r: f"{r[0]} {r[1]}")
+def test_a_read_is_the_same_on_every_way(ways, shared_index, request_):
+    method, target, headers, body = request_
+    answers = {name: seen(send(url, method, target, headers, body)) for name, url in ways.items()}
+    assert answers["lane"] == answers["direct"]
+    assert answers["no-lane"] == answers["direct"]
+
+
+def test_writes_are_the_same_on_every_way(ways):
+    names = {way: f"compare-{letter}" for way, letter in zip(ways, "abc", strict=True)}
+    for request in WRITES:
+        answers = {way: written(ways[way], request, names[way]) for way in ways}
+        assert answers["lane"] == answers["direct"], request[:2]
+        assert answers["no-lane"] == answers["direct"], request[:2]
+
+
+def written(url: str, request: Request, index: str) -> Any:
+    """What a write shows, with the name of its index and what differs by chance put aside."""
+    method, target, headers, body = request
+    if isinstance(body, bytes):
+        body = body.replace(b"INDEX", index.encode())
+    answer = send(url, method, target.replace("INDEX", index), headers, body)
+    status, pairs, content = seen(answer)
+    text = content.decode().replace(index, "INDEX")
+    text = re.sub(r"(INDEX/|index_uuid\":\")[\w-]{22}", r"\1UUID", text)
+    return status, [(name, value.replace(index, "INDEX")) for name, value in pairs], text
+
+
+def test_inference_is_the_same_with_and_without_the_lane(ways, stub):
+    delete_all_endpoints(ways["lane"])
+    found: dict[str, list[Any]] = {}
+    for way in ("lane", "no-lane"):
+        url = ways[way]
+        found[way] = [
+            seen(put(url, "one", stub.url)),
+            seen(put(url, "one", stub.url)),
+            seen(infer(url, "one")),
+            seen(put(url, "words", stub.url, "completion")),
+            seen(send(url, "POST", "/_inference/words/_stream", JSON, b'{"input":"a"}')),
+            seen(send(url, "GET", "/_inference/_all", [("Accept-Encoding", "gzip")])),
+            seen(send(url, "HEAD", "/_inference/one")),
+            seen(send(url, "OPTIONS", "/_inference/one")),
+            seen(send(url, "FOO", "/_inference/one")),
+            seen(send(url, "GET", "/_inference/%zz")),
+            seen(send(url, "GET", "/_inference/a/b/c")),
+            seen(send(url, "POST", "/_inference/one", JSON, [b'{"inp', b'ut":"a"}'])),
+            seen(send(url, "GET", "/_inference/_services")),
+            seen(send(url, "DELETE", "/_inference/one")),
+            seen(send(url, "DELETE", "/_inference/words")),
+            seen(send(url, "GET", "/_inference/one")),
+        ]
+    assert found["lane"] == found["no-lane"]
+    assert [status for status, _, _ in found["lane"][:4]] == [200, 400, 200, 200]
+
+
+def test_one_connection_serves_both_kinds_of_requests(ways: Mapping[str, str]):
+    """Pipelined: Elasticsearch's and our own answers come in the order of the requests."""
+    url = URL(ways["lane"])
+    targets = ["/_cluster/health", "/_inference/nope", "/_cat/health", "/_inference"] * 3
+    heads = "".join(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n" for target in targets[:-1])
+    last = f"GET {targets[-1]} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with socket.create_connection((url.host or "", url.port or 0), timeout=20) as connection:
+        connection.sendall((heads + last).encode())
+        received = b"".join(iter(lambda: connection.recv(65536), b""))
+    statuses = re.findall(rb"HTTP/1\.1 (\d+)", received)
+    assert statuses == [b"200", b"404", b"200", b"200"] * 3
+
+
+def test_serve_says_where_it_listens(serve, elasticsearch, own_index):
+    proxy: Server = serve(upstream=elasticsearch.url, env=own_index)
+    line = next(line for line in proxy.output.splitlines() if "listening on" in line)
+    assert f"{proxy.host}:{proxy.port}" in line
+    assert proxy.port != 0
