@@ -11,11 +11,12 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
+import orjson
 from aiohttp import web
 from multidict import CIMultiDictProxy
 
 from proxy.endpoints import TaskType, check_inference_id, parse_task_type
-from proxy.errors import PlainError, ProxyError
+from proxy.errors import NoInferenceFeature, PlainError, ProxyError
 from proxy.handlers import ROUTES, Call, Events, Route
 from proxy.rest import NoRoute, RestRequest, RestResponse, match_path, no_handler, wrong_method
 from proxy.service import InferenceService
@@ -50,11 +51,13 @@ class Authorizer(Protocol):
 class Upstream(Protocol):
     """The Elasticsearch behind us, as far as `_inference` requests concern it; see Forwarder."""
 
-    async def hand_on_inference(self, request: web.Request) -> web.StreamResponse | None:
-        """Its answer passed on, or None where it has no inference feature."""
+    async def hand_on_inference(self, request: web.Request) -> web.StreamResponse:
+        """Its answer passed on. Raises: NoInferenceFeature where it has no inference plugin."""
 
-    async def fetch_inference(self, request: web.Request, target: str) -> Any:
-        """Its answer to GET `target` as JSON, or None where there is none."""
+    async def fetch(
+        self, request: web.Request, target: str
+    ) -> tuple[int, CIMultiDictProxy[str], bytes]:
+        """Its answer to GET `target`, asked as the caller of `request`."""
 
 
 class InferenceApi:
@@ -74,10 +77,10 @@ class InferenceApi:
         except ProxyError as error:
             if not error.not_ours or self._upstream is None:
                 raise
-            answer = await self._upstream.hand_on_inference(request)
-            if answer is None:
-                raise
-            return answer
+            try:
+                return await self._upstream.hand_on_inference(request)
+            except NoInferenceFeature:
+                raise error from None
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         rest = request[_REST] = RestRequest(request.method, request.raw_path, request.headers)
@@ -131,9 +134,14 @@ class InferenceApi:
         return call
 
     async def _fetch(self, request: web.Request, rest: RestRequest) -> Any:
+        """The upstream's own answer, None where it has none: lists show both sides."""
         if self._upstream is None:
             return None
-        return await self._upstream.fetch_inference(request, rest.path)
+        status, _, body = await self._upstream.fetch(request, rest.path)
+        try:
+            return orjson.loads(body) if status == 200 else None
+        except orjson.JSONDecodeError:
+            return None
 
 
 def _path_parameters(rest: RestRequest, in_path: dict[str, str]) -> tuple[TaskType, str]:

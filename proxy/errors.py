@@ -258,6 +258,10 @@ class PlainError(ProxyError):
         return body
 
 
+class NoInferenceFeature(Exception):
+    """The upstream has no inference plugin: such a request means nothing to it. Never shown."""
+
+
 class Cause(ProxyError):
     """A Java exception that callers only see inside `caused_by`."""
 

@@ -32,6 +32,7 @@ from yarl import URL
 from proxy.config import UpstreamConfig
 from proxy.errors import (
     IllegalArgument,
+    NoInferenceFeature,
     ProxyError,
     StatusError,
     UpstreamBroken,
@@ -63,10 +64,6 @@ _NOT_FETCHED: Final = frozenset(
         b"range",
     )
 )
-
-
-class NoInferenceFeature(Exception):
-    """The upstream has no inference plugin: the request means nothing to it."""
 
 
 def head_of(request: web.Request) -> RequestHead:

@@ -1,0 +1,116 @@
+"""The commands: serve, check, provider. Parses arguments, calls, and says what went wrong."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from proxy.config import Config, ConfigError, describe, load_config
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; its exit code. Failures are one line on standard error."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments[:1] == ["provider"]:
+        from proxy.provider import main as provide
+
+        return provide(arguments[1:])
+    options = _parser().parse_args(arguments)
+    try:
+        config = load_config(options.config, os.environ, _flags(options))
+        if options.command == "check":
+            return _check(config)
+        return _serve(config)
+    except ConfigError as error:
+        return _fail(str(error))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m proxy",
+        description="Gives an Elasticsearch the hugging_face inference service.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    serve = commands.add_parser("serve", help="run the proxy")
+    check = commands.add_parser("check", help="print the configuration in force, secrets masked")
+    commands.add_parser("provider", help="serve small local models in Hugging Face's wire formats")
+    for command in (serve, check):
+        command.add_argument("--config", type=Path, metavar="FILE", help="a YAML file")
+        command.add_argument("--upstream", metavar="URL", help="the Elasticsearch behind the proxy")
+        command.add_argument("--listen", metavar="HOST:PORT", help="default: 127.0.0.1:9201")
+        command.add_argument(
+            "--store",
+            metavar="KIND",
+            help="elasticsearch (default with an upstream) or sqlite:PATH",
+        )
+        command.add_argument("--workers", type=int, metavar="N", help="processes; default: 1")
+        command.add_argument(
+            "--no-lane",
+            dest="lane",
+            action="store_false",
+            default=None,
+            help="serve everything by aiohttp, without the forwarding lane",
+        )
+    return parser
+
+
+def _flags(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "upstream.url": options.upstream,
+        "listen": options.listen,
+        "store.kind": options.store,
+        "workers": options.workers,
+        "lane": options.lane,
+    }
+
+
+def _check(config: Config) -> int:
+    for key, value in describe(config).items():
+        sys.stdout.write(f"{key}: {'' if value is None else value}\n")
+    return 0
+
+
+def _serve(config: Config) -> int:
+    from proxy.logs import set_up_logging
+    from proxy.store import KeyMismatch
+    from proxy.workers import run_workers
+
+    set_up_logging(config.log)
+    try:
+        if config.workers > 1:
+            return run_workers(config.workers, lambda: _run(config, reuse_port=True))
+        _run(config)
+    except KeyMismatch as error:
+        return _fail(str(error))
+    except OSError as error:
+        return _fail(f"cannot listen on [{config.listen}]: {error.strerror or error}")
+    return 0
+
+
+def _run(config: Config, *, reuse_port: bool = False) -> None:
+    from proxy.app import serve
+
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(serve(config, reuse_port=reuse_port))
+
+
+def _loop_factory() -> Any:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _fail(reason: str) -> int:
+    sys.stderr.write(f"error: {reason}\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

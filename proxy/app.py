@@ -1,0 +1,221 @@
+"""The composition root: builds the parts of a process, joins them, and owns their lifetime."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, web
+from yarl import URL
+
+from proxy.api import InferenceApi, mark_started, render_errors
+from proxy.auth import Privileges
+from proxy.config import Config, split_address
+from proxy.egress import EgressRules
+from proxy.errors import UpstreamUnavailable
+from proxy.forward import (
+    Forwarder,
+    expect_continue,
+    head_of,
+    raw_target,
+    strip_additions,
+    upstream_ssl,
+)
+from proxy.huggingface import HuggingFace
+from proxy.lane import Lane
+from proxy.ratelimit import RateLimiter
+from proxy.retry import RetryPolicy
+from proxy.service import InferenceService
+from proxy.store import open_store
+from proxy.wire import is_inference
+
+log = logging.getLogger(__name__)
+
+_API: Final = web.AppKey("api", InferenceApi)
+_FORWARDER: Final = web.AppKey("forwarder", Forwarder)
+_READ_BUFFER: Final = 65536  # bytes a stalled body may hold
+_MAX_HEADERS: Final = 1000
+
+
+def make_application(config: Config) -> web.Application:
+    """A complete reverse proxy: `_inference` answered, everything else handed on upstream.
+
+    Starting it raises ConfigError, or KeyMismatch when the store was sealed with another key.
+    """
+    app = web.Application(
+        middlewares=[render_errors],
+        client_max_size=config.limits.inference_body,
+        handler_args={
+            "auto_decompress": False,
+            "handler_cancellation": True,  # a caller that goes away takes its provider call along
+            "access_log": None,
+            "keepalive_timeout": config.limits.keepalive_timeout,
+            "max_line_size": config.limits.head,
+            "max_field_size": config.limits.head,
+            "max_headers": _MAX_HEADERS,
+            "read_bufsize": _READ_BUFFER,
+        },
+    )
+    # One route for everything: aiohttp routes by the decoded path, Elasticsearch by the raw one.
+    app.router.add_route("*", r"/{target:[\s\S]*}", _dispatch, expect_handler=expect_continue)
+    app.on_response_prepare.append(mark_started)
+    app.on_response_prepare.append(strip_additions)
+    app.cleanup_ctx.append(lambda app: _parts(app, config))
+    return app
+
+
+async def _dispatch(request: web.Request) -> web.StreamResponse:
+    head_of(request)  # refuses what must not be passed on, whoever would answer it
+    if is_inference(raw_target(request)):
+        return await request.app[_API].answer(request)
+    if _FORWARDER not in request.app:
+        raise UpstreamUnavailable("no upstream is configured, only [_inference] is served")
+    return await request.app[_FORWARDER].hand_on(request)
+
+
+async def _parts(app: web.Application, config: Config) -> AsyncIterator[None]:
+    """Everything behind the routes, opened in order and closed in reverse."""
+    async with AsyncExitStack() as stack:
+        store = open_store(config)
+        stack.push_async_callback(store.close)
+        await store.open()
+        privileges = Privileges(config.upstream)
+        stack.push_async_callback(privileges.close)
+        await privileges.open()
+        forwarder = None
+        if config.upstream.url is not None:
+            forwarder = app[_FORWARDER] = Forwarder(config.upstream)
+            stack.push_async_callback(forwarder.close)
+            await forwarder.open()
+        session = await stack.enter_async_context(_provider_session(config))
+        provider = HuggingFace(
+            session,
+            config.provider,
+            RateLimiter(config.provider.queue_capacity),
+            RetryPolicy(
+                initial_delay=config.provider.retry_initial_delay,
+                max_delay=config.provider.retry_max_delay,
+                timeout=config.provider.retry_timeout,
+            ),
+        )
+        service = InferenceService(store, provider, config.provider.timeout)
+        app[_API] = InferenceApi(service, privileges, forwarder)
+        yield
+
+
+def _provider_session(config: Config) -> ClientSession:
+    """The one session for all providers; nothing of a caller or of the upstream is in it."""
+    egress = config.egress
+    rules = EgressRules(egress, upstream=config.upstream.url, listeners=[config.listen])
+    context = ssl.create_default_context(cafile=egress.ca_file) if egress.ca_file else True
+    return ClientSession(
+        connector=TCPConnector(
+            limit=0,
+            limit_per_host=config.provider.max_connections,
+            ssl=context,
+            socket_factory=rules.socket_factory,
+        ),
+        timeout=ClientTimeout(total=None, sock_connect=config.provider.connect_timeout),
+        cookie_jar=DummyCookieJar(),
+        trust_env=egress.proxy == "environment",
+        proxy=egress.proxy if egress.proxy not in (None, "environment") else None,
+        read_bufsize=_READ_BUFFER,
+    )
+
+
+# Serving
+
+
+async def serve(config: Config, *, reuse_port: bool = False) -> None:
+    """Accept connections until SIGTERM or SIGINT, then finish what is under way.
+
+    Raises: ConfigError, KeyMismatch, OSError when the address cannot be had.
+    """
+    stop = _stop_signal()
+    async with _listening(config, reuse_port) as address:
+        _announce(f"listening on http://{address}")
+        await _report_upstream(config)
+        await stop.wait()
+        log.info("stopping: %s seconds at most", config.limits.drain_timeout)
+
+
+@asynccontextmanager
+async def _listening(config: Config, reuse_port: bool) -> AsyncIterator[str]:
+    """The application, and the lane before it, accepting connections at HOST:PORT."""
+    runner = web.AppRunner(make_application(config), shutdown_timeout=config.limits.drain_timeout)
+    try:
+        await runner.setup()
+        accept = _accept_in_lane if config.lane and config.upstream.url else _accept_directly
+        address, drain = await accept(config, runner, reuse_port)
+        yield address
+        await drain()
+    finally:
+        await runner.cleanup()
+
+
+Drain = Callable[[], Awaitable[None]]
+
+
+async def _accept_in_lane(
+    config: Config, runner: web.AppRunner, reuse_port: bool
+) -> tuple[str, Drain]:
+    assert config.upstream.url is not None
+    lane = Lane(
+        upstream=URL(config.upstream.url),
+        application=runner.server,
+        limits=config.limits,
+        connect_timeout=config.upstream.connect_timeout,
+        ssl=upstream_ssl(config.upstream),
+    )
+    host, port = await lane.listen(*split_address(config.listen), reuse_port=reuse_port)
+    return f"{host}:{port}", lambda: lane.drain(config.limits.drain_timeout)
+
+
+async def _accept_directly(
+    config: Config, runner: web.AppRunner, reuse_port: bool
+) -> tuple[str, Drain]:
+    host, port = split_address(config.listen)
+    site = web.TCPSite(runner, host, port, backlog=1024, reuse_port=reuse_port or None)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    return f"{host}:{port}", site.stop
+
+
+def _stop_signal() -> asyncio.Event:
+    """Set by the first SIGTERM or SIGINT; the second ends the process at once."""
+    stop = asyncio.Event()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            os._exit(128 + signal.SIGTERM)
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    return stop
+
+
+async def _report_upstream(config: Config) -> None:
+    """Say once if the upstream is not there yet; requests find out for themselves when it is."""
+    if config.upstream.url is None:
+        return
+    url = URL(config.upstream.url)
+    try:
+        async with asyncio.timeout(config.upstream.connect_timeout):
+            _, writer = await asyncio.open_connection(url.host, url.port)
+            writer.close()
+    except (OSError, TimeoutError):
+        log.warning("upstream [%s] cannot be reached: answering 503 until it can", url.origin())
+
+
+def _announce(line: str) -> None:
+    """Log a line whatever the level: others wait for it."""
+    started = logging.getLogger("proxy")
+    log.log(max(logging.INFO, started.getEffectiveLevel()), line)

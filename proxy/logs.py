@@ -1,0 +1,37 @@
+"""Log output: plain text on a terminal, ECS JSON elsewhere. Never a body, a header or a token."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from proxy.config import LogConfig
+
+
+def set_up_logging(config: LogConfig) -> None:
+    """Send this product's log lines, and others' warnings, to standard error."""
+    kind = config.format or ("text" if sys.stderr.isatty() else "json")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_ecs() if kind == "json" else _text())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("proxy").setLevel(config.level.upper())
+    # aiohttp's text quotes the offending bytes of a malformed request, credentials included.
+    logging.getLogger("aiohttp.server").addFilter(_without_quotes)
+
+
+def _text() -> logging.Formatter:
+    return logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S")
+
+
+def _ecs() -> logging.Formatter:
+    import ecs_logging
+
+    return ecs_logging.StdlibFormatter(exclude_fields=["log.original", "process", "log.origin"])
+
+
+def _without_quotes(record: logging.LogRecord) -> bool:
+    record.msg, record.args = "a malformed request was refused", ()
+    record.exc_info = record.exc_text = None
+    return True
