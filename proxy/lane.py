@@ -34,6 +34,7 @@ import logging
 import math
 import socket
 import struct
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from ssl import SSLContext
@@ -53,11 +54,11 @@ from proxy.errors import (
 from proxy.wire import (
     IDEMPOTENT,
     LAST_CHUNK,
+    AnswerParser,
     ChunkedBody,
     Malformed,
     RequestHead,
     RequestParser,
-    answer_head,
     chunk,
     error_answer,
     is_inference,
@@ -66,7 +67,6 @@ from proxy.wire import (
 log = logging.getLogger(__name__)
 
 NEVER: Final = math.inf
-ANSWER_HEAD_LIMIT: Final = 256 * 1024  # bytes; Elasticsearch sends a header per deprecation
 HELD_LIMIT: Final = 64 * 1024  # bytes of pipelined requests, or of a request kept for a retry
 RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER: on, no time
 
@@ -361,7 +361,7 @@ class UpstreamSide(asyncio.Protocol):
     __slots__ = (
         "_chunks",
         "_left",
-        "_partial",
+        "_parser",
         "_plain",
         "_retry",
         "_reusable",
@@ -381,7 +381,7 @@ class UpstreamSide(asyncio.Protocol):
         self.idle_since = 0.0
         self._waiting: list[bytes] = []  # to be sent once there is a connection
         self._retry: bytes | None = None  # the whole request so far, if it may be sent again
-        self._partial = b""  # the part of an answer's head that has come so far
+        self._parser = AnswerParser()
         self._left = 0  # bytes of a sized body still to come
         self._chunks: ChunkedBody | None = None
         self._plain = False  # whether chunks are taken apart, for HTTP/1.0
@@ -492,67 +492,57 @@ class UpstreamSide(asyncio.Protocol):
             except Malformed as error:
                 self.drop()
                 caller.fail(self.pool.broken(f"did not answer properly: {error}"))
-        elif state is UNTIL_CLOSE:
-            caller.transport.write(data)
         else:
             self._pass_back(caller, b"", data)
 
     # --- the answer
 
     def _read_head(self, caller: CallerSide, data: bytes) -> None:
-        request = caller.request
-        assert request is not None
+        request = cast(RequestHead, caller.request)
+        head, body = self._parser.feed(data, request.method)
         self._retry = None  # it is being answered
-        if self._partial:
-            data = self._partial + data
-            self._partial = b""
-        while True:
-            end = data.find(b"\r\n\r\n") + 4
-            if end < 4:
-                if len(data) > ANSWER_HEAD_LIMIT or data[:5] != b"HTTP/"[: len(data)]:
-                    raise Malformed("not an HTTP/1 answer")
-                self._partial = data
-                return
-            head = answer_head(data[:end], request.method)
-            if head.status >= 200:
-                break
+        while head is not None and head.status < 200:
             if head.status == 101:
                 raise Malformed("it changed the protocol")
             if request.minor:
                 caller.transport.write(head.raw)
-            data = data[end:]
-            if not data:
-                return
+            head, body = self._parser.feed(body, request.method)
+        if head is None:
+            return
         minor = request.minor
-        caller.answering = True
-        sized = head.length is not None
-        if not sized and not (head.chunked and minor):
-            caller.keep_alive = False
-        self._reusable = head.keep_alive
+        if head.length == len(body) and head.clean and minor and caller.keep_alive:
+            caller.transport.write(head.raw + body)
+            self._finish(caller, head.keep_alive)
+            return
+        if head.length is None and not (head.chunked and minor):
+            caller.keep_alive = False  # only closing the connection tells where the answer ends
         raw = head.raw
         if not (head.clean and minor and caller.keep_alive):
             raw = head.forwarded(keep_alive=caller.keep_alive, minor=minor)
+        caller.answering = True
+        self._reusable = head.keep_alive
+        self._left = head.length or 0
         if head.length is not None:
             self.state = SIZED
-            self._left = head.length
         elif head.chunked:
             self.state = CHUNKED
             self._chunks = ChunkedBody()
             self._plain = not minor
         else:
             self.state = UNTIL_CLOSE
-            caller.transport.write(raw + data[end:])
-            return
-        self._pass_back(caller, raw, data[end:])
+        self._pass_back(caller, raw, body)
 
     def _pass_back(self, caller: CallerSide, head: bytes, data: bytes) -> None:
         """Write `head` and that part of `data` which belongs to the answer; see whether it ends."""
+        ended = False
+        used = len(data)
+        part = data
         if self.state is SIZED:
-            used = min(len(data), self._left)
+            used = min(used, self._left)
             self._left -= used
             ended = not self._left
-            part = data if used == len(data) else data[:used]
-        else:
+            part = data[:used]
+        elif self.state is CHUNKED:
             assert self._chunks is not None
             try:
                 payload, used = self._chunks.feed(data)
@@ -599,6 +589,7 @@ class Pool:
         self.name = name
         self.closed = False
         self.tasks: asyncio.TaskGroup | None = None
+        self.now = time.monotonic
         self._open_side = open_side
         self._timeout = timeout
         self._sides: set[UpstreamSide] = set()
@@ -617,7 +608,7 @@ class Pool:
         side.state = IDLE
         assert side.transport is not None
         side.transport.resume_reading()
-        side.idle_since = asyncio.get_running_loop().time()
+        side.idle_since = self.now()
         self._idle.append(side)
 
     def connect(self) -> UpstreamSide:
@@ -717,6 +708,7 @@ class Lane:
             self._sweep()
         for pool in self._pools():
             pool.tasks = self._tasks
+            pool.now = self.now
         server = await loop.create_server(
             lambda: CallerSide(self),
             host,
@@ -729,7 +721,7 @@ class Lane:
         address = server.sockets[0].getsockname()
         return str(address[0]), int(address[1])
 
-    async def drain(self, timeout: float) -> None:  # noqa: ASYNC109
+    async def drain(self, timeout: float) -> None:
         """Stop accepting, finish what is under way for at most `timeout` seconds, then cut."""
         self.draining = True
         for server in self._servers:

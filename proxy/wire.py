@@ -70,6 +70,7 @@ class RequestHead:
     body_length: int | None  # bytes; None when chunked
     keep_alive: bool
     minor: int  # 0 for HTTP/1.0, 1 for HTTP/1.1
+    onward: bytes = b""  # what `forwarded` gave
 
     def forwarded(self) -> bytes:
         """The head as it goes on: end-to-end headers, framing as parsed and not as claimed."""
@@ -180,14 +181,17 @@ class RequestParser:
     """Reads request heads from one connection's bytes, wherever they are cut.
 
     llhttp in its strict mode does the reading; what it lets through is judged by `request_head`.
-    Bodies are not its business: once it has given out a head, it waits for the next one.
+    Bodies are not its business: once it has given out a head, it waits for the next one. A head
+    that is byte for byte the last one is not read again.
     """
 
-    __slots__ = ("_complete", "_headers", "_limit", "_llhttp", "_raw")
+    __slots__ = ("_complete", "_headers", "_last", "_last_raw", "_limit", "_llhttp", "_raw")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit  # bytes of a head
         self._raw = b""  # the part of a head that has come so far
+        self._last: RequestHead | None = None
+        self._last_raw = b"\r\n\r\n"  # how it was sent
         self._headers: Headers = []
         self._complete = False
         self._llhttp = HttpRequestParser(self)
@@ -202,6 +206,8 @@ class RequestParser:
 
         Raises: ProxyError, as `request_head`, and for what llhttp does not take.
         """
+        if not self._raw and data.startswith(self._last_raw) and self._last is not None:
+            return self._last, data[len(self._last_raw) :]
         while data:
             seen = len(self._raw)
             raw = self._raw + data if seen else data
@@ -216,8 +222,9 @@ class RequestParser:
             data = raw[end:]
             self._raw = b""
             if self._complete:
-                head = self._head(raw[:end])
-                return head, data
+                self._last_raw = raw[:end]
+                self._last = self._head(self._last_raw)
+                return self._last, data
             # Only empty lines so far, which may come before a request.
         return None, b""
 
@@ -275,6 +282,7 @@ _ANSWER: Final = re.compile(
     rb"HTTP/1\.([01]) ([1-5]\d\d)(?: [^\r\n\0]*+)?+"
     rb"(?:\r\n[!#-'*+\-.^-z|~A-Z0-9]++:[^\r\n\0]*+)*+\r\n\r\n"
 )
+_ANSWER_LIMIT: Final = 256 * 1024  # bytes of a head; Elasticsearch sends a header per deprecation
 _ANSWER_NOTABLE: Final = re.compile(
     rb"\r\n(connection|keep-alive|proxy-(?:authenticate|connection)|te|transfer-encoding"
     rb"|content-length|upgrade|http2-settings):[ \t]*([^\r\n]*)",
@@ -287,11 +295,12 @@ class AnswerHead:
     """The head of an answer: where the message ends, and whether its bytes may stay as they are."""
 
     raw: bytes
+    method: bytes  # of the request
     status: int
     length: int | None  # bytes of the body; None when chunked or until the connection closes
     chunked: bool
     keep_alive: bool  # whether the connection it came on can be used again
-    clean: bool  # no header in it is about that connection
+    clean: bool  # no header in it is wrong for a caller whose connection is kept
 
     def forwarded(self, *, keep_alive: bool, minor: int) -> bytes:
         """The head with headers about the connection to a caller who speaks HTTP/1.`minor`."""
@@ -334,9 +343,10 @@ def answer_head(raw: bytes, method: bytes) -> AnswerHead:
             if coding is not None or value.strip(b" \t").lower() != b"chunked":
                 raise Malformed("invalid Transfer-Encoding")
             coding = value
+        elif key == b"connection":
+            connection = value if connection is None else connection + b"," + value
+            clean = clean and value.lower() == b"keep-alive"
         else:
-            if key == b"connection":
-                connection = value if connection is None else connection + b"," + value
             clean = False
     if coding is not None and length is not None:
         raise Malformed("ambiguous message length")
@@ -345,12 +355,48 @@ def answer_head(raw: bytes, method: bytes) -> AnswerHead:
         coding = None
     return AnswerHead(
         raw=raw,
+        method=method,
         status=status,
         length=length,
         chunked=coding is not None,
         keep_alive=_keeps_alive(connection, minor) and (length is not None or coding is not None),
         clean=clean and minor == 1,
     )
+
+
+class AnswerParser:
+    """Reads the heads of answers from one connection's bytes, wherever they are cut.
+
+    A head that is byte for byte the last one is not read again.
+    """
+
+    __slots__ = ("_last", "_raw")
+
+    def __init__(self) -> None:
+        self._raw = b""  # the part of a head that has come so far
+        self._last: AnswerHead | None = None
+
+    def feed(self, data: bytes, method: bytes) -> tuple[AnswerHead | None, bytes]:
+        """The head that `data` completes, if any, and the bytes that follow it.
+
+        1xx answers come like others. Raises: Malformed, as `answer_head`, and for a head that is
+        too long, or none at all.
+        """
+        last = self._last
+        if last is not None and data.startswith(last.raw) and last.method == method:
+            return last, data[len(last.raw) :]
+        seen = len(self._raw)
+        data = self._raw + data
+        end = data.find(b"\r\n\r\n", max(seen - 3, 0)) + 4
+        if end < 4:
+            if len(data) > _ANSWER_LIMIT or data[:7] != b"HTTP/1."[: len(data)]:
+                raise Malformed("not an HTTP/1 answer")
+            self._raw = data
+            self._last = None  # it does not go on with a part of a head
+            return None, b""
+        self._raw = b""
+        self._last = answer_head(data[:end], method)
+        return self._last, data[end:]
 
 
 def error_answer(error: ProxyError, *, method: bytes = b"GET", keep_alive: bool = False) -> bytes:
