@@ -12,9 +12,9 @@ from enum import StrEnum
 from typing import Any, Final
 
 from proxy.chunking import ChunkingSettings, parse_chunking, render_chunking
-from proxy.errors import ActionRequestInvalid, StatusError, ValidationFailed
+from proxy.errors import ActionRequestInvalid, IllegalArgument, StatusError
 from proxy.urls import url_problem
-from proxy.validation import Fields, Json, Problems, java_text, refuse_unknown
+from proxy.validation import Fields, Json, Problems, java_text, refuse_unknown, wrong_type
 
 SERVICE: Final = "hugging_face"
 ELSER_SERVICE: Final = "hugging_face_elser"  # a second name that serves sparse_embedding only
@@ -114,15 +114,10 @@ def parse_task_type(text: str) -> TaskType:
 def resolve_task_type(in_path: TaskType, in_body: Any) -> TaskType:
     """The task type of a request that may name it in its path, its body, or both.
 
-    Raises: StatusError 400. Source: ServiceUtils.resolveTaskType.
+    Raises: StatusError 400, IllegalArgument. Source: ServiceUtils.resolveTaskType.
     """
     if in_body is not None and not isinstance(in_body, str):
-        raise ValidationFailed(
-            [
-                f"field [task_type] is not of the expected type. The value [{java_text(in_body)}] "
-                "cannot be converted to a [String]"
-            ]
-        )
+        raise IllegalArgument(wrong_type("task_type", in_body, "String"))
     if in_path is TaskType.ANY:
         if in_body is None:
             raise StatusError(400, "model is missing required setting [task_type]")

@@ -21,12 +21,12 @@ from proxy.endpoints import (
     render_endpoint,
     resolve_task_type,
 )
-from proxy.errors import ProxyError, StatusError, UnknownService
+from proxy.errors import IllegalArgument, ProxyError, StatusError, UnknownService
 from proxy.inference import parse_inference_request
 from proxy.rest import RestRequest, no_handler
 from proxy.service import InferenceService, refuse_streaming
 from proxy.services import render_services
-from proxy.validation import Json
+from proxy.validation import Json, wrong_type
 from proxy.xcontent import Document
 
 Events = AbstractAsyncContextManager[AsyncIterator[Json]]
@@ -68,7 +68,7 @@ async def put_endpoint(call: Call) -> Json:
     if service is None:
         raise StatusError(400, "Inference endpoint configuration is missing the [service] setting")
     if not isinstance(service, str):
-        raise StatusError(400, "field [service] is not of the expected type [String]")
+        raise IllegalArgument(wrong_type("service", service, "String"))
     if service not in SERVICES:
         raise UnknownService(service)
     endpoint = parse_endpoint(task_type, call.inference_id, service, body)

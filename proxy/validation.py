@@ -197,7 +197,8 @@ class Fields:
         if value is None:
             return None
         if not isinstance(value, dict):
-            raise ValidationFailed([_wrong_type(name, value, "Map")])
+            # Elasticsearch answers 500 class_cast_exception here.
+            raise IllegalArgument(wrong_type(name, value, "Map"))
         return Fields(value, scope or name, self.problems)
 
     def take_typed(
@@ -213,7 +214,7 @@ class Fields:
             return None
         # `type`, not isinstance: True is an int, too.
         if type(value) is not kind or (fits is not None and not fits(value)):
-            self.problems.add(_wrong_type(name, value, java_name))
+            self.problems.add(wrong_type(name, value, java_name))
             return None
         return value
 
@@ -226,7 +227,8 @@ class Fields:
         )
 
 
-def _wrong_type(name: str, value: Any, java_name: str) -> str:
+def wrong_type(name: str, value: Any, java_name: str) -> str:
+    """Elasticsearch's text for a setting of the wrong JSON type."""
     return (
         f"field [{name}] is not of the expected type. The value [{java_text(value)}] "
         f"cannot be converted to a [{java_name}]"
