@@ -1,24 +1,56 @@
-"""Where endpoint configurations live: one protocol, two stores, every record sealed."""
+"""Where endpoint configurations live: one protocol, two stores, every record sealed.
+
+StoreError                 503 the store cannot be reached, or answers what it should not
+├── StoreOverloaded        429 it takes no changes for now: disk full, queue full
+├── KeyMismatch            503 it holds records that the encryption key at hand does not open
+└── RecordRefused          500 one record does not open, or is not what it claims to be
+
+No text of these errors quotes what the store answered: it can contain records.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
-from proxy.endpoints import InferenceEndpoint, TaskType
+from proxy.config import Config
+from proxy.endpoints import InferenceEndpoint, TaskType, check_inference_id
+from proxy.errors import ActionRequestInvalid, StatusError, StoreError
 
 Change = Callable[[InferenceEndpoint], InferenceEndpoint]
+
+# Elasticsearch's limit of 512 bytes for a document id, less its own prefix `model_`.
+MAX_ID_BYTES: Final = 506
+MAX_ENDPOINTS: Final = 10_000  # that a list shows
+
+
+class StoreOverloaded(StoreError):
+    status = 429
+
+
+class KeyMismatch(StoreError):
+    """Raised by `open`, it is a reason not to start."""
+
+
+class RecordRefused(StoreError):
+    """A record that must not be used; deleting it is always possible."""
+
+    status = 500
 
 
 class EndpointStore(Protocol):
     """Endpoint configurations by inference id.
 
     Every method raises StoreError when the store cannot be used. A method that returns has made
-    its change durable.
+    its change durable; one that is cancelled has made it wholly or not at all.
     """
 
     async def open(self) -> None:
-        """Make the store ready: connect, create what is missing, check the encryption key."""
+        """Make the store ready: connect, create what is missing, check the encryption key.
+
+        A store that cannot be reached yet is no error: every call tries again.
+        Raises: KeyMismatch; ConfigError for key files that cannot be used.
+        """
 
     async def close(self) -> None:
         """Give up connections and files."""
@@ -30,10 +62,55 @@ class EndpointStore(Protocol):
         """The endpoint, or EndpointNotFound."""
 
     async def find(self, task_type: TaskType | None = None) -> list[InferenceEndpoint]:
-        """All endpoints, or those of one task type, sorted by id."""
+        """All endpoints, or those of one task type, sorted by id; MAX_ENDPOINTS at most."""
 
     async def update(self, inference_id: str, change: Change) -> InferenceEndpoint:
-        """Replace the endpoint by `change(endpoint)` atomically; EndpointNotFound if missing."""
+        """Replace the endpoint by `change(endpoint)` atomically; EndpointNotFound if missing.
+
+        `change` must be pure: it may run several times, and in another thread.
+        """
 
     async def delete(self, inference_id: str) -> None:
-        """Remove the endpoint, or raise EndpointNotFound."""
+        """Remove the endpoint, or raise EndpointNotFound. It need not be readable."""
+
+
+def open_store(config: Config) -> EndpointStore:
+    """The configured store behind its cache, not yet opened."""
+    from proxy.store.cached import CachedStore
+
+    return CachedStore(_bare_store(config), config.store.freshness)
+
+
+def _bare_store(config: Config) -> EndpointStore:
+    from proxy.store.elasticsearch import ElasticsearchStore
+    from proxy.store.sqlite import SQLiteStore
+
+    if config.store_kind == "elasticsearch":
+        return ElasticsearchStore(config.upstream, config.store)
+    return SQLiteStore(config.store_kind.removeprefix("sqlite:"), config.store)
+
+
+async def reseal(store: EndpointStore) -> int:
+    """Seal every record again, under the current key; how many there were.
+
+    The last step of a change of keys: after it, the previous one is needed no more.
+    """
+    endpoints = await store.find()
+    for endpoint in endpoints:
+        await store.update(endpoint.inference_id, lambda current: current)
+    return len(endpoints)
+
+
+def is_storable(inference_id: str) -> bool:
+    """Whether an endpoint of that id can exist at all."""
+    try:
+        check_inference_id(inference_id)
+    except ActionRequestInvalid:
+        return False
+    return len(inference_id) <= MAX_ID_BYTES  # such an id is ASCII
+
+
+def check_storable(endpoint: InferenceEndpoint) -> None:
+    """Raises: StatusError 500 for an id that is too long, as Elasticsearch does."""
+    if not is_storable(endpoint.inference_id):
+        raise StatusError(500, f"Failed to store inference endpoint [{endpoint.inference_id}]")

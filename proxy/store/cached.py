@@ -1,0 +1,140 @@
+"""What the store said a moment ago, so that an inference costs no store round trip."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Final
+
+from proxy.endpoints import InferenceEndpoint, TaskType
+from proxy.errors import EndpointNotFound, StoreError
+from proxy.singleflight import SingleFlight
+from proxy.store import Change, EndpointStore, KeyMismatch, RecordRefused
+
+# Whether the last `get` of this task answered from memory because the store was away.
+served_stale: ContextVar[bool] = ContextVar("served_stale", default=False)
+
+MAX_ENTRIES: Final = 10_000
+MAX_STALENESS: Final = 3600.0  # seconds that an endpoint can be used while the store is away
+PATIENCE: Final = 1.0  # seconds to wait for the store by a call that could do without it
+PAUSE: Final = 2.0  # seconds not to ask a store that was away, by such calls
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    endpoint: InferenceEndpoint
+    read_at: float  # when the store was asked, not when it had answered
+
+
+class CachedStore:
+    """Another store, its answers to `get` good for `freshness` seconds.
+
+    So long a change made by another process can go unnoticed; changes made here are seen at once.
+    While the store is away, what was known last is used, `served_stale` says so, and
+    `stale_answers` counts. That an endpoint does not exist is never remembered.
+    """
+
+    def __init__(
+        self,
+        store: EndpointStore,
+        freshness: float,
+        *,
+        max_staleness: float = MAX_STALENESS,
+        max_entries: int = MAX_ENTRIES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._freshness = freshness
+        self._max_staleness = max_staleness
+        self._max_entries = max_entries
+        self._clock = clock
+        self._entries: dict[str, _Entry] = {}  # the longest not renewed first
+        self._reads: SingleFlight[tuple[str, int], InferenceEndpoint] = SingleFlight()
+        self._changes = 0  # made here
+        self._pause_ends = 0.0
+        self.stale_answers = 0
+
+    async def open(self) -> None:
+        await self._store.open()
+
+    async def close(self) -> None:
+        await self._store.close()
+
+    async def get(self, inference_id: str) -> InferenceEndpoint:
+        served_stale.set(False)
+        now, entry = self._clock(), self._entries.get(inference_id)
+        if entry is not None and now - entry.read_at < self._freshness:
+            return entry.endpoint
+        if entry is None or now - entry.read_at >= self._max_staleness:
+            return await self._shared_read(inference_id)
+        if now < self._pause_ends:
+            return self._stale(entry)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await self._shared_read(inference_id)
+        except (KeyMismatch, RecordRefused):
+            raise  # somebody meddled with it
+        except (StoreError, TimeoutError):
+            self._pause_ends = self._clock() + PAUSE
+            return self._stale(entry)
+
+    def _stale(self, entry: _Entry) -> InferenceEndpoint:
+        served_stale.set(True)
+        self.stale_answers += 1
+        return entry.endpoint
+
+    async def find(self, task_type: TaskType | None = None) -> list[InferenceEndpoint]:
+        return await self._store.find(task_type)
+
+    async def create(self, endpoint: InferenceEndpoint) -> None:
+        with self._changing(endpoint.inference_id):
+            await self._store.create(endpoint)
+
+    async def update(self, inference_id: str, change: Change) -> InferenceEndpoint:
+        with self._changing(inference_id):
+            return await self._store.update(inference_id, change)
+
+    async def delete(self, inference_id: str) -> None:
+        with self._changing(inference_id):
+            await self._store.delete(inference_id)
+
+    @contextmanager
+    def _changing(self, inference_id: str) -> Iterator[None]:
+        """What is remembered of the endpoint ends with the change, whatever comes of it."""
+        kept = None
+        try:
+            yield
+        except StoreError:
+            # Perhaps it was done: no longer fresh, but good enough until the store is back.
+            if (entry := self._entries.get(inference_id)) is not None:
+                aged = min(entry.read_at, self._clock() - self._freshness)
+                kept = replace(entry, read_at=aged)
+            raise
+        finally:
+            self._changes += 1
+            self._entries.pop(inference_id, None)
+            if kept is not None:
+                self._entries[inference_id] = kept
+
+    async def _shared_read(self, inference_id: str) -> InferenceEndpoint:
+        # A read that began before a change made here is none for those who come after it.
+        key = inference_id, self._changes
+        return await self._reads.run(key, lambda: self._read(inference_id))
+
+    async def _read(self, inference_id: str) -> InferenceEndpoint:
+        asked_at, changes = self._clock(), self._changes
+        try:
+            endpoint = await self._store.get(inference_id)
+        except (EndpointNotFound, KeyMismatch, RecordRefused):
+            self._entries.pop(inference_id, None)
+            raise
+        if changes == self._changes:
+            self._entries.pop(inference_id, None)
+            self._entries[inference_id] = _Entry(endpoint, asked_at)
+            while len(self._entries) > self._max_entries:
+                del self._entries[next(iter(self._entries))]
+        return endpoint

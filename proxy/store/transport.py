@@ -1,0 +1,35 @@
+"""How the official client speaks to every version of Elasticsearch that may be behind us."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+from elastic_transport import AsyncTransport, HttpHeaders, TransportApiResponse
+
+# It would write a line for every request, at level INFO.
+logging.getLogger("elastic_transport").setLevel(logging.WARNING)
+
+JSON: Final = "application/json"
+
+
+class PlainTransport(AsyncTransport):
+    """Asks for plain JSON, and reads no deprecation warnings.
+
+    The client asks for `compatible-with=9`, which older servers refuse, and turns each `Warning`
+    header into a Python warning, which 7.17 without security sends with every answer.
+    """
+
+    async def perform_request(  # type: ignore[override]  # as its own parent's is
+        self, method: str, target: str, *, headers: Mapping[str, str], **more: Any
+    ) -> TransportApiResponse:
+        plain = {
+            name: JSON if name.lower() in ("accept", "content-type") else value
+            for name, value in headers.items()
+        }
+        answer = await super().perform_request(method, target, headers=plain, **more)
+        kept = {name: value for name, value in answer.meta.headers.items() if name != "warning"}
+        meta = dataclasses.replace(answer.meta, headers=HttpHeaders(kept))
+        return TransportApiResponse(meta, answer.body)
