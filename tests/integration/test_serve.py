@@ -129,8 +129,8 @@ def test_a_busy_port_is_refused_in_one_line(run, elasticsearch, own_index):
         assert_refused(run(*arguments, env=own_index), address)
 
 
-@pytest.mark.parametrize("key", [None, "too-short", "6b" * 31])
-def test_a_missing_or_malformed_key_is_refused_in_one_line(run, elasticsearch, own_index, key):
+@pytest.mark.parametrize("key", ["too-short", "6b" * 31])
+def test_a_malformed_key_is_refused_in_one_line(run, elasticsearch, own_index, key):
     env = own_index | {"HFPROXY_STORE_ENCRYPTION_KEY": key}
     arguments = ("serve", "--upstream", elasticsearch.url, "--listen", "127.0.0.1:0")
     done = run(*arguments, env=env)
@@ -139,35 +139,47 @@ def test_a_missing_or_malformed_key_is_refused_in_one_line(run, elasticsearch, o
     assert "6b6b" not in done.stderr
 
 
+@pytest.mark.parametrize("key", [None, OTHER_KEY], ids=["missing", "wrong"])
 @pytest.mark.parametrize("kind", ["elasticsearch", "sqlite"])
-def test_a_wrong_key_is_refused_in_one_line(
-    serve, run, elasticsearch, own_index, stub, tmp_path, kind
+def test_a_missing_or_wrong_key_is_refused_in_one_line(
+    serve, run, elasticsearch, own_index, stub, tmp_path, kind, key
 ):
-    store = "elasticsearch" if kind == "elasticsearch" else f"sqlite:{tmp_path / 'endpoints.db'}"
-    proxy = serve("--store", store, upstream=elasticsearch.url, env=own_index)
+    """With endpoints in the store; an empty store takes a key of the proxy's own making."""
+    store = ("--store", store_of(kind, tmp_path))
+    proxy = serve(*store, upstream=elasticsearch.url, env=own_index)
     assert put(proxy.url, "one", stub.url).status == 200
     assert proxy.stop() == 0
-    env = own_index | {"HFPROXY_STORE_ENCRYPTION_KEY": OTHER_KEY}
+    env = own_index | {"HFPROXY_STORE_ENCRYPTION_KEY": key}
     arguments = ("serve", "--upstream", elasticsearch.url, "--listen", "127.0.0.1:0")
-    done = run(*arguments, "--store", store, env=env)
+    done = run(*arguments, *store, env=env)
     assert_refused(done, "key")
     assert OTHER_KEY not in done.stderr
 
 
-def test_sqlite_keeps_endpoints_and_makes_a_key_that_only_its_owner_reads(
-    serve, elasticsearch, stub, tmp_path
+@pytest.mark.parametrize("kind", ["elasticsearch", "sqlite"])
+def test_a_key_that_the_proxy_makes_is_kept_and_read_by_its_owner_alone(
+    serve, elasticsearch, own_index, stub, tmp_path, kind
 ):
-    store = ("--store", f"sqlite:{tmp_path / 'endpoints.db'}")
-    env = {"HFPROXY_STORE_ENCRYPTION_KEY": None}
+    store = ("--store", store_of(kind, tmp_path))
+    env = own_index | {
+        "HFPROXY_STORE_ENCRYPTION_KEY": None,
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+    }
     proxy = serve(*store, upstream=elasticsearch.url, env=env)
     assert put(proxy.url, "one", stub.url).status == 200
     assert proxy.stop() == 0
     proxy = serve(*store, upstream=elasticsearch.url, env=env)
     assert infer(proxy.url, "one").status == 200
-    files = [path for path in tmp_path.iterdir() if path.is_file()]
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    keys = [path for path in files if "key" in path.name]
+    assert keys
+    assert all(path.stat().st_mode & 0o077 == 0 for path in keys)
     assert all(b"secret" not in path.read_bytes() for path in files)
-    key_files = [path for path in tmp_path.rglob("*") if "key" in path.name]
-    assert all(path.stat().st_mode & 0o077 == 0 for path in key_files)
+
+
+def store_of(kind: str, folder: Path) -> str:
+    """The value of --store."""
+    return kind if kind == "elasticsearch" else f"sqlite:{folder / 'endpoints.db'}"
 
 
 def test_check_prints_the_configuration_without_its_secrets(run, tmp_path):
