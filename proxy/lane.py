@@ -4,26 +4,26 @@ A caller's connection (`CallerSide`) is in one of four states:
 
     HEAD    a request head is awaited, or a part of it has come
     BODY    the head has gone on, its body is being passed on
-    ANSWER  the whole request has gone on, the answer is awaited or being passed back
+    ANSWER  the whole request has gone on, its answer is awaited or being passed back
     LINGER  our last byte has been written; what still comes is dropped until the caller closes
 
-    HEAD ─→ BODY ─→ ANSWER ─→ HEAD …       a request without a body skips BODY
-      └───────┴───────┴─────→ LINGER       refused, asked to close, or answered too early
+    HEAD ─→ BODY ─→ ANSWER ─→ HEAD …     a request without a body skips BODY
+      └───────┴───────┴─────→ LINGER     refused, asked to close, or answered before its body ended
 
-A connection to whoever answers (`UpstreamSide`) is in one of these:
+A connection to whoever answers (`UpstreamSide`) is in one of four states, too:
 
     CONNECTING  what is to be sent waits
     HEAD        a request is under way, the head of its answer is awaited
-    SIZED, CHUNKED, UNTIL_CLOSE   the body of the answer is passed back; named for how it ends
+    BODY        the body of the answer is being passed back
     IDLE        in the pool, nobody's
 
 The application behind the lane is one more upstream: its pool makes socket pairs, gives one end to
 aiohttp's server and drives the other exactly like a connection to Elasticsearch.
 
-Three rules keep it honest. A side whose peer takes no more bytes stops reading its own (nothing is
-held but one read and one write buffer). A side that is lost amid a message aborts its peer, with a
-reset, so that half a message never looks whole. What is decided, and how messages are framed, is
-in `proxy.wire`; here bytes are moved.
+Three rules keep it honest. A side whose peer takes no more bytes stops reading its own: nothing is
+held but one read and one write buffer. A side that is lost amid a message aborts its peer, with a
+reset, so that half a message never looks whole. And what is decided, and how messages are framed,
+stands in `proxy.wire`; here bytes are moved.
 """
 
 from __future__ import annotations
@@ -34,14 +34,15 @@ import logging
 import math
 import socket
 import struct
-import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from ssl import SSLContext
+from time import monotonic
 from typing import Final, cast
 
 from yarl import URL
 
+from proxy import wire
 from proxy.config import LimitsConfig
 from proxy.errors import (
     IllegalArgument,
@@ -51,40 +52,17 @@ from proxy.errors import (
     UpstreamTimedOut,
     UpstreamUnavailable,
 )
-from proxy.wire import (
-    IDEMPOTENT,
-    LAST_CHUNK,
-    AnswerParser,
-    ChunkedBody,
-    Malformed,
-    RequestHead,
-    RequestParser,
-    chunk,
-    error_answer,
-    is_inference,
-)
+from proxy.wire import Body, Malformed, RequestHead, is_inference
 
 log = logging.getLogger(__name__)
+
+State = enum.Enum("State", ("HEAD", "BODY", "ANSWER", "LINGER", "CONNECTING", "IDLE"))
+# As globals: an attribute of an Enum costs three times as much, and these are compared all day.
+HEAD, BODY, ANSWER, LINGER, CONNECTING, IDLE = State
 
 NEVER: Final = math.inf
 HELD_LIMIT: Final = 64 * 1024  # bytes of pipelined requests, or of a request kept for a retry
 RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER: on, no time
-
-
-class State(enum.Enum):
-    HEAD = enum.auto()
-    BODY = enum.auto()
-    ANSWER = enum.auto()
-    LINGER = enum.auto()
-    CONNECTING = enum.auto()
-    SIZED = enum.auto()
-    CHUNKED = enum.auto()
-    UNTIL_CLOSE = enum.auto()
-    IDLE = enum.auto()
-
-
-# As globals: an attribute of an Enum costs three times as much, and these are compared all day.
-HEAD, BODY, ANSWER, LINGER, CONNECTING, SIZED, CHUNKED, UNTIL_CLOSE, IDLE = State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,41 +79,21 @@ class Patience:
 class CallerSide(asyncio.Protocol):
     """One caller's connection. Answers go out in order: one request is under way at a time."""
 
-    __slots__ = (
-        "_chunks",
-        "_held",
-        "_left",
-        "_parser",
-        "answering",
-        "deadline",
-        "full",
-        "half_closed",
-        "keep_alive",
-        "lane",
-        "now",
-        "request",
-        "state",
-        "transport",
-        "upstream",
-        "write_deadline",
-    )
     transport: asyncio.Transport
 
     def __init__(self, lane: Lane) -> None:
         self.lane = lane
-        self.now = lane.now
         self.state = HEAD
         self.request: RequestHead | None = None  # the one under way, or the last one
         self.upstream: UpstreamSide | None = None  # who answers it
         self.keep_alive = True  # whether another request may follow it
-        self.answering = False  # whether a byte of its answer has been written
+        self.answering = False  # whether the head of its answer has been passed back
         self.full = False  # whether the transport wants no more writes
         self.half_closed = False  # whether the caller has closed its side
-        self.deadline = self.now() + lane.limits.head_timeout  # for the next bytes to come
-        self.write_deadline = NEVER  # for the next bytes to go
-        self._parser = RequestParser(lane.limits.head)
-        self._left = 0  # bytes of a sized body still to come
-        self._chunks: ChunkedBody | None = None
+        self.deadline = monotonic() + lane.limits.head_timeout  # for what has to happen next
+        self.write_deadline = NEVER  # for the caller to read
+        self._parser = wire.RequestParser(lane.limits.head)
+        self._body: Body | None = None
         self._held = b""  # pipelined requests
 
     # --- events of the connection
@@ -143,6 +101,8 @@ class CallerSide(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self.lane.callers.add(self)
+        if self.lane.draining:
+            self.end_when_idle()
 
     def data_received(self, data: bytes) -> None:
         state = self.state
@@ -161,7 +121,7 @@ class CallerSide(asyncio.Protocol):
         if self.state is not ANSWER or self.transport.get_extra_info("sslcontext"):
             return False
         self.half_closed = True
-        self.deadline = self.now() + self.lane.patience.half_closed
+        self.await_answer()
         return True
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -171,7 +131,7 @@ class CallerSide(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.full = True
-        self.write_deadline = self.now() + self.lane.patience.reader
+        self.write_deadline = monotonic() + self.lane.patience.reader
         if self.upstream is not None:
             self.upstream.pause_reading()
 
@@ -187,11 +147,10 @@ class CallerSide(asyncio.Protocol):
         fresh = not self._parser.reading
         try:
             head, rest = self._parser.feed(data)
-            if head is None:
-                if fresh:
-                    self.deadline = self.now() + self.lane.limits.head_timeout
-                return
-            self._begin(head, rest)
+            if head is not None:
+                self._begin(head, rest)
+            elif fresh:
+                self.deadline = monotonic() + self.lane.limits.head_timeout
         except Malformed as error:
             self.refuse(IllegalArgument(f"invalid HTTP request: {error}"))
         except ProxyError as error:
@@ -204,47 +163,35 @@ class CallerSide(asyncio.Protocol):
         self.answering = False
         data = head.forwarded()
         if head.body_length == 0:
-            self.state = ANSWER
-            self.deadline = NEVER
+            self.await_answer()
             if rest:
                 self._hold(rest)
         else:
             self.state = BODY
-            self._left = head.body_length or 0
-            self._chunks = ChunkedBody() if head.body_length is None else None
-            data += self._take_body(rest)
-        pool = lane.upstream
-        if lane.application is not None and is_inference(head.target):
-            pool = lane.application
+            sized = head.body_length is not None
+            self._body = wire.SizedBody(head.body_length or 0) if sized else wire.RechunkedBody()
+            data += self._take_body(self._body, rest)
+        ours = lane.application is not None and is_inference(head.target)
+        pool = cast(Pool, lane.application) if ours else lane.upstream
         pool.take().start(self, data)
 
     def _read_body(self, data: bytes) -> None:
         try:
-            part = self._take_body(data)
+            part = self._take_body(cast(Body, self._body), data)
         except Malformed as error:
             self.refuse(IllegalArgument(f"invalid HTTP request: {error}"))
             return
         if part and self.upstream is not None:
             self.upstream.send(part)
 
-    def _take_body(self, data: bytes) -> bytes:
-        """The bytes to pass on for `data`; chunks are written anew from what was parsed."""
-        if self._chunks is None:
-            part = data[: self._left]
-            used = len(part)
-            self._left -= used
-            ended = not self._left
-        else:
-            payload, used = self._chunks.feed(data)
-            ended = self._chunks.ended
-            part = chunk(payload) + LAST_CHUNK if ended else chunk(payload)
-        if ended:
-            self.state = ANSWER
-            self.deadline = NEVER
+    def _take_body(self, body: Body, data: bytes) -> bytes:
+        part, used = body.feed(data)
+        if body.ended:
+            self.await_answer()
             if used < len(data):
                 self._hold(data[used:])
         else:
-            self.deadline = self.now() + self.lane.patience.body
+            self.await_body()
         return part
 
     def _hold(self, data: bytes) -> None:
@@ -252,6 +199,15 @@ class CallerSide(asyncio.Protocol):
         self._held += data
         if len(self._held) > HELD_LIMIT:
             self.transport.pause_reading()
+
+    def await_body(self) -> None:
+        self.deadline = monotonic() + self.lane.patience.body
+
+    def await_answer(self) -> None:
+        """The request is whole, or the next part of its answer has come."""
+        self.state = ANSWER
+        wait = self.lane.patience.half_closed
+        self.deadline = monotonic() + wait if self.half_closed else NEVER
 
     # --- the answer
 
@@ -265,14 +221,14 @@ class CallerSide(asyncio.Protocol):
         elif self._held:
             data, self._held = self._held, b""
             self.state = HEAD
-            self.deadline = self.now() + self.lane.limits.head_timeout
+            self.deadline = monotonic() + self.lane.limits.head_timeout
             self.transport.resume_reading()
             self.data_received(data)
         elif self.half_closed or self.lane.draining:
             self._close()
         else:
             self.state = HEAD
-            self.deadline = self.now() + self.lane.limits.keepalive_timeout
+            self.deadline = monotonic() + self.lane.limits.keepalive_timeout
 
     def fail(self, error: ProxyError) -> None:
         """The upstream did not answer: say so, or cut the connection if it had begun to."""
@@ -287,11 +243,11 @@ class CallerSide(asyncio.Protocol):
     def refuse(self, error: ProxyError) -> None:
         """Answer a request that is not passed on, or not to its end; and read no further."""
         self._drop_upstream()
-        if self.answering and self.state is not HEAD:
-            self.cut()
-            return
         if self.state is HEAD:
             self.request = None
+        elif self.answering:
+            self.cut()
+            return
         self.keep_alive = False
         self._write_error(error)
         self._linger()
@@ -305,22 +261,25 @@ class CallerSide(asyncio.Protocol):
         self.transport.abort()
 
     def _write_error(self, error: ProxyError) -> None:
-        method = self.request.method if self.request is not None else b""
-        self.transport.write(error_answer(error, method=method, keep_alive=self.keep_alive))
+        method, minor = b"", 0
+        if self.request is not None:
+            method, minor = self.request.method, self.request.minor
+        self.keep_alive = self.keep_alive and minor == 1
+        self.transport.write(wire.error_answer(error, method=method, keep_alive=self.keep_alive))
 
     def _close(self) -> None:
         if self._held:
             self._linger()
             return
         self.state = LINGER
-        self.deadline = self.now() + self.lane.patience.reader
+        self.deadline = monotonic() + self.lane.patience.reader
         self.transport.close()
 
     def _linger(self) -> None:
         """Close our side, and drop what still comes: closing both could reset the answer."""
         self._held = b""
         self.state = LINGER
-        self.deadline = self.now() + self.lane.patience.linger
+        self.deadline = monotonic() + self.lane.patience.linger
         if self.half_closed or not self.transport.can_write_eof():
             self.transport.close()
         else:
@@ -334,19 +293,18 @@ class CallerSide(asyncio.Protocol):
 
     # --- time
 
-    def progressed(self) -> None:
-        """A part of the answer came for a caller who has closed its side."""
-        self.deadline = self.now() + self.lane.patience.half_closed
-
     def expire(self) -> None:
         """A deadline has passed."""
         if self.state is HEAD and self._parser.reading:
             self.refuse(StatusError(408, "the request's head did not come in time"))
         elif self.state is BODY and not self.full:
             self.refuse(StatusError(408, "the request's body did not come in time"))
-        else:
-            self._drop_upstream()
+        elif self.state is ANSWER and self.full and monotonic() < self.write_deadline:
+            self.await_answer()  # half closed, and reading slowly
+        elif self.state is HEAD:
             self.transport.abort()
+        else:
+            self.cut()
 
     def end_when_idle(self) -> None:
         """Draining: close now, or after the answer under way."""
@@ -358,33 +316,17 @@ class CallerSide(asyncio.Protocol):
 class UpstreamSide(asyncio.Protocol):
     """One connection to whoever answers, serving one request at a time."""
 
-    __slots__ = (
-        "_chunks",
-        "_left",
-        "_parser",
-        "_plain",
-        "_retry",
-        "_reusable",
-        "_waiting",
-        "caller",
-        "idle_since",
-        "pool",
-        "state",
-        "transport",
-    )
+    transport: asyncio.Transport
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
         self.state = CONNECTING
-        self.transport: asyncio.Transport | None = None
         self.caller: CallerSide | None = None
-        self.idle_since = 0.0
+        self.idle_since = NEVER
         self._waiting: list[bytes] = []  # to be sent once there is a connection
         self._retry: bytes | None = None  # the whole request so far, if it may be sent again
-        self._parser = AnswerParser()
-        self._left = 0  # bytes of a sized body still to come
-        self._chunks: ChunkedBody | None = None
-        self._plain = False  # whether chunks are taken apart, for HTTP/1.0
+        self._parser = wire.AnswerParser()
+        self._body: Body = wire.EndlessBody()
         self._reusable = False  # whether the connection outlives the answer
 
     # --- the request
@@ -393,22 +335,20 @@ class UpstreamSide(asyncio.Protocol):
         """Serve `caller`, whose request begins with `data`."""
         self.caller = caller
         caller.upstream = self
-        transport = self.transport
-        if transport is None:
+        if self.state is CONNECTING:
             self._waiting.append(data)
             if caller.state is BODY:
                 caller.transport.pause_reading()
             return
         self.state = HEAD
-        if len(data) <= HELD_LIMIT:
-            self._retry = data
-        transport.write(data)
+        self._retry = data if len(data) <= HELD_LIMIT else None
+        self.transport.write(data)
         if caller.full:
-            transport.pause_reading()
+            self.transport.pause_reading()
 
     def send(self, data: bytes) -> None:
         """Pass on a part of the request's body."""
-        if self.transport is None:
+        if self.state is CONNECTING:
             self._waiting.append(data)
             return
         if self._retry is not None:
@@ -417,101 +357,106 @@ class UpstreamSide(asyncio.Protocol):
         self.transport.write(data)
 
     def drop(self) -> None:
-        """The caller is gone, or will not hear the answer: neither will anybody else."""
+        """Nobody will hear what is still to come."""
         self.caller = None
-        if self.transport is not None:
+        if self.state is not CONNECTING:
+            self.pool.forget(self)
             self.transport.abort()
 
     def pause_reading(self) -> None:
-        if self.transport is not None:
+        if self.state is not CONNECTING:
             self.transport.pause_reading()
 
     def resume_reading(self) -> None:
-        if self.transport is not None:
+        if self.state is not CONNECTING:
             self.transport.resume_reading()
 
     # --- events of the connection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport = cast(asyncio.Transport, transport)
+        self.transport = cast(asyncio.Transport, transport)
+        self.state = HEAD
         caller = self.caller
         if caller is None:  # gone meanwhile
-            transport.abort()
+            self.drop()
             return
-        self.state = HEAD
-        transport.writelines(self._waiting)
+        self.transport.writelines(self._waiting)
         self._waiting.clear()
         caller.transport.resume_reading()
         if caller.full:
-            transport.pause_reading()
+            self.transport.pause_reading()
 
     def connection_failed(self, error: ProxyError) -> None:
         caller, self.caller = self.caller, None
         if caller is not None:
             caller.fail(error)
 
+    def eof_received(self) -> None:
+        self.pool.forget(
+            self
+        )  # at once: the loss is reported later, and nobody may take it till then
+
     def connection_lost(self, error: Exception | None) -> None:
         self.pool.forget(self)
         caller, self.caller = self.caller, None
         if caller is None:
             return
-        if self.state is HEAD:
-            if self._may_retry(caller):
-                assert self._retry is not None
-                self.pool.connect().start(caller, self._retry)
+        if self.state is BODY:
+            if self._body.until_close and error is None:
+                caller.answer_ended()
             else:
-                caller.fail(self.pool.broken("closed the connection without an answer"))
-        elif self.state is UNTIL_CLOSE and error is None:
-            caller.answer_ended()
+                caller.cut()
+        elif self._retry is not None and cast(RequestHead, caller.request).repeatable:
+            # It was idle too long. Nothing has been answered, and every byte is at hand.
+            self.pool.connect().start(caller, self._retry)
         else:
-            caller.cut()
+            caller.fail(self.pool.broken("closed the connection without an answer"))
 
     def pause_writing(self) -> None:
-        if self.caller is not None:
-            self.caller.deadline = NEVER
-            self.caller.transport.pause_reading()
+        caller = self.caller
+        if caller is not None and caller.state is BODY:
+            caller.deadline = NEVER
+            caller.transport.pause_reading()
 
     def resume_writing(self) -> None:
         caller = self.caller
-        if caller is not None:
-            if caller.state is BODY:
-                caller.deadline = caller.now() + caller.lane.patience.body
+        if caller is not None and caller.state is BODY:
+            caller.await_body()
             caller.transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         caller = self.caller
-        if caller is None:  # idle: an answer that nobody asked for
+        if caller is None:  # an answer that nobody asked for
             self.drop()
             return
         if caller.half_closed:
-            caller.progressed()
-        state = self.state
-        if state is HEAD:
-            try:
-                self._read_head(caller, data)
-            except Malformed as error:
-                self.drop()
-                caller.fail(self.pool.broken(f"did not answer properly: {error}"))
-        else:
+            caller.await_answer()
+        if self.state is BODY:
             self._pass_back(caller, b"", data)
+            return
+        try:
+            self._read_head(caller, data)
+        except Malformed as error:
+            self.drop()
+            caller.fail(self.pool.broken(f"did not answer properly: {error}"))
 
     # --- the answer
 
     def _read_head(self, caller: CallerSide, data: bytes) -> None:
         request = cast(RequestHead, caller.request)
-        head, body = self._parser.feed(data, request.method)
         self._retry = None  # it is being answered
+        head, rest = self._parser.feed(data, request.method)
         while head is not None and head.status < 200:
             if head.status == 101:
                 raise Malformed("it changed the protocol")
             if request.minor:
                 caller.transport.write(head.raw)
-            head, body = self._parser.feed(body, request.method)
+            head, rest = self._parser.feed(rest, request.method)
         if head is None:
             return
         minor = request.minor
-        if head.length == len(body) and head.clean and minor and caller.keep_alive:
-            caller.transport.write(head.raw + body)
+        if head.length == len(rest) and head.clean and minor and caller.keep_alive:
+            caller.transport.write(head.raw + rest)  # a whole answer, as it is: most are
             self._finish(caller, head.keep_alive)
             return
         if head.length is None and not (head.chunked and minor):
@@ -519,65 +464,35 @@ class UpstreamSide(asyncio.Protocol):
         raw = head.raw
         if not (head.clean and minor and caller.keep_alive):
             raw = head.forwarded(keep_alive=caller.keep_alive, minor=minor)
-        caller.answering = True
+        self.state = BODY
+        self._body = head.body(minor)
         self._reusable = head.keep_alive
-        self._left = head.length or 0
-        if head.length is not None:
-            self.state = SIZED
-        elif head.chunked:
-            self.state = CHUNKED
-            self._chunks = ChunkedBody()
-            self._plain = not minor
-        else:
-            self.state = UNTIL_CLOSE
-        self._pass_back(caller, raw, body)
+        caller.answering = True
+        self._pass_back(caller, raw, rest)
 
     def _pass_back(self, caller: CallerSide, head: bytes, data: bytes) -> None:
         """Write `head` and that part of `data` which belongs to the answer; see whether it ends."""
-        ended = False
-        used = len(data)
-        part = data
-        if self.state is SIZED:
-            used = min(used, self._left)
-            self._left -= used
-            ended = not self._left
-            part = data[:used]
-        elif self.state is CHUNKED:
-            assert self._chunks is not None
-            try:
-                payload, used = self._chunks.feed(data)
-            except Malformed:
-                self.drop()
-                caller.cut()
-                return
-            ended = self._chunks.ended
-            part = b"".join(payload) if self._plain else data[:used]
+        body = self._body
+        try:
+            part, used = body.feed(data)
+        except Malformed:
+            self.drop()
+            caller.cut()
+            return
         if head or part:
             caller.transport.write(head + part if head else part)
-        if ended:
+        if body.ended:
             self._finish(caller, self._reusable and used == len(data))
 
     def _finish(self, caller: CallerSide, reusable: bool) -> None:
         self.caller = None
-        self._chunks = None
-        if reusable and caller.state is ANSWER:
+        if reusable and caller.state is ANSWER and not self.pool.closed:
             self.pool.put(self)
+            if caller.full:
+                self.transport.resume_reading()
         else:
             self.drop()
         caller.answer_ended()
-
-    def _may_retry(self, caller: CallerSide) -> bool:
-        """Whether the connection was idle too long, and the request can be sent once more.
-
-        Nothing has been answered, every byte is at hand, and the method may be repeated.
-        """
-        request = caller.request
-        return (
-            self._retry is not None
-            and request is not None
-            and request.method in IDEMPOTENT
-            and not self.pool.closed
-        )
 
 
 class Pool:
@@ -588,8 +503,7 @@ class Pool:
     ) -> None:
         self.name = name
         self.closed = False
-        self.tasks: asyncio.TaskGroup | None = None
-        self.now = time.monotonic
+        self.tasks: asyncio.TaskGroup | None = None  # set as long as the lane listens
         self._open_side = open_side
         self._timeout = timeout
         self._sides: set[UpstreamSide] = set()
@@ -602,21 +516,15 @@ class Pool:
         return self._idle.pop() if self._idle else self.connect()
 
     def put(self, side: UpstreamSide) -> None:
-        if self.closed:
-            side.drop()
-            return
         side.state = IDLE
-        assert side.transport is not None
-        side.transport.resume_reading()
-        side.idle_since = self.now()
+        side.idle_since = monotonic()
         self._idle.append(side)
 
     def connect(self) -> UpstreamSide:
         """A connection in the making."""
-        assert self.tasks is not None
         side = UpstreamSide(self)
         self._sides.add(side)
-        task = self.tasks.create_task(self._open(side))
+        task = cast(asyncio.TaskGroup, self.tasks).create_task(self._open(side))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
         return side
@@ -648,13 +556,15 @@ class Pool:
                 await self._open_side(side)
         except TimeoutError:
             error = UpstreamTimedOut(f"upstream [{self.name}] did not accept a connection in time")
-        except OSError as reason:
+            reason = "timed out"
+        except OSError as failure:
             error = UpstreamUnavailable(f"upstream [{self.name}] cannot be reached")
-            if self._reachable:
-                log.warning("cannot connect to upstream [%s]: %s", self.name, reason.strerror)
+            reason = failure.strerror or type(failure).__name__
         else:
             self._reachable = True
             return
+        if self._reachable:  # once, not for each caller
+            log.warning("cannot connect to upstream [%s]: %s", self.name, reason)
         self._reachable = False
         self._sides.discard(side)
         side.connection_failed(error)
@@ -683,11 +593,13 @@ class Lane:
         self.callers: set[CallerSide] = set()
         self._url = upstream
         self._ssl = (ssl or True) if upstream.scheme == "https" else None
-        self._serve = application
         self.upstream = Pool(str(upstream.origin()), self._connect, connect_timeout)
         self.application: Pool | None = None
+        self._pools = [self.upstream]
         if application is not None:
+            self._serve = application
             self.application = Pool("application", self._pair, connect_timeout)
+            self._pools.append(self.application)
         self._servers: list[asyncio.Server] = []
         self._tasks: asyncio.TaskGroup | None = None
         self._sweep_timer: asyncio.TimerHandle | None = None
@@ -701,14 +613,6 @@ class Lane:
         Raises: OSError when the address cannot be had.
         """
         loop = asyncio.get_running_loop()
-        self.now = loop.time
-        if self._tasks is None:
-            # Held open until `drain`: a fault in it ends the task that called `listen`.
-            self._tasks = await asyncio.TaskGroup().__aenter__()
-            self._sweep()
-        for pool in self._pools():
-            pool.tasks = self._tasks
-            pool.now = self.now
         server = await loop.create_server(
             lambda: CallerSide(self),
             host,
@@ -716,8 +620,16 @@ class Lane:
             backlog=1024,
             reuse_port=reuse_port or None,
             ssl=ssl,
+            start_serving=False,
         )
+        if self._tasks is None:
+            # Held open until `drain`: a fault in it ends the task that called `listen`.
+            self._tasks = await asyncio.TaskGroup().__aenter__()
+            for pool in self._pools:
+                pool.tasks = self._tasks
+            self._sweep()
         self._servers.append(server)
+        await server.start_serving()
         address = server.sockets[0].getsockname()
         return str(address[0]), int(address[1])
 
@@ -735,7 +647,7 @@ class Lane:
             for caller in list(self.callers):
                 caller.cut()
             await self._until_empty()
-        for pool in self._pools():
+        for pool in self._pools:
             pool.close()
         if self._sweep_timer is not None:
             self._sweep_timer.cancel()
@@ -753,18 +665,12 @@ class Lane:
             self._empty.clear()
             await self._empty.wait()
 
-    def _pools(self) -> list[Pool]:
-        return [self.upstream] if self.application is None else [self.upstream, self.application]
-
     async def _connect(self, side: UpstreamSide) -> None:
         loop = asyncio.get_running_loop()
-        host, port = self._url.host, self._url.port
-        assert host is not None
-        assert port is not None
+        host, port = cast(str, self._url.host), cast(int, self._url.port)
         await loop.create_connection(lambda: side, host, port, ssl=self._ssl)
 
     async def _pair(self, side: UpstreamSide) -> None:
-        assert self._serve is not None
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
@@ -774,23 +680,13 @@ class Lane:
 
     def _sweep(self) -> None:
         """Look for deadlines that have passed: one timer for all connections, not one for each."""
-        now = self.now()
+        now = monotonic()
         for caller in list(self.callers):
             if now >= caller.deadline or now >= caller.write_deadline:
                 caller.expire()
-        for pool in self._pools():
+        for pool in self._pools:
             pool.close_idle(now - self.patience.idle)
-        self._sweep_timer = asyncio.get_running_loop().call_later(self._tick(), self._sweep)
-
-    def _tick(self) -> float:
-        limits, patience = self.limits, self.patience
-        shortest = min(
-            limits.head_timeout,
-            limits.keepalive_timeout,
-            patience.body,
-            patience.reader,
-            patience.half_closed,
-            patience.linger,
-            patience.idle,
-        )
-        return min(1.0, max(0.01, shortest / 4))
+        limits, patience = self.limits, astuple(self.patience)
+        shortest = min(limits.head_timeout, limits.keepalive_timeout, *patience)
+        tick = min(1.0, max(0.01, shortest / 4))
+        self._sweep_timer = asyncio.get_running_loop().call_later(tick, self._sweep)

@@ -46,8 +46,10 @@ SINGLE: Final = {
 }
 _NOTABLE: Final = HOP_BY_HOP | SINGLE.keys()
 _VERSIONS: Final = {b"HTTP/1.1": 1, b"HTTP/1.0": 0}
-# Methods that may be repeated when an idle connection proved dead. POST is not among them.
-IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS"))
+_LINE_LIMIT: Final = 4096  # bytes of a line that is read here: a request's, a chunk's
+# A plain request line; a stranger one is left to llhttp.
+_REQUEST_LINE: Final = re.compile(rb"(GET|POST|PUT|HEAD|DELETE) (/[!\"$-~]*+) HTTP/1\.1")
+_IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS"))
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -71,6 +73,11 @@ class RequestHead:
     keep_alive: bool
     minor: int  # 0 for HTTP/1.0, 1 for HTTP/1.1
     onward: bytes = b""  # what `forwarded` gave
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it may be sent again when an idle connection proved dead. POST may not."""
+        return self.method in _IDEMPOTENT
 
     def forwarded(self) -> bytes:
         """The head as it goes on: end-to-end headers, framing as parsed and not as claimed."""
@@ -173,6 +180,8 @@ def _body_length(notable: dict[bytes, bytes], minor: int) -> int | None:
 def _keeps_alive(connection: bytes | None, minor: int) -> bool:
     if connection is None:
         return minor == 1
+    if connection in (b"keep-alive", b"Keep-Alive"):
+        return True
     options = {option.strip() for option in connection.lower().split(b",")}
     return b"close" not in options if minor == 1 else b"keep-alive" in options
 
@@ -181,17 +190,29 @@ class RequestParser:
     """Reads request heads from one connection's bytes, wherever they are cut.
 
     llhttp in its strict mode does the reading; what it lets through is judged by `request_head`.
-    Bodies are not its business: once it has given out a head, it waits for the next one. A head
-    that is byte for byte the last one is not read again.
+    Bodies are not its business: once it has given out a head, it waits for the next one. Headers
+    that are byte for byte the last ones are not read again: callers repeat them all day.
     """
 
-    __slots__ = ("_complete", "_headers", "_last", "_last_raw", "_limit", "_llhttp", "_raw")
+    __slots__ = (
+        "_complete",
+        "_headers",
+        "_last",
+        "_last_headers",
+        "_last_raw",
+        "_limit",
+        "_llhttp",
+        "_onward_headers",
+        "_raw",
+    )
 
     def __init__(self, limit: int) -> None:
         self._limit = limit  # bytes of a head
         self._raw = b""  # the part of a head that has come so far
         self._last: RequestHead | None = None
-        self._last_raw = b"\r\n\r\n"  # how it was sent
+        self._last_raw = b""  # how it was sent
+        self._last_headers = b""  # the part of that behind the request line
+        self._onward_headers = b""  # and how that goes on
         self._headers: Headers = []
         self._complete = False
         self._llhttp = HttpRequestParser(self)
@@ -206,8 +227,17 @@ class RequestParser:
 
         Raises: ProxyError, as `request_head`, and for what llhttp does not take.
         """
-        if not self._raw and data.startswith(self._last_raw) and self._last is not None:
-            return self._last, data[len(self._last_raw) :]
+        if self._last is not None and not self._raw:
+            if data.startswith(self._last_raw):
+                return self._last, data[len(self._last_raw) :]
+            start = data.find(b"\r\n") + 2
+            end = start + len(self._last_headers)
+            if data.startswith(self._last_headers, start) and end <= self._limit:
+                head = self._with_last_headers(self._last, data[: start - 2])
+                if head is not None:
+                    self._last = head
+                    self._last_raw = data[:end]
+                    return head, data[end:]
         while data:
             seen = len(self._raw)
             raw = self._raw + data if seen else data
@@ -222,11 +252,25 @@ class RequestParser:
             data = raw[end:]
             self._raw = b""
             if self._complete:
-                self._last_raw = raw[:end]
-                self._last = self._head(self._last_raw)
-                return self._last, data
+                return self._head(raw[:end].lstrip(b"\r\n")), data
             # Only empty lines so far, which may come before a request.
         return None, b""
+
+    def _with_last_headers(self, last: RequestHead, line: bytes) -> RequestHead | None:
+        """The head that `line` makes with the last headers, unless it takes llhttp to judge it."""
+        match = _REQUEST_LINE.fullmatch(line)
+        if match is None:
+            return None
+        method, target = match.groups()
+        return RequestHead(
+            method=method,
+            target=target,
+            headers=last.headers,
+            body_length=last.body_length,
+            keep_alive=last.keep_alive,
+            minor=1,
+            onward=line + self._onward_headers,
+        )
 
     def _execute(self, data: bytes) -> None:
         try:
@@ -242,15 +286,19 @@ class RequestParser:
             raise IllegalArgument(f"invalid HTTP request: {reason}") from None
 
     def _head(self, raw: bytes) -> RequestHead:
-        line = raw.lstrip(b"\r\n").partition(b"\r\n")[0].split(b" ")
-        headers = self._headers
+        line, _, rest = raw.partition(b"\r\n")
+        parts = line.split(b" ")
         if not raw.isascii():
-            _check_text(headers)
-        if len(line) == 2:
-            line.append(b"HTTP/0.9")
-        if len(line) != 3:
+            _check_text(self._headers)
+        if len(parts) == 2:
+            parts.append(b"HTTP/0.9")
+        if len(parts) != 3:
             raise IllegalArgument("invalid HTTP request: invalid request line")
-        head = request_head(line[0], line[1], line[2], headers)
+        head = request_head(parts[0], parts[1], parts[2], self._headers)
+        self._last = head if head.minor == 1 else None
+        self._last_raw = raw
+        self._last_headers = rest
+        self._onward_headers = b"\r\n" + head.forwarded().partition(b"\r\n")[2]
         self._headers = []
         self._complete = False
         if head.body_length != 0:
@@ -301,6 +349,14 @@ class AnswerHead:
     chunked: bool
     keep_alive: bool  # whether the connection it came on can be used again
     clean: bool  # no header in it is wrong for a caller whose connection is kept
+
+    def body(self, minor: int) -> Body:
+        """What follows it, for a caller who speaks HTTP/1.`minor`."""
+        if self.length is not None:
+            return SizedBody(self.length)
+        if self.chunked:
+            return ChunkedBody() if minor else UnchunkedBody()
+        return EndlessBody()
 
     def forwarded(self, *, keep_alive: bool, minor: int) -> bytes:
         """The head with headers about the connection to a caller who speaks HTTP/1.`minor`."""
@@ -399,7 +455,7 @@ class AnswerParser:
         return self._last, data[end:]
 
 
-def error_answer(error: ProxyError, *, method: bytes = b"GET", keep_alive: bool = False) -> bytes:
+def error_answer(error: ProxyError, *, method: bytes, keep_alive: bool) -> bytes:
     """A whole answer holding the error as Elasticsearch prints it; no body for HEAD."""
     body = orjson.dumps(error.envelope())
     head = (
@@ -412,36 +468,80 @@ def error_answer(error: ProxyError, *, method: bytes = b"GET", keep_alive: bool 
     return answer if method == b"HEAD" else answer + body
 
 
-# --- chunked bodies -----------------------------------------------------------------------------
+# --- bodies -------------------------------------------------------------------------------------
+
+
+class Body:
+    """A body on its way: what of the connection's bytes belongs to it, and what of that goes on."""
+
+    __slots__ = ("ended",)
+    until_close = False  # whether only the end of the connection ends it
+
+    def __init__(self) -> None:
+        self.ended = False
+
+    def feed(self, data: bytes) -> tuple[bytes, int]:
+        """The bytes to pass on for `data`, and how many of its bytes belong to the body.
+
+        Raises: Malformed
+        """
+        raise NotImplementedError
+
+
+class SizedBody(Body):
+    """A body of `length` bytes."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self, length: int) -> None:
+        self._left = length
+        self.ended = not length
+
+    def feed(self, data: bytes) -> tuple[bytes, int]:
+        part = data[: self._left]
+        self._left -= len(part)
+        self.ended = not self._left
+        return part, len(part)
+
+
+class EndlessBody(Body):
+    """A body that lasts until its connection closes."""
+
+    __slots__ = ()
+    until_close = True
+
+    def feed(self, data: bytes) -> tuple[bytes, int]:
+        return data, len(data)
+
 
 _SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t\x20-\x7e\x80-\xff]*)?")
 _TRAILER: Final = re.compile(rb"([!#-'*+\-.^-z|~A-Z0-9]+):[\t\x20-\x7e\x80-\xff]*")
-_LINE_LIMIT: Final = 4096  # bytes of a size with its extensions
 _TRAILER_LIMIT: Final = 16384  # bytes of all trailers
 # Headers that must not be smuggled in at the end of a body.
 _NO_TRAILERS: Final = HOP_BY_HOP | SINGLE.keys()
 
 
-class ChunkedBody:
-    """Finds payload and end of a chunked body, wherever its bytes are cut.
+class ChunkedBody(Body):
+    """A chunked body, passed on as it is.
 
-    Strict: RFC 9112 section 7.1 and nothing more, so that no other reader can find another end.
+    Read strictly: RFC 9112 section 7.1 and nothing more, so that no other reader can find another
+    end.
     """
 
-    __slots__ = ("_after_data", "_left", "_line", "_trailers", "ended")
+    __slots__ = ("_after_data", "_left", "_line", "_trailers")
 
     def __init__(self) -> None:
-        self.ended = False
+        super().__init__()
         self._left = 0  # bytes of the current chunk still to come
         self._after_data = False  # the line break behind a chunk's payload is due
         self._line = b""  # the part of a line that has come so far
         self._trailers = -1  # their bytes so far; -1 before the last chunk
 
-    def feed(self, data: bytes) -> tuple[list[memoryview], int]:
-        """The payload in `data`, and how many of its bytes belong to the body.
+    def feed(self, data: bytes) -> tuple[bytes, int]:
+        _, used = self._payload(data)
+        return data[:used], used
 
-        Raises: Malformed
-        """
+    def _payload(self, data: bytes) -> tuple[list[memoryview], int]:
         payload: list[memoryview] = []
         view = memoryview(data)
         position = 0
@@ -491,10 +591,24 @@ class ChunkedBody:
             raise Malformed("invalid trailer")
 
 
-def chunk(payload: list[memoryview]) -> bytes:
-    """The payload as one chunk, or nothing if it is empty: an empty chunk would end the body."""
-    data = b"".join(payload)
-    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+class RechunkedBody(ChunkedBody):
+    """A chunked body whose chunks are written anew: no extension, no trailer, no odd spelling."""
+
+    __slots__ = ()
+
+    def feed(self, data: bytes) -> tuple[bytes, int]:
+        payload, used = self._payload(data)
+        part = b"".join(payload)
+        if part:
+            part = b"%x\r\n%b\r\n" % (len(part), part)
+        return (part + b"0\r\n\r\n" if self.ended else part), used
 
 
-LAST_CHUNK: Final = b"0\r\n\r\n"
+class UnchunkedBody(ChunkedBody):
+    """The payload of a chunked body, for HTTP/1.0."""
+
+    __slots__ = ()
+
+    def feed(self, data: bytes) -> tuple[bytes, int]:
+        payload, used = self._payload(data)
+        return b"".join(payload), used
