@@ -22,7 +22,7 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,8 +34,8 @@ from proxy.provider.packages import (
     Say,
     cache_folder,
     fetch_from_maven,
+    made_once,
     run,
-    scratch_folder,
 )
 
 DEFAULT_VERSION: Final = "9.2.4"
@@ -267,7 +267,7 @@ def _distribution(version: str, say: Say) -> Path:
             program.chmod(0o755)  # zipfile drops the modes
         return unpacked
 
-    return _made_once(home, unpack)
+    return made_once(home, unpack)
 
 
 def _with_plugin(home: Path, version: str, java: Path, say: Say) -> Path:
@@ -296,7 +296,7 @@ def _with_plugin(home: Path, version: str, java: Path, say: Say) -> Path:
         _write_descriptor(plugin / "stable-plugin-descriptor.properties", version, java)
         return twin
 
-    return _made_once(home.with_name(f"{home.name}-{PLUGIN_NAME}-{digest}"), build)
+    return made_once(home.with_name(f"{home.name}-{PLUGIN_NAME}-{digest}"), build)
 
 
 def _write_descriptor(file: Path, version: str, java: Path) -> None:
@@ -308,19 +308,6 @@ def _write_descriptor(file: Path, version: str, java: Path) -> None:
         "java.version": "17",
     }
     file.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
-
-
-def _made_once(folder: Path, make: Callable[[Path], Path]) -> Path:
-    """`folder`, made by `make` if it is not there yet; whole or not at all."""
-    if not folder.exists():
-        with scratch_folder() as scratch:
-            made = make(scratch)
-            try:
-                made.rename(folder)
-            except OSError:  # somebody else was faster
-                if not folder.exists():
-                    raise
-    return folder
 
 
 def _wait_until_healthy(

@@ -9,8 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -39,11 +38,22 @@ def cache_folder() -> Path:
     return folder
 
 
-@contextmanager
-def scratch_folder() -> Iterator[Path]:
-    """An empty folder beside the cached files, gone with the block; a rename moves files out."""
-    with tempfile.TemporaryDirectory(dir=cache_folder(), prefix="fetch-") as folder:
-        yield Path(folder)
+def made_once(folder: Path, make: Callable[[Path], Path]) -> Path:
+    """`folder`, which `make` fills if it is not there yet; whole or not at all.
+
+    `make` gets an empty folder to work in, and returns the one within it to be moved here.
+    """
+    if folder.exists():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="making-") as scratch:
+        made = make(Path(scratch))
+        try:
+            made.rename(folder)
+        except OSError:
+            if not folder.exists():  # nobody else was faster: a real failure
+                raise
+    return folder
 
 
 def fetch_from_maven(coordinates: str, what: str, folder: Path, say: Say) -> Path:
