@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 
@@ -72,7 +72,7 @@ class RequestHead:
     body_length: int | None  # bytes; None when chunked
     keep_alive: bool
     minor: int  # 0 for HTTP/1.0, 1 for HTTP/1.1
-    onward: bytes = b""  # what `forwarded` gave
+    onward: bytes = field(default=b"", compare=False)  # what `forwarded` gave
 
     @property
     def repeatable(self) -> bool:
@@ -252,7 +252,7 @@ class RequestParser:
             data = raw[end:]
             self._raw = b""
             if self._complete:
-                return self._head(raw[:end].lstrip(b"\r\n")), data
+                return self._head(raw[:end]), data
             # Only empty lines so far, which may come before a request.
         return None, b""
 
@@ -279,13 +279,15 @@ class RequestParser:
             pass  # `Upgrade` is not passed on; CONNECT is refused with the rest of the head
         except HttpParserError as error:
             reason = str(error)  # llhttp's own fixed texts
-            if "version" in reason.lower() or "PRI" in reason:
+            if "Invalid HTTP version" in reason or "PRI" in reason:
                 raise StatusError(505, "only HTTP/1.1 and HTTP/1.0 are supported") from None
             if "Transfer-Encoding` header" in reason or "has invalid `Transfer" in reason:
                 raise StatusError(501, "the only transfer coding supported is [chunked]") from None
             raise IllegalArgument(f"invalid HTTP request: {reason}") from None
 
     def _head(self, raw: bytes) -> RequestHead:
+        while raw.startswith(b"\r\n"):
+            raw = raw[2:]
         line, _, rest = raw.partition(b"\r\n")
         parts = line.split(b" ")
         if not raw.isascii():
