@@ -69,5 +69,5 @@ def _version_of(home: Path) -> int | None:
     if not java.is_file():
         return None
     told = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)
-    match = re.search(r'version "(\d+)', told.stderr)
+    match = re.search(r'version "(?:1\.)?(\d+)', told.stderr)
     return int(match[1]) if match else None

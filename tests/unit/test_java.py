@@ -10,7 +10,7 @@ from demo.java import JavaMissing, find_java
 def install(tmp_path, monkeypatch):
     """Installs programs that only tell a version, in a folder where Javas are looked for."""
     monkeypatch.setattr(java, "FOLDERS", [str(tmp_path)])
-    monkeypatch.setenv("PATH", "/bin")
+    monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.delenv("ES_JAVA_HOME", raising=False)
 
@@ -50,5 +50,5 @@ def test_a_runtime_has_no_compiler(install):
 def test_the_complaint_names_what_was_found_and_what_to_install(install):
     install("old", "1.8.0_1")
     install("new", "17")
-    with pytest.raises(JavaMissing, match=r"Java 21 to 99 is needed, found: 1, 17\. Install one"):
+    with pytest.raises(JavaMissing, match=r"Java 21 to 99 is needed, found: 8, 17\. Install one"):
         find_java(21, 99)
