@@ -67,8 +67,11 @@ def put_example(client: Elasticsearch, task_type: str, provider: Server) -> Any:
 
 
 def stream(client: Elasticsearch, path: str, body: Any) -> str:
-    """This client has no streaming call of its own; its transport hands on the whole stream."""
-    headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
+    """This client has no streaming call of its own; its transport hands on the whole stream.
+
+    It asks for JSON: Elasticsearch takes its versioned Content-Type with no other Accept.
+    """
+    headers = {"Content-Type": "application/json", "Accept": "application/json"}
     return str(client.perform_request("POST", path, headers=headers, body=body).body)
 
 
