@@ -1,0 +1,304 @@
+"""The privilege check against real Elasticsearch security, for every kind of credentials."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from demo.elasticsearch import start
+from proxy.auth import Privilege, Privileges, Unauthenticated
+from proxy.config import UpstreamConfig
+from proxy.errors import IllegalArgument, ProxyError
+from tests.security import wait_until_settled
+from tests.users import USERS, basic
+
+TARGET = "/_inference/text_embedding/a%2Fb?timeout=1s"
+READ = (Privilege.GET, Privilege.POST, Privilege.SERVICES, Privilege.DIAGNOSTICS)
+WRITE = (Privilege.PUT, Privilege.UPDATE, Privilege.DELETE)
+GRANTING = {
+    **dict.fromkeys(READ, "monitor_inference,manage_inference,monitor,manage,all"),
+    **dict.fromkeys(WRITE, "manage_inference,manage,all"),
+}
+
+
+@pytest.fixture(scope="module")
+def secured(secured_elasticsearch):
+    wait_until_settled(secured_elasticsearch.url)
+    return secured_elasticsearch
+
+
+@pytest.fixture
+async def privileges(secured):
+    privileges = Privileges(UpstreamConfig(url=secured.url, username="proxy"))
+    await privileges.open()
+    yield privileges
+    await privileges.close()
+
+
+class Admin:
+    """The administrator of the secured cluster."""
+
+    def __init__(self, url: str, session: ClientSession) -> None:
+        self._url = url
+        self._session = session
+
+    async def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        sent = {"Authorization": basic("admin"), **headers}
+        async with self._session.request(
+            method, self._url + path, json=body, headers=sent
+        ) as answer:
+            assert answer.status < 300, await answer.text()
+            return await answer.json()
+
+    async def api_key(self, **body: Any) -> dict[str, Any]:
+        made: dict[str, Any] = await self("POST", "/_security/api_key", {"name": "k", **body})
+        return made
+
+    async def user(self, name: str, role: dict[str, Any] | None) -> str:
+        """Their Authorization header; `role` None stands for a role that does not exist."""
+        if role is not None:
+            await self("PUT", f"/_security/role/{name}-role", role)
+        user = {"password": f"{name}-password", "roles": [f"{name}-role"]}
+        await self("PUT", f"/_security/user/{name}", user)
+        return "Basic " + base64.b64encode(f"{name}:{name}-password".encode()).decode()
+
+
+@pytest.fixture
+async def admin(secured):
+    async with ClientSession() as session:
+        yield Admin(secured.url, session)
+
+
+async def judge(privileges, action, authorization=None, **more):
+    """True, or the text of the 403."""
+    pairs = [("Authorization", authorization)] if authorization else []
+    pairs += [(name.replace("_", "-"), value) for name, value in more.items()]
+    verdict = await privileges.check(CIMultiDictProxy(CIMultiDict(pairs)), TARGET, action)
+    if verdict.allowed:
+        return True
+    refusal = await verdict.refusal()
+    assert (refusal.status, refusal.type, list(refusal.headers)) == (403, "security_exception", [])
+    error = refusal.envelope()["error"]
+    assert error["root_cause"] == [{"type": "security_exception", "reason": error["reason"]}]
+    return refusal.reason
+
+
+async def all_verdicts(privileges, subject, authorization, **more):
+    """The actions that are allowed; the refusals of the others have been checked."""
+    allowed = set()
+    for action in Privilege:
+        verdict = await judge(privileges, action, authorization, **more)
+        if verdict is True:
+            allowed.add(action)
+            continue
+        assert verdict == (
+            f"action [{action}] is unauthorized for {subject}, this action is granted by the "
+            f"cluster privileges [{GRANTING[action]}]"
+        )
+    return allowed
+
+
+# Who may
+
+
+async def test_users_are_judged_by_their_roles(privileges):
+    async def allowed(name):
+        subject = f"user [{name}] with effective roles [{USERS[name][1]}]"
+        return await all_verdicts(privileges, subject, basic(name))
+
+    assert await allowed("admin") == set(Privilege)
+    assert await allowed("manager") == set(Privilege)
+    assert await allowed("monitor") == set(READ)
+    assert await allowed("nobody") == set()
+
+
+async def test_api_keys_are_judged_as_themselves(privileges, admin):
+    full, limited = (
+        await admin.api_key(),
+        await admin.api_key(role_descriptors={"r": {"cluster": ["monitor_inference"]}}),
+    )
+    assert await all_verdicts(privileges, "", f"ApiKey {full['encoded']}") == set(Privilege)
+    subject = f"API key id [{limited['id']}] of user [admin]"
+    assert await all_verdicts(privileges, subject, f"ApiKey {limited['encoded']}") == set(READ)
+
+
+async def test_a_revoked_key_stops_within_seconds(secured, admin):
+    privileges = Privileges(UpstreamConfig(url=secured.url))
+    await privileges.open()
+    key = await admin.api_key()
+    authorization = f"ApiKey {key['encoded']}"
+    assert await judge(privileges, Privilege.GET, authorization) is True
+    await admin("DELETE", "/_security/api_key", {"ids": [key["id"]]})
+    assert "unable to authenticate" in await asyncio.wait_for(
+        refused_at_last(privileges, authorization), 5
+    )
+    await privileges.close()
+
+
+async def refused_at_last(privileges, authorization) -> str:
+    """Ask until the answer is no."""
+    while True:
+        try:
+            assert await judge(privileges, Privilege.GET, authorization) is True
+        except Unauthenticated as error:
+            return error.reason
+        await asyncio.sleep(0.1)
+
+
+async def test_a_role_of_action_patterns_counts(privileges, admin):
+    patterns = ["cluster:monitor/xpack/inference/get", "cluster:admin/xpack/inference/d*"]
+    authorization = await admin.user("patterns", {"cluster": patterns})
+    subject = "user [patterns] with effective roles [patterns-role]"
+    allowed = await all_verdicts(privileges, subject, authorization)
+    assert allowed == {Privilege.GET, Privilege.DELETE}
+
+
+# run-as
+
+
+async def test_who_runs_as_another_is_judged_as_the_other(privileges, admin):
+    role = {"cluster": ["manage_inference"], "run_as": ["nobody", "monitor", "runner"]}
+    authorization = await admin.user("runner", role)
+    for name, allowed in (("nobody", set()), ("monitor", set(READ))):
+        subject = f"user [runner] run as [{name}] with effective roles [{USERS[name][1]}]"
+        more = {"es_security_runas_user": name}
+        assert await all_verdicts(privileges, subject, authorization, **more) == allowed
+    key = await admin.api_key()
+    subject = (
+        f"API key id [{key['id']}] of user [admin] run as [nobody] with effective roles [nothing]"
+    )
+    more = {"es_security_runas_user": "nobody"}
+    found = await all_verdicts(privileges, subject, f"ApiKey {key['encoded']}", **more)
+    assert found == set()
+
+
+async def test_who_may_not_run_as_another_is_told_so(privileges):
+    for other in ("manager", "no-such-user"):
+        more = {"es_security_runas_user": other}
+        assert await judge(privileges, Privilege.PUT, basic("monitor"), **more) == (
+            f"action [{Privilege.PUT}] is unauthorized for user [monitor] with effective roles "
+            f"[inference_monitor], because user [monitor] is unauthorized to run as [{other}]"
+        )
+
+
+# 401
+
+
+async def unauthenticated(privileges, authorization=None, **more) -> Unauthenticated:
+    with pytest.raises(Unauthenticated) as error:
+        await judge(privileges, Privilege.GET, authorization, **more)
+    return error.value
+
+
+async def same_as_upstream(session: ClientSession, url: str, error: Unauthenticated, **headers):
+    """The error is what the upstream says to the same caller at the same target."""
+    async with session.get(f"{url}{TARGET}", headers=headers) as answer:
+        body = await answer.json()
+        challenges = answer.headers.getall("WWW-Authenticate")
+    found = error.envelope()
+    # Their order is random.
+    for value in (body, found):
+        for part in (value["error"], value["error"]["root_cause"][0]):
+            part["header"]["WWW-Authenticate"].sort()
+    assert answer.status == error.status
+    assert found == body
+    assert sorted(error.headers) == sorted(("WWW-Authenticate", one) for one in challenges)
+
+
+@pytest.mark.parametrize(
+    ("authorization", "reason"),
+    [
+        (None, f"missing authentication credentials for REST request [{TARGET}]"),
+        ("Negotiate x", f"missing authentication credentials for REST request [{TARGET}]"),
+        (
+            "Basic " + base64.b64encode(b"admin:wrong").decode(),
+            f"unable to authenticate user [admin] for REST request [{TARGET}]",
+        ),
+        (
+            "basic " + base64.b64encode(b"stranger:x").decode(),
+            f"unable to authenticate user [stranger] for REST request [{TARGET}]",
+        ),
+        (
+            "ApiKey " + base64.b64encode(b"a:b").decode(),
+            "unable to authenticate with provided credentials and anonymous access is not allowed "
+            "for this request",
+        ),
+    ],
+    ids=["anonymous", "unknown scheme", "wrong password", "unknown user", "bad key"],
+)
+async def test_401_is_what_the_upstream_itself_says(privileges, secured, authorization, reason):
+    error = await unauthenticated(privileges, authorization)
+    assert error.reason == reason
+    headers = {} if authorization is None else {"Authorization": authorization}
+    async with ClientSession() as session:
+        await same_as_upstream(session, secured.url, error, **headers)
+
+
+async def test_an_undecodable_header_is_the_upstreams_401_too(privileges):
+    error = await unauthenticated(privileges, "Basic !!!!")
+    assert error.reason == "invalid basic authentication header encoding"
+    assert error.envelope()["error"]["caused_by"]["type"] == "illegal_argument_exception"
+
+
+async def test_a_bad_second_user_is_refused(privileges):
+    wrong = "Basic " + base64.b64encode(b"admin:wrong").decode()
+    more = {"es_secondary_authorization": wrong}
+    error = await unauthenticated(privileges, basic("admin"), **more)
+    assert "_has_privileges" not in repr(error.envelope())
+    assert TARGET in repr(error.envelope())
+
+
+async def test_two_authorizations_are_refused_as_the_upstream_does(privileges, secured):
+    pairs = CIMultiDict([("Authorization", basic("admin")), ("authorization", basic("nobody"))])
+    with pytest.raises(IllegalArgument) as refused:
+        await privileges.check(CIMultiDictProxy(pairs), TARGET, Privilege.GET)
+    same_spelling = CIMultiDict([("Authorization", value) for value in pairs.values()])
+    async with (
+        ClientSession() as session,
+        session.get(secured.url + TARGET, headers=same_spelling) as answer,
+    ):
+        assert await answer.json() == refused.value.envelope()
+        assert answer.status == refused.value.status
+
+
+# Security off
+
+
+@pytest.fixture(scope="module")
+def older(request):
+    elasticsearch = start(version=request.param)
+    yield elasticsearch
+    elasticsearch.stop()
+
+
+async def all_may(url: str) -> None:
+    privileges = Privileges(UpstreamConfig(url=url))
+    await privileges.open()
+    assert await judge(privileges, Privilege.PUT) is True
+    assert await judge(privileges, Privilege.PUT, "Basic whatever") is True
+    await privileges.close()
+
+
+async def test_where_security_is_off_all_may(elasticsearch):
+    await all_may(elasticsearch.url)
+
+
+@pytest.mark.parametrize("older", ["8.19.8", "7.17.9"], indirect=True, scope="module")
+async def test_where_security_is_off_in_older_versions_all_may(older):
+    await all_may(older.url)
+
+
+async def test_another_server_is_not_taken_for_one_without_security():
+    from tests.stubs import FaultyServer, Reply
+
+    async with FaultyServer([Reply(status=404, body=b"nothing here")]) as server:
+        privileges = Privileges(UpstreamConfig(url=server.url))
+        await privileges.open()
+        with pytest.raises(ProxyError):
+            await judge(privileges, Privilege.GET)
+        await privileges.close()
