@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 CLUSTERS: Final = ("elasticsearch", "secured_elasticsearch")
 RUNNING: Final[list[Process]] = []  # whose output a failing test shows
+# A chat model on a busy machine may need longer than the 30 seconds of the default.
+PATIENCE: Final = {"HFPROXY_PROVIDER_TIMEOUT": "120"}
 MARKS = pytest.StashKey[dict[Process, int]]()
 NEEDED = pytest.StashKey[set[str]]()
 
@@ -121,14 +123,15 @@ def provider(serve_for_session: Serve, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="session")
 def proxy_for_session(serve_for_session: Serve, elasticsearch: RunningElasticsearch) -> Server:
-    return serve_for_session(upstream=elasticsearch.url)
+    return serve_for_session(upstream=elasticsearch.url, env=PATIENCE)
 
 
 @pytest.fixture(scope="session")
 def secured_proxy_for_session(
     serve_for_session: Serve, secured_elasticsearch: RunningElasticsearch
 ) -> Server:
-    return serve_for_session(upstream=secured_elasticsearch.url, env=store_credentials())
+    env = PATIENCE | store_credentials()
+    return serve_for_session(upstream=secured_elasticsearch.url, env=env)
 
 
 @pytest.fixture

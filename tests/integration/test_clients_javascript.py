@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+from proxy.provider.packages import cache_folder, made_once
 from tests.integration.examples import (
     DOCUMENTS,
     EXAMPLES,
@@ -32,6 +31,7 @@ from tests.processes import Server
 from tests.users import USERS
 
 FOLDER: Final = Path(__file__).parent / "javascript"
+MANIFESTS: Final = ("package.json", "package-lock.json")
 INDEX: Final = "javascript-animals"
 
 
@@ -46,26 +46,22 @@ def tool(name: str) -> str:
 @pytest.fixture(scope="session")
 def packages() -> Path:
     """The folder that holds the packages of package-lock.json; installed once and kept."""
-    wanted = [(FOLDER / name).read_bytes() for name in ("package.json", "package-lock.json")]
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    name = f"javascript-client-{hashlib.sha256(b''.join(wanted)).hexdigest()[:12]}"
-    folder = base / "hugging-face-proxy" / name
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-            _install(Path(scratch) / name)
-            (Path(scratch) / name).rename(folder)
-    return folder
+    wanted = b"".join((FOLDER / name).read_bytes() for name in MANIFESTS)
+    name = f"javascript-client-{hashlib.sha256(wanted).hexdigest()[:12]}"
+    return made_once(cache_folder() / name, install)
 
 
-def _install(folder: Path) -> None:
+def install(scratch: Path) -> Path:
+    """Fill a folder with the packages, exactly as the lock file has them."""
+    folder = scratch / "packages"
     folder.mkdir()
-    for name in ("package.json", "package-lock.json"):
+    for name in MANIFESTS:
         shutil.copy(FOLDER / name, folder)
     done = subprocess.run(
         [tool("npm"), "ci", "--no-audit", "--no-fund"], cwd=folder, capture_output=True, text=True
     )
     assert done.returncode == 0, f"npm ci failed:\n{done.stdout}{done.stderr}"
+    return folder
 
 
 class CallFailed(Exception):
