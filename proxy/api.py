@@ -122,7 +122,7 @@ class InferenceApi:
             service=self._service,
             task_type=task_type,
             inference_id=inference_id,
-            fetch=lambda: self._fetch(request, rest),
+            fetch=lambda path: self._fetch(request, path),
         )
         for name in route.times:
             call.times[name] = rest.time(name)
@@ -133,11 +133,11 @@ class InferenceApi:
             rest.refuse_body()
         return call
 
-    async def _fetch(self, request: web.Request, rest: RestRequest) -> Any:
-        """The upstream's own answer, None where it has none: lists show both sides."""
+    async def _fetch(self, request: web.Request, path: str) -> Any:
+        """The upstream's own answer, None where it has none: an id may exist on either side."""
         if self._upstream is None:
             return None
-        status, _, body = await self._upstream.fetch(request, rest.path)
+        status, _, body = await self._upstream.fetch(request, path)
         try:
             return orjson.loads(body) if status == 200 else None
         except orjson.JSONDecodeError:

@@ -21,7 +21,13 @@ from proxy.endpoints import (
     render_endpoint,
     resolve_task_type,
 )
-from proxy.errors import IllegalArgument, ProxyError, StatusError, UnknownService
+from proxy.errors import (
+    EndpointAlreadyExists,
+    IllegalArgument,
+    ProxyError,
+    StatusError,
+    UnknownService,
+)
 from proxy.inference import parse_inference_request
 from proxy.rest import RestRequest, no_handler
 from proxy.service import InferenceService, refuse_streaming
@@ -43,7 +49,7 @@ class Call:
     inference_id: str  # empty where the route has none
     times: dict[str, float | None] = field(default_factory=dict)  # parameters, in seconds
     flags: dict[str, bool] = field(default_factory=dict)
-    fetch: Callable[[], Awaitable[Any]]  # the upstream's own answer to this GET
+    fetch: Callable[[str], Awaitable[Any]]  # the upstream's own answer to GET a path, or None
 
     @property
     def timeout(self) -> float | None:
@@ -70,9 +76,21 @@ async def put_endpoint(call: Call) -> Json:
     if not isinstance(service, str):
         raise IllegalArgument(wrong_type("service", service, "String"))
     if service not in SERVICES:
+        await _keep_from_upstream(call)
         raise UnknownService(service)
     endpoint = parse_endpoint(task_type, call.inference_id, service, body)
-    return render_endpoint(await call.service.put(endpoint, call.timeout))
+
+    async def is_taken() -> bool:
+        found = await call.fetch(f"/_inference/{call.inference_id}")
+        return isinstance(found, dict) and bool(found.get("endpoints"))
+
+    return render_endpoint(await call.service.put(endpoint, call.timeout, is_taken))
+
+
+async def _keep_from_upstream(call: Call) -> None:
+    """Refuse an id of ours to an upstream that might know the service, as any duplicate."""
+    if await call.service.exists(call.inference_id) and await call.fetch("/_inference/_services"):
+        raise EndpointAlreadyExists(call.inference_id)
 
 
 async def update_endpoint(call: Call) -> Json:
@@ -93,7 +111,7 @@ async def get_endpoint(call: Call) -> Json:
 async def get_endpoints(call: Call) -> Json:
     """GET _inference/_all: ours and the upstream's, ours first where both have an id"""
     ours = [render_endpoint(endpoint) for endpoint in await call.service.find(call.task_type)]
-    theirs = await call.fetch()
+    theirs = await call.fetch(call.rest.path)
     others = theirs.get("endpoints", []) if isinstance(theirs, dict) else []
     by_id = {entry["inference_id"]: entry for entry in [*others, *ours]}
     return {"endpoints": [by_id[inference_id] for inference_id in sorted(by_id)]}
@@ -108,7 +126,7 @@ async def delete_endpoint(call: Call) -> Json:
 
 async def get_services(call: Call) -> list[Json]:
     """GET _inference/_services: ours replace the upstream's entries of the same name"""
-    theirs = await call.fetch()
+    theirs = await call.fetch(call.rest.path)
     entries = [*(theirs if isinstance(theirs, list) else []), *render_services(call.task_type)]
     by_name = {entry["service"]: entry for entry in entries}
     return [by_name[name] for name in sorted(by_name)]

@@ -6,7 +6,7 @@ Source: TransportPutInferenceModelAction, TransportInferenceAction and their sib
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Final, Protocol
 
@@ -19,6 +19,7 @@ from proxy.endpoints import (
 )
 from proxy.errors import (
     Cause,
+    EndpointAlreadyExists,
     EndpointNotFound,
     EndpointNotUpdated,
     ProxyError,
@@ -94,9 +95,15 @@ class InferenceService:
 
     # Endpoints
 
-    async def put(self, endpoint: InferenceEndpoint, timeout: float | None) -> InferenceEndpoint:
+    async def put(
+        self,
+        endpoint: InferenceEndpoint,
+        timeout: float | None,
+        is_taken: Callable[[], Awaitable[bool]],
+    ) -> InferenceEndpoint:
         """Try the endpoint, complete it by what the provider says, and store it.
 
+        `is_taken` tells whether somebody else than the store has an endpoint of this id.
         Raises: StatusError 400 when the try fails; EndpointAlreadyExists.
         """
         try:
@@ -105,8 +112,18 @@ class InferenceService:
             raise unusable.error from None
         except ProxyError as error:
             raise StatusError(400, _PROBE_FAILED, cause=error) from None
+        if await is_taken():
+            raise EndpointAlreadyExists(endpoint.inference_id)
         await self._store.create(endpoint)
         return endpoint
+
+    async def exists(self, inference_id: str) -> bool:
+        """Whether the store has an endpoint of this id."""
+        try:
+            await self._store.get(inference_id)
+        except EndpointNotFound:
+            return False
+        return True
 
     async def get(self, inference_id: str, task_type: TaskType) -> InferenceEndpoint:
         """The endpoint. Raises: StatusError 400 when it has another task than was asked for."""
