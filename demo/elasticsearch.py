@@ -39,6 +39,7 @@ from proxy.provider.packages import (
 )
 
 DEFAULT_VERSION: Final = "9.2.4"
+VERSIONS: Final = (DEFAULT_VERSION, "8.19.8")  # for older Javas, best first
 COORDINATES: Final = "org.elasticsearch.distribution.integ-test-zip:elasticsearch:{version}:zip"
 # Major version of Elasticsearch to the Java versions that run it: 7 and 8 need the security
 # manager, which Java 24 lost.
@@ -107,7 +108,7 @@ def start(
     must be able to reach under root.
     Raises: JavaMissing, PackageError, StartFailed.
     """
-    major = int(version.partition(".")[0])
+    major = _major(version)
     with_plugin = secured and major >= 8
     java = find_java(*JAVA[major], compiler=with_plugin)
     home = _distribution(version, say)
@@ -136,6 +137,23 @@ def start(
         running.stop()
         raise
     return running
+
+
+def best_version(say: Say = print) -> str:
+    """The first of VERSIONS that an installed Java can run; the last one if none can."""
+    *better, last = VERSIONS
+    for version in better:
+        try:
+            find_java(*JAVA[_major(version)])
+        except JavaMissing as missing:
+            say(f"Not Elasticsearch {version}: {missing}")
+        else:
+            return version
+    return last
+
+
+def _major(version: str) -> int:
+    return int(version.partition(".")[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +220,10 @@ class _Node:
         if os.geteuid() != 0:
             return
         user = pwd.getpwnam(UNPRIVILEGED)
+        for parent in self.data.resolve().parents:
+            if not parent.stat().st_mode & 0o001:
+                hint = f"take a data folder under {cache_folder()}"
+                raise StartFailed(f"{parent} is closed to the user {UNPRIVILEGED}: {hint}")
         for top in {self.folder, self.data}:
             for path in (top, *top.rglob("*")):
                 os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
@@ -376,7 +398,7 @@ def main() -> int:
     """Start one in the foreground; it ends with Ctrl-C or SIGTERM."""
     parser = argparse.ArgumentParser(prog="python -m demo.elasticsearch", description=__doc__)
     parser.add_argument("--port", type=int, default=9200, help="0 takes a free one")
-    parser.add_argument("--version", default=DEFAULT_VERSION)
+    parser.add_argument("--version", help=f"default: {VERSIONS[0]}, or what Java can run")
     parser.add_argument("--secured", action="store_true", help="user elastic, password changeme")
     parser.add_argument("--data", type=Path, help="a folder to keep the data in")
     options = parser.parse_args()
@@ -384,7 +406,7 @@ def main() -> int:
     try:
         running = start(
             port=options.port,
-            version=options.version,
+            version=options.version or best_version(),
             secured=options.secured,
             users={"elastic": ("changeme", "superuser")},
             data=options.data,

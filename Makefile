@@ -1,0 +1,50 @@
+# Every target works alone on a machine with Java, Maven, Python >= 3.11 and make:
+# it first makes the virtual environment that it needs.
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+CANDIDATES := $(PYTHON) python3.13 python3.12 python3.11 python3
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench clean
+
+help: ## show this list
+	@echo 'make TARGET, where TARGET is one of'
+	@sed -n 's/^\([a-z]*\):.*## /  \1	/p' $(MAKEFILE_LIST)
+	@echo 'PYTHON=/path/to/python chooses another Python for a new $(VENV).'
+
+demo: $(INSTALLED) ## the whole product on real parts, step by step (KEEP=1: leave it running)
+	$(BIN)/python -m demo.tour $(if $(KEEP),--keep)
+
+test: lint ## lint, then every test (ARGS='-k name' chooses)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(INSTALLED) ## formatting, lint rules, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(INSTALLED) ## forwarding, compared with other proxies
+	$(BIN)/python -m bench.forwarding $(ARGS)
+
+clean: ## remove what was built here; fetched models and servers stay in the cache folder
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): setup.cfg pyproject.toml constraints.txt
+	@for python in $(CANDIDATES) none; do \
+	    "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; \
+	done; \
+	if [ "$$python" = none ]; then \
+	    echo 'Python 3.11 or newer is needed: install it, or say where it is: make PYTHON=...' >&2; \
+	    exit 1; \
+	fi; \
+	if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
+	    echo "$$python cannot make virtual environments (Debian: apt-get install python3-venv)" >&2; \
+	    exit 1; \
+	fi; \
+	echo "Installing into $(VENV) with $$("$$python" --version)"; \
+	"$$python" -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[local,dev]'
+	@touch $@
