@@ -289,6 +289,8 @@ async def test_400_of_a_caller_is_passed_on():
     [
         (("file", "u", ["b", "a"]), None, False, "user [u] with effective roles [a,b]"),
         (("file", "u", []), None, False, "user [u] with effective roles []"),
+        # What anonymous callers have is added once more.
+        (("file", "u", ["a", "a"]), None, False, "user [u] with effective roles [a]"),
         (
             ("file", "u", ["a"]),
             ("file", "v", ["b"]),
