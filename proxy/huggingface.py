@@ -16,7 +16,6 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeVar
 
 import aiohttp
-import orjson
 from yarl import URL
 
 from proxy.batching import Text, batches, texts_of
@@ -42,6 +41,7 @@ from proxy.replies import (
 from proxy.retry import Retryable, RetryPolicy
 from proxy.sse import EventDecoder, EventTooLarge, ServerSentEvent
 from proxy.validation import Json
+from proxy.xcontent import dump_json
 
 T = TypeVar("T")
 Send = Callable[[list[Text]], Awaitable[list[T]]]
@@ -242,7 +242,7 @@ class HuggingFace:
         try:
             async with self._session.post(
                 URL(url, encoded=True),
-                data=orjson.dumps(body),
+                data=dump_json(body),
                 headers=headers,
                 allow_redirects=False,
             ) as reply:

@@ -8,6 +8,8 @@ Source: spec of JsonXContentImpl; positions are 1-based and count bytes.
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +21,7 @@ import orjson
 from proxy.errors import Cause, ProxyError, XContentEnd, XContentParseFailed
 
 MAX_DEPTH: Final = 200  # orjson writes 254 levels at most; Elasticsearch reads 1000
+MAX_YAML: Final = 1024 * 1024  # bytes; its reader is slow
 MAX_DIGITS: Final = 1000  # of one number
 _QUOTED_BYTES: Final = 500  # of a bad body, in the error text
 
@@ -292,39 +295,57 @@ class _JsonReader:
         return f"\n at [Source: (byte[]){quoted}; line: {line}, column: {column}]"
 
 
+class _Room:
+    """What a body may grow to when it is read: no more values than it has bytes.
+
+    Aliases and shared references could make a small body a huge tree.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._left = len(data) + 1
+
+    def take(self, depth: int) -> None:
+        """Make room for one value. Raises: ValueError."""
+        self._left -= 1
+        if self._left < 0 or depth > MAX_DEPTH:
+            raise ValueError("nesting or aliases beyond measure")
+
+
 def _parse_yaml(data: bytes) -> Document:
     import yaml
 
     document = Document(data, None)
     try:
+        if len(data) > MAX_YAML:
+            raise ValueError
         composed = yaml.compose(data, Loader=yaml.SafeLoader)
         if composed is not None:
-            document.root = _from_yaml(composed, yaml.constructor.SafeConstructor(), 0)
-    except (yaml.YAMLError, ValueError) as error:
+            constructor = yaml.constructor.SafeConstructor()
+            document.root = _from_yaml(composed, constructor, _Room(data), 0)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         offset = mark.index if mark is not None else 0
-        problem = str(getattr(error, "problem", None) or "malformed YAML")
+        problem = str(getattr(error, "problem", None) or "malformed or oversized YAML")
         document.error = XContentParseFailed(f"{document.at(offset)} {problem}")
     return document
 
 
-def _from_yaml(source: Any, constructor: Any, depth: int) -> Node:
-    if depth > MAX_DEPTH:
-        raise ValueError("nesting too deep")
+def _from_yaml(source: Any, constructor: Any, room: _Room, depth: int) -> Node:
+    room.take(depth)
     start, end = source.start_mark.index, source.end_mark.index
     if source.id == "mapping":
         node = Node("START_OBJECT", {}, start, end)
         for key, value in source.value:
-            if key.value in node.value:
-                raise ValueError(f"Duplicate field '{key.value}'")
+            if not isinstance(key.value, str) or key.value in node.value:
+                raise ValueError("a key twice, or one that is no text")
             node.keys[key.value] = key.start_mark.index
-            node.value[key.value] = _from_yaml(value, constructor, depth + 1)
+            node.value[key.value] = _from_yaml(value, constructor, room, depth + 1)
         return node
     if source.id == "sequence":
-        items = [_from_yaml(item, constructor, depth + 1) for item in source.value]
+        items = [_from_yaml(item, constructor, room, depth + 1) for item in source.value]
         return Node("START_ARRAY", items, start, end)
     value = constructor.construct_object(source)
-    if not isinstance(value, str | int | float | bool | None):
+    if not isinstance(value, str | int | float | bool | None) or value in (math.inf, -math.inf):
         value = source.value  # dates and the like are texts to Elasticsearch
     return Node(_kind(value), value, start, end)
 
@@ -334,20 +355,21 @@ def _parse_cbor(data: bytes) -> Document:
 
     document = Document(data, None)
     try:
-        document.root = from_plain(cbor2.loads(data))
+        document.root = _from_plain(cbor2.loads(data), _Room(data), 0)
     except (cbor2.CBORDecodeError, RecursionError, ValueError, TypeError):
         document.error = XContentParseFailed("[1:1] malformed CBOR")
     document.data = b""  # nothing in it can be quoted or located
     return document
 
 
-def from_plain(value: Any) -> Node:
-    """A tree without positions, from Python objects. Raises ValueError for foreign types."""
+def _from_plain(value: Any, room: _Room, depth: int) -> Node:
+    """A tree without positions, from Python objects. Raises: ValueError for foreign types."""
+    room.take(depth)
     if isinstance(value, dict):
-        items = {str(key): from_plain(item) for key, item in value.items()}
+        items = {str(key): _from_plain(item, room, depth + 1) for key, item in value.items()}
         return Node("START_OBJECT", items, 0, 0, dict.fromkeys(items, 0))
     if isinstance(value, list | tuple):
-        return Node("START_ARRAY", [from_plain(item) for item in value], 0, 0)
+        return Node("START_ARRAY", [_from_plain(item, room, depth + 1) for item in value], 0, 0)
     return Node(_kind(value), value, 0, 0)
 
 
@@ -357,6 +379,8 @@ def _kind(value: Any) -> str:
             return "VALUE_NULL"
         case bool():
             return "VALUE_BOOLEAN"
+        case float() if value != value:
+            raise ValueError("not a number")
         case int() | float():
             return "VALUE_NUMBER"
         case str():
@@ -369,7 +393,10 @@ def _kind(value: Any) -> str:
 
 def dump_json(value: Any) -> bytes:
     """Compact JSON; keys stay in their order."""
-    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # an integer beyond 64 bits
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def dump_pretty(value: Any) -> bytes:
@@ -389,7 +416,7 @@ def _pretty(value: Any, indent: str) -> str:
 
 
 def _json(value: Any) -> str:
-    return orjson.dumps(value).decode()
+    return dump_json(value).decode()
 
 
 class _Quoted(str):
