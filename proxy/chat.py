@@ -78,7 +78,7 @@ def _list_of(read: Read) -> Read:
     def read_list(document: Document, node: Node) -> list[Any]:
         items = [read(document, item) for item in node.value]
         if node.end < 0:
-            raise Located(document.error or ProxyError("unreachable"), len(document.data))
+            raise Located(document.error or ProxyError("unreachable"), len(document.source))
         return items
 
     return read_list

@@ -111,7 +111,7 @@ def _read_input(document: Document, node: Node) -> list[str]:
         if item.kind in ("VALUE_NULL", "START_OBJECT", "START_ARRAY"):
             raise Located(_not_a_text(document, item), item.start)
     if node.end < 0:
-        raise Located(document.error or ProxyError("unreachable"), len(document.data))
+        raise Located(document.error or ProxyError("unreachable"), len(document.source))
     return [document.text(item) for item in items]
 
 

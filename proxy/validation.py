@@ -299,7 +299,7 @@ class ObjectParser:
             if not self._lenient or name in self._fields
         }
         if node.end < 0:  # cut off by a syntax error, which comes next
-            raise Located(document.error or ProxyError("unreachable"), len(document.data))
+            raise Located(document.error or ProxyError("unreachable"), len(document.source))
         if missing := [name for name in self._required if name not in values]:
             raise Located(IllegalArgument(f"Required [{', '.join(missing)}]"), node.end - 1)
         return values
@@ -344,7 +344,7 @@ def read_string(document: Document, node: Node) -> str:
 
 def read_plain(document: Document, node: Node) -> Any:
     if document.error is not None:
-        raise Located(document.error, len(document.data))
+        raise Located(document.error, len(document.source))
     return node.plain()
 
 

@@ -9,11 +9,10 @@ Source: spec of JsonXContentImpl; positions are 1-based and count bytes.
 from __future__ import annotations
 
 import json
-import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 import orjson
@@ -64,18 +63,22 @@ class Node:
 
 @dataclass(slots=True)
 class Document:
-    """A body and its tree; after a syntax error `root` holds what came before it."""
+    """A body and its tree; after a syntax error `root` holds what came before it.
 
-    data: bytes
+    Offsets count into `source`: bytes of JSON, characters of YAML, nothing of CBOR.
+    """
+
+    source: bytes | str
     root: Node | None
     error: ProxyError | None = None
 
     def position(self, offset: int) -> tuple[int, int]:
-        """Line and column of a byte, both from 1."""
-        return (
-            self.data.count(b"\n", 0, offset) + 1,
-            offset - self.data.rfind(b"\n", 0, offset),
-        )
+        """Line and column of a place in the source, both from 1."""
+        if isinstance(self.source, str):
+            before = self.source[:offset]
+            return before.count("\n") + 1, offset - before.rfind("\n")
+        line = self.source.count(b"\n", 0, offset) + 1
+        return line, offset - self.source.rfind(b"\n", 0, offset)
 
     def at(self, offset: int) -> str:
         """`[line:column]`, the beginning of Elasticsearch's parse errors."""
@@ -85,7 +88,9 @@ class Document:
         """A scalar as its own text: numbers as they were written."""
         if node.kind == "VALUE_STRING":
             return str(node.value)
-        return self.data[node.start : node.end].decode() or str(node.value)
+        written = self.source[node.start : node.end]
+        text = written if isinstance(written, str) else written.decode()
+        return text or _json(node.value)
 
     def plain(self) -> Any:
         """The whole document as Python objects. Raises the syntax error if there is one."""
@@ -314,14 +319,14 @@ class _Room:
 def _parse_yaml(data: bytes) -> Document:
     import yaml
 
-    document = Document(data, None)
+    document = Document("", None)
     try:
+        document.source = data.decode()
         if len(data) > MAX_YAML:
-            raise ValueError
-        composed = yaml.compose(data, Loader=yaml.SafeLoader)
+            raise ValueError("too large")
+        composed = yaml.compose(document.source, Loader=yaml.SafeLoader)
         if composed is not None:
-            constructor = yaml.constructor.SafeConstructor()
-            document.root = _from_yaml(composed, constructor, _Room(data), 0)
+            document.root = _from_yaml(composed, _Room(data), 0)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         offset = mark.index if mark is not None else 0
@@ -330,7 +335,7 @@ def _parse_yaml(data: bytes) -> Document:
     return document
 
 
-def _from_yaml(source: Any, constructor: Any, room: _Room, depth: int) -> Node:
+def _from_yaml(source: Any, room: _Room, depth: int) -> Node:
     room.take(depth)
     start, end = source.start_mark.index, source.end_mark.index
     if source.id == "mapping":
@@ -338,27 +343,40 @@ def _from_yaml(source: Any, constructor: Any, room: _Room, depth: int) -> Node:
         for key, value in source.value:
             if not isinstance(key.value, str) or key.value in node.value:
                 raise ValueError("a key twice, or one that is no text")
+            key.value.encode()  # ValueError for a lone surrogate
             node.keys[key.value] = key.start_mark.index
-            node.value[key.value] = _from_yaml(value, constructor, room, depth + 1)
+            node.value[key.value] = _from_yaml(value, room, depth + 1)
         return node
     if source.id == "sequence":
-        items = [_from_yaml(item, constructor, room, depth + 1) for item in source.value]
+        items = [_from_yaml(item, room, depth + 1) for item in source.value]
         return Node("START_ARRAY", items, start, end)
-    value = constructor.construct_object(source)
-    if not isinstance(value, str | int | float | bool | None) or value in (math.inf, -math.inf):
-        value = source.value  # dates and the like are texts to Elasticsearch
+    source.value.encode()
+    value = _yaml_scalar(source.tag.rpartition(":")[2], source.value)
     return Node(_kind(value), value, start, end)
+
+
+def _yaml_scalar(tag: str, text: str) -> Any:
+    """Null, a boolean or a number where the text is one; dates and the like are texts."""
+    match tag, text.lower():
+        case "null", _:
+            return None
+        case "bool", "true" | "false":
+            return text.lower() == "true"
+        case "int", _ if re.fullmatch(r"[-+]?[0-9]{1,1000}", text):
+            return int(text)
+        case "float", _ if re.fullmatch(r"[-+]?[0-9.]+([eE][-+]?[0-9]+)?", text):
+            return float(text)
+    return text
 
 
 def _parse_cbor(data: bytes) -> Document:
     import cbor2
 
-    document = Document(data, None)
+    document = Document(b"", None)
     try:
         document.root = _from_plain(cbor2.loads(data), _Room(data), 0)
     except (cbor2.CBORDecodeError, RecursionError, ValueError, TypeError):
         document.error = XContentParseFailed("[1:1] malformed CBOR")
-    document.data = b""  # nothing in it can be quoted or located
     return document
 
 
@@ -457,7 +475,9 @@ def _yaml_dumper() -> Any:
 
 def _quoted(value: Any) -> Any:
     if isinstance(value, dict):
-        return {str(key): _quoted(item) for key, item in value.items()}
+        return {
+            key if key.isprintable() else _Quoted(key): _quoted(item) for key, item in value.items()
+        }
     if isinstance(value, list | tuple):
         return [_quoted(item) for item in value]
     return _Quoted(value) if isinstance(value, str) else value
@@ -495,32 +515,41 @@ def filter_paths(value: Any, filters: str) -> Any:
     return {} if value is None else value
 
 
-def _steps(pattern: str) -> tuple[str, ...]:
-    return tuple(step.replace("\\.", ".") for step in re.split(r"(?<!\\)\.", pattern))
+Steps = tuple[str, ...]
 
 
-def _advance(patterns: list[tuple[str, ...]], key: str) -> list[tuple[str, ...]]:
-    """The patterns that go on below `key`; an empty one has matched it whole."""
-    below: list[tuple[str, ...]] = []
+def _steps(pattern: str) -> Steps:
+    """The parts of a pattern; `**` twice in a row says no more than once."""
+    steps = [step.replace("\\.", ".") for step in re.split(r"(?<!\\)\.", pattern)]
+    return tuple(
+        step
+        for number, step in enumerate(steps)
+        if step != "**" or steps[number - 1 : number] != ["**"]
+    )
+
+
+def _advance(patterns: Iterable[Steps], key: str) -> dict[Steps, None]:
+    """The patterns that go on below `key`, each once; an empty one has matched it whole."""
+    below: dict[Steps, None] = {}
     for head, *rest in patterns:
         if head == "**":
-            below.append((head, *rest))
-            below.extend(_advance([tuple(rest)], key) if rest else [()])
+            below[(head, *rest)] = None
+            below |= _advance([tuple(rest)], key) if rest else {(): None}
         elif _matches(head, key):
-            below.append(tuple(rest))
+            below[tuple(rest)] = None
     return below
 
 
-@cache
+@lru_cache(maxsize=256)
 def _wildcard(pattern: str) -> re.Pattern[str]:
-    return re.compile(".*".join(re.escape(part) for part in pattern.split("*")), re.DOTALL)
+    return re.compile(".*".join(re.escape(part) for part in re.split(r"\*+", pattern)), re.DOTALL)
 
 
 def _matches(pattern: str, key: str) -> bool:
     return _wildcard(pattern).fullmatch(key) is not None
 
 
-def _include(value: Any, patterns: list[tuple[str, ...]]) -> Any:
+def _include(value: Any, patterns: Iterable[Steps]) -> Any:
     if isinstance(value, list):
         kept = [item for item in (_include(item, patterns) for item in value) if item is not None]
         return kept or None
@@ -536,7 +565,7 @@ def _include(value: Any, patterns: list[tuple[str, ...]]) -> Any:
     return result or None
 
 
-def _exclude(value: Any, patterns: list[tuple[str, ...]]) -> Any:
+def _exclude(value: Any, patterns: Iterable[Steps]) -> Any:
     if isinstance(value, list):
         return [_exclude(item, patterns) for item in value]
     if not isinstance(value, dict):
