@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from proxy.errors import IllegalArgument
-from proxy.validation import Fields, Json, Problems, java_double, java_text
+from proxy.javatext import java_double, java_text
+from proxy.validation import Fields, Json, Problems
 
 STRATEGIES: Final = ("sentence", "word", "recursive", "none")
 MAX_CHUNK_SIZE: Final = 300  # words

@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from proxy.chunking import ChunkingSettings, parse_chunking, render_chunking
 from proxy.errors import ActionRequestInvalid, IllegalArgument, StatusError
+from proxy.javatext import java_text
 from proxy.urls import url_problem
-from proxy.validation import Fields, Json, Problems, java_text, refuse_unknown, wrong_type
+from proxy.validation import Fields, Json, Problems, refuse_unknown, wrong_type
 
 SERVICE: Final = "hugging_face"
 ELSER_SERVICE: Final = "hugging_face_elser"  # a second name that serves sparse_embedding only

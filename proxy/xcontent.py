@@ -18,10 +18,12 @@ from typing import Any, Final
 import orjson
 
 from proxy.errors import Cause, ProxyError, XContentEnd, XContentParseFailed
+from proxy.javatext import java_text
 
 MAX_DEPTH: Final = 200  # orjson writes 254 levels at most; Elasticsearch reads 1000
 MAX_YAML: Final = 1024 * 1024  # bytes; its reader is slow
 MAX_DIGITS: Final = 1000  # of one number
+MAX_BITS: Final = 3000
 _QUOTED_BYTES: Final = 500  # of a bad body, in the error text
 
 # Possessive (`++`), so that no body makes them try again what they have tried.
@@ -90,7 +92,7 @@ class Document:
             return str(node.value)
         written = self.source[node.start : node.end]
         text = written if isinstance(written, str) else written.decode()
-        return text or _json(node.value)
+        return text or java_text(node.value)
 
     def plain(self) -> Any:
         """The whole document as Python objects. Raises the syntax error if there is one."""
@@ -399,6 +401,8 @@ def _kind(value: Any) -> str:
             return "VALUE_BOOLEAN"
         case float() if value != value:
             raise ValueError("not a number")
+        case int() if value.bit_length() > MAX_BITS:
+            raise ValueError("an integer beyond measure")
         case int() | float():
             return "VALUE_NUMBER"
         case str():

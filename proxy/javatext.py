@@ -1,0 +1,61 @@
+"""Values as Java prints them inside Elasticsearch's messages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+
+def java_text(value: Any) -> str:
+    """A value as Java's toString prints it inside messages: `{a=[1, x], b=null}`."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case float():
+            return java_double(value)
+        case dict():
+            rows = (f"{key}={_shown(key, value[key])}" for key in java_hash_order(value))
+            return "{" + ", ".join(rows) + "}"
+        case list() | tuple():
+            return "[" + ", ".join(map(java_text, value)) + "]"
+    return str(value)
+
+
+def _shown(key: str, value: Any) -> str:
+    # Elasticsearch would print a token that stands in the wrong place; we never do.
+    return "********" if key == "api_key" else java_text(value)
+
+
+def java_double(number: float) -> str:
+    """A double as Double.toString prints it: `1.0`, `1.0E10`, `9.999E-4`."""
+    if not math.isfinite(number):
+        return "NaN" if number != number else "Infinity" if number > 0 else "-Infinity"
+    exact = Decimal(repr(number))
+    if number == 0 or 1e-3 <= abs(number) < 1e7:
+        text = format(exact, "f")
+        return text if "." in text else text + ".0"
+    sign, digits, exponent = exact.normalize().as_tuple()
+    text = "".join(map(str, digits))
+    power = int(exponent) + len(text) - 1
+    return f"{'-' if sign else ''}{text[0]}.{text[1:] or '0'}E{power}"
+
+
+def java_hash_order(keys: Iterable[str]) -> list[str]:
+    """Keys in the order in which a java.util.HashMap that holds them is walked."""
+    names = list(keys)
+    size = 16
+    while len(names) > size * 0.75:
+        size *= 2
+    return sorted(names, key=lambda name: _java_hash(name) & (size - 1))
+
+
+def _java_hash(text: str) -> int:
+    code = 0
+    units = text.encode("utf-16-be", "surrogatepass")
+    for high, low in zip(units[::2], units[1::2], strict=True):
+        code = (31 * code + (high << 8 | low)) & 0xFFFFFFFF
+    return code ^ (code >> 16)
