@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
-from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, web
+from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, web
 from yarl import URL
 
 from proxy.api import InferenceApi, mark_started, render_errors
@@ -38,6 +38,7 @@ from proxy.wire import is_inference
 log = logging.getLogger(__name__)
 
 _API: Final = web.AppKey("api", InferenceApi)
+_EGRESS: Final = web.AppKey("egress", EgressRules)
 _FORWARDER: Final = web.AppKey("forwarder", Forwarder)
 _READ_BUFFER: Final = 65536  # bytes a stalled body may hold
 _MAX_HEADERS: Final = 1000
@@ -66,6 +67,9 @@ def make_application(config: Config) -> web.Application:
     app.router.add_route("*", r"/{target:[\s\S]*}", _dispatch, expect_handler=expect_continue)
     app.on_response_prepare.append(mark_started)
     app.on_response_prepare.append(strip_additions)
+    app[_EGRESS] = EgressRules(
+        config.egress, upstream=config.upstream.url, listeners=[config.listen]
+    )
     app.cleanup_ctx.append(lambda app: _parts(app, config))
     return app
 
@@ -93,7 +97,7 @@ async def _parts(app: web.Application, config: Config) -> AsyncIterator[None]:
             forwarder = app[_FORWARDER] = Forwarder(config.upstream)
             stack.push_async_callback(forwarder.close)
             await forwarder.open()
-        session = await stack.enter_async_context(_provider_session(config))
+        session = await stack.enter_async_context(_provider_session(config, app[_EGRESS]))
         provider = HuggingFace(
             session,
             config.provider,
@@ -109,17 +113,14 @@ async def _parts(app: web.Application, config: Config) -> AsyncIterator[None]:
         yield
 
 
-def _provider_session(config: Config) -> ClientSession:
+def _provider_session(config: Config, rules: EgressRules) -> ClientSession:
     """The one session for all providers; nothing of a caller or of the upstream is in it."""
     egress = config.egress
-    rules = EgressRules(egress, upstream=config.upstream.url, listeners=[config.listen])
-    context = ssl.create_default_context(cafile=egress.ca_file) if egress.ca_file else True
     return ClientSession(
-        connector=TCPConnector(
+        connector=rules.connector(
             limit=0,
             limit_per_host=config.provider.max_connections,
-            ssl=context,
-            socket_factory=rules.socket_factory,
+            ssl=ssl.create_default_context(cafile=egress.ca_file) if egress.ca_file else True,
         ),
         timeout=ClientTimeout(total=None, sock_connect=config.provider.connect_timeout),
         cookie_jar=DummyCookieJar(),
@@ -148,11 +149,13 @@ async def serve(config: Config, *, reuse_port: bool = False) -> None:
 @asynccontextmanager
 async def _listening(config: Config, reuse_port: bool) -> AsyncIterator[str]:
     """The application, and the lane before it, accepting connections at HOST:PORT."""
-    runner = web.AppRunner(make_application(config), shutdown_timeout=config.limits.drain_timeout)
+    app = make_application(config)
+    runner = web.AppRunner(app, shutdown_timeout=config.limits.drain_timeout)
     try:
         await runner.setup()
         accept = _accept_in_lane if config.lane and config.upstream.url else _accept_directly
         address, drain = await accept(config, runner, reuse_port)
+        app[_EGRESS].protect_port(split_address(address)[1])
         yield address
         await drain()
     finally:

@@ -367,11 +367,12 @@ def _failure(endpoint: InferenceEndpoint, refused: _Refused) -> Exception:
 
 def _lost(endpoint: InferenceEndpoint, error: Exception) -> Exception:
     """A connection that could not be made or broke off, in words that hold no address."""
+    reason = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(reason, PermissionError):  # the egress rules
+        url = endpoint.service_settings.url
+        return StatusError(400, f"Invalid host [{url}], its address is not allowed.")
     if isinstance(error, aiohttp.ClientConnectorError):
-        if isinstance(error.os_error, PermissionError):
-            url = endpoint.service_settings.url
-            return StatusError(400, f"Invalid host [{url}], its address is not allowed.")
-        refused = isinstance(error.os_error, ConnectionRefusedError)
+        refused = isinstance(reason, ConnectionRefusedError)
         cause = Cause("connect_exception", "Connection refused" if refused else "Connect failed")
     elif isinstance(error, aiohttp.ServerDisconnectedError):
         cause = Cause("connection_closed_exception", "Connection closed unexpectedly")
