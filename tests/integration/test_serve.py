@@ -291,7 +291,37 @@ def test_an_idle_proxy_ends_at_once(serve, elasticsearch, own_index):
         send(proxy.url, "GET", "/_cluster/health")
 
 
-# Several proxies over one Elasticsearch.
+# Several workers, or several proxies, over one Elasticsearch.
+
+
+def test_workers_share_an_address_and_end_together(serve, elasticsearch, own_index, stub):
+    address = f"127.0.0.1:{free_port()}"
+    proxy = serve("--workers", "2", upstream=elasticsearch.url, listen=address, env=own_index)
+    eventually(lambda: proxy.output.count(f"listening on http://{address}") == 2)
+    assert put(proxy.url, "shared", stub.url).status == 200
+    assert {infer(proxy.url, "shared").status for _ in range(20)} == {200}
+    assert proxy.stop() == 0
+    with pytest.raises(ConnectionRefusedError):
+        send(proxy.url, "GET", "/_cluster/health")
+
+
+@pytest.mark.xfail(reason="each worker takes a free port of its own")
+def test_workers_share_a_free_port(serve, elasticsearch, own_index):
+    proxy = serve("--workers", "2", upstream=elasticsearch.url, env=own_index)
+    eventually(lambda: proxy.output.count("listening on") == 2)
+    assert proxy.output.count(f"listening on {proxy.url}") == 2
+
+
+@pytest.mark.xfail(reason="every worker says it, or the end of one is told as an error")
+@pytest.mark.parametrize("mistake", ["port", "key"])
+def test_workers_refuse_a_bad_start_in_one_line(run, elasticsearch, own_index, mistake):
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = busy.getsockname()[1] if mistake == "port" else 0
+        env = own_index | ({"HFPROXY_STORE_ENCRYPTION_KEY": "short"} if mistake == "key" else {})
+        arguments = ("serve", "--upstream", elasticsearch.url, "--listen", f"127.0.0.1:{port}")
+        assert_refused(
+            run(*arguments, "--workers", "2", env=env), mistake if port == 0 else str(port)
+        )
 
 
 def test_two_proxies_see_the_same_endpoints(serve, elasticsearch, own_index, stub):
