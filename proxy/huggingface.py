@@ -367,7 +367,7 @@ def _failure(endpoint: InferenceEndpoint, refused: _Refused) -> Exception:
 
 def _lost(endpoint: InferenceEndpoint, error: Exception) -> Exception:
     """A connection that could not be made or broke off, in words that hold no address."""
-    reason = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    reason = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error.__cause__
     if isinstance(reason, PermissionError):  # the egress rules
         url = endpoint.service_settings.url
         return StatusError(400, f"Invalid host [{url}], its address is not allowed.")
