@@ -45,6 +45,7 @@ COORDINATES: Final = "org.elasticsearch.distribution.integ-test-zip:elasticsearc
 # manager, which Java 24 lost.
 JAVA: Final = {7: (11, 21), 8: (17, 23), 9: (21, 99)}
 UNPRIVILEGED: Final = "nobody"  # Elasticsearch refuses to run as root
+USER: Final = ("admin", "changeme")  # of the command; built-in names are not to be had
 START_TIMEOUT: Final = 180.0  # seconds
 STOP_TIMEOUT: Final = 20.0
 PLUGIN: Final = Path(__file__).parent.parent / "tests/elasticsearch-plugin"
@@ -399,7 +400,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m demo.elasticsearch", description=__doc__)
     parser.add_argument("--port", type=int, default=9200, help="0 takes a free one")
     parser.add_argument("--version", help=f"default: {VERSIONS[0]}, or what Java can run")
-    parser.add_argument("--secured", action="store_true", help="user elastic, password changeme")
+    parser.add_argument(
+        "--secured", action="store_true", help=f"user {USER[0]}, password {USER[1]}"
+    )
     parser.add_argument("--data", type=Path, help="a folder to keep the data in")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -408,7 +411,7 @@ def main() -> int:
             port=options.port,
             version=options.version or best_version(),
             secured=options.secured,
-            users={"elastic": ("changeme", "superuser")},
+            users={USER[0]: (USER[1], "superuser")},
             data=options.data,
         )
     except (JavaMissing, PackageError, StartFailed) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ Say = Callable[[str], None]
 
 NAME: Final = "hugging-face-proxy"
 QUIET_FOR: Final = 5.0  # seconds without a word while something runs
+COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 MAVEN_MISSING: Final = (
     "Maven is needed to fetch {what}: install it (Debian: apt-get install maven; "
     "macOS: brew install maven)"
@@ -64,8 +66,9 @@ def fetch_from_maven(coordinates: str, what: str, folder: Path, say: Say) -> Pat
     maven = shutil.which("mvn")
     if maven is None:
         raise PackageError(MAVEN_MISSING.format(what=what))
-    command = [maven, "-q", "-B", "dependency:copy", f"-Dartifact={coordinates}"]
-    return _fetch([*command, f"-DoutputDirectory={folder}"], f"{what} with Maven", folder, say)
+    command = [maven, "-q", "-B", "dependency:copy"]
+    command += [f"-Dartifact={coordinates}", f"-DoutputDirectory={folder}"]
+    return _fetch(command, f"{what} with Maven", folder, say)
 
 
 def fetch_from_pypi(requirement: str, what: str, folder: Path, say: Say) -> Path:
@@ -90,7 +93,7 @@ def _fetch(command: Sequence[str], what: str, folder: Path, say: Say) -> Path:
 def run(command: Sequence[str], what: str, say: Say) -> None:
     """Run a command to its end, saying every few seconds that it still works.
 
-    Raises: PackageError with the end of its output if it fails.
+    Raises: PackageError with the line of its output that tells what failed.
     """
     began = time.monotonic()
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
@@ -109,8 +112,10 @@ def run(command: Sequence[str], what: str, say: Say) -> None:
                     raise
         if code:
             output.seek(0)
-            lines = [line.strip() for line in output if line.strip()]
-            raise PackageError(f"{what} failed: " + " / ".join(lines[-5:]))
+            plain = (COLOUR.sub("", line).strip() for line in output)
+            lines = [line for line in plain if line] or ["no word of why"]
+            errors = (line for line in lines if "error" in line.lower())
+            raise PackageError(f"{what} failed: {next(errors, lines[-1])}")
 
 
 def sha256_of(file: Path) -> str:

@@ -94,10 +94,20 @@ def test_a_failure_leaves_nothing_behind(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_failed_command_tells_how_its_output_ended():
-    script = "import sys; [print(n) for n in range(9)]; sys.exit('the reason')"
-    with pytest.raises(PackageError, match=r"^testing failed: 5 / 6 / 7 / 8 / the reason$"):
-        run([sys.executable, "-u", "-c", script], "testing", nothing)
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        (
+            "print('[ERROR] no such file'); print('[ERROR] see the manual')",
+            r"\[ERROR\] no such file",
+        ),
+        ("print('one'); print('\\033[1mtwo\\033[0m')", "two"),
+        ("pass", "no word of why"),
+    ],
+)
+def test_a_failed_command_tells_what_failed(script, told):
+    with pytest.raises(PackageError, match=f"^testing failed: {told}$"):
+        run([sys.executable, "-c", f"{script}; raise SystemExit(1)"], "testing", nothing)
 
 
 def test_without_maven_it_says_how_to_get_it(tmp_path, monkeypatch):
