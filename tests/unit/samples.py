@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final
@@ -18,6 +18,8 @@ from proxy.endpoints import (
     TaskSettings,
     TaskType,
 )
+from proxy.errors import ProxyError
+from proxy.validation import Located
 
 TOKEN: Final = "hf_DoNotShowThis0123456789"
 URL: Final = "http://provider.test/"
@@ -94,3 +96,14 @@ def at_most(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
+
+
+def refusal_of(call: Callable[[], object]) -> ProxyError | None:
+    """The error of ours that `call` raises, None where it raises none; others pass through."""
+    try:
+        call()
+    except ProxyError as error:
+        return error
+    except Located as located:
+        return located.error
+    return None
