@@ -34,7 +34,7 @@ import logging
 import math
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import astuple, dataclass
 from ssl import SSLContext
 from time import monotonic
@@ -359,8 +359,8 @@ class UpstreamSide(asyncio.Protocol):
     def drop(self) -> None:
         """Nobody will hear what is still to come."""
         self.caller = None
+        self.pool.retire(self)
         if self.state is not CONNECTING:
-            self.pool.forget(self)
             self.transport.abort()
 
     def pause_reading(self) -> None:
@@ -392,12 +392,11 @@ class UpstreamSide(asyncio.Protocol):
             caller.fail(error)
 
     def eof_received(self) -> None:
-        self.pool.forget(
-            self
-        )  # at once: the loss is reported later, and nobody may take it till then
+        self.pool.retire(self)  # at once: its loss is reported later
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.pool.forget(self)
+        self.pool.retire(self)
+        self.pool.sides.discard(self)
         caller, self.caller = self.caller, None
         if caller is None:
             return
@@ -506,7 +505,7 @@ class Pool:
         self.tasks: asyncio.TaskGroup | None = None  # set as long as the lane listens
         self._open_side = open_side
         self._timeout = timeout
-        self._sides: set[UpstreamSide] = set()
+        self.sides: set[UpstreamSide] = set()
         self._idle: list[UpstreamSide] = []
         self._connecting: set[asyncio.Task[None]] = set()
         self._reachable = True
@@ -523,14 +522,14 @@ class Pool:
     def connect(self) -> UpstreamSide:
         """A connection in the making."""
         side = UpstreamSide(self)
-        self._sides.add(side)
+        self.sides.add(side)
         task = cast(asyncio.TaskGroup, self.tasks).create_task(self._open(side))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
         return side
 
-    def forget(self, side: UpstreamSide) -> None:
-        self._sides.discard(side)
+    def retire(self, side: UpstreamSide) -> None:
+        """Let nobody take this connection any more."""
         if side.state is IDLE and side in self._idle:
             self._idle.remove(side)
 
@@ -542,18 +541,22 @@ class Pool:
         for side in [side for side in self._idle if side.idle_since < before]:
             side.drop()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         self.closed = True
         for task in self._connecting:
             task.cancel()
-        for side in list(self._sides):
+        for side in list(self.sides):
             side.drop()
+        await gone(self.sides)
 
     async def _open(self, side: UpstreamSide) -> None:
         error: ProxyError
         try:
             async with asyncio.timeout(self._timeout):
                 await self._open_side(side)
+        except asyncio.CancelledError:
+            self.sides.discard(side)
+            raise
         except TimeoutError:
             error = UpstreamTimedOut(f"upstream [{self.name}] did not accept a connection in time")
             reason = "timed out"
@@ -566,8 +569,14 @@ class Pool:
         if self._reachable:  # once, not for each caller
             log.warning("cannot connect to upstream [%s]: %s", self.name, reason)
         self._reachable = False
-        self._sides.discard(side)
+        self.sides.discard(side)
         side.connection_failed(error)
+
+
+async def gone(connections: Collection[object]) -> None:
+    """Wait until the loop has closed connections that were aborted: it takes a turn or two."""
+    while connections:  # noqa: ASYNC110 - no event is worth a turn
+        await asyncio.sleep(0)
 
 
 class Lane:
@@ -646,9 +655,9 @@ class Lane:
         except TimeoutError:
             for caller in list(self.callers):
                 caller.cut()
-            await self._until_empty()
+            await gone(self.callers)
         for pool in self._pools:
-            pool.close()
+            await pool.close()
         if self._sweep_timer is not None:
             self._sweep_timer.cancel()
         if self._tasks is not None:
