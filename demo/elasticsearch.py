@@ -222,7 +222,7 @@ class _Node:
             return
         user = pwd.getpwnam(UNPRIVILEGED)
         for parent in self.data.resolve().parents:
-            if not parent.stat().st_mode & 0o001:
+            if parent != self.folder and not parent.stat().st_mode & 0o001:
                 hint = f"take a data folder under {cache_folder()}"
                 raise StartFailed(f"{parent} is closed to the user {UNPRIVILEGED}: {hint}")
         for top in {self.folder, self.data}:
