@@ -155,7 +155,7 @@ async def build(
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=4 * MIB)
     host, port = server.sockets[0].getsockname()[:2]
-    runner = web.ServerRunner(web.Server(handler or idle_handler), handler_cancellation=True)
+    runner = web.ServerRunner(web.Server(handler or idle_handler, handler_cancellation=True))
     await runner.setup()
     lane = Lane(
         upstream=URL(f"http://{host}:{port}"),
@@ -170,7 +170,7 @@ async def build(
     finally:
         for peer in world.callers:
             peer.reset()
-        await lane.drain(5)
+        await lane.drain(1)
         assert not lane.callers
         await runner.cleanup()
         server.close()
