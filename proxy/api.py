@@ -18,6 +18,7 @@ from multidict import CIMultiDictProxy
 from proxy.endpoints import TaskType, check_inference_id, parse_task_type
 from proxy.errors import NoInferenceFeature, PlainError, ProxyError
 from proxy.handlers import ROUTES, Call, Events, Route
+from proxy.privileges import Privilege
 from proxy.rest import NoRoute, RestRequest, RestResponse, match_path, no_handler, wrong_method
 from proxy.service import InferenceService
 from proxy.sse import DONE, encode_event
@@ -28,7 +29,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _REST: Final = web.RequestKey("rest", RestRequest)
 _STARTED: Final = web.RequestKey("started", bool)
-_AUTHENTICATE: Final = "cluster:monitor/xpack/inference/get"  # where no route says what is asked
 
 
 class Verdict(Protocol):
@@ -92,7 +92,7 @@ class InferenceApi:
         if rest.method == "OPTIONS":
             return _allowed_methods(rest, list(methods))
         route = methods.get(rest.method)
-        action = _AUTHENTICATE if route is None else route.action
+        action = Privilege.GET if route is None else route.action
         verdict = await self._authorizer.check(request.headers, rest.target, action)
         if rest.problem is not None:
             raise rest.problem

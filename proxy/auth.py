@@ -17,7 +17,6 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Final
 
 import orjson
@@ -44,6 +43,7 @@ from proxy.errors import (
     UpstreamTimedOut,
     UpstreamUnavailable,
 )
+from proxy.privileges import granting
 from proxy.singleflight import SingleFlight
 from proxy.tls import upstream_tls
 
@@ -70,18 +70,6 @@ _SECURITY_OFF: Final = (
         },
     ),
 )
-
-
-class Privilege(StrEnum):
-    """The action behind each kind of request; one for each that Elasticsearch tells apart."""
-
-    PUT = "cluster:admin/xpack/inference/put"
-    UPDATE = "cluster:admin/xpack/inference/update"
-    DELETE = "cluster:admin/xpack/inference/delete"
-    GET = "cluster:monitor/xpack/inference/get"
-    POST = "cluster:monitor/xpack/inference/post"
-    SERVICES = "cluster:monitor/xpack/inference/services/get"
-    DIAGNOSTICS = "cluster:monitor/xpack/inference/diagnostics/get"
 
 
 class UpstreamRefusal(ProxyError):
@@ -244,7 +232,7 @@ class Privileges:
             subject = await self._subject(sent) or f"user [{username}]"
             return Unauthorized(
                 f"action [{action}] is unauthorized for {subject}, this action is granted by the "
-                f"cluster privileges [{','.join(_granting(action))}]"
+                f"cluster privileges [{','.join(granting(action))}]"
             )
 
         return Verdict(False, refuse)
@@ -363,13 +351,6 @@ def _granted(answer: _Answer, action: str) -> bool | None:
         case {"cluster": {**cluster}} if isinstance(cluster.get(action), bool):
             return bool(cluster[action])
     return None
-
-
-def _granting(action: str) -> Sequence[str]:
-    """The privileges that grant an action. Source: ClusterPrivilegeResolver."""
-    if action.startswith("cluster:monitor/"):
-        return "monitor_inference", "manage_inference", "monitor", "manage", "all"
-    return "manage_inference", "manage", "all"
 
 
 def _refused(refusal: ProxyError) -> Verdict:

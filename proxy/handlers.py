@@ -29,6 +29,7 @@ from proxy.errors import (
     UnknownService,
 )
 from proxy.inference import parse_inference_request
+from proxy.privileges import Privilege
 from proxy.rest import RestRequest, no_handler
 from proxy.service import InferenceService, refuse_streaming
 from proxy.services import render_services
@@ -199,21 +200,13 @@ async def _failing_as_chat(chunks: AsyncIterator[Json]) -> AsyncIterator[Json]:
 
 # Routes
 
-_GET: Final = "cluster:monitor/xpack/inference/get"
-_POST: Final = "cluster:monitor/xpack/inference/post"
-_PUT: Final = "cluster:admin/xpack/inference/put"
-_UPDATE: Final = "cluster:admin/xpack/inference/update"
-_DELETE: Final = "cluster:admin/xpack/inference/delete"
-_SERVICES: Final = "cluster:monitor/xpack/inference/services/get"
-_DIAGNOSTICS: Final = "cluster:monitor/xpack/inference/diagnostics/get"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """What one method of one path does, and the action that the caller must be allowed."""
 
     handler: Callable[[Call], Awaitable[Any]]
-    action: str
+    action: Privilege
     has_body: bool = False
     times: tuple[str, ...] = ()  # query parameters that are time values
     flags: tuple[str, ...] = ()  # query parameters that are booleans
@@ -221,28 +214,30 @@ class Route:
     streams: bool = False
 
 
-_GET_ONE: Final = Route(handler=get_endpoint, action=_GET)
-_GET_ALL: Final = Route(handler=get_endpoints, action=_GET)
-_GET_SERVICES: Final = Route(handler=get_services, action=_SERVICES)
+_GET_ONE: Final = Route(handler=get_endpoint, action=Privilege.GET)
+_GET_ALL: Final = Route(handler=get_endpoints, action=Privilege.GET)
+_GET_SERVICES: Final = Route(handler=get_services, action=Privilege.SERVICES)
 _ENDPOINT: Final = {
     "GET": _GET_ONE,
-    "POST": Route(handler=infer, action=_POST, has_body=True, times=("timeout",)),
+    "POST": Route(handler=infer, action=Privilege.POST, has_body=True, times=("timeout",)),
     "PUT": Route(
         handler=put_endpoint,
-        action=_PUT,
+        action=Privilege.PUT,
         has_body=True,
         times=("timeout",),
         checks_id=True,
     ),
-    "DELETE": Route(handler=delete_endpoint, action=_DELETE, flags=("dry_run", "force")),
+    "DELETE": Route(handler=delete_endpoint, action=Privilege.DELETE, flags=("dry_run", "force")),
 }
 _STREAM: Final = {
-    "POST": Route(handler=stream, action=_POST, has_body=True, times=("timeout",), streams=True)
+    "POST": Route(
+        handler=stream, action=Privilege.POST, has_body=True, times=("timeout",), streams=True
+    )
 }
 _UPDATES: Final = {
     "PUT": Route(
         handler=update_endpoint,
-        action=_UPDATE,
+        action=Privilege.UPDATE,
         has_body=True,
         times=("master_timeout",),
         checks_id=True,
@@ -253,7 +248,9 @@ ROUTES: Final[dict[str, dict[str, Route]]] = {
     "/_inference/_all": {"GET": _GET_ALL},
     "/_inference/_services": {"GET": _GET_SERVICES},
     "/_inference/_services/{task_type}": {"GET": _GET_SERVICES},
-    "/_inference/.diagnostics": {"GET": Route(handler=get_diagnostics, action=_DIAGNOSTICS)},
+    "/_inference/.diagnostics": {
+        "GET": Route(handler=get_diagnostics, action=Privilege.DIAGNOSTICS)
+    },
     "/_inference/{task_type_or_id}": _ENDPOINT,
     "/_inference/{task_type_or_id}/_stream": _STREAM,
     "/_inference/{task_type_or_id}/_update": _UPDATES,

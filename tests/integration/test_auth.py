@@ -11,9 +11,10 @@ from aiohttp import ClientSession
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from demo.elasticsearch import start
-from proxy.auth import Privilege, Privileges, Unauthenticated
+from proxy.auth import Privileges, Unauthenticated
 from proxy.config import UpstreamConfig
 from proxy.errors import IllegalArgument, ProxyError
+from proxy.privileges import Privilege
 from tests.security import wait_until_settled
 from tests.users import USERS, basic
 
