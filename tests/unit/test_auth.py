@@ -9,9 +9,10 @@ import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy import auth
-from proxy.auth import Privilege, Privileges, Unauthenticated, describe_subject
+from proxy.auth import Privileges, Unauthenticated, describe_subject
 from proxy.config import UpstreamConfig
 from proxy.errors import IllegalArgument, ProxyError, UpstreamTimedOut, UpstreamUnavailable
+from proxy.privileges import Privilege
 from tests.stubs import FaultyServer, Reply, json_reply
 
 ASK, WHO = "/_security/user/_has_privileges", "/_security/_authenticate"
