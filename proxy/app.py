@@ -25,7 +25,6 @@ from proxy.forward import (
     head_of,
     raw_target,
     strip_additions,
-    upstream_ssl,
 )
 from proxy.huggingface import HuggingFace
 from proxy.lane import Lane
@@ -33,6 +32,7 @@ from proxy.ratelimit import RateLimiter
 from proxy.retry import RetryPolicy
 from proxy.service import InferenceService
 from proxy.store import open_store
+from proxy.tls import upstream_tls
 from proxy.wire import is_inference
 
 log = logging.getLogger(__name__)
@@ -174,7 +174,7 @@ async def _accept_in_lane(
         application=runner.server,
         limits=config.limits,
         connect_timeout=config.upstream.connect_timeout,
-        ssl=upstream_ssl(config.upstream),
+        ssl=upstream_tls(config.upstream),
     )
     host, port = await lane.listen(*split_address(config.listen), reuse_port=reuse_port)
     return f"{host}:{port}", lambda: lane.drain(config.limits.drain_timeout)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 import struct
 import zlib
 from collections.abc import AsyncIterator, Iterable
@@ -39,6 +38,7 @@ from proxy.errors import (
     UpstreamTimedOut,
     UpstreamUnavailable,
 )
+from proxy.tls import upstream_tls
 from proxy.wire import CONTINUE, HOP_BY_HOP, RequestHead, is_inference, request_head
 
 PIECE: Final = 65536  # bytes read at once
@@ -107,17 +107,6 @@ async def strip_additions(request: web.Request, response: web.StreamResponse) ->
             response.headers.popall(name, None)
 
 
-def upstream_ssl(upstream: UpstreamConfig) -> ssl.SSLContext | None:
-    """What an https upstream is spoken to with; None for http."""
-    if upstream.url is None or URL(upstream.url).scheme != "https":
-        return None
-    context = ssl.create_default_context(cafile=upstream.ca_file)
-    if not upstream.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
 class Forwarder:
     """Hands requests on to the upstream, and its answers back."""
 
@@ -130,7 +119,7 @@ class Forwarder:
 
     async def open(self) -> None:
         self._session = ClientSession(
-            connector=TCPConnector(limit=0, ssl=upstream_ssl(self._upstream) or True),
+            connector=TCPConnector(limit=0, ssl=upstream_tls(self._upstream) or True),
             timeout=ClientTimeout(total=None, sock_connect=self._upstream.connect_timeout),
             cookie_jar=DummyCookieJar(),  # one caller's cookie is not another's
             auto_decompress=False,
