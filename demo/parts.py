@@ -1,0 +1,258 @@
+"""The parts of the tour: started in order, watched through their logs, ended whatever happens."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from elastic_transport import TransportError
+from elasticsearch import ApiError, Elasticsearch
+
+from demo.elasticsearch import start
+from demo.show import Say, Screen, duration
+from proxy.config import ALIASES, PREFIX, UpstreamConfig, load_config
+
+ROOT: Final = Path(__file__).parent.parent
+LISTENING: Final = re.compile(r"listening on (https?://[^\s\"]+)")
+PROVIDER_TIMEOUT: Final = 900.0  # seconds; the first start fetches the models
+PROXY_TIMEOUT: Final = 30.0
+STOP_TIMEOUT: Final = 10.0
+TAIL: Final = 15  # lines of a log
+# Becomes the command, after leaving a watcher behind that ends it when our end of the pipe is gone:
+# nothing is left running, however the tour dies.
+LAUNCH: Final = 'exec 3<&0; (read _ <&3; kill $$) >/dev/null 2>&1 & exec "$@" 3<&- </dev/null'
+# Of a proxy that the user runs otherwise; the tour's must not find them.
+FOREIGN: Final = (PREFIX, *ALIASES, "HF_TOKEN")
+
+
+class PartFailed(Exception):
+    """A part ended, stayed silent or cannot be reached; the text says what there is to know."""
+
+
+class Part:
+    """A child process `python -m proxy …` that says in its log where it listens.
+
+    It has a process group of its own: Ctrl-C reaches the tour alone, which ends its parts in order.
+    """
+
+    def __init__(self, name: str, arguments: Sequence[str], environ: Mapping[str, str], log: Path):
+        self.name = name
+        self.log = log
+        self._began = time.time()
+        with log.open("wb") as file:
+            self._child = subprocess.Popen(
+                ["/bin/sh", "-c", LAUNCH, "sh", sys.executable, "-m", "proxy", *arguments],
+                cwd=ROOT,
+                env=dict(environ),
+                stdin=subprocess.PIPE,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    def wait_until_listening(self, timeout: float, say: Say) -> str:
+        """The address it serves; what it says until then is passed on.
+
+        Raises: PartFailed.
+        """
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            ended = self._child.poll() is not None  # asked before its last words are read
+            text = self._text()
+            if found := LISTENING.search(text):
+                return found[1]
+            if ended:
+                raise PartFailed(self._story(f"ended with exit code {self._child.returncode}"))
+            if text.strip():
+                say(f"{self.name}: {text.strip().splitlines()[-1].strip()}")
+            time.sleep(0.1)
+        raise PartFailed(self._story(f"did not listen within {timeout:.0f} s"))
+
+    @property
+    def took(self) -> float:
+        """Seconds from its start to its last word."""
+        return max(0.0, self.log.stat().st_mtime - self._began)
+
+    def check(self) -> None:
+        """Raises: PartFailed if it has ended by itself."""
+        if self._child.poll() is not None:
+            raise PartFailed(self._story(f"ended with exit code {self._child.returncode}"))
+
+    def stop(self) -> None:
+        """End it, by force if it takes too long."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.killpg(self._child.pid, number)
+            with suppress(subprocess.TimeoutExpired):
+                self._child.wait(STOP_TIMEOUT)
+                break
+        if self._child.stdin is not None:
+            self._child.stdin.close()
+
+    def _text(self) -> str:
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    def _story(self, what: str) -> str:
+        tail = "\n".join(self._text().splitlines()[-TAIL:])
+        return f"the {self.name} {what}; the end of its log:\n{tail}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The Elasticsearch of the tour: one that was started for it, or the user's own."""
+
+    url: str
+    version: str | None  # None: not started here
+    config: UpstreamConfig  # credentials and TLS, if it is the user's own
+
+    def credentials(self) -> dict[str, Any]:
+        """Arguments for a client, of it or of the proxy before it."""
+        if self.config.api_key:
+            return {"api_key": self.config.api_key}
+        if self.config.username:
+            return {"basic_auth": (self.config.username, self.config.password or "")}
+        return {}
+
+    def client(self) -> Elasticsearch:
+        """A client of it, with no proxy in between."""
+        tls: dict[str, Any] = {}
+        if self.url.startswith("https:"):
+            tls["verify_certs"] = tls["ssl_show_warn"] = self.config.verify
+            if self.config.ca_file is not None:
+                tls["ca_certs"] = str(self.config.ca_file)
+        return Elasticsearch(self.url, request_timeout=30, **self.credentials(), **tls)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What is running, and where."""
+
+    target: Target
+    provider: str
+    proxy: str
+    children: Sequence[Part]
+
+    def check(self) -> None:
+        """Raises: PartFailed if one has ended by itself."""
+        for child in self.children:
+            child.check()
+
+
+@contextmanager
+def running_parts(screen: Screen, folder: Path) -> Iterator[Parts]:
+    """Elasticsearch, the local provider and the proxy, each shown as soon as it is up.
+
+    Logs and the proxy's state go into `folder`. Raises: JavaMissing, PackageError, StartFailed,
+    PartFailed, ConfigError.
+    """
+    with ExitStack() as stack:
+        environ = {name: text for name, text in os.environ.items() if not name.startswith(FOREIGN)}
+        environ |= {"XDG_STATE_HOME": str(folder / "state"), "HFPROXY_LOG_FORMAT": "text"}
+        # It loads its models while Elasticsearch starts.
+        command: tuple[str, ...] = ("provider", "--listen", "127.0.0.1:0")
+        log = folder / "provider.log"
+        provider = stack.enter_context(_part("local provider", command, environ, log))
+        target = stack.enter_context(_elasticsearch(screen, folder))
+        provider_url = _await(screen, provider, PROVIDER_TIMEOUT)
+        if target.version is None:
+            environ |= _upstream_environ()
+            environ["HFPROXY_STORE_INDEX"] = stack.enter_context(_store_index(target))
+        command = ("serve", "--upstream", target.url, "--listen", "127.0.0.1:0")
+        command += ("--store", "elasticsearch")
+        proxy = stack.enter_context(_part("proxy", command, environ, folder / "proxy.log"))
+        yield Parts(
+            target=target,
+            provider=provider_url,
+            proxy=_await(screen, proxy, PROXY_TIMEOUT),
+            children=[provider, proxy],
+        )
+
+
+@contextmanager
+def _part(
+    name: str, command: Sequence[str], environ: Mapping[str, str], log: Path
+) -> Iterator[Part]:
+    part = Part(name, command, environ, log)
+    try:
+        yield part
+    finally:
+        part.stop()
+
+
+def _await(screen: Screen, part: Part, timeout: float) -> str:
+    """The address of a part, once it listens."""
+    with screen.working(part.name) as say:
+        url = part.wait_until_listening(timeout, say)
+    _show_part(screen, part.name, url, part.took)
+    return url
+
+
+@contextmanager
+def _elasticsearch(screen: Screen, folder: Path) -> Iterator[Target]:
+    """The one that the environment names, or one that is started here and ends with the block."""
+    config = load_config(None, _upstream_environ()).upstream
+    began = time.monotonic()
+    if config.url is not None:
+        target = Target(url=config.url, version=None, config=config)
+        _check_reachable(target)
+        _show_part(screen, "Elasticsearch", f"{config.url}  (yours)", time.monotonic() - began)
+        yield target
+        return
+    with screen.working("Elasticsearch") as say:
+        running = start(port=0, say=say)
+    name = f"Elasticsearch {running.version}"
+    _show_part(screen, name, running.url, time.monotonic() - began)
+    try:
+        yield Target(url=running.url, version=running.version, config=UpstreamConfig())
+    finally:
+        with suppress(OSError):  # a help after a failure, and no reason for another
+            shutil.copyfile(running.log, folder / "elasticsearch.log")
+        running.stop()
+
+
+def _upstream_environ() -> dict[str, str]:
+    """What the environment says about the user's own Elasticsearch."""
+    names = (*ALIASES, f"{PREFIX}UPSTREAM_")
+    return {name: text for name, text in os.environ.items() if name.startswith(names)}
+
+
+def _check_reachable(target: Target) -> None:
+    try:
+        with target.client() as client:
+            client.cluster.health()
+    except (ApiError, TransportError) as error:
+        raise PartFailed(
+            f"the Elasticsearch that ELASTICSEARCH_URL names [{target.url}] does not serve: "
+            f"{error}. Without that variable one is started here; with security on, "
+            "ELASTIC_API_KEY is needed"
+        ) from error
+
+
+@contextmanager
+def _store_index(target: Target) -> Iterator[str]:
+    """The name of an index in the user's Elasticsearch that goes with the block."""
+    name = f"hugging-face-tour-{secrets.token_hex(4)}"
+    try:
+        yield name
+    finally:
+        with target.client() as client:
+            client.options(ignore_status=404).indices.delete(index=name)
+
+
+def _show_part(screen: Screen, name: str, url: str, seconds: float) -> None:
+    screen.table([[f"{name:<20}", f"{url:<40}", f"{duration(seconds):>7}"]])
