@@ -35,6 +35,7 @@ from proxy.errors import (
     ProxyError,
     StatusError,
     UpstreamBroken,
+    UpstreamError,
     UpstreamTimedOut,
     UpstreamUnavailable,
 )
@@ -44,7 +45,6 @@ from proxy.wire import CONTINUE, HOP_BY_HOP, RequestHead, is_inference, request_
 PIECE: Final = 65536  # bytes read at once
 HEAD_LIMIT: Final = 65536  # bytes of a header
 HEADERS_LIMIT: Final = 4096  # Elasticsearch sends a Warning header per deprecation
-BODY_TIMEOUT: Final = 60.0  # seconds for the next bytes of a request's body
 REFUSAL_LIMIT: Final = 65536  # bytes of an answer that are looked into
 FETCH_LIMIT: Final = 32 * 1024 * 1024  # bytes of an answer that is fetched
 
@@ -110,11 +110,13 @@ async def strip_additions(request: web.Request, response: web.StreamResponse) ->
 class Forwarder:
     """Hands requests on to the upstream, and its answers back."""
 
-    def __init__(self, upstream: UpstreamConfig) -> None:
+    def __init__(self, upstream: UpstreamConfig, *, body_timeout: float = 60.0) -> None:
+        """`body_timeout`: seconds for the next bytes of a request's body."""
         if upstream.url is None:
             raise ValueError("no upstream is configured")
         self._origin = str(URL(upstream.url).origin())
         self._upstream = upstream
+        self._body_timeout = body_timeout
         self._session: ClientSession | None = None
 
     async def open(self) -> None:
@@ -196,10 +198,10 @@ class Forwarder:
             body = await request.read()
             data = _in_pieces(body) if body else None
             return await self._request(request.method, request.raw_path, headers, data)
-        upload = _Upload(request, expects=hdrs.EXPECT in headers)
+        upload = _Upload(request, self._body_timeout, expects=hdrs.EXPECT in headers)
         try:
             return await self._request(request.method, request.raw_path, headers, upload.pieces())
-        except UpstreamBroken:
+        except UpstreamError:
             if upload.error is not None:
                 raise upload.error from None
             raise
@@ -268,8 +270,9 @@ class Forwarder:
 class _Upload:
     """A request's body on its way upstream."""
 
-    def __init__(self, request: web.Request, *, expects: bool) -> None:
+    def __init__(self, request: web.Request, timeout: float, *, expects: bool) -> None:
         self._request = request
+        self._timeout = timeout
         self._expects = expects
         self.error: ProxyError | None = None  # why it broke off, if the caller has to be told
 
@@ -280,7 +283,7 @@ class _Upload:
             request.transport.write(CONTINUE)
         while True:
             try:
-                async with asyncio.timeout(BODY_TIMEOUT):
+                async with asyncio.timeout(self._timeout):
                     piece = await request.content.readany()
             except TimeoutError:
                 self.error = StatusError(408, "the request's body did not come in time")
