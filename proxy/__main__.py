@@ -6,11 +6,12 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from proxy.config import Config, ConfigError, describe, load_config
+from proxy.config import Config, ConfigError, describe, load_config, split_address
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,12 +79,11 @@ def _check(config: Config) -> int:
 def _serve(config: Config) -> int:
     from proxy.logs import set_up_logging
     from proxy.store import KeyMismatch
-    from proxy.workers import run_workers
 
     set_up_logging(config.log)
     try:
         if config.workers > 1:
-            return run_workers(config.workers, lambda: _run(config, reuse_port=True))
+            return _serve_by_workers(config)
         _run(config)
     except KeyMismatch as error:
         return _fail(str(error))
@@ -92,11 +92,24 @@ def _serve(config: Config) -> int:
     return 0
 
 
-def _run(config: Config, *, reuse_port: bool = False) -> None:
+def _serve_by_workers(config: Config) -> int:
+    from proxy.workers import Workers, reserve
+
+    host, port = split_address(config.listen)
+    held, port = reserve(host, port)
+    shared = replace(config, listen=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+    with held:
+        work = Workers(config.workers, lambda ready: _run(shared, ready, reuse_port=True))
+        return work.run()
+
+
+def _run(
+    config: Config, ready: Callable[[], None] = lambda: None, *, reuse_port: bool = False
+) -> None:
     from proxy.app import serve
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(serve(config, reuse_port=reuse_port))
+        runner.run(serve(config, ready, reuse_port=reuse_port))
 
 
 def _loop_factory() -> Any:

@@ -133,14 +133,18 @@ def _provider_session(config: Config, rules: EgressRules) -> ClientSession:
 # Serving
 
 
-async def serve(config: Config, *, reuse_port: bool = False) -> None:
+async def serve(
+    config: Config, ready: Callable[[], None] = lambda: None, *, reuse_port: bool = False
+) -> None:
     """Accept connections until SIGTERM or SIGINT, then finish what is under way.
 
+    Calls `ready` once connections are accepted.
     Raises: ConfigError, KeyMismatch, OSError when the address cannot be had.
     """
     stop = _stop_signal()
     async with _listening(config, reuse_port) as address:
         _announce(f"listening on http://{address}")
+        ready()
         await _report_upstream(config)
         await stop.wait()
         log.info("stopping: %s seconds at most", config.limits.drain_timeout)

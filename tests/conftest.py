@@ -6,7 +6,6 @@ The open and the secured Elasticsearch, the local provider, and `serve`, which s
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.endpoints import delete_all_endpoints
-from tests.processes import ROOT, Process, Serve, Server, clean_environ, command
+from tests.processes import Process, Serve, Server, clean_environ, command
 from tests.users import ROLES, USERS, basic, store_credentials
 
 if TYPE_CHECKING:
@@ -31,7 +30,6 @@ NEEDED = pytest.StashKey[set[str]]()
 def pytest_configure() -> None:
     # A terminated run ends its children, as an interrupted one does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sys.path.insert(0, str(ROOT))  # `demo` is no part of the installed package
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
+import signal
 import socket
 import subprocess
 import threading
@@ -305,14 +307,22 @@ def test_workers_share_an_address_and_end_together(serve, elasticsearch, own_ind
         send(proxy.url, "GET", "/_cluster/health")
 
 
-@pytest.mark.xfail(reason="each worker takes a free port of its own")
 def test_workers_share_a_free_port(serve, elasticsearch, own_index):
     proxy = serve("--workers", "2", upstream=elasticsearch.url, env=own_index)
     eventually(lambda: proxy.output.count("listening on") == 2)
     assert proxy.output.count(f"listening on {proxy.url}") == 2
 
 
-@pytest.mark.xfail(reason="every worker says it, or the end of one is told as an error")
+def test_a_worker_that_is_killed_is_replaced(serve, elasticsearch, own_index):
+    proxy = serve("--workers", "2", upstream=elasticsearch.url, env=own_index)
+    eventually(lambda: proxy.output.count("listening on") == 2)
+    children = Path(f"/proc/{proxy.pid}/task/{proxy.pid}/children").read_text().split()
+    os.kill(int(children[0]), signal.SIGKILL)
+    eventually(lambda: proxy.output.count("listening on") == 3)
+    assert send(proxy.url, "GET", "/_inference/_all").status == 200
+    assert proxy.stop() == 0
+
+
 @pytest.mark.parametrize("mistake", ["port", "key"])
 def test_workers_refuse_a_bad_start_in_one_line(run, elasticsearch, own_index, mistake):
     with socket.create_server(("127.0.0.1", 0)) as busy:
