@@ -3,7 +3,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proxy.sse import (
@@ -73,6 +73,8 @@ STREAMS = st.lists(st.tuples(LINES, LINE_ENDS), max_size=12).map(
     strict=True, reason="after CR and LF in two chunks, a following LF is taken for the same one"
 )
 @given(STREAMS, st.integers(1, 4), st.integers(0, 3))
+@example(b"data: x\r\n\n", 1, 0)
+@settings(max_examples=200)
 def test_a_stream_in_pieces_holds_the_same_events(data, size, first):
     places = [0, *range(first, len(data), size), len(data)]
     pieces = [data[a:b] for a, b in itertools.pairwise(places)]
