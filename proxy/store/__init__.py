@@ -82,11 +82,12 @@ def open_store(config: Config) -> EndpointStore:
 
 
 def _bare_store(config: Config) -> EndpointStore:
-    from proxy.store.elasticsearch import ElasticsearchStore
+    if config.store_kind == "elasticsearch":
+        from proxy.store.elasticsearch import ElasticsearchStore
+
+        return ElasticsearchStore(config.upstream, config.store)
     from proxy.store.sqlite import SQLiteStore
 
-    if config.store_kind == "elasticsearch":
-        return ElasticsearchStore(config.upstream, config.store)
     return SQLiteStore(config.store_kind.removeprefix("sqlite:"), config.store)
 
 

@@ -2,7 +2,8 @@
 
 Works on 7.17, 8 and 9. The client has the proxy's own credentials, and is used for nothing else.
 Whatever Elasticsearch answers in a failure is mapped, never relayed or logged: its texts can
-contain documents.
+contain documents. Importing the client takes longer than all the rest of a start, so this module is
+imported only where its store is configured.
 """
 
 from __future__ import annotations
@@ -14,9 +15,19 @@ import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
+from elastic_transport import ConnectionTimeout, ObjectApiResponse, TransportError
+from elasticsearch import (
+    ApiError,
+    AsyncElasticsearch,
+    BadRequestError,
+    ConflictError,
+    NotFoundError,
+    UnsupportedProductError,
+)
 from yarl import URL
 
 from proxy.config import ConfigError, StoreConfig, UpstreamConfig, state_folder
@@ -31,10 +42,8 @@ from proxy.store import (
     is_storable,
 )
 from proxy.store.sealed import Keyring, Record, load_keyring, make_keyring, tampered
+from proxy.store.transport import PlainTransport
 from proxy.tls import upstream_tls
-
-if TYPE_CHECKING:
-    from elasticsearch import ApiError, AsyncElasticsearch
 
 T = TypeVar("T")
 
@@ -49,8 +58,18 @@ MAPPINGS: Final = {
     },
 }
 _UPDATE_ATTEMPTS: Final = 5
+_PAUSES: Final = (0.1, 0.2, 0.4, 0.8)  # seconds
+_NO_SHARD: Final = (
+    "search_phase_execution_exception",
+    "no_shard_available_action_exception",
+    "unavailable_shards_exception",
+)
 
 log = logging.getLogger(__name__)
+
+
+class _IndexUnavailable(StoreError):
+    """None of its shards has started: it is being made, or its node is gone."""
 
 
 class ElasticsearchStore:
@@ -78,7 +97,7 @@ class ElasticsearchStore:
         self._client = _connect(self._upstream, self._config.timeout)
         try:
             await self._checked_keys()
-        except (KeyMismatch, ConfigError):
+        except KeyMismatch:
             await self.close()
             raise
         except StoreError as error:
@@ -101,8 +120,12 @@ class ElasticsearchStore:
     async def find(self, task_type: TaskType | None = None) -> list[InferenceEndpoint]:
         keys = await self._checked_keys()
         query = {"match_all": {}} if task_type is None else {"term": {"task_type": task_type}}
-        found = await self._search(query=query, size=MAX_ENDPOINTS, sort=[{"id": "asc"}])
-        return [keys.open_(_record(hit)) for hit in found]
+        match await self._search(query=query, size=MAX_ENDPOINTS, sort=[{"id": "asc"}]):
+            case None:
+                return []
+            case {"hits": {"hits": list(hits)}}:
+                return [keys.open_(_record(hit)) for hit in hits]
+        raise _unexpected()
 
     async def update(self, inference_id: str, change: Change) -> InferenceEndpoint:
         return await self._to_the_end(self._update(inference_id, change))
@@ -115,29 +138,29 @@ class ElasticsearchStore:
     # Writing
 
     async def _create(self, keys: Keyring, endpoint: InferenceEndpoint) -> None:
-        from elasticsearch import ConflictError
-
         # Another proxy may have written with another key since this one started; and an index that
         # Elasticsearch made by itself would be neither hidden nor strict.
         held = await self._held_keys()
         if held is None:
             await self._create_index()
         keys.check(held or (), self._config.index)
+        await self._create_document(keys.seal(endpoint))
+
+    async def _create_document(self, record: Record) -> None:
         async with self._calling() as client:
             try:
-                await client.create(
+                answer = await client.create(
                     index=self._config.index,
-                    id=endpoint.inference_id,
-                    document=_document(keys.seal(endpoint)),
+                    id=record.inference_id,
+                    document=_document(record),
                     refresh=True,
                     timeout=self._server_timeout,
                 )
             except ConflictError:
-                raise EndpointAlreadyExists(endpoint.inference_id) from None
+                raise EndpointAlreadyExists(record.inference_id) from None
+        _expect(answer, "created")
 
     async def _create_index(self) -> None:
-        from elasticsearch import BadRequestError
-
         async with self._calling() as client:
             try:
                 await client.indices.create(
@@ -151,42 +174,47 @@ class ElasticsearchStore:
                     raise
 
     async def _update(self, inference_id: str, change: Change) -> InferenceEndpoint:
-        from elasticsearch import ConflictError
-
         for _ in range(_UPDATE_ATTEMPTS):
             endpoint, place = await self._get(inference_id)
             changed = change(endpoint)
-            async with self._calling() as client:
-                try:
-                    await client.index(
-                        index=self._config.index,
-                        id=inference_id,
-                        document=_document((await self._checked_keys()).seal(changed)),
-                        if_seq_no=place["_seq_no"],
-                        if_primary_term=place["_primary_term"],
-                        refresh=True,
-                        timeout=self._server_timeout,
-                    )
-                    return changed
-                except ConflictError:
-                    continue
+            if await self._replace((await self._checked_keys()).seal(changed), place):
+                return changed
         raise StatusError(
             409, f"Inference endpoint [{inference_id}] is being changed by others, try again"
         )
 
-    async def _delete(self, inference_id: str) -> None:
-        from elasticsearch import NotFoundError
-
+    async def _replace(self, record: Record, place: _Place) -> bool:
+        """Whether the document was still at its place, and is this record now."""
         async with self._calling() as client:
             try:
-                await client.delete(
+                answer = await client.index(
+                    index=self._config.index,
+                    id=record.inference_id,
+                    document=_document(record),
+                    if_seq_no=place.seq_no,
+                    if_primary_term=place.primary_term,
+                    refresh=True,
+                    timeout=self._server_timeout,
+                )
+            except ConflictError:
+                return False
+        _expect(answer, "updated")
+        return True
+
+    async def _delete(self, inference_id: str) -> None:
+        async with self._calling() as client:
+            try:
+                answer = await client.delete(
                     index=self._config.index,
                     id=inference_id,
                     refresh=True,
                     timeout=self._server_timeout,
                 )
-            except NotFoundError:
-                raise EndpointNotFound(inference_id) from None
+            except NotFoundError as error:
+                if _says_missing(error):
+                    raise EndpointNotFound(inference_id) from None
+                raise
+        _expect(answer, "deleted")
 
     async def _to_the_end(self, write: Awaitable[T]) -> T:
         """A write that goes on when its caller leaves; `close` waits for it."""
@@ -197,38 +225,38 @@ class ElasticsearchStore:
 
     # Reading
 
-    async def _get(self, inference_id: str) -> tuple[InferenceEndpoint, Mapping[str, Any]]:
-        """The endpoint, and the document with its place in the index's history."""
-        from elasticsearch import NotFoundError
-
+    async def _get(self, inference_id: str) -> tuple[InferenceEndpoint, _Place]:
         if not is_storable(inference_id):
             raise EndpointNotFound(inference_id)
         keys = await self._checked_keys()
         async with self._calling() as client:
             try:
-                document = await client.get(index=self._config.index, id=inference_id)
-            except NotFoundError:
-                raise EndpointNotFound(inference_id) from None
-        return keys.open_(_record(document.body)), document.body
+                answer = await client.get(index=self._config.index, id=inference_id)
+            except NotFoundError as error:
+                if _says_missing(error):
+                    raise EndpointNotFound(inference_id) from None
+                raise
+        match answer.body:
+            case {"_id": str(found), "_seq_no": int(seq_no), "_primary_term": int(term)} if (
+                found == inference_id
+            ):
+                return keys.open_(_record(answer.body)), _Place(seq_no, term)
+        raise _unexpected()
 
-    async def _search(self, **what: Any) -> list[Any]:
-        """The hits; none without an index."""
-        answer = await self._answer(**what)
-        return [] if answer is None else list(answer["hits"]["hits"])
-
-    async def _answer(self, **what: Any) -> Any:
+    async def _search(self, **what: Any) -> Mapping[str, Any] | None:
         """What a search answers, None when there is no index."""
-        from elasticsearch import NotFoundError
-
         async with self._calling() as client:
             try:
                 answer = await client.search(index=self._config.index, **what)
-            except NotFoundError:
-                return None
-        # Half an answer would hide endpoints.
-        if answer["timed_out"] or answer["_shards"]["failed"]:
-            raise StoreError("The endpoint store answered in part only")
-        return answer.body
+            except NotFoundError as error:
+                if _says_missing(error):
+                    return None
+                raise
+        body: Mapping[str, Any] = answer.body
+        match body:
+            case {"timed_out": False, "_shards": {"failed": 0}}:
+                return body
+        raise _unexpected()  # half an answer would hide endpoints
 
     # The key
 
@@ -243,27 +271,40 @@ class ElasticsearchStore:
 
     async def _check_keys(self) -> Keyring:
         held = await self._held_keys() or ()
-        if self._keys is None:
+        if self._keys is not None:
+            self._keys.check(held, self._config.index)
+            return self._keys
+        try:
             return make_keyring(self._generated, held, self._config.index)
-        self._keys.check(held, self._config.index)
-        return self._keys
+        except ConfigError as error:
+            raise KeyMismatch(str(error)) from None
 
     async def _held_keys(self) -> set[str] | None:
-        """The ids of the keys that records are sealed with, None when there is no index."""
+        """The ids of the keys that records are sealed with, None when there is no index.
+
+        Waits for an index that another proxy is just making.
+        """
+        for pause in _PAUSES:
+            try:
+                return await self._read_held_keys()
+            except _IndexUnavailable:
+                await asyncio.sleep(pause)
+        return await self._read_held_keys()
+
+    async def _read_held_keys(self) -> set[str] | None:
         by_key = {"keys": {"terms": {"field": "key_id", "size": 100}}}
-        answer = await self._answer(size=0, aggregations=by_key)
-        if answer is None:
-            return None
-        return {bucket["key"] for bucket in answer["aggregations"]["keys"]["buckets"]}
+        match await self._search(size=0, aggregations=by_key):
+            case None:
+                return None
+            case {"aggregations": {"keys": {"buckets": list(buckets)}}}:
+                return {bucket["key"] for bucket in buckets}
+        raise _unexpected()
 
     # Calling
 
     @asynccontextmanager
     async def _calling(self) -> AsyncIterator[AsyncElasticsearch]:
         """The client; its errors leave as errors of ours."""
-        from elastic_transport import ConnectionTimeout, TransportError
-        from elasticsearch import ApiError
-
         if self._client is None:
             raise StoreError("The endpoint store is not open")
         try:
@@ -277,7 +318,9 @@ class ElasticsearchStore:
             raise StoreError("The endpoint store cannot be reached") from None
 
     def _raise_translated(self, error: ApiError) -> NoReturn:
-        """Source: spec of the failures by status, in docs/store.md."""
+        """By status; only what looks like the name of an error is ever shown of the answer."""
+        if isinstance(error, UnsupportedProductError):
+            raise StoreError("The upstream is no Elasticsearch") from None
         kind, status = _type_of(error), error.meta.status
         log.warning("the endpoint store answered %d %s", status, kind)
         index = self._config.index
@@ -296,16 +339,13 @@ class ElasticsearchStore:
                 raise StoreOverloaded(
                     "The endpoint store takes no changes for now: its disk or queue is full"
                 ) from None
+            case 503 if kind in _NO_SHARD:
+                raise _IndexUnavailable(f"The index [{index}] is not available") from None
         raise StoreError(f"The endpoint store failed with status [{status}]") from None
 
 
 def _connect(upstream: UpstreamConfig, timeout: float) -> AsyncElasticsearch:
     """A client that says only what every version understands, and never says it twice."""
-    # Imported here, because it takes longer than all the rest of the start.
-    from elasticsearch import AsyncElasticsearch
-
-    from proxy.store.transport import PlainTransport
-
     assert upstream.url is not None
     url = URL(upstream.url)
     options: dict[str, Any] = {}
@@ -322,6 +362,14 @@ def _connect(upstream: UpstreamConfig, timeout: float) -> AsyncElasticsearch:
         max_retries=0,
         **options,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where in the index's history a document was read."""
+
+    seq_no: int
+    primary_term: int
 
 
 def _document(record: Record) -> dict[str, str]:
@@ -353,6 +401,26 @@ def _record(hit: Mapping[str, Any]) -> Record:
                 inference_id=inference_id, task_type=task_type, key_id=key_id, blob=sealed
             )
     raise tampered(str(hit.get("_id")))
+
+
+def _expect(answer: ObjectApiResponse[Any], result: str) -> None:
+    """Nothing is done before Elasticsearch says so."""
+    match answer.body:
+        case {"result": found} if found == result:
+            return
+    raise _unexpected()
+
+
+def _unexpected() -> StoreError:
+    return StoreError("The endpoint store did not answer what it was asked")
+
+
+def _says_missing(error: NotFoundError) -> bool:
+    """Whether it was Elasticsearch that found no document, or no index; a gateway has 404s, too."""
+    match error.body:
+        case {"found": False} | {"result": "not_found"}:
+            return True
+    return _type_of(error) == "index_not_found_exception"
 
 
 def _type_of(error: ApiError) -> str:

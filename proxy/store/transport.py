@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from elastic_transport import AsyncTransport, HttpHeaders, TransportApiResponse
 
-# It would write a line for every request, at level INFO.
-logging.getLogger("elastic_transport").setLevel(logging.WARNING)
+# It would write a line for every request, and one more for every failure that is told anyway.
+logging.getLogger("elastic_transport").setLevel(logging.ERROR)
 
 JSON: Final = "application/json"
 

@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import base64
 import itertools
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from aiohttp import ClientSession
+from yarl import URL
 
 from demo.elasticsearch import start
-from proxy.config import Config, StoreConfig, UpstreamConfig
+from proxy.config import StoreConfig, UpstreamConfig
 from proxy.errors import EndpointNotFound, StoreError
-from proxy.store import KeyMismatch, StoreOverloaded, open_store
+from proxy.store import KeyMismatch, StoreOverloaded
 from proxy.store.cached import CachedStore, served_stale
 from proxy.store.elasticsearch import ElasticsearchStore
-from tests.storeconformance import StoreConformance, Stored, endpoint, with_token
-from tests.users import basic
+from proxy.store.sealed import Keyring
+from tests.security import wait_until_settled
+from tests.storeconformance import TOKEN, StoreConformance, Stored, endpoint, with_token
+from tests.users import USERS, basic
 
 KEY, OTHER_KEY = "11" * 32, "22" * 32
 STORE_USER = {"username": "endpoint-store", "password": "endpoint-store-password"}
@@ -34,7 +38,8 @@ class Cluster(Stored):
         self.index = f"hugging-face-inference-endpoints-{next(_indices)}"
 
     def upstream(self) -> UpstreamConfig:
-        return UpstreamConfig(url=self.url, **(STORE_USER if self.secured else {}))
+        credentials: dict[str, Any] = STORE_USER if self.secured else {}
+        return UpstreamConfig(url=self.url, **credentials)
 
     def config(self, **more: Any) -> StoreConfig:
         return StoreConfig(**{"index": self.index, "encryption_key": KEY, **more})
@@ -94,6 +99,7 @@ async def open_cluster(elasticsearch):
 
 @pytest.fixture
 async def secured_cluster(secured_elasticsearch):
+    wait_until_settled(secured_elasticsearch.url)
     cluster = Cluster(secured_elasticsearch.url, secured=True)
     rights = {"names": ["hugging-face-inference-endpoints-*"], "privileges": STORE_PRIVILEGES}
     await cluster.call("PUT", "/_security/role/endpoint-store", {"indices": [rights]})
@@ -222,3 +228,214 @@ async def test_two_proxies_with_two_keys_cannot_both_write(open_cluster, tmp_pat
         await other.create(endpoint("e2"))
     await one.close()
     await other.close()
+
+
+# Failures, as real Elasticsearch has them
+
+
+async def blocked(cluster: Cluster, setting: str, value: str | bool | None) -> None:
+    await cluster.call("PUT", f"/{cluster.index}/_settings", {setting: value})
+
+
+@pytest.mark.parametrize(
+    ("setting", "kind", "status"),
+    [
+        ("index.blocks.read_only_allow_delete", StoreOverloaded, 429),  # what flood stage sets
+        ("index.blocks.write", StoreError, 503),
+    ],
+)
+async def test_a_block_stops_changes_and_no_reads(open_cluster, tmp_path, setting, kind, status):
+    store = await opened(open_cluster, tmp_path)
+    await store.create(endpoint())
+    await blocked(open_cluster, setting, True)
+    for change in (store.create(endpoint("e2")), store.update("e1", with_token("new"))):
+        with pytest.raises(kind) as error:
+            await change
+        assert error.value.status == status
+        assert "e2" not in str(error.value)
+    assert await store.get("e1") == endpoint()
+    assert await store.find() == [endpoint()]
+    await blocked(open_cluster, setting, None)
+    await store.create(endpoint("e2"))
+    await store.close()
+
+
+async def test_a_read_only_cluster_stops_changes_and_no_reads(open_cluster, tmp_path):
+    store = await opened(open_cluster, tmp_path)
+    await store.create(endpoint())
+    await open_cluster.call(
+        "PUT", "/_cluster/settings", {"persistent": {"cluster.blocks.read_only": True}}
+    )
+    try:
+        with pytest.raises(StoreError, match="blocked against changes") as error:
+            await store.delete("e1")
+        assert error.value.status == 503
+        assert await store.get("e1") == endpoint()
+    finally:
+        await open_cluster.call(
+            "PUT", "/_cluster/settings", {"persistent": {"cluster.blocks.read_only": None}}
+        )
+    await store.delete("e1")
+    await store.close()
+
+
+async def test_a_red_index_is_503_and_nothing_of_it_is_told(open_cluster, tmp_path, caplog):
+    caplog.set_level("DEBUG")
+    settings = {"index.routing.allocation.require._name": "no-such-node"}
+    await open_cluster.call(
+        "PUT", f"/{open_cluster.index}?wait_for_active_shards=0", {"settings": settings}
+    )
+    store = ElasticsearchStore(
+        open_cluster.upstream(), open_cluster.config(timeout=2.0), folder=tmp_path
+    )
+    await store.open()  # it starts all the same
+    for call in (
+        store.get("e1"),
+        store.find(),
+        store.create(endpoint()),
+        store.update("e1", with_token("new")),
+        store.delete("e1"),
+    ):
+        with pytest.raises(StoreError) as error:
+            await call
+        assert error.value.status == 503
+        assert "source" not in str(error.value)
+    # A write behind the check of the key: Elasticsearch's own error quotes the document.
+    store._is_checked = True
+    with pytest.raises(StoreError) as error:
+        await store._create_document(Keyring(b"k" * 32).seal(endpoint()))
+    assert "blob" not in caplog.text
+    assert "source" not in caplog.text
+    assert "unavailable_shards_exception" in caplog.text
+    await store.close()
+
+
+async def test_credentials_that_lack_rights_are_told_from_those_that_are_wrong(
+    secured_cluster, tmp_path
+):
+    nobody: dict[str, Any] = {"username": "nobody", "password": USERS["nobody"][0]}
+    wrong: dict[str, Any] = {"username": "nobody", "password": "wrong"}
+    for credentials, text in (
+        (nobody, rf"credentials lack rights on index \[{secured_cluster.index}\]"),
+        (wrong, "refuses the proxy's own credentials"),
+        ({}, "refuses the proxy's own credentials"),
+        ({"api_key": "bm90OmFrZXk="}, "refuses the proxy's own credentials"),
+    ):
+        upstream = UpstreamConfig(url=secured_cluster.url, **credentials)
+        store = ElasticsearchStore(upstream, secured_cluster.config(), folder=tmp_path)
+        await store.open()
+        for call in (store.get("e1"), store.find(), store.create(endpoint())):
+            with pytest.raises(StoreError, match=text) as error:
+                await call
+            assert error.value.status == 503
+        await store.close()
+
+
+async def test_an_api_key_is_enough(secured_cluster, tmp_path):
+    rights = {"names": [secured_cluster.index], "privileges": STORE_PRIVILEGES}
+    body = {"name": "store", "role_descriptors": {"store": {"indices": [rights]}}}
+    key = await secured_cluster.call("POST", "/_security/api_key", body)
+    upstream = UpstreamConfig(url=secured_cluster.url, api_key=key["encoded"])
+    store = ElasticsearchStore(upstream, secured_cluster.config(), folder=tmp_path)
+    await store.open()
+    await store.create(endpoint())
+    assert await store.find() == [endpoint()]
+    await store.close()
+
+
+async def test_who_may_read_every_index_sees_no_token(secured_cluster, tmp_path):
+    store = await opened(secured_cluster, tmp_path)
+    await store.create(endpoint())
+    found = await secured_cluster.call("GET", "/_all/_search?expand_wildcards=all&size=1000")
+    mine = [hit for hit in found["hits"]["hits"] if hit["_index"] == secured_cluster.index]
+    assert len(mine) == 1
+    assert set(mine[0]["_source"]) == {"id", "task_type", "key_id", "blob"}
+    assert TOKEN not in repr(found)
+    await store.close()
+
+
+# An upstream that comes and goes
+
+
+async def test_a_store_starts_without_its_upstream_and_recovers_with_it(
+    open_cluster, tmp_path, unused_tcp_port
+):
+    upstream = UpstreamConfig(url=f"http://127.0.0.1:{unused_tcp_port}")
+    store = CachedStore(
+        ElasticsearchStore(
+            upstream, open_cluster.config(encryption_key=None), folder=tmp_path / "state"
+        ),
+        freshness=0.0,
+    )
+    await store.open()
+    assert not (tmp_path / "state").exists()  # no key before it is known that none is needed
+    with pytest.raises(StoreError, match="cannot be reached") as error:
+        await store.get("e1")
+    assert str(unused_tcp_port) not in str(error.value)
+    with pytest.raises(StoreError):
+        await store.create(endpoint())
+    async with relay(unused_tcp_port, open_cluster.url):
+        with pytest.raises(EndpointNotFound):
+            await store.get("e1")
+        await store.create(endpoint())
+        assert await store.get("e1") == endpoint()
+        assert not served_stale.get()
+    assert await store.get("e1") == endpoint()
+    assert served_stale.get()
+    with pytest.raises(StoreError):
+        await store.find()
+    async with relay(unused_tcp_port, open_cluster.url):
+        assert await store.find() == [endpoint()]
+    await store.close()
+
+
+async def test_another_key_is_noticed_when_the_upstream_comes_back(
+    open_cluster, tmp_path, unused_tcp_port
+):
+    store = await opened(open_cluster, tmp_path)
+    await store.create(endpoint())
+    await store.close()
+    upstream = UpstreamConfig(url=f"http://127.0.0.1:{unused_tcp_port}")
+    config = open_cluster.config(encryption_key=OTHER_KEY)
+    late = ElasticsearchStore(upstream, config, folder=tmp_path)
+    await late.open()
+    async with relay(unused_tcp_port, open_cluster.url):
+        for call in (late.get("e1"), late.find(), late.create(endpoint("e2"))):
+            with pytest.raises(KeyMismatch):
+                await call
+    await late.close()
+
+
+@asynccontextmanager
+async def relay(port: int, url: str):
+    """The cluster at another port for a while; its end cuts every connection."""
+    target = URL(url)
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        inner_reader, inner_writer = await asyncio.open_connection(target.host, target.port)
+        try:
+            await asyncio.gather(pump(reader, inner_writer), pump(inner_reader, writer))
+        except (ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.transport.abort()
+            inner_writer.transport.abort()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", port)
+    try:
+        yield
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await server.wait_closed()
