@@ -219,8 +219,11 @@ def test_a_failed_check_ends_the_tour_and_names_the_step(plain):
 
 
 def test_any_error_of_a_step_is_told_by_its_kind(plain):
+    def odd(tour):
+        tour.questions[0]
+
     with pytest.raises(StepFailed, match="step 4, Odd: IndexError: "):
-        take_steps(make_tour(plain), [("Odd", lambda tour: tour.questions[0])], first=4)
+        take_steps(make_tour(plain), [("Odd", odd)], first=4)
 
 
 def chunk(text):
