@@ -11,7 +11,7 @@ import xllamacpp
 
 SLOTS: Final = 4  # chats at a time
 CONTEXT: Final = 2048  # tokens of each
-DEFAULT_MAX_TOKENS: Final = 512  # when the caller sets none; a small model may never stop
+DEFAULT_MAX_TOKENS: Final = 128  # when the caller sets none; a small model may never stop
 
 
 class ChatModel:
