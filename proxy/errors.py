@@ -18,7 +18,7 @@ ProxyError                       status and Elasticsearch `type` are fixed by th
 │   ├── UpstreamUnavailable      503 no connection, or its state is unknown
 │   ├── UpstreamBroken           502 an answer that is no HTTP, or that broke off
 │   └── UpstreamTimedOut         504 no answer in time
-├── StoreError                   503 the endpoint store cannot be used
+├── StoreError                   503 the endpoint store cannot be used; its kinds in proxy.store
 └── PlainError                   `{"error": "text"}`: what the REST layer answers before any action
 
 `Cause` stands for exceptions that only ever appear as somebody's `caused_by`.

@@ -7,7 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    suppress,
+)
 from typing import Final, Protocol
 
 from proxy.chat import ChatRequest
@@ -38,7 +43,7 @@ from proxy.inference import (
     render_sparse,
 )
 from proxy.replies import timed_out
-from proxy.store import EndpointStore
+from proxy.store import EndpointStore, RecordRefused
 from proxy.validation import Json
 
 _PROBE: Final = "how big"
@@ -158,7 +163,8 @@ class InferenceService:
 
     async def delete(self, inference_id: str, task_type: TaskType, *, dry_run: bool) -> Json:
         """Remove the endpoint; a dry run only tells what would hinder it."""
-        await self.get(inference_id, task_type)
+        with suppress(RecordRefused):  # what cannot be read can still be removed
+            await self.get(inference_id, task_type)
         if dry_run:
             return {"acknowledged": False, "pipelines": [], "indexes": [], "error_message": ""}
         await self._store.delete(inference_id)
