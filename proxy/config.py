@@ -7,7 +7,9 @@ command-line flags win over both. Unknown keys are an error.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -151,7 +153,7 @@ def load_config(
     for name, text in environ.items():
         if name.startswith(PREFIX):
             key = _key_of(name, keys)
-            values[key] = text.split(",") if keys[key] == tuple[str, ...] else text
+            values[key] = _items(text) if keys[key] == tuple[str, ...] else text
     values.update({k: v for k, v in (flags or {}).items() if v is not None})
     for key in values:
         if key not in keys:
@@ -173,7 +175,7 @@ def describe(config: Config) -> dict[str, Any]:
 def split_address(address: str) -> tuple[str, int]:
     """`HOST:PORT`, or `[V6]:PORT`, as a pair."""
     host, colon, port = address.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
+    if not colon or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
         raise ConfigError(f"[{address}] is not HOST:PORT")
     return host.strip("[]") or "127.0.0.1", int(port)
 
@@ -183,8 +185,13 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read [{path}]: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"[{path}] is not YAML: {' '.join(str(error).split())}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"[{path}] is not UTF-8") from None
+    except yaml.YAMLError as error:
+        # Its own text quotes the line, which may hold a secret.
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ConfigError(f"[{path}] is not YAML{where}") from None
     if document is None:
         return {}
     if not isinstance(document, dict):
@@ -226,7 +233,7 @@ def _convert(key: str, value: Any, hint: Any) -> Any:
     kind = next(k for k in kinds if k is not type(None))
     try:
         if kind == tuple[str, ...]:
-            items = [value] if isinstance(value, str) else value
+            items = _items(value) if isinstance(value, str) else value
             return tuple(str(item).strip() for item in items)
         if kind is bool:
             return {"true": True, "false": False}[str(value).lower()]
@@ -236,6 +243,10 @@ def _convert(key: str, value: Any, hint: Any) -> Any:
     except (KeyError, TypeError, ValueError):
         wanted = "a list of texts" if kind == tuple[str, ...] else f"of type {kind.__name__}"
         raise ConfigError(f"[{key}] must be {wanted}") from None
+
+
+def _items(text: str) -> list[str]:
+    return [item for item in text.split(",") if item.strip()]
 
 
 def _build(cls: type[Any], prefix: str, values: Mapping[str, Any]) -> Any:
@@ -259,10 +270,24 @@ def _walk(value: Any, prefix: str) -> list[tuple[str, Any, bool]]:
     return rows
 
 
+# Where nothing, or no time, means something; every other number is more than that.
+_MAY_BE_ZERO: Final = frozenset(
+    (
+        "store.freshness",
+        "provider.queue_capacity",
+        "provider.retry_initial_delay",
+        "provider.retry_max_delay",
+        "provider.retry_timeout",
+        "limits.drain_timeout",
+    )
+)
+
+
 def _check(config: Config) -> None:
     split_address(config.listen)
-    if config.workers < 1:
-        raise ConfigError("[workers] must be 1 or more")
+    for key, value, _ in _walk(config, ""):
+        if type(value) in (int, float):
+            _check_number(key, value)
     if config.log.format not in (None, "text", "json"):
         raise ConfigError("[log.format] must be text or json")
     if config.log.level not in ("debug", "info", "warning", "error"):
@@ -274,6 +299,12 @@ def _check(config: Config) -> None:
         raise ConfigError("[store.kind] elasticsearch needs [upstream.url]")
     if config.upstream.url is not None:
         _check_upstream(config.upstream.url)
+
+
+def _check_number(key: str, value: float) -> None:
+    if not math.isfinite(value) or value < 0 or (value == 0 and key not in _MAY_BE_ZERO):
+        least = "0 or more" if key in _MAY_BE_ZERO else "more than 0"
+        raise ConfigError(f"[{key}] must be a number, {least}")
 
 
 def _check_upstream(text: str) -> None:

@@ -4,10 +4,13 @@ ProxyError                       status and Elasticsearch `type` are fixed by th
 ├── IllegalArgument              400 illegal_argument_exception
 ├── ParseFailed                  400 parse_exception
 ├── XContentParseFailed          400 x_content_parse_exception, with the position in the body
+│   └── XContentEnd              400 x_content_e_o_f_exception: it ends too early
+├── MediaTypeRejected            400 media_type_header_exception: Accept, Content-Type
 ├── ParsingFailed                400 parsing_exception: a provider's answer of the wrong shape
 ├── ValidationFailed             400 validation_exception: settings, all problems at once
 ├── ActionRequestInvalid         400 action_request_validation_exception
 ├── StatusError                  status_exception with any status
+├── EndpointNotFound             404 resource_not_found_exception
 ├── EndpointNotUpdated           404 status_exception: the same for an update
 ├── UnknownService               400 status_exception
 ├── EndpointAlreadyExists        400 resource_already_exists_exception

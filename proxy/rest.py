@@ -84,6 +84,7 @@ class RestRequest:
         self.path, _, query = target.partition("?")
         self.parameters: dict[str, str] = {}
         self._consumed: set[str] = set(_COMMON_PARAMETERS)
+        self._remember(self._read_opaque_id)
         self._remember(self._read_media_types)
         self._remember(lambda: self._read_target(query))
         self._remember(self._read_error_trace)
@@ -95,6 +96,10 @@ class RestRequest:
             step()
         except ProxyError as error:
             self.problem = self.problem or error
+
+    def _read_opaque_id(self) -> None:
+        if len(self.headers.getall("X-Opaque-Id", [])) > 1:
+            raise IllegalArgument("multiple values for single-valued header [X-Opaque-Id].")
 
     def _read_media_types(self) -> None:
         self.accept = _media_type(self.headers, "Accept")
@@ -253,7 +258,11 @@ class RestRequest:
         return accept.text.replace(" ", "")
 
     def _encoding(self) -> str | None:
-        accepted = self.headers.get("Accept-Encoding", "").lower()
+        accepted = set()
+        for wish in self.headers.get("Accept-Encoding", "").lower().split(","):
+            name, _, quality = wish.partition(";")
+            if not re.fullmatch(r"\s*q\s*=\s*0(\.0*)?\s*", quality):
+                accepted.add(name.strip())
         return next((name for name in ("gzip", "deflate") if name in accepted), None)
 
 
@@ -291,7 +300,7 @@ def _parse_media_type(text: str) -> MediaType | None:
         name, equals, value = parameter.partition("=")
         if parameter and (not equals or not name.strip() or name != name.strip()):
             raise IllegalArgument(f"invalid parameters for header [{text}]")
-        if name == "compatible-with" and value.isdecimal():
+        if name == "compatible-with" and re.fullmatch(r"[0-9]{1,3}", value):
             version = int(value)
     vendor = _VENDOR.fullmatch(kind)
     plain = f"application/{vendor[1]}" if vendor else kind
@@ -337,7 +346,7 @@ def _reject_versions(reason: str) -> None:
 
 def _inflated(data: bytes, encoding: str, limit: int) -> bytes:
     """The body decoded; encodings that Elasticsearch does not know are left as they are."""
-    if encoding.strip().lower() not in ("gzip", "x-gzip", "deflate", "x-deflate"):
+    if not data or encoding.strip().lower() not in ("gzip", "x-gzip", "deflate", "x-deflate"):
         return data
     inflater = zlib.decompressobj(47)  # zlib or gzip, by its header
     try:

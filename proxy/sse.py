@@ -39,7 +39,7 @@ class EventDecoder:
 
     def __init__(self) -> None:
         self._text = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._tail = ""
+        self._tail: list[str] = []  # the pieces of a line that has not ended
         self._after_return = False  # the last line ended in CR, so a leading LF belongs to it
         self._started = False
         self._data: list[str] = []
@@ -71,11 +71,14 @@ class EventDecoder:
             self._started, text = True, text.removeprefix("\ufeff")
         if self._after_return:
             text = text.removeprefix("\n")
-        self._after_return = text.endswith("\r") or (not text and self._after_return)
-        *lines, self._tail = (
-            (self._tail + text).replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        )
-        yield from lines
+            self._after_return = False
+        if text:
+            self._after_return = text.endswith("\r")
+        first, *others = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        self._tail.append(first)
+        for line in others:
+            yield "".join(self._tail)
+            self._tail = [line]
 
     def _field(self, line: str) -> None:
         name, colon, value = line.partition(":")

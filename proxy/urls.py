@@ -48,7 +48,7 @@ def _syntax_problem(text: str, parts: dict[str, str | None]) -> str | None:
         if _ILLEGAL.search(part) or (name == "path" and re.search(r"[\[\]]", part)):
             return f"Illegal character in {name}"
         if _BAD_ESCAPE.search(part):
-            return f"Malformed escape pair in {name}"
+            return "Malformed escape pair"
     return None
 
 
@@ -63,8 +63,19 @@ def _use_problem(text: str, scheme: str | None) -> str | None:
         return "Illegal character in authority"
     if not host:
         return "Expected authority"
+    if not _is_host(host):
+        return "Illegal character in hostname"
     if url.raw_user is not None or url.raw_password is not None:
         return "User information is not supported"
     if port is None or not 1 <= port <= 65535:
         return "Illegal port number"
     return None
+
+
+def _is_host(host: str) -> bool:
+    """Whether a name server could be asked for it, or it is an address."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return True

@@ -275,6 +275,7 @@ class ObjectParser:
         return Located(XContentParseFailed(reason, cause=cause), offset)
 
 
+_NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 STRING: Final = frozenset({"VALUE_STRING"})
 OBJECT: Final = frozenset({"START_OBJECT"})
 ARRAY: Final = frozenset({"START_ARRAY"})
@@ -295,12 +296,14 @@ def read_plain(document: Document, node: Node) -> Any:
 def read_int(document: Document, node: Node) -> int:
     """A 32-bit integer; texts and fractions are coerced as Elasticsearch does."""
     text = document.text(node)
+    if not _NUMBER.fullmatch(text):
+        raise _not_a_number(text)
     if node.kind == "VALUE_NUMBER" and not -_MAX_INT - 1 <= node.value <= _MAX_INT:
         problem = f"Numeric value ({text}) out of range of int (-2147483648 - 2147483647)"
         cause = Cause("input_coercion_exception", problem)
         raise XContentParseFailed(f"{document.at(node.end)} {problem}", cause=cause)
     try:
-        number = int(float(text)) if not re.fullmatch(r"[+-]?[0-9]+", text) else int(text)
+        number = int(text) if text.lstrip("+-").isdigit() else int(float(text))
     except (ValueError, OverflowError):
         raise _not_a_number(text) from None
     if not -_MAX_INT - 1 <= number <= _MAX_INT:
@@ -311,10 +314,9 @@ def read_int(document: Document, node: Node) -> int:
 def read_float(document: Document, node: Node) -> float:
     """A number or a numeric text."""
     text = document.text(node)
-    try:
-        number = float(text)
-    except ValueError:
-        raise _not_a_number(text) from None
+    if not _NUMBER.fullmatch(text) and text.lstrip("+-") not in ("NaN", "Infinity"):
+        raise _not_a_number(text)
+    number = float(text)
     if not math.isfinite(number):
         raise IllegalArgument(f"[float] supports only finite values, but got [{text}]")
     return number
@@ -345,7 +347,9 @@ def did_you_mean(name: str, candidates: Iterable[str], prefix: str = " ") -> str
 
     Source: SuggestingErrorOnUnknownFields, BaseRestHandler.unrecognized.
     """
-    scored = sorted((-_similarity(name, other), other) for other in candidates)
+    # Names much longer or shorter are not near, and measuring them takes time.
+    measured = [other for other in candidates if len(other) < 2 * len(name) < 4 * len(other)]
+    scored = sorted((-_similarity(name, other), other) for other in measured)
     near = [other for score, other in scored if -score > 0.5]
     if not near:
         return ""
@@ -402,16 +406,12 @@ def parse_time(text: str, setting: str) -> float:
 
 
 def _time_number(number: str, unit: str, text: str, setting: str) -> float:
-    try:
-        count = int(number.strip())
-    except ValueError:
-        try:
-            float(number)
-        except ValueError:
-            raise IllegalArgument(f"failed to parse [{text}]") from None
-        raise IllegalArgument(
-            f"failed to parse [{text}], fractional time values are not supported"
-        ) from None
+    number = number.strip()
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", number):
+        fraction = ", fractional time values are not supported"
+        more = fraction if _NUMBER.fullmatch(number) and not number.isdigit() else ""
+        raise IllegalArgument(f"failed to parse [{text}]{more}")
+    count = int(number)
     if count < -1 or (count == -1 and unit):
         raise IllegalArgument(
             f"failed to parse setting [{setting}] with value [{text}] as a time value: "
@@ -422,6 +422,8 @@ def _time_number(number: str, unit: str, text: str, setting: str) -> float:
 
 def time_text(seconds: float) -> str:
     """A duration in its largest fitting unit, as TimeValue prints it: `1.5m`, `50ms`."""
+    if seconds == 0:
+        return "0s"
     for unit in ("d", "h", "m", "s", "ms", "micros"):
         if seconds >= _UNITS[unit]:
             value = f"{seconds / _UNITS[unit]:.1f}"

@@ -10,10 +10,11 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
-from typing import NoReturn
+from typing import Final, NoReturn
 
 log = logging.getLogger(__name__)
 
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 Work = Callable[[Callable[[], None]], None]  # calls its argument once it accepts connections
 
 
@@ -49,7 +50,7 @@ class Workers:
 
     def run(self) -> int:
         """Start them one after the other, so that what hinders all is said once; the exit code."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _SIGNALS:
             signal.signal(number, self._stop)
         failed = not all(self._start() for _ in range(self._count))
         if failed:
@@ -70,19 +71,23 @@ class Workers:
         if self._stopping:
             return True
         ready, said = os.pipe()
+        # A signal must find the worker known to the parent, or the child with its own handlers.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         pid = os.fork()
         if not pid:
             os.close(ready)
             self._be_a_worker(said)
-        os.close(said)
         self._pids.add(pid)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        os.close(said)
         with os.fdopen(ready, "rb") as pipe:
             return bool(pipe.read(1)) or self._stopping
 
     def _be_a_worker(self, said: int) -> NoReturn:
         code = 1
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _SIGNALS:
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         try:
             self._work(lambda: _say_ready(said))
             code = 0
