@@ -47,6 +47,8 @@ SINGLE: Final = {
 _NOTABLE: Final = HOP_BY_HOP | SINGLE.keys()
 _VERSIONS: Final = {b"HTTP/1.1": 1, b"HTTP/1.0": 0}
 _LINE_LIMIT: Final = 4096  # bytes of a line that is read here: a request's, a chunk's
+_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*+([0-9]{1,18})[ \t]*+\r\n", re.IGNORECASE)
+_DIGITS: Final = re.compile(rb"[0-9]{1,18}")
 # A plain request line; a stranger one is left to llhttp.
 _REQUEST_LINE: Final = re.compile(rb"(GET|POST|PUT|HEAD|DELETE) (/[!\"$-~]*+) HTTP/1\.1")
 _IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS"))
@@ -186,33 +188,51 @@ def _keeps_alive(connection: bytes | None, minor: int) -> bool:
     return b"close" not in options if minor == 1 else b"keep-alive" in options
 
 
+class _Template:
+    """Headers as they were sent, with the digits of their Content-Length left open.
+
+    Most heads differ from the one before on their connection in nothing else: what they mean need
+    not be found out again.
+    """
+
+    __slots__ = ("after", "before", "sized")
+
+    def __init__(self, headers: bytes) -> None:
+        length = _LENGTH.search(headers)
+        self.sized = length is not None
+        self.before = headers if length is None else headers[: length.start(1)]
+        self.after = b"" if length is None else headers[length.end(1) :]
+
+    def fit(self, data: bytes, start: int) -> tuple[int, int] | None:
+        """Where headers of this form end in `data` from `start`, and what length they give.
+
+        Without a Content-Length it is 0. None if the headers are others.
+        """
+        if not data.startswith(self.before, start):
+            return None
+        end = start + len(self.before)
+        if not self.sized:
+            return end, 0
+        digits = _DIGITS.match(data, end)
+        if digits is None or not data.startswith(self.after, digits.end()):
+            return None
+        return digits.end() + len(self.after), int(digits[0])
+
+
 class RequestParser:
     """Reads request heads from one connection's bytes, wherever they are cut.
 
     llhttp in its strict mode does the reading; what it lets through is judged by `request_head`.
-    Bodies are not its business: once it has given out a head, it waits for the next one. Headers
-    that are byte for byte the last ones are not read again: callers repeat them all day.
+    Bodies are not its business: once it has given out a head, it waits for the next one.
     """
-
-    __slots__ = (
-        "_complete",
-        "_headers",
-        "_last",
-        "_last_headers",
-        "_last_raw",
-        "_limit",
-        "_llhttp",
-        "_onward_headers",
-        "_raw",
-    )
 
     def __init__(self, limit: int) -> None:
         self._limit = limit  # bytes of a head
         self._raw = b""  # the part of a head that has come so far
-        self._last: RequestHead | None = None
-        self._last_raw = b""  # how it was sent
-        self._last_headers = b""  # the part of that behind the request line
-        self._onward_headers = b""  # and how that goes on
+        self._last: RequestHead | None = None  # the last head, unless it was in HTTP/1.0
+        self._last_raw = b""
+        self._came = self._went = _Template(b"")  # how its headers were sent, and passed on
+        self._length_at = 0  # which of them is the Content-Length, if there is one
         self._headers: Headers = []
         self._complete = False
         self._llhttp = HttpRequestParser(self)
@@ -227,17 +247,9 @@ class RequestParser:
 
         Raises: ProxyError, as `request_head`, and for what llhttp does not take.
         """
-        if self._last is not None and not self._raw:
-            if data.startswith(self._last_raw):
-                return self._last, data[len(self._last_raw) :]
-            start = data.find(b"\r\n") + 2
-            end = start + len(self._last_headers)
-            if data.startswith(self._last_headers, start) and end <= self._limit:
-                head = self._with_last_headers(self._last, data[: start - 2])
-                if head is not None:
-                    self._last = head
-                    self._last_raw = data[:end]
-                    return head, data[end:]
+        known = self._known(data)
+        if known is not None:
+            return known, data[len(self._last_raw) :]
         while data:
             seen = len(self._raw)
             raw = self._raw + data if seen else data
@@ -256,21 +268,36 @@ class RequestParser:
             # Only empty lines so far, which may come before a request.
         return None, b""
 
-    def _with_last_headers(self, last: RequestHead, line: bytes) -> RequestHead | None:
-        """The head that `line` makes with the last headers, unless it takes llhttp to judge it."""
-        match = _REQUEST_LINE.fullmatch(line)
-        if match is None:
+    def _known(self, data: bytes) -> RequestHead | None:
+        """The head that `data` begins with, if its headers are the last ones but for the length."""
+        last = self._last
+        if last is None or self._raw:
             return None
-        method, target = match.groups()
-        return RequestHead(
-            method=method,
-            target=target,
-            headers=last.headers,
-            body_length=last.body_length,
+        if data.startswith(self._last_raw):
+            return last
+        start = data.find(b"\r\n")
+        found = self._came.fit(data, start)
+        line = _REQUEST_LINE.fullmatch(data, 0, start)
+        if found is None or found[0] > self._limit or line is None:
+            return None
+        end, length = found
+        headers, onward = last.headers, self._went.before
+        if self._came.sized:
+            digits = b"%d" % length
+            headers = headers.copy()
+            headers[self._length_at] = (headers[self._length_at][0], digits)
+            onward += digits + self._went.after
+        self._last = RequestHead(
+            method=line[1],
+            target=line[2],
+            headers=headers,
+            body_length=length if self._came.sized else last.body_length,
             keep_alive=last.keep_alive,
             minor=1,
-            onward=line + self._onward_headers,
+            onward=line[0] + onward,
         )
+        self._last_raw = data[:end]
+        return self._last
 
     def _execute(self, data: bytes) -> None:
         try:
@@ -288,7 +315,7 @@ class RequestParser:
     def _head(self, raw: bytes) -> RequestHead:
         while raw.startswith(b"\r\n"):
             raw = raw[2:]
-        line, _, rest = raw.partition(b"\r\n")
+        line = raw[: raw.find(b"\r\n")]
         parts = line.split(b" ")
         if not raw.isascii():
             _check_text(self._headers)
@@ -299,8 +326,11 @@ class RequestParser:
         head = request_head(parts[0], parts[1], parts[2], self._headers)
         self._last = head if head.minor == 1 else None
         self._last_raw = raw
-        self._last_headers = rest
-        self._onward_headers = b"\r\n" + head.forwarded().partition(b"\r\n")[2]
+        self._came = _Template(raw[len(line) :])
+        if self._came.sized:
+            names = [name.lower() for name, _ in head.headers]
+            self._length_at = names.index(b"content-length")
+        self._went = _Template(head.forwarded()[len(line) :])
         self._headers = []
         self._complete = False
         if head.body_length != 0:
@@ -423,16 +453,14 @@ def answer_head(raw: bytes, method: bytes) -> AnswerHead:
 
 
 class AnswerParser:
-    """Reads the heads of answers from one connection's bytes, wherever they are cut.
+    """Reads the heads of answers from one connection's bytes, wherever they are cut."""
 
-    A head that is byte for byte the last one is not read again.
-    """
-
-    __slots__ = ("_last", "_raw")
+    __slots__ = ("_came", "_last", "_raw")
 
     def __init__(self) -> None:
         self._raw = b""  # the part of a head that has come so far
         self._last: AnswerHead | None = None
+        self._came = _Template(b"")
 
     def feed(self, data: bytes, method: bytes) -> tuple[AnswerHead | None, bytes]:
         """The head that `data` completes, if any, and the bytes that follow it.
@@ -440,9 +468,9 @@ class AnswerParser:
         1xx answers come like others. Raises: Malformed, as `answer_head`, and for a head that is
         too long, or none at all.
         """
-        last = self._last
-        if last is not None and data.startswith(last.raw) and last.method == method:
-            return last, data[len(last.raw) :]
+        known = self._known(data, method)
+        if known is not None:
+            return known, data[len(known.raw) :]
         seen = len(self._raw)
         data = self._raw + data
         end = data.find(b"\r\n\r\n", max(seen - 3, 0)) + 4
@@ -454,7 +482,30 @@ class AnswerParser:
             return None, b""
         self._raw = b""
         self._last = answer_head(data[:end], method)
+        self._came = _Template(data[:end])
         return self._last, data[end:]
+
+    def _known(self, data: bytes, method: bytes) -> AnswerHead | None:
+        """The head that `data` begins with, if it is the last one but for the length."""
+        last = self._last
+        if last is None or last.method != method:
+            return None
+        if data.startswith(last.raw):
+            return last
+        found = self._came.fit(data, 0) if last.length else None
+        if found is None:
+            return None
+        end, length = found
+        self._last = AnswerHead(
+            raw=data[:end],
+            method=method,
+            status=last.status,
+            length=length,
+            chunked=False,
+            keep_alive=last.keep_alive,
+            clean=last.clean,
+        )
+        return self._last
 
 
 def error_answer(error: ProxyError, *, method: bytes, keep_alive: bool) -> bytes:
@@ -516,8 +567,10 @@ class EndlessBody(Body):
         return data, len(data)
 
 
-_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t\x20-\x7e\x80-\xff]*)?")
-_TRAILER: Final = re.compile(rb"([!#-'*+\-.^-z|~A-Z0-9]+):[\t\x20-\x7e\x80-\xff]*")
+_TOKEN: Final = rb"[!#-'*+\-.^-z|~A-Z0-9]+"
+_EXTENSION: Final = rb";" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb'|"[ !#-\[\]-~]*"))?'
+_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:" + _EXTENSION + rb")*")
+_TRAILER: Final = re.compile(rb"(" + _TOKEN + rb"):[\t\x20-\x7e\x80-\xff]*")
 _TRAILER_LIMIT: Final = 16384  # bytes of all trailers
 # Headers that must not be smuggled in at the end of a body.
 _NO_TRAILERS: Final = HOP_BY_HOP | SINGLE.keys()

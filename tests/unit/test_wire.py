@@ -5,7 +5,7 @@ from __future__ import annotations
 import httptools
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.errors import ProxyError, UpstreamUnavailable
@@ -405,12 +405,25 @@ def outcome(parser: RequestParser, raw: bytes):
     return (head, head.forwarded(), rest) if head is not None else None
 
 
-@given(LINE, st.sampled_from([b"", b"X: y\r\n", b"Content-Length: 3\r\n", b"Keep-Alive: 5\r\n"]))
-def test_a_parser_that_remembers_finds_what_a_new_one_finds(line, header):
-    headers = b"\r\n" + HOST + header + b"\r\n"
+LENGTHS = [
+    *(b"3", b"0", b"17", b"007", b"", b"-1", b"+1", b"0x1", b"1 0", b"1, 1", b" 4 ", b"5\t"),
+    *(b"999999999999999999", b"1000000000000000000", b"3\r\nContent-Length: 3", b"3\r\n 4"),
+    *(b"\xb2", b"3\n", b"3\r", b"3\0"),
+]
+SIZED = st.sampled_from(LENGTHS).map(lambda length: b"Content-Length: " + length + b"\r\n")
+EXTRA = st.sampled_from([b"", b"X: y\r\n", b"Keep-Alive: 5\r\n", b"Content-length-x: 5\r\n"])
+BLOCK = st.tuples(EXTRA, st.one_of(st.just(b""), SIZED), EXTRA).map(b"".join)
+
+
+@given(BLOCK, LINE, BLOCK)
+@example(b"Content-Length: 3\r\nX: y\r\n", b"PUT /x HTTP/1.1", b"Content-Length: 4\r\nX: y\r\n")
+def test_a_parser_that_remembers_finds_what_a_new_one_finds(first, line, second):
+    start, end = b"\r\n" + HOST, b"\r\n"
     parser = RequestParser(LIMIT)
-    parser.feed(b"POST /first HTTP/1.1" + headers)
-    assert outcome(parser, line + headers) == outcome(RequestParser(LIMIT), line + headers)
+    if not isinstance(outcome(parser, b"POST /first HTTP/1.1" + start + first + end), tuple):
+        return  # refused: nothing more is read
+    raw = line + start + second + end + b"rest"
+    assert outcome(parser, raw) == outcome(RequestParser(LIMIT), raw)
 
 
 @given(PIECES, st.integers(1, 60))
@@ -451,6 +464,30 @@ def test_an_answer_is_known_again_only_for_the_same_method():
         assert head is not None
         lengths.append(head.length)
     assert lengths == [3, 3, 0, 3]
+
+
+def answer_outcome(parser, raw: bytes, method: bytes):
+    try:
+        return parser.feed(raw, method)
+    except Malformed as error:
+        return str(error)
+
+
+STATUS = st.sampled_from([b"200 OK", b"204 No Content", b"304 Not Modified", b"404 Not Found"])
+METHOD = st.sampled_from([b"GET", b"HEAD"])
+
+
+@given(STATUS, METHOD, BLOCK, STATUS, METHOD, BLOCK)
+@example(b"200 OK", b"GET", b"Content-Length: 3\r\n", b"200 OK", b"GET", b"Content-Length: 4\r\n")
+def test_an_answer_parser_that_remembers_finds_what_a_new_one_finds(
+    first, first_method, first_block, second, method, block
+):
+    parser = AnswerParser()
+    raw = b"HTTP/1.1 " + first + b"\r\n" + first_block + b"\r\n"
+    if not isinstance(answer_outcome(parser, raw, first_method), tuple):
+        return
+    raw = b"HTTP/1.1 " + second + b"\r\n" + block + b"\r\nrest"
+    assert answer_outcome(parser, raw, method) == answer_outcome(AnswerParser(), raw, method)
 
 
 @pytest.mark.parametrize(

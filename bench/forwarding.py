@@ -1,0 +1,256 @@
+"""How fast requests that are not ours are passed on: the proxy against nginx and others.
+
+    python -m bench.forwarding [--seconds N] [--rounds N]
+
+Every server has one core to itself; load and upstream have another. Rounds are interleaved, so that
+what else the machine does hits all alike, and ratios are taken within a round. The processor time
+that a server used per request is reported too: it does not depend on who else wants the core.
+Results are written to bench/results/forwarding.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from bench.subjects import (
+    ANSWER_BYTES,
+    FIRST_PORT,
+    LARGE,
+    SINK,
+    STUB,
+    SUBJECTS,
+    Cores,
+    Running,
+    install_tools,
+    start,
+    stubs,
+)
+
+RESULTS: Final = Path(__file__).parent / "results" / "forwarding.json"
+VARY: Final = Path(__file__).parent / "vary.lua"
+# Name, connections, whether targets vary.
+LOADS: Final = [("1", 1, False), ("32", 32, False), ("32 varied", 32, True)]
+WANTED: Final = 0.6  # of nginx's requests per second, at 32 connections
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """One run of wrk against one server."""
+
+    requests_per_second: float
+    p50_microseconds: float
+    p99_microseconds: float
+    cpu_microseconds: float  # of the server's processor time, per request
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """One large body through one server."""
+
+    mib_per_second: float
+    cpu_seconds_per_gib: float
+
+
+def measure_rate(server: Running, connections: int, varied: bool, seconds: int, core: int) -> Rate:
+    script = ["-s", str(VARY)] if varied else []
+    url = f"http://127.0.0.1:{server.port}/index/_doc/1"
+    command = ["taskset", "-c", str(core), "wrk", "--latency", "-t1", f"-c{connections}"]
+    used = server.cpu_seconds()
+    run = subprocess.run(
+        [*command, f"-d{seconds}s", *script, url], capture_output=True, text=True, check=True
+    )
+    used = server.cpu_seconds() - used
+    if "Non-2xx" in run.stdout or "Socket errors" in run.stdout:
+        sys.exit(f"{server.name} failed under load:\n{run.stdout}")
+    requests = int(find(r"(\d+) requests in", run.stdout))
+    return Rate(
+        requests_per_second=float(find(r"Requests/sec:\s+([\d.]+)", run.stdout)),
+        p50_microseconds=duration(find(r"50%\s+(\S+)", run.stdout)),
+        p99_microseconds=duration(find(r"99%\s+(\S+)", run.stdout)),
+        cpu_microseconds=used / requests * 1e6,
+    )
+
+
+def find(pattern: str, text: str) -> str:
+    match = re.search(pattern, text)
+    if match is None:
+        sys.exit(f"wrk wrote something else than expected:\n{text}")
+    return match[1]
+
+
+def duration(text: str) -> float:
+    """wrk's `12.50us`, `1.20ms` or `2.00s`, in microseconds."""
+    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s)", text).groups()  # type: ignore[union-attr]
+    return float(number) * {"us": 1, "ms": 1e3, "s": 1e6}[unit]
+
+
+def download(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port)) as sock:
+        sock.sendall(b"GET /large HTTP/1.1\r\nHost: stub\r\nConnection: close\r\n\r\n")
+        buffer = bytearray(1 << 20)
+        total = 0
+        while count := sock.recv_into(buffer):
+            total += count
+    if not LARGE < total < LARGE + 2000:
+        sys.exit(f"a download of {LARGE} bytes gave {total}")
+
+
+def upload(port: int, file: Path) -> None:
+    with socket.create_connection(("127.0.0.1", port)) as sock, file.open("rb") as body:
+        head = b"PUT /upload HTTP/1.1\r\nHost: stub\r\nContent-Length: %d\r\n\r\n" % LARGE
+        sock.sendall(head)
+        sock.sendfile(body)
+        answer = sock.recv(65536)
+    if not answer.startswith(b"HTTP/1.1 200 "):
+        sys.exit(f"an upload was answered with {answer[:100]!r}")
+
+
+def measure_transfer(server: Running, large: Path, *, up: bool) -> Transfer:
+    used, began = server.cpu_seconds(), time.monotonic()
+    if up:
+        upload(server.upload_port, large)
+    else:
+        download(server.port)
+    took, used = time.monotonic() - began, server.cpu_seconds() - used
+    return Transfer(LARGE / 2**20 / took, used / (LARGE / 2**30))
+
+
+def run(seconds: int, rounds: int) -> dict[str, Any]:
+    """All measurements, by what was measured and by server, one entry per round."""
+    cores = Cores.here()
+    rates: dict[str, dict[str, list[Rate]]] = {name: {} for name, _, _ in LOADS}
+    transfers: dict[str, dict[str, list[Transfer]]] = {"download": {}, "upload": {}}
+    memory: dict[str, dict[str, float]] = {"idle": {}, "after": {}}
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        upstreams = [
+            stack.enter_context(start(label, command, port, cores.stub))
+            for label, command, port in stubs(folder)
+        ]
+        servers, uploaders = start_subjects(folder, cores, stack)
+        os.sched_setaffinity(0, {cores.load})
+        memory["idle"] = {server.name: server.resident_mib() for server in servers}
+        for number in range(rounds):
+            for label, connections, varied in LOADS:
+                for server in [upstreams[0], *servers]:
+                    rate = measure_rate(server, connections, varied, seconds, cores.load)
+                    rates[label].setdefault(server.name, []).append(rate)
+                    shown = f"{rate.requests_per_second:9.0f}/s {rate.cpu_microseconds:6.1f} us"
+                    print(f"round {number + 1}  {label:10} {server.name:16} {shown}", flush=True)
+            for server, uploader in zip(servers, uploaders, strict=True):
+                for label, target in (("download", server), ("upload", uploader)):
+                    transfer = measure_transfer(target, folder / "large", up=label == "upload")
+                    transfers[label].setdefault(server.name, []).append(transfer)
+        memory["after"] = {server.name: server.resident_mib() for server in servers}
+    return {
+        "machine": {
+            "cores": asdict(cores),
+            "python": platform.python_version(),
+            "kernel": platform.release(),
+            "processor": processor(),
+        },
+        "answer_bytes": ANSWER_BYTES,
+        "seconds": seconds,
+        "rates": as_json(rates),
+        "transfers": as_json(transfers),
+        "memory_mib": memory,
+    }
+
+
+def start_subjects(
+    folder: Path, cores: Cores, stack: ExitStack
+) -> tuple[list[Running], list[Running]]:
+    """The servers, and for each the one that takes uploads: often itself."""
+    os.environ["XDG_STATE_HOME"] = str(folder)  # where the proxy keeps its generated key
+    servers, uploaders = [], []
+    for number, (name, (command, twice)) in enumerate(SUBJECTS.items()):
+        port = FIRST_PORT + 2 * number
+        server = start(name, command(folder, port, STUB), port, cores.subject)
+        servers.append(stack.enter_context(server))
+        if twice:
+            port += 1
+            server = start(name, command(folder, port, SINK), port, cores.subject)
+            uploaders.append(stack.enter_context(server))
+        else:
+            uploaders.append(servers[-1])
+    return servers, uploaders
+
+
+def as_json(table: dict[str, dict[str, list[Any]]]) -> dict[str, Any]:
+    return {
+        label: {server: [asdict(entry) for entry in entries] for server, entries in row.items()}
+        for label, row in table.items()
+    }
+
+
+def processor() -> str:
+    match = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    return match[1] if match else platform.machine()
+
+
+def ratio(results: dict[str, Any], label: str, server: str, key: str) -> float:
+    """A server's figure as a part of nginx's, the median of the rounds."""
+    rows = results["rates"][label]
+    pairs = zip(rows[server], rows["nginx"], strict=True)
+    return float(statistics.median(mine[key] / nginx[key] for mine, nginx in pairs))
+
+
+def report(results: dict[str, Any]) -> None:
+    def median(entries: list[dict[str, float]], key: str) -> float:
+        return statistics.median(entry[key] for entry in entries)
+
+    for label, rows in results["rates"].items():
+        print(f"\nsmall GET, connections: {label}")
+        print(f"{'':18}{'requests/s':>12}{'of nginx':>10}{'cpu us':>8}{'p50 us':>8}{'p99 us':>9}")
+        for server, entries in rows.items():
+            print(
+                f"{server:18}{median(entries, 'requests_per_second'):12.0f}"
+                f"{ratio(results, label, server, 'requests_per_second'):10.2f}"
+                f"{median(entries, 'cpu_microseconds'):8.1f}"
+                f"{median(entries, 'p50_microseconds'):8.0f}"
+                f"{median(entries, 'p99_microseconds'):9.0f}"
+            )
+    print(f"\n{LARGE >> 20} MiB{'':11}{'down MiB/s':>12}{'cpu s/GiB':>10}", end="")
+    print(f"{'up MiB/s':>12}{'cpu s/GiB':>10}{'idle MiB':>10}{'MiB after':>10}")
+    for server in results["transfers"]["download"]:
+        print(f"{server:18}", end="")
+        for label in ("download", "upload"):
+            entries = results["transfers"][label][server]
+            print(f"{median(entries, 'mib_per_second'):12.0f}", end="")
+            print(f"{median(entries, 'cpu_seconds_per_gib'):10.2f}", end="")
+        memory = results["memory_mib"]
+        print(f"{memory['idle'][server]:10.1f}{memory['after'][server]:10.1f}")
+    found = ratio(results, "32", "proxy", "requests_per_second")
+    print(f"\nforwarding ratio (proxy / nginx, 32 connections): {found:.2f}, wanted {WANTED}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--seconds", type=int, default=3, help="of load per server and round")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    install_tools()
+    results = run(options.seconds, options.rounds)
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    report(results)
+    if ratio(results, "32", "proxy", "requests_per_second") < WANTED:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,229 @@
+"""The servers that are measured, and the stubs behind them, each pinned to one core."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parent.parent
+STUB: Final = 19100  # ports of the upstreams
+SINK: Final = 19101
+FIRST_PORT: Final = 19110  # of what is measured
+ANSWER_BYTES: Final = 340
+LARGE: Final = 256 * 1024 * 1024  # bytes of a download and of an upload
+TOOLS: Final = {"nginx": "nginx-light", "haproxy": "haproxy", "wrk": "wrk"}
+
+NGINX: Final = """
+daemon off;
+worker_processes 1;
+pid {folder}/{name}.pid;
+error_log {folder}/{name}.log;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    default_type application/json;
+    keepalive_requests 1000000000;
+    client_body_temp_path {folder}/{name}-body;
+    proxy_temp_path {folder}/{name}-proxy;
+    fastcgi_temp_path {folder}/{name}-fastcgi;
+    uwsgi_temp_path {folder}/{name}-uwsgi;
+    scgi_temp_path {folder}/{name}-scgi;
+    client_max_body_size 0;
+    {body}
+}}
+"""
+NGINX_STUB: Final = """
+    sendfile on;
+    server {{
+        listen 127.0.0.1:{port} backlog=1024;
+        location / {{ return 200 '{answer}'; }}
+        location = /large {{ alias {folder}/large; }}
+    }}
+"""
+NGINX_PROXY: Final = """
+    upstream stub {{ server 127.0.0.1:{stub}; keepalive 64; keepalive_requests 1000000000; }}
+    server {{
+        listen 127.0.0.1:{port} backlog=1024;
+        proxy_http_version 1.1;
+        proxy_set_header Connection "";
+        proxy_buffering off;
+        proxy_request_buffering off;
+        location / {{ proxy_pass http://stub; }}
+        location = /upload {{ proxy_pass http://127.0.0.1:{sink}; }}
+    }}
+"""
+HAPROXY: Final = """
+global
+    nbthread 1
+defaults
+    mode http
+    timeout connect 10s
+    timeout client 60s
+    timeout server 60s
+    http-reuse always
+frontend callers
+    bind 127.0.0.1:{port}
+    use_backend sink if {{ path /upload }}
+    default_backend stub
+backend stub
+    server stub 127.0.0.1:{stub}
+backend sink
+    server sink 127.0.0.1:{sink}
+"""
+
+
+def install_tools() -> None:
+    """Have nginx, HAProxy and wrk; exits with a hint where they cannot be installed."""
+    missing = [package for tool, package in TOOLS.items() if shutil.which(tool) is None]
+    if not missing:
+        return
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        sys.exit(f"please install first: {' '.join(missing)}")
+    environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for arguments in (["update", "-qq"], ["install", "-qq", "-y", *missing]):
+        subprocess.run(["apt-get", *arguments], check=True, env=environ, stdout=subprocess.DEVNULL)
+
+
+@dataclass(frozen=True, slots=True)
+class Cores:
+    """Which core serves, which one loads, which one answers; the last two may be one."""
+
+    subject: int
+    load: int
+    stub: int
+
+    @classmethod
+    def here(cls) -> Cores:
+        cores = sorted(os.sched_getaffinity(0))
+        if len(cores) < 2:
+            sys.exit("two cores are needed: one for the server, one for the load")
+        return cls(cores[0], cores[1], cores[2] if len(cores) > 2 else cores[1])
+
+
+@dataclass(slots=True)
+class Running:
+    """A server under way."""
+
+    name: str
+    port: int
+    upload_port: int
+    process: subprocess.Popen[bytes] = field(repr=False)
+
+    def pids(self) -> list[int]:
+        """Its processes: workers are children of the one that was started."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [self.process.pid, *map(int, children.split())]
+
+    def cpu_seconds(self) -> float:
+        ticks = 0
+        for pid in self.pids():
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+    def resident_mib(self) -> float:
+        """Memory of its own: pages shared with others are counted in parts."""
+        kilobytes = 0
+        for pid in self.pids():
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    kilobytes += int(line.split()[1])
+        return kilobytes / 1024
+
+
+def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            sys.exit(f"{process.args!r} ended with {process.returncode}")
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    sys.exit(f"{process.args!r} does not listen on {port}")
+
+
+@contextmanager
+def start(
+    name: str, command: list[str], port: int, core: int, *, upload_port: int | None = None
+) -> Iterator[Running]:
+    process = subprocess.Popen(
+        ["taskset", "-c", str(core), *command],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for(port, process)
+        yield Running(name, port, upload_port or port, process)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def nginx(folder: Path, name: str, body: str) -> list[str]:
+    file = folder / f"{name}.conf"
+    file.write_text(NGINX.format(folder=folder, name=name, body=body))
+    return ["nginx", "-c", str(file)]
+
+
+def stubs(folder: Path) -> list[tuple[str, list[str], int]]:
+    """The upstreams: nginx with a fixed answer and a large file, and one that takes uploads."""
+    with (folder / "large").open("wb") as file:
+        file.truncate(LARGE)
+    folder.chmod(0o755)  # nginx's workers run as somebody else
+    answer = '{"stub":"' + "x" * (ANSWER_BYTES - 11) + '"}'
+    body = NGINX_STUB.format(port=STUB, answer=answer, folder=folder)
+    return [
+        ("stub", nginx(folder, "stub", body), STUB),
+        ("sink", [sys.executable, "-m", "bench.sink", str(SINK)], SINK),
+    ]
+
+
+def nginx_proxy(folder: Path, port: int, _upstream: int) -> list[str]:
+    return nginx(folder, "proxy", NGINX_PROXY.format(port=port, stub=STUB, sink=SINK))
+
+
+def haproxy(folder: Path, port: int, _upstream: int) -> list[str]:
+    file = folder / "haproxy.cfg"
+    file.write_text(HAPROXY.format(port=port, stub=STUB, sink=SINK))
+    return ["haproxy", "-db", "-f", str(file)]
+
+
+def plain(_folder: Path, port: int, upstream: int) -> list[str]:
+    return [sys.executable, "-m", "bench.plain", f"http://127.0.0.1:{upstream}", str(port)]
+
+
+def proxy(folder: Path, port: int, upstream: int) -> list[str]:
+    command = [sys.executable, "-m", "proxy", "serve", "--upstream", f"http://127.0.0.1:{upstream}"]
+    store = f"sqlite:{folder}/{port}.db"
+    return [*command, "--listen", f"127.0.0.1:{port}", "--store", store]
+
+
+def application(folder: Path, port: int, upstream: int) -> list[str]:
+    return [*proxy(folder, port, upstream), "--no-lane"]
+
+
+# How each is started: folder, port, port of its upstream. Those that do not choose an upstream by
+# path (marked True) are started a second time for uploads.
+SUBJECTS: Final[dict[str, tuple[Callable[[Path, int, int], list[str]], bool]]] = {
+    "nginx": (nginx_proxy, False),
+    "haproxy": (haproxy, False),
+    "plain aiohttp": (plain, True),
+    "proxy": (proxy, True),
+    "proxy --no-lane": (application, True),
+}
