@@ -70,7 +70,6 @@ class TestSources:
         assert load("egress: {allow: a}", folder=tmp_path).egress.allow == ("a",)
         assert load(environ={"HFPROXY_EGRESS_ALLOW": "a, b"}).egress.allow == ("a", "b")
 
-    @pytest.mark.xfail(strict=True, reason="an empty variable is read as a list of one empty text")
     def test_an_empty_list_is_empty(self):
         assert load(environ={"HFPROXY_EGRESS_ALLOW": ""}).egress.allow == ()
 
@@ -86,7 +85,7 @@ class TestMistakes:
         ("flags", "message"),
         [
             ({"workers": "x"}, "[workers] must be of type int"),
-            ({"workers": 0}, "[workers] must be 1 or more"),
+            ({"workers": 0}, "[workers] must be a number, more than 0"),
             ({"lane": "yes"}, "[lane] must be of type bool"),
             ({"provider.timeout": "1s"}, "[provider.timeout] must be of type float"),
             ({"upstream.url": ["x"]}, "[upstream.url] must be of type str"),
@@ -136,13 +135,11 @@ class TestMistakes:
         with pytest.raises(ConfigError, match="Is a directory"):
             load_config(tmp_path, {})
 
-    @pytest.mark.xfail(strict=True, reason="PyYAML's messages quote the line")
     def test_a_broken_file_is_not_quoted(self, tmp_path):
         with pytest.raises(ConfigError) as caught:
             load('upstream:\n  password: "s3cret\n', folder=tmp_path)
         assert "s3cret" not in str(caught.value)
 
-    @pytest.mark.xfail(strict=True, reason="such values pass, and requests then hang or fail")
     @pytest.mark.parametrize(
         ("key", "value"),
         [
@@ -178,7 +175,6 @@ class TestAddresses:
         with pytest.raises(ConfigError, match="is not HOST:PORT"):
             split_address(address)
 
-    @pytest.mark.xfail(strict=True, raises=ValueError, reason="`²` is a digit to isdigit()")
     def test_a_port_is_made_of_plain_digits(self):
         with pytest.raises(ConfigError):
             split_address("h:²")

@@ -104,12 +104,5 @@ def test_what_an_upstream_may_know_better_is_marked(error):
 def test_every_error_is_drawn_in_the_docstring():
     drawn = errors.__doc__ or ""
     for name, member in inspect.getmembers(errors, inspect.isclass):
-        public = issubclass(member, ProxyError) and not name.startswith("_")
-        if public and name not in ("MediaTypeRejected", "XContentEnd", "EndpointNotFound"):
+        if issubclass(member, ProxyError) and not name.startswith("_"):
             assert name in drawn, name
-
-
-@pytest.mark.xfail(strict=True, reason="the tree lacks three of the module's errors")
-@pytest.mark.parametrize("name", ["MediaTypeRejected", "XContentEnd", "EndpointNotFound"])
-def test_every_error_is_drawn_in_the_docstring_without_exception(name):
-    assert name in (errors.__doc__ or "")

@@ -655,7 +655,7 @@ class TestTokens:
                 provider.complete(),
                 provider.chunks(),
             ):
-                (outcome,) = await asyncio.gather(call, return_exceptions=True)
+                outcome: object = (await asyncio.gather(call, return_exceptions=True))[0]
                 if isinstance(outcome, ProxyError):
                     assert TOKEN not in json.dumps(outcome.envelope())
                 else:

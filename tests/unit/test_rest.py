@@ -335,7 +335,6 @@ class TestMediaTypes:
     def test_without_a_body_only_accept_counts(self):
         request(headers={"Content-Type": f"{VND};compatible-with=7"}).take_body(b"", LIMIT)
 
-    @pytest.mark.xfail(strict=True, raises=ValueError, reason="int() of more than 4300 digits")
     def test_a_version_of_any_length_is_no_reason_to_fail(self):
         request(headers={"Accept": f"{VND};compatible-with={'9' * 5000}"})
 
@@ -398,7 +397,6 @@ class TestBodies:
         assert error is not None
         assert error.status == 413
 
-    @pytest.mark.xfail(strict=True, reason="an empty body is taken for a gzip stream cut off")
     def test_no_body_needs_no_decoding(self):
         assert self.rest({"Content-Encoding": "gzip"}).body == b""
 
@@ -446,7 +444,6 @@ class TestAnswers:
         for status in (200, 401, 403):
             assert rest.respond(status, {}).headers["X-Opaque-Id"] == value
 
-    @pytest.mark.xfail(strict=True, reason="a second X-Opaque-Id goes unnoticed")
     def test_two_ids_are_one_too_many(self):
         found = problem(headers=[("X-Opaque-Id", "a"), ("X-Opaque-Id", "b")])
         assert found.reason == "multiple values for single-valued header [X-Opaque-Id]."
@@ -468,7 +465,6 @@ class TestAnswers:
             assert answer.headers.get("content-encoding") == encoding
             assert json.loads(decode(answer.body)) == {"a": "b" * 99}
 
-    @pytest.mark.xfail(strict=True, reason="quality values are not looked at")
     @pytest.mark.parametrize("accepted", ["gzip;q=0", "gzip;q=0, identity", "gzip; q=0.0"])
     def test_an_encoding_that_is_not_wished_is_not_used(self, accepted):
         answer = request(headers={"Accept-Encoding": accepted}).respond(200, {})

@@ -69,9 +69,6 @@ STREAMS = st.lists(st.tuples(LINES, LINE_ENDS), max_size=12).map(
 )
 
 
-@pytest.mark.xfail(
-    strict=True, reason="after CR and LF in two chunks, a following LF is taken for the same one"
-)
 @given(STREAMS, st.integers(1, 4), st.integers(0, 3))
 @example(b"data: x\r\n\n", 1, 0)
 @settings(max_examples=200)
@@ -81,7 +78,6 @@ def test_a_stream_in_pieces_holds_the_same_events(data, size, first):
     assert decode(*pieces) == decode(data)
 
 
-@pytest.mark.xfail(strict=True, reason="the same, byte by byte")
 def test_a_blank_line_after_a_line_end_in_two_pieces_ends_the_event():
     assert decode(b"data: x\r", b"\n", b"\n") == [Event("x")]
 
@@ -120,7 +116,6 @@ def test_many_events_are_none_too_large():
     assert len(decode(*[event] * 8)) == 8
 
 
-@pytest.mark.xfail(strict=True, reason="each chunk copies and searches the whole unfinished line")
 def test_a_long_line_in_small_pieces_takes_time_in_proportion():
     with at_most(2):
         assert len(decode(b"data: ", *[b"x" * 1024] * 4096, b"\n\n")) == 1

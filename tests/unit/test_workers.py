@@ -138,11 +138,6 @@ def test_a_signal_while_they_start_ends_those_there_are():
     assert (code, err) == (0, "")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=subprocess.TimeoutExpired,
-    reason="a signal between fork() and what follows it in child or parent is lost",
-)
 @pytest.mark.parametrize("side", ["child", "parent"])
 def test_a_signal_right_after_the_fork_is_not_lost(side):
     script = f"""
