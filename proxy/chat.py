@@ -336,6 +336,7 @@ def status_name(status: int) -> str:
 
 # Names that Python changed in one of its versions.
 _STATUS_NAMES: Final = {
+    407: "proxy_authentication",
     413: "request_entity_too_large",
     414: "request_uri_too_long",
     416: "requested_range_not_satisfied",

@@ -26,10 +26,11 @@ from proxy.errors import Cause, ProxyError, StatusError
 from proxy.inference import RankedDocument, SparseVector
 from proxy.ratelimit import RateLimiter
 from proxy.replies import (
+    CountMismatch,
     batch_is_too_large,
-    count_mismatch,
     failed_to_send,
     failure,
+    hide_token,
     parse_chat_event,
     parse_completion,
     parse_completion_event,
@@ -85,10 +86,7 @@ class HuggingFace:
 
         async def send(batch: list[Text]) -> list[list[float]]:
             data = await self._post(endpoint, {"inputs": [text.text for text in batch]})
-            vectors = _parsed(endpoint, lambda: parse_embeddings(data))
-            if vectors and len(vectors) != len(batch):
-                raise count_mismatch(len(vectors), len(batch))
-            return vectors
+            return _counted(batch, _parsed(endpoint, lambda: parse_embeddings(data)))
 
         texts = texts_of(inputs, endpoint.service_settings.max_input_tokens)
         return await self._in_batches(endpoint, texts, send, halve=True)
@@ -101,7 +99,7 @@ class HuggingFace:
         async def send(batch: list[Text]) -> list[SparseVector]:
             data = await self._post(endpoint, {"inputs": [text.text for text in batch]})
             truncated = [text.is_truncated for text in batch]
-            return _parsed(endpoint, lambda: parse_sparse(data, truncated))
+            return _counted(batch, _parsed(endpoint, lambda: parse_sparse(data, truncated)))
 
         texts = texts_of(inputs, endpoint.service_settings.max_input_tokens)
         return await self._in_batches(endpoint, texts, send, halve=True)
@@ -150,7 +148,7 @@ class HuggingFace:
         """The deltas of an answer, as they come; entered when the provider has begun to answer."""
         body = _completion_body(endpoint, text, stream=True)
         async with self._stream(endpoint, body) as events:
-            yield _converted(events, parse_completion_event)
+            yield _converted(endpoint, events, parse_completion_event)
 
     @asynccontextmanager
     async def stream_chat(
@@ -159,7 +157,7 @@ class HuggingFace:
         """The chunks of a chat, as they come, in Elasticsearch's form."""
         body = _chat_body(endpoint, request)
         async with self._stream(endpoint, body) as events:
-            yield _converted(events, lambda event: parse_chat_event(event, endpoint))
+            yield _converted(endpoint, events, lambda event: parse_chat_event(event, endpoint))
 
     # Batches
 
@@ -241,16 +239,15 @@ class HuggingFace:
         }
         try:
             async with self._session.post(
-                URL(url, encoded=True),
+                URL(url, encoded=url.isascii()),  # letters beyond ASCII must be escaped
                 data=dump_json(body),
                 headers=headers,
                 allow_redirects=False,
             ) as reply:
                 if not 200 <= reply.status < 300:
-                    error_body = await reply.content.read(_MAX_ERROR_BYTES)
-                    raise _Refused(reply.status, error_body, _retry_after(reply))
+                    raise _Refused(reply.status, await _error_body(reply), _retry_after(reply))
                 yield reply
-        except aiohttp.ClientConnectorDNSError:
+        except (aiohttp.ClientConnectorDNSError, UnicodeError):
             raise StatusError(
                 400, f"Invalid host [{url}], please check that the URL is correct."
             ) from None
@@ -314,15 +311,25 @@ class HuggingFace:
             raise (failed.error if isinstance(failed, Retryable) else failed) from None
 
 
-def _converted(
-    events: AsyncIterator[ServerSentEvent], convert: Callable[[ServerSentEvent], T]
+async def _converted(
+    endpoint: InferenceEndpoint,
+    events: AsyncIterator[ServerSentEvent],
+    convert: Callable[[ServerSentEvent], T],
 ) -> AsyncIterator[T]:
-    async def convert_all() -> AsyncIterator[T]:
+    """Each event converted, unless nothing is left of it."""
+    try:
         async for event in events:
             if converted := convert(event):
                 yield converted
+    except ProxyError as error:
+        raise hide_token(error, endpoint) from None
 
-    return convert_all()
+
+def _counted(batch: list[Text], results: list[T]) -> list[T]:
+    """The results, if there are as many as texts. Raises: CountMismatch."""
+    if len(results) != len(batch):
+        raise CountMismatch(len(results), len(batch))
+    return results
 
 
 def _completion_body(endpoint: InferenceEndpoint, text: str, *, stream: bool) -> Json:
@@ -392,5 +399,13 @@ def _retry_after(reply: aiohttp.ClientResponse) -> float | None:
         return float(value)
     try:
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
+
+
+async def _error_body(reply: aiohttp.ClientResponse) -> bytes:
+    """The beginning of a failed reply's body."""
+    body = b""
+    while len(body) < _MAX_ERROR_BYTES and (piece := await reply.content.readany()):
+        body += piece
+    return body[:_MAX_ERROR_BYTES]

@@ -112,7 +112,8 @@ def parse_sparse(data: bytes, truncated: Sequence[bool]) -> list[SparseVector]:
         _expect(document, item, "START_OBJECT")
         for weight in item.value.values():
             _expect(document, weight, "VALUE_NUMBER")
-        tokens = {token: float(weight.value) for token, weight in item.value.items()}
+        weights = _floats([weight.value for weight in item.value.values()])
+        tokens = dict(zip(item.value, weights, strict=True))
         vectors.append(SparseVector(tokens, number < len(truncated) and truncated[number]))
     return vectors
 
@@ -210,6 +211,7 @@ def _located(parser: ObjectParser, document: Document, node: Node) -> Json:
 
 def failed_to_send(endpoint: InferenceEndpoint, cause: ProxyError) -> ProxyError:
     """What a caller sees of a failure below HTTP; a wrong shape speaks for itself."""
+    cause = hide_token(cause, endpoint)
     if isinstance(cause, ParsingFailed):
         return cause
     return StatusError(
@@ -227,13 +229,16 @@ def timed_out(inference_id: str, timeout: float) -> ProxyError:
     )
 
 
-def count_mismatch(results: int, inputs: int) -> ProxyError:
+class CountMismatch(StatusError):
     """Not as many results as inputs: nobody could tell which belongs to which."""
-    return StatusError(
-        500,
-        f"Error the number of embedding responses [{results}] does not equal the number of "
-        f"requests [{inputs}]",
-    )
+
+    def __init__(self, results: int, inputs: int) -> None:
+        super().__init__(
+            500,
+            f"Error the number of embedding responses [{results}] does not equal the number of "
+            f"requests [{inputs}]",
+        )
+        self.results = results
 
 
 # Streams
@@ -265,7 +270,9 @@ def parse_chat_event(event: ServerSentEvent, endpoint: InferenceEndpoint) -> Jso
         raise ChatError(400, "bad_request", error.reason, error.type) from None
     if (failure := _stream_failure(chunk, event.event)) is not None:
         text, code = failure
-        raise ChatError(400, code, f"{prefix}. Error message: [{_cut(text)}]", "hugging_face_error")
+        raise ChatError(
+            400, code, f"{prefix}. Error message: [{_shown(text, endpoint)}]", "hugging_face_error"
+        )
     return convert_chunk(chunk)
 
 
@@ -337,7 +344,7 @@ def failure(
         f"{prefix} for request from inference entity id [{endpoint.inference_id}] status [{status}]"
     )
     if text is not None:
-        reason += f". Error message: [{_hide(_cut(text), endpoint)}]"
+        reason += f". Error message: [{_shown(text, endpoint)}]"
     shown_status = status if status in _PASSED_ON else 400
     error: ProxyError
     if endpoint.task_type is TaskType.CHAT_COMPLETION:
@@ -398,10 +405,20 @@ def _loads(body: bytes) -> Any:
         return None
 
 
-def _cut(text: str) -> str:
+def hide_token(error: ProxyError, endpoint: InferenceEndpoint) -> ProxyError:
+    """The error, its texts without the endpoint's token, should the provider have repeated it."""
+    part: ProxyError | None = error
+    while part is not None:
+        part.reason = _hide(part.reason, endpoint)
+        part = part.cause
+    return error
+
+
+def _shown(text: str, endpoint: InferenceEndpoint) -> str:
+    """A provider's own text as callers see it."""
+    text = _hide(text, endpoint)
     return text if len(text) <= _QUOTED_TEXT else text[:_QUOTED_TEXT] + "…"
 
 
 def _hide(text: str, endpoint: InferenceEndpoint) -> str:
-    """A provider that repeats the token does not get it shown."""
     return text.replace(endpoint.secret_settings.api_key, "********")

@@ -42,7 +42,7 @@ from proxy.inference import (
     render_rerank,
     render_sparse,
 )
-from proxy.replies import timed_out
+from proxy.replies import CountMismatch, timed_out
 from proxy.store import EndpointStore, RecordRefused
 from proxy.validation import Json
 
@@ -249,7 +249,12 @@ class InferenceService:
                 async with self.chat(endpoint, ChatRequest(messages=[message]), timeout):
                     return endpoint
             case TaskType.TEXT_EMBEDDING:
-                result = await self.infer(endpoint, request, timeout)
+                try:
+                    result = await self.infer(endpoint, request, timeout)
+                except CountMismatch as mismatch:
+                    if mismatch.results:
+                        raise
+                    raise _unusable("Embeddings list is empty") from None
                 return _with_dimensions(endpoint, result)
             case _:
                 await self.infer(endpoint, request, timeout)
@@ -277,15 +282,16 @@ class _Unusable(Exception):
 
 def _with_dimensions(endpoint: InferenceEndpoint, result: Json) -> InferenceEndpoint:
     """The endpoint with the size of the probe's vector, whatever was configured."""
-    vectors = result["text_embedding"]
-    if not vectors or not vectors[0]["embedding"]:
-        what = "Embeddings list is empty" if not vectors else "The embedding is empty"
-        cause = Cause("illegal_state_exception", what)
-        raise _Unusable(StatusError(400, "Could not determine embedding size", cause=cause))
-    settings = endpoint.service_settings
-    return endpoint.with_service_settings(
-        dimensions=len(vectors[0]["embedding"]), similarity=settings.similarity or "cosine"
-    )
+    vector = result["text_embedding"][0]["embedding"]
+    if not vector:
+        raise _unusable("The embedding is empty")
+    similarity = endpoint.service_settings.similarity or "cosine"
+    return endpoint.with_service_settings(dimensions=len(vector), similarity=similarity)
+
+
+def _unusable(what: str) -> _Unusable:
+    cause = Cause("illegal_state_exception", what)
+    return _Unusable(StatusError(400, "Could not determine embedding size", cause=cause))
 
 
 def _checked_inputs(endpoint: InferenceEndpoint, request: InferenceRequest) -> list[str]:

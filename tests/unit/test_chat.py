@@ -372,7 +372,6 @@ class TestErrors:
     def test_statuses_have_the_names_of_elasticsearch(self, status, name):
         assert status_name(status) == name
 
-    @pytest.mark.xfail(strict=True, reason="RestStatus names it PROXY_AUTHENTICATION")
     def test_status_407_has_its_own_name(self):
         assert status_name(407) == "proxy_authentication"
 
