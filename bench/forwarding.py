@@ -79,8 +79,8 @@ def measure_rate(server: Running, connections: int, varied: bool, seconds: int, 
     requests = int(find(r"(\d+) requests in", run.stdout))
     return Rate(
         requests_per_second=float(find(r"Requests/sec:\s+([\d.]+)", run.stdout)),
-        p50_microseconds=duration(find(r"50%\s+(\S+)", run.stdout)),
-        p99_microseconds=duration(find(r"99%\s+(\S+)", run.stdout)),
+        p50_microseconds=duration(find(r"\n +50% +(\S+)", run.stdout)),
+        p99_microseconds=duration(find(r"\n +99% +(\S+)", run.stdout)),
         cpu_microseconds=used / requests * 1e6,
     )
 
