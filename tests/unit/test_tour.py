@@ -159,7 +159,7 @@ def test_a_part_tells_its_address_and_ends_when_it_is_told(tmp_path):
 def test_a_part_that_cannot_start_shows_its_last_words(tmp_path):
     part = Part("proxy", ["serve", "--workers", "0"], clean_environ(tmp_path), tmp_path / "log")
     try:
-        with pytest.raises(PartFailed, match=r"(?s)exit code 1.*\[workers\] must be 1 or more"):
+        with pytest.raises(PartFailed, match=r"(?s)exit code 1.*\[workers\]"):
             part.wait_until_listening(20, lambda text: None)
     finally:
         part.stop()
