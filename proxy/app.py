@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import signal
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,7 +15,7 @@ from typing import Final
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, web
 from yarl import URL
 
-from proxy.api import InferenceApi, mark_started, render_errors
+from proxy.api import Handler, InferenceApi, mark_started, render_errors
 from proxy.auth import Privileges
 from proxy.config import Config, split_address
 from proxy.egress import EgressRules
@@ -50,7 +51,7 @@ def make_application(config: Config) -> web.Application:
     Starting it raises ConfigError, or KeyMismatch when the store was sealed with another key.
     """
     app = web.Application(
-        middlewares=[render_errors],
+        middlewares=[render_errors, _refuse_ambiguous],
         client_max_size=config.limits.inference_body,
         handler_args={
             "auto_decompress": False,
@@ -74,8 +75,14 @@ def make_application(config: Config) -> web.Application:
     return app
 
 
+@web.middleware
+async def _refuse_ambiguous(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse what must not be passed on, whoever would answer it."""
+    head_of(request)
+    return await handler(request)
+
+
 async def _dispatch(request: web.Request) -> web.StreamResponse:
-    head_of(request)  # refuses what must not be passed on, whoever would answer it
     if is_inference(raw_target(request)):
         return await request.app[_API].answer(request)
     if _FORWARDER not in request.app:
@@ -141,6 +148,7 @@ async def serve(
     Calls `ready` once connections are accepted.
     Raises: ConfigError, KeyMismatch, OSError when the address cannot be had.
     """
+    _raise_file_limit()
     stop = _stop_signal()
     async with _listening(config, reuse_port) as address:
         _announce(f"listening on http://{address}")
@@ -192,6 +200,13 @@ async def _accept_directly(
     await site.start()
     host, port = runner.addresses[0][:2]
     return f"{host}:{port}", site.stop
+
+
+def _raise_file_limit() -> None:
+    """Every caller takes a file or two."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _stop_signal() -> asyncio.Event:

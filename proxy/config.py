@@ -303,8 +303,8 @@ def _check(config: Config) -> None:
 
 def _check_number(key: str, value: float) -> None:
     if not math.isfinite(value) or value < 0 or (value == 0 and key not in _MAY_BE_ZERO):
-        least = "0 or more" if key in _MAY_BE_ZERO else "more than 0"
-        raise ConfigError(f"[{key}] must be a number, {least}")
+        rule = "more than 0" if isinstance(value, float) else "1 or more"
+        raise ConfigError(f"[{key}] must be {'0 or more' if key in _MAY_BE_ZERO else rule}")
 
 
 def _check_upstream(text: str) -> None:

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from proxy.chat import OnlyStreaming, as_chat_error, parse_chat_request
 from proxy.endpoints import (
@@ -36,8 +36,9 @@ from proxy.services import render_services
 from proxy.validation import Json, wrong_type
 from proxy.xcontent import Document
 
+T = TypeVar("T")
 Events = AbstractAsyncContextManager[AsyncIterator[Json]]
-_LARGE_BODY: Final = 1024 * 1024  # bytes; beyond it a body is parsed beside the event loop
+_LARGE_BODY: Final = 16 * 1024  # bytes; beyond it a body is parsed beside the event loop
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,10 +59,17 @@ class Call:
         return self.times.get("timeout")
 
     async def document(self) -> Document:
-        """The body, read."""
+        """The body, read; syntax errors are kept in it."""
+        return await self._read(self.rest.document)
+
+    async def body_map(self) -> Json:
+        """The body as a map; anything but an object counts as an empty one."""
+        return await self._read(self.rest.body_map)
+
+    async def _read(self, read: Callable[[], T]) -> T:
         if len(self.rest.body) > _LARGE_BODY:
-            return await asyncio.to_thread(self.rest.document)
-        return self.rest.document()
+            return await asyncio.to_thread(read)
+        return read()
 
 
 # Endpoints
@@ -69,7 +77,7 @@ class Call:
 
 async def put_endpoint(call: Call) -> Json:
     """PUT _inference/{task_type}/{inference_id}"""
-    body = call.rest.body_map()
+    body = await call.body_map()
     task_type = resolve_task_type(call.task_type, body.pop("task_type", None))
     service = body.pop("service", None)
     if service is None:
@@ -96,7 +104,7 @@ async def _keep_from_upstream(call: Call) -> None:
 
 async def update_endpoint(call: Call) -> Json:
     """PUT _inference/{task_type}/{inference_id}/_update"""
-    update = parse_update(call.rest.body_map())
+    update = parse_update(await call.body_map())
     task_type = resolve_task_type(call.task_type, update.task_type)
     return render_endpoint(await call.service.update(call.inference_id, task_type, update))
 
@@ -113,9 +121,8 @@ async def get_endpoints(call: Call) -> Json:
     """GET _inference/_all: ours and the upstream's, ours first where both have an id"""
     ours = [render_endpoint(endpoint) for endpoint in await call.service.find(call.task_type)]
     theirs = await call.fetch(call.rest.path)
-    others = theirs.get("endpoints", []) if isinstance(theirs, dict) else []
-    by_id = {entry["inference_id"]: entry for entry in [*others, *ours]}
-    return {"endpoints": [by_id[inference_id] for inference_id in sorted(by_id)]}
+    others = theirs.get("endpoints") if isinstance(theirs, dict) else None
+    return {"endpoints": _merged("inference_id", others, ours)}
 
 
 async def delete_endpoint(call: Call) -> Json:
@@ -128,8 +135,15 @@ async def delete_endpoint(call: Call) -> Json:
 async def get_services(call: Call) -> list[Json]:
     """GET _inference/_services: ours replace the upstream's entries of the same name"""
     theirs = await call.fetch(call.rest.path)
-    entries = [*(theirs if isinstance(theirs, list) else []), *render_services(call.task_type)]
-    by_name = {entry["service"]: entry for entry in entries}
+    return _merged("service", theirs, render_services(call.task_type))
+
+
+def _merged(key: str, theirs: Any, ours: list[Json]) -> list[Json]:
+    """Both lists as one, sorted by `key`; ours replace theirs of the same name."""
+    by_name = {}
+    for entry in [*(theirs if isinstance(theirs, list) else []), *ours]:
+        if isinstance(entry, dict) and isinstance(entry.get(key), str):
+            by_name[entry[key]] = entry
     return [by_name[name] for name in sorted(by_name)]
 
 

@@ -298,8 +298,9 @@ class HuggingFace:
                 if not chunk:
                     return
                 for event in decoder.feed(chunk):
-                    if event.data.upper() != "[DONE]":
-                        yield event
+                    if event.data.upper() == "[DONE]":
+                        return
+                    yield event
         except TimeoutError:
             raise timed_out(endpoint.inference_id, self._config.stream_idle_timeout) from None
         except EventTooLarge:

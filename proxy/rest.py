@@ -218,7 +218,7 @@ class RestRequest:
         headers = self.response_headers(status, content_type)
         if data and (encoding := self._encoding()):
             headers["content-encoding"] = encoding
-            data = gzip.compress(data, 3) if encoding == "gzip" else zlib.compress(data, 3)
+            data = gzip.compress(data, 3, mtime=0) if encoding == "gzip" else zlib.compress(data, 3)
         return RestResponse(status, headers, data)
 
     def response_headers(self, status: int, content_type: str) -> CIMultiDict[str]:

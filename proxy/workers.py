@@ -7,14 +7,12 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
-from contextlib import suppress
-from types import FrameType
+from collections.abc import Callable, Iterator
 from typing import Final, NoReturn
 
 log = logging.getLogger(__name__)
 
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 Work = Callable[[Callable[[], None]], None]  # calls its argument once it accepts connections
 
 
@@ -49,44 +47,48 @@ class Workers:
         self._stopping = False
 
     def run(self) -> int:
-        """Start them one after the other, so that what hinders all is said once; the exit code."""
-        for number in _SIGNALS:
-            signal.signal(number, self._stop)
+        """Start them one after the other, so that what hinders all is said once; the exit code.
+
+        Signals are blocked and waited for: none can come between a look and a wait.
+        """
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         failed = not all(self._start() for _ in range(self._count))
         if failed:
             self._stop()
         while self._pids:
-            pid, status = os.wait()
-            self._pids.discard(pid)
-            if not self._stopping:
-                code = os.waitstatus_to_exitcode(status)
+            if signal.sigwait(_SIGNALS) != signal.SIGCHLD:
+                self._stop()
+            for pid, code in self._ended():
+                if self._stopping:
+                    continue
                 log.warning("worker %d ended with %d: starting another", pid, code)
                 if not self._start():
                     failed = True
                     self._stop()
         return int(failed)
 
+    def _ended(self) -> Iterator[tuple[int, int]]:
+        """The workers that have ended since the last look, with their exit codes."""
+        for pid in list(self._pids):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                self._pids.discard(pid)
+                yield pid, os.waitstatus_to_exitcode(status)
+
     def _start(self) -> bool:
         """Start a worker; whether it came to accept connections."""
-        if self._stopping:
-            return True
         ready, said = os.pipe()
-        # A signal must find the worker known to the parent, or the child with its own handlers.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         pid = os.fork()
         if not pid:
             os.close(ready)
             self._be_a_worker(said)
         self._pids.add(pid)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         os.close(said)
         with os.fdopen(ready, "rb") as pipe:
-            return bool(pipe.read(1)) or self._stopping
+            return bool(pipe.read(1))
 
     def _be_a_worker(self, said: int) -> NoReturn:
         code = 1
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         try:
             self._work(lambda: _say_ready(said))
@@ -97,11 +99,10 @@ class Workers:
             sys.stderr.flush()
             os._exit(code)
 
-    def _stop(self, number: int = 0, frame: FrameType | None = None) -> None:
+    def _stop(self) -> None:
         self._stopping = True
         for pid in self._pids:
-            with suppress(ProcessLookupError):  # ended, and not yet waited for
-                os.kill(pid, signal.SIGTERM)
+            os.kill(pid, signal.SIGTERM)  # one that has ended is there until it is waited for
 
 
 def _say_ready(pipe: int) -> None:

@@ -21,7 +21,7 @@ from proxy.errors import Cause, ProxyError, XContentEnd, XContentParseFailed
 from proxy.javatext import java_text
 
 MAX_DEPTH: Final = 200  # orjson writes 254 levels at most; Elasticsearch reads 1000
-MAX_YAML: Final = 1024 * 1024  # bytes; its reader is slow
+MAX_YAML: Final = 256 * 1024  # bytes; its reader is slow
 MAX_DIGITS: Final = 1000  # of one number
 MAX_BITS: Final = 3000
 _QUOTED_BYTES: Final = 500  # of a bad body, in the error text
@@ -37,6 +37,7 @@ _LITERALS: Final[dict[bytes, tuple[str, Any]]] = {
     b"false": ("VALUE_BOOLEAN", False),
     b"null": ("VALUE_NULL", None),
 }
+_SECRET: Final = re.compile(rb'("api_key"[ \t\r\n]*:[ \t\r\n]*")[^"]*')  # as far as it goes
 _VALUES: Final = "(JSON String, Number, Array, Object or token 'null', 'true' or 'false')"
 
 
@@ -293,7 +294,8 @@ class _JsonReader:
         return XContentEnd(f"{self._document.at(self._at)} Unexpected end of file", cause=cause)
 
     def _source(self) -> str:
-        quoted = '"' + self._data[:_QUOTED_BYTES].decode(errors="replace") + '"'
+        shown = _SECRET.sub(rb"\1********", self._data[:_QUOTED_BYTES])
+        quoted = '"' + shown.decode(errors="replace") + '"'
         if not self._quote:
             quoted = '"..."'
         elif (more := len(self._data) - _QUOTED_BYTES) > 0:

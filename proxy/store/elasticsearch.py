@@ -68,6 +68,10 @@ _NO_SHARD: Final = (
 log = logging.getLogger(__name__)
 
 
+class _Unreachable(StoreError):
+    """There is no connection to Elasticsearch."""
+
+
 class _IndexUnavailable(StoreError):
     """None of its shards has started: it is being made, or its node is gone."""
 
@@ -100,6 +104,8 @@ class ElasticsearchStore:
         except KeyMismatch:
             await self.close()
             raise
+        except _Unreachable:
+            pass  # as the whole upstream is, which is said elsewhere; every call tries again
         except StoreError as error:
             log.warning("%s; starting all the same, and trying again with every call", error)
 
@@ -314,8 +320,8 @@ class ElasticsearchStore:
         except ConnectionTimeout:
             raise StoreError("The endpoint store did not answer in time") from None
         except TransportError as error:
-            log.warning("the endpoint store cannot be reached: %s", type(error).__name__)
-            raise StoreError("The endpoint store cannot be reached") from None
+            log.debug("the endpoint store cannot be reached: %s", type(error).__name__)
+            raise _Unreachable("The endpoint store cannot be reached") from None
 
     def _raise_translated(self, error: ApiError) -> NoReturn:
         """By status; only what looks like the name of an error is ever shown of the answer."""

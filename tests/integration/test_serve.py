@@ -207,8 +207,8 @@ def test_check_prints_the_configuration_without_its_secrets(run, tmp_path):
 def test_an_upstream_that_is_down_is_waited_for(serve, elasticsearch, stub, own_index):
     port = free_port()
     proxy = serve(upstream=f"http://127.0.0.1:{port}", env=own_index)
-    told = [line for line in proxy.output.splitlines() if str(port) in line]
-    assert len(told) == 1, proxy.output
+    proxy.wait_for(f"upstream [http://127.0.0.1:{port}] cannot be reached")
+    assert proxy.output.count("cannot be reached") == 1, proxy.output
     assert "Traceback" not in proxy.output
     for target in ("/_cluster/health", "/an-index/_search?q=a", "/_inference/one", "/_inference"):
         assert_unavailable(send(proxy.url, "GET", target))

@@ -23,7 +23,9 @@ def tour(tmp_path):
 
     def start(**environ):
         command = [sys.executable, "-m", "demo.tour"]
-        running.append(Process(command, clean_environ(tmp_path, environ)))
+        running.append(
+            Process(command, clean_environ(tmp_path, {"TMPDIR": str(tmp_path), **environ}))
+        )
         return running[-1]
 
     yield start

@@ -85,7 +85,7 @@ class TestMistakes:
         ("flags", "message"),
         [
             ({"workers": "x"}, "[workers] must be of type int"),
-            ({"workers": 0}, "[workers] must be a number, more than 0"),
+            ({"workers": 0}, "[workers] must be 1 or more"),
             ({"lane": "yes"}, "[lane] must be of type bool"),
             ({"provider.timeout": "1s"}, "[provider.timeout] must be of type float"),
             ({"upstream.url": ["x"]}, "[upstream.url] must be of type str"),
