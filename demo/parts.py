@@ -167,7 +167,7 @@ def running_parts(screen: Screen, folder: Path) -> Iterator[Parts]:
         command: tuple[str, ...] = ("provider", "--listen", "127.0.0.1:0")
         log = folder / "provider.log"
         provider = stack.enter_context(_part("local provider", command, environ, log))
-        target = stack.enter_context(_elasticsearch(screen, folder))
+        target = stack.enter_context(_elasticsearch(screen, folder, provider))
         provider_url = _await(screen, provider, PROVIDER_TIMEOUT)
         if target.version is None:
             environ |= _upstream_environ()
@@ -203,8 +203,11 @@ def _await(screen: Screen, part: Part, timeout: float) -> str:
 
 
 @contextmanager
-def _elasticsearch(screen: Screen, folder: Path) -> Iterator[Target]:
-    """The one that the environment names, or one that is started here and ends with the block."""
+def _elasticsearch(screen: Screen, folder: Path, provider: Part) -> Iterator[Target]:
+    """The one that the environment names, or one that is started here and ends with the block.
+
+    Nobody waits for it if the provider has failed meanwhile.
+    """
     config = load_config(None, _upstream_environ()).upstream
     began = time.monotonic()
     if config.url is not None:
@@ -213,7 +216,12 @@ def _elasticsearch(screen: Screen, folder: Path) -> Iterator[Target]:
         _show_part(screen, "Elasticsearch", f"{config.url}  (yours)", time.monotonic() - began)
         yield target
         return
-    with screen.working("Elasticsearch") as say:
+    with screen.working("Elasticsearch") as show:
+
+        def say(text: str) -> None:
+            provider.check()
+            show(text)
+
         running = start(port=0, say=say)
     name = f"Elasticsearch {running.version}"
     _show_part(screen, name, running.url, time.monotonic() - began)
