@@ -181,8 +181,9 @@ class HuggingFace:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(run(batch)) for batch in groups]
-        except* ProxyError as failures:
-            raise failures.exceptions[0] from None
+        except ExceptionGroup as failures:
+            first = failures.exceptions[0]
+            raise first if isinstance(first, ProxyError) else failures from None
         return [result for task in tasks for result in task.result()]
 
     async def _send(

@@ -359,8 +359,8 @@ def _check_text(headers: Iterable[tuple[bytes, bytes]]) -> None:
 # --- answers ------------------------------------------------------------------------------------
 
 _ANSWER: Final = re.compile(
-    rb"HTTP/1\.([01]) ([1-5]\d\d)(?: [^\r\n\0]*+)?+"
-    rb"(?:\r\n[!#-'*+\-.^-z|~A-Z0-9]++:[^\r\n\0]*+)*+\r\n\r\n"
+    rb"HTTP/1\.([01]) ([1-5]\d\d)(?: [^\r\n\0]*+)?"
+    rb"(?:\r\n[!#-'*+\-.^-z|~A-Z0-9]++:[^\r\n\0]*+)*\r\n\r\n"
 )
 _ANSWER_LIMIT: Final = 256 * 1024  # bytes of a head; Elasticsearch sends a header per deprecation
 _ANSWER_NOTABLE: Final = re.compile(

@@ -26,10 +26,11 @@ MAX_DIGITS: Final = 1000  # of one number
 MAX_BITS: Final = 3000
 _QUOTED_BYTES: Final = 500  # of a bad body, in the error text
 
-# Possessive (`++`), so that no body makes them try again what they have tried.
-_SKIP = re.compile(rb"(?:[ \t\r\n]++|//[^\n]*+|/\*.*?\*/)*+", re.DOTALL)
+# Possessive (`++`) inside, so that no body makes them try again what they have tried; not the
+# groups themselves, which early releases of Python 3.11 get wrong.
+_SKIP = re.compile(rb"(?:[ \t\r\n]++|//[^\n]*+|/\*.*?\*/)*", re.DOTALL)
 _PLAIN_STRING = re.compile(rb'"[^"\\\x00-\x1f]*"')
-_STRING = re.compile(rb'"(?:[^"\\\x00-\x1f]++|\\[^\x00-\x1f])*+"')
+_STRING = re.compile(rb'"(?:[^"\\\x00-\x1f]++|\\[^\x00-\x1f])*"')
 _NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?(?![0-9A-Za-z_.+-])")
 _WORD = re.compile(rb"[^\s,:\[\]{}\"]+")
 _LITERALS: Final[dict[bytes, tuple[str, Any]]] = {
