@@ -23,6 +23,7 @@ from proxy.chat import ChatRequest
 from proxy.config import ProviderConfig
 from proxy.endpoints import InferenceEndpoint
 from proxy.errors import Cause, ProxyError, StatusError
+from proxy.formats import dump_json
 from proxy.inference import RankedDocument, SparseVector
 from proxy.ratelimit import RateLimiter
 from proxy.replies import (
@@ -42,7 +43,6 @@ from proxy.replies import (
 from proxy.retry import Retryable, RetryPolicy
 from proxy.sse import EventDecoder, EventTooLarge, ServerSentEvent
 from proxy.validation import Json
-from proxy.xcontent import dump_json
 
 T = TypeVar("T")
 Send = Callable[[list[Text]], Awaitable[list[T]]]

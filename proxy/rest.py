@@ -25,8 +25,10 @@ from proxy.errors import (
     ProxyError,
     StatusError,
 )
+from proxy.filterpath import filter_paths
+from proxy.formats import WRITERS, dump_pretty, parse
 from proxy.validation import did_you_mean, parse_boolean, parse_time
-from proxy.xcontent import WRITERS, Document, dump_pretty, filter_paths, parse
+from proxy.xcontent import Document
 
 _CURRENT: Final = 9  # major version of the API that is served, and the one before it
 _COMMON_PARAMETERS: Final = ("pretty", "human", "error_trace", "filter_path", "format")

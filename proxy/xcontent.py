@@ -1,4 +1,4 @@
-"""Documents as Elasticsearch reads and writes them: JSON, YAML and CBOR.
+"""Documents as Elasticsearch reads them: a tree that knows where everything stood, and JSON.
 
 A body is read once into a tree of nodes that remember where they stood, so that an error can name
 its line and column. Reading is as strict and as lenient as Elasticsearch's Jackson: duplicate keys,
@@ -8,11 +8,8 @@ Source: spec of JsonXContentImpl; positions are 1-based and count bytes.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
 from typing import Any, Final
 
 import orjson
@@ -21,9 +18,7 @@ from proxy.errors import Cause, ProxyError, XContentEnd, XContentParseFailed
 from proxy.javatext import java_text
 
 MAX_DEPTH: Final = 200  # orjson writes 254 levels at most; Elasticsearch reads 1000
-MAX_YAML: Final = 256 * 1024  # bytes; its reader is slow
 MAX_DIGITS: Final = 1000  # of one number
-MAX_BITS: Final = 3000
 _QUOTED_BYTES: Final = 500  # of a bad body, in the error text
 
 # Possessive (`++`) inside, so that no body makes them try again what they have tried; not the
@@ -101,11 +96,6 @@ class Document:
         if self.error is not None:
             raise self.error
         return None if self.root is None else self.root.plain()
-
-
-def parse(data: bytes, media: str = "json") -> Document:
-    """Read a body in one of the formats `json`, `yaml`, `cbor`; syntax errors are kept in it."""
-    return {"json": parse_json, "yaml": _parse_yaml, "cbor": _parse_cbor}[media](data)
 
 
 def parse_json(data: bytes, *, quote: bool = True) -> Document:
@@ -303,283 +293,3 @@ class _JsonReader:
             quoted += f"[truncated {more} bytes]"
         line, column = self._document.position(self._at)
         return f"\n at [Source: (byte[]){quoted}; line: {line}, column: {column}]"
-
-
-class _Room:
-    """What a body may grow to when it is read: no more values than it has bytes.
-
-    Aliases and shared references could make a small body a huge tree.
-    """
-
-    def __init__(self, data: bytes) -> None:
-        self._left = len(data) + 1
-
-    def take(self, depth: int) -> None:
-        """Make room for one value. Raises: ValueError."""
-        self._left -= 1
-        if self._left < 0 or depth > MAX_DEPTH:
-            raise ValueError("nesting or aliases beyond measure")
-
-
-def _parse_yaml(data: bytes) -> Document:
-    import yaml
-
-    document = Document("", None)
-    try:
-        document.source = data.decode()
-        if len(data) > MAX_YAML:
-            raise ValueError("too large")
-        composed = yaml.compose(document.source, Loader=yaml.SafeLoader)
-        if composed is not None:
-            document.root = _from_yaml(composed, _Room(data), 0)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        offset = mark.index if mark is not None else 0
-        problem = str(getattr(error, "problem", None) or "malformed or oversized YAML")
-        document.error = XContentParseFailed(f"{document.at(offset)} {problem}")
-    return document
-
-
-def _from_yaml(source: Any, room: _Room, depth: int) -> Node:
-    room.take(depth)
-    start, end = source.start_mark.index, source.end_mark.index
-    if source.id == "mapping":
-        node = Node("START_OBJECT", {}, start, end)
-        for key, value in source.value:
-            if not isinstance(key.value, str) or key.value in node.value:
-                raise ValueError("a key twice, or one that is no text")
-            key.value.encode()  # ValueError for a lone surrogate
-            node.keys[key.value] = key.start_mark.index
-            node.value[key.value] = _from_yaml(value, room, depth + 1)
-        return node
-    if source.id == "sequence":
-        items = [_from_yaml(item, room, depth + 1) for item in source.value]
-        return Node("START_ARRAY", items, start, end)
-    source.value.encode()
-    value = _yaml_scalar(source.tag.rpartition(":")[2], source.value)
-    return Node(_kind(value), value, start, end)
-
-
-def _yaml_scalar(tag: str, text: str) -> Any:
-    """Null, a boolean or a number where the text is one; dates and the like are texts."""
-    match tag, text.lower():
-        case "null", _:
-            return None
-        case "bool", "true" | "false":
-            return text.lower() == "true"
-        case "int", _ if re.fullmatch(r"[-+]?[0-9]{1,1000}", text):
-            return int(text)
-        case "float", _ if re.fullmatch(r"[-+]?[0-9.]+([eE][-+]?[0-9]+)?", text):
-            return float(text)
-    return text
-
-
-def _parse_cbor(data: bytes) -> Document:
-    import cbor2
-
-    document = Document(b"", None)
-    try:
-        document.root = _from_plain(cbor2.loads(data), _Room(data), 0)
-    except (cbor2.CBORDecodeError, RecursionError, ValueError, TypeError):
-        document.error = XContentParseFailed("[1:1] malformed CBOR")
-    return document
-
-
-def _from_plain(value: Any, room: _Room, depth: int) -> Node:
-    """A tree without positions, from Python objects. Raises: ValueError for foreign types."""
-    room.take(depth)
-    if isinstance(value, dict):
-        items = {str(key): _from_plain(item, room, depth + 1) for key, item in value.items()}
-        return Node("START_OBJECT", items, 0, 0, dict.fromkeys(items, 0))
-    if isinstance(value, list | tuple):
-        return Node("START_ARRAY", [_from_plain(item, room, depth + 1) for item in value], 0, 0)
-    return Node(_kind(value), value, 0, 0)
-
-
-def _kind(value: Any) -> str:
-    match value:
-        case None:
-            return "VALUE_NULL"
-        case bool():
-            return "VALUE_BOOLEAN"
-        case float() if value != value:
-            raise ValueError("not a number")
-        case int() if value.bit_length() > MAX_BITS:
-            raise ValueError("an integer beyond measure")
-        case int() | float():
-            return "VALUE_NUMBER"
-        case str():
-            return "VALUE_STRING"
-    raise ValueError(f"unsupported type {type(value).__name__}")
-
-
-# Writing
-
-
-def dump_json(value: Any) -> bytes:
-    """Compact JSON; keys stay in their order."""
-    try:
-        return orjson.dumps(value)
-    except TypeError:  # an integer beyond 64 bits
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def dump_pretty(value: Any) -> bytes:
-    """JSON as `?pretty` prints it: two blanks, `"key" : value`, a final line feed."""
-    return (_pretty(value, "") + "\n").encode()
-
-
-def _pretty(value: Any, indent: str) -> str:
-    inner = indent + "  "
-    if isinstance(value, dict):
-        rows = [f"{inner}{_json(key)} : {_pretty(item, inner)}" for key, item in value.items()]
-        return "{\n" + ",\n".join(rows) + f"\n{indent}}}" if rows else "{ }"
-    if isinstance(value, list | tuple):
-        rows = [inner + _pretty(item, inner) for item in value]
-        return "[\n" + ",\n".join(rows) + f"\n{indent}]" if rows else "[ ]"
-    return _json(value)
-
-
-def _json(value: Any) -> str:
-    return dump_json(value).decode()
-
-
-class _Quoted(str):
-    """A YAML value, which Elasticsearch always quotes; keys are never quoted."""
-
-    __slots__ = ()
-
-
-def dump_yaml(value: Any) -> bytes:
-    """YAML as Elasticsearch prints it: a `---` line, quoted strings, a final line feed."""
-    import yaml
-
-    return yaml.dump(
-        _quoted(value),
-        Dumper=_yaml_dumper(),
-        sort_keys=False,
-        explicit_start=True,
-        allow_unicode=True,
-        width=2**31,
-        encoding="utf-8",
-    )
-
-
-@cache
-def _yaml_dumper() -> Any:
-    import yaml
-
-    class Dumper(yaml.SafeDumper):
-        def ignore_aliases(self, data: Any) -> bool:
-            return True
-
-    Dumper.add_representer(
-        _Quoted,
-        lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'),
-    )
-    return Dumper
-
-
-def _quoted(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {
-            key if key.isprintable() else _Quoted(key): _quoted(item) for key, item in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [_quoted(item) for item in value]
-    return _Quoted(value) if isinstance(value, str) else value
-
-
-def dump_cbor(value: Any) -> bytes:
-    """The value as CBOR."""
-    import cbor2
-
-    return cbor2.dumps(value)
-
-
-WRITERS: Final[dict[str, Callable[[Any], bytes]]] = {
-    "json": dump_json,
-    "yaml": dump_yaml,
-    "cbor": dump_cbor,
-}
-
-
-# filter_path
-
-
-def filter_paths(value: Any, filters: str) -> Any:
-    """Keep what `filter_path` names: a comma list with `*`, `**` and a leading `-` to exclude.
-
-    Source: FilterPath; nothing left is an empty object.
-    """
-    patterns = [pattern.strip() for pattern in filters.split(",") if pattern.strip()]
-    includes = [_steps(pattern) for pattern in patterns if not pattern.startswith("-")]
-    excludes = [_steps(pattern[1:]) for pattern in patterns if pattern.startswith("-")]
-    if includes:
-        value = _include(value, includes)
-    if excludes and value is not None:
-        value = _exclude(value, excludes)
-    return {} if value is None else value
-
-
-Steps = tuple[str, ...]
-
-
-def _steps(pattern: str) -> Steps:
-    """The parts of a pattern; `**` twice in a row says no more than once."""
-    steps = [step.replace("\\.", ".") for step in re.split(r"(?<!\\)\.", pattern)]
-    return tuple(
-        step
-        for number, step in enumerate(steps)
-        if step != "**" or steps[number - 1 : number] != ["**"]
-    )
-
-
-def _advance(patterns: Iterable[Steps], key: str) -> dict[Steps, None]:
-    """The patterns that go on below `key`, each once; an empty one has matched it whole."""
-    below: dict[Steps, None] = {}
-    for head, *rest in patterns:
-        if head == "**":
-            below[(head, *rest)] = None
-            below |= _advance([tuple(rest)], key) if rest else {(): None}
-        elif _matches(head, key):
-            below[tuple(rest)] = None
-    return below
-
-
-@lru_cache(maxsize=256)
-def _wildcard(pattern: str) -> re.Pattern[str]:
-    return re.compile(".*".join(re.escape(part) for part in re.split(r"\*+", pattern)), re.DOTALL)
-
-
-def _matches(pattern: str, key: str) -> bool:
-    return _wildcard(pattern).fullmatch(key) is not None
-
-
-def _include(value: Any, patterns: Iterable[Steps]) -> Any:
-    if isinstance(value, list):
-        kept = [item for item in (_include(item, patterns) for item in value) if item is not None]
-        return kept or None
-    if not isinstance(value, dict):
-        return None
-    result = {}
-    for key, item in value.items():
-        below = _advance(patterns, key)
-        if () in below:
-            result[key] = item
-        elif below and (kept := _include(item, below)) is not None:
-            result[key] = kept
-    return result or None
-
-
-def _exclude(value: Any, patterns: Iterable[Steps]) -> Any:
-    if isinstance(value, list):
-        return [_exclude(item, patterns) for item in value]
-    if not isinstance(value, dict):
-        return value
-    result = {}
-    for key, item in value.items():
-        below = _advance(patterns, key)
-        if () not in below:
-            result[key] = _exclude(item, below) if below else item
-    return result

@@ -7,6 +7,7 @@ from hypothesis import given
 
 from proxy.endpoints import TaskType
 from proxy.errors import ActionRequestInvalid, ProxyError
+from proxy.formats import parse
 from proxy.inference import (
     InferenceRequest,
     RankedDocument,
@@ -19,7 +20,7 @@ from proxy.inference import (
     render_rerank,
     render_sparse,
 )
-from proxy.xcontent import parse, parse_json
+from proxy.xcontent import parse_json
 from tests.unit.samples import json_objects, json_values, refusal_of
 
 P = "[cluster:internal/xpack/inference]"

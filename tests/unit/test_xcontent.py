@@ -9,20 +9,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy import xcontent
+from proxy import filterpath
 from proxy.endpoints import TaskType
 from proxy.errors import ProxyError, XContentEnd, XContentParseFailed
-from proxy.xcontent import (
-    MAX_DEPTH,
-    WRITERS,
-    Document,
-    dump_json,
-    dump_pretty,
-    dump_yaml,
-    filter_paths,
-    parse,
-    parse_json,
-)
+from proxy.filterpath import filter_paths
+from proxy.formats import WRITERS, dump_json, dump_pretty, dump_yaml, parse
+from proxy.xcontent import MAX_DEPTH, Document, parse_json
 from tests.unit.samples import at_most, json_objects, json_values
 
 
@@ -399,7 +391,7 @@ class TestFilterPath:
         assert filter_paths(SAMPLE, ".".join(["**"] * 2000)) in (SAMPLE, {})
 
     def test_patterns_of_callers_are_not_kept_for_ever(self):
-        assert xcontent._wildcard.cache_parameters()["maxsize"] is not None
+        assert filterpath._wildcard.cache_parameters()["maxsize"] is not None
 
 
 def test_a_document_with_an_error_has_no_plain_value():

@@ -1,0 +1,224 @@
+"""The formats of bodies and answers: JSON, YAML and CBOR, read with bounds and written like Java.
+
+Source: XContentType and its YAML and CBOR parsers.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Final
+
+import orjson
+
+from proxy.errors import XContentParseFailed
+from proxy.xcontent import MAX_DEPTH, Document, Node, parse_json
+
+MAX_YAML: Final = 256 * 1024  # bytes; its reader is slow
+MAX_BITS: Final = 3000  # of one integer
+
+
+def parse(data: bytes, media: str = "json") -> Document:
+    """Read a body in one of the formats `json`, `yaml`, `cbor`; syntax errors are kept in it."""
+    return {"json": parse_json, "yaml": _parse_yaml, "cbor": _parse_cbor}[media](data)
+
+
+class _Room:
+    """What a body may grow to when it is read: no more values than it has bytes.
+
+    Aliases and shared references could make a small body a huge tree.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._left = len(data) + 1
+
+    def take(self, depth: int) -> None:
+        """Make room for one value. Raises: ValueError."""
+        self._left -= 1
+        if self._left < 0 or depth > MAX_DEPTH:
+            raise ValueError("nesting or aliases beyond measure")
+
+
+def _parse_yaml(data: bytes) -> Document:
+    import yaml
+
+    document = Document("", None)
+    try:
+        document.source = data.decode()
+        if len(data) > MAX_YAML:
+            raise ValueError("too large")
+        composed = yaml.compose(document.source, Loader=yaml.SafeLoader)
+        if composed is not None:
+            document.root = _from_yaml(composed, _Room(data), 0)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        offset = mark.index if mark is not None else 0
+        problem = str(getattr(error, "problem", None) or "malformed or oversized YAML")
+        document.error = XContentParseFailed(f"{document.at(offset)} {problem}")
+    return document
+
+
+def _from_yaml(source: Any, room: _Room, depth: int) -> Node:
+    room.take(depth)
+    start, end = source.start_mark.index, source.end_mark.index
+    if source.id == "mapping":
+        node = Node("START_OBJECT", {}, start, end)
+        for key, value in source.value:
+            if not isinstance(key.value, str) or key.value in node.value:
+                raise ValueError("a key twice, or one that is no text")
+            key.value.encode()  # ValueError for a lone surrogate
+            node.keys[key.value] = key.start_mark.index
+            node.value[key.value] = _from_yaml(value, room, depth + 1)
+        return node
+    if source.id == "sequence":
+        items = [_from_yaml(item, room, depth + 1) for item in source.value]
+        return Node("START_ARRAY", items, start, end)
+    source.value.encode()
+    value = _yaml_scalar(source.tag.rpartition(":")[2], source.value)
+    return Node(_kind(value), value, start, end)
+
+
+def _yaml_scalar(tag: str, text: str) -> Any:
+    """Null, a boolean or a number where the text is one; dates and the like are texts."""
+    match tag, text.lower():
+        case "null", _:
+            return None
+        case "bool", "true" | "false":
+            return text.lower() == "true"
+        case "int", _ if re.fullmatch(r"[-+]?[0-9]{1,1000}", text):
+            return int(text)
+        case "float", _ if re.fullmatch(r"[-+]?[0-9.]+([eE][-+]?[0-9]+)?", text):
+            return float(text)
+    return text
+
+
+def _parse_cbor(data: bytes) -> Document:
+    import cbor2
+
+    document = Document(b"", None)
+    try:
+        document.root = _from_plain(cbor2.loads(data), _Room(data), 0)
+    except (cbor2.CBORDecodeError, RecursionError, ValueError, TypeError):
+        document.error = XContentParseFailed("[1:1] malformed CBOR")
+    return document
+
+
+def _from_plain(value: Any, room: _Room, depth: int) -> Node:
+    """A tree without positions, from Python objects. Raises: ValueError for foreign types."""
+    room.take(depth)
+    if isinstance(value, dict):
+        items = {str(key): _from_plain(item, room, depth + 1) for key, item in value.items()}
+        return Node("START_OBJECT", items, 0, 0, dict.fromkeys(items, 0))
+    if isinstance(value, list | tuple):
+        return Node("START_ARRAY", [_from_plain(item, room, depth + 1) for item in value], 0, 0)
+    return Node(_kind(value), value, 0, 0)
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case None:
+            return "VALUE_NULL"
+        case bool():
+            return "VALUE_BOOLEAN"
+        case float() if value != value:
+            raise ValueError("not a number")
+        case int() if value.bit_length() > MAX_BITS:
+            raise ValueError("an integer beyond measure")
+        case int() | float():
+            return "VALUE_NUMBER"
+        case str():
+            return "VALUE_STRING"
+    raise ValueError(f"unsupported type {type(value).__name__}")
+
+
+# Writing
+
+
+def dump_json(value: Any) -> bytes:
+    """Compact JSON; keys stay in their order."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # an integer beyond 64 bits
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def dump_pretty(value: Any) -> bytes:
+    """JSON as `?pretty` prints it: two blanks, `"key" : value`, a final line feed."""
+    return (_pretty(value, "") + "\n").encode()
+
+
+def _pretty(value: Any, indent: str) -> str:
+    inner = indent + "  "
+    if isinstance(value, dict):
+        rows = [f"{inner}{_json(key)} : {_pretty(item, inner)}" for key, item in value.items()]
+        return "{\n" + ",\n".join(rows) + f"\n{indent}}}" if rows else "{ }"
+    if isinstance(value, list | tuple):
+        rows = [inner + _pretty(item, inner) for item in value]
+        return "[\n" + ",\n".join(rows) + f"\n{indent}]" if rows else "[ ]"
+    return _json(value)
+
+
+def _json(value: Any) -> str:
+    return dump_json(value).decode()
+
+
+class _Quoted(str):
+    """A YAML value, which Elasticsearch always quotes; keys are never quoted."""
+
+    __slots__ = ()
+
+
+def dump_yaml(value: Any) -> bytes:
+    """YAML as Elasticsearch prints it: a `---` line, quoted strings, a final line feed."""
+    import yaml
+
+    return yaml.dump(
+        _quoted(value),
+        Dumper=_yaml_dumper(),
+        sort_keys=False,
+        explicit_start=True,
+        allow_unicode=True,
+        width=2**31,
+        encoding="utf-8",
+    )
+
+
+@cache
+def _yaml_dumper() -> Any:
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    Dumper.add_representer(
+        _Quoted,
+        lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'),
+    )
+    return Dumper
+
+
+def _quoted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            key if key.isprintable() else _Quoted(key): _quoted(item) for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_quoted(item) for item in value]
+    return _Quoted(value) if isinstance(value, str) else value
+
+
+def dump_cbor(value: Any) -> bytes:
+    """The value as CBOR."""
+    import cbor2
+
+    return cbor2.dumps(value)
+
+
+WRITERS: Final[dict[str, Callable[[Any], bytes]]] = {
+    "json": dump_json,
+    "yaml": dump_yaml,
+    "cbor": dump_cbor,
+}
