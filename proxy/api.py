@@ -15,6 +15,7 @@ import orjson
 from aiohttp import web
 from multidict import CIMultiDictProxy
 
+from proxy.compatibility import PROFILES, Profile
 from proxy.endpoints import TaskType, check_inference_id, parse_task_type
 from proxy.errors import NoInferenceFeature, PlainError, ProxyError
 from proxy.handlers import ROUTES, Call, Events, Route
@@ -64,8 +65,13 @@ class InferenceApi:
     """Answers `_inference` requests. Errors are raised; `render_errors` makes answers of them."""
 
     def __init__(
-        self, service: InferenceService, authorizer: Authorizer, upstream: Upstream | None
+        self,
+        service: InferenceService,
+        authorizer: Authorizer,
+        upstream: Upstream | None,
+        profile: Profile = PROFILES["9.2"],
     ) -> None:
+        self._profile = profile
         self._service = service
         self._authorizer = authorizer
         self._upstream = upstream
@@ -125,7 +131,7 @@ class InferenceApi:
             fetch=lambda path: self._fetch(request, path),
         )
         for name in route.times:
-            call.times[name] = rest.time(name)
+            call.times[name] = rest.time(self._profile.parameters.get(name, name))
         for name in (*route.flags, "pretty", "human"):
             call.flags[name] = rest.boolean(name)
         rest.refuse_unknown_parameters()

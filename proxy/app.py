@@ -17,6 +17,7 @@ from yarl import URL
 
 from proxy.api import Handler, InferenceApi, mark_started, render_errors
 from proxy.auth import Privileges
+from proxy.compatibility import PROFILES
 from proxy.config import Config, split_address
 from proxy.egress import EgressRules
 from proxy.errors import UpstreamUnavailable
@@ -115,8 +116,9 @@ async def _parts(app: web.Application, config: Config) -> AsyncIterator[None]:
                 timeout=config.provider.retry_timeout,
             ),
         )
-        service = InferenceService(store, provider, config.provider.timeout)
-        app[_API] = InferenceApi(service, privileges, forwarder)
+        profile = PROFILES[config.compatibility]
+        service = InferenceService(store, provider, config.provider.timeout, profile)
+        app[_API] = InferenceApi(service, privileges, forwarder, profile)
         yield
 
 

@@ -20,6 +20,8 @@ from typing import Any, Final
 import yaml
 from yarl import URL
 
+from proxy.compatibility import PROFILES
+
 PREFIX: Final = "HFPROXY_"
 # Names that people already have in their environment.
 ALIASES: Final = {"ELASTICSEARCH_URL": "upstream.url", "ELASTIC_API_KEY": "upstream.api_key"}
@@ -121,6 +123,7 @@ class Config:
     listen: str = "127.0.0.1:9201"
     workers: int = 1
     lane: bool = True
+    compatibility: str = "9.2"  # the release of Elasticsearch whose API is served
     upstream: UpstreamConfig = field(default_factory=UpstreamConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
     provider: ProviderConfig = field(default_factory=ProviderConfig)
@@ -237,7 +240,7 @@ def _convert(key: str, value: Any, hint: Any) -> Any:
             return tuple(str(item).strip() for item in items)
         if kind is bool:
             return {"true": True, "false": False}[str(value).lower()]
-        if kind is str and isinstance(value, list | bool):
+        if isinstance(value, list | bool):
             raise ValueError
         return kind(value)
     except (KeyError, TypeError, ValueError):
@@ -285,6 +288,8 @@ _MAY_BE_ZERO: Final = frozenset(
 
 def _check(config: Config) -> None:
     split_address(config.listen)
+    if config.compatibility not in PROFILES:
+        raise ConfigError(f"[compatibility] must be one of {', '.join(PROFILES)}")
     for key, value, _ in _walk(config, ""):
         if type(value) in (int, float):
             _check_number(key, value)

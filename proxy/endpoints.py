@@ -233,6 +233,13 @@ def parse_secrets(fields: Fields) -> SecretSettings:
     return SecretSettings(api_key=str(api_key))
 
 
+_UPDATABLE: Final = {
+    "service_settings": "service",
+    "task_settings": "task",
+    "chunking_settings": "chunking",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointUpdate:
     """What a `_update` body asks for; None leaves a part as it is."""
@@ -240,16 +247,22 @@ class EndpointUpdate:
     task_type: Any
     service_settings: Json | None
     task_settings: Json | None
+    chunking_settings: Json | None = None
 
-    def apply(self, endpoint: InferenceEndpoint) -> InferenceEndpoint:
-        """The endpoint changed. Raises: ValidationFailed.
+    def apply(
+        self, endpoint: InferenceEndpoint, *, needs_api_key: bool = True
+    ) -> InferenceEndpoint:
+        """The endpoint changed. Raises: ValidationFailed, IllegalArgument, StatusError.
 
-        Other service settings than the token are ignored. Source: UpdateInferenceModelAction.
+        Service settings that cannot be updated are ignored. Source: UpdateInferenceModelAction;
+        TransportUpdateInferenceModelAction of newer releases for all but token and task settings.
         """
         problems = Problems()
         if self.service_settings:
             fields = Fields(self.service_settings, "service_settings", problems)
-            endpoint = replace(endpoint, secret_settings=parse_secrets(fields))
+            endpoint = _with_updated_service(endpoint, fields, needs_api_key)
+        if self.chunking_settings and endpoint.task_type is TaskType.TEXT_EMBEDDING:
+            endpoint = replace(endpoint, chunking_settings=parse_chunking(self.chunking_settings))
         if self.task_settings and endpoint.task_type is TaskType.RERANK:
             changed = parse_task_settings(Fields(self.task_settings, "task_settings", problems))
             old = endpoint.task_settings
@@ -261,6 +274,21 @@ class EndpointUpdate:
             )
             endpoint = replace(endpoint, task_settings=merged)
         return endpoint
+
+
+def _with_updated_service(
+    endpoint: InferenceEndpoint, fields: Fields, needs_api_key: bool
+) -> InferenceEndpoint:
+    if needs_api_key or "api_key" in fields.left_over:
+        endpoint = replace(endpoint, secret_settings=parse_secrets(fields))
+    changes: Json = {}
+    if "rate_limit" in fields.left_over:
+        limit = _parse_rate_limit(fields, endpoint.service)
+        changes["requests_per_minute"] = limit or DEFAULT_REQUESTS_PER_MINUTE
+    if endpoint.task_type is TaskType.TEXT_EMBEDDING and "max_input_tokens" in fields.left_over:
+        changes["max_input_tokens"] = fields.take_positive_int("max_input_tokens")
+    fields.problems.raise_if_any()
+    return endpoint.with_service_settings(**changes)
 
 
 def parse_update(body: Mapping[str, Any]) -> EndpointUpdate:
@@ -275,7 +303,7 @@ def parse_update(body: Mapping[str, Any]) -> EndpointUpdate:
     if "task_type" in body and not isinstance(task_type, str):
         raise _bad_update("[task_type] in update request", body)
     parts: dict[str, Json | None] = {}
-    for name, words in (("service_settings", "service"), ("task_settings", "task")):
+    for name, words in _UPDATABLE.items():
         parts[name] = left.pop(name, None)
         if name in body and not isinstance(parts[name], dict):
             text = java_text(body)

@@ -16,6 +16,7 @@ from contextlib import (
 from typing import Final, Protocol
 
 from proxy.chat import ChatRequest
+from proxy.compatibility import PROFILES, Profile
 from proxy.endpoints import (
     STREAMING_TASKS,
     EndpointUpdate,
@@ -93,10 +94,17 @@ class InferenceService:
     called, what replies.py makes of its failures.
     """
 
-    def __init__(self, store: EndpointStore, provider: Provider, default_timeout: float) -> None:
+    def __init__(
+        self,
+        store: EndpointStore,
+        provider: Provider,
+        default_timeout: float,
+        profile: Profile = PROFILES["9.2"],
+    ) -> None:
         self._store = store
         self._provider = provider
         self._default_timeout = default_timeout
+        self._profile = profile
 
     # Endpoints
 
@@ -148,13 +156,13 @@ class InferenceService:
     async def update(
         self, inference_id: str, task_type: TaskType, update: EndpointUpdate
     ) -> InferenceEndpoint:
-        """Change the token or task settings. Raises: StatusError, ValidationFailed."""
+        """Change the token or other settings. Raises: StatusError, ValidationFailed."""
 
         def change(endpoint: InferenceEndpoint) -> InferenceEndpoint:
             if endpoint.task_type is not task_type:
                 reason = "Task type must match the task type of the existing endpoint"
                 raise StatusError(400, reason)
-            return update.apply(endpoint)
+            return update.apply(endpoint, needs_api_key=self._profile.update_needs_api_key)
 
         try:
             return await self._store.update(inference_id, change)
@@ -264,7 +272,9 @@ class InferenceService:
     async def _deadline(
         self, endpoint: InferenceEndpoint, timeout: float | None
     ) -> AsyncIterator[None]:
-        seconds = self._default_timeout if timeout is None else timeout
+        seconds = timeout
+        if seconds is None:
+            seconds = self._profile.default_timeout(endpoint.task_type, self._default_timeout)
         try:
             async with asyncio.timeout(None if seconds < 0 else seconds):
                 yield

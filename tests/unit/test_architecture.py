@@ -21,7 +21,7 @@ FOLDER: Final = Path(proxy.__file__).parent
 CORE: Final = {
     *("batching", "chat", "chunking", "config", "endpoints", "errors", "inference", "javatext"),
     *("privileges", "ratelimit", "replies", "rest", "retry", "services", "sse", "urls"),
-    *("filterpath", "formats", "validation", "wire", "xcontent"),
+    *("compatibility", "filterpath", "formats", "validation", "wire", "xcontent"),
 }
 PROTOCOL: Final = {"store"}  # the package itself: EndpointStore and its errors
 TOOLS: Final = {"singleflight", "tls"}  # that edges share

@@ -60,7 +60,7 @@ class TestSources:
     def test_every_key_has_its_environment_variable(self, key):
         values = {"listen": "h:1", "workers": "3", "lane": "false", "log.level": "debug"}
         values |= {"log.format": "json", "store.kind": "sqlite:x", "upstream.url": UPSTREAM}
-        values |= {"upstream.verify": "false", "egress.allow": "a, b"}
+        values |= {"upstream.verify": "false", "egress.allow": "a, b", "compatibility": "9.5"}
         value = values.get(key, "77")
         config = load(environ={f"HFPROXY_{key.replace('.', '_').upper()}": value})
         assert describe(config)[key] != describe(Config())[key]
@@ -77,7 +77,7 @@ class TestSources:
 class TestMistakes:
     def test_unknown_keys_are_named_with_the_known_ones(self, tmp_path):
         for text in ("upstrem: {url: x}", "provider: {timeot: 1}", "1: 2", "upstream: http://x"):
-            with pytest.raises(ConfigError, match=r"unknown key \[.*\]; known keys are egress"):
+            with pytest.raises(ConfigError, match=r"unknown key \[.*\]; known keys are compat"):
                 load(text, folder=tmp_path)
         assert refused({"HFPROXY_WORKER": "1"}) == "unknown environment variable [HFPROXY_WORKER]"
 
@@ -92,6 +92,7 @@ class TestMistakes:
             ({"egress.allow": 5}, "[egress.allow] must be a list of texts"),
             ({"listen": "9200"}, "[9200] is not HOST:PORT"),
             ({"listen": "h:70000"}, "[h:70000] is not HOST:PORT"),
+            ({"compatibility": "7"}, "[compatibility] must be one of 9.2, 9.5"),
             ({"log.format": "xml"}, "[log.format] must be text or json"),
             ({"log.level": "loud"}, "[log.level] must be debug, info, warning or error"),
             ({"store.kind": "redis"}, "[store.kind] must be elasticsearch or sqlite:PATH"),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.chunking import ChunkingSettings
+from proxy.chunking import ChunkingSettings, parse_chunking
 from proxy.endpoints import (
     ELSER_SERVICE,
     SERVICE,
@@ -349,9 +349,9 @@ class TestUpdate:
                 "again [{foo=1}]",
             ),
             (
-                {"task_type": "rerank", "chunking_settings": {}},
+                {"task_type": "rerank", "service": {}},
                 "Request contained fields which cannot be updated, remove these fields and try "
-                "again [{chunking_settings={}}]",
+                "again [{service={}}]",
             ),
         ],
     )
@@ -373,6 +373,25 @@ class TestUpdate:
         error = refusal_of(lambda: update.apply(make_endpoint()))
         assert isinstance(error, ValidationFailed)
         assert "does not contain the required setting [api_key]" in error.reason
+
+    def test_newer_releases_change_other_settings_without_one(self):
+        update = parse_update({"service_settings": {"rate_limit": {"requests_per_minute": 9}}})
+        changed = update.apply(make_endpoint(), needs_api_key=False)
+        assert changed == make_endpoint().with_service_settings(requests_per_minute=9)
+
+    def test_other_settings_change_beside_a_token(self):
+        settings = {"api_key": "new", "rate_limit": {}, "max_input_tokens": 7}
+        old = make_endpoint().with_service_settings(requests_per_minute=9)
+        changed = parse_update({"service_settings": settings}).apply(old)
+        assert changed.service_settings.requests_per_minute == 3000
+        assert changed.service_settings.max_input_tokens == 7
+
+    def test_chunking_settings_are_replaced_as_a_whole(self):
+        update = parse_update({"chunking_settings": {"strategy": "none"}})
+        assert update.apply(make_endpoint()).chunking_settings == parse_chunking(
+            {"strategy": "none"}
+        )
+        assert update.apply(make_endpoint(TaskType.RERANK)).chunking_settings is None
 
     def test_task_settings_are_merged(self):
         old = make_endpoint(TaskType.RERANK, task_settings=TaskSettings(top_n=3))
