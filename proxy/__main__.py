@@ -1,4 +1,4 @@
-"""The commands: serve, check, provider. Parses arguments, calls, and says what went wrong."""
+"""The commands: serve, check, rekey, provider. Parses arguments, calls, says what went wrong."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = load_config(options.config, os.environ, _flags(options))
         if options.command == "check":
             return _check(config)
+        if options.command == "rekey":
+            return _rekey(config)
         return _serve(config)
     except ConfigError as error:
         return _fail(str(error))
@@ -39,8 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     serve = commands.add_parser("serve", help="run the proxy")
     check = commands.add_parser("check", help="print the configuration in force, secrets masked")
+    rekey = commands.add_parser("rekey", help="seal all endpoints with the current key")
     commands.add_parser("provider", help="serve small local models in Hugging Face's wire formats")
-    for command in (serve, check):
+    for command in (serve, check, rekey):
         command.add_argument("--config", type=Path, metavar="FILE", help="a YAML file")
         command.add_argument("--upstream", metavar="URL", help="the Elasticsearch behind the proxy")
         command.add_argument("--listen", metavar="HOST:PORT", help="default: 127.0.0.1:9201")
@@ -73,6 +76,27 @@ def _flags(options: argparse.Namespace) -> dict[str, Any]:
 def _check(config: Config) -> int:
     for key, value in describe(config).items():
         sys.stdout.write(f"{key}: {'' if value is None else value}\n")
+    return 0
+
+
+def _rekey(config: Config) -> int:
+    """The last step of a change of keys: after it, `store.previous_key` is needed no more."""
+    from proxy.errors import ProxyError
+    from proxy.store import open_store, reseal
+
+    async def run() -> int:
+        store = open_store(config)
+        try:
+            await store.open()
+            return await reseal(store)
+        finally:
+            await store.close()
+
+    try:
+        count = asyncio.run(run())
+    except ProxyError as error:
+        return _fail(str(error))
+    sys.stdout.write(f"{count} endpoints are sealed with the current key\n")
     return 0
 
 
