@@ -229,10 +229,13 @@ async def _send_events(
     """Stream events; a failure before the provider has begun to answer is an ordinary error."""
     async with opening as events:
         response = web.StreamResponse(headers=rest.response_headers(200, "text/event-stream"))
+        coding = rest.stream_coding()
+        if coding is not None:
+            response.headers["content-encoding"] = coding.name
         await response.prepare(request)
         async for frame in _frames(rest, events):
-            await response.write(frame)
-        await response.write_eof()
+            await response.write(frame if coding is None else coding.encode(frame))
+        await response.write_eof(b"" if coding is None else coding.end())
     return response
 
 

@@ -223,6 +223,11 @@ class RestRequest:
             data = gzip.compress(data, 3, mtime=0) if encoding == "gzip" else zlib.compress(data, 3)
         return RestResponse(status, headers, data)
 
+    def stream_coding(self) -> StreamCoding | None:
+        """How the caller wants a stream encoded, if at all."""
+        encoding = self._encoding()
+        return None if encoding is None else StreamCoding(encoding)
+
     def response_headers(self, status: int, content_type: str) -> CIMultiDict[str]:
         """What every answer carries; refused callers do not learn the product's name."""
         headers: CIMultiDict[str] = CIMultiDict()
@@ -266,6 +271,22 @@ class RestRequest:
             if not re.fullmatch(r"\s*q\s*=\s*0(\.0*)?\s*", quality):
                 accepted.add(name.strip())
         return next((name for name in ("gzip", "deflate") if name in accepted), None)
+
+
+class StreamCoding:
+    """A content coding in which every piece can be read as soon as it has come."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        # Window bits: 31 for gzip, 15 for what HTTP calls deflate.
+        self._compressor = zlib.compressobj(3, wbits=31 if name == "gzip" else 15)
+
+    def encode(self, piece: bytes) -> bytes:
+        return self._compressor.compress(piece) + self._compressor.flush(zlib.Z_SYNC_FLUSH)
+
+    def end(self) -> bytes:
+        """What closes the stream."""
+        return self._compressor.flush()
 
 
 class _BadParameter(ProxyError):

@@ -102,14 +102,16 @@ async def read_event(answer: Any) -> dict[str, str]:
     return lines
 
 
+@pytest.mark.parametrize("coding", ["identity", "gzip", "deflate"])
 async def test_each_event_arrives_before_the_next_is_written(
-    proxy: Server, provider_and_url: tuple[SteeredProvider, str]
+    proxy: Server, provider_and_url: tuple[SteeredProvider, str], coding: str
 ) -> None:
     provider, url = provider_and_url
-    async with ClientSession() as session:
+    async with ClientSession(headers={"Accept-Encoding": coding}) as session:
         await create(session, proxy, url)
         async with ask(session, proxy) as answer:
             assert answer.status == 200  # although nothing has been said yet
+            assert answer.headers.get("Content-Encoding", "identity") == coding
             for word in ("one", "zwei", "三"):
                 await provider.writes.put(chunk(word))
                 event = await read_event(answer)
