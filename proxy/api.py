@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 import orjson
 from aiohttp import web
-from multidict import CIMultiDictProxy
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.compatibility import PROFILES, Profile
 from proxy.endpoints import TaskType, check_inference_id, parse_task_type
@@ -23,6 +23,7 @@ from proxy.privileges import Privilege
 from proxy.rest import NoRoute, RestRequest, RestResponse, match_path, no_handler, wrong_method
 from proxy.service import InferenceService
 from proxy.sse import DONE, encode_event
+from proxy.store import served_stale
 from proxy.validation import Json
 
 log = logging.getLogger(__name__)
@@ -114,7 +115,9 @@ class InferenceApi:
         result = await route.handler(call)
         if route.streams:
             return await _send_events(request, rest, result)
-        return _web_response(rest.respond(200, result))
+        answer = rest.respond(200, result)
+        _with_warning(answer.headers)
+        return _web_response(answer)
 
     def _prepare(
         self, request: web.Request, rest: RestRequest, route: Route, in_path: dict[str, str]
@@ -228,7 +231,8 @@ async def _send_events(
 ) -> web.StreamResponse:
     """Stream events; a failure before the provider has begun to answer is an ordinary error."""
     async with opening as events:
-        response = web.StreamResponse(headers=rest.response_headers(200, "text/event-stream"))
+        headers = rest.response_headers(200, "text/event-stream")
+        response = web.StreamResponse(headers=_with_warning(headers))
         coding = rest.stream_coding()
         if coding is not None:
             response.headers["content-encoding"] = coding.name
@@ -237,6 +241,16 @@ async def _send_events(
             await response.write(frame if coding is None else coding.encode(frame))
         await response.write_eof(b"" if coding is None else coding.end())
     return response
+
+
+def _with_warning(headers: CIMultiDict[str]) -> CIMultiDict[str]:
+    """Say so when an endpoint was used as it was known before the store went away."""
+    if served_stale.get():
+        headers["Warning"] = (
+            '299 Elasticsearch "the endpoint store cannot be reached, '
+            'the configuration that was known last is used"'
+        )
+    return headers
 
 
 async def _frames(rest: RestRequest, events: AsyncIterator[Json]) -> AsyncIterator[bytes]:

@@ -11,6 +11,7 @@ No text of these errors quotes what the store answered: it can contain records.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Final, Protocol
 
 from proxy.config import Config
@@ -36,6 +37,10 @@ class RecordRefused(StoreError):
     """A record that must not be used; deleting it is always possible."""
 
     status = 500
+
+
+# Whether the last `get` of this task answered from memory because the store was away.
+served_stale: ContextVar[bool] = ContextVar("served_stale", default=False)
 
 
 class EndpointStore(Protocol):

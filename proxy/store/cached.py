@@ -6,17 +6,13 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Final
 
 from proxy.endpoints import InferenceEndpoint, TaskType
 from proxy.errors import EndpointNotFound, StoreError
 from proxy.singleflight import SingleFlight
-from proxy.store import Change, EndpointStore, KeyMismatch, RecordRefused
-
-# Whether the last `get` of this task answered from memory because the store was away.
-served_stale: ContextVar[bool] = ContextVar("served_stale", default=False)
+from proxy.store import Change, EndpointStore, KeyMismatch, RecordRefused, served_stale
 
 MAX_ENTRIES: Final = 10_000
 MAX_STALENESS: Final = 3600.0  # seconds that an endpoint can be used while the store is away

@@ -220,6 +220,20 @@ def test_an_upstream_that_is_down_is_waited_for(serve, elasticsearch, stub, own_
     assert "Traceback" not in proxy.output
 
 
+def test_an_inference_goes_on_while_the_store_is_away(serve, elasticsearch, stub, own_index):
+    port = free_port()
+    env = own_index | {"HFPROXY_STORE_FRESHNESS": "0"}
+    with in_thread(Relay(port, URL(elasticsearch.url))):
+        proxy = serve(upstream=f"http://127.0.0.1:{port}", env=env)
+        assert put(proxy.url, "one", stub.url).status == 200
+        answer = infer(proxy.url, "one")
+        assert answer.status == 200
+        assert answer.header("warning") is None
+    answer = infer(proxy.url, "one")  # for a moment it is still known that security is off
+    assert answer.status == 200
+    assert "the configuration that was known last" in (answer.header("warning") or "")
+
+
 def assert_unavailable(answer: Answer) -> None:
     """503 in Elasticsearch's envelope."""
     assert answer.status == 503

@@ -15,8 +15,8 @@ from yarl import URL
 from demo.elasticsearch import start
 from proxy.config import StoreConfig, UpstreamConfig
 from proxy.errors import EndpointNotFound, StoreError
-from proxy.store import KeyMismatch, StoreOverloaded
-from proxy.store.cached import CachedStore, served_stale
+from proxy.store import KeyMismatch, StoreOverloaded, served_stale
+from proxy.store.cached import CachedStore
 from proxy.store.elasticsearch import ElasticsearchStore
 from proxy.store.sealed import Keyring
 from tests.security import wait_until_settled

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from proxy.errors import EndpointAlreadyExists, EndpointNotFound, StoreError
-from proxy.store import KeyMismatch, RecordRefused, StoreOverloaded
-from proxy.store.cached import PAUSE, CachedStore, served_stale
+from proxy.store import KeyMismatch, RecordRefused, StoreOverloaded, served_stale
+from proxy.store.cached import PAUSE, CachedStore
 from tests.storeconformance import endpoint, with_token
 
 
