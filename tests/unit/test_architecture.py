@@ -39,7 +39,7 @@ ALLOWED: Final[dict[str, set[str]]] = {
     **dict.fromkeys(STORES, CORE | TOOLS | PROTOCOL | STORES),  # a package knows itself
     "service": CORE | PROTOCOL,
     "handlers": CORE | {"service"},
-    "api": CORE | {"service", "handlers"},
+    "api": CORE | PROTOCOL | {"service", "handlers"},
     "logs": {"config"},
     "workers": set(),
     # What opens a store knows the stores; it imports them when it is called.
