@@ -7,9 +7,11 @@ half of its bound. `Retry-After` is honoured when it fits, which Elasticsearch d
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -18,6 +20,10 @@ from proxy.errors import ProxyError
 T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]
 Clock = Callable[[], float]
+
+
+# When the request under way will have run out of time, by `time.monotonic`.
+request_ends: ContextVar[float] = ContextVar("request_ends", default=math.inf)
 
 
 class Retryable(Exception):
@@ -51,7 +57,10 @@ class RetryPolicy:
                 return await attempt()
             except Retryable as failure:
                 delay = max(random.uniform(bound / 2, bound), failure.after or 0.0)
-                if not left or self.clock() + delay > deadline:
+                late = self.clock() + delay > deadline
+                # Waiting for nothing would hide what the provider said behind a timeout.
+                too_late = failure.after and self.clock() + failure.after > request_ends.get()
+                if not left or late or too_late:
                     raise failure.error from None
             await self.sleep(delay)
             bound = min(bound * 2, self.max_delay)

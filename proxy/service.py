@@ -6,6 +6,8 @@ Source: TransportPutInferenceModelAction, TransportInferenceAction and their sib
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
@@ -44,6 +46,7 @@ from proxy.inference import (
     render_sparse,
 )
 from proxy.replies import CountMismatch, timed_out
+from proxy.retry import request_ends
 from proxy.store import EndpointStore, RecordRefused
 from proxy.validation import Json
 
@@ -275,11 +278,14 @@ class InferenceService:
         seconds = timeout
         if seconds is None:
             seconds = self._profile.default_timeout(endpoint.task_type, self._default_timeout)
+        token = request_ends.set(time.monotonic() + seconds if seconds >= 0 else math.inf)
         try:
             async with asyncio.timeout(None if seconds < 0 else seconds):
                 yield
         except TimeoutError:
             raise timed_out(endpoint.inference_id, seconds) from None
+        finally:
+            request_ends.reset(token)
 
 
 class _Unusable(Exception):

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from proxy.errors import IllegalArgument, ProxyError, StatusError
-from proxy.retry import Retryable, RetryPolicy
+from proxy.retry import Retryable, RetryPolicy, request_ends
 
 
 class Time:
@@ -112,6 +112,17 @@ async def test_a_time_beyond_the_end_is_not_waited_for(time):
     attempts = Attempts(passing(1, 31.0), "too late")
     with pytest.raises(StatusError, match="failure 1"):
         await policy(time).run(attempts)
+    assert (attempts.made, time.slept) == (1, [])
+
+
+async def test_a_time_beyond_the_end_of_the_request_is_not_waited_for(time):
+    attempts = Attempts(passing(1, after=9.0))
+    token = request_ends.set(time.now + 5.0)
+    try:
+        with pytest.raises(StatusError):
+            await policy(time).run(attempts)
+    finally:
+        request_ends.reset(token)
     assert (attempts.made, time.slept) == (1, [])
 
 
