@@ -1,0 +1,164 @@
+"""A journey through the inference API, made by programs in other languages, and what it must find.
+
+A program reads a plan (see `plan`) from standard input and writes one line of JSON for each step:
+`{"step": …, "result": …}`, or `{"step": …, "error": {"name", "status", "reason"}}` where its client
+raised. A streamed answer is `{"text", "pieces"}`: the whole of it, and in how many it arrived.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Sequence
+from typing import Any, Final
+
+import pytest
+
+from tests.endpoints import delete_all_endpoints
+from tests.integration.examples import (
+    DOCUMENTS,
+    EXAMPLES,
+    MESSAGES,
+    QUERY,
+    TEXTS,
+    assert_chat_stream,
+    assert_completion,
+    assert_completion_stream,
+    assert_embeddings,
+    assert_endpoint,
+    assert_ranking,
+    example_body,
+)
+from tests.processes import Server
+
+PATIENCE: Final = 400  # seconds for the whole journey, on a busy machine
+UPDATE: Final = {"service_settings": {"api_key": "another-token"}, "task_settings": {"top_n": 1}}
+
+
+class Journey:
+    """The answers of a program by the names of its steps."""
+
+    def __init__(self, text: str) -> None:
+        self._answers = {line["step"]: line for line in map(json.loads, text.splitlines())}
+
+    def result(self, step: str) -> Any:
+        answer = self._answers[step]
+        assert "error" not in answer, answer
+        return answer["result"]
+
+    def error(self, step: str) -> Any:
+        answer = self._answers[step]
+        assert "error" in answer, answer
+        return answer["error"]
+
+
+def plan(proxy: str, provider: str) -> dict[str, Any]:
+    """All that a program needs to know."""
+    endpoints = [
+        {"task_type": task, "inference_id": name, "body": example_body(task, provider)}
+        for task, (name, _) in EXAMPLES.items()
+    ]
+    return {
+        "proxy": proxy,
+        "endpoints": endpoints,
+        "ids": {task: name for task, (name, _) in EXAMPLES.items()},
+        "update": UPDATE,
+        "texts": TEXTS,
+        "query": QUERY,
+        "documents": DOCUMENTS,
+        "prompt": "Say hello.",
+        "messages": MESSAGES,
+        "max_completion_tokens": 24,
+        "index": "animals-of-a-journey",
+    }
+
+
+def travel(program: Sequence[str], proxy: str, provider: str) -> Journey:
+    """Start a program and let it finish."""
+    done = subprocess.run(
+        program,
+        input=json.dumps(plan(proxy, provider)),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 0, f"{program[0]} failed:\n{done.stdout[-4000:]}\n{done.stderr}"
+    return Journey(done.stdout)
+
+
+class JourneyTests:
+    """The tests of every program; a subclass's module has the fixture `program`, its command."""
+
+    error_name: str  # the exception of its client
+    streams = True  # whether its client hands on a stream while it arrives
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def journey(
+        cls, program: Sequence[str], proxy_for_session: Server, provider: Server
+    ) -> Journey:
+        delete_all_endpoints(proxy_for_session.url)
+        return travel(program, proxy_for_session.url, provider.url)
+
+    def assert_refused(self, error: Any, status: int, reason: str) -> None:
+        assert (error["name"], error["status"]) == (self.error_name, status)
+        assert reason in error["reason"]
+
+    @pytest.mark.parametrize("task_type", EXAMPLES)
+    def test_put_makes_the_endpoint(self, journey, provider, task_type):
+        assert_endpoint(journey.result(f"put {task_type}"), task_type, provider.url)
+
+    def test_get_shows_one_or_all(self, journey, provider):
+        (one,) = journey.result("get")["endpoints"]
+        assert_endpoint(one, "rerank", provider.url)
+        shown = journey.result("get all")["endpoints"]
+        assert len(shown) == len(EXAMPLES)
+        for endpoint in shown:
+            assert_endpoint(endpoint, endpoint["task_type"], provider.url)
+
+    def test_text_embedding(self, journey):
+        assert_embeddings(journey.result("text_embedding"))
+        assert_embeddings(journey.result("inference"))
+
+    def test_rerank(self, journey):
+        assert_ranking(journey.result("rerank"))
+
+    def test_completion(self, journey):
+        assert_completion(journey.result("completion"))
+
+    def test_stream_completion(self, journey):
+        assert_completion_stream(self.streamed(journey.result("stream_completion")))
+
+    def test_chat_completion(self, journey):
+        assert_chat_stream(self.streamed(journey.result("chat_completion_unified")))
+
+    def streamed(self, answer: Any) -> str:
+        if self.streams:
+            assert answer["pieces"] > 1, "the stream must arrive in pieces"
+        return str(answer["text"])
+
+    def test_update_changes_settings_and_shows_no_token(self, journey):
+        updated = journey.result("update")
+        assert updated["task_settings"] == {"return_documents": True, "top_n": 1}
+        assert "another-token" not in str(updated)
+        (best,) = journey.result("rerank updated")["rerank"]
+        assert best["index"] in {1, 3}
+
+    def test_mistakes_are_errors_of_the_client(self, journey):
+        self.assert_refused(journey.error("unknown id"), 404, "Inference endpoint not found")
+        self.assert_refused(journey.error("put again"), 400, "already exists")
+        self.assert_refused(journey.error("wrong task"), 400, "Incompatible task_type")
+
+    @pytest.mark.parametrize("task_type", EXAMPLES)
+    def test_delete_removes_the_endpoint(self, journey, task_type):
+        assert journey.result(f"delete {task_type}")["acknowledged"] is True
+        self.assert_refused(
+            journey.error(f"get deleted {task_type}"), 404, "Inference endpoint not found"
+        )
+
+    def test_everything_else_reaches_elasticsearch(self, journey):
+        assert journey.result("bulk")["errors"] is False
+        hits = journey.result("search")["hits"]["hits"]
+        assert [hit["_source"]["text"] for hit in hits] == [DOCUMENTS[2]]
+        self.assert_refused(journey.error("no index"), 404, "no such index")

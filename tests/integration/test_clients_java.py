@@ -1,0 +1,67 @@
+"""The official Java client through the proxy: real Elasticsearch, real models."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from demo.java import find_java
+from proxy.provider.packages import cache_folder, made_once
+from tests.integration.examples import EXAMPLES, assert_endpoint
+from tests.integration.journey import JourneyTests
+
+FOLDER: Final = Path(__file__).parent / "java"
+SOURCES: Final = ("pom.xml", "Journey.java")
+OLDEST, NEWEST = 17, 99  # the versions of Java that the client runs on
+
+
+@pytest.fixture(scope="session")
+def program() -> list[str]:
+    """The command that runs the compiled program; compiled once and kept."""
+    java = find_java(OLDEST, NEWEST, compiler=True) / "bin"
+    wanted = b"".join((FOLDER / name).read_bytes() for name in SOURCES)
+    name = f"java-client-{hashlib.sha256(wanted).hexdigest()[:12]}"
+    made = made_once(cache_folder() / name, lambda scratch: build(scratch, java / "javac"))
+    return [str(java / "java"), "-cp", f"{made / 'classes'}:{made / 'libraries'}/*", "Journey"]
+
+
+def build(scratch: Path, compiler: Path) -> Path:
+    """Fill a folder with the client's libraries and the program's classes."""
+    maven = shutil.which("mvn")
+    if maven is None:
+        pytest.fail("mvn is missing: install Maven (Debian: apt-get install maven)")
+    folder = scratch / "built"
+    folder.mkdir()
+    shutil.copy(FOLDER / "pom.xml", scratch)
+    libraries, classes = folder / "libraries", folder / "classes"
+    fetch = [maven, "-q", "-B", "-f", str(scratch / "pom.xml")]
+    run([*fetch, "dependency:copy-dependencies", f"-DoutputDirectory={libraries}"])
+    options = ["-encoding", "UTF-8", "-Xlint:all", "-cp", f"{libraries}/*", "-d", str(classes)]
+    run([str(compiler), *options, str(FOLDER / "Journey.java")])
+    return folder
+
+
+def run(command: Sequence[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command[0]} failed:\n{done.stdout}{done.stderr}"
+
+
+class TestJava(JourneyTests):
+    error_name = "ElasticsearchException"
+    streams = False  # its transport reads an answer to its end before it hands it on
+
+    @pytest.mark.parametrize("task_type", EXAMPLES)
+    def test_put_hugging_face_is_the_same_as_put(self, journey, provider, task_type):
+        made = journey.result(f"put_hugging_face {task_type}")
+        assert_endpoint(made, task_type, provider.url)
+        assert journey.result(f"delete after put_hugging_face {task_type}")["acknowledged"] is True
+
+    def test_an_update_that_names_the_service_is_refused_as_elasticsearch_does(self, journey):
+        reason = "cannot be updated, remove these fields and try again [{service=hugging_face}]"
+        self.assert_refused(journey.error("update with service"), 400, reason)
