@@ -6,7 +6,7 @@ Source: inference-api section 9 describes the format.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -65,7 +65,15 @@ def _headers(given: Mapping[str, Any], target: Target) -> Headers:
     return pairs
 
 
-def _body(request: Mapping[str, Any]) -> bytes | None:
+def _body(request: Mapping[str, Any]) -> bytes | Sequence[bytes] | None:
+    """The bytes to send; with `chunked` in one chunk, or in none if there is nothing to send."""
+    body = _bytes(request)
+    if not request.get("chunked"):
+        return body
+    return [] if body is None else [body]
+
+
+def _bytes(request: Mapping[str, Any]) -> bytes | None:
     if "raw_body_b64" in request:
         return base64.b64decode(request["raw_body_b64"])
     if "raw_body" in request:

@@ -18,6 +18,7 @@ Case = Mapping[str, Any]
 
 API: Final = load_cases("api-cases.jsonl")
 HF: Final = load_cases("hf-cases.jsonl")
+KIBANA: Final = load_cases("kibana-cases.jsonl")  # what its server and its console send
 
 
 def needs_security(case: Case) -> bool:
@@ -69,6 +70,11 @@ def test_secured_api_case(case: Case, secured_target: Target) -> None:
     check(case, secured_target, lambda each: run_api_case(each, secured_target))
 
 
+@each(KIBANA.values())
+def test_kibana_case(case: Case, open_target: Target) -> None:
+    check(case, open_target, lambda each: run_api_case(each, open_target))
+
+
 @each(case for case in HF.values() if not needs_time(case))
 def test_hf_case(case: Case, open_target: Target, stub: FaultyServer) -> None:
     check(case, open_target, lambda each: run_hf_case(each, open_target, stub))
@@ -82,10 +88,10 @@ def test_hf_case_with_real_delays(case: Case, patient_target: Target, stub: Faul
 def test_every_exception_names_a_case_and_only_once():
     lists = [*BY_DESIGN, *NOT_YET, *NOT_HERE]
     assert len(lists) == len(set(lists))
-    assert set(lists) <= API.keys() | HF.keys()
+    assert set(lists) <= API.keys() | HF.keys() | KIBANA.keys()
 
 
 def test_the_case_files_are_whole():
-    assert (len(API), len(HF)) == (120, 98)
+    assert (len(API), len(HF), len(KIBANA)) == (120, 98, 37)
     requirements = {name for case in API.values() for name in case.get("requires", ())}
     assert requirements == {"security", "x-pack-ml", "basic-license-enforced"}
