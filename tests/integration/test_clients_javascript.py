@@ -28,19 +28,14 @@ from tests.integration.examples import (
     example_body,
 )
 from tests.processes import Server
+from tests.runtimes import tool
 from tests.users import USERS
+
+pytestmark = pytest.mark.clients
 
 FOLDER: Final = Path(__file__).parent / "javascript"
 MANIFESTS: Final = ("package.json", "package-lock.json")
 INDEX: Final = "javascript-animals"
-
-
-def tool(name: str) -> str:
-    """The path of a program, or a failure that says what to install."""
-    path = shutil.which(name)
-    if path is None:
-        pytest.fail(f"{name} is missing: install Node.js 20 or newer, which comes with npm")
-    return path
 
 
 @pytest.fixture(scope="session")

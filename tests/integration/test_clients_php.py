@@ -1,0 +1,24 @@
+"""PHP's curl through the proxy: real Elasticsearch, real models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.integration.journey import JourneyTests
+from tests.runtimes import tool
+
+pytestmark = pytest.mark.clients
+
+SCRIPT: Final = Path(__file__).parent / "php" / "journey.php"
+
+
+@pytest.fixture(scope="session")
+def program() -> list[str]:
+    return [tool("php"), str(SCRIPT)]
+
+
+class TestPhp(JourneyTests):
+    error_name = "ElasticsearchError"
