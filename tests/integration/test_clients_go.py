@@ -1,0 +1,71 @@
+"""The official Go client through the proxy: real Elasticsearch, real models."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+from pathlib import Path
+from typing import Final
+
+import orjson
+import pytest
+
+from proxy.provider.packages import cache_folder, made_once
+from tests.integration.examples import EXAMPLES, assert_endpoint
+from tests.integration.journey import JourneyTests
+from tests.rawhttp import send
+from tests.runtimes import tool
+
+pytestmark = pytest.mark.clients
+
+FOLDER: Final = Path(__file__).parent / "go"
+SOURCES: Final = ("go.mod", "go.sum", "main.go")
+
+
+@pytest.fixture(scope="session")
+def program() -> list[str]:
+    """The compiled program; compiled once and kept, for the client takes minutes."""
+    go = tool("go")
+    wanted = b"".join((FOLDER / name).read_bytes() for name in SOURCES)
+    name = f"go-client-{hashlib.sha256(wanted).hexdigest()[:12]}"
+    return [str(made_once(cache_folder() / name, lambda scratch: build(scratch, go)) / "journey")]
+
+
+def build(scratch: Path, go: str) -> Path:
+    """Fill a folder with the program, made of exactly the modules of go.sum."""
+    folder = scratch / "built"
+    folder.mkdir()
+    # What compiling leaves for the next time stays beside what it makes.
+    environ = os.environ | {"GOCACHE": str(cache_folder() / "go-build")}
+    command = [go, "build", "-mod=readonly", "-trimpath", "-o", str(folder / "journey"), "."]
+    done = subprocess.run(command, cwd=FOLDER, env=environ, capture_output=True, text=True)
+    assert done.returncode == 0, f"go build failed:\n{done.stdout}{done.stderr}"
+    return folder
+
+
+class TestGo(JourneyTests):
+    error_name = "*types.ElasticsearchError"
+
+    @pytest.mark.parametrize("task_type", EXAMPLES)
+    def test_put_hugging_face_is_the_same_as_put(self, journey, provider, task_type):
+        made = journey.result(f"put_hugging_face {task_type}")
+        assert_endpoint(made, task_type, provider.url)
+        assert journey.result(f"delete after put_hugging_face {task_type}")["acknowledged"] is True
+
+    def test_an_update_that_names_the_service_is_refused_as_elasticsearch_does(self, journey):
+        reason = "cannot be updated, remove these fields and try again [{service=hugging_face}]"
+        self.assert_refused(journey.error("update with service"), 400, reason)
+
+    def test_half_versioned_headers_of_a_stream_are_refused_as_elasticsearch_does(
+        self, journey, elasticsearch
+    ):
+        headers = [
+            ("Accept", "text/event-stream"),
+            ("Content-Type", "application/vnd.elasticsearch+json;compatible-with=9"),
+        ]
+        told = send(elasticsearch.url, "POST", "/_search", headers, b"{}")
+        reason = orjson.loads(told.content)["error"]["reason"]
+        reason, _, _ = reason.partition("[")  # the headers' order differs from node to node
+        error = journey.error("stream_completion with its own Content-Type")
+        self.assert_refused(error, told.status, reason)
