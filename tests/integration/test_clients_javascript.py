@@ -136,18 +136,20 @@ def test_an_example_of_the_page_is_created_shown_and_deleted(client, provider, t
     assert caught.value.status == 404
 
 
-def test_put_hugging_face_is_the_same_as_put(client, provider):
-    params = example_body("rerank", provider.url) | {
-        "task_type": "rerank",
-        "huggingface_inference_id": "hugging-face-rerank",
+@pytest.mark.parametrize("task_type", EXAMPLES)
+def test_put_hugging_face_is_the_same_as_put(client, provider, task_type):
+    params = example_body(task_type, provider.url) | {
+        "task_type": task_type,
+        "huggingface_inference_id": EXAMPLES[task_type][0],
     }
-    assert_endpoint(client.call("inference.putHuggingFace", params), "rerank", provider.url)
+    assert_endpoint(client.call("inference.putHuggingFace", params), task_type, provider.url)
 
 
 def test_text_embedding(client, provider):
     put_example(client, "text_embedding", provider)
     params = {"inference_id": "hugging-face-embeddings", "input": TEXTS}
     assert_embeddings(client.call("inference.textEmbedding", params))
+    assert_embeddings(client.call("inference.inference", params))
 
 
 def test_rerank(client, provider):
@@ -176,6 +178,23 @@ def test_chat_completion(client, provider):
     assert_chat_stream("".join(chunks))
 
 
+def test_update_rotates_the_token_and_shows_none(client, provider):
+    put_example(client, "rerank", provider)
+    params = {
+        "task_type": "rerank",
+        "inference_id": "hugging-face-rerank",
+        "inference_config": {
+            "service_settings": {"api_key": "another-token"},
+            "task_settings": {"top_n": 1},
+        },
+    }
+    updated = client.call("inference.update", params)
+    assert updated["task_settings"] == {"return_documents": True, "top_n": 1}
+    assert "another-token" not in str(updated)
+    asked = {"inference_id": "hugging-face-rerank", "query": QUERY, "input": DOCUMENTS}
+    assert len(client.call("inference.rerank", asked)["rerank"]) == 1
+
+
 def test_bulk_and_search_reach_elasticsearch_through_the_same_client(client):
     operations = [
         line for text in DOCUMENTS for line in ({"index": {"_index": INDEX}}, {"text": text})
@@ -186,10 +205,14 @@ def test_bulk_and_search_reach_elasticsearch_through_the_same_client(client):
     assert [hit["_source"]["text"] for hit in found["hits"]["hits"]] == [DOCUMENTS[2]]
 
 
-def test_mistakes_are_response_errors_of_the_client(client):
+def test_mistakes_are_response_errors_of_the_client(client, provider):
     with pytest.raises(CallFailed, match="Inference endpoint not found") as caught:
         client.call("inference.textEmbedding", {"inference_id": "nope", "input": "a"})
     assert (caught.value.name, caught.value.status) == ("ResponseError", 404)
+    put_example(client, "text_embedding", provider)
+    with pytest.raises(CallFailed, match="already exists") as caught:
+        put_example(client, "text_embedding", provider)
+    assert (caught.value.name, caught.value.status) == ("ResponseError", 400)
 
 
 def test_credentials_are_those_of_elasticsearch(secured_proxy, provider, packages):

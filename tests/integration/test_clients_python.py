@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -43,6 +43,8 @@ MAPPINGS = {
     }
 }
 
+PLAIN = {"Content-Type": "application/json", "Accept": "application/json"}
+
 
 @pytest.fixture
 def client(open_proxy: Server) -> Iterator[Elasticsearch]:
@@ -71,8 +73,7 @@ def stream(client: Elasticsearch, path: str, body: Any) -> str:
 
     It asks for JSON: Elasticsearch takes its versioned Content-Type with no other Accept.
     """
-    headers = {"Content-Type": "application/json", "Accept": "application/json"}
-    return str(client.perform_request("POST", path, headers=headers, body=body).body)
+    return str(client.perform_request("POST", path, headers=PLAIN, body=body).body)
 
 
 @pytest.mark.parametrize("task_type", EXAMPLES)
@@ -88,12 +89,14 @@ def test_an_example_of_the_page_is_created_shown_and_deleted(client, provider, t
         client.inference.get(inference_id=inference_id)
 
 
-def test_put_hugging_face_is_the_same_as_put(client, provider):
-    body = example_body("rerank", provider.url)
+@pytest.mark.parametrize("task_type", EXAMPLES)
+def test_put_hugging_face_is_the_same_as_put(client, provider, task_type):
     made = client.inference.put_hugging_face(
-        task_type="rerank", huggingface_inference_id="hugging-face-rerank", **body
+        task_type=task_type,
+        huggingface_inference_id=EXAMPLES[task_type][0],
+        **example_body(task_type, provider.url),
     )
-    assert_endpoint(made.body, "rerank", provider.url)
+    assert_endpoint(made.body, task_type, provider.url)
 
 
 def test_text_embedding(client, provider):
@@ -210,6 +213,48 @@ async def test_the_async_client_does_the_same(async_client, provider):
     assert (await async_bulk(client, actions, refresh=True))[0] == len(DOCUMENTS)
     for task_type, (inference_id, _) in EXAMPLES.items():
         await client.inference.delete(task_type=task_type, inference_id=inference_id)
+        with pytest.raises(NotFoundError, match="Inference endpoint not found"):
+            await client.inference.get(inference_id=inference_id)
+
+
+async def test_the_async_client_streams(async_client, provider):
+    streams: dict[str, tuple[Any, Callable[[str], None]]] = {
+        "completion": ({"input": "Say hello."}, assert_completion_stream),
+        "chat_completion": (
+            {"messages": MESSAGES, "max_completion_tokens": 24},
+            assert_chat_stream,
+        ),
+    }
+    for task_type, (body, check) in streams.items():
+        name = EXAMPLES[task_type][0]
+        await async_client.inference.put(
+            task_type=task_type,
+            inference_id=name,
+            inference_config=example_body(task_type, provider.url),
+        )
+        path = f"/_inference/{task_type}/{name}/_stream"
+        answer = await async_client.perform_request("POST", path, headers=PLAIN, body=body)
+        check(str(answer.body))
+
+
+async def test_the_async_client_updates_and_raises(async_client, provider):
+    inference = async_client.inference
+    name = "hugging-face-rerank"
+    body = example_body("rerank", provider.url)
+    made = await inference.put_hugging_face(
+        task_type="rerank", huggingface_inference_id=name, **body
+    )
+    assert_endpoint(made.body, "rerank", provider.url)
+    with pytest.raises(BadRequestError, match="already exists"):
+        await inference.put(task_type="rerank", inference_id=name, inference_config=body)
+    updated = await inference.update(
+        task_type="rerank", inference_id=name, inference_config={"task_settings": {"top_n": 1}}
+    )
+    assert updated["task_settings"] == {"return_documents": True, "top_n": 1}
+    ranking = await inference.rerank(inference_id=name, query=QUERY, input=DOCUMENTS)
+    assert len(ranking["rerank"]) == 1
+    with pytest.raises(BadRequestError, match="Incompatible task_type"):
+        await inference.completion(inference_id=name, input="a")
 
 
 async def test_many_async_calls_at_once(async_client, provider):
