@@ -7,18 +7,22 @@ INSTALLED := $(VENV)/.installed
 CANDIDATES := $(PYTHON) python3.13 python3.12 python3.11 python3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test test-clients lint bench clean
 
 help: ## show this list
 	@echo 'make TARGET, where TARGET is one of'
-	@sed -n 's/^\([a-z]*\):.*## /  \1	/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /  \1	/p' $(MAKEFILE_LIST)
 	@echo 'PYTHON=/path/to/python chooses another Python for a new $(VENV).'
 
 demo: $(INSTALLED) ## the whole product on real parts, step by step (KEEP=1: leave it running)
 	$(BIN)/python -m demo.tour $(if $(KEEP),--keep)
 
-test: lint ## lint, then every test (ARGS='-k name' chooses)
-	$(BIN)/python -m pytest $(ARGS)
+test: lint ## lint, then every test but test-clients (ARGS='-k name' chooses)
+	$(BIN)/python -m pytest -m 'not clients' $(ARGS)
+
+test-clients: $(INSTALLED) ## the tests that need Go, Node.js, Ruby and PHP, too
+	$(BIN)/python -m tests.runtimes
+	$(BIN)/python -m pytest -m clients $(ARGS)
 
 lint: $(INSTALLED) ## formatting, lint rules, types
 	$(BIN)/ruff format --check .

@@ -46,7 +46,8 @@ class Runtime:
         return (int(match[1]), int(match[2])) if match and told.returncode == 0 else None
 
     def advice(self) -> str:
-        return f"{self.problem()} (Debian: apt-get install {' '.join(self.packages)})"
+        packages = " ".join(self.packages)
+        return f"{self.problem()} (Debian: apt-get install {packages}, where that is new enough)"
 
 
 RUNTIMES: Final[Mapping[str, Runtime]] = {
