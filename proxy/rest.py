@@ -253,16 +253,18 @@ class RestRequest:
             return named
         if self.accept is not None and self.accept.format is not None:
             return self.accept.format
-        if self.body and self.content_type is not None and self.content_type.format is not None:
+        if self.content_type is not None and self.content_type.format is not None:
             return self.content_type.format
         return "json"
 
     def _content_type(self) -> str:
         kind = self._format()
-        accept = self.accept
-        if accept is None or accept.format != kind or "ndjson" in accept.text:
-            return f"application/{kind}"
-        return accept.text.replace(" ", "")
+        if self.accept is not None and self.accept.format is not None:
+            echoed = self.accept.format == kind and "ndjson" not in self.accept.text
+            return self.accept.text.replace(" ", "") if echoed else f"application/{kind}"
+        sent = self.content_type
+        vendor = "vnd.elasticsearch+" if sent and sent.vendor and sent.format == kind else ""
+        return f"application/{vendor}{kind}"
 
     def _encoding(self) -> str | None:
         accepted = set()

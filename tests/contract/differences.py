@@ -87,9 +87,7 @@ BY_DESIGN: Final = {
     ),
 }
 
-NOT_YET: Final[Mapping[str, str]] = {
-    "kbn-page-list-content-type": "without a usable Accept the answer is application/json always",
-}
+NOT_YET: Final[Mapping[str, str]] = {}
 
 NOT_HERE: Final = {
     "delete-referenced-by-pipeline-409": (
