@@ -75,7 +75,7 @@ class ProxyError(Exception):
         return root
 
     def _looks_through(self, cause: ProxyError) -> bool:
-        return cause.is_root_cause
+        return self.is_root_cause and cause.is_root_cause
 
     def envelope(self, trace: str | None = None) -> dict[str, Any]:
         """The whole body of the answer."""
@@ -144,6 +144,7 @@ class ActionRequestInvalid(_Numbered):
 class MediaTypeRejected(ProxyError):
     status = 400
     type = "media_type_header_exception"
+    is_root_cause = False
 
 
 class StatusError(ProxyError):
