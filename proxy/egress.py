@@ -35,6 +35,7 @@ from aiohttp import ClientRequest, ClientTimeout, TCPConnector
 from yarl import URL
 
 from proxy.config import ConfigError, EgressConfig, split_address
+from proxy.errors import EgressDenied
 
 if TYPE_CHECKING:
     from aiohttp.connector import Connection
@@ -64,22 +65,6 @@ _COMPATIBLE: Final = IPv6Network("::/96")
 _UNSPECIFIED: Final = IPv6Address("::")
 _LOOPBACK: Final = IPv6Address("::1")
 _NAME: Final = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
-
-
-class EgressDenied(PermissionError):
-    """The rules forbid the connection; the text names no address, or names could be looked up."""
-
-    def __init__(self) -> None:
-        super().__init__("the proxy's egress rules do not allow this address")
-
-
-def is_denied(error: BaseException | None) -> bool:
-    """Whether a call failed because of the rules, however aiohttp has wrapped that."""
-    while error is not None:
-        if isinstance(error, EgressDenied):
-            return True
-        error = getattr(error, "os_error", None) or error.__cause__
-    return False
 
 
 class _Way(Enum):

@@ -266,6 +266,22 @@ class NoInferenceFeature(Exception):
     """The upstream has no inference plugin: such a request means nothing to it. Never shown."""
 
 
+class EgressDenied(PermissionError):
+    """The rules forbid the connection; the text names no address, or names could be looked up."""
+
+    def __init__(self) -> None:
+        super().__init__("the proxy's egress rules do not allow this address")
+
+
+def is_denied(error: BaseException | None) -> bool:
+    """Whether a call failed because of the rules, however aiohttp has wrapped that."""
+    while error is not None:
+        if isinstance(error, EgressDenied):
+            return True
+        error = getattr(error, "os_error", None) or error.__cause__
+    return False
+
+
 class Cause(ProxyError):
     """A Java exception that callers only see inside `caused_by`."""
 

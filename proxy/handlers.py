@@ -28,7 +28,7 @@ from proxy.errors import (
     StatusError,
     UnknownService,
 )
-from proxy.inference import parse_inference_request
+from proxy.inference import InferenceRequest, parse_inference_request
 from proxy.privileges import Privilege
 from proxy.rest import RestRequest, no_handler
 from proxy.service import InferenceService, refuse_streaming
@@ -157,36 +157,44 @@ async def get_diagnostics(call: Call) -> Json:
 
 async def infer(call: Call) -> Json:
     """POST _inference/{task_type}/{inference_id}"""
-    if call.task_type is TaskType.CHAT_COMPLETION:
+    endpoint = await _untyped_endpoint(call)
+    if _is_chat(call, endpoint):
         raise OnlyStreaming
-    endpoint = None
-    if call.task_type is TaskType.ANY:  # without a task type the endpoint comes first
-        endpoint = await call.service.endpoint_for(call.inference_id, call.task_type)
-        if endpoint.task_type is TaskType.CHAT_COMPLETION:
-            raise OnlyStreaming
-    request = parse_inference_request(await call.document())
-    request.validate(call.task_type)
-    if endpoint is None:
-        endpoint = await call.service.endpoint_for(call.inference_id, call.task_type)
+    endpoint, request = await _read_request(call, endpoint)
     return await call.service.infer(endpoint, request, call.timeout)
 
 
 async def stream(call: Call) -> Events:
     """POST _inference/{task_type}/{inference_id}/_stream"""
-    if call.task_type is TaskType.CHAT_COMPLETION:
-        return _chat(call, None)
-    if call.task_type is TaskType.ANY:
-        endpoint = await call.service.endpoint_for(call.inference_id, call.task_type)
-        if endpoint.task_type is TaskType.CHAT_COMPLETION:
-            return _chat(call, endpoint)
-        request = parse_inference_request(await call.document())
-        request.validate(call.task_type)
-    else:
-        request = parse_inference_request(await call.document())
-        request.validate(call.task_type)
-        endpoint = await call.service.endpoint_for(call.inference_id, call.task_type)
+    endpoint = await _untyped_endpoint(call)
+    if _is_chat(call, endpoint):
+        return _chat(call, endpoint)
+    endpoint, request = await _read_request(call, endpoint)
     refuse_streaming(endpoint, call.task_type)
     return call.service.stream(endpoint, request, call.timeout)
+
+
+async def _untyped_endpoint(call: Call) -> InferenceEndpoint | None:
+    """The endpoint where the path names no task type: there it is looked up before the body."""
+    if call.task_type is not TaskType.ANY:
+        return None
+    return await call.service.endpoint_for(call.inference_id, call.task_type)
+
+
+def _is_chat(call: Call, endpoint: InferenceEndpoint | None) -> bool:
+    task_type = call.task_type if endpoint is None else endpoint.task_type
+    return task_type is TaskType.CHAT_COMPLETION
+
+
+async def _read_request(
+    call: Call, endpoint: InferenceEndpoint | None
+) -> tuple[InferenceEndpoint, InferenceRequest]:
+    """The body, checked, and then the endpoint, unless it is known already."""
+    request = parse_inference_request(await call.document())
+    request.validate(call.task_type)
+    if endpoint is None:
+        endpoint = await call.service.endpoint_for(call.inference_id, call.task_type)
+    return endpoint, request
 
 
 @asynccontextmanager

@@ -22,7 +22,7 @@ from proxy.batching import Text, batches, texts_of
 from proxy.chat import ChatRequest
 from proxy.config import ProviderConfig
 from proxy.endpoints import InferenceEndpoint
-from proxy.errors import Cause, ProxyError, StatusError
+from proxy.errors import Cause, ProxyError, StatusError, is_denied
 from proxy.formats import dump_json
 from proxy.inference import RankedDocument, SparseVector
 from proxy.ratelimit import RateLimiter
@@ -132,14 +132,10 @@ class HuggingFace:
         body = _completion_body(endpoint, text, stream=False)
 
         async def attempt() -> list[str]:
-            try:
-                data = await self._post(endpoint, body)
-            except _Refused as refused:
-                raise _failure(endpoint, refused) from None
+            data = await self._post(endpoint, body)
             return _parsed(endpoint, lambda: parse_completion(data))
 
-        await self._limiter.wait(endpoint)
-        return await self._retry.run(attempt)
+        return await self._with_retries(endpoint, attempt)
 
     @asynccontextmanager
     async def stream_completion(
@@ -205,17 +201,30 @@ class HuggingFace:
                     raise _TooMany from None
                 if halve and refused.status == 413:
                     texts = [text.halved() for text in texts]
-                raise _failure(endpoint, refused) from None
+                raise
 
-        await self._limiter.wait(endpoint)
         try:
-            return await self._retry.run(attempt)
+            return await self._with_retries(endpoint, attempt)
         except _TooMany:
             middle = len(batch) // 2
             first = await self._send(endpoint, batch[:middle], send, halve)
             return first + await self._send(endpoint, batch[middle:], send, halve)
 
     # One call
+
+    async def _with_retries(
+        self, endpoint: InferenceEndpoint, attempt: Callable[[], Awaitable[T]]
+    ) -> T:
+        """The result of `attempt`, in the endpoint's turn, tried again where refusals may pass."""
+
+        async def judged() -> T:
+            try:
+                return await attempt()
+            except _Refused as refused:
+                raise failure(endpoint, refused.status, refused.body, refused.retry_after) from None
+
+        await self._limiter.wait(endpoint)
+        return await self._retry.run(judged)
 
     async def _post(self, endpoint: InferenceEndpoint, body: Json) -> bytes:
         """The body of a 2xx reply. Raises: _Refused, Retryable, ProxyError."""
@@ -275,13 +284,9 @@ class HuggingFace:
 
         async def attempt() -> Any:
             call = self._call(endpoint, body)
-            try:
-                return call, await call.__aenter__()
-            except _Refused as refused:
-                raise _failure(endpoint, refused) from None
+            return call, await call.__aenter__()
 
-        await self._limiter.wait(endpoint)
-        call, reply = await self._retry.run(attempt)
+        call, reply = await self._with_retries(endpoint, attempt)
         try:
             yield self._events(endpoint, reply)
         finally:
@@ -370,18 +375,13 @@ def _parsed(endpoint: InferenceEndpoint, parse: Callable[[], T]) -> T:
         raise Retryable(failed_to_send(endpoint, error)) from None
 
 
-def _failure(endpoint: InferenceEndpoint, refused: _Refused) -> Exception:
-    return failure(endpoint, refused.status, refused.body, refused.retry_after)
-
-
 def _lost(endpoint: InferenceEndpoint, error: Exception) -> Exception:
     """A connection that could not be made or broke off, in words that hold no address."""
-    reason = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error.__cause__
-    if isinstance(reason, PermissionError):  # the egress rules
+    if is_denied(error):
         url = endpoint.service_settings.url
         return StatusError(400, f"Invalid host [{url}], its address is not allowed.")
     if isinstance(error, aiohttp.ClientConnectorError):
-        refused = isinstance(reason, ConnectionRefusedError)
+        refused = isinstance(error.os_error, ConnectionRefusedError)
         cause = Cause("connect_exception", "Connection refused" if refused else "Connect failed")
     elif isinstance(error, aiohttp.ServerDisconnectedError):
         cause = Cause("connection_closed_exception", "Connection closed unexpectedly")

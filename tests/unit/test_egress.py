@@ -11,7 +11,8 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from proxy.config import ConfigError, EgressConfig
-from proxy.egress import EgressRules, is_denied, is_never_reached, unwrap
+from proxy.egress import EgressRules, is_never_reached, unwrap
+from proxy.errors import is_denied
 from proxy.urls import url_problem
 from tests.stubs import FaultyServer, json_reply
 
