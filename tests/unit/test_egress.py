@@ -10,7 +10,8 @@ from aiohttp import ClientError, ClientSession
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from proxy.config import ConfigError, EgressConfig
+from proxy.app import make_application
+from proxy.config import Config, ConfigError, EgressConfig, StoreConfig
 from proxy.egress import EgressRules, is_never_reached, unwrap
 from proxy.errors import is_denied
 from proxy.urls import url_problem
@@ -367,3 +368,16 @@ def test_texts_that_never_become_a_call(text):
 )
 def test_texts_that_do(text):
     assert url_problem(text) is None
+
+
+@pytest.mark.parametrize(
+    "url", ["http://169.254.169.254/x", "http://127.0.0.1:9297/x", "http://localhost:9297/x"]
+)
+async def test_a_caller_is_told_that_an_address_is_not_allowed(aiohttp_client, tmp_path, url):
+    store = StoreConfig(kind=f"sqlite:{tmp_path}/endpoints.db", encryption_key="6b" * 32)
+    client = await aiohttp_client(make_application(Config(listen="127.0.0.1:9297", store=store)))
+    body = {"service": "hugging_face", "service_settings": {"url": url, "api_key": "secret"}}
+    answer = await client.put("/_inference/text_embedding/one", json=body)
+    cause = (await answer.json())["error"]["caused_by"]
+    assert answer.status == 400
+    assert cause["reason"] == f"Invalid host [{url}], its address is not allowed."
