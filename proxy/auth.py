@@ -36,6 +36,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from proxy.config import UpstreamConfig
+from proxy.connections import UpstreamResponse
 from proxy.errors import (
     IllegalArgument,
     ProxyError,
@@ -157,6 +158,7 @@ class Privileges:
             ),
             cookie_jar=DummyCookieJar(),  # one caller's cookie is not another's
             auto_decompress=False,
+            response_class=UpstreamResponse,
             trust_env=False,
             max_line_size=HEAD_LIMIT,
             max_field_size=HEAD_LIMIT,

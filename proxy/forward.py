@@ -29,6 +29,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from proxy.config import UpstreamConfig
+from proxy.connections import UpstreamResponse
 from proxy.errors import (
     IllegalArgument,
     NoInferenceFeature,
@@ -125,6 +126,7 @@ class Forwarder:
             timeout=ClientTimeout(total=None, sock_connect=self._upstream.connect_timeout),
             cookie_jar=DummyCookieJar(),  # one caller's cookie is not another's
             auto_decompress=False,
+            response_class=UpstreamResponse,
             trust_env=False,
             read_bufsize=PIECE,
             max_line_size=HEAD_LIMIT,

@@ -24,7 +24,7 @@ CORE: Final = {
     *("compatibility", "filterpath", "formats", "validation", "wire", "xcontent"),
 }
 PROTOCOL: Final = {"store"}  # the package itself: EndpointStore and its errors
-TOOLS: Final = {"singleflight", "tls"}  # that edges share
+TOOLS: Final = {"connections", "singleflight", "tls"}  # that edges share
 STORES: Final = {
     *("store.cached", "store.elasticsearch", "store.sealed", "store.sqlite", "store.transport"),
 }

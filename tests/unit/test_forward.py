@@ -407,6 +407,23 @@ async def test_an_upstream_that_does_not_answer_properly_is_502(world, answer, c
     assert "c2VjcmV0" not in caplog.text
 
 
+@pytest.mark.parametrize("pieces", [1, 2])
+async def test_a_connection_that_answered_400_is_not_used_again(world, pieces):
+    """Elasticsearch drops all that comes behind a head it could not read, and says no word."""
+    answer = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\n\r\nno"
+    caller = await world.caller()
+    await caller.send(GET)
+    peer = await world.accept()
+    await peer.head()
+    await peer.send(answer[:-pieces])
+    assert await caller.read(len(answer) - pieces) == answer[:-pieces]
+    await peer.send(answer[-pieces:])
+    assert await caller.read(pieces) == answer[-pieces:]
+    assert await peer.rest() == b""
+    await caller.send(GET)
+    await (await world.accept()).head()
+
+
 BROKEN = {
     "sized": b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc",
     "chunked": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n",
