@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import re
 import signal
@@ -10,7 +9,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 from pathlib import Path
@@ -22,7 +21,6 @@ import pytest
 from yarl import URL
 
 from tests.endpoints import delete_all_endpoints
-from tests.integration.examples import lines
 from tests.processes import Serve, Server, clean_environ, command
 from tests.rawhttp import Answer, send
 from tests.stubs import Call, FaultyServer, Relay, Reply, contract_reply, in_thread
@@ -368,159 +366,25 @@ def test_of_two_that_create_the_same_endpoint_one_wins(serve, elasticsearch, own
             assert statuses == [200] + [400] * 7
 
 
-# The lane, the application alone, and Elasticsearch itself.
+# The lane, and the application alone.
 
 
-SHARED: Final = "compare-shared"
-DOCUMENT: Final = orjson.dumps({"text": "a cow gives milk", "n": 1})
-VENDOR: Final = "application/vnd.elasticsearch+json;compatible-with=9"
-SEARCH: Final = orjson.dumps({"query": {"match": {"text": "cow"}}})
-Request = tuple[str, str, Sequence[tuple[str, str]], Any]
-
-# Written to an index of its own on each way: INDEX stands for its name.
-WRITES: Final[Sequence[Request]] = [
-    ("PUT", "/INDEX", JSON, b'{"settings":{"number_of_replicas":0}}'),
-    ("PUT", "/INDEX", JSON, b"{}"),
-    ("PUT", "/INDEX/_doc/1?refresh=true", JSON, DOCUMENT),
-    ("PUT", "/INDEX/_create/1", JSON, DOCUMENT),
-    ("PUT", "/INDEX/_doc/chunked?refresh=true", JSON, [DOCUMENT[:5], DOCUMENT[5:]]),
-    ("PUT", "/INDEX/_doc/a%2Fb%20%C3%A9?refresh=true", JSON, DOCUMENT),
-    (
-        "PUT",
-        "/INDEX/_doc/gzip?refresh=true",
-        [*JSON, ("Content-Encoding", "gzip")],
-        gzip.compress(DOCUMENT),
-    ),
-    (
-        "POST",
-        "/_bulk?refresh=true&filter_path=-took",
-        [("Content-Type", "application/x-ndjson")],
-        lines(
-            {"index": {"_index": "INDEX", "_id": "b"}},
-            {"n": 2},
-            {"delete": {"_index": "INDEX", "_id": "no"}},
-        ),
-    ),
-    ("POST", "/INDEX/_bulk?filter_path=errors", JSON, lines(*[{"index": {}}, {"n": 3}] * 5000)),
-    ("POST", "/INDEX/_bulk", JSON, b'{"index":{}}'),
-    ("POST", "/INDEX/_doc/1/_update", JSON, b"{}"),
-    ("POST", "/INDEX/_update/1?refresh=true", JSON, b'{"doc":{"n":5}}'),
-    ("POST", "/INDEX/_refresh", (), None),
-    ("GET", "/INDEX/_count", (), None),
-    ("DELETE", "/INDEX/_doc/b?refresh=true", (), None),
-    ("DELETE", "/INDEX/_doc/b?refresh=true", (), None),
-    ("DELETE", "/INDEX", (), None),
-    ("DELETE", "/INDEX", (), None),
-]
-# Read by all from one index: not a byte may differ.
-READS: Final[Sequence[Request]] = [
-    ("GET", f"/{SHARED}/_doc/1", (), None),
-    ("GET", f"/{SHARED}/_doc/1/", (), None),
-    ("HEAD", f"/{SHARED}/_doc/1", (), None),
-    ("HEAD", f"/{SHARED}/_doc/2", (), None),
-    ("HEAD", f"/{SHARED}", (), None),
-    ("HEAD", "/there-is-no-such-index", (), None),
-    ("GET", f"/{SHARED}/_source/1", (), None),
-    ("GET", f"/{SHARED}/_doc/2", (), None),
-    ("GET", "/there-is-no-such-index/_doc/1", (), None),
-    ("GET", f"/{SHARED}/_doc/a%2Fb%20c", (), None),
-    ("GET", f"/{SHARED}/_doc/a+b", (), None),
-    ("GET", f"/{SHARED}/_search?filter_path=-took&q=text:cow", (), None),
-    ("GET", f"/{SHARED}/_search?filter_path=-took", JSON, SEARCH),
-    ("POST", f"/{SHARED}/_search?filter_path=-took", JSON, SEARCH),
-    ("POST", f"/{SHARED}/_search?filter_path=-took", JSON, [SEARCH[:10], SEARCH[10:]]),
-    ("POST", f"/{SHARED}/_search?filter_path=-took&pretty", JSON, SEARCH),
-    ("POST", f"/{SHARED}/_search?filter_path=-took&format=yaml", JSON, SEARCH),
-    (
-        "POST",
-        f"/{SHARED}/_search?filter_path=-took",
-        [("Content-Type", VENDOR), ("Accept", VENDOR)],
-        SEARCH,
-    ),
-    (
-        "POST",
-        f"/{SHARED}/_search?filter_path=-took",
-        [*JSON, ("Content-Encoding", "gzip"), ("Accept-Encoding", "gzip")],
-        gzip.compress(SEARCH),
-    ),
-    ("POST", f"/{SHARED}/_search", JSON, b'{"query":{"no_such_query":{}}}'),
-    ("POST", f"/{SHARED}/_search", JSON, b"{"),
-    ("POST", f"/{SHARED}/_search", [("Content-Type", "text/plain")], SEARCH),
-    ("GET", f"/{SHARED}/_mapping", [("Accept-Encoding", "gzip, deflate, br")], None),
-    ("GET", f"/{SHARED}?human&pretty", [("Accept-Encoding", "identity")], None),
-    ("GET", f"/_cat/indices/{SHARED}?h=index,docs.count", (), None),
-    ("GET", "/_cluster/health?filter_path=number_of_nodes,timed_out", (), None),
-    ("GET", "/_cluster/health?filter_path=timed_out", [("X-Opaque-Id", "me")], None),
-    ("GET", "/_cluster/health?no_such_parameter=1", (), None),
-    ("GET", "/_cluster/health?level=%zz", (), None),
-    ("GET", "/", (), None),
-    ("GET", "/_no_such_thing", (), None),
-    ("GET", "//_cluster/health", (), None),
-    ("GET", "/_CLUSTER/health", (), None),
-    ("GET", "/x/../_cluster/health", (), None),
-    ("GET", "/%5fcluster/health", (), None),
-    ("GET", "/_cluster/health;a=b", (), None),
-    ("GET", "/_inferences", (), None),
-    ("GET", "/_inference_/x", (), None),
-    ("OPTIONS", "/_cluster/health", (), None),
-    ("OPTIONS", f"/{SHARED}/_search", (), None),
-    ("PATCH", "/_cluster/health", (), None),
-    ("POST", "/_cluster/health", JSON, b"{}"),
-    ("DELETE", "/_cluster/health", (), None),
-    ("GET", "/_cluster/health?filter_path=timed_out", [("Accept", "text/html")], None),
-    ("GET", "/_cluster/health?filter_path=timed_out", [("Accept", "")], None),
-]
 # Headers of one connection, and the time of day.
 PER_HOP: Final = {"connection", "keep-alive", "transfer-encoding", "date"}
 
 
 @pytest.fixture(scope="module")
 def ways(serve_for_session: Serve, elasticsearch) -> dict[str, str]:
-    """Three ways to one Elasticsearch, by name."""
+    """Two ways to one Elasticsearch, by name."""
     lane = serve_for_session(upstream=elasticsearch.url)
     alone = serve_for_session("--no-lane", upstream=elasticsearch.url)
-    return {"direct": elasticsearch.url, "lane": lane.url, "no-lane": alone.url}
-
-
-@pytest.fixture(scope="module")
-def shared_index(elasticsearch) -> Iterator[None]:
-    send(elasticsearch.url, "PUT", f"/{SHARED}/_doc/1?refresh=true", JSON, DOCUMENT)
-    yield
-    send(elasticsearch.url, "DELETE", f"/{SHARED}")
+    return {"lane": lane.url, "no-lane": alone.url}
 
 
 def seen(answer: Answer) -> tuple[int, list[tuple[str, str]], bytes]:
     """What must be the same on every way: status, headers as a multiset, bytes."""
     pairs = [(name.lower(), value) for name, value in answer.headers]
     return answer.status, sorted(p for p in pairs if p[0] not in PER_HOP), answer.body
-
-
-@pytest.mark.parametrize("request_", READS, ids=lambda r: f"{r[0]} {r[1]}")
-def test_a_read_is_the_same_on_every_way(ways, shared_index, request_):
-    method, target, headers, body = request_
-    answers = {name: seen(send(url, method, target, headers, body)) for name, url in ways.items()}
-    assert answers["lane"] == answers["direct"]
-    assert answers["no-lane"] == answers["direct"]
-
-
-def test_writes_are_the_same_on_every_way(ways):
-    names = {way: f"compare-{letter}" for way, letter in zip(ways, "abc", strict=True)}
-    for request in WRITES:
-        answers = {way: written(ways[way], request, names[way]) for way in ways}
-        assert answers["lane"] == answers["direct"], request[:2]
-        assert answers["no-lane"] == answers["direct"], request[:2]
-
-
-def written(url: str, request: Request, index: str) -> Any:
-    """What a write shows, with the name of its index and what differs by chance put aside."""
-    method, target, headers, body = request
-    if isinstance(body, bytes):
-        body = body.replace(b"INDEX", index.encode())
-    answer = send(url, method, target.replace("INDEX", index), headers, body)
-    status, pairs, content = seen(answer)
-    text = content.decode().replace(index, "INDEX")
-    text = re.sub(r"(INDEX/|index_uuid\":\")[\w-]{22}", r"\1UUID", text)
-    return status, [(name, value.replace(index, "INDEX")) for name, value in pairs], text
 
 
 def test_inference_is_the_same_with_and_without_the_lane(ways, stub):

@@ -1,0 +1,252 @@
+"""Nobody can tell that the proxy is there: the same requests on every way to one Elasticsearch.
+
+Each goes to Elasticsearch directly, through the lane, and through the application alone, over one
+kept connection a way; status, reason, headers (as a multiset) and every byte of the body are equal.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from http.client import HTTPConnection, HTTPResponse, RemoteDisconnected
+from typing import Final, cast
+
+import orjson
+import pytest
+from yarl import URL
+
+from tests.integration.replayed import (
+    DROPPED,
+    HEALTH,
+    JSON,
+    MESSAGES,
+    PAGE,
+    REQUESTS,
+    SETUP,
+    TEARDOWN,
+    WRITES,
+    Pairs,
+    Request,
+)
+from tests.processes import Serve
+from tests.rawhttp import send
+
+# Headers of one connection.
+PER_HOP: Final = {"connection", "keep-alive", "transfer-encoding"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """An answer as a caller sees it, less what belongs to one connection."""
+
+    status: int
+    reason: str
+    headers: Pairs
+    body: bytes
+
+
+def seen(response: HTTPResponse) -> Seen:
+    headers = sorted(
+        (name.lower(), value)
+        for name, value in response.getheaders()
+        if name.lower() not in PER_HOP
+    )
+    body = response.read()
+    return Seen(status=response.status, reason=response.reason, headers=headers, body=body)
+
+
+class Way:
+    """A way to Elasticsearch; its connection is kept as long as the other side keeps it."""
+
+    def __init__(self, url: str, timeout: float = 20) -> None:
+        self.url = URL(url)
+        self._timeout = timeout
+        self._connection: HTTPConnection | None = None
+
+    def send(self, request: Request) -> Seen:
+        method, target, headers, body = request
+        if self._connection is None:
+            self._connection = HTTPConnection(
+                cast(str, self.url.host), self.url.port, timeout=self._timeout
+            )
+        connection = self._connection
+        connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
+        connection.putheader("Host", "replay")
+        for name, value in headers:
+            connection.putheader(name, value.encode())
+        if isinstance(body, bytes):
+            connection.putheader("Content-Length", str(len(body)))
+        elif body is not None:
+            connection.putheader("Transfer-Encoding", "chunked")
+        connection.endheaders(body, encode_chunked=not isinstance(body, bytes | None))
+        response = connection.getresponse()
+        answer = seen(response)
+        if response.will_close or response.status == 400:  # Elasticsearch may be deaf on it
+            self.close()
+        return answer
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+@pytest.fixture(scope="module")
+def ways(serve_for_session: Serve, elasticsearch) -> Iterator[Mapping[str, Way]]:
+    """Three ways to one Elasticsearch, by name; what they read is there."""
+    for method, target, headers, body in SETUP:
+        answer = send(elasticsearch.url, method, target, headers, body)
+        assert answer.status in (200, 201), answer
+    lane = serve_for_session(upstream=elasticsearch.url)
+    alone = serve_for_session("--no-lane", upstream=elasticsearch.url)
+    urls = {"direct": elasticsearch.url, "lane": lane.url, "no-lane": alone.url}
+    ways = {name: Way(url) for name, url in urls.items()}
+    yield ways
+    for way in ways.values():
+        way.close()
+    for target in TEARDOWN:
+        send(elasticsearch.url, "DELETE", target)
+
+
+@pytest.mark.parametrize("request_", REQUESTS, ids=lambda request: " ".join(request[:2])[:70])
+def test_a_request_is_answered_alike_on_every_way(ways, request_):
+    answers = {name: way.send(request_) for name, way in ways.items()}
+    assert answers["lane"] == answers["direct"]
+    assert answers["no-lane"] == answers["direct"]
+
+
+@pytest.mark.parametrize("request_", DROPPED, ids=range(len(DROPPED)))
+def test_what_elasticsearch_does_not_answer_is_502(ways, request_):
+    with pytest.raises(RemoteDisconnected):
+        ways["direct"].send(request_)
+    ways["direct"].close()
+    for way in ("lane", "no-lane"):
+        assert ways[way].send(request_).status == 502
+
+
+@pytest.mark.parametrize(
+    ("way", "target"),
+    [
+        pytest.param("lane", HEALTH, marks=pytest.mark.xfail(reason="the lane uses it again")),
+        ("lane", "/_inference/none"),
+        ("no-lane", HEALTH),
+        ("no-lane", "/_inference/none"),
+    ],
+)
+def test_a_refused_head_harms_nobody_else(ways, way, target):
+    """Elasticsearch keeps the connection that a too long head came on, and is deaf on it."""
+    headers = [("X-Long", "v" * 16400)]
+    url = str(ways[way].url)
+    for _ in range(3):
+        with closing(Way(url)) as one, closing(Way(url, timeout=5)) as another:
+            assert one.send(("GET", target, headers, None)).status == 400
+            assert another.send(("GET", target, (), None)).status in (200, 404)
+
+
+# Messages that a client library would not write.
+
+
+class Received(io.BytesIO):
+    """Bytes that stand for a connection, and several answers in them."""
+
+    def makefile(self, _: str) -> Received:
+        return self
+
+    def close(self) -> None:
+        """One answer does not end it."""
+
+
+def exchange(way: Way, message: bytes) -> bytes:
+    """All that comes back until the other side closes."""
+    address = (way.url.host or "", way.url.port or 0)
+    with socket.create_connection(address, timeout=20) as connection:
+        connection.sendall(message)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def answers_in(raw: bytes, methods: list[str]) -> list[Seen]:
+    connection = Received(raw)
+    found = []
+    for method in methods:
+        response = HTTPResponse(cast(socket.socket, connection), method=method)
+        response.begin()
+        found.append(seen(response))
+    assert connection.read() == b""
+    return found
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_a_message_is_answered_alike_on_every_way(ways, name):
+    """Pipelined requests in order, HTTP/1.0, odd but clear framing, 100 where it was asked for."""
+    methods, message = MESSAGES[name]
+    raw = {way: exchange(ways[way], message) for way in ways}
+    answers = {way: answers_in(raw[way], methods) for way in ways}
+    assert answers["lane"] == answers["direct"]
+    assert answers["no-lane"] == answers["direct"]
+    # The application alone leaves it out when the body is there already.
+    assert raw["lane"].count(b" 100 Continue") == raw["direct"].count(b" 100 Continue")
+
+
+# What is written, and what goes on from one answer to the next.
+
+
+def test_writes_are_answered_alike_on_every_way(ways):
+    """Each way has an index of its own."""
+    names = {way: f"replay-{letter}" for way, letter in zip(ways, "abc", strict=True)}
+    for request in WRITES:
+        answers = {way: written(ways[way], request, names[way]) for way in ways}
+        assert answers["lane"] == answers["direct"], request[:2]
+        assert answers["no-lane"] == answers["direct"], request[:2]
+
+
+def written(way: Way, request: Request, index: str) -> Seen:
+    """What a write shows, with the name of its index and what differs by chance put aside."""
+    method, target, headers, body = request
+    if isinstance(body, bytes):
+        body = body.replace(b"INDEX", index.encode())
+    answer = way.send((method, target.replace("INDEX", index), headers, body))
+    content = answer.body.replace(index.encode(), b"INDEX")
+    content = re.sub(rb"(INDEX/|index_uuid\":\"|_id\":\")[\w-]{20,22}", rb"\1UUID", content)
+    pairs = [(name, value.replace(index, "INDEX")) for name, value in answer.headers]
+    return replace(answer, headers=pairs, body=content)
+
+
+def test_pages_are_turned_alike_on_every_way(ways):
+    """Scroll ids and points in time are long, and never the same."""
+    pages = {way: list(turn_pages(ways[way])) for way in ways}
+    assert pages["lane"] == pages["direct"]
+    assert pages["no-lane"] == pages["direct"]
+    assert [len(page) for page in pages["direct"]] == [2, 2, 1, 0]
+
+
+def turn_pages(way: Way) -> Iterator[list[str]]:
+    """The ids on each page of a scroll."""
+    answer = way.send(("POST", "/replay/_search?scroll=1m&size=2&sort=_doc", JSON, PAGE))
+    while True:
+        page = orjson.loads(answer.body)
+        yield [hit["_id"] for hit in page["hits"]["hits"]]
+        scroll = orjson.dumps({"scroll": "1m", "scroll_id": page["_scroll_id"]})
+        if not page["hits"]["hits"]:
+            break
+        answer = way.send(("POST", "/_search/scroll", JSON, scroll))
+    ended = way.send(("DELETE", f"/_search/scroll/{page['_scroll_id']}", (), None))
+    assert ended.status == 200
+    assert base64.b64decode(page["_scroll_id"], altchars=b"-_")
+
+
+# The few differences on purpose.
+
+
+@pytest.mark.parametrize("way", ["lane", "no-lane"])
+def test_an_authorization_in_two_spellings_is_refused_here_alone(ways, way):
+    """Elasticsearch does not mind the same value twice."""
+    request: Request = (
+        "GET", HEALTH, [("Authorization", "Basic a"), ("AUTHORIZATION", "Basic a")], None
+    )  # fmt: skip
+    assert ways["direct"].send(request).status == 200
+    assert ways[way].send(request).status == 400
