@@ -15,7 +15,7 @@ import orjson
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from proxy.compatibility import PROFILES, Profile
+from proxy.compatibility import DEFAULT, Profile
 from proxy.endpoints import TaskType, check_inference_id, parse_task_type
 from proxy.errors import NoInferenceFeature, PlainError, ProxyError
 from proxy.handlers import ROUTES, Call, Events, Route
@@ -70,7 +70,7 @@ class InferenceApi:
         service: InferenceService,
         authorizer: Authorizer,
         upstream: Upstream | None,
-        profile: Profile = PROFILES["9.2"],
+        profile: Profile = DEFAULT,
     ) -> None:
         self._profile = profile
         self._service = service
@@ -90,7 +90,9 @@ class InferenceApi:
                 raise error from None
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        rest = request[_REST] = RestRequest(request.method, request.raw_path, request.headers)
+        rest = request[_REST] = RestRequest(
+            request.method, request.raw_path, request.headers, major=self._profile.major
+        )
         try:
             match = match_path(rest.segments(), ROUTES)
         except NoRoute:
@@ -129,12 +131,16 @@ class InferenceApi:
         call = Call(
             rest=rest,
             service=self._service,
+            profile=self._profile,
             task_type=task_type,
             inference_id=inference_id,
             fetch=lambda path: self._fetch(request, path),
         )
-        for name in route.times:
-            call.times[name] = rest.time(self._profile.parameters.get(name, name))
+        times = route.times
+        if route.action is Privilege.UPDATE and self._profile.update.takes_timeout:
+            times = (*times, "timeout")
+        for name in times:
+            call.times[name] = rest.time(name)
         for name in (*route.flags, "pretty", "human"):
             call.flags[name] = rest.boolean(name)
         rest.refuse_unknown_parameters()

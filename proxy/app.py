@@ -106,6 +106,7 @@ async def _parts(app: web.Application, config: Config) -> AsyncIterator[None]:
             stack.push_async_callback(forwarder.close)
             await forwarder.open()
         session = await stack.enter_async_context(_provider_session(config, app[_EGRESS]))
+        profile = PROFILES[config.compatibility]
         provider = HuggingFace(
             session,
             config.provider,
@@ -115,8 +116,8 @@ async def _parts(app: web.Application, config: Config) -> AsyncIterator[None]:
                 max_delay=config.provider.retry_max_delay,
                 timeout=config.provider.retry_timeout,
             ),
+            profile,
         )
-        profile = PROFILES[config.compatibility]
         service = InferenceService(store, provider, config.provider.timeout, profile)
         app[_API] = InferenceApi(service, privileges, forwarder, profile)
         yield

@@ -209,18 +209,27 @@ def convert_chunk(chunk: Json) -> Json:
     Lenient towards providers: `model` and `object` may be missing, any text may be null.
     Raises: ChatError for a chunk that is none.
     """
-    if "id" not in chunk or "choices" not in chunk:
-        missing = ", ".join(key for key in _REQUIRED if key not in chunk)
+    return _converted(chunk, "delta")
+
+
+def convert_reply(reply: Json) -> Json:
+    """The same for a reply in one piece, in which each choice has a `message`."""
+    return _converted(reply, "message")
+
+
+def _converted(reply: Json, part: str) -> Json:
+    if "id" not in reply or "choices" not in reply:
+        missing = ", ".join(key for key in _REQUIRED if key not in reply)
         raise ChatError(400, "bad_request", f"Required [{missing}]", "illegal_argument_exception")
     try:
         converted: Json = {
-            "id": _text(chunk, "id"),
-            "choices": [_choice(choice) for choice in _list(chunk, "choices")],
-            "model": _text(chunk, "model") or "",
-            "object": _text(chunk, "object") or "",
+            "id": _text(reply, "id"),
+            "choices": [_choice(choice, part) for choice in _list(reply, "choices")],
+            "model": _text(reply, "model") or "",
+            "object": _text(reply, "object") or "",
         }
-        if chunk.get("usage") is not None:
-            usage = _object(chunk, "usage")
+        if reply.get("usage") is not None:
+            usage = _object(reply, "usage")
             converted["usage"] = {key: _integer(usage, key) for key in _COUNTS}
     except (KeyError, TypeError) as error:
         name = error.args[0]
@@ -229,12 +238,14 @@ def convert_chunk(chunk: Json) -> Json:
     return converted
 
 
-def _choice(choice: Json) -> Json:
-    delta = _object(choice, "delta")
-    converted: Json = {"delta": _present(delta, "content", "refusal", "role")}
-    if delta.get("tool_calls") is not None:
-        calls = _list(delta, "tool_calls")
-        converted["delta"]["tool_calls"] = [_tool_call(call) for call in calls]
+def _choice(choice: Json, part: str) -> Json:
+    message = _object(choice, part)
+    converted: Json = {part: _present(message, "content", "refusal", "role")}
+    if message.get("tool_calls") is not None:
+        calls = _list(message, "tool_calls")
+        if part == "message":  # whole calls are in their order, and need no index
+            calls = [{"index": index, **call} for index, call in enumerate(calls)]
+        converted[part]["tool_calls"] = [_tool_call(call) for call in calls]
     converted |= _present(choice, "finish_reason")
     converted["index"] = _integer(choice, "index")
     return converted
@@ -304,23 +315,34 @@ class ChatError(ProxyError):
         return {"error": {**error, "message": self.reason, "type": self.type}}
 
 
-class OnlyStreaming(ProxyError):
-    """400 for a chat that is not to be streamed."""
+class ChatFailed(ProxyError):
+    """An error of a chat that is not streamed: the usual envelope around the exception of chat."""
 
-    status = 400
     type = _EXCEPTION
 
-    def __init__(self) -> None:
-        reason = (
-            "The [chat_completion] task type only supports streaming, "
-            "please try again with the _stream API"
-        )
-        super().__init__(reason, cause=StatusError(400, reason))
+    def __init__(self, error: ProxyError) -> None:
+        # What the provider's answer became is that exception already.
+        super().__init__(error.reason, cause=None if isinstance(error, ChatError) else error)
+        self.status = error.status
+        self.not_ours = error.not_ours
 
 
-def as_chat_error(error: ProxyError) -> ProxyError:
+def only_streaming() -> ProxyError:
+    """400 for a chat that is not to be streamed, in releases that only stream."""
+    reason = (
+        "The [chat_completion] task type only supports streaming, "
+        "please try again with the _stream API"
+    )
+    return ChatFailed(StatusError(400, reason))
+
+
+def as_chat_error(error: ProxyError, *, streams: bool = True) -> ProxyError:
     """Any error as chat shows it; refused callers and empty messages keep the usual envelope."""
-    if isinstance(error, ChatError | ActionRequestInvalid | Unauthorized):
+    if isinstance(error, ActionRequestInvalid | Unauthorized):
+        return error
+    if not streams:
+        return ChatFailed(error)
+    if isinstance(error, ChatError):
         return error
     shown = ChatError(error.status, status_name(error.status), error.reason, error.type)
     shown.not_ours = error.not_ours

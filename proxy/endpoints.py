@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from proxy.chunking import ChunkingSettings, parse_chunking, render_chunking
+from proxy.compatibility import UpdateRules
 from proxy.errors import ActionRequestInvalid, IllegalArgument, StatusError
 from proxy.javatext import java_text
 from proxy.urls import url_problem
@@ -233,54 +234,49 @@ def parse_secrets(fields: Fields) -> SecretSettings:
     return SecretSettings(api_key=str(api_key))
 
 
-_UPDATABLE: Final = {
-    "service_settings": "service",
-    "task_settings": "task",
-    "chunking_settings": "chunking",
-}
+_UPDATABLE: Final = ("service_settings", "task_settings", "chunking_settings")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointUpdate:
     """What a `_update` body asks for; None leaves a part as it is."""
 
-    task_type: Any
+    rules: UpdateRules
+    task_type: TaskType | None
     service_settings: Json | None
     task_settings: Json | None
-    chunking_settings: Json | None = None
+    chunking_settings: Json | None
 
-    def apply(
-        self, endpoint: InferenceEndpoint, *, needs_api_key: bool = True
-    ) -> InferenceEndpoint:
+    def apply(self, endpoint: InferenceEndpoint) -> InferenceEndpoint:
         """The endpoint changed. Raises: ValidationFailed, IllegalArgument, StatusError.
 
-        Service settings that cannot be updated are ignored. Source: UpdateInferenceModelAction;
-        TransportUpdateInferenceModelAction of newer releases for all but token and task settings.
+        Source: TransportUpdateInferenceModelAction; its newer versions for all but token and task
+        settings, which are the only ones that older releases change.
         """
         problems = Problems()
         if self.service_settings:
             fields = Fields(self.service_settings, "service_settings", problems)
-            endpoint = _with_updated_service(endpoint, fields, needs_api_key)
+            endpoint = _with_updated_service(endpoint, fields, self.rules)
+            self._refuse_left_over(fields, endpoint)
         if self.chunking_settings and endpoint.task_type is TaskType.TEXT_EMBEDDING:
             endpoint = replace(endpoint, chunking_settings=parse_chunking(self.chunking_settings))
         if self.task_settings and endpoint.task_type is TaskType.RERANK:
-            changed = parse_task_settings(Fields(self.task_settings, "task_settings", problems))
-            old = endpoint.task_settings
-            merged = TaskSettings(
-                top_n=old.top_n if changed.top_n is None else changed.top_n,
-                return_documents=old.return_documents
-                if changed.return_documents is None
-                else changed.return_documents,
-            )
-            endpoint = replace(endpoint, task_settings=merged)
+            fields = Fields(self.task_settings, "task_settings", problems)
+            endpoint = _with_updated_task(endpoint, fields)
+            self._refuse_left_over(fields, endpoint)
         return endpoint
+
+    def _refuse_left_over(self, fields: Fields, endpoint: InferenceEndpoint) -> None:
+        if self.rules.refuses_unknown:
+            refuse_unknown(fields.left_over, endpoint.service)
 
 
 def _with_updated_service(
-    endpoint: InferenceEndpoint, fields: Fields, needs_api_key: bool
+    endpoint: InferenceEndpoint, fields: Fields, rules: UpdateRules
 ) -> InferenceEndpoint:
-    if needs_api_key or "api_key" in fields.left_over:
+    if rules.needs_api_key or fields.left_over.get("api_key") is not None:
         endpoint = replace(endpoint, secret_settings=parse_secrets(fields))
+    fields.take("api_key")
     changes: Json = {}
     if "rate_limit" in fields.left_over:
         limit = _parse_rate_limit(fields, endpoint.service)
@@ -291,37 +287,52 @@ def _with_updated_service(
     return endpoint.with_service_settings(**changes)
 
 
-def parse_update(body: Mapping[str, Any]) -> EndpointUpdate:
+def _with_updated_task(endpoint: InferenceEndpoint, fields: Fields) -> InferenceEndpoint:
+    new, old = parse_task_settings(fields), endpoint.task_settings
+    merged = TaskSettings(
+        top_n=old.top_n if new.top_n is None else new.top_n,
+        return_documents=old.return_documents
+        if new.return_documents is None
+        else new.return_documents,
+    )
+    return replace(endpoint, task_settings=merged)
+
+
+def parse_update(body: Mapping[str, Any], rules: UpdateRules) -> EndpointUpdate:
     """Read the body of PUT _inference/{task_type}/{inference_id}/_update.
 
-    Raises: StatusError 400. Source: UpdateInferenceModelAction.Request.
+    Raises: StatusError 400, which quotes what has not been read yet.
+    Source: UpdateInferenceModelAction.Request.
     """
     if not body:
         raise StatusError(400, "Request body is empty")
     left = dict(body)
-    task_type = left.pop("task_type", None)
-    if "task_type" in body and not isinstance(task_type, str):
-        raise _bad_update("[task_type] in update request", body)
+    task_type = None
+    if "task_type" in left:
+        if not isinstance(left["task_type"], str):
+            raise _bad_update("[task_type] in update request", left)
+        task_type = parse_task_type(left.pop("task_type"))
     parts: dict[str, Json | None] = {}
-    for name, words in _UPDATABLE.items():
+    for name in _UPDATABLE:
+        value = left.get(name)
+        if name in left and not isinstance(value, dict):
+            what = rules.not_an_object.format(kind=name.removesuffix("_settings"))
+            raise StatusError(400, f"Unable to parse {what} in the request [{java_text(left)}]")
+        if not rules.takes_nulls and None in (value or {}).values():
+            raise _bad_update("update request", left)
         parts[name] = left.pop(name, None)
-        if name in body and not isinstance(parts[name], dict):
-            text = java_text(body)
-            raise StatusError(400, f"Unable to parse {words} settings in the request [{text}]")
-        if None in (parts[name] or {}).values():
-            raise _bad_update("update request", body)
     if left:
         raise StatusError(
             400,
             "Request contained fields which cannot be updated, remove these fields and try again "
             f"[{java_text(left)}]",
         )
-    return EndpointUpdate(task_type=task_type, **parts)
+    return EndpointUpdate(rules=rules, task_type=task_type, **parts)
 
 
-def _bad_update(what: str, body: Mapping[str, Any]) -> StatusError:
+def _bad_update(what: str, left: Json) -> StatusError:
     # Elasticsearch answers 500 here; a caller's mistake is never a 500 of ours.
-    return StatusError(400, f"Failed to parse {what} [{java_text(dict(body))}]")
+    return StatusError(400, f"Failed to parse {what} [{java_text(left)}]")
 
 
 # Showing and storing

@@ -11,7 +11,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from proxy.chat import OnlyStreaming, as_chat_error, parse_chat_request
+from proxy.chat import ChatRequest, as_chat_error, only_streaming, parse_chat_request
+from proxy.compatibility import DEFAULT, Profile
 from proxy.endpoints import (
     SERVICES,
     InferenceEndpoint,
@@ -47,6 +48,7 @@ class Call:
 
     rest: RestRequest
     service: InferenceService
+    profile: Profile = DEFAULT
     task_type: TaskType
     inference_id: str  # empty where the route has none
     times: dict[str, float | None] = field(default_factory=dict)  # parameters, in seconds
@@ -104,9 +106,12 @@ async def _keep_from_upstream(call: Call) -> None:
 
 async def update_endpoint(call: Call) -> Json:
     """PUT _inference/{task_type}/{inference_id}/_update"""
-    update = parse_update(await call.body_map())
+    rules = call.profile.update_rules(call.rest.headers.get("x-elastic-client-meta", ""))
+    update = parse_update(await call.body_map(), rules)
     task_type = resolve_task_type(call.task_type, update.task_type)
-    return render_endpoint(await call.service.update(call.inference_id, task_type, update))
+    return render_endpoint(
+        await call.service.update(call.inference_id, task_type, update, call.timeout)
+    )
 
 
 async def get_endpoint(call: Call) -> Json:
@@ -159,7 +164,7 @@ async def infer(call: Call) -> Json:
     """POST _inference/{task_type}/{inference_id}"""
     endpoint = await _untyped_endpoint(call)
     if _is_chat(call, endpoint):
-        raise OnlyStreaming
+        return await _whole_chat(call, endpoint)
     endpoint, request = await _read_request(call, endpoint)
     return await call.service.infer(endpoint, request, call.timeout)
 
@@ -191,10 +196,31 @@ async def _read_request(
 ) -> tuple[InferenceEndpoint, InferenceRequest]:
     """The body, checked, and then the endpoint, unless it is known already."""
     request = parse_inference_request(await call.document())
-    request.validate(call.task_type)
+    request.validate(call.task_type, call.profile)
     if endpoint is None:
         endpoint = await call.service.endpoint_for(call.inference_id, call.task_type)
     return endpoint, request
+
+
+async def _read_chat(
+    call: Call, endpoint: InferenceEndpoint | None
+) -> tuple[InferenceEndpoint, ChatRequest]:
+    """The same for a chat."""
+    request = parse_chat_request(await call.document())
+    if endpoint is None:
+        endpoint = await call.service.endpoint_for(call.inference_id, call.task_type)
+    return endpoint, request
+
+
+async def _whole_chat(call: Call, endpoint: InferenceEndpoint | None) -> Json:
+    """The answer of a chat in one piece, where the release has it."""
+    if not call.profile.answers_whole_chats:
+        raise only_streaming()
+    try:
+        endpoint, request = await _read_chat(call, endpoint)
+        return await call.service.whole_chat(endpoint, request, call.timeout)
+    except ProxyError as error:
+        raise as_chat_error(error, streams=False) from None
 
 
 @asynccontextmanager
@@ -203,9 +229,7 @@ async def _chat(
 ) -> AsyncIterator[AsyncIterator[Json]]:
     """The chunks of a chat; whatever fails, fails in the shape of chat."""
     try:
-        request = parse_chat_request(await call.document())
-        if endpoint is None:
-            endpoint = await call.service.endpoint_for(call.inference_id, call.task_type)
+        endpoint, request = await _read_chat(call, endpoint)
         async with call.service.chat(endpoint, request, call.timeout) as chunks:
             yield _failing_as_chat(chunks)
     except ProxyError as error:
@@ -261,7 +285,7 @@ _UPDATES: Final = {
         handler=update_endpoint,
         action=Privilege.UPDATE,
         has_body=True,
-        times=("master_timeout",),
+        times=("master_timeout",),  # newer releases have one more, see UpdateRules
         checks_id=True,
     )
 }

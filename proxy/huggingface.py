@@ -20,6 +20,7 @@ from yarl import URL
 
 from proxy.batching import Text, batches, texts_of
 from proxy.chat import ChatRequest
+from proxy.compatibility import DEFAULT, Profile
 from proxy.config import ProviderConfig
 from proxy.endpoints import InferenceEndpoint
 from proxy.errors import Cause, ProxyError, StatusError, is_denied
@@ -32,13 +33,13 @@ from proxy.replies import (
     failed_to_send,
     failure,
     hide_token,
+    parse_chat,
     parse_chat_event,
     parse_completion,
     parse_completion_event,
     parse_embeddings,
     parse_rerank,
     parse_sparse,
-    timed_out,
 )
 from proxy.retry import Retryable, RetryPolicy
 from proxy.sse import EventDecoder, EventTooLarge, ServerSentEvent
@@ -75,11 +76,13 @@ class HuggingFace:
         config: ProviderConfig,
         limiter: RateLimiter,
         retry: RetryPolicy,
+        profile: Profile = DEFAULT,
     ) -> None:
         self._session = session
         self._config = config
         self._limiter = limiter
         self._retry = retry
+        self._profile = profile
 
     async def embed(self, endpoint: InferenceEndpoint, inputs: Sequence[str]) -> list[list[float]]:
         """One vector per input, in input order."""
@@ -129,13 +132,13 @@ class HuggingFace:
 
     async def complete(self, endpoint: InferenceEndpoint, text: str) -> list[str]:
         """The answers to one prompt, one per choice."""
-        body = _completion_body(endpoint, text, stream=False)
+        return await self._whole(
+            endpoint, _completion_body(endpoint, text, stream=False), parse_completion
+        )
 
-        async def attempt() -> list[str]:
-            data = await self._post(endpoint, body)
-            return _parsed(endpoint, lambda: parse_completion(data))
-
-        return await self._with_retries(endpoint, attempt)
+    async def chat(self, endpoint: InferenceEndpoint, request: ChatRequest) -> Json:
+        """The answer of a chat in one piece, in Elasticsearch's form."""
+        return await self._whole(endpoint, _chat_body(endpoint, request, stream=False), parse_chat)
 
     @asynccontextmanager
     async def stream_completion(
@@ -151,9 +154,11 @@ class HuggingFace:
         self, endpoint: InferenceEndpoint, request: ChatRequest
     ) -> AsyncIterator[AsyncIterator[Json]]:
         """The chunks of a chat, as they come, in Elasticsearch's form."""
-        body = _chat_body(endpoint, request)
+        body = _chat_body(endpoint, request, stream=True)
         async with self._stream(endpoint, body) as events:
-            yield _converted(endpoint, events, lambda event: parse_chat_event(event, endpoint))
+            yield _converted(
+                endpoint, events, lambda event: parse_chat_event(event, endpoint, self._profile)
+            )
 
     # Batches
 
@@ -221,10 +226,23 @@ class HuggingFace:
             try:
                 return await attempt()
             except _Refused as refused:
-                raise failure(endpoint, refused.status, refused.body, refused.retry_after) from None
+                raise failure(
+                    endpoint, refused.status, refused.body, refused.retry_after, self._profile
+                ) from None
 
         await self._limiter.wait(endpoint)
         return await self._retry.run(judged)
+
+    async def _whole(
+        self, endpoint: InferenceEndpoint, body: Json, parse: Callable[[bytes], T]
+    ) -> T:
+        """The reply to one call that is not streamed."""
+
+        async def attempt() -> T:
+            data = await self._post(endpoint, body)
+            return _parsed(endpoint, lambda: parse(data))
+
+        return await self._with_retries(endpoint, attempt)
 
     async def _post(self, endpoint: InferenceEndpoint, body: Json) -> bytes:
         """The body of a 2xx reply. Raises: _Refused, Retryable, ProxyError."""
@@ -308,7 +326,8 @@ class HuggingFace:
                         return
                     yield event
         except TimeoutError:
-            raise timed_out(endpoint.inference_id, self._config.stream_idle_timeout) from None
+            seconds = self._config.stream_idle_timeout
+            raise self._profile.timed_out(endpoint.inference_id, seconds) from None
         except EventTooLarge:
             raise failed_to_send(
                 endpoint, Cause("i_o_exception", "an event of the stream is too large")
@@ -346,7 +365,7 @@ def _completion_body(endpoint: InferenceEndpoint, text: str, *, stream: bool) ->
     return {**body, **_stream_options(stream)}
 
 
-def _chat_body(endpoint: InferenceEndpoint, request: ChatRequest) -> Json:
+def _chat_body(endpoint: InferenceEndpoint, request: ChatRequest, *, stream: bool) -> Json:
     optional = {
         "stop": request.stop,
         "temperature": request.temperature,
@@ -357,7 +376,7 @@ def _chat_body(endpoint: InferenceEndpoint, request: ChatRequest) -> Json:
         "model": request.model or endpoint.service_settings.model_id,
     }
     kept = {key: value for key, value in optional.items() if value not in (None, [])}
-    return {"messages": request.messages, **kept, **_stream_options(True)}
+    return {"messages": request.messages, **kept, **_stream_options(stream)}
 
 
 def _stream_options(stream: bool) -> Json:

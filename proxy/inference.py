@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from proxy.compatibility import DEFAULT, Profile
 from proxy.endpoints import TaskType
 from proxy.errors import (
     ActionRequestInvalid,
@@ -51,15 +52,15 @@ class InferenceRequest:
     input_type: str | None = None
     task_settings: Json | None = None
 
-    def validate(self, task_type: TaskType) -> None:
+    def validate(self, task_type: TaskType, profile: Profile = DEFAULT) -> None:
         """Check the fields against the task type of the path; `ANY` skips what is per task.
 
         Raises: ActionRequestInvalid for the first problem.
         """
-        if problem := self._problem(task_type):
+        if problem := self._problem(task_type, profile):
             raise ActionRequestInvalid([problem])
 
-    def _problem(self, task: TaskType) -> str | None:
+    def _problem(self, task: TaskType, profile: Profile) -> str | None:
         if self.input is None:
             return "Field [input] cannot be null"
         if not self.input:
@@ -67,14 +68,16 @@ class InferenceRequest:
         if task is TaskType.RERANK and not self.query:
             what = "null" if self.query is None else "empty"
             return f"Field [query] cannot be {what} for task type [{task}]"
-        return self._misplaced(task)
+        return self._misplaced(task, profile)
 
-    def _misplaced(self, task: TaskType) -> str | None:
-        embeds = (TaskType.TEXT_EMBEDDING, TaskType.SPARSE_EMBEDDING)
+    def _misplaced(self, task: TaskType, profile: Profile) -> str | None:
+        no_query: tuple[TaskType, ...] = ()
+        if profile.embeddings_refuse_query:
+            no_query = (TaskType.TEXT_EMBEDDING, TaskType.SPARSE_EMBEDDING)
         rules = (
             ("return_documents", self.return_documents, (TaskType.RERANK, TaskType.ANY)),
             ("top_n", self.top_n, (TaskType.RERANK, TaskType.ANY)),
-            ("query", self.query, tuple(task for task in TaskType if task not in embeds)),
+            ("query", self.query, tuple(task for task in TaskType if task not in no_query)),
             (
                 "input_type",
                 None if self.input_type == "unspecified" else self.input_type,

@@ -12,13 +12,13 @@ from typing import Any, Final
 
 import orjson
 
-from proxy.chat import ChatError, convert_chunk, status_name
+from proxy.chat import ChatError, convert_chunk, convert_reply, status_name
+from proxy.compatibility import DEFAULT, Profile
 from proxy.endpoints import STREAMING_TASKS, InferenceEndpoint, TaskType
 from proxy.errors import (
     Cause,
     ParsingFailed,
     ProxyError,
-    RequestTimedOut,
     StatusError,
     XContentParseFailed,
 )
@@ -37,7 +37,6 @@ from proxy.validation import (
     read_float,
     read_int,
     read_string,
-    time_text,
 )
 from proxy.xcontent import Document, Node, parse_json
 
@@ -173,6 +172,18 @@ def parse_completion(data: bytes) -> list[str]:
     return [choice["message"]["content"] for choice in values["choices"]]
 
 
+def parse_chat(data: bytes) -> Json:
+    """A chat's answer in one piece, as Elasticsearch writes it."""
+    document = _read(data)
+    root = _root(document)
+    if root.kind != "START_OBJECT":
+        raise XContentParseFailed(
+            f"{document.at(root.start)} [chat_completion_chunk] Expected START_OBJECT but was: "
+            f"{root.kind}"
+        )
+    return convert_reply(document.plain())
+
+
 def _read(data: bytes) -> Document:
     return parse_json(data, quote=False)  # a reply may hold what the caller must not see
 
@@ -222,13 +233,6 @@ def failed_to_send(endpoint: InferenceEndpoint, cause: ProxyError) -> ProxyError
     )
 
 
-def timed_out(inference_id: str, timeout: float) -> ProxyError:
-    """A call that took longer than `timeout` seconds."""
-    return RequestTimedOut(
-        f"Request timed out after [{time_text(timeout)}] for inference id [{inference_id}]"
-    )
-
-
 class CountMismatch(StatusError):
     """Not as many results as inputs: nobody could tell which belongs to which."""
 
@@ -256,7 +260,9 @@ def parse_completion_event(event: ServerSentEvent) -> list[str]:
     return [content for content in contents if isinstance(content, str) and content]
 
 
-def parse_chat_event(event: ServerSentEvent, endpoint: InferenceEndpoint) -> Json:
+def parse_chat_event(
+    event: ServerSentEvent, endpoint: InferenceEndpoint, profile: Profile = DEFAULT
+) -> Json:
     """One chunk of a streamed chat. Raises: ChatError."""
     prefix = (
         f"Received an error response for request from inference entity id [{endpoint.inference_id}]"
@@ -265,8 +271,7 @@ def parse_chat_event(event: ServerSentEvent, endpoint: InferenceEndpoint) -> Jso
         chunk = _parse_event(event)
     except ProxyError as error:
         if event.event == "error":
-            unread = "UnifiedChatCompletionErrorResponse"
-            raise ChatError(400, "stream_error", prefix, unread) from None
+            raise ChatError(400, "stream_error", prefix, profile.chat_error_type) from None
         raise ChatError(400, "bad_request", error.reason, error.type) from None
     if (failure := _stream_failure(chunk, event.event)) is not None:
         text, code = failure
@@ -323,7 +328,6 @@ _EMBEDDING_PREFIXES: Final = {
 _CHAT_PREFIXES: Final = {
     **_COMMON,
     400: ("Received a bad request status code", False),
-    404: ("Resource not found at [{url}]", False),
     422: ("Received an input validation error response", False),
     429: (_RATE_LIMIT, False),
     500: (_SERVER_ERROR, True),
@@ -332,14 +336,19 @@ _CHAT_PREFIXES: Final = {
 
 
 def failure(
-    endpoint: InferenceEndpoint, status: int, body: bytes, retry_after: float | None
+    endpoint: InferenceEndpoint,
+    status: int,
+    body: bytes,
+    retry_after: float | None,
+    profile: Profile = DEFAULT,
 ) -> Exception:
     """The exception for a provider's answer other than 2xx: a ProxyError, or it in a Retryable."""
     chats = endpoint.task_type in STREAMING_TASKS
     reply = _loads(body)
     text = _error_text(endpoint.task_type, reply)
     prefix, retryable = _prefix(chats, status, text)
-    prefix = prefix.format(url=endpoint.service_settings.url)
+    if chats and status == 404:
+        prefix = profile.chat_not_found.format(url=endpoint.service_settings.url)
     reason = (
         f"{prefix} for request from inference entity id [{endpoint.inference_id}] status [{status}]"
     )
@@ -348,7 +357,7 @@ def failure(
     shown_status = status if status in _PASSED_ON else 400
     error: ProxyError
     if endpoint.task_type is TaskType.CHAT_COMPLETION:
-        error = _chat_failure(shown_status, reason, reply, text)
+        error = _chat_failure(shown_status, reason, reply, text, profile)
     else:
         error = StatusError(shown_status, reason)
     return Retryable(error, retry_after) if retryable else error
@@ -363,10 +372,11 @@ def _prefix(chats: bool, status: int, text: str | None) -> tuple[str, bool]:
     return prefixes.get(status, (_SERVER_ERROR if status >= 500 else _UNSUCCESSFUL, False))
 
 
-def _chat_failure(status: int, reason: str, reply: Any, text: str | None) -> ChatError:
+def _chat_failure(
+    status: int, reason: str, reply: Any, text: str | None, profile: Profile
+) -> ChatError:
     if text is None:
-        unknown = "UnifiedChatCompletionErrorResponse"
-        return ChatError(status, status_name(status), reason, unknown)
+        return ChatError(status, status_name(status), reason, profile.chat_error_type)
     code: str | None = status_name(status)
     if isinstance(reply["error"], dict):
         number = reply["error"].get("http_status_code")

@@ -30,7 +30,6 @@ from proxy.formats import WRITERS, dump_pretty, parse
 from proxy.validation import did_you_mean, parse_boolean, parse_time
 from proxy.xcontent import Document
 
-_CURRENT: Final = 9  # major version of the API that is served, and the one before it
 _COMMON_PARAMETERS: Final = ("pretty", "human", "error_trace", "filter_path", "format")
 _METHODS: Final = (
     *("GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE", "CONNECT"),
@@ -71,10 +70,14 @@ class RestResponse:
 class RestRequest:
     """One request as Elasticsearch's REST layer sees it.
 
-    `target` is the raw target as it was sent; it appears in messages undecoded.
+    `target` is the raw target as it was sent; it appears in messages undecoded. Of the API's
+    versions, `major` and the one before it may be asked for.
     """
 
-    def __init__(self, method: str, target: str, headers: CIMultiDictProxy[str]) -> None:
+    def __init__(
+        self, method: str, target: str, headers: CIMultiDictProxy[str], *, major: int = 9
+    ) -> None:
+        self._major = major
         self.method = method
         self.target = target
         self.headers = headers
@@ -174,7 +177,7 @@ class RestRequest:
         beyond `limit` bytes; MediaTypeRejected for versions that do not fit.
         """
         self.body = _inflated(data, self.headers.get("Content-Encoding", ""), limit)
-        _check_versions(self.accept, self.content_type, bool(self.body))
+        _check_versions(self.accept, self.content_type, bool(self.body), self._major)
         if self.body and (self.content_type is None or self.content_type.format is None):
             shown = self.content_type or ""
             raise PlainError(406, f"Content-Type header [{shown}] is not supported")
@@ -332,20 +335,22 @@ def _parse_media_type(text: str) -> MediaType | None:
     return MediaType(text, _FORMATS.get(plain), version if vendor else None, vendor is not None)
 
 
-def _check_versions(accept: MediaType | None, content: MediaType | None, has_body: bool) -> None:
+def _check_versions(
+    accept: MediaType | None, content: MediaType | None, has_body: bool, major: int
+) -> None:
     """Raises: MediaTypeRejected. Source: RestCompatibleVersionHelper.getCompatibleVersion."""
     accepted = accept.version if accept else None
     sent = content.version if content else None
-    _check_known("Accept", accepted, accept)
+    _check_known("Accept", accepted, accept, major)
     if not has_body:
         return
-    _check_known("Content-Type", sent, content)
+    _check_known("Content-Type", sent, content, major)
     if accepted == sent:
         return
     both = "both Content-Type and Accept headers if either one has requested a compatible version"
     same = (
         ""
-        if (accepted or _CURRENT) == (sent or _CURRENT)
+        if (accepted or major) == (sent or major)
         else (" and the compatible versions must match")
     )
     _reject_versions(
@@ -354,10 +359,10 @@ def _check_versions(accept: MediaType | None, content: MediaType | None, has_bod
     )
 
 
-def _check_known(header: str, version: int | None, value: MediaType | None) -> None:
-    if version is not None and version not in (_CURRENT, _CURRENT - 1):
+def _check_known(header: str, version: int | None, value: MediaType | None, major: int) -> None:
+    if version is not None and version not in (major, major - 1):
         _reject_versions(
-            f"{header} version must be either version {_CURRENT} or {_CURRENT - 1}, "
+            f"{header} version must be either version {major} or {major - 1}, "
             f"but found {version}. {header}={value}"
         )
 

@@ -18,7 +18,7 @@ from contextlib import (
 from typing import Final, Protocol
 
 from proxy.chat import ChatRequest
-from proxy.compatibility import PROFILES, Profile
+from proxy.compatibility import DEFAULT, Profile
 from proxy.endpoints import (
     STREAMING_TASKS,
     EndpointUpdate,
@@ -45,7 +45,7 @@ from proxy.inference import (
     render_rerank,
     render_sparse,
 )
-from proxy.replies import CountMismatch, timed_out
+from proxy.replies import CountMismatch
 from proxy.retry import request_ends
 from proxy.store import EndpointStore, RecordRefused
 from proxy.validation import Json
@@ -89,6 +89,8 @@ class Provider(Protocol):
         self, endpoint: InferenceEndpoint, request: ChatRequest
     ) -> AbstractAsyncContextManager[AsyncIterator[Json]]: ...
 
+    async def chat(self, endpoint: InferenceEndpoint, request: ChatRequest) -> Json: ...
+
 
 class InferenceService:
     """Everything that can be done with endpoints; times are seconds.
@@ -102,7 +104,7 @@ class InferenceService:
         store: EndpointStore,
         provider: Provider,
         default_timeout: float,
-        profile: Profile = PROFILES["9.2"],
+        profile: Profile = DEFAULT,
     ) -> None:
         self._store = store
         self._provider = provider
@@ -122,12 +124,7 @@ class InferenceService:
         `is_taken` tells whether somebody else than the store has an endpoint of this id.
         Raises: StatusError 400 when the try fails; EndpointAlreadyExists.
         """
-        try:
-            endpoint = await self._probe(endpoint, timeout)
-        except _Unusable as unusable:
-            raise unusable.error from None
-        except ProxyError as error:
-            raise StatusError(400, _PROBE_FAILED, cause=error) from None
+        endpoint = await self._tried(endpoint, timeout)
         if await is_taken():
             raise EndpointAlreadyExists(endpoint.inference_id)
         await self._store.create(endpoint)
@@ -157,7 +154,11 @@ class InferenceService:
         return await self._store.find(None if task_type is TaskType.ANY else task_type)
 
     async def update(
-        self, inference_id: str, task_type: TaskType, update: EndpointUpdate
+        self,
+        inference_id: str,
+        task_type: TaskType,
+        update: EndpointUpdate,
+        timeout: float | None = None,
     ) -> InferenceEndpoint:
         """Change the token or other settings. Raises: StatusError, ValidationFailed."""
 
@@ -165,10 +166,21 @@ class InferenceService:
             if endpoint.task_type is not task_type:
                 reason = "Task type must match the task type of the existing endpoint"
                 raise StatusError(400, reason)
-            return update.apply(endpoint, needs_api_key=self._profile.update_needs_api_key)
+            return update.apply(endpoint)
 
         try:
-            return await self._store.update(inference_id, change)
+            if not update.rules.tries_changes:
+                return await self._store.update(inference_id, change)
+            old = await self._store.get(inference_id)
+            if (new := change(old)) == old:
+                return old
+            found = (await self._tried(new, timeout)).service_settings
+            return await self._store.update(
+                inference_id,
+                lambda endpoint: change(endpoint).with_service_settings(
+                    dimensions=found.dimensions, similarity=found.similarity
+                ),
+            )
         except EndpointNotFound:
             raise EndpointNotUpdated(inference_id) from None
 
@@ -235,6 +247,13 @@ class InferenceService:
                 )
             yield chunks
 
+    async def whole_chat(
+        self, endpoint: InferenceEndpoint, request: ChatRequest, timeout: float | None
+    ) -> Json:
+        """The answer of a chat in one piece."""
+        async with self._deadline(endpoint, timeout):
+            return await self._provider.chat(endpoint, request)
+
     async def _rerank(
         self, endpoint: InferenceEndpoint, request: InferenceRequest, inputs: Sequence[str]
     ) -> list[RankedDocument]:
@@ -250,6 +269,15 @@ class InferenceService:
             if return_documents is None
             else return_documents,
         )
+
+    async def _tried(self, endpoint: InferenceEndpoint, timeout: float | None) -> InferenceEndpoint:
+        """The endpoint, completed by what its provider says. Raises: StatusError 400."""
+        try:
+            return await self._probe(endpoint, timeout)
+        except _Unusable as unusable:
+            raise unusable.error from None
+        except ProxyError as error:
+            raise StatusError(400, _PROBE_FAILED, cause=error) from None
 
     async def _probe(self, endpoint: InferenceEndpoint, timeout: float | None) -> InferenceEndpoint:
         """Call the endpoint once the way its task is called; embeddings tell their dimensions."""
@@ -277,13 +305,15 @@ class InferenceService:
     ) -> AsyncIterator[None]:
         seconds = timeout
         if seconds is None:
-            seconds = self._profile.default_timeout(endpoint.task_type, self._default_timeout)
+            seconds = self._profile.default_timeout(
+                streams=endpoint.streams, configured=self._default_timeout
+            )
         token = request_ends.set(time.monotonic() + seconds if seconds >= 0 else math.inf)
         try:
             async with asyncio.timeout(None if seconds < 0 else seconds):
                 yield
         except TimeoutError:
-            raise timed_out(endpoint.inference_id, seconds) from None
+            raise self._profile.timed_out(endpoint.inference_id, seconds) from None
         finally:
             request_ends.reset(token)
 

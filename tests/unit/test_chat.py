@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from proxy.chat import (
     ChatError,
     ChatRequest,
-    OnlyStreaming,
     as_chat_error,
     convert_chunk,
+    only_streaming,
     parse_chat_request,
     status_name,
 )
@@ -337,7 +337,7 @@ class TestErrors:
         assert ChatError(400, None, "m", "t").envelope() == {"error": {"message": "m", "type": "t"}}
 
     def test_chat_is_only_streamed(self):
-        body = OnlyStreaming().envelope()
+        body = only_streaming().envelope()
         reason = (
             "The [chat_completion] task type only supports streaming, "
             "please try again with the _stream API"

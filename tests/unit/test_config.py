@@ -92,7 +92,7 @@ class TestMistakes:
             ({"egress.allow": 5}, "[egress.allow] must be a list of texts"),
             ({"listen": "9200"}, "[9200] is not HOST:PORT"),
             ({"listen": "h:70000"}, "[h:70000] is not HOST:PORT"),
-            ({"compatibility": "7"}, "[compatibility] must be one of 9.2, 9.5"),
+            ({"compatibility": "7"}, "[compatibility] must be one of 8.19, 9.2, 9.5, 9.6"),
             ({"log.format": "xml"}, "[log.format] must be text or json"),
             ({"log.level": "loud"}, "[log.level] must be debug, info, warning or error"),
             ({"store.kind": "redis"}, "[store.kind] must be elasticsearch or sqlite:PATH"),

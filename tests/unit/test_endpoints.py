@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.chunking import ChunkingSettings, parse_chunking
+from proxy.compatibility import DEFAULT, PROFILES
 from proxy.endpoints import (
     ELSER_SERVICE,
     SERVICE,
@@ -303,7 +304,7 @@ class TestTokensInWrongPlaces:
         ],
     )
     def test_an_update_never_shows_them(self, body):
-        error = refusal_of(lambda: parse_update(body))
+        error = refusal_of(lambda: parse_update(body, DEFAULT.update))
         assert error is not None
         assert TOKEN not in json.dumps(error.envelope())
 
@@ -349,6 +350,14 @@ class TestUpdate:
                 "again [{foo=1}]",
             ),
             (
+                {"task_type": "foo", "service_settings": 5},
+                "Unknown task_type [foo]",
+            ),
+            (
+                {"task_type": "rerank", "service_settings": {}, "task_settings": 5, "x": 1},
+                "Unable to parse task settings in the request [{task_settings=5, x=1}]",
+            ),
+            (
                 {"task_type": "rerank", "service": {}},
                 "Request contained fields which cannot be updated, remove these fields and try "
                 "again [{service={}}]",
@@ -356,38 +365,43 @@ class TestUpdate:
         ],
     )
     def test_refuses_what_cannot_be_updated(self, body, reason):
-        error = refusal_of(lambda: parse_update(body))
+        error = refusal_of(lambda: parse_update(body, DEFAULT.update))
         assert error is not None
         assert (error.status, error.type, error.reason) == (400, "status_exception", reason)
 
     def test_changes_the_token(self):
-        update = parse_update({"service_settings": {"api_key": "new", "url": "ignored"}})
+        update = parse_update(
+            {"service_settings": {"api_key": "new", "url": "ignored"}}, DEFAULT.update
+        )
         changed = update.apply(make_endpoint())
         assert changed == replace(make_endpoint(), secret_settings=SecretSettings(api_key="new"))
 
     def test_empty_service_settings_change_nothing(self):
-        assert parse_update({"service_settings": {}}).apply(make_endpoint()) == make_endpoint()
+        assert (
+            parse_update({"service_settings": {}}, DEFAULT.update).apply(make_endpoint())
+            == make_endpoint()
+        )
 
     def test_service_settings_need_a_token(self):
-        update = parse_update({"service_settings": {"url": "http://h/"}})
+        update = parse_update({"service_settings": {"url": "http://h/"}}, DEFAULT.update)
         error = refusal_of(lambda: update.apply(make_endpoint()))
         assert isinstance(error, ValidationFailed)
         assert "does not contain the required setting [api_key]" in error.reason
 
     def test_newer_releases_change_other_settings_without_one(self):
-        update = parse_update({"service_settings": {"rate_limit": {"requests_per_minute": 9}}})
-        changed = update.apply(make_endpoint(), needs_api_key=False)
+        body = {"service_settings": {"rate_limit": {"requests_per_minute": 9}}}
+        changed = parse_update(body, PROFILES["9.5"].update).apply(make_endpoint())
         assert changed == make_endpoint().with_service_settings(requests_per_minute=9)
 
     def test_other_settings_change_beside_a_token(self):
         settings = {"api_key": "new", "rate_limit": {}, "max_input_tokens": 7}
         old = make_endpoint().with_service_settings(requests_per_minute=9)
-        changed = parse_update({"service_settings": settings}).apply(old)
+        changed = parse_update({"service_settings": settings}, DEFAULT.update).apply(old)
         assert changed.service_settings.requests_per_minute == 3000
         assert changed.service_settings.max_input_tokens == 7
 
     def test_chunking_settings_are_replaced_as_a_whole(self):
-        update = parse_update({"chunking_settings": {"strategy": "none"}})
+        update = parse_update({"chunking_settings": {"strategy": "none"}}, DEFAULT.update)
         assert update.apply(make_endpoint()).chunking_settings == parse_chunking(
             {"strategy": "none"}
         )
@@ -395,19 +409,21 @@ class TestUpdate:
 
     def test_task_settings_are_merged(self):
         old = make_endpoint(TaskType.RERANK, task_settings=TaskSettings(top_n=3))
-        update = parse_update({"task_settings": {"return_documents": False}})
+        update = parse_update({"task_settings": {"return_documents": False}}, DEFAULT.update)
         assert update.apply(old).task_settings == TaskSettings(top_n=3, return_documents=False)
-        update = parse_update({"task_settings": {"top_n": 5}})
+        update = parse_update({"task_settings": {"top_n": 5}}, DEFAULT.update)
         assert update.apply(old).task_settings == TaskSettings(top_n=5)
 
     def test_bad_task_settings_are_refused(self):
-        update = parse_update({"task_settings": {"top_n": 0}})
+        update = parse_update({"task_settings": {"top_n": 0}}, DEFAULT.update)
         error = refusal_of(lambda: update.apply(make_endpoint(TaskType.RERANK)))
         assert isinstance(error, ValidationFailed)
 
     @given(json_objects)
     def test_any_body_is_an_update_or_refused(self, body):
-        error = refusal_of(lambda: parse_update(body).apply(make_endpoint(TaskType.RERANK)))
+        error = refusal_of(
+            lambda: parse_update(body, DEFAULT.update).apply(make_endpoint(TaskType.RERANK))
+        )
         assert error is None or error.status == 400
 
 

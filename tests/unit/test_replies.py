@@ -21,7 +21,6 @@ from proxy.replies import (
     parse_embeddings,
     parse_rerank,
     parse_sparse,
-    timed_out,
 )
 from proxy.retry import Retryable
 from proxy.sse import ServerSentEvent
@@ -501,9 +500,6 @@ class TestFailures:
         )
         wrong = ParsingFailed("x", 1, 2)
         assert failed_to_send(make_endpoint(), wrong) is wrong
-        assert (
-            timed_out("e1", 0.05).reason == "Request timed out after [50ms] for inference id [e1]"
-        )
         assert CountMismatch(1, 2).reason == (
             "Error the number of embedding responses [1] does not equal the number of requests [2]"
         )

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from proxy.chat import ChatRequest
-from proxy.endpoints import EndpointUpdate, InferenceEndpoint, TaskSettings, TaskType
+from proxy.compatibility import DEFAULT
+from proxy.endpoints import InferenceEndpoint, TaskSettings, TaskType, parse_update
 from proxy.errors import (
     EndpointAlreadyExists,
     EndpointNotFound,
@@ -95,6 +96,9 @@ class Told:
 
     async def complete(self, endpoint, text):
         return await self._answer("complete", text)
+
+    async def chat(self, endpoint, request):
+        return await self._answer("chat", request)
 
     @asynccontextmanager
     async def stream_completion(self, endpoint, text):
@@ -258,8 +262,8 @@ class TestGetAndDelete:
         assert "e1" in store.endpoints
 
 
-UPDATE = EndpointUpdate(
-    task_type=None, service_settings={"api_key": "new"}, task_settings={"top_n": 2}
+UPDATE = parse_update(
+    {"service_settings": {"api_key": "new"}, "task_settings": {"top_n": 2}}, DEFAULT.update
 )
 
 
