@@ -32,6 +32,7 @@ from proxy.huggingface import HuggingFace
 from proxy.lane import Lane
 from proxy.ratelimit import RateLimiter
 from proxy.retry import RetryPolicy
+from proxy.server import Runner
 from proxy.service import InferenceService
 from proxy.store import open_store
 from proxy.tls import upstream_tls
@@ -165,7 +166,7 @@ async def serve(
 async def _listening(config: Config, reuse_port: bool) -> AsyncIterator[str]:
     """The application, and the lane before it, accepting connections at HOST:PORT."""
     app = make_application(config)
-    runner = web.AppRunner(app, shutdown_timeout=config.limits.drain_timeout)
+    runner = Runner(app, shutdown_timeout=config.limits.drain_timeout)
     try:
         await runner.setup()
         accept = _accept_in_lane if config.lane and config.upstream.url else _accept_directly

@@ -418,12 +418,6 @@ class TestConventions:
             ("DELETE", "/_inference/_services", "GET"),
             ("GET", "/_inference/x/_stream", "POST"),
             ("POST", "/_inference/x/y/_update", "PUT"),
-            pytest.param(
-                *("FOO", "/_inference/x", "GET,POST,PUT,DELETE"),
-                marks=pytest.mark.xfail(
-                    strict=True, reason="aiohttp's parser refuses methods that it does not know"
-                ),
-            ),
         ],
     )
     async def test_a_wrong_method_is_told_the_right_ones(self, proxy, method, target, allowed):

@@ -28,7 +28,7 @@ TOOLS: Final = {"connections", "singleflight", "tls"}  # that edges share
 STORES: Final = {
     *("store.cached", "store.elasticsearch", "store.sealed", "store.sqlite", "store.transport"),
 }
-EDGES: Final = {"auth", "egress", "forward", "huggingface", "lane", *STORES}
+EDGES: Final = {"auth", "egress", "forward", "huggingface", "lane", "server", *STORES}
 APPLICATION: Final = {"service", "handlers", "api"}
 TOP: Final = {"app", "__main__", "logs", "workers"}
 
