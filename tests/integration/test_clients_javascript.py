@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +10,6 @@ from typing import Any, Final
 
 import pytest
 
-from proxy.provider.packages import cache_folder, made_once
 from tests.integration.examples import (
     DOCUMENTS,
     EXAMPLES,
@@ -27,6 +24,7 @@ from tests.integration.examples import (
     assert_ranking,
     example_body,
 )
+from tests.npm import installed
 from tests.processes import Server
 from tests.runtimes import tool
 from tests.users import USERS
@@ -34,29 +32,13 @@ from tests.users import USERS
 pytestmark = pytest.mark.clients
 
 FOLDER: Final = Path(__file__).parent / "javascript"
-MANIFESTS: Final = ("package.json", "package-lock.json")
 INDEX: Final = "javascript-animals"
 
 
 @pytest.fixture(scope="session")
 def packages() -> Path:
-    """The folder that holds the packages of package-lock.json; installed once and kept."""
-    wanted = b"".join((FOLDER / name).read_bytes() for name in MANIFESTS)
-    name = f"javascript-client-{hashlib.sha256(wanted).hexdigest()[:12]}"
-    return made_once(cache_folder() / name, install)
-
-
-def install(scratch: Path) -> Path:
-    """Fill a folder with the packages, exactly as the lock file has them."""
-    folder = scratch / "packages"
-    folder.mkdir()
-    for name in MANIFESTS:
-        shutil.copy(FOLDER / name, folder)
-    done = subprocess.run(
-        [tool("npm"), "ci", "--no-audit", "--no-fund"], cwd=folder, capture_output=True, text=True
-    )
-    assert done.returncode == 0, f"npm ci failed:\n{done.stdout}{done.stderr}"
-    return folder
+    """The folder that holds the packages of package-lock.json."""
+    return installed(FOLDER)
 
 
 class CallFailed(Exception):

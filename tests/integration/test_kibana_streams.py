@@ -5,9 +5,7 @@ Real models answer; a stub stands in only for what real models do not do on dema
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,8 +14,8 @@ from typing import Any, Final
 import orjson
 import pytest
 
-from proxy.provider.packages import cache_folder, made_once
 from tests.integration.examples import EXAMPLES, MESSAGES, example_body
+from tests.npm import installed
 from tests.processes import Server
 from tests.rawhttp import send
 from tests.runtimes import tool
@@ -26,7 +24,6 @@ from tests.stubs import FaultyServer, Reply, event_reply, in_thread
 pytestmark = pytest.mark.clients
 
 FOLDER: Final = Path(__file__).parent / "kibana"
-MANIFESTS: Final = ("package.json", "package-lock.json")
 JSON: Final = {"Content-Type": "application/json"}
 VENDORED: Final = "application/vnd.elasticsearch+json; compatible-with=9"
 # What the connector's client sends. Source: InferenceConnector of Kibana's stack connectors.
@@ -50,22 +47,8 @@ COMPLETION: Final = "/_inference/completion/hugging-face-completion/_stream"
 
 @pytest.fixture(scope="session")
 def packages() -> Path:
-    """The folder that holds the packages of package-lock.json; installed once and kept."""
-    wanted = b"".join((FOLDER / name).read_bytes() for name in MANIFESTS)
-    name = f"kibana-streams-{hashlib.sha256(wanted).hexdigest()[:12]}"
-    return made_once(cache_folder() / name, install)
-
-
-def install(scratch: Path) -> Path:
-    """Fill a folder with the packages, exactly as the lock file has them."""
-    folder = scratch / "packages"
-    folder.mkdir()
-    for name in MANIFESTS:
-        shutil.copy(FOLDER / name, folder)
-    command = [tool("npm"), "ci", "--no-audit", "--no-fund"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, f"npm ci failed:\n{done.stdout}{done.stderr}"
-    return folder
+    """The folder that holds the packages of package-lock.json."""
+    return installed(FOLDER)
 
 
 @pytest.fixture
