@@ -96,6 +96,8 @@ class InferenceApi:
         try:
             match = match_path(rest.segments(), ROUTES)
         except NoRoute:
+            if rest.method == "OPTIONS":
+                return _allowed_methods(rest, [])
             raise no_handler(rest) from None
         methods = ROUTES[match.pattern]
         if rest.method == "OPTIONS":
@@ -228,7 +230,8 @@ def _web_response(answer: RestResponse) -> web.Response:
 
 def _allowed_methods(rest: RestRequest, methods: Sequence[str]) -> web.Response:
     answer = rest.respond_bytes(200, b"", "text/plain; charset=UTF-8")
-    answer.headers["Allow"] = ",".join(methods)
+    if methods:
+        answer.headers["Allow"] = ",".join(methods)
     return _web_response(answer)
 
 

@@ -377,7 +377,7 @@ def _similarity(one: str, other: str) -> float:
 
 # Time values
 
-_UNITS: Final = {
+_UNITS: Final = {  # the longer ones first that end in a shorter one
     "nanos": 1e-9,
     "micros": 1e-6,
     "ms": 1e-3,
@@ -389,35 +389,35 @@ _UNITS: Final = {
 
 
 def parse_time(text: str, setting: str) -> float:
-    """A time value such as `30s`, in seconds; `-1` is kept as a negative number.
+    """A time value such as `30s`, in seconds; a negative number stands for no limit.
 
     Raises: IllegalArgument. Source: TimeValue.parseTimeValue.
     """
-    normalized = text.strip().lower()
-    if normalized in ("-1", "0"):
+    normalized = text.lower().strip()
+    for unit, seconds in _UNITS.items():
+        # Only minutes are told by their letter case, and before blanks are cut: `M` means months.
+        if (text if unit == "m" else normalized).endswith(unit):
+            return _time_number(normalized.removesuffix(unit).strip(), text, setting) * seconds
+    if re.fullmatch("-0*1|0+", normalized):
         return float(normalized)
-    if match := re.fullmatch(r"(.*?)(nanos|micros|ms|s|m|h|d)", normalized):
-        number, unit = match.groups()
-        return _time_number(number, unit, text, setting)
     raise IllegalArgument(
         f"failed to parse setting [{setting}] with value [{text}] as a time value: "
         "unit is missing or unrecognized"
     )
 
 
-def _time_number(number: str, unit: str, text: str, setting: str) -> float:
-    number = number.strip()
-    if not re.fullmatch(r"[+-]?[0-9]{1,18}", number):
-        fraction = ", fractional time values are not supported"
-        more = fraction if _NUMBER.fullmatch(number) and not number.isdigit() else ""
-        raise IllegalArgument(f"failed to parse [{text}]{more}")
-    count = int(number)
-    if count < -1 or (count == -1 and unit):
+def _time_number(number: str, text: str, setting: str) -> int:
+    count = int(number) if re.fullmatch(r"[+-]?[0-9]{1,30}", number) else None
+    if count is None or not -_MAX_LONG - 1 <= count <= _MAX_LONG:
+        fraction = _NUMBER.fullmatch(number) is not None
+        more = ", fractional time values are not supported" if fraction else ""
+        raise IllegalArgument(f"failed to parse [{text}]{more}", cause=_not_a_number(number))
+    if count < -1:
         raise IllegalArgument(
             f"failed to parse setting [{setting}] with value [{text}] as a time value: "
             "negative durations are not supported"
         )
-    return count * _UNITS[unit]
+    return count
 
 
 def time_text(seconds: float) -> str:
@@ -426,6 +426,6 @@ def time_text(seconds: float) -> str:
         return "0s"
     for unit in ("d", "h", "m", "s", "ms", "micros"):
         if seconds >= _UNITS[unit]:
-            value = f"{seconds / _UNITS[unit]:.1f}"
-            return value.removesuffix(".0") + unit
+            tenths = int(round(seconds / _UNITS[unit], 6) * 10)  # cut off, not rounded
+            return f"{tenths / 10:.1f}".removesuffix(".0") + unit
     return f"{round(seconds * 1e9)}nanos"

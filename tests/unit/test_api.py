@@ -408,6 +408,8 @@ class TestConventions:
         answer = await proxy("OPTIONS", "/_inference/x/_stream")
         assert (answer.status, answer.headers["Allow"], answer.body) == (200, "POST", b"")
         assert answer.headers["content-type"] == "text/plain; charset=UTF-8"
+        answer = await proxy("OPTIONS", "/_inference/a/b/c")
+        assert (answer.status, answer.headers.get("Allow"), answer.body) == (200, None, b"")
 
     @pytest.mark.parametrize(
         ("method", "target", "allowed"),

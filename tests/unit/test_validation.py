@@ -421,13 +421,17 @@ class TestTimes:
             ("30 s", 30.0),
             ("0s", 0.0),
             ("0", 0.0),
+            ("00", 0.0),
             ("-1", -1.0),
+            ("-01", -1.0),
+            ("-1s", -1.0),
+            (" 7H", 25200.0),
         ],
     )
     def test_reads_every_unit(self, text, seconds):
         assert parse_time(text, "timeout") == pytest.approx(seconds)
 
-    @pytest.mark.parametrize("text", ["30", "abc", "", "1", "10w", "s 30", "1y"])
+    @pytest.mark.parametrize("text", ["30", "abc", "", "1", "10w", "s 30", "1y", "1M", "1m "])
     def test_a_unit_must_be_there(self, text):
         with pytest.raises(IllegalArgument) as caught:
             parse_time(text, "timeout")
@@ -436,10 +440,15 @@ class TestTimes:
             "unit is missing or unrecognized"
         )
 
-    @pytest.mark.parametrize("text", ["1.5s", "0.5m", "1e3s"])
+    @pytest.mark.parametrize("text", ["1.5s", "0.5m", "1e3s", "9" * 20 + "s"])
     def test_fractions_are_not_supported(self, text):
         with pytest.raises(IllegalArgument) as caught:
             parse_time(text, "timeout")
+        assert caught.value.cause is not None
+        assert caught.value.cause.render() == {
+            "type": "number_format_exception",
+            "reason": f'For input string: "{text[:-1]}"',
+        }
         assert caught.value.reason == (
             f"failed to parse [{text}], fractional time values are not supported"
         )
@@ -473,6 +482,8 @@ class TestTimes:
             (30.0, "30s"),
             (0.05, "50ms"),
             (1.5, "1.5s"),
+            (1.999, "1.9s"),
+            (119.0, "1.9m"),
             (3600.0, "1h"),
             (86400.0, "1d"),
             (5e-9, "5nanos"),
