@@ -29,7 +29,7 @@ from proxy.validation import (
     Located,
     ObjectParser,
     read_float,
-    read_int,
+    read_long,
     read_plain,
     read_string,
 )
@@ -77,11 +77,39 @@ def _ordered(parser: ObjectParser, *keys: str, always: tuple[str, ...] = ()) -> 
 def _list_of(read: Read) -> Read:
     def read_list(document: Document, node: Node) -> list[Any]:
         items = [read(document, item) for item in node.value]
-        if node.end < 0:
-            raise Located(document.error or ProxyError("unreachable"), len(document.source))
+        document.whole(node)
         return items
 
     return read_list
+
+
+def _objects_of(read: Read) -> Read:
+    """A reader of a list of objects, or of one object that stands for such a list."""
+
+    def read_list(document: Document, node: Node) -> list[Any]:
+        if node.kind == "START_OBJECT":
+            return [read(document, node)]
+        items = []
+        for number, item in enumerate(node.value):
+            after = node.value[number + 1] if number + 1 < len(node.value) else None
+            if item.kind == "START_OBJECT":
+                items.append(read(document, item))
+            elif after is None or after.kind != "START_OBJECT" or item.kind == "START_ARRAY":
+                raise _no_object(document, node, item, after)
+        document.whole(node)
+        return items
+
+    return read_list
+
+
+def _no_object(document: Document, node: Node, item: Node, after: Node | None) -> Exception:
+    """The error of an item that is none; Elasticsearch reads on from a scalar to what follows."""
+    offset = item.start
+    if item.kind != "START_ARRAY":
+        if after is None:
+            document.whole(node)
+        offset = node.end - 1 if after is None else after.start
+    return Located(XContentParseFailed(f"{document.at(offset)} expected an object"), offset)
 
 
 def _either(scalar: Read, other: Read) -> Read:
@@ -93,11 +121,11 @@ def _either(scalar: Read, other: Read) -> Read:
     return read
 
 
-def _strict_string(document: Document, node: Node) -> str:
-    if node.kind != "VALUE_STRING":
+def _scalar_text(document: Document, node: Node) -> str:
+    if node.kind in ("VALUE_NULL", "START_OBJECT", "START_ARRAY"):
         reason = f"{document.at(node.start)} expected a text but was: {node.kind}"
         raise Located(XContentParseFailed(reason), node.start)
-    return str(node.value)
+    return document.text(node)
 
 
 _TEXT: Final = Field(STRING, read_string)
@@ -127,10 +155,10 @@ _MESSAGE: Final = _ordered(
     ObjectParser(
         "Message",
         {
-            "content": Field(STRING | ARRAY, _either(read_string, _list_of(_CONTENT))),
+            "content": Field(STRING | ARRAY, _either(read_string, _objects_of(_CONTENT))),
             "role": _TEXT,
             "tool_call_id": _TEXT,
-            "tool_calls": Field(ARRAY, _list_of(_TOOL_CALL)),
+            "tool_calls": Field(OBJECT | ARRAY, _objects_of(_TOOL_CALL)),
         },
         ("role",),
     ),
@@ -181,16 +209,16 @@ _TOOL: Final = _ordered(
 _REQUEST: Final = ObjectParser(
     "UnifiedCompletionRequest",
     {
-        "messages": Field(ARRAY, _list_of(_MESSAGE)),
+        "messages": Field(OBJECT | ARRAY, _objects_of(_MESSAGE)),
         "model": _TEXT,
-        "max_completion_tokens": Field(NUMBER, read_int),
+        "max_completion_tokens": Field(NUMBER, read_long),
         "stop": Field(
             STRING | ARRAY,
-            _either(lambda document, node: [node.value], _list_of(_strict_string)),
+            _either(lambda document, node: [document.text(node)], _list_of(_scalar_text)),
         ),
         "temperature": Field(NUMBER, read_float),
         "tool_choice": Field(STRING | OBJECT, _either(read_string, _TOOL_CHOICE)),
-        "tools": Field(ARRAY, _list_of(_TOOL)),
+        "tools": Field(OBJECT | ARRAY, _objects_of(_TOOL)),
         "top_p": Field(NUMBER, read_float),
     },
     ("messages",),

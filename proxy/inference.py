@@ -100,7 +100,7 @@ def parse_inference_request(document: Document) -> InferenceRequest:
 def parse_object(parser: ObjectParser, document: Document) -> Json:
     """The root object of a body, through `parser`. Raises: the first error that it holds."""
     if document.root is None:
-        reason = f"[1:1] [{parser.name}] Expected START_OBJECT but was: null"
+        reason = f"[1:0] [{parser.name}] Expected START_OBJECT but was: null"
         raise document.error or XContentParseFailed(reason)
     try:
         return parser.parse(document, document.root)
@@ -113,8 +113,7 @@ def _read_input(document: Document, node: Node) -> list[str]:
     for item in items:
         if item.kind in ("VALUE_NULL", "START_OBJECT", "START_ARRAY"):
             raise Located(_not_a_text(document, item), item.start)
-    if node.end < 0:
-        raise Located(document.error or ProxyError("unreachable"), len(document.source))
+    document.whole(node)
     return [document.text(item) for item in items]
 
 

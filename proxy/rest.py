@@ -199,8 +199,10 @@ class RestRequest:
 
     def body_map(self) -> dict[str, Any]:
         """The body as a map; anything but an object counts as an empty one."""
-        value = self.document().plain()
-        return value if isinstance(value, dict) else {}
+        document = self.document()
+        if document.root is not None and document.root.kind != "START_OBJECT":
+            return {}  # nothing of it is read but its first token
+        return document.plain() or {}
 
     # Answers
 

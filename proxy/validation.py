@@ -234,7 +234,7 @@ class ObjectParser:
         self._lenient = lenient
 
     def parse(self, document: Document, node: Node) -> Json:
-        """The values by name. Raises: Located."""
+        """The values by name. Raises: Located, or the document's syntax error."""
         if node.kind != "START_OBJECT":
             raise self._located(document, node.start, f"Expected START_OBJECT but was: {node.kind}")
         values = {
@@ -242,8 +242,7 @@ class ObjectParser:
             for name, value in node.value.items()
             if not self._lenient or name in self._fields
         }
-        if node.end < 0:  # cut off by a syntax error, which comes next
-            raise Located(document.error or ProxyError("unreachable"), len(document.source))
+        document.whole(node)  # or the syntax error that cuts it off comes next
         if missing := [name for name in self._required if name not in values]:
             raise Located(IllegalArgument(f"Required [{', '.join(missing)}]"), node.end - 1)
         return values
@@ -252,18 +251,18 @@ class ObjectParser:
         field = self._fields.get(name)
         if field is None:
             hint = did_you_mean(name, self._fields)
-            raise self._located(document, key, f"unknown field [{name}]{hint}")
+            unknown = self._located(document, key, f"unknown field [{name}]{hint}")
+            raise Located(unknown.error, node.start)  # the parser stands at the value by now
         if node.kind not in field.kinds:
             problem = f"{name} doesn't support values of type: {node.kind}"
             raise self._located(document, node.start, problem)
         try:
             return field.read(document, node)
         except Located as inner:
-            if inner.error is document.error:
-                raise
             raise self._failed(document, name, inner.offset, inner.error) from None
         except ProxyError as error:
-            raise self._failed(document, name, node.start, error) from None
+            offset = document.error_at if error is document.error else node.start
+            raise self._failed(document, name, offset, error) from None
 
     def _failed(self, document: Document, name: str, offset: int, cause: ProxyError) -> Located:
         return self._located(document, offset, f"failed to parse field [{name}]", cause)
@@ -288,32 +287,41 @@ def read_string(document: Document, node: Node) -> str:
 
 
 def read_plain(document: Document, node: Node) -> Any:
-    if document.error is not None:
-        raise Located(document.error, len(document.source))
+    document.whole(node)
     return node.plain()
 
 
 def read_int(document: Document, node: Node) -> int:
     """A 32-bit integer; texts and fractions are coerced as Elasticsearch does."""
-    text = document.text(node)
+    return 0 if node.value == "NaN" else _integer(document, node, _MAX_INT, "int", "an integer")
+
+
+def read_long(document: Document, node: Node) -> int:
+    """The same in 64 bits."""
+    return _integer(document, node, _MAX_LONG, "long", "a long")
+
+
+def _integer(document: Document, node: Node, most: int, java_name: str, words: str) -> int:
+    text = document.text(node).strip()
     if not _NUMBER.fullmatch(text):
         raise _not_a_number(text)
-    if node.kind == "VALUE_NUMBER" and not -_MAX_INT - 1 <= node.value <= _MAX_INT:
-        problem = f"Numeric value ({text}) out of range of int (-2147483648 - 2147483647)"
+    if node.kind == "VALUE_NUMBER" and not -most - 1 <= node.value <= most:
+        problem = f"Numeric value ({text}) out of range of {java_name} ({-most - 1} - {most})"
+        problem += document.quoted(*document.position(node.end))
         cause = Cause("input_coercion_exception", problem)
         raise XContentParseFailed(f"{document.at(node.end)} {problem}", cause=cause)
     try:
         number = int(text) if text.lstrip("+-").isdigit() else int(float(text))
     except (ValueError, OverflowError):
         raise _not_a_number(text) from None
-    if not -_MAX_INT - 1 <= number <= _MAX_INT:
-        raise IllegalArgument(f"Value [{text}] is out of range for an integer")
+    if not -most - 1 <= number <= most:
+        raise IllegalArgument(f"Value [{text}] is out of range for {words}")
     return number
 
 
 def read_float(document: Document, node: Node) -> float:
     """A number or a numeric text."""
-    text = document.text(node)
+    text = document.text(node).strip()
     if not _NUMBER.fullmatch(text) and text.lstrip("+-") not in ("NaN", "Infinity"):
         raise _not_a_number(text)
     number = float(text)
@@ -323,11 +331,14 @@ def read_float(document: Document, node: Node) -> float:
 
 
 def read_boolean(document: Document, node: Node) -> bool:
-    return parse_boolean(document.text(node))
+    """A boolean or its text; an empty text is false."""
+    text = document.text(node)
+    return text != "" and parse_boolean(text)
 
 
 def _not_a_number(text: str) -> ProxyError:
-    return Cause("number_format_exception", f'For input string: "{text}"')
+    reason = f'For input string: "{text}"' if text else "empty String"
+    return Cause("number_format_exception", reason)
 
 
 def parse_boolean(text: str) -> bool:
@@ -411,7 +422,8 @@ def _time_number(number: str, text: str, setting: str) -> int:
     if count is None or not -_MAX_LONG - 1 <= count <= _MAX_LONG:
         fraction = _NUMBER.fullmatch(number) is not None
         more = ", fractional time values are not supported" if fraction else ""
-        raise IllegalArgument(f"failed to parse [{text}]{more}", cause=_not_a_number(number))
+        cause = Cause("number_format_exception", f'For input string: "{number}"')
+        raise IllegalArgument(f"failed to parse [{text}]{more}", cause=cause)
     if count < -1:
         raise IllegalArgument(
             f"failed to parse setting [{setting}] with value [{text}] as a time value: "
