@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 
 def filter_paths(value: Any, filters: str) -> Any:
@@ -20,7 +20,7 @@ def filter_paths(value: Any, filters: str) -> Any:
         value = _include(value, includes)
     if excludes and value is not None:
         value = _exclude(value, excludes)
-    return {} if value is None else value
+    return {} if value is None or value is _NOTHING else value
 
 
 Steps = tuple[str, ...]
@@ -73,14 +73,21 @@ def _include(value: Any, patterns: Iterable[Steps]) -> Any:
     return result or None
 
 
+_NOTHING: Final = object()  # null is something
+
+
 def _exclude(value: Any, patterns: Iterable[Steps]) -> Any:
+    """What is left; `_NOTHING` of an object or array that the patterns have emptied."""
     if isinstance(value, list):
-        return [_exclude(item, patterns) for item in value]
+        items = [_exclude(item, patterns) for item in value]
+        kept = [item for item in items if item is not _NOTHING]
+        return kept if kept or not value else _NOTHING
     if not isinstance(value, dict):
         return value
     result = {}
     for key, item in value.items():
         below = _advance(patterns, key)
-        if () not in below:
-            result[key] = _exclude(item, below) if below else item
-    return result
+        left = _NOTHING if () in below else _exclude(item, below) if below else item
+        if left is not _NOTHING:
+            result[key] = left
+    return result if result or not value else _NOTHING

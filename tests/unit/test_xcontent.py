@@ -350,6 +350,8 @@ class TestFilterPath:
             (" status , ", {"status": 400}),
             ("-error", {"status": 400}),
             ("-**.reason", {"error": {"root_cause": [{"type": "t"}], "type": "t"}, "status": 400}),
+            ("-error.root_cause.*", {"error": {"type": "t", "reason": "r"}, "status": 400}),
+            ("-*", {}),
             ("error,-error.root_cause", {"error": {"type": "t", "reason": "r"}}),
             ("nothing", {}),
             ("error.nothing", {}),
@@ -360,6 +362,10 @@ class TestFilterPath:
     )
     def test_keeps_what_is_named(self, filters, kept):
         assert filter_paths(SAMPLE, filters) == kept
+
+    def test_only_what_an_exclusion_empties_goes_with_it(self):
+        value = {"a": {}, "b": [], "c": [{"x": 1}, {"x": 1, "y": None}], "d": {"e": {"x": 1}}}
+        assert filter_paths(value, "-**.x") == {"a": {}, "b": [], "c": [{"y": None}]}
 
     def test_an_escaped_point_belongs_to_the_name(self):
         value = {"rate_limit.requests_per_minute": {"type": "int"}, "rate_limit": 1}
