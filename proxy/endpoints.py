@@ -229,7 +229,8 @@ def parse_secrets(fields: Fields) -> SecretSettings:
             "api_key"
         )
     else:
-        fields.problems.add("field [api_key] is not of the expected type. It must be a [String]")
+        shown = "********" if isinstance(api_key, dict | list) else api_key  # a token may be in it
+        fields.problems.add(wrong_type("api_key", shown, "String"))
     fields.problems.raise_if_any()
     return SecretSettings(api_key=str(api_key))
 

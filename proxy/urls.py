@@ -18,7 +18,9 @@ _PARTS: Final = re.compile(
 )
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _ILLEGAL: Final = re.compile(r"[\x00-\x20\x7f-\xa0\"<>\\^`{|}\u2000-\u200b\u2028\u2029\u3000]")
+_MISPLACED: Final = {"path": re.compile(r"[\[\]]"), "fragment": re.compile("#")}
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_UNUSABLE: Final = "Expected scheme name"
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -36,7 +38,7 @@ def _syntax_problem(text: str, parts: dict[str, str | None]) -> str | None:
         return "Expected scheme name"
     if scheme is not None and not _SCHEME.fullmatch(scheme):
         return "Illegal character in scheme name"
-    if scheme is not None and len(text) == len(scheme) + 1:
+    if scheme is not None and text[len(scheme) + 1 :][:1] in ("", "#"):
         return "Expected scheme-specific part"
     if authority is not None and authority.rpartition("@")[2].startswith("["):
         if "]" not in authority:
@@ -45,7 +47,8 @@ def _syntax_problem(text: str, parts: dict[str, str | None]) -> str | None:
         return "Illegal character in authority"
     for name in ("authority", "path", "query", "fragment"):
         part = parts[name] or ""
-        if _ILLEGAL.search(part) or (name == "path" and re.search(r"[\[\]]", part)):
+        misplaced = _MISPLACED.get(name)
+        if _ILLEGAL.search(part) or (misplaced and misplaced.search(part)):
             return f"Illegal character in {name}"
         if _BAD_ESCAPE.search(part):
             return "Malformed escape pair"
@@ -53,23 +56,19 @@ def _syntax_problem(text: str, parts: dict[str, str | None]) -> str | None:
 
 
 def _use_problem(text: str, scheme: str | None) -> str | None:
-    """What Java lets pass, but no call could use."""
+    """What Java lets pass, but no call could use; but for credentials in one reason of Java's."""
     if scheme is None or scheme.lower() not in _DEFAULT_PORTS:
-        return "Expected scheme name"
+        return _UNUSABLE
     try:
         url = URL(text, encoded=True)
         host, port = url.host, url.port
     except ValueError:
-        return "Illegal character in authority"
-    if not host:
-        return "Expected authority"
-    if not _is_host(host):
-        return "Illegal character in hostname"
+        return _UNUSABLE
+    if not host or not _is_host(host):
+        return _UNUSABLE
     if url.raw_user is not None or url.raw_password is not None:
         return "User information is not supported"
-    if port is None or not 1 <= port <= 65535:
-        return "Illegal port number"
-    return None
+    return None if port is not None and 1 <= port <= 65535 else _UNUSABLE
 
 
 def _is_host(host: str) -> bool:

@@ -46,7 +46,9 @@ def test_takes_every_usable_url(url):
         ("http://h/\x7f", "Illegal character in path"),
         ("http://h/\u2028", "Illegal character in path"),
         ("^^", "Illegal character in path"),
+        ("http://h/#a#b", "Illegal character in fragment"),
         ("http:", "Expected scheme-specific part"),
+        ("http:#a", "Expected scheme-specific part"),
         ("://x", "Expected scheme name"),
         ("1http://h", "Illegal character in scheme name"),
         ("ht tp://h", "Illegal character in scheme name"),
@@ -65,7 +67,7 @@ def test_only_http_will_do(url):
 
 @pytest.mark.parametrize("url", ["http://", "http:///path", "http://:80/", "http://?q"])
 def test_a_host_must_be_there(url):
-    assert url_problem(url) is not None
+    assert url_problem(url) in ("Expected scheme name", "Expected authority")
 
 
 @pytest.mark.parametrize("url", ["http://user@h/", "http://user:pass@h/", "http://:pass@h/"])
@@ -75,7 +77,7 @@ def test_credentials_have_no_place_in_a_url(url):
 
 @pytest.mark.parametrize("port", ["0", "65536", "99999999", "x", "-1", "8080x"])
 def test_a_port_must_be_one(port):
-    assert url_problem(f"http://h:{port}/") is not None
+    assert url_problem(f"http://h:{port}/") == "Expected scheme name"
 
 
 @pytest.mark.parametrize("url", ["http://h/%", "http://h/%zz", "http://h/?%4"])
