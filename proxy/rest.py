@@ -27,6 +27,7 @@ from proxy.errors import (
 )
 from proxy.filterpath import filter_paths
 from proxy.formats import WRITERS, dump_pretty, parse
+from proxy.javatext import java_hash_order
 from proxy.validation import did_you_mean, parse_boolean, parse_time
 from proxy.xcontent import Document
 
@@ -50,6 +51,7 @@ class MediaType:
     """A parsed `Accept` or `Content-Type`; `format` is None for types that are not ours."""
 
     text: str  # as it was sent
+    echo: str  # as an answer repeats it
     format: str | None
     version: int | None  # of `compatible-with`
     vendor: bool
@@ -179,7 +181,7 @@ class RestRequest:
         self.body = _inflated(data, self.headers.get("Content-Encoding", ""), limit)
         _check_versions(self.accept, self.content_type, bool(self.body), self._major)
         if self.body and (self.content_type is None or self.content_type.format is None):
-            shown = self.content_type or ""
+            shown = self.headers.get("Content-Type", "")
             raise PlainError(406, f"Content-Type header [{shown}] is not supported")
 
     def require_body(self) -> None:
@@ -265,8 +267,8 @@ class RestRequest:
     def _content_type(self) -> str:
         kind = self._format()
         if self.accept is not None and self.accept.format is not None:
-            echoed = self.accept.format == kind and "ndjson" not in self.accept.text
-            return self.accept.text.replace(" ", "") if echoed else f"application/{kind}"
+            echoed = self.accept.format == kind and "ndjson" not in self.accept.echo
+            return self.accept.echo if echoed else f"application/{kind}"
         sent = self.content_type
         vendor = "vnd.elasticsearch+" if sent and sent.vendor and sent.format == kind else ""
         return f"application/{vendor}{kind}"
@@ -321,20 +323,26 @@ def _parse_media_type(text: str) -> MediaType | None:
     """Lists and ranges, which only browsers send, are nobody's type. Raises: IllegalArgument."""
     if "," in text or "*" in text:
         return None
-    kind, *parameters = (part.strip() for part in text.lower().split(";"))
-    main, slash, sub = kind.partition("/")
+    kind, *rest = (part.strip() for part in text.lower().split(";"))
+    main, slash, sub = (part.strip() for part in kind.partition("/"))
     if not slash or not _TOKEN.fullmatch(main) or not _TOKEN.fullmatch(sub):
         raise IllegalArgument(f"invalid media-type [{text}]")
-    version = None
-    for parameter in parameters:
-        name, equals, value = parameter.partition("=")
-        if parameter and (not equals or not name.strip() or name != name.strip()):
+    parameters = {}
+    for parameter in filter(None, rest):
+        name, _, value = parameter.partition("=")
+        if not name or not value or "=" in value or name.strip() + value.strip() != name + value:
             raise IllegalArgument(f"invalid parameters for header [{text}]")
-        if name == "compatible-with" and re.fullmatch(r"[0-9]{1,3}", value):
-            version = int(value)
+        parameters[name] = value
+    kind, version = f"{main}/{sub}", parameters.get("compatible-with", "")
     vendor = _VENDOR.fullmatch(kind)
-    plain = f"application/{vendor[1]}" if vendor else kind
-    return MediaType(text, _FORMATS.get(plain), version if vendor else None, vendor is not None)
+    shown = [f";{name}={parameters[name]}" for name in java_hash_order(parameters)]
+    return MediaType(
+        text=text,
+        echo=kind + "".join(shown),
+        format=_FORMATS.get(f"application/{vendor[1]}" if vendor else kind),
+        version=int(version) if re.fullmatch("[0-9]{1,3}", version) else None,
+        vendor=vendor is not None,
+    )
 
 
 def _check_versions(

@@ -222,6 +222,12 @@ class TestMediaTypes:
             ("text/html, application/yaml", "application/json"),
             ("application/json;q=0.9", "application/json;q=0.9"),
             ("application/json; charset=utf-8", "application/json;charset=utf-8"),
+            (
+                "Application / JSON ;Pretty=TRUE; charset=x;;",
+                "application/json;charset=x;pretty=true",
+            ),
+            (f"{VND};compatible-with=9;charset=x", f"{VND};charset=x;compatible-with=9"),
+            ("application/json;compatible-with=8", "application/json;compatible-with=8"),
             (f"{VND}; compatible-with=9", f"{VND};compatible-with=9"),
             (f"{VND};compatible-with=8", f"{VND};compatible-with=8"),
             (VND, VND),
@@ -244,6 +250,9 @@ class TestMediaTypes:
             ([("Accept", "garbage")], "invalid media-type [garbage]"),
             ([("Accept", "a b/c")], "invalid media-type [a b/c]"),
             ([("Accept", "application/json; q")], "invalid parameters for header"),
+            ([("Accept", "application/json;q=")], "invalid parameters for header"),
+            ([("Accept", "application/json;q= 1")], "invalid parameters for header"),
+            ([("Accept", "application/json;q=1=2")], "invalid parameters for header"),
             (
                 [("Content-Type", "application/json"), ("Content-Type", "application/json")],
                 "Incorrect header [Content-Type]. Only one value should be provided",
@@ -277,7 +286,9 @@ class TestMediaTypes:
         rest.take_body(b"{}", LIMIT)
         assert rest.body == b"{}"
 
-    @pytest.mark.parametrize("text", ["text/plain", "application/xml", "multipart/form-data"])
+    @pytest.mark.parametrize(
+        "text", ["text/plain", "application/xml", "application/json, text/plain"]
+    )
     def test_a_body_of_another_type_is_refused(self, text):
         rest = request(headers={"Content-Type": text})
         rest.take_body(b"", LIMIT)
