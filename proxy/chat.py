@@ -1,7 +1,6 @@
-"""The chat_completion task: its request, its chunks, its own shape of errors.
+"""The chat_completion task: its request, and its own shape of errors.
 
-Source: UnifiedCompletionRequest, StreamingUnifiedChatCompletionResults and
-UnifiedChatCompletionException of x-pack-core 9.2.4.
+Source: UnifiedCompletionRequest and UnifiedChatCompletionException of x-pack-core 9.2.4.
 """
 
 from __future__ import annotations
@@ -223,101 +222,6 @@ _REQUEST: Final = ObjectParser(
     },
     ("messages",),
 )
-
-
-# Chunks
-
-_REQUIRED: Final = ("id", "choices", "model", "object")
-_COUNTS: Final = ("completion_tokens", "prompt_tokens", "total_tokens")
-
-
-def convert_chunk(chunk: Json) -> Json:
-    """A provider's chunk as Elasticsearch writes it: known keys, in its order, nulls left out.
-
-    Lenient towards providers: `model` and `object` may be missing, any text may be null.
-    Raises: ChatError for a chunk that is none.
-    """
-    return _converted(chunk, "delta")
-
-
-def convert_reply(reply: Json) -> Json:
-    """The same for a reply in one piece, in which each choice has a `message`."""
-    return _converted(reply, "message")
-
-
-def _converted(reply: Json, part: str) -> Json:
-    if "id" not in reply or "choices" not in reply:
-        missing = ", ".join(key for key in _REQUIRED if key not in reply)
-        raise ChatError(400, "bad_request", f"Required [{missing}]", "illegal_argument_exception")
-    try:
-        converted: Json = {
-            "id": _text(reply, "id"),
-            "choices": [_choice(choice, part) for choice in _list(reply, "choices")],
-            "model": _text(reply, "model") or "",
-            "object": _text(reply, "object") or "",
-        }
-        if reply.get("usage") is not None:
-            usage = _object(reply, "usage")
-            converted["usage"] = {key: _integer(usage, key) for key in _COUNTS}
-    except (KeyError, TypeError) as error:
-        name = error.args[0]
-        reason = f"[1:1] [chat_completion_chunk] failed to parse field [{name}]"
-        raise ChatError(400, "bad_request", reason, "x_content_parse_exception") from None
-    return converted
-
-
-def _choice(choice: Json, part: str) -> Json:
-    message = _object(choice, part)
-    converted: Json = {part: _present(message, "content", "refusal", "role")}
-    if message.get("tool_calls") is not None:
-        calls = _list(message, "tool_calls")
-        if part == "message":  # whole calls are in their order, and need no index
-            calls = [{"index": index, **call} for index, call in enumerate(calls)]
-        converted[part]["tool_calls"] = [_tool_call(call) for call in calls]
-    converted |= _present(choice, "finish_reason")
-    converted["index"] = _integer(choice, "index")
-    return converted
-
-
-def _tool_call(call: Json) -> Json:
-    converted: Json = {"index": _integer(call, "index"), **_present(call, "id")}
-    if call.get("function") is not None:
-        converted["function"] = _present(_object(call, "function"), "arguments", "name")
-    converted["type"] = _text(call, "type")
-    return converted
-
-
-def _present(values: Json, *names: str) -> Json:
-    texts = ((name, _text(values, name)) for name in names)
-    return {name: text for name, text in texts if text is not None}
-
-
-def _text(values: Json, name: str) -> str | None:
-    value = values.get(name)
-    if not isinstance(value, str | None):
-        raise TypeError(name)
-    return value
-
-
-def _object(values: Json, name: str) -> Json:
-    value = values[name]
-    if not isinstance(value, dict):
-        raise TypeError(name)
-    return value
-
-
-def _list(values: Json, name: str) -> list[Json]:
-    value = values[name]
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise TypeError(name)
-    return value
-
-
-def _integer(values: Json, name: str) -> int:
-    value = values[name]
-    if type(value) is not int:
-        raise TypeError(name)
-    return value
 
 
 # Errors

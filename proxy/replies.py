@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import orjson
 
-from proxy.chat import ChatError, convert_chunk, convert_reply, status_name
+from proxy.chat import ChatError, status_name
+from proxy.chunks import convert_chunk, convert_reply
 from proxy.compatibility import DEFAULT, Profile
 from proxy.endpoints import STREAMING_TASKS, InferenceEndpoint, TaskType
 from proxy.errors import (
@@ -181,7 +182,7 @@ def parse_chat(data: bytes) -> Json:
             f"{document.at(root.start)} [chat_completion_chunk] Expected START_OBJECT but was: "
             f"{root.kind}"
         )
-    return convert_reply(document.plain())
+    return convert_reply(document.plain(), data)
 
 
 def _read(data: bytes) -> Document:
@@ -253,11 +254,32 @@ def parse_completion_event(event: ServerSentEvent) -> list[str]:
     chunk = _parse_event(event)
     try:
         contents = [choice["delta"].get("content") for choice in chunk["choices"]]
-    except (KeyError, TypeError, AttributeError) as error:
-        field = "choices" if "choices" not in chunk else "delta"
-        reason = f"Failed to find required field [{field}] in OpenAI chat completions response"
-        raise StatusError(500, reason, cause=Cause("illegal_state_exception", reason)) from error
-    return [content for content in contents if isinstance(content, str) and content]
+    except (KeyError, TypeError, AttributeError):
+        contents = [chunk]  # something is wrong with it
+    if not all(isinstance(content, str | None) for content in contents):
+        contents = _walk_deltas(_read(event.data.encode()))
+    return [content for content in contents if content]
+
+
+def _walk_deltas(document: Document) -> list[str | None]:
+    """The careful way, token by token."""
+    contents: list[str | None] = []
+    for choice in _items(document, _required(_root(document), "choices")):
+        delta = _required(choice, "delta")
+        _expect(document, delta, "START_OBJECT")
+        content = delta.value.get("content")
+        if content is not None and content.kind != "VALUE_NULL":
+            _expect(document, content, "VALUE_STRING")
+            contents.append(content.value)
+    return contents
+
+
+def _required(node: Node, name: str) -> Node:
+    found: Node | None = node.value.get(name) if node.kind == "START_OBJECT" else None
+    if found is None:
+        reason = f"Failed to find required field [{name}] in OpenAI chat completions response"
+        raise Cause("illegal_state_exception", reason)
+    return found
 
 
 def parse_chat_event(
@@ -278,7 +300,7 @@ def parse_chat_event(
         raise ChatError(
             400, code, f"{prefix}. Error message: [{_shown(text, endpoint)}]", "hugging_face_error"
         )
-    return convert_chunk(chunk)
+    return convert_chunk(chunk, event.data.encode())
 
 
 def _stream_failure(chunk: Json, event: str) -> tuple[str, str | None] | None:

@@ -19,7 +19,17 @@ import proxy
 FOLDER: Final = Path(proxy.__file__).parent
 
 CORE: Final = {
-    *("batching", "chat", "chunking", "config", "endpoints", "errors", "inference", "javatext"),
+    *(
+        "batching",
+        "chat",
+        "chunking",
+        "chunks",
+        "config",
+        "endpoints",
+        "errors",
+        "inference",
+        "javatext",
+    ),
     *("privileges", "ratelimit", "replies", "rest", "retry", "services", "sse", "urls"),
     *("compatibility", "filterpath", "formats", "validation", "wire", "xcontent"),
 }

@@ -290,10 +290,30 @@ class TestStreams:
     )
     def test_a_missing_field_is_named(self, data, field):
         error = problem(lambda: parse_completion_event(ServerSentEvent(data)))
-        assert error.status == 500
+        assert (error.status, error.type) == (500, "illegal_state_exception")
         assert error.reason == (
             f"Failed to find required field [{field}] in OpenAI chat completions response"
         )
+
+    @pytest.mark.parametrize(
+        ("data", "expected", "found", "col"),
+        [
+            ('{"choices":5}', "START_ARRAY", "VALUE_NUMBER", 12),
+            ('{"choices":[{"delta":5}]}', "START_OBJECT", "VALUE_NUMBER", 22),
+            ('{"choices":[{"delta":{"content":5}}]}', "VALUE_STRING", "VALUE_NUMBER", 33),
+        ],
+    )
+    def test_a_wrong_token_is_named(self, data, expected, found, col):
+        error = problem(lambda: parse_completion_event(ServerSentEvent(data)))
+        assert error.envelope()["error"] | {"root_cause": None} == {
+            "root_cause": None,
+            "type": "parsing_exception",
+            "reason": (
+                f"Failed to parse object: expecting token of type [{expected}] but found [{found}]"
+            ),
+            "line": 1,
+            "col": col,
+        }
 
     @pytest.mark.parametrize("data", ["", "x", "[]", "1", "null", '{"a":', "NaN", "[" * 5000])
     @pytest.mark.parametrize(
