@@ -10,8 +10,9 @@ from typing import Any, Final
 from proxy.chat import ChatError
 from proxy.errors import ProxyError
 from proxy.inference import parse_object
+from proxy.jsonreader import parse_json
 from proxy.validation import ARRAY, OBJECT, STRING, Field, Json, ObjectParser, read_int
-from proxy.xcontent import Document, Node, parse_json
+from proxy.xcontent import Document, Node
 
 _REQUIRED: Final = ("id", "choices", "model", "object")
 _COUNTS: Final = ("completion_tokens", "prompt_tokens", "total_tokens")

@@ -14,7 +14,8 @@ from typing import Any, Final
 import orjson
 
 from proxy.errors import XContentParseFailed
-from proxy.xcontent import MAX_DEPTH, Document, Node, parse_json
+from proxy.jsonreader import parse_json
+from proxy.xcontent import MAX_DEPTH, Document, Node
 
 MAX_YAML: Final = 256 * 1024  # bytes; its reader is slow
 MAX_BITS: Final = 3000  # of one integer

@@ -24,15 +24,12 @@ from proxy.compatibility import DEFAULT, Profile
 from proxy.config import ProviderConfig
 from proxy.endpoints import InferenceEndpoint
 from proxy.errors import Cause, ProxyError, StatusError, is_denied
+from proxy.failures import batch_is_too_large, failed_to_send, failure, hide_token
 from proxy.formats import dump_json
 from proxy.inference import RankedDocument, SparseVector
 from proxy.ratelimit import RateLimiter
 from proxy.replies import (
     CountMismatch,
-    batch_is_too_large,
-    failed_to_send,
-    failure,
-    hide_token,
     parse_chat,
     parse_chat_event,
     parse_completion,

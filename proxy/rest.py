@@ -2,7 +2,7 @@
 
 A request is read whole before anything is refused, because authentication comes first: what is
 wrong with it is remembered and raised in Elasticsearch's order.
-Source: RestRequest, RestController, BaseRestHandler, ParsedMediaType, RestCompatibleVersionHelper.
+Source: RestRequest, RestController, BaseRestHandler.
 """
 
 from __future__ import annotations
@@ -19,15 +19,13 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.errors import (
     IllegalArgument,
-    MediaTypeRejected,
     ParseFailed,
     PlainError,
     ProxyError,
-    StatusError,
 )
 from proxy.filterpath import filter_paths
 from proxy.formats import WRITERS, dump_pretty, parse
-from proxy.javatext import java_hash_order
+from proxy.mediatypes import MediaType, check_versions, media_type
 from proxy.validation import did_you_mean, parse_boolean, parse_time
 from proxy.xcontent import Document
 
@@ -35,29 +33,7 @@ _COMMON_PARAMETERS: Final = ("pretty", "human", "error_trace", "filter_path", "f
 _METHODS: Final = (
     *("GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE", "CONNECT"),
 )
-_TOKEN: Final = re.compile(r"[a-zA-Z0-9!#$%&'*+\-.^_`|~]+")
 _ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_FORMATS: Final = {
-    "application/json": "json",
-    "application/x-ndjson": "json",
-    "application/yaml": "yaml",
-    "application/cbor": "cbor",
-}
-_VENDOR: Final = re.compile(r"application/vnd\.elasticsearch\+(json|x-ndjson|yaml|cbor)")
-
-
-@dataclass(frozen=True, slots=True)
-class MediaType:
-    """A parsed `Accept` or `Content-Type`; `format` is None for types that are not ours."""
-
-    text: str  # as it was sent
-    echo: str  # as an answer repeats it
-    format: str | None
-    version: int | None  # of `compatible-with`
-    vendor: bool
-
-    def __str__(self) -> str:
-        return self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +85,8 @@ class RestRequest:
             raise IllegalArgument("multiple values for single-valued header [X-Opaque-Id].")
 
     def _read_media_types(self) -> None:
-        self.accept = _media_type(self.headers, "Accept")
-        self.content_type = _media_type(self.headers, "Content-Type")
+        self.accept = media_type(self.headers, "Accept")
+        self.content_type = media_type(self.headers, "Content-Type")
 
     def _read_target(self, query: str) -> None:
         if bad := _ESCAPE.search(self.path):
@@ -179,7 +155,7 @@ class RestRequest:
         beyond `limit` bytes; MediaTypeRejected for versions that do not fit.
         """
         self.body = _inflated(data, self.headers.get("Content-Encoding", ""), limit)
-        _check_versions(self.accept, self.content_type, bool(self.body), self._major)
+        check_versions(self.accept, self.content_type, bool(self.body), self._major)
         if self.body and (self.content_type is None or self.content_type.format is None):
             shown = self.headers.get("Content-Type", "")
             raise PlainError(406, f"Content-Type header [{shown}] is not supported")
@@ -301,87 +277,6 @@ class StreamCoding:
 class _BadParameter(ProxyError):
     status = 400
     type = "bad_parameter_exception"
-
-
-def _media_type(headers: CIMultiDictProxy[str], name: str) -> MediaType | None:
-    values = headers.getall(name, [])
-    if not values:
-        return None
-    try:
-        if len(values) > 1:
-            raise IllegalArgument(f"Incorrect header [{name}]. Only one value should be provided")
-        if not values[0].strip():
-            raise IllegalArgument(f"Header [{name}] cannot be empty.")
-        return _parse_media_type(values[0])
-    except IllegalArgument as error:
-        raise MediaTypeRejected(
-            f"Invalid media-type value on headers [{name}]", cause=error
-        ) from None
-
-
-def _parse_media_type(text: str) -> MediaType | None:
-    """Lists and ranges, which only browsers send, are nobody's type. Raises: IllegalArgument."""
-    if "," in text or "*" in text:
-        return None
-    kind, *rest = (part.strip() for part in text.lower().split(";"))
-    main, slash, sub = (part.strip() for part in kind.partition("/"))
-    if not slash or not _TOKEN.fullmatch(main) or not _TOKEN.fullmatch(sub):
-        raise IllegalArgument(f"invalid media-type [{text}]")
-    parameters = {}
-    for parameter in filter(None, rest):
-        name, _, value = parameter.partition("=")
-        if not name or not value or "=" in value or name.strip() + value.strip() != name + value:
-            raise IllegalArgument(f"invalid parameters for header [{text}]")
-        parameters[name] = value
-    kind, version = f"{main}/{sub}", parameters.get("compatible-with", "")
-    vendor = _VENDOR.fullmatch(kind)
-    shown = [f";{name}={parameters[name]}" for name in java_hash_order(parameters)]
-    return MediaType(
-        text=text,
-        echo=kind + "".join(shown),
-        format=_FORMATS.get(f"application/{vendor[1]}" if vendor else kind),
-        version=int(version) if re.fullmatch("[0-9]{1,3}", version) else None,
-        vendor=vendor is not None,
-    )
-
-
-def _check_versions(
-    accept: MediaType | None, content: MediaType | None, has_body: bool, major: int
-) -> None:
-    """Raises: MediaTypeRejected. Source: RestCompatibleVersionHelper.getCompatibleVersion."""
-    accepted = accept.version if accept else None
-    sent = content.version if content else None
-    _check_known("Accept", accepted, accept, major)
-    if not has_body:
-        return
-    _check_known("Content-Type", sent, content, major)
-    if accepted == sent:
-        return
-    both = "both Content-Type and Accept headers if either one has requested a compatible version"
-    same = (
-        ""
-        if (accepted or major) == (sent or major)
-        else (" and the compatible versions must match")
-    )
-    _reject_versions(
-        f"A compatible version is required on {both}{same}. Accept={accept or 'null'}, "
-        f"Content-Type={content or 'null'}"
-    )
-
-
-def _check_known(header: str, version: int | None, value: MediaType | None, major: int) -> None:
-    if version is not None and version not in (major, major - 1):
-        _reject_versions(
-            f"{header} version must be either version {major} or {major - 1}, "
-            f"but found {version}. {header}={value}"
-        )
-
-
-def _reject_versions(reason: str) -> None:
-    raise MediaTypeRejected(
-        "Invalid media-type value on headers [Accept, Content-Type]",
-        cause=StatusError(400, reason),
-    )
 
 
 def _inflated(data: bytes, encoding: str, limit: int) -> bytes:

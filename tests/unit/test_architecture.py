@@ -19,19 +19,10 @@ import proxy
 FOLDER: Final = Path(proxy.__file__).parent
 
 CORE: Final = {
-    *(
-        "batching",
-        "chat",
-        "chunking",
-        "chunks",
-        "config",
-        "endpoints",
-        "errors",
-        "inference",
-        "javatext",
-    ),
+    *("batching", "chat", "chunking", "chunks", "compatibility", "config", "endpoints", "errors"),
+    *("failures", "filterpath", "formats", "inference", "javatext", "jsonreader", "mediatypes"),
     *("privileges", "ratelimit", "replies", "rest", "retry", "services", "sse", "urls"),
-    *("compatibility", "filterpath", "formats", "validation", "wire", "xcontent"),
+    *("validation", "wire", "xcontent"),
 }
 PROTOCOL: Final = {"store"}  # the package itself: EndpointStore and its errors
 TOOLS: Final = {"connections", "singleflight", "tls"}  # that edges share

@@ -16,7 +16,7 @@ from proxy.chat import (
     status_name,
 )
 from proxy.errors import ActionRequestInvalid, EndpointNotFound, ProxyError, Unauthorized
-from proxy.xcontent import parse_json
+from proxy.jsonreader import parse_json
 from tests.unit.samples import json_objects, json_values, refusal_of
 
 U = "[UnifiedCompletionRequest]"

@@ -20,7 +20,7 @@ from proxy.inference import (
     render_rerank,
     render_sparse,
 )
-from proxy.xcontent import parse_json
+from proxy.jsonreader import parse_json
 from tests.unit.samples import json_objects, json_values, refusal_of
 
 P = "[cluster:internal/xpack/inference]"

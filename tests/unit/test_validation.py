@@ -16,6 +16,7 @@ from proxy.errors import (
     XContentParseFailed,
 )
 from proxy.javatext import java_double, java_hash_order, java_text
+from proxy.jsonreader import parse_json
 from proxy.validation import (
     ARRAY,
     BOOLEAN,
@@ -38,7 +39,6 @@ from proxy.validation import (
     refuse_unknown,
     time_text,
 )
-from proxy.xcontent import parse_json
 from tests.unit.samples import TOKEN, at_most, json_values, refusal_of
 
 

@@ -14,7 +14,8 @@ from proxy.endpoints import TaskType
 from proxy.errors import ProxyError, XContentEnd, XContentParseFailed
 from proxy.filterpath import filter_paths
 from proxy.formats import WRITERS, dump_json, dump_pretty, dump_yaml, parse
-from proxy.xcontent import MAX_DEPTH, Document, parse_json
+from proxy.jsonreader import parse_json
+from proxy.xcontent import MAX_DEPTH, Document
 from tests.unit.samples import at_most, json_objects, json_values
 
 
