@@ -64,7 +64,7 @@ class _TooMany(Exception):
 class HuggingFace:
     """Every task of the service, for any endpoint. No method limits its own time.
 
-    All raise what replies.py makes of failures.
+    All raise what failures.py makes of failures.
     """
 
     def __init__(

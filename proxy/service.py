@@ -96,7 +96,7 @@ class InferenceService:
     """Everything that can be done with endpoints; times are seconds.
 
     Unless a method says more, it raises EndpointNotFound, StoreError and, where a provider is
-    called, what replies.py makes of its failures.
+    called, what failures.py makes of its failures.
     """
 
     def __init__(
