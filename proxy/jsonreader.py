@@ -89,13 +89,14 @@ class _JsonReader:
         self._at = 0
         self._open: list[Node] = []
         self._key = ""  # of the value that comes next in an object
+        self._token = 0  # where the last one began
         self._document = Document(data, None, quotes=quote)
 
     def read(self) -> Document:
         try:
             self._read()
         except ProxyError as error:
-            self._document.error = error
+            self._document.error, self._document.error_at = error, self._token
         return self._document
 
     def _read(self) -> None:
@@ -137,7 +138,7 @@ class _JsonReader:
         if char == b"}":
             return self._close(node)
         if char == b"]":
-            self._document.error_at = self._at
+            self._token = self._at
         if node.value:
             self._expect(char, b",", "was expecting comma to separate Object entries")
             char = self._after_comma("Object")
@@ -148,7 +149,7 @@ class _JsonReader:
         key = self._string()
         if key in node.value:
             raise self._wrong(f"Duplicate field '{key}'")
-        self._key, self._document.error_at = key, start
+        self._key, self._token = key, start
         self._expect(self._skip(), b":", "was expecting a colon to separate field name and value")
         self._skip()
         node.keys[key] = start
@@ -160,7 +161,7 @@ class _JsonReader:
         if char == b"]":
             return self._close(node)
         if char == b"}":
-            self._document.error_at = self._at
+            self._token = self._at
         if node.value:
             self._expect(char, b",", "was expecting comma to separate Array entries")
             self._after_comma("Array")
@@ -175,7 +176,7 @@ class _JsonReader:
         return char
 
     def _close(self, node: Node) -> None:
-        self._document.error_at = self._at
+        self._token = self._at
         self._at += 1
         node.end = self._at
         self._open.pop()
@@ -183,23 +184,26 @@ class _JsonReader:
     def _value(self) -> Node:
         """Read a scalar, or open a container."""
         start, char = self._at, self._data[self._at : self._at + 1]
-        in_object = bool(self._open) and self._open[-1].kind == "START_OBJECT"
-        if char and not in_object:  # there a value that cannot be read still counts as its name
-            self._document.error_at = start
         if char == b'"':
             node = self._text(start)
         elif char == b"{" or char == b"[":
             node = self._container(start, char)
-        elif char.isdigit() or char == b"-":
-            node = Node("VALUE_NUMBER", self._number(), start, self._at)
-        elif char in _WORDS:
-            node = Node(*self._literal(_WORDS[char]), start, self._at)
+        elif char and not (self._open and self._open[-1].kind == "START_OBJECT"):
+            self._token = start  # in an object a value that cannot be read counts as its name
+            node = self._scalar(start, char)
         else:
-            raise self._no_value(char)
-        self._document.error_at = start
+            node = self._scalar(start, char)
+        self._token = start
         if self._document.root is None:
             self._document.root = node
         return node
+
+    def _scalar(self, start: int, char: bytes) -> Node:
+        if char.isdigit() or char == b"-":
+            return Node("VALUE_NUMBER", self._number(), start, self._at)
+        if char in _WORDS:
+            return Node(*self._literal(_WORDS[char]), start, self._at)
+        raise self._no_value(char)
 
     def _container(self, start: int, char: bytes) -> Node:
         node = Node(*(("START_OBJECT", {}) if char == b"{" else ("START_ARRAY", [])), start, -1)
@@ -218,7 +222,7 @@ class _JsonReader:
             return Node("VALUE_STRING", self._string(), start, self._at)
         except ProxyError:
             node = Node("VALUE_STRING", "", start, -1)
-            self._document.error_at = start
+            self._token = start
             if not self._open:
                 self._document.root = node
             elif isinstance(self._open[-1].value, dict):
