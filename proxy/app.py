@@ -20,9 +20,11 @@ from proxy.auth import Privileges
 from proxy.compatibility import PROFILES
 from proxy.config import Config, split_address
 from proxy.egress import EgressRules
-from proxy.errors import UpstreamUnavailable
+from proxy.errors import ProxyError, UpstreamUnavailable
 from proxy.forward import (
+    REFUSED,
     Forwarder,
+    close_when_unclear,
     expect_continue,
     head_of,
     raw_target,
@@ -70,6 +72,7 @@ def make_application(config: Config) -> web.Application:
     app.router.add_route("*", r"/{target:[\s\S]*}", _dispatch, expect_handler=expect_continue)
     app.on_response_prepare.append(mark_started)
     app.on_response_prepare.append(strip_additions)
+    app.on_response_prepare.append(close_when_unclear)
     app[_EGRESS] = EgressRules(
         config.egress, upstream=config.upstream.url, listeners=[config.listen]
     )
@@ -80,7 +83,11 @@ def make_application(config: Config) -> web.Application:
 @web.middleware
 async def _refuse_ambiguous(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse what must not be passed on, whoever would answer it."""
-    head_of(request)
+    try:
+        head_of(request)
+    except ProxyError:
+        request[REFUSED] = True
+        raise
     return await handler(request)
 
 

@@ -51,6 +51,8 @@ FETCH_LIMIT: Final = 32 * 1024 * 1024  # bytes of an answer that is fetched
 
 # The names of the headers that the upstream sent, on a request that was handed on.
 FROM_UPSTREAM: Final = web.RequestKey("from_upstream", frozenset[str])
+# Set on a request that must not be passed on.
+REFUSED: Final = web.RequestKey("refused", bool)
 _ADDED_BY_AIOHTTP: Final = (hdrs.SERVER, hdrs.DATE, hdrs.CONTENT_TYPE)
 # What belongs to a body that is not sent, or to an encoding that could not be read.
 _NOT_FETCHED: Final = frozenset(
@@ -106,6 +108,16 @@ async def strip_additions(request: web.Request, response: web.StreamResponse) ->
                 response.headers.popall(name, None)
         elif name != hdrs.CONTENT_TYPE:
             response.headers.popall(name, None)
+
+
+async def close_when_unclear(request: web.Request, response: web.StreamResponse) -> None:
+    """An `on_response_prepare` signal: no request follows a refused one on its connection.
+
+    Nor a chunked one: aiohttp's parser takes the trailers of a body for headers of what follows.
+    """
+    if request.get(REFUSED) or hdrs.TRANSFER_ENCODING in request.headers:
+        response.force_close()
+        response.headers[hdrs.CONNECTION] = "close"
 
 
 class Forwarder:
@@ -283,6 +295,8 @@ class _Upload:
         if self._expects and request.transport is not None:
             # The client asks for the first piece when the upstream has said 100.
             request.transport.write(CONTINUE)
+        # Be it empty: the client sends the head with the first piece, and none before.
+        yield request.content.read_nowait()
         while True:
             try:
                 async with asyncio.timeout(self._timeout):

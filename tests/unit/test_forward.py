@@ -407,6 +407,18 @@ async def test_an_upstream_that_does_not_answer_properly_is_502(world, answer, c
     assert "c2VjcmV0" not in caplog.text
 
 
+async def test_a_head_goes_on_before_its_body_comes(world):
+    """Elasticsearch refuses a media type by the head alone."""
+    caller = await world.caller()
+    await caller.send(b"POST /x HTTP/1.1\r\nHost: es\r\nContent-Length: 2\r\n\r\n")
+    peer = await world.accept()
+    await peer.head()
+    await peer.send(OK)
+    assert await caller.read(len(OK)) == OK
+    await caller.send(b"{}" + GET)
+    await (await world.accept()).head()
+
+
 @pytest.mark.parametrize("pieces", [1, 2])
 async def test_a_connection_that_answered_400_is_not_used_again(world, pieces):
     """Elasticsearch drops all that comes behind a head it could not read, and says no word."""
