@@ -105,6 +105,7 @@ class LimitsConfig:
     head: int = 65536
     keepalive_timeout: float = 75.0
     head_timeout: float = 30.0
+    body_rate: int = 100  # bytes per second, over a minute
     drain_timeout: float = 30.0
 
 
@@ -281,6 +282,7 @@ _MAY_BE_ZERO: Final = frozenset(
         "provider.retry_initial_delay",
         "provider.retry_max_delay",
         "provider.retry_timeout",
+        "limits.body_rate",
         "limits.drain_timeout",
     )
 )

@@ -1,14 +1,16 @@
 """The lane: the forwarding path, one small protocol per connection, bytes in and bytes out.
 
-A caller's connection (`CallerSide`) is in one of four states:
+A caller's connection (`CallerSide`) is in one of five states:
 
     HEAD    a request head is awaited, or a part of it has come
     BODY    the head has gone on, its body is being passed on
     ANSWER  the whole request has gone on, its answer is awaited or being passed back
+    REST    the answer came before the body ended: what is left of the body is dropped
     LINGER  our last byte has been written; what still comes is dropped until the caller closes
 
     HEAD ─→ BODY ─→ ANSWER ─→ HEAD …     a request without a body skips BODY
-      └───────┴───────┴─────→ LINGER     refused, asked to close, or answered before its body ended
+      │       ├─→ REST ─┼───→ HEAD …
+      └───────┴─────────┴───→ LINGER     refused, or asked to close
 
 A connection to whoever answers (`UpstreamSide`) is in one of four states, too:
 
@@ -52,16 +54,17 @@ from proxy.errors import (
     UpstreamTimedOut,
     UpstreamUnavailable,
 )
-from proxy.wire import Body, Malformed, RequestHead, is_inference
+from proxy.wire import Body, Malformed, RequestHead
 
 log = logging.getLogger(__name__)
 
-State = enum.Enum("State", ("HEAD", "BODY", "ANSWER", "LINGER", "CONNECTING", "IDLE"))
+State = enum.Enum("State", ("HEAD", "BODY", "ANSWER", "REST", "LINGER", "CONNECTING", "IDLE"))
 # As globals: an attribute of an Enum costs three times as much, and these are compared all day.
-HEAD, BODY, ANSWER, LINGER, CONNECTING, IDLE = State
+HEAD, BODY, ANSWER, REST, LINGER, CONNECTING, IDLE = State
 
 NEVER: Final = math.inf
 HELD_LIMIT: Final = 64 * 1024  # bytes of pipelined requests, or of a request kept for a retry
+_DOUBTFUL: Final = frozenset((400, 413, 431))
 RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER: on, no time
 
 
@@ -69,10 +72,10 @@ RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER: on, no time
 class Patience:
     """How long the lane waits, in seconds, where the configuration does not say."""
 
-    body: float = 60.0  # for the next bytes of a request's body
+    body: float = 60.0  # for the next `limits.body_rate` bytes of each second of a body
     reader: float = 300.0  # for a caller who does not read its answer
     half_closed: float = 1.0  # for the next bytes of the answer to a caller who has closed its side
-    linger: float = 5.0  # for a caller to close after our last byte
+    linger: float = 5.0  # for a caller to close after our last byte, or to end an answered body
     idle: float = 30.0  # that an upstream connection stays in the pool
 
 
@@ -91,9 +94,11 @@ class CallerSide(asyncio.Protocol):
         self.full = False  # whether the transport wants no more writes
         self.half_closed = False  # whether the caller has closed its side
         self.deadline = monotonic() + lane.limits.head_timeout  # for what has to happen next
+        self.taken = 0  # bytes of the body since the deadline was set
         self.write_deadline = NEVER  # for the caller to read
         self._parser = wire.RequestParser(lane.limits.head)
         self._body: Body | None = None
+        self._begun = False  # whether a part of a head has come
         self._held = b""  # pipelined requests
 
     # --- events of the connection
@@ -112,6 +117,8 @@ class CallerSide(asyncio.Protocol):
             self._read_body(data)
         elif state is ANSWER:
             self._hold(data)
+        elif state is REST:
+            self._drop_rest(data)
 
     def eof_received(self) -> bool:
         """Whether to keep our side open: the request is whole and its answer may be near.
@@ -144,12 +151,12 @@ class CallerSide(asyncio.Protocol):
     # --- the request
 
     def _read_head(self, data: bytes) -> None:
-        fresh = not self._parser.reading
         try:
             head, rest = self._parser.feed(data)
             if head is not None:
                 self._begin(head, rest)
-            elif fresh:
+            elif not self._begun and self._parser.reading:
+                self._begun = True
                 self.deadline = monotonic() + self.lane.limits.head_timeout
         except Malformed as error:
             self.refuse(IllegalArgument(f"invalid HTTP request: {error}"))
@@ -159,9 +166,10 @@ class CallerSide(asyncio.Protocol):
     def _begin(self, head: RequestHead, rest: bytes) -> None:
         lane = self.lane
         self.request = head
+        self._begun = False
         self.keep_alive = head.keep_alive and not lane.draining
         self.answering = False
-        data = head.forwarded()
+        data = head.onward
         if head.body_length == 0:
             self.await_answer()
             if rest:
@@ -170,9 +178,9 @@ class CallerSide(asyncio.Protocol):
             self.state = BODY
             sized = head.body_length is not None
             self._body = wire.SizedBody(head.body_length or 0) if sized else wire.RechunkedBody()
+            self.await_body()
             data += self._take_body(self._body, rest)
-        ours = lane.application is not None and is_inference(head.target)
-        pool = cast(Pool, lane.application) if ours else lane.upstream
+        pool = lane.application if head.inference else lane.upstream
         pool.take().start(self, data)
 
     def _read_body(self, data: bytes) -> None:
@@ -186,13 +194,22 @@ class CallerSide(asyncio.Protocol):
 
     def _take_body(self, body: Body, data: bytes) -> bytes:
         part, used = body.feed(data)
+        self.taken += used
         if body.ended:
             self.await_answer()
             if used < len(data):
                 self._hold(data[used:])
-        else:
-            self.await_body()
         return part
+
+    def _drop_rest(self, data: bytes) -> None:
+        """Go on behind the body of a request that was answered early, as Elasticsearch does."""
+        try:
+            self._take_body(cast(Body, self._body), data)
+        except Malformed:
+            self._linger()
+            return
+        if self.state is ANSWER:
+            self.answer_ended()
 
     def _hold(self, data: bytes) -> None:
         """Keep pipelined requests until the one under way is answered."""
@@ -201,6 +218,7 @@ class CallerSide(asyncio.Protocol):
             self.transport.pause_reading()
 
     def await_body(self) -> None:
+        self.taken = 0
         self.deadline = monotonic() + self.lane.patience.body
 
     def await_answer(self) -> None:
@@ -214,10 +232,12 @@ class CallerSide(asyncio.Protocol):
     def answer_ended(self) -> None:
         """The answer's last byte has been written: go on with the next request, or close."""
         self.upstream = None
-        if self.state is not ANSWER:  # the answer came before the body ended
+        if self.state is BODY and self.keep_alive:
+            self.state = REST
+            self.deadline = monotonic() + self.lane.patience.linger
+            self.transport.resume_reading()
+        elif self.state is not ANSWER or not self.keep_alive:
             self._linger()
-        elif not self.keep_alive:
-            self._close()
         elif self._held:
             data, self._held = self._held, b""
             self.state = HEAD
@@ -228,7 +248,7 @@ class CallerSide(asyncio.Protocol):
             self._close()
         else:
             self.state = HEAD
-            self.deadline = monotonic() + self.lane.limits.keepalive_timeout
+            self.deadline = self.lane.keepalive_deadline
 
     def fail(self, error: ProxyError) -> None:
         """The upstream did not answer: say so, or cut the connection if it had begun to."""
@@ -268,9 +288,7 @@ class CallerSide(asyncio.Protocol):
         self.transport.write(wire.error_answer(error, method=method, keep_alive=self.keep_alive))
 
     def _close(self) -> None:
-        if self._held:
-            self._linger()
-            return
+        """Nothing more is read, and nothing is under way that could be lost by it."""
         self.state = LINGER
         self.deadline = monotonic() + self.lane.patience.reader
         self.transport.close()
@@ -281,7 +299,7 @@ class CallerSide(asyncio.Protocol):
         self.state = LINGER
         self.deadline = monotonic() + self.lane.patience.linger
         if self.half_closed or not self.transport.can_write_eof():
-            self.transport.close()
+            self._close()
         else:
             self.transport.write_eof()
             self.transport.resume_reading()
@@ -297,14 +315,24 @@ class CallerSide(asyncio.Protocol):
         """A deadline has passed."""
         if self.state is HEAD and self._parser.reading:
             self.refuse(StatusError(408, "the request's head did not come in time"))
+        elif self.state is BODY and self.taken >= self._least():
+            self.await_body()
         elif self.state is BODY and not self.full:
             self.refuse(StatusError(408, "the request's body did not come in time"))
+        elif self.state is REST:
+            self._linger()
+        elif self.state is LINGER and self.full and monotonic() < self.write_deadline:
+            self.deadline = monotonic() + self.lane.patience.linger  # not all is read yet
         elif self.state is ANSWER and self.full and monotonic() < self.write_deadline:
             self.await_answer()  # half closed, and reading slowly
         elif self.state is HEAD:
             self.transport.abort()
         else:
             self.cut()
+
+    def _least(self) -> float:
+        """The bytes of a body that are due until its deadline; one at least."""
+        return max(1.0, self.lane.limits.body_rate * self.lane.patience.body)
 
     def end_when_idle(self) -> None:
         """Draining: close now, or after the answer under way."""
@@ -433,31 +461,37 @@ class UpstreamSide(asyncio.Protocol):
         if self.state is BODY:
             self._pass_back(caller, b"", data)
             return
+        request = caller.request
+        assert request is not None
+        plain = caller.keep_alive and caller.state is ANSWER and request.minor
+        if plain and self._parser.is_whole(data, request.method):
+            self._retry = None
+            caller.transport.write(data)
+            self._finish(caller, True)
+            return
         try:
-            self._read_head(caller, data)
+            self._read_head(caller, request, data)
         except Malformed as error:
             self.drop()
             caller.fail(self.pool.broken(f"did not answer properly: {error}"))
 
     # --- the answer
 
-    def _read_head(self, caller: CallerSide, data: bytes) -> None:
-        request = cast(RequestHead, caller.request)
+    def _read_head(self, caller: CallerSide, request: RequestHead, data: bytes) -> None:
         self._retry = None  # it is being answered
         head, rest = self._parser.feed(data, request.method)
         while head is not None and head.status < 200:
             if head.status == 101:
                 raise Malformed("it changed the protocol")
             if request.minor:
+                request.expects = request.expects and head.status != 100
                 caller.transport.write(head.raw)
             head, rest = self._parser.feed(rest, request.method)
         if head is None:
             return
         minor = request.minor
-        if head.length == len(rest) and head.clean and minor and caller.keep_alive:
-            caller.transport.write(head.raw + rest)  # a whole answer, as it is: most are
-            self._finish(caller, head.keep_alive)
-            return
+        if caller.state is BODY and request.expects:
+            caller.keep_alive = False  # whether the body will come after this, nobody knows
         if head.length is None and not (head.chunked and minor):
             caller.keep_alive = False  # only closing the connection tells where the answer ends
         raw = head.raw
@@ -465,7 +499,8 @@ class UpstreamSide(asyncio.Protocol):
             raw = head.forwarded(keep_alive=caller.keep_alive, minor=minor)
         self.state = BODY
         self._body = head.body(minor)
-        self._reusable = head.keep_alive
+        # Elasticsearch may keep a connection whose head it gave up on (400), and answer no more.
+        self._reusable = head.keep_alive and head.status not in _DOUBTFUL
         caller.answering = True
         self._pass_back(caller, raw, rest)
 
@@ -603,7 +638,8 @@ class Lane:
         self._url = upstream
         self._ssl = (ssl or True) if upstream.scheme == "https" else None
         self.upstream = Pool(str(upstream.origin()), self._connect, connect_timeout)
-        self.application: Pool | None = None
+        self.application = self.upstream
+        self.keepalive_deadline = NEVER  # for a caller that is idle from now on
         self._pools = [self.upstream]
         if application is not None:
             self._serve = application
@@ -698,4 +734,5 @@ class Lane:
         limits, patience = self.limits, astuple(self.patience)
         shortest = min(limits.head_timeout, limits.keepalive_timeout, *patience)
         tick = min(1.0, max(0.01, shortest / 4))
+        self.keepalive_deadline = now + self.limits.keepalive_timeout
         self._sweep_timer = asyncio.get_running_loop().call_later(tick, self._sweep)

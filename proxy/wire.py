@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Final
+from typing import Final, cast
 
 import orjson
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
@@ -74,7 +74,9 @@ class RequestHead:
     body_length: int | None  # bytes; None when chunked
     keep_alive: bool
     minor: int  # 0 for HTTP/1.0, 1 for HTTP/1.1
-    onward: bytes = field(default=b"", compare=False)  # what `forwarded` gave
+    expects: bool  # whether its body may wait for a 100 that has not been passed back
+    inference: bool  # whether Elasticsearch with the plugin would route it to `_inference`
+    onward: bytes = field(default=b"", compare=False)  # `forwarded`, made once
 
     @property
     def repeatable(self) -> bool:
@@ -157,6 +159,8 @@ def request_head(method: bytes, target: bytes, version: bytes, headers: Headers)
         body_length=body_length,
         keep_alive=_keeps_alive(notable.get(b"connection"), minor),
         minor=minor,
+        expects=b"expect" in notable,
+        inference=is_inference(target),
     )
 
 
@@ -239,17 +243,20 @@ class RequestParser:
 
     @property
     def reading(self) -> bool:
-        """Whether a part of a head has come, and not the rest."""
-        return bool(self._raw)
+        """Whether a part of a head has come, and not the rest; empty lines are none."""
+        return bool(self._raw.strip(b"\r\n"))
 
     def feed(self, data: bytes) -> tuple[RequestHead | None, bytes]:
         """The head that `data` completes, if any, and the bytes that follow it.
 
         Raises: ProxyError, as `request_head`, and for what llhttp does not take.
         """
-        known = self._known(data)
-        if known is not None:
-            return known, data[len(self._last_raw) :]
+        if self._last is not None:
+            if data == self._last_raw:  # the same again: most are
+                return self._last, b""
+            known = self._known(self._last, data)
+            if known is not None:
+                return known, data[len(self._last_raw) :]
         while data:
             seen = len(self._raw)
             raw = self._raw + data if seen else data
@@ -260,6 +267,7 @@ class RequestParser:
             self._execute(raw[seen:end] if whole else data)
             if not whole:
                 self._raw = raw
+                self._last = None  # what comes next does not begin a head
                 return None, b""
             data = raw[end:]
             self._raw = b""
@@ -268,36 +276,30 @@ class RequestParser:
             # Only empty lines so far, which may come before a request.
         return None, b""
 
-    def _known(self, data: bytes) -> RequestHead | None:
+    def _known(self, last: RequestHead, data: bytes) -> RequestHead | None:
         """The head that `data` begins with, if its headers are the last ones but for the length."""
-        last = self._last
-        if last is None or self._raw:
-            return None
         if data.startswith(self._last_raw):
             return last
         start = data.find(b"\r\n")
         found = self._came.fit(data, start)
+        if found is None or found[0] > self._limit:
+            return None
         line = _REQUEST_LINE.fullmatch(data, 0, start)
-        if found is None or found[0] > self._limit or line is None:
+        if line is None:
             return None
         end, length = found
-        headers, onward = last.headers, self._went.before
+        whole, last.method, last.target = line.group(0, 1, 2)
+        last.inference = is_inference(last.target)
+        # One request is under way at a time: nobody holds the last head any more.
         if self._came.sized:
             digits = b"%d" % length
-            headers = headers.copy()
-            headers[self._length_at] = (headers[self._length_at][0], digits)
-            onward += digits + self._went.after
-        self._last = RequestHead(
-            method=line[1],
-            target=line[2],
-            headers=headers,
-            body_length=length if self._came.sized else last.body_length,
-            keep_alive=last.keep_alive,
-            minor=1,
-            onward=line[0] + onward,
-        )
+            last.headers[self._length_at] = (last.headers[self._length_at][0], digits)
+            last.body_length = length
+            last.onward = whole + self._went.before + digits + self._went.after
+        else:
+            last.onward = whole + self._went.before
         self._last_raw = data[:end]
-        return self._last
+        return last
 
     def _execute(self, data: bytes) -> None:
         try:
@@ -324,17 +326,20 @@ class RequestParser:
         if len(parts) != 3:
             raise IllegalArgument("invalid HTTP request: invalid request line")
         head = request_head(parts[0], parts[1], parts[2], self._headers)
-        self._last = head if head.minor == 1 else None
+        self._last = None if head.expects or head.minor == 0 else head
         self._last_raw = raw
         self._came = _Template(raw[len(line) :])
         if self._came.sized:
             names = [name.lower() for name, _ in head.headers]
             self._length_at = names.index(b"content-length")
-        self._went = _Template(head.forwarded()[len(line) :])
+        head.onward = head.forwarded()
+        self._went = _Template(head.onward[len(line) :])
         self._headers = []
         self._complete = False
-        if head.body_length != 0:
-            self._llhttp = HttpRequestParser(self)  # this one waits for the body, and won't see it
+        if head.body_length != 0 or b"proxy-connection" in raw.lower():
+            # This one waits for the body, and won't see it; or it takes `Proxy-Connection: close`
+            # for more than it is.
+            self._llhttp = HttpRequestParser(self)
         return head
 
     # What llhttp calls.
@@ -381,6 +386,11 @@ class AnswerHead:
     chunked: bool
     keep_alive: bool  # whether the connection it came on can be used again
     clean: bool  # no header in it is wrong for a caller whose connection is kept
+    as_it_is: bool = field(init=False)  # whether a whole answer may pass unread
+
+    def __post_init__(self) -> None:
+        whole = self.length is not None and self.clean and self.keep_alive
+        self.as_it_is = whole and 200 <= self.status < 400
 
     def body(self, minor: int) -> Body:
         """What follows it, for a caller who speaks HTTP/1.`minor`."""
@@ -456,6 +466,19 @@ class AnswerParser:
     """Reads the heads of answers from one connection's bytes, wherever they are cut."""
 
     __slots__ = ("_came", "_last", "_raw")
+
+    def is_whole(self, data: bytes, method: bytes) -> bool:
+        """Whether `data` is one whole answer whose head is the last one but for the length.
+
+        Only for heads that any caller of HTTP/1.1 may get as they are, on a connection that stays.
+        """
+        last = self._last
+        if last is None or last.method != method or not last.as_it_is:
+            return False
+        if data.startswith(last.raw):
+            return len(data) == len(last.raw) + cast(int, last.length)
+        found = self._came.fit(data, 0) if last.length else None
+        return found is not None and len(data) == found[0] + found[1]
 
     def __init__(self) -> None:
         self._raw = b""  # the part of a head that has come so far

@@ -135,7 +135,7 @@ def test_what_elasticsearch_does_not_answer_is_502(ways, request_):
 @pytest.mark.parametrize(
     ("way", "target"),
     [
-        pytest.param("lane", HEALTH, marks=pytest.mark.xfail(reason="the lane uses it again")),
+        ("lane", HEALTH),
         ("lane", "/_inference/none"),
         ("no-lane", HEALTH),
         ("no-lane", "/_inference/none"),
@@ -199,7 +199,7 @@ def test_a_message_is_answered_alike_on_every_way(ways, name):
     "way",
     [
         "direct",
-        pytest.param("lane", marks=pytest.mark.xfail(reason="it closes without a word")),
+        "lane",
         "no-lane",
     ],
 )

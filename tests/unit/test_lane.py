@@ -481,8 +481,11 @@ async def test_the_upstream_may_refuse_instead_of_100(world):
     )
     peer = await world.accept()
     await peer.head()
-    answer = b"HTTP/1.1 413 Request Entity Too Large\r\ncontent-length: 0\r\n\r\n"
-    await peer.send(answer)
+    await peer.send(b"HTTP/1.1 413 Request Entity Too Large\r\ncontent-length: 0\r\n\r\n")
+    # Whether the body comes now, nobody knows.
+    answer = (
+        b"HTTP/1.1 413 Request Entity Too Large\r\ncontent-length: 0\r\nConnection: close\r\n\r\n"
+    )
     assert await caller.rest() == answer
     await peer.lost()
 
@@ -852,15 +855,52 @@ async def test_connections_do_not_stay_idle_for_ever(world):
 @lane_test()
 async def test_an_answer_may_come_while_the_body_is_sent(world):
     caller = await world.caller()
-    await caller.send(b"POST /x HTTP/1.1\r\nHost: es\r\nContent-Length: 1000000\r\n\r\nabc")
+    await caller.send(b"POST /x HTTP/1.1\r\nHost: es\r\nContent-Length: 10003\r\n\r\nabc")
     peer = await world.accept()
     await peer.head()
     await peer.send(OK)
     assert await caller.read(len(OK)) == OK
+    await peer.lost()
     for _ in range(10):
         await caller.send(b"x" * 1000)  # what the caller has still under way
+    await world.exchange(caller)
+
+
+@lane_test(patience=Patience(linger=0.2))
+async def test_an_answered_body_that_does_not_end_ends_the_connection(world):
+    caller = await world.caller()
+    await caller.send(b"POST /x HTTP/1.1\r\nHost: es\r\nContent-Length: 1000\r\n\r\nabc")
+    peer = await world.accept()
+    await peer.head()
+    await peer.send(OK)
+    assert await caller.rest() == OK
+
+
+@lane_test()
+async def test_a_bad_chunk_behind_an_early_answer_ends_the_connection(world):
+    caller = await world.caller()
+    await caller.send(
+        b"POST /x HTTP/1.1\r\nHost: es\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n"
+    )
+    peer = await world.accept()
+    await peer.head()
+    await peer.send(OK)
+    assert await caller.read(len(OK)) == OK
+    await caller.send(b"zz\r\n" + GET)
     assert await caller.rest() == b""
-    await peer.lost()
+
+
+@pytest.mark.parametrize("status", [b"400 Bad Request", b"413 Too Large", b"431 Too Large"])
+@lane_test()
+async def test_a_connection_on_which_the_upstream_may_have_given_up_is_not_used_again(
+    world, status
+):
+    """Elasticsearch keeps it open, and drops whatever comes on it."""
+    caller = await world.caller()
+    answer = b"HTTP/1.1 %b\r\ncontent-length: 2\r\n\r\nno" % status
+    for _ in range(3):
+        peer = await world.exchange(caller, answer=answer)
+        await peer.lost()
 
 
 @lane_test()
@@ -989,6 +1029,30 @@ async def test_idle_connections_are_closed(world):
     assert await caller.rest() == b""
 
 
+@lane_test(limits=LimitsConfig(keepalive_timeout=0.3, head_timeout=0.3))
+async def test_empty_lines_are_no_request(world):
+    caller = await world.caller()
+
+    async def send_empty_lines() -> None:
+        for _ in range(100):
+            await caller.send(b"\r\n")
+            await asyncio.sleep(0.02)
+
+    with pytest.raises(ConnectionError):
+        await send_empty_lines()
+
+
+@lane_test()
+async def test_what_follows_a_last_request_does_not_cost_its_answer(world):
+    caller = await world.caller()
+    await caller.send(b"POST /x HTTP/1.0\r\nHost: es\r\n\r\n")
+    peer = await world.accept()
+    await peer.head()
+    await peer.send(OK)
+    await caller.send(b"\r\n")
+    assert (await caller.rest()).endswith(b"\r\n\r\nok")
+
+
 @lane_test(patience=Patience(body=0.2))
 async def test_slow_bodies_are_refused(world):
     caller = await world.caller()
@@ -999,6 +1063,24 @@ async def test_slow_bodies_are_refused(world):
     assert await caller.rest() == b""
     await peer.read(3)
     await peer.lost()
+
+
+@lane_test(patience=Patience(body=0.3), limits=LimitsConfig(body_rate=100))
+async def test_a_body_that_drips_is_refused_and_one_that_flows_is_not(world):
+    for size, refused in ((1, True), (10, False)):
+        caller = await world.caller()
+        head = b"POST /x HTTP/1.1\r\nHost: es\r\nContent-Length: %d\r\n\r\n" % (20 * size)
+        await caller.send(head)
+        peer = await world.accept()
+        await peer.head()
+        for _ in range(20):
+            await caller.send(b"x" * size)
+            await asyncio.sleep(0.03)
+        if refused:
+            await caller.error(408)
+        else:
+            await peer.send(OK)
+            assert await caller.read(len(OK)) == OK
 
 
 @lane_test(patience=Patience(linger=0.2))

@@ -371,6 +371,18 @@ def test_an_upgrade_is_ignored_with_a_body_too():
     assert b"pgrade" not in head.forwarded()
 
 
+def test_proxy_connection_says_nothing_about_what_follows():
+    parser = RequestParser(LIMIT)
+    raw = b"GET / HTTP/1.1\r\nHost: es\r\nProxy-Connection: close\r\n\r\n"
+    for path in (b"/a", b"/b"):
+        head, rest = parser.feed(raw + b"GET " + path + b" HTTP/1.1\r\nHost: es\r\n\r\n")
+        assert head is not None
+        assert head.keep_alive
+        head, rest = parser.feed(rest)
+        assert head is not None
+        assert (head.target, rest) == (path, b"")
+
+
 def test_heads_follow_each_other():
     parser = RequestParser(LIMIT)
     one = b"POST /1 HTTP/1.1\r\n" + HOST + b"Content-Length: 2\r\n\r\n"
