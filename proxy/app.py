@@ -18,7 +18,7 @@ from yarl import URL
 from proxy.api import Handler, InferenceApi, mark_started, render_errors
 from proxy.auth import Privileges
 from proxy.compatibility import PROFILES
-from proxy.config import Config, split_address
+from proxy.config import Config, ConfigError, split_address
 from proxy.egress import EgressRules
 from proxy.errors import ProxyError, UpstreamUnavailable
 from proxy.forward import (
@@ -37,7 +37,7 @@ from proxy.retry import RetryPolicy
 from proxy.server import Runner
 from proxy.service import InferenceService
 from proxy.store import open_store
-from proxy.tls import upstream_tls
+from proxy.tls import CallerTls, upstream_tls
 from proxy.wire import is_inference
 
 log = logging.getLogger(__name__)
@@ -161,8 +161,10 @@ async def serve(
     """
     _raise_file_limit()
     stop = _stop_signal()
-    async with _listening(config, reuse_port) as address:
-        _announce(f"listening on http://{address}")
+    tls = CallerTls.of(config.tls)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _renew, tls)
+    async with _listening(config, reuse_port, tls.context if tls else None) as address:
+        _announce(f"listening on {'https' if tls else 'http'}://{address}")
         ready()
         await _report_upstream(config)
         await stop.wait()
@@ -170,14 +172,16 @@ async def serve(
 
 
 @asynccontextmanager
-async def _listening(config: Config, reuse_port: bool) -> AsyncIterator[str]:
+async def _listening(
+    config: Config, reuse_port: bool, tls: ssl.SSLContext | None
+) -> AsyncIterator[str]:
     """The application, and the lane before it, accepting connections at HOST:PORT."""
     app = make_application(config)
     runner = Runner(app, shutdown_timeout=config.limits.drain_timeout)
     try:
         await runner.setup()
         accept = _accept_in_lane if config.lane and config.upstream.url else _accept_directly
-        address, drain = await accept(config, runner, reuse_port)
+        address, drain = await accept(config, runner, reuse_port, tls)
         app[_EGRESS].protect_port(split_address(address)[1])
         yield address
         await drain()
@@ -189,7 +193,7 @@ Drain = Callable[[], Awaitable[None]]
 
 
 async def _accept_in_lane(
-    config: Config, runner: web.AppRunner, reuse_port: bool
+    config: Config, runner: web.AppRunner, reuse_port: bool, tls: ssl.SSLContext | None
 ) -> tuple[str, Drain]:
     assert config.upstream.url is not None
     lane = Lane(
@@ -199,15 +203,17 @@ async def _accept_in_lane(
         connect_timeout=config.upstream.connect_timeout,
         ssl=upstream_tls(config.upstream),
     )
-    host, port = await lane.listen(*split_address(config.listen), reuse_port=reuse_port)
+    host, port = await lane.listen(*split_address(config.listen), reuse_port=reuse_port, ssl=tls)
     return f"{host}:{port}", lambda: lane.drain(config.limits.drain_timeout)
 
 
 async def _accept_directly(
-    config: Config, runner: web.AppRunner, reuse_port: bool
+    config: Config, runner: web.AppRunner, reuse_port: bool, tls: ssl.SSLContext | None
 ) -> tuple[str, Drain]:
     host, port = split_address(config.listen)
-    site = web.TCPSite(runner, host, port, backlog=1024, reuse_port=reuse_port or None)
+    site = web.TCPSite(
+        runner, host, port, backlog=1024, reuse_port=reuse_port or None, ssl_context=tls
+    )
     await site.start()
     host, port = runner.addresses[0][:2]
     return f"{host}:{port}", site.stop
@@ -233,6 +239,19 @@ def _stop_signal() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     return stop
+
+
+def _renew(tls: CallerTls | None) -> None:
+    """On SIGHUP: read the certificate again."""
+    if tls is None:
+        log.info("nothing to read again: callers speak plain HTTP")
+        return
+    try:
+        tls.reload()
+    except ConfigError as error:
+        log.error("the old certificate stays in use: %s", error)
+    else:
+        log.info("the certificate has been read again")
 
 
 async def _report_upstream(config: Config) -> None:

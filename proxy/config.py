@@ -50,9 +50,19 @@ class UpstreamConfig:
     username: str | None = None
     password: str | None = _secret()
     ca_file: Path | None = None
+    certificate: Path | None = None  # of the proxy, for an upstream that asks for one
+    key: Path | None = None
     verify: bool = True
     connect_timeout: float = 10.0  # seconds
     check_timeout: float = 10.0  # seconds for a privilege check
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsConfig:
+    """PEM files for TLS towards callers, read again on SIGHUP; without them, plain HTTP."""
+
+    certificate: Path | None = None  # with its chain
+    key: Path | None = None  # without one, it stands in `certificate`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +135,7 @@ class Config:
     workers: int = 1
     lane: bool = True
     compatibility: str = "9.2"  # the release of Elasticsearch whose API is served
+    tls: TlsConfig = field(default_factory=TlsConfig)
     upstream: UpstreamConfig = field(default_factory=UpstreamConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
     provider: ProviderConfig = field(default_factory=ProviderConfig)

@@ -1,4 +1,4 @@
-"""TLS towards the upstream."""
+"""TLS towards the upstream, and towards callers."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import ssl
 
 from yarl import URL
 
-from proxy.config import ConfigError, UpstreamConfig
+from proxy.config import ConfigError, TlsConfig, UpstreamConfig
 
 
 def upstream_tls(upstream: UpstreamConfig) -> ssl.SSLContext | None:
     """What an https upstream is spoken to with; None for http.
 
-    Raises: ConfigError for a CA file that cannot be used.
+    Raises: ConfigError for a file that cannot be used.
     """
     if upstream.url is None or URL(upstream.url).scheme != "https":
         return None
@@ -25,4 +25,48 @@ def upstream_tls(upstream: UpstreamConfig) -> ssl.SSLContext | None:
     if not upstream.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    if _has_certificate("upstream", upstream):
+        _load(context, "upstream", upstream)
     return context
+
+
+class CallerTls:
+    """The certificate that callers see. It can be renewed: new connections get the new one."""
+
+    def __init__(self, tls: TlsConfig) -> None:
+        """Raises: ConfigError for files that cannot be used."""
+        self._tls = tls
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.reload()
+
+    @classmethod
+    def of(cls, tls: TlsConfig) -> CallerTls | None:
+        """None where callers speak plain HTTP. Raises: ConfigError, as the constructor."""
+        return cls(tls) if _has_certificate("tls", tls) else None
+
+    def reload(self) -> None:
+        """Read the files again.
+
+        Raises: ConfigError for files that cannot be used; what was in use stays so.
+        """
+        # Half a pair would break a context, so another one tries them first.
+        _load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), "tls", self._tls)
+        _load(self.context, "tls", self._tls)
+
+
+def _has_certificate(section: str, config: TlsConfig | UpstreamConfig) -> bool:
+    if config.certificate is None and config.key is not None:
+        raise ConfigError(f"[{section}.key] needs [{section}.certificate]")
+    return config.certificate is not None
+
+
+def _load(context: ssl.SSLContext, section: str, config: TlsConfig | UpstreamConfig) -> None:
+    certificate, key = config.certificate, config.key
+    assert certificate is not None
+    try:
+        # An encrypted key would be asked for on the terminal.
+        context.load_cert_chain(certificate, key, password=lambda: b"")
+    except OSError as error:  # ssl.SSLError is one
+        files = f"[{certificate}]" if key is None else f"[{certificate}] with [{key}]"
+        why = error.strerror or "it is no certificate with its key"
+        raise ConfigError(f"[{section}.certificate] cannot use {files}: {why}") from None

@@ -12,7 +12,7 @@ from typing import Final, NoReturn
 
 log = logging.getLogger(__name__)
 
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 Work = Callable[[Callable[[], None]], None]  # calls its argument once it accepts connections
 
 
@@ -56,7 +56,10 @@ class Workers:
         if failed:
             self._stop()
         while self._pids:
-            if signal.sigwait(_SIGNALS) != signal.SIGCHLD:
+            caught = signal.sigwait(_SIGNALS)
+            if caught == signal.SIGHUP:
+                self._send(signal.SIGHUP)
+            elif caught != signal.SIGCHLD:
                 self._stop()
             for pid, code in self._ended():
                 if self._stopping:
@@ -101,8 +104,11 @@ class Workers:
 
     def _stop(self) -> None:
         self._stopping = True
+        self._send(signal.SIGTERM)
+
+    def _send(self, number: signal.Signals) -> None:
         for pid in self._pids:
-            os.kill(pid, signal.SIGTERM)  # one that has ended is there until it is waited for
+            os.kill(pid, number)  # one that has ended is there until it is waited for
 
 
 def _say_ready(pipe: int) -> None:

@@ -10,27 +10,21 @@ import asyncio
 import contextlib
 import hashlib
 import inspect
-import ipaddress
 import logging
 import socket
-import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import orjson
 import pytest
 import uvloop
 from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from yarl import URL
 
 from proxy.config import LimitsConfig
 from proxy.lane import Lane, Patience
+from tests.certificates import contexts
 from tests.unit.test_wire import REFUSED
 
 LOOPS: Final = {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
@@ -1371,42 +1365,9 @@ async def test_no_secret_is_logged_or_answered(world, caplog):
 # --- TLS
 
 
-def certificate(folder) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """A server's context and a client's, for 127.0.0.1."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = folder / "cert.pem"
-    pem.write_bytes(
-        signed.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(pem)
-    return server, ssl.create_default_context(cafile=pem)
-
-
 @pytest.mark.parametrize("loop", LOOPS)
 def test_both_sides_may_speak_tls(loop, tmp_path):
-    server_context, client_context = certificate(tmp_path)
+    server_context, client_context = contexts(tmp_path)
     body = noise(4 * MIB)
 
     async def answer(reader, writer):
