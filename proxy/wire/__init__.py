@@ -1,0 +1,44 @@
+"""HTTP/1 heads and bodies as the lane passes them on: pure functions on bytes, no I/O.
+
+Two rules hold throughout. What is ambiguous is refused, never repaired, because Elasticsearch's own
+parser repairs in its own way and would run the rest as a second request. And what is decided on is
+what is sent: targets are compared raw and forwarded raw.
+
+Requests, answers and bodies are read in the modules of these names; `headers` has what they share.
+"""
+
+from __future__ import annotations
+
+from proxy.wire.answers import AnswerHead, AnswerParser, answer_head, error_answer
+from proxy.wire.bodies import (
+    Body,
+    ChunkedBody,
+    EndlessBody,
+    RechunkedBody,
+    SizedBody,
+    UnchunkedBody,
+)
+from proxy.wire.headers import CONTINUE, HOP_BY_HOP, Headers, Malformed
+from proxy.wire.requests import RequestHead, RequestParser, is_inference, refusal, request_head
+
+__all__ = [
+    "CONTINUE",
+    "HOP_BY_HOP",
+    "AnswerHead",
+    "AnswerParser",
+    "Body",
+    "ChunkedBody",
+    "EndlessBody",
+    "Headers",
+    "Malformed",
+    "RechunkedBody",
+    "RequestHead",
+    "RequestParser",
+    "SizedBody",
+    "UnchunkedBody",
+    "answer_head",
+    "error_answer",
+    "is_inference",
+    "refusal",
+    "request_head",
+]

@@ -1,0 +1,81 @@
+"""What is true of the headers of requests and answers alike."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+Headers = list[tuple[bytes, bytes]]
+
+# Not in it: what `Connection` names. "Connection: es-security-runas-user" would undo a run-as.
+HOP_BY_HOP: Final = frozenset(
+    (
+        b"connection",
+        b"http2-settings",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    )
+)
+# A second one of these is refused, in whatever spelling; the value is Elasticsearch's own name.
+SINGLE: Final = {
+    b"authorization": "Authorization",
+    b"content-length": "Content-Length",
+    b"expect": "Expect",
+    b"host": "Host",
+    b"transfer-encoding": "Transfer-Encoding",
+    b"x-opaque-id": "X-Opaque-Id",
+}
+_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*+([0-9]{1,18})[ \t]*+\r\n", re.IGNORECASE)
+_DIGITS: Final = re.compile(rb"[0-9]{1,18}")
+
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Malformed(Exception):
+    """Bytes that are no HTTP/1 message; the text never quotes them."""
+
+
+def keeps_alive(connection: bytes | None, minor: int) -> bool:
+    if connection is None:
+        return minor == 1
+    if connection in (b"keep-alive", b"Keep-Alive"):
+        return True
+    options = {option.strip() for option in connection.lower().split(b",")}
+    return b"close" not in options if minor == 1 else b"keep-alive" in options
+
+
+class Template:
+    """Headers as they were sent, with the digits of their Content-Length left open.
+
+    Most heads differ from the one before on their connection in nothing else: what they mean need
+    not be found out again.
+    """
+
+    __slots__ = ("after", "before", "sized")
+
+    def __init__(self, headers: bytes) -> None:
+        length = _LENGTH.search(headers)
+        self.sized = length is not None
+        self.before = headers if length is None else headers[: length.start(1)]
+        self.after = b"" if length is None else headers[length.end(1) :]
+
+    def fit(self, data: bytes, start: int) -> tuple[int, int] | None:
+        """Where headers of this form end in `data` from `start`, and what length they give.
+
+        Without a Content-Length it is 0. None if the headers are others.
+        """
+        if not data.startswith(self.before, start):
+            return None
+        end = start + len(self.before)
+        if not self.sized:
+            return end, 0
+        digits = _DIGITS.match(data, end)
+        if digits is None or not data.startswith(self.after, digits.end()):
+            return None
+        return digits.end() + len(self.after), int(digits[0])
