@@ -23,7 +23,7 @@ from proxy.privileges import Privilege
 from proxy.rest import NoRoute, RestRequest, RestResponse, match_path, no_handler, wrong_method
 from proxy.service import InferenceService
 from proxy.sse import DONE, encode_event
-from proxy.store import served_stale
+from proxy.store import left_out, served_stale, shown
 from proxy.validation import Json
 
 log = logging.getLogger(__name__)
@@ -90,6 +90,8 @@ class InferenceApi:
                 raise error from None
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
+        served_stale.set(False)  # a connection's requests are one task
+        left_out.set(())
         rest = request[_REST] = RestRequest(
             request.method, request.raw_path, request.headers, major=self._profile.major
         )
@@ -253,11 +255,16 @@ async def _send_events(
 
 
 def _with_warning(headers: CIMultiDict[str]) -> CIMultiDict[str]:
-    """Say so when an endpoint was used as it was known before the store went away."""
+    """Say so when an endpoint is used as it was before the store went away, or one is left out."""
     if served_stale.get():
         headers["Warning"] = (
             '299 Elasticsearch "the endpoint store cannot be reached, '
             'the configuration that was known last is used"'
+        )
+    if left_out.get():
+        headers["Warning"] = (
+            f'299 Elasticsearch "inference endpoints {shown(left_out.get())} are left out, '
+            'their stored records cannot be used: GET one to see why"'
         )
     return headers
 

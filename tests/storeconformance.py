@@ -16,8 +16,8 @@ from proxy.endpoints import (
     TaskSettings,
     TaskType,
 )
-from proxy.errors import EndpointAlreadyExists, EndpointNotFound, StatusError
-from proxy.store import MAX_ID_BYTES, EndpointStore, RecordRefused, reseal
+from proxy.errors import EndpointAlreadyExists, EndpointNotFound, StatusError, StoreError
+from proxy.store import MAX_ID_BYTES, EndpointStore, RecordRefused, left_out, reseal
 
 TOKEN = "hf_a-token-that-must-not-be-seen"
 
@@ -192,6 +192,9 @@ class StoreConformance:
         await stored.copy("mine", "yours")
         await self._is_refused(store, "yours")
         assert await store.get("mine") == endpoint("mine")
+        assert await store.find() == [endpoint("mine")]
+        with pytest.raises(StoreError, match=r"1 endpoints are sealed .* but \[yours\] are not"):
+            await reseal(store)
 
     async def test_a_changed_record_is_refused(self, store, stored):
         await store.create(endpoint())
@@ -215,8 +218,9 @@ class StoreConformance:
             await store.get(inference_id)
         with pytest.raises(RecordRefused):
             await store.update(inference_id, lambda old: old)
-        with pytest.raises(RecordRefused):
-            await store.find()
+        found = await store.find()
+        assert inference_id not in [one.inference_id for one in found]
+        assert left_out.get() == (inference_id,)
 
     async def test_a_refused_record_can_be_deleted(self, store, stored):
         await store.create(endpoint())

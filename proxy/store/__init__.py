@@ -10,7 +10,7 @@ No text of these errors quotes what the store answered: it can contain records.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextvars import ContextVar
 from typing import Final, Protocol
 
@@ -41,6 +41,8 @@ class RecordRefused(StoreError):
 
 # Whether the last `get` of this task answered from memory because the store was away.
 served_stale: ContextVar[bool] = ContextVar("served_stale", default=False)
+# The ids that the last `find` of this task left out, because their records must not be used.
+left_out: ContextVar[tuple[str, ...]] = ContextVar("left_out", default=())
 
 
 class EndpointStore(Protocol):
@@ -67,7 +69,10 @@ class EndpointStore(Protocol):
         """The endpoint, or EndpointNotFound."""
 
     async def find(self, task_type: TaskType | None = None) -> list[InferenceEndpoint]:
-        """All endpoints, or those of one task type, sorted by id; MAX_ENDPOINTS at most."""
+        """All endpoints, or those of one task type, sorted by id; MAX_ENDPOINTS at most.
+
+        A record that must not be used hinders no other: `left_out` has its id, the log why.
+        """
 
     async def update(self, inference_id: str, change: Change) -> InferenceEndpoint:
         """Replace the endpoint by `change(endpoint)` atomically; EndpointNotFound if missing.
@@ -100,10 +105,17 @@ async def reseal(store: EndpointStore) -> int:
     """Seal every record again, under the current key; how many there were.
 
     The last step of a change of keys: after it, the previous one is needed no more.
+    Raises: StoreError, after all others are sealed, if there are records that must not be used.
     """
     endpoints = await store.find()
+    refused = left_out.get()
     for endpoint in endpoints:
         await store.update(endpoint.inference_id, lambda current: current)
+    if refused:
+        raise StoreError(
+            f"{len(endpoints)} endpoints are sealed with the current key, but {shown(refused)} are "
+            "not, as their records cannot be used: GET one to see why, DELETE what is lost"
+        )
     return len(endpoints)
 
 
@@ -120,3 +132,10 @@ def check_storable(endpoint: InferenceEndpoint) -> None:
     """Raises: StatusError 500 for an id that is too long, as Elasticsearch does."""
     if not is_storable(endpoint.inference_id):
         raise StatusError(500, f"Failed to store inference endpoint [{endpoint.inference_id}]")
+
+
+def shown(ids: Collection[str], most: int = 10) -> str:
+    """Ids for a text or a header; what is no id was written by somebody else, and is counted."""
+    named = [one for one in ids if is_storable(one)][:most]
+    more = len(ids) - len(named)
+    return f"[{', '.join([*named, *([f'{more} more'] if more else [])])}]"

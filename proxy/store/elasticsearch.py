@@ -40,6 +40,7 @@ from proxy.store import (
     StoreOverloaded,
     check_storable,
     is_storable,
+    left_out,
 )
 from proxy.store.sealed import Keyring, Record, load_keyring, make_keyring, tampered
 from proxy.store.transport import PlainTransport
@@ -124,13 +125,16 @@ class ElasticsearchStore:
         return (await self._get(inference_id))[0]
 
     async def find(self, task_type: TaskType | None = None) -> list[InferenceEndpoint]:
+        left_out.set(())
         keys = await self._checked_keys()
         query = {"match_all": {}} if task_type is None else {"term": {"task_type": task_type}}
         match await self._search(query=query, size=MAX_ENDPOINTS, sort=[{"id": "asc"}]):
             case None:
                 return []
             case {"hits": {"hits": list(hits)}}:
-                return [keys.open_(_record(hit)) for hit in hits]
+                endpoints, refused = keys.open_all(map(_record, hits))
+                left_out.set(tuple(refused))
+                return endpoints
         raise _unexpected()
 
     async def update(self, inference_id: str, change: Change) -> InferenceEndpoint:

@@ -14,7 +14,7 @@ import logging
 import os
 import stat
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -80,6 +80,16 @@ class Keyring:
         except RecordRefused as refused:
             log.error("%s", refused)
             raise
+
+    def open_all(self, records: Iterable[Record]) -> tuple[list[InferenceEndpoint], list[str]]:
+        """The endpoints of those in order, and the ids of the others, which are logged."""
+        endpoints, refused = [], []
+        for record in records:
+            try:
+                endpoints.append(self.open_(record))
+            except RecordRefused:
+                refused.append(record.inference_id)
+        return endpoints, refused
 
     def _opened(self, record: Record) -> InferenceEndpoint:
         head, sealed_with = record.blob[:_NONCE_AT], record.blob[1:_NONCE_AT].hex()

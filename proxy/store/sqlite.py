@@ -15,7 +15,14 @@ from typing import Final, TypeVar
 from proxy.config import ConfigError, StoreConfig
 from proxy.endpoints import InferenceEndpoint, TaskType
 from proxy.errors import EndpointAlreadyExists, EndpointNotFound, StoreError
-from proxy.store import MAX_ENDPOINTS, Change, StoreOverloaded, check_storable, is_storable
+from proxy.store import (
+    MAX_ENDPOINTS,
+    Change,
+    StoreOverloaded,
+    check_storable,
+    is_storable,
+    left_out,
+)
 from proxy.store.sealed import Keyring, Record, load_keyring, make_keyring, private_folder, tampered
 
 T = TypeVar("T")
@@ -64,7 +71,9 @@ class SQLiteStore:
         return await self._run(lambda: self._read(inference_id))
 
     async def find(self, task_type: TaskType | None = None) -> list[InferenceEndpoint]:
-        return await self._run(lambda: self._find(task_type))
+        endpoints, refused = await self._run(lambda: self._find(task_type))
+        left_out.set(tuple(refused))
+        return endpoints
 
     async def update(self, inference_id: str, change: Change) -> InferenceEndpoint:
         return await self._run(lambda: self._update(inference_id, change))
@@ -156,14 +165,14 @@ class SQLiteStore:
             raise EndpointNotFound(inference_id)
         return self._keyring.open_(_record(*rows[0]))
 
-    def _find(self, task_type: TaskType | None) -> list[InferenceEndpoint]:
+    def _find(self, task_type: TaskType | None) -> tuple[list[InferenceEndpoint], list[str]]:
         with _translated():
             rows = self._opened_connection.execute(
                 f"SELECT {_COLUMNS} FROM endpoints WHERE ?1 IS NULL OR task_type = ?1 "
                 "ORDER BY id LIMIT ?2",
                 (task_type, MAX_ENDPOINTS),
             ).fetchall()
-        return [self._keyring.open_(_record(*row)) for row in rows]
+        return self._keyring.open_all(_record(*row) for row in rows)
 
     def _update(self, inference_id: str, change: Change) -> InferenceEndpoint:
         with self._transaction() as connection:
