@@ -88,6 +88,8 @@ class CallerSide(asyncio.Protocol):
         self.write_deadline = NEVER
         if self.upstream is not None:
             self.upstream.resume_reading()
+        elif self.state is ANSWER:
+            self.answer_ended()  # it had ended before
 
     # --- the request
 
@@ -179,6 +181,8 @@ class CallerSide(asyncio.Protocol):
             self.transport.resume_reading()
         elif self.state is not ANSWER or not self.keep_alive:
             self._linger()
+        elif self.full:
+            return  # the next request is taken when this answer is: answers must not pile up
         elif self._held:
             data, self._held = self._held, b""
             self.state = HEAD

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
 
@@ -53,7 +53,7 @@ class Upstream:
             threading.Thread(target=self._serve, args=[connection], daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        with connection:
+        with connection, suppress(ConnectionError):  # whoever asked may be gone
             data = b""
             while piece := connection.recv(MIB):
                 data += piece
@@ -250,7 +250,7 @@ def test_without_files_left_nothing_spins(start):
     "drip",
     [
         b"X: y\r\n",
-        pytest.param(b"\r\n", marks=pytest.mark.xfail(reason="each starts the deadline anew")),
+        b"\r\n",
     ],
     ids=["a head", "empty lines"],
 )
@@ -269,7 +269,6 @@ def test_a_head_that_does_not_end_is_given_up(start, drip):
     raise AssertionError("it is still waited for")
 
 
-@pytest.mark.xfail(reason="the next request is taken all the same")
 def test_refusals_that_nobody_reads_are_not_piled_up(start):
     """Pipelined to an upstream that is down, each with an answer of its own."""
     with socket.create_server(("127.0.0.1", 0)) as down:
