@@ -7,8 +7,10 @@ Source: RestController, BaseRestHandler, SecurityRestFilter.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, Protocol
 
 import orjson
@@ -16,21 +18,30 @@ from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.compatibility import DEFAULT, Profile
+from proxy.config import LimitsConfig
 from proxy.endpoints import TaskType, check_inference_id, parse_task_type
-from proxy.errors import NoInferenceFeature, PlainError, ProxyError
+from proxy.errors import NoInferenceFeature, PlainError, ProxyError, StatusError
 from proxy.handlers import ROUTES, Call, Events, Route
+from proxy.limits import PER_BODY_BYTE, Limits, hold
 from proxy.privileges import Privilege
 from proxy.rest import NoRoute, RestRequest, RestResponse, match_path, no_handler, wrong_method
 from proxy.service import InferenceService
 from proxy.sse import DONE, encode_event
 from proxy.store import left_out, served_stale, shown
 from proxy.validation import Json
+from proxy.xcontent import Bounds
 
 log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _REST: Final = web.RequestKey("rest", RestRequest)
 _STARTED: Final = web.RequestKey("started", bool)
+_BODY: Final = web.RequestKey("body", bytes)  # as it came, once it has been read
+ROUTE: Final = web.RequestKey("route", str)  # for the metrics: who answers,
+LIMIT: Final = web.RequestKey("limit", str)  # and the limit that was hit
+_BODY_TIMEOUT: Final = 60.0  # seconds for the next bytes of a body
+_UNPRIVILEGED: Final = 1024 * 1024  # bytes that are read for a caller who will be refused
+_LARGE_ANSWER: Final = 64 * 1024  # bytes
 
 
 class Verdict(Protocol):
@@ -53,8 +64,13 @@ class Authorizer(Protocol):
 class Upstream(Protocol):
     """The Elasticsearch behind us, as far as `_inference` requests concern it; see Forwarder."""
 
-    async def hand_on_inference(self, request: web.Request) -> web.StreamResponse:
-        """Its answer passed on. Raises: NoInferenceFeature where it has no inference plugin."""
+    async def hand_on_inference(
+        self, request: web.Request, body: bytes | None
+    ) -> web.StreamResponse:
+        """Its answer passed on; `body`, if it has been read.
+
+        Raises: NoInferenceFeature where it has no inference plugin.
+        """
 
     async def fetch(
         self, request: web.Request, target: str
@@ -71,23 +87,28 @@ class InferenceApi:
         authorizer: Authorizer,
         upstream: Upstream | None,
         profile: Profile = DEFAULT,
+        limits: Limits | None = None,
     ) -> None:
         self._profile = profile
+        self._limits = limits or Limits(LimitsConfig())
+        config = self._limits.config
+        self._bounds = Bounds(nesting=config.nesting, values=config.values)
         self._service = service
         self._authorizer = authorizer
         self._upstream = upstream
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Our answer, or the upstream's where the request is not ours."""
-        try:
-            return await self._answer(request)
-        except ProxyError as error:
-            if not error.not_ours or self._upstream is None:
-                raise
+        with self._limits.memory():
             try:
-                return await self._upstream.hand_on_inference(request)
-            except NoInferenceFeature:
-                raise error from None
+                return await self._answer(request)
+            except ProxyError as error:
+                if not error.not_ours or self._upstream is None:
+                    raise
+                try:
+                    return await self._upstream.hand_on_inference(request, request.get(_BODY))
+                except NoInferenceFeature:
+                    raise error from None
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         served_stale.set(False)  # a connection's requests are one task
@@ -111,19 +132,31 @@ class InferenceApi:
             raise rest.problem
         if route is None:
             raise wrong_method(rest, list(methods))
-        rest.take_body(await _read(request), request.client_max_size)
+        request[ROUTE] = route.handler.__name__
+        rest.bounds = self._bounds
+        try:
+            rest.take_body(await self._read(request, rest, verdict))
+        except _TooLarge:
+            raise await self._too_large(verdict) from None
         call = self._prepare(request, rest, route, match.parameters)
         rest.answers_events = route.streams
         if route.checks_id:
             check_inference_id(call.inference_id)
         if not verdict.allowed:
             raise await verdict.refusal()
-        result = await route.handler(call)
-        if route.streams:
-            return await _send_events(request, rest, result)
-        answer = rest.respond(200, result)
+        with self._room(request, route):
+            result = await route.handler(call)
+            if route.streams:
+                return await _send_events(request, rest, result)
+            answer = rest.respond(200, result)
         _with_warning(answer.headers)
-        return _web_response(answer)
+        return await _sent(request, answer)
+
+    def _room(self, request: web.Request, route: Route) -> AbstractContextManager[None]:
+        """What must be free for the route to be taken."""
+        if route.streams:
+            return self._limits.stream(self._limits.caller_of(request.headers))
+        return self._limits.call() if route.has_body else nullcontext()
 
     def _prepare(
         self, request: web.Request, rest: RestRequest, route: Route, in_path: dict[str, str]
@@ -136,6 +169,7 @@ class InferenceApi:
             rest=rest,
             service=self._service,
             profile=self._profile,
+            max_inputs=self._limits.config.inputs,
             task_type=task_type,
             inference_id=inference_id,
             fetch=lambda path: self._fetch(request, path),
@@ -151,6 +185,23 @@ class InferenceApi:
         if not route.has_body:
             rest.refuse_body()
         return call
+
+    async def _read(self, request: web.Request, rest: RestRequest, verdict: Verdict) -> bytes:
+        """The body, decoded. Raises: _TooLarge; MemoryShort."""
+        limit = request.client_max_size
+        if not verdict.allowed:
+            limit = min(limit, _UNPRIVILEGED)
+        if (request.content_length or 0) > limit:
+            raise _TooLarge
+        body = request[_BODY] = await _collected(_pieces(request), limit)
+        if body and rest.is_encoded():
+            body = await _collected(_in_turns(rest.inflated(body)), limit)
+        return body
+
+    async def _too_large(self, verdict: Verdict) -> ProxyError:
+        if not verdict.allowed:
+            return await verdict.refusal()
+        return PlainError(413, "request body is too large").of_limit("inference_body")
 
     async def _fetch(self, request: web.Request, path: str) -> Any:
         """The upstream's own answer, None where it has none: an id may exist on either side."""
@@ -179,11 +230,41 @@ def _path_parameters(rest: RestRequest, in_path: dict[str, str]) -> tuple[TaskTy
     return parse_task_type(first or ""), inference_id
 
 
-async def _read(request: web.Request) -> bytes:
-    try:
-        return await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise PlainError(413, "request body is too large") from None
+class _TooLarge(Exception):
+    """The body is larger than what may be read of it."""
+
+
+async def _collected(pieces: AsyncIterator[bytes], limit: int) -> bytes:
+    """All pieces, counted as they come. Raises: _TooLarge; MemoryShort."""
+    data = bytearray()
+    async for piece in pieces:
+        hold(len(piece) * PER_BODY_BYTE)
+        data += piece
+        if len(data) > limit:
+            raise _TooLarge
+    return bytes(data)
+
+
+async def _pieces(request: web.Request) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises: StatusError 408 when it does not go on."""
+    content = request.content
+    while not content.at_eof():
+        if content.is_eof():  # it is all here
+            yield await content.readany()
+            continue
+        try:
+            async with asyncio.timeout(_BODY_TIMEOUT):
+                piece = await content.readany()
+        except TimeoutError:
+            raise StatusError(408, "the request's body did not come in time") from None
+        yield piece
+
+
+async def _in_turns(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """The same pieces, with time for others between them."""
+    for piece in pieces:
+        yield piece
+        await asyncio.sleep(0)
 
 
 # Answers
@@ -202,10 +283,18 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
         if not isinstance(error, ProxyError):
             log.exception("unhandled error: %s", request.method)
             error = ProxyError("internal error")
+        if (limit := _limit_of(error)) is not None:
+            request[LIMIT] = limit
         rest = request.get(_REST)
         if rest is None:
             rest = RestRequest(request.method, request.raw_path, request.headers)
         return _error_response(rest, error)
+
+
+def _limit_of(error: ProxyError | None) -> str | None:
+    while error is not None and error.limit is None:
+        error = error.cause
+    return None if error is None else error.limit
 
 
 async def mark_started(request: web.Request, response: web.StreamResponse) -> None:
@@ -228,6 +317,15 @@ def _error_response(rest: RestRequest, error: ProxyError) -> web.Response:
 
 def _web_response(answer: RestResponse) -> web.Response:
     return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
+
+
+async def _sent(request: web.Request, answer: RestResponse) -> web.Response:
+    """The response; a large one is written here, where it still counts as held."""
+    response = _web_response(answer)
+    if len(answer.body) > _LARGE_ANSWER:
+        await response.prepare(request)
+        await response.write_eof()
+    return response
 
 
 def _allowed_methods(rest: RestRequest, methods: Sequence[str]) -> web.Response:

@@ -32,6 +32,7 @@ from proxy.forward import (
 )
 from proxy.huggingface import HuggingFace
 from proxy.lane import Lane
+from proxy.limits import Limits
 from proxy.ratelimit import RateLimiter
 from proxy.retry import RetryPolicy
 from proxy.server import Runner
@@ -127,7 +128,7 @@ async def _parts(app: web.Application, config: Config) -> AsyncIterator[None]:
             profile,
         )
         service = InferenceService(store, provider, config.provider.timeout, profile)
-        app[_API] = InferenceApi(service, privileges, forwarder, profile)
+        app[_API] = InferenceApi(service, privileges, forwarder, profile, Limits(config.limits))
         yield
 
 

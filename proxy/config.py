@@ -21,6 +21,7 @@ import yaml
 from yarl import URL
 
 from proxy.compatibility import PROFILES
+from proxy.xcontent import MAX_NESTING
 
 PREFIX: Final = "HFPROXY_"
 # Names that people already have in their environment.
@@ -112,6 +113,13 @@ class LimitsConfig:
     """Bounds on what callers may send; sizes in bytes, times in seconds."""
 
     inference_body: int = 100 * 1024 * 1024
+    memory: int = 256 * 1024 * 1024  # of bodies and replies under way, as estimated
+    nesting: int = 200  # levels of a body
+    values: int = 100_000  # in a body
+    inputs: int = 10_000  # of one request
+    calls: int = 2000  # inferences and changes of endpoints at once
+    streams: int = 3000  # at once
+    streams_per_caller: int = 1500
     head: int = 65536
     keepalive_timeout: float = 75.0
     head_timeout: float = 30.0
@@ -306,6 +314,8 @@ def _check(config: Config) -> None:
     for key, value, _ in _walk(config, ""):
         if type(value) in (int, float):
             _check_number(key, value)
+    if config.limits.nesting > MAX_NESTING:
+        raise ConfigError(f"[limits.nesting] must be {MAX_NESTING} or less")
     if config.log.format not in (None, "text", "json"):
         raise ConfigError("[log.format] must be text or json")
     if config.log.level not in ("debug", "info", "warning", "error"):

@@ -15,6 +15,7 @@ ProxyError                       status and Elasticsearch `type` are fixed by th
 ├── UnknownService               400 status_exception
 ├── EndpointAlreadyExists        400 resource_already_exists_exception
 ├── Rejected                     429 es_rejected_execution_exception: a full queue
+├── MemoryShort                  429 circuit_breaking_exception: too much is held already
 ├── RequestTimedOut              429 timeout_exception
 ├── Unauthorized                 403 security_exception
 ├── UpstreamError                Elasticsearch behind us cannot be used
@@ -31,7 +32,7 @@ Source: ElasticsearchException.generateFailureXContent and guessRootCauses.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 
 class ProxyError(Exception):
@@ -44,6 +45,8 @@ class ProxyError(Exception):
     is_root_cause: bool = True
     # Whether an upstream with an inference plugin of its own may know better.
     not_ours: bool = False
+    # Which of the configured limits was hit, if any, for the metrics.
+    limit: str | None = None
 
     def __init__(
         self,
@@ -76,6 +79,11 @@ class ProxyError(Exception):
 
     def _looks_through(self, cause: ProxyError) -> bool:
         return self.is_root_cause and cause.is_root_cause
+
+    def of_limit(self, limit: str) -> Self:
+        """The same error, known to be that of a limit."""
+        self.limit = limit
+        return self
 
     def envelope(self, trace: str | None = None) -> dict[str, Any]:
         """The whole body of the answer."""
@@ -198,9 +206,32 @@ class EndpointAlreadyExists(ProxyError):
 
 
 class Rejected(ProxyError):
+    """Too much is under way; it may be less in a moment."""
+
     status = 429
     type = "es_rejected_execution_exception"
     is_root_cause = False
+
+    def __init__(self, reason: str, limit: str) -> None:
+        super().__init__(reason)
+        self.limit = limit
+        self.headers = [("Retry-After", "1")]
+
+
+class MemoryShort(ProxyError):
+    """What Elasticsearch's circuit breakers answer. Source: CircuitBreakingException."""
+
+    status = 429
+    type = "circuit_breaking_exception"
+    limit = "memory"
+
+    def __init__(self, wanted: int, limit: int) -> None:
+        super().__init__(
+            f"[in_flight_requests] Data too large, data for [<http_request>] would be [{wanted}b], "
+            f"which is larger than the limit of [{limit}b]",
+            extra={"bytes_wanted": wanted, "bytes_limit": limit, "durability": "TRANSIENT"},
+        )
+        self.headers = [("Retry-After", "1")]
 
 
 class RequestTimedOut(ProxyError):

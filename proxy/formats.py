@@ -9,55 +9,72 @@ import json
 import re
 from collections.abc import Callable
 from functools import cache
+from math import inf
 from typing import Any, Final
 
 import orjson
 
-from proxy.errors import XContentParseFailed
+from proxy.errors import ProxyError, XContentParseFailed
 from proxy.jsonreader import parse_json
-from proxy.xcontent import MAX_DEPTH, Document, Node
+from proxy.xcontent import DEFAULT_BOUNDS, Bounds, Document, Node
 
 MAX_YAML: Final = 256 * 1024  # bytes; its reader is slow
 MAX_BITS: Final = 3000  # of one integer
 
 
-def parse(data: bytes, media: str = "json") -> Document:
+def parse(data: bytes, media: str = "json", bounds: Bounds = DEFAULT_BOUNDS) -> Document:
     """Read a body in one of the formats `json`, `yaml`, `cbor`; syntax errors are kept in it."""
-    return {"json": parse_json, "yaml": _parse_yaml, "cbor": _parse_cbor}[media](data)
+    return {"json": parse_json, "yaml": _parse_yaml, "cbor": _parse_cbor}[media](data, bounds)
 
 
 class _Room:
-    """What a body may grow to when it is read: no more values than it has bytes.
+    """What a body may grow to when it is read: no more values than it has bytes, either.
 
     Aliases and shared references could make a small body a huge tree.
     """
 
-    def __init__(self, data: bytes) -> None:
-        self._left = len(data) + 1
+    def __init__(self, data: bytes, bounds: Bounds) -> None:
+        self._most = min(len(data) + 1, bounds.values)
+        self._nesting = bounds.nesting
+        self.taken = 0
 
-    def take(self, depth: int) -> None:
-        """Make room for one value. Raises: ValueError."""
-        self._left -= 1
-        if self._left < 0 or depth > MAX_DEPTH:
-            raise ValueError("nesting or aliases beyond measure")
+    def take(self, depth: int, count: int = 1) -> None:
+        """Make room for values. Raises: _TooMuch."""
+        self.taken += count
+        if depth > self._nesting:
+            raise _TooMuch("nesting")
+        if self.taken > self._most:
+            raise _TooMuch("values")
 
 
-def _parse_yaml(data: bytes) -> Document:
+class _TooMuch(ValueError):
+    """A body goes beyond the bound of that name."""
+
+
+def _error(document: Document, offset: int, problem: str, cause: Exception) -> ProxyError:
+    if isinstance(cause, _TooMuch):
+        reason = f"{document.at(offset)} the body goes beyond the limit of its {cause}"
+        return XContentParseFailed(reason).of_limit(str(cause))
+    return XContentParseFailed(f"{document.at(offset)} {problem}")
+
+
+def _parse_yaml(data: bytes, bounds: Bounds) -> Document:
     import yaml
 
-    document = Document("", None)
+    document, room = Document("", None), _Room(data, bounds)
     try:
         document.source = data.decode()
         if len(data) > MAX_YAML:
             raise ValueError("too large")
         composed = yaml.compose(document.source, Loader=yaml.SafeLoader)
         if composed is not None:
-            document.root = _from_yaml(composed, _Room(data), 0)
+            document.root = _from_yaml(composed, room, 0)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         offset = mark.index if mark is not None else 0
         problem = str(getattr(error, "problem", None) or "malformed or oversized YAML")
-        document.error = XContentParseFailed(f"{document.at(offset)} {problem}")
+        document.error = _error(document, offset, problem, error)
+    document.values = room.taken
     return document
 
 
@@ -95,15 +112,45 @@ def _yaml_scalar(tag: str, text: str) -> Any:
     return text
 
 
-def _parse_cbor(data: bytes) -> Document:
+def _parse_cbor(data: bytes, bounds: Bounds) -> Document:
     import cbor2
 
-    document = Document(b"", None)
+    document, room = Document(b"", None), _Room(data, bounds)
     try:
-        document.root = _from_plain(cbor2.loads(data), _Room(data), 0)
-    except (cbor2.CBORDecodeError, RecursionError, ValueError, TypeError):
-        document.error = XContentParseFailed("[1:1] malformed CBOR")
+        _measure_cbor(data, _Room(data, bounds))
+        document.root = _from_plain(cbor2.loads(data), room, 0)
+    except (cbor2.CBORDecodeError, RecursionError, ValueError, TypeError) as error:
+        document.error = _error(document, 0, "malformed CBOR", error)
+    document.values = room.taken
     return document
+
+
+def _measure_cbor(data: bytes, room: _Room) -> None:
+    """Walk over the items of the first value, so that nothing huge is built of a few bytes.
+
+    Raises: _TooMuch; ValueError for a value that is cut off. Source: RFC 8949, section 3.
+    """
+    at, open_ = 0, [1.0]  # items still to come at each level; infinitely many until a break
+    while open_:
+        if not open_[-1]:
+            open_.pop()
+            continue
+        open_[-1] -= 1
+        room.take(len(open_) - 1)
+        if at >= len(data):
+            raise ValueError("cut off")
+        major, short = data[at] >> 5, data[at] & 31
+        size = 1 << (short - 24) if 24 <= short < 28 else 0
+        count = int.from_bytes(data[at + 1 : at + 1 + size]) if size else short
+        at += 1 + size
+        if major == 7 and short == 31:
+            open_.pop()
+        elif major in (4, 5) or (major in (2, 3) and short == 31):
+            open_.append(inf if short == 31 else count * (major - 3))
+        elif major == 6:
+            open_.append(1)
+        elif major in (2, 3):
+            at += count
 
 
 def _from_plain(value: Any, room: _Room, depth: int) -> Node:

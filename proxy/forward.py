@@ -167,12 +167,14 @@ class Forwarder:
         finally:
             _end(answer)
 
-    async def hand_on_inference(self, request: web.Request) -> web.StreamResponse:
-        """As `hand_on`, for a request that proved not to be ours.
+    async def hand_on_inference(
+        self, request: web.Request, body: bytes | None = None
+    ) -> web.StreamResponse:
+        """As `hand_on`, for a request that proved not to be ours; `body`, if it has been read.
 
         Raises: NoInferenceFeature when the upstream has no inference plugin; else as `hand_on`.
         """
-        answer = await self._send(request)
+        answer = await self._send(request, body)
         try:
             start = b""
             if answer.status in (400, 404, 405):
@@ -203,13 +205,14 @@ class Forwarder:
             raise UpstreamBroken(f"upstream [{self._origin}] answered with too many bytes")
         return answer.status, answer.headers, body
 
-    async def _send(self, request: web.Request) -> ClientResponse:
+    async def _send(self, request: web.Request, body: bytes | None = None) -> ClientResponse:
         head = head_of(request)
         headers = _joined(head.headers)
         if request.content.is_eof() or is_inference(head.target):
             headers.popall(hdrs.EXPECT, None)  # the body is here, or has been asked for
-        if request.content.is_eof():  # all here, or read by a handler before
+        if body is None and request.content.is_eof():
             body = await request.read()
+        if body is not None:
             data = _in_pieces(body) if body else None
             return await self._request(request.method, request.raw_path, headers, data)
         upload = _Upload(request, self._body_timeout, expects=hdrs.EXPECT in headers)

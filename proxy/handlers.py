@@ -5,7 +5,6 @@ ROUTES is the table of contents; `proxy.api` takes each request there and back.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ from proxy.errors import (
     UnknownService,
 )
 from proxy.inference import InferenceRequest, parse_inference_request
+from proxy.limits import PER_VALUE, aside, hold
 from proxy.privileges import Privilege
 from proxy.rest import RestRequest, no_handler
 from proxy.service import InferenceService, refuse_streaming
@@ -38,8 +38,8 @@ from proxy.validation import Json, wrong_type
 from proxy.xcontent import Document
 
 T = TypeVar("T")
+_QUICKLY_READ: Final = 16 * 1024  # bytes
 Events = AbstractAsyncContextManager[AsyncIterator[Json]]
-_LARGE_BODY: Final = 16 * 1024  # bytes; beyond it a body is parsed beside the event loop
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,6 +49,7 @@ class Call:
     rest: RestRequest
     service: InferenceService
     profile: Profile = DEFAULT
+    max_inputs: int = 10_000
     task_type: TaskType
     inference_id: str  # empty where the route has none
     times: dict[str, float | None] = field(default_factory=dict)  # parameters, in seconds
@@ -69,9 +70,9 @@ class Call:
         return await self._read(self.rest.body_map)
 
     async def _read(self, read: Callable[[], T]) -> T:
-        if len(self.rest.body) > _LARGE_BODY:
-            return await asyncio.to_thread(read)
-        return read()
+        result = await aside(len(self.rest.body), _QUICKLY_READ, read)
+        hold(self.rest.values * PER_VALUE)
+        return result
 
 
 # Endpoints
@@ -197,6 +198,10 @@ async def _read_request(
     """The body, checked, and then the endpoint, unless it is known already."""
     request = parse_inference_request(await call.document())
     request.validate(call.task_type, call.profile)
+    if (count := len(request.input or [])) > call.max_inputs:
+        raise IllegalArgument(
+            f"the number of inputs [{count}] exceeds the maximum allowed [{call.max_inputs}]"
+        ).of_limit("inputs")
     if endpoint is None:
         endpoint = await call.service.endpoint_for(call.inference_id, call.task_type)
     return endpoint, request

@@ -27,6 +27,7 @@ from proxy.errors import Cause, ProxyError, StatusError, is_denied
 from proxy.failures import batch_is_too_large, failed_to_send, failure, hide_token
 from proxy.formats import dump_json
 from proxy.inference import RankedDocument, SparseVector
+from proxy.limits import PER_REPLY_BYTE, aside, hold
 from proxy.ratelimit import RateLimiter
 from proxy.replies import (
     CountMismatch,
@@ -44,6 +45,7 @@ from proxy.validation import Json
 
 T = TypeVar("T")
 Send = Callable[[list[Text]], Awaitable[list[T]]]
+_QUICKLY_READ: Final = 256 * 1024  # bytes of a reply
 _MAX_ERROR_BYTES: Final = 64 * 1024  # of a failed reply's body
 
 
@@ -86,7 +88,7 @@ class HuggingFace:
 
         async def send(batch: list[Text]) -> list[list[float]]:
             data = await self._post(endpoint, {"inputs": [text.text for text in batch]})
-            return _counted(batch, _parsed(endpoint, lambda: parse_embeddings(data)))
+            return _counted(batch, await _parsed(endpoint, data, lambda: parse_embeddings(data)))
 
         texts = texts_of(inputs, endpoint.service_settings.max_input_tokens)
         return await self._in_batches(endpoint, texts, send, halve=True)
@@ -99,7 +101,9 @@ class HuggingFace:
         async def send(batch: list[Text]) -> list[SparseVector]:
             data = await self._post(endpoint, {"inputs": [text.text for text in batch]})
             truncated = [text.is_truncated for text in batch]
-            return _counted(batch, _parsed(endpoint, lambda: parse_sparse(data, truncated)))
+            return _counted(
+                batch, await _parsed(endpoint, data, lambda: parse_sparse(data, truncated))
+            )
 
         texts = texts_of(inputs, endpoint.service_settings.max_input_tokens)
         return await self._in_batches(endpoint, texts, send, halve=True)
@@ -120,7 +124,7 @@ class HuggingFace:
         async def send(batch: list[Text]) -> list[RankedDocument]:
             body = {"texts": [text.text for text in batch], **query_body}
             data = await self._post(endpoint, body)
-            ranked = _parsed(endpoint, lambda: parse_rerank(data, len(batch)))
+            ranked = await _parsed(endpoint, data, lambda: parse_rerank(data, len(batch)))
             return [replace(one, index=batch[one.index].index) for one in ranked]
 
         ranked = await self._in_batches(endpoint, texts_of(documents), send)
@@ -237,7 +241,7 @@ class HuggingFace:
 
         async def attempt() -> T:
             data = await self._post(endpoint, body)
-            return _parsed(endpoint, lambda: parse(data))
+            return await _parsed(endpoint, data, lambda: parse(data))
 
         return await self._with_retries(endpoint, attempt)
 
@@ -284,6 +288,7 @@ class HuggingFace:
         chunks, size = [], 0
         async for chunk in reply.content.iter_any():
             chunks.append(chunk)
+            hold(len(chunk) * PER_REPLY_BYTE)
             if (size := size + len(chunk)) > limit:
                 text = f"Maximum limit of [{limit}] bytes reached"
                 raise failed_to_send(endpoint, Cause("i_o_exception", text))
@@ -383,10 +388,10 @@ def _stream_options(stream: bool) -> Json:
     return options
 
 
-def _parsed(endpoint: InferenceEndpoint, parse: Callable[[], T]) -> T:
+async def _parsed(endpoint: InferenceEndpoint, data: bytes, parse: Callable[[], T]) -> T:
     """A parsed reply; one that cannot be read may be better the next time."""
     try:
-        return parse()
+        return await aside(len(data), _QUICKLY_READ, parse)
     except ProxyError as error:
         raise Retryable(failed_to_send(endpoint, error)) from None
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from proxy.errors import Cause, ProxyError, XContentEnd, XContentParseFailed
-from proxy.xcontent import MAX_DEPTH, Document, Node
+from proxy.xcontent import DEFAULT_BOUNDS, Bounds, Document, Node
 
 MAX_DIGITS: Final = 1000  # of one number
 _QUOTED_TOKEN: Final = 256
@@ -39,12 +39,12 @@ _NO_NUMBERS: Final = (b"NaN", b"Infinity")
 _VALUES: Final = "(JSON String, Number, Array, Object or token 'null', 'true' or 'false')"
 
 
-def parse_json(data: bytes, *, quote: bool = True) -> Document:
+def parse_json(data: bytes, bounds: Bounds = DEFAULT_BOUNDS, *, quote: bool = True) -> Document:
     """Read the first JSON value of `data`; blank data has no root.
 
     Syntax errors quote the data to whoever sent it, unless `quote` is off.
     """
-    return _JsonReader(_as_utf8(data), quote).read()
+    return _JsonReader(_as_utf8(data), bounds, quote).read()
 
 
 def _as_utf8(data: bytes) -> bytes:
@@ -84,8 +84,10 @@ def _is_identifier_part(byte: bytes) -> bool:
 class _JsonReader:
     """Reads one value with an explicit stack, so that nesting costs no recursion."""
 
-    def __init__(self, data: bytes, quote: bool) -> None:
+    def __init__(self, data: bytes, bounds: Bounds, quote: bool) -> None:
         self._data = data
+        self._bounds = bounds
+        self._count = 0  # of values
         self._at = 0
         self._open: list[Node] = []
         self._key = ""  # of the value that comes next in an object
@@ -97,6 +99,7 @@ class _JsonReader:
             self._read()
         except ProxyError as error:
             self._document.error, self._document.error_at = error, self._token
+        self._document.values = self._count
         return self._document
 
     def _read(self) -> None:
@@ -184,6 +187,12 @@ class _JsonReader:
     def _value(self) -> Node:
         """Read a scalar, or open a container."""
         start, char = self._at, self._data[self._at : self._at + 1]
+        self._count += 1
+        if self._count > (most := self._bounds.values):
+            raise self._wrong(
+                f"Token count ({self._count}) exceeds the maximum allowed ({most}, from "
+                "`StreamReadConstraints.getMaxTokenCount()`)"
+            ).of_limit("values")
         if char == b'"':
             node = self._text(start)
         elif char == b"{" or char == b"[":
@@ -209,11 +218,11 @@ class _JsonReader:
         node = Node(*(("START_OBJECT", {}) if char == b"{" else ("START_ARRAY", [])), start, -1)
         self._open.append(node)
         self._at += 1
-        if len(self._open) > MAX_DEPTH:
+        if len(self._open) > (most := self._bounds.nesting):
             raise self._wrong(
                 f"Document nesting depth ({len(self._open)}) exceeds the maximum allowed "
-                f"({MAX_DEPTH}, from `StreamReadConstraints.getMaxNestingDepth()`)"
-            )
+                f"({most}, from `StreamReadConstraints.getMaxNestingDepth()`)"
+            ).of_limit("nesting")
         return node
 
     def _text(self, start: int) -> Node:

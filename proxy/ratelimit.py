@@ -44,7 +44,8 @@ class RateLimiter:
         if group.waiting >= self._capacity > 0:
             raise Rejected(
                 f"Failed to execute task for inference id [{endpoint.inference_id}] because the "
-                f"request service [{id(group):x}] queue is full"
+                f"request service [{id(group):x}] queue is full",
+                "queue",
             )
         group.waiting += 1
         try:

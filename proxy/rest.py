@@ -10,7 +10,7 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote, unquote_plus
@@ -27,12 +27,14 @@ from proxy.filterpath import filter_paths
 from proxy.formats import WRITERS, dump_pretty, parse
 from proxy.mediatypes import MediaType, check_versions, media_type
 from proxy.validation import did_you_mean, parse_boolean, parse_time
-from proxy.xcontent import Document
+from proxy.xcontent import DEFAULT_BOUNDS, Bounds, Document
 
 _COMMON_PARAMETERS: Final = ("pretty", "human", "error_trace", "filter_path", "format")
 _METHODS: Final = (
     *("GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE", "CONNECT"),
 )
+_ENCODINGS: Final = ("gzip", "x-gzip", "deflate", "x-deflate")
+_PIECE: Final = 1024 * 1024  # bytes
 _ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -61,6 +63,8 @@ class RestRequest:
         self.headers = headers
         self.problem: ProxyError | None = None  # raised after authentication
         self.body = b""
+        self.bounds: Bounds = DEFAULT_BOUNDS  # of the body
+        self.values = 0  # in the body, once it has been read
         self.answers_events = False  # whether errors, too, are server-sent events from now on
         self.accept: MediaType | None = None
         self.content_type: MediaType | None = None
@@ -148,13 +152,34 @@ class RestRequest:
 
     # Body
 
-    def take_body(self, data: bytes, limit: int) -> None:
-        """Accept the body as it came over the wire.
+    def is_encoded(self) -> bool:
+        """Whether the body has an encoding; those that Elasticsearch does not know are none."""
+        return self.headers.get("Content-Encoding", "").strip().lower() in _ENCODINGS
 
-        Raises: PlainError 406 for a content type that is not supported, 413 for one that inflates
-        beyond `limit` bytes; MediaTypeRejected for versions that do not fit.
+    def inflated(self, data: bytes) -> Iterator[bytes]:
+        """An encoded body in plain, in pieces of 1 MiB at most.
+
+        Raises: IllegalArgument for one that is not encoded as it says.
         """
-        self.body = _inflated(data, self.headers.get("Content-Encoding", ""), limit)
+        encoding = self.headers["Content-Encoding"]
+        inflater = zlib.decompressobj(47)  # zlib or gzip, by its header
+        while not inflater.eof:
+            try:
+                piece = inflater.decompress(data, _PIECE)
+            except zlib.error:
+                raise IllegalArgument(f"the body is not [{encoding}] encoded") from None
+            data = inflater.unconsumed_tail
+            if not piece and not data:
+                raise IllegalArgument(f"the [{encoding}] encoded body is cut off")
+            yield piece
+
+    def take_body(self, body: bytes) -> None:
+        """Accept the body, decoded.
+
+        Raises: PlainError 406 for a content type that is not supported; MediaTypeRejected for
+        versions that do not fit.
+        """
+        self.body = body
         check_versions(self.accept, self.content_type, bool(self.body), self._major)
         if self.body and (self.content_type is None or self.content_type.format is None):
             shown = self.headers.get("Content-Type", "")
@@ -173,7 +198,9 @@ class RestRequest:
     def document(self) -> Document:
         """The body, read; syntax errors are kept in it."""
         kind = self.content_type.format if self.content_type else None
-        return parse(self.body, kind or "json")
+        document = parse(self.body, kind or "json", self.bounds)
+        self.values = document.values
+        return document
 
     def body_map(self) -> dict[str, Any]:
         """The body as a map; anything but an object counts as an empty one."""
@@ -277,22 +304,6 @@ class StreamCoding:
 class _BadParameter(ProxyError):
     status = 400
     type = "bad_parameter_exception"
-
-
-def _inflated(data: bytes, encoding: str, limit: int) -> bytes:
-    """The body decoded; encodings that Elasticsearch does not know are left as they are."""
-    if not data or encoding.strip().lower() not in ("gzip", "x-gzip", "deflate", "x-deflate"):
-        return data
-    inflater = zlib.decompressobj(47)  # zlib or gzip, by its header
-    try:
-        plain = inflater.decompress(data, limit + 1)
-    except zlib.error:
-        raise IllegalArgument(f"the body is not [{encoding}] encoded") from None
-    if len(plain) > limit:
-        raise PlainError(413, "request body is too large")
-    if not inflater.eof:
-        raise IllegalArgument(f"the [{encoding}] encoded body is cut off")
-    return plain
 
 
 # Routes

@@ -14,9 +14,20 @@ from typing import Any, Final
 from proxy.errors import ProxyError
 from proxy.javatext import java_text
 
-MAX_DEPTH: Final = 200  # orjson writes 254 levels at most; Elasticsearch reads 1000
+MAX_NESTING: Final = 200  # orjson writes 254 levels at most; Elasticsearch reads 1000
 _QUOTED_BYTES: Final = 500  # of a bad body, in the error text
 _SECRET: Final = re.compile(rb'("api_key"[ \t\r\n]*:[ \t\r\n]*")[^"]*')  # as far as it goes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What a document may grow to: some bytes of it can become a hundred times as many."""
+
+    nesting: int = MAX_NESTING
+    values: int = 500_000
+
+
+DEFAULT_BOUNDS: Final = Bounds()
 
 
 @dataclass(slots=True)
@@ -54,6 +65,7 @@ class Document:
     error: ProxyError | None = None
     error_at: int = 0  # where the last token before the error began
     quotes: bool = True  # whether errors may quote the source
+    values: int = 0  # that were read
 
     def position(self, offset: int) -> tuple[int, int]:
         """Line and column of a place in the source, both from 1."""

@@ -19,6 +19,7 @@ import proxy
 FOLDER: Final = Path(proxy.__file__).parent
 
 CORE: Final = {
+    "limits",
     *("batching", "chat", "chunking", "chunks", "compatibility", "config", "endpoints", "errors"),
     *("failures", "filterpath", "formats", "inference", "javatext", "jsonreader", "mediatypes"),
     *("privileges", "ratelimit", "replies", "rest", "retry", "services", "sse", "urls"),

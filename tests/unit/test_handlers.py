@@ -35,7 +35,7 @@ def call_of(
     provider: Told | None = None,
 ) -> Call:
     rest = RestRequest("PUT", "/_inference/e1", headers_of(JSON))
-    rest.take_body(body, 1 << 30)
+    rest.take_body(body)
 
     async def fetch(path: str) -> Any:
         return upstream.get(path) if isinstance(upstream, dict) else upstream

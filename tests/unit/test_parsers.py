@@ -31,7 +31,7 @@ SOURCE: Final = re.compile(r"^(\[\d+:\d+\] )?(.*)\n at \[Source: .*$", re.DOTALL
 def request_of(body: str) -> RestRequest:
     headers = headers_of({"Content-Type": "application/json"})
     request = RestRequest("POST", "/_inference/e1", headers)
-    request.take_body(body.encode(), 1 << 20)
+    request.take_body(body.encode())
     return request
 
 

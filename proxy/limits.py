@@ -1,0 +1,127 @@
+"""How much may be under way in this process at once, and what it may take of the memory.
+
+A call that would go beyond is refused before it begins, with 429: callers come again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Final, TypeVar
+
+from proxy.config import LimitsConfig
+from proxy.errors import MemoryShort, Rejected
+
+# Bytes of memory, as measured, for what is counted.
+PER_BODY_BYTE: Final = 2  # the body itself, and the texts in it
+PER_REPLY_BYTE: Final = 3  # numbers as Python's floats, and as the answer's text
+PER_VALUE: Final = 64  # of a body that has been read
+
+# Few threads: a body that is being read can take far more memory than is counted.
+_BESIDE: Final = ThreadPoolExecutor(2, thread_name_prefix="reader")
+T = TypeVar("T")
+
+_CREDENTIALS: Final = ("Authorization", "es-security-runas-user", "es-secondary-authorization")
+
+
+class Held:
+    """What one request takes of the memory."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self.size = 0  # bytes
+
+    def add(self, size: int) -> None:
+        """Take more, until the request has been answered. Raises: MemoryShort."""
+        wanted = self._limits.held + size
+        if wanted > self._limits.config.memory:
+            raise MemoryShort(wanted, self._limits.config.memory)
+        self._limits.held = wanted
+        self.size += size
+
+
+_holding: ContextVar[Held | None] = ContextVar("holding", default=None)
+
+
+def hold(size: int) -> None:
+    """Take memory for the request under way; outside of any, nothing is counted.
+
+    Raises: MemoryShort.
+    """
+    if (held := _holding.get()) is not None:
+        held.add(size)
+
+
+async def aside(size: int, at_most: int, read: Callable[[], T]) -> T:
+    """What `read` makes of `size` bytes, beside the event loop if they are more than `at_most`."""
+    if size <= at_most:
+        return read()
+    return await asyncio.get_running_loop().run_in_executor(_BESIDE, read)
+
+
+class Limits:
+    """Counts what is under way; one per process, used in its event loop alone."""
+
+    def __init__(self, config: LimitsConfig) -> None:
+        self.config = config
+        self.held = 0  # bytes
+        self.calls = 0
+        self.streams = 0
+        self._callers: dict[bytes, int] = {}  # streams of each
+        self._hash_key = secrets.token_bytes(32)
+
+    def caller_of(self, headers: Mapping[str, str]) -> bytes:
+        """Whom a request counts for: a keyed hash of its credentials, one for all without any."""
+        credentials = [headers.get(name) for name in _CREDENTIALS]
+        return hmac.digest(self._hash_key, repr(credentials).encode(), "sha256")
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """One more call. Raises: Rejected."""
+        _refuse_beyond(self.calls, self.config.calls, "calls")
+        self.calls += 1
+        try:
+            yield
+        finally:
+            self.calls -= 1
+
+    @contextmanager
+    def stream(self, caller: bytes) -> Iterator[None]:
+        """One more stream of a caller. Raises: Rejected."""
+        own = self._callers.get(caller, 0)
+        _refuse_beyond(self.streams, self.config.streams, "streams")
+        _refuse_beyond(own, self.config.streams_per_caller, "streams_per_caller")
+        self.streams += 1
+        self._callers[caller] = own + 1
+        try:
+            yield
+        finally:
+            self.streams -= 1
+            self._callers[caller] -= 1
+            if not self._callers[caller]:
+                del self._callers[caller]
+
+    @contextmanager
+    def memory(self) -> Iterator[None]:
+        """What a request holds, given back at its end."""
+        held = Held(self)
+        token = _holding.set(held)
+        try:
+            yield
+        finally:
+            self.held -= held.size
+            _holding.reset(token)
+
+
+def _refuse_beyond(count: int, limit: int, name: str) -> None:
+    if count >= limit:
+        raise Rejected(
+            f"rejected execution of an inference: [{count}] are under way, [limits.{name}] is "
+            f"[{limit}]",
+            name,
+        )

@@ -1,0 +1,205 @@
+"""What the application refuses because there is too much of it, from socket to answer."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from contextlib import asynccontextmanager
+
+import cbor2
+import pytest
+from aiohttp.test_utils import TestServer
+
+from proxy.app import make_application
+from proxy.config import Config, LimitsConfig, ProviderConfig, StoreConfig
+from tests.stubs import FaultyServer, contract_reply, event_reply, json_reply
+from tests.unit.test_api import JSON, Proxy
+
+EMBED = "/_inference/text_embedding/e1"
+STREAM = "/_inference/completion/e1/_stream"
+GZIP = {**JSON, "Content-Encoding": "gzip"}
+
+
+@asynccontextmanager
+async def proxy_with(folder, **limits):
+    config = Config(
+        store=StoreConfig(kind=f"sqlite:{folder / 'endpoints.db'}", encryption_key="11" * 32),
+        provider=ProviderConfig(timeout=5.0, retry_initial_delay=0.001, retry_max_delay=0.002),
+        limits=LimitsConfig(**limits),
+        lane=False,
+    )
+    async with FaultyServer(contract_reply) as provider:
+        server = TestServer(make_application(config))
+        await server.start_server()
+        try:
+            yield Proxy(server, provider)
+        finally:
+            await server.close()
+
+
+async def until(holds):
+    """Wait for something that no event tells of."""
+    async with asyncio.timeout(5):
+        while not await holds():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+async def called(proxy):
+    async def holds():
+        return proxy.provider.calls
+
+    await until(holds)
+
+
+def assert_rejected(answer):
+    assert answer.status == 429
+    assert answer.headers["Retry-After"] == "1"
+
+
+async def test_calls_beyond_the_limit_are_rejected_until_one_has_ended(tmp_path):
+    async with proxy_with(tmp_path, calls=1) as proxy:
+        await proxy.put("text_embedding")
+        async with asyncio.TaskGroup() as group:
+            slow = group.create_task(proxy("POST", f"{EMBED}?timeout=1s", {"input": "__sleep__"}))
+            await called(proxy)
+            answer = await proxy("POST", EMBED, {"input": "x"})
+            assert_rejected(answer)
+            assert answer.json["error"]["type"] == "es_rejected_execution_exception"
+            assert_rejected(await proxy("PUT", EMBED, {"service": "hugging_face"}))
+            assert (await proxy("GET", EMBED)).status == 200
+        assert slow.result().status == 429
+        assert slow.result().json["error"]["type"] == "timeout_exception"
+        assert (await proxy("POST", EMBED, {"input": "x"})).status == 200
+
+
+@pytest.mark.parametrize(
+    ("limits", "shut_out"),
+    [
+        ({"streams": 1}, {"ApiKey a", "ApiKey b"}),
+        ({"streams_per_caller": 1}, {"ApiKey a"}),
+    ],
+)
+async def test_streams_are_limited_in_all_and_for_each_caller(tmp_path, limits, shut_out):
+    async with proxy_with(tmp_path, **limits) as proxy:
+        await proxy.put("completion")
+        _, writer = await asyncio.open_connection("127.0.0.1", proxy.server.port)
+        body = b'{"input":"__sleep__"}'
+        writer.write(
+            f"POST {STREAM} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            f"Authorization: ApiKey a\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            + body
+        )
+        await called(proxy)
+        for key in ("ApiKey a", "ApiKey b"):
+            answer = await proxy("POST", STREAM, {"input": "x"}, {"Authorization": key})
+            if key in shut_out:
+                assert_rejected(answer)
+                ((event, data),) = answer.events
+                assert event == "error"
+                assert data["error"]["type"] == "es_rejected_execution_exception"
+            else:
+                assert answer.status == 200
+        writer.close()  # the caller goes away: there is room again
+
+        async def let_in():
+            answer = await proxy("POST", STREAM, {"input": "x"}, {"Authorization": "ApiKey a"})
+            return answer.status == 200
+
+        await until(let_in)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "words"),
+    [
+        (b'{"task_settings":' + b'{"a":' * 9 + b"1" + b"}" * 10, JSON, "nesting depth (9) exceeds"),
+        (b'{"input":[' + b"1," * 50 + b"1]}", JSON, "Token count (51) exceeds"),
+        (
+            cbor2.dumps({"input": ["x"] * 60}),
+            {"Content-Type": "application/cbor"},
+            "the limit of its values",
+        ),
+        (
+            b"input: [" + b"x, " * 60 + b"x]",
+            {"Content-Type": "application/yaml"},
+            "the limit of its values",
+        ),
+        (b'{"input":["1","2","3","4"]}', JSON, "the number of inputs [4] exceeds"),
+    ],
+)
+async def test_bodies_that_are_small_but_too_much_are_refused(tmp_path, body, headers, words):
+    async with proxy_with(tmp_path, nesting=8, values=50, inputs=3) as proxy:
+        await proxy.put("text_embedding")
+        answer = await proxy("POST", EMBED, body, {**headers, "Accept": "application/json"})
+        assert answer.status == 400
+        assert words in answer.body.decode()
+        assert proxy.provider.calls == []
+        assert (await proxy("POST", EMBED, {"input": ["1", "2", "3"]})).status == 200
+
+
+@pytest.mark.parametrize("length", [3 << 30, 200_001])
+async def test_a_declared_length_is_refused_before_a_byte_has_come(tmp_path, length):
+    async with proxy_with(tmp_path, inference_body=200_000) as proxy:
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.server.port)
+        writer.write(
+            f"POST {EMBED} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {length}\r\n\r\n".encode()
+        )
+        async with asyncio.timeout(5):
+            answer = await reader.readuntil(b"}")
+        writer.close()
+        assert answer.startswith(b"HTTP/1.1 413 ")
+        assert answer.endswith(b'{"error":"request body is too large","status":413}')
+
+
+async def test_bodies_share_the_memory_and_give_it_back(tmp_path):
+    async with proxy_with(tmp_path, memory=100_000) as proxy:
+        await proxy.put("text_embedding")
+        large = b'{"input":"' + b"x" * 60_000 + b'"}'
+        for body, headers in ((large, JSON), (gzip.compress(large), GZIP)):
+            answer = await proxy("POST", EMBED, body, headers)
+            assert_rejected(answer)
+            assert answer.json["error"]["type"] == "circuit_breaking_exception"
+            assert answer.json["error"]["durability"] == "TRANSIENT"
+        fits = {"input": "x" * 30_000}
+        for _ in range(3):
+            assert (await proxy("POST", EMBED, fits)).status == 200
+
+
+async def test_replies_count_as_memory_too(tmp_path):
+    async with proxy_with(tmp_path, memory=100_000) as proxy:
+        await proxy.put("text_embedding")
+        proxy.provide(json_reply([[0.5] * 10_000]))
+        answer = await proxy("POST", EMBED, {"input": "x"})
+        assert_rejected(answer)
+        proxy.provide(json_reply([[0.5] * 1_000]))
+        assert (await proxy("POST", EMBED, {"input": "x"})).status == 200
+
+
+async def test_a_zip_bomb_is_refused_and_costs_no_more_than_the_limit(tmp_path):
+    async with proxy_with(tmp_path, inference_body=2_000_000) as proxy:
+        bomb = gzip.compress(b" " * 200_000_000, 9)
+        answer = await proxy("POST", EMBED, bomb, GZIP)
+        assert (answer.status, answer.reason) == (413, "request body is too large")
+
+
+async def test_large_answers_are_whole(tmp_path):
+    """They are written by the API itself, as long as they count as held."""
+    async with proxy_with(tmp_path) as proxy:
+        await proxy.put("text_embedding")
+        vector = [n / 7 for n in range(50_000)]
+        proxy.provide(json_reply([vector]))
+        answer = await proxy("POST", EMBED, {"input": "x"})
+        assert len(answer.body) == int(answer.headers["Content-Length"])
+        assert len(answer.json["text_embedding"][0]["embedding"]) == 50_000
+        assert "Server" not in answer.headers
+
+
+async def test_a_stream_of_a_hung_up_provider_leaves_no_trace(tmp_path):
+    async with proxy_with(tmp_path, streams=1) as proxy:
+        await proxy.put("completion")
+        for _ in range(3):
+            proxy.provide(event_reply("data: {x\n\n", fault="reset_after"))
+            await proxy("POST", STREAM, {"input": "x"})
+        proxy.provide(contract_reply)
+        answer = await proxy("POST", STREAM, {"input": "x"})
+        assert answer.status == 200

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+from multidict import CIMultiDict
+
+from proxy.config import LimitsConfig
+from proxy.errors import MemoryShort, Rejected
+from proxy.limits import Limits, aside, hold
+
+
+def caller(limits, **headers):
+    return limits.caller_of(CIMultiDict(headers))
+
+
+def test_calls_and_streams_are_refused_beyond_their_number_and_let_in_again():
+    limits = Limits(LimitsConfig(calls=1, streams=1))
+    for enter in (limits.call, lambda: limits.stream(b"a")):
+        with enter():
+            with pytest.raises(Rejected) as caught, enter():
+                pass
+            assert caught.value.envelope()["status"] == 429
+            assert caught.value.envelope()["error"]["type"] == "es_rejected_execution_exception"
+            assert dict(caught.value.headers) == {"Retry-After": "1"}
+        with enter():
+            pass
+
+
+def test_one_caller_cannot_have_all_streams():
+    limits = Limits(LimitsConfig(streams=3, streams_per_caller=2))
+    with limits.stream(b"a"), limits.stream(b"a"):
+        with pytest.raises(Rejected) as caught, limits.stream(b"a"):
+            pass
+        assert caught.value.limit == "streams_per_caller"
+        with limits.stream(b"b"):
+            with pytest.raises(Rejected) as caught, limits.stream(b"c"):
+                pass
+            assert caught.value.limit == "streams"
+    assert limits.streams == 0
+    assert limits._callers == {}
+
+
+def test_callers_are_told_apart_by_their_credentials_which_are_not_kept():
+    limits = Limits(LimitsConfig())
+    one = caller(limits, authorization="ApiKey a", X="1")
+    assert one == caller(limits, Authorization="ApiKey a", X="2")
+    others = [
+        caller(limits),
+        caller(limits, Authorization="ApiKey b"),
+        caller(limits, **{"Authorization": "ApiKey a", "es-security-runas-user": "x"}),
+        caller(Limits(LimitsConfig()), Authorization="ApiKey a"),
+    ]
+    assert len({one, *others}) == 5
+
+
+async def test_memory_is_counted_for_the_request_under_way_and_given_back():
+    limits = Limits(LimitsConfig(memory=10))
+    hold(1000)  # of no request
+    with limits.memory():
+        hold(4)
+        async with asyncio.TaskGroup() as group:  # batches of one request
+            group.create_task(asyncio.to_thread(lambda: None))
+            group.create_task(_hold(4))
+        assert limits.held == 8
+        with pytest.raises(MemoryShort) as caught:
+            hold(3)
+        error = caught.value.envelope()["error"]
+        assert error["type"] == "circuit_breaking_exception"
+        assert (error["bytes_wanted"], error["bytes_limit"]) == (11, 10)
+        hold(2)
+    assert limits.held == 0
+
+
+async def _hold(size):
+    hold(size)
+
+
+async def test_what_is_large_is_read_beside_the_event_loop():
+    here = threading.get_ident()
+    assert await aside(10, 10, threading.get_ident) == here
+    assert await aside(11, 10, threading.get_ident) != here
