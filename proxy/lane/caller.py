@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from proxy.lane.listener import Lane
     from proxy.lane.upstream import UpstreamSide
 
+CHUNKS_AT_ONCE: Final = 32 * 1024  # bytes of small chunks
 RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER: on, no time
 
 
@@ -138,11 +139,23 @@ class CallerSide(asyncio.Protocol):
     def _take_body(self, body: Body, data: bytes) -> bytes:
         part, used = body.feed(data)
         self.taken += used
+        if used > CHUNKS_AT_ONCE and len(part) < 0.98 * used:
+            self._let_others_read()
         if body.ended:
             self.await_answer()
             if used < len(data):
                 self._hold(data[used:])
         return part
+
+    def _let_others_read(self) -> None:
+        """Many small chunks take long to read, and the loop would go on with this connection."""
+        self.transport.pause_reading()
+        asyncio.get_running_loop().call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        waits = self.upstream is not None and not self.upstream.takes_more
+        if self.state is REST or (self.state is BODY and not waits):
+            self.transport.resume_reading()
 
     def _drop_rest(self, data: bytes) -> None:
         """Go on behind the body of a request that was answered early, as Elasticsearch does."""

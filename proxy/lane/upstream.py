@@ -37,6 +37,7 @@ class UpstreamSide(asyncio.Protocol):
         self._parser = wire.AnswerParser()
         self._body: Body = wire.EndlessBody()
         self._reusable = False  # whether the connection outlives the answer
+        self._full = False  # whether the transport wants no more writes
 
     # --- the request
 
@@ -120,13 +121,20 @@ class UpstreamSide(asyncio.Protocol):
         else:
             caller.fail(self.pool.broken("closed the connection without an answer"))
 
+    @property
+    def takes_more(self) -> bool:
+        """Whether more of a body may be sent."""
+        return self.state is not CONNECTING and not self._full
+
     def pause_writing(self) -> None:
+        self._full = True
         caller = self.caller
         if caller is not None and caller.state is BODY:
             caller.deadline = NEVER
             caller.transport.pause_reading()
 
     def resume_writing(self) -> None:
+        self._full = False
         caller = self.caller
         if caller is not None and caller.state is BODY:
             caller.await_body()

@@ -1175,6 +1175,34 @@ async def test_a_slow_upstream_slows_the_caller_and_loses_nothing(world, chunked
     assert await caller.read(len(OK)) == OK
 
 
+@lane_test()
+async def test_small_chunks_hold_up_nobody_else_and_arrive(world):
+    chunky = await world.caller()
+    await chunky.send(b"POST /x HTTP/1.1\r\nHost: es\r\nTransfer-Encoding: chunked\r\n\r\n")
+    peer = await world.accept()
+    await peer.head()
+    count = 6 * MIB // 6
+    chunky.writer.write(b"1\r\nx\r\n" * count + b"0\r\n\r\n")
+    received, turns = bytearray(), 0
+
+    async def receive() -> None:
+        while not received.endswith(b"0\r\n\r\n"):
+            received.extend(await peer.reader.read(65536))
+
+    other = await world.caller()
+    server = await world.exchange(other)
+    async with asyncio.TaskGroup() as tasks:
+        receiving = tasks.create_task(receive())
+        while not receiving.done():
+            await other.send(GET)
+            await server.head()
+            await server.send(OK)
+            await other.read(len(OK))
+            turns += 1
+    assert received.count(b"x") == count
+    assert turns > 3
+
+
 @lane_test(patience=Patience(reader=0.3))
 async def test_a_caller_that_does_not_read_is_cut(world):
     caller = await world.caller(limit=1000)
