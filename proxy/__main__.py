@@ -52,6 +52,9 @@ def _parser() -> argparse.ArgumentParser:
             metavar="KIND",
             help="elasticsearch (default with an upstream) or sqlite:PATH",
         )
+        command.add_argument(
+            "--admin", metavar="HOST:PORT", help="health and metrics; default: 127.0.0.1:9280"
+        )
         command.add_argument("--workers", type=int, metavar="N", help="processes; default: 1")
         command.add_argument(
             "--no-lane",
@@ -67,6 +70,7 @@ def _flags(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "upstream.url": options.upstream,
         "listen": options.listen,
+        "admin.listen": options.admin,
         "store.kind": options.store,
         "workers": options.workers,
         "lane": options.lane,

@@ -9,18 +9,19 @@ import resource
 import signal
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Final, TypeVar
 
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, web
 from yarl import URL
 
+from proxy.admin import METRICS, Admin, admin_listening, admin_ports, count_requests
 from proxy.api import Handler, InferenceApi, mark_started, render_errors
 from proxy.auth import Privileges
 from proxy.compatibility import PROFILES
 from proxy.config import Config, ConfigError, split_address
 from proxy.egress import EgressRules
-from proxy.errors import ProxyError, UpstreamUnavailable
+from proxy.errors import EndpointNotFound, ProxyError, UpstreamUnavailable
 from proxy.forward import (
     REFUSED,
     Forwarder,
@@ -33,19 +34,24 @@ from proxy.forward import (
 from proxy.huggingface import HuggingFace
 from proxy.lane import Lane
 from proxy.limits import Limits
+from proxy.metrics import Metrics, Reading
 from proxy.ratelimit import RateLimiter
 from proxy.retry import RetryPolicy
 from proxy.server import Runner
 from proxy.service import InferenceService
 from proxy.store import open_store
+from proxy.store.cached import CachedStore
 from proxy.tls import CallerTls, upstream_tls
 from proxy.wire import is_inference
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _API: Final = web.AppKey("api", InferenceApi)
 _EGRESS: Final = web.AppKey("egress", EgressRules)
 _FORWARDER: Final = web.AppKey("forwarder", Forwarder)
+_PRIVILEGES: Final = web.AppKey("privileges", Privileges)
+_STORE: Final = web.AppKey("store", CachedStore)
 _READ_BUFFER: Final = 65536  # bytes a stalled body may hold
 _MAX_HEADERS: Final = 1000
 
@@ -56,7 +62,7 @@ def make_application(config: Config) -> web.Application:
     Starting it raises ConfigError, or KeyMismatch when the store was sealed with another key.
     """
     app = web.Application(
-        middlewares=[render_errors, _refuse_ambiguous],
+        middlewares=[count_requests, render_errors, _refuse_ambiguous],
         client_max_size=config.limits.inference_body,
         handler_args={
             "auto_decompress": False,
@@ -77,6 +83,9 @@ def make_application(config: Config) -> web.Application:
     app[_EGRESS] = EgressRules(
         config.egress, upstream=config.upstream.url, listeners=[config.listen]
     )
+    for port in admin_ports(config):
+        app[_EGRESS].protect_port(port)
+    app[METRICS] = Metrics()
     app.cleanup_ctx.append(lambda app: _parts(app, config))
     return app
 
@@ -103,10 +112,10 @@ async def _dispatch(request: web.Request) -> web.StreamResponse:
 async def _parts(app: web.Application, config: Config) -> AsyncIterator[None]:
     """Everything behind the routes, opened in order and closed in reverse."""
     async with AsyncExitStack() as stack:
-        store = open_store(config)
+        store = app[_STORE] = open_store(config)
         stack.push_async_callback(store.close)
         await store.open()
-        privileges = Privileges(config.upstream)
+        privileges = app[_PRIVILEGES] = Privileges(config.upstream)
         stack.push_async_callback(privileges.close)
         await privileges.open()
         forwarder = None
@@ -126,10 +135,38 @@ async def _parts(app: web.Application, config: Config) -> AsyncIterator[None]:
                 timeout=config.provider.retry_timeout,
             ),
             profile,
+            app[METRICS],
         )
         service = InferenceService(store, provider, config.provider.timeout, profile)
-        app[_API] = InferenceApi(service, privileges, forwarder, profile, Limits(config.limits))
+        limits = Limits(config.limits)
+        app[_API] = InferenceApi(service, privileges, forwarder, profile, limits)
+        app[METRICS].readings += _readings(limits, store, privileges)
         yield
+
+
+def _readings(limits: Limits, store: CachedStore, privileges: Privileges) -> list[Reading]:
+    """What the parts count for themselves."""
+
+    def gauge(name: str, text: str, read: Callable[[], float]) -> Reading:
+        return Reading(name=name, text=text, read=read)
+
+    def answers(name: str, text: str, source: str, read: Callable[[], float]) -> Reading:
+        return Reading(name=name, text=text, read=read, grows=True, labels=(("source", source),))
+
+    told, asked = (
+        "Endpoints looked up, by where they were found",
+        "Privilege checks, by who answers",
+    )
+    return [
+        gauge("calls_open", "Calls under way", lambda: limits.calls),
+        gauge("streams_open", "Streams under way", lambda: limits.streams),
+        gauge("held_bytes", "Memory of bodies and replies, as estimated", lambda: limits.held),
+        answers("endpoint_reads", told, "memory", lambda: store.remembered_answers),
+        answers("endpoint_reads", told, "store", lambda: store.reads),
+        answers("endpoint_reads", told, "stale", lambda: store.stale_answers),
+        answers("privilege_checks", asked, "memory", lambda: privileges.remembered),
+        answers("privilege_checks", asked, "upstream", lambda: privileges.asked),
+    ]
 
 
 def _provider_session(config: Config, rules: EgressRules) -> ClientSession:
@@ -164,20 +201,47 @@ async def serve(
     stop = _stop_signal()
     tls = CallerTls.of(config.tls)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _renew, tls)
-    async with _listening(config, reuse_port, tls.context if tls else None) as address:
+    app = make_application(config)
+    admin = Admin(app[METRICS], _checks(app))
+    async with (
+        admin_listening(config, admin) as where,
+        _listening(app, config, reuse_port, tls.context if tls else None) as address,
+    ):
+        if admin.port is not None:
+            app[_EGRESS].protect_port(admin.port)
         _announce(f"listening on {'https' if tls else 'http'}://{address}")
         ready()
+        log.info(where)
         await _report_upstream(config)
         await stop.wait()
+        admin.draining = True
         log.info("stopping: %s seconds at most", config.limits.drain_timeout)
+
+
+def _checks(app: web.Application) -> dict[str, Callable[[], Awaitable[None]]]:
+    """What has to be there before requests can be served."""
+
+    async def store() -> None:
+        with suppress(EndpointNotFound):
+            await _opened(app, _STORE).get("readiness-check")
+
+    async def upstream() -> None:
+        await _opened(app, _PRIVILEGES).ping()
+
+    return {"store": store, "upstream": upstream}
+
+
+def _opened(app: web.Application, key: web.AppKey[T]) -> T:
+    if key not in app:
+        raise UpstreamUnavailable("the proxy is starting")
+    return app[key]
 
 
 @asynccontextmanager
 async def _listening(
-    config: Config, reuse_port: bool, tls: ssl.SSLContext | None
+    app: web.Application, config: Config, reuse_port: bool, tls: ssl.SSLContext | None
 ) -> AsyncIterator[str]:
     """The application, and the lane before it, accepting connections at HOST:PORT."""
-    app = make_application(config)
     runner = Runner(app, shutdown_timeout=config.limits.drain_timeout)
     try:
         await runner.setup()
@@ -204,6 +268,10 @@ async def _accept_in_lane(
         connect_timeout=config.upstream.connect_timeout,
         ssl=upstream_tls(config.upstream),
     )
+    connections = Reading(
+        name="connections", text="Connections of callers", read=lambda: len(lane.callers)
+    )
+    runner.app[METRICS].readings.append(connections)
     host, port = await lane.listen(*split_address(config.listen), reuse_port=reuse_port, ssl=tls)
     return f"{host}:{port}", lambda: lane.drain(config.limits.drain_timeout)
 

@@ -143,6 +143,8 @@ class Privileges:
         self._clock = clock
         self._session: ClientSession | None = None
         self._hash_key = secrets.token_bytes(32)
+        self.asked = 0  # questions put to the upstream
+        self.remembered = 0  # requests that needed none
         self._granted: dict[bytes, float] = {}  # until when; the oldest first
         self._open_until = 0.0  # so long security is known to be off
         self._asking: SingleFlight[bytes, _Answer] = SingleFlight()
@@ -170,6 +172,11 @@ class Privileges:
             await self._session.close()
             self._session = None
 
+    async def ping(self) -> None:
+        """Whether the upstream answers at all. Raises: UpstreamError."""
+        if self._upstream.url is not None:
+            await self._call(hdrs.METH_GET, _WHO, CIMultiDict())
+
     async def check(self, headers: CIMultiDictProxy[str], target: str, action: str) -> Verdict:
         """The verdict on a caller who is known; `target` is the raw target of its request.
 
@@ -182,6 +189,7 @@ class Privileges:
             return ALLOWED
         key = self._key(sent, action)
         if self._granted.get(key, now) > now:
+            self.remembered += 1
             return ALLOWED
         answer = await self._asking.run(key, lambda: self._ask(sent, action, key))
         match answer.status:
@@ -210,6 +218,7 @@ class Privileges:
 
     async def _ask(self, sent: CIMultiDict[str], action: str, key: bytes) -> _Answer:
         asked_at = self._clock()
+        self.asked += 1
         answer = await self._call(hdrs.METH_POST, _ASK, sent, {"cluster": [action]})
         self._granted.pop(key, None)
         if answer.status == 200 and _granted(answer, action):

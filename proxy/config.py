@@ -128,6 +128,13 @@ class LimitsConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AdminConfig:
+    """Where health and metrics are told; None is 127.0.0.1:9280 if that is free, "" nowhere."""
+
+    listen: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogConfig:
     """`format` is `text` or `json` (ECS); without one, text on a terminal and json elsewhere."""
 
@@ -149,6 +156,7 @@ class Config:
     provider: ProviderConfig = field(default_factory=ProviderConfig)
     egress: EgressConfig = field(default_factory=EgressConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
+    admin: AdminConfig = field(default_factory=AdminConfig)
     log: LogConfig = field(default_factory=LogConfig)
 
     @property
@@ -309,6 +317,10 @@ _MAY_BE_ZERO: Final = frozenset(
 
 def _check(config: Config) -> None:
     split_address(config.listen)
+    if config.admin.listen:
+        _, port = split_address(config.admin.listen)
+        if not port and config.workers > 1:  # no worker would know the others' to protect them
+            raise ConfigError("[admin.listen] needs a port of its own with several [workers]")
     if config.compatibility not in PROFILES:
         raise ConfigError(f"[compatibility] must be one of {', '.join(PROFILES)}")
     for key, value, _ in _walk(config, ""):

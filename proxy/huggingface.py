@@ -28,6 +28,7 @@ from proxy.failures import batch_is_too_large, failed_to_send, failure, hide_tok
 from proxy.formats import dump_json
 from proxy.inference import RankedDocument, SparseVector
 from proxy.limits import PER_REPLY_BYTE, aside, hold
+from proxy.metrics import Metrics
 from proxy.ratelimit import RateLimiter
 from proxy.replies import (
     CountMismatch,
@@ -76,12 +77,14 @@ class HuggingFace:
         limiter: RateLimiter,
         retry: RetryPolicy,
         profile: Profile = DEFAULT,
+        metrics: Metrics | None = None,
     ) -> None:
         self._session = session
         self._config = config
         self._limiter = limiter
         self._retry = retry
         self._profile = profile
+        self._metrics = metrics or Metrics()
 
     async def embed(self, endpoint: InferenceEndpoint, inputs: Sequence[str]) -> list[list[float]]:
         """One vector per input, in input order."""
@@ -223,7 +226,13 @@ class HuggingFace:
     ) -> T:
         """The result of `attempt`, in the endpoint's turn, tried again where refusals may pass."""
 
+        attempts = 0
+
         async def judged() -> T:
+            nonlocal attempts
+            if attempts:
+                self._metrics.provider_retries.add(endpoint.task_type)
+            attempts += 1
             try:
                 return await attempt()
             except _Refused as refused:
@@ -231,7 +240,8 @@ class HuggingFace:
                     endpoint, refused.status, refused.body, refused.retry_after, self._profile
                 ) from None
 
-        await self._limiter.wait(endpoint)
+        with self._metrics.rate_limit_wait():
+            await self._limiter.wait(endpoint)
         return await self._retry.run(judged)
 
     async def _whole(
@@ -267,12 +277,16 @@ class HuggingFace:
             "Authorization": f"Bearer {endpoint.secret_settings.api_key}",
         }
         try:
-            async with self._session.post(
-                URL(url, encoded=url.isascii()),  # letters beyond ASCII must be escaped
-                data=dump_json(body),
-                headers=headers,
-                allow_redirects=False,
-            ) as reply:
+            async with (
+                self._metrics.provider_call(endpoint.task_type) as call,
+                self._session.post(
+                    URL(url, encoded=url.isascii()),  # letters beyond ASCII must be escaped
+                    data=dump_json(body),
+                    headers=headers,
+                    allow_redirects=False,
+                ) as reply,
+            ):
+                call.status = str(reply.status)
                 if not 200 <= reply.status < 300:
                     raise _Refused(reply.status, await _error_body(reply), _retry_after(reply))
                 yield reply

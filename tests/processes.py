@@ -132,6 +132,7 @@ def clean_environ(state: Path, values: Mapping[str, str | None] | None = None) -
     """The environment of a proxy under test; a value of None removes a variable."""
     environ = {name: text for name, text in os.environ.items() if not name.startswith(FOREIGN)}
     environ |= {"XDG_STATE_HOME": str(state), "HFPROXY_STORE_ENCRYPTION_KEY": KEY}
+    environ["HFPROXY_ADMIN_LISTEN"] = ""  # one port, many proxies
     for name, value in (values or {}).items():
         if value is None:
             environ.pop(name, None)

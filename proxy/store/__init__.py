@@ -12,11 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from contextvars import ContextVar
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from proxy.config import Config
 from proxy.endpoints import InferenceEndpoint, TaskType, check_inference_id
 from proxy.errors import ActionRequestInvalid, StatusError, StoreError
+
+if TYPE_CHECKING:
+    from proxy.store.cached import CachedStore
 
 Change = Callable[[InferenceEndpoint], InferenceEndpoint]
 
@@ -84,7 +87,7 @@ class EndpointStore(Protocol):
         """Remove the endpoint, or raise EndpointNotFound. It need not be readable."""
 
 
-def open_store(config: Config) -> EndpointStore:
+def open_store(config: Config) -> CachedStore:
     """The configured store behind its cache, not yet opened."""
     from proxy.store.cached import CachedStore
 

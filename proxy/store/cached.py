@@ -53,6 +53,8 @@ class CachedStore:
         self._changes = 0  # made here
         self._pause_ends = 0.0
         self.stale_answers = 0
+        self.remembered_answers = 0
+        self.reads = 0  # of the store
 
     async def open(self) -> None:
         await self._store.open()
@@ -64,6 +66,7 @@ class CachedStore:
         served_stale.set(False)
         now, entry = self._clock(), self._entries.get(inference_id)
         if entry is not None and now - entry.read_at < self._freshness:
+            self.remembered_answers += 1
             return entry.endpoint
         if entry is None or now - entry.read_at >= self._max_staleness:
             return await self._shared_read(inference_id)
@@ -123,6 +126,7 @@ class CachedStore:
 
     async def _read(self, inference_id: str) -> InferenceEndpoint:
         asked_at, changes = self._clock(), self._changes
+        self.reads += 1
         try:
             endpoint = await self._store.get(inference_id)
         except (EndpointNotFound, KeyMismatch, RecordRefused):

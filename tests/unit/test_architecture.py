@@ -20,6 +20,7 @@ FOLDER: Final = Path(proxy.__file__).parent
 
 CORE: Final = {
     "limits",
+    "metrics",
     *("batching", "chat", "chunking", "chunks", "compatibility", "config", "endpoints", "errors"),
     *("failures", "filterpath", "formats", "inference", "javatext", "jsonreader", "mediatypes"),
     *("privileges", "ratelimit", "replies", "rest", "retry", "services", "sse", "urls"),
@@ -34,7 +35,7 @@ STORES: Final = {
 LANE: Final = {"lane", "lane.caller", "lane.listener", "lane.states", "lane.upstream"}
 EDGES: Final = {"auth", "egress", "forward", "huggingface", "server", *LANE, *STORES}
 APPLICATION: Final = {"service", "handlers", "api"}
-TOP: Final = {"app", "__main__", "logs", "workers"}
+TOP: Final = {"admin", "app", "__main__", "logs", "workers"}
 
 ALLOWED: Final[dict[str, set[str]]] = {
     **dict.fromkeys(CORE, CORE),
@@ -45,6 +46,7 @@ ALLOWED: Final[dict[str, set[str]]] = {
     "service": CORE | PROTOCOL,
     "handlers": CORE | {"service"},
     "api": CORE | PROTOCOL | {"service", "handlers"},
+    "admin": CORE | {"api"},
     "logs": {"config"},
     "workers": set(),
     # What opens a store knows the stores; it imports them when it is called.

@@ -59,6 +59,7 @@ class TestSources:
     @pytest.mark.parametrize("key", sorted(describe(Config())))
     def test_every_key_has_its_environment_variable(self, key):
         values = {"listen": "h:1", "workers": "3", "lane": "false", "log.level": "debug"}
+        values |= {"admin.listen": "h:2"}
         values |= {"log.format": "json", "store.kind": "sqlite:x", "upstream.url": UPSTREAM}
         values |= {"upstream.verify": "false", "egress.allow": "a, b", "compatibility": "9.5"}
         value = values.get(key, "77")
@@ -77,7 +78,7 @@ class TestSources:
 class TestMistakes:
     def test_unknown_keys_are_named_with_the_known_ones(self, tmp_path):
         for text in ("upstrem: {url: x}", "provider: {timeot: 1}", "1: 2", "upstream: http://x"):
-            with pytest.raises(ConfigError, match=r"unknown key \[.*\]; known keys are compat"):
+            with pytest.raises(ConfigError, match=r"unknown key \[.*\]; known keys are admin"):
                 load(text, folder=tmp_path)
         assert refused({"HFPROXY_WORKER": "1"}) == "unknown environment variable [HFPROXY_WORKER]"
 

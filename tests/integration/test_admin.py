@@ -1,0 +1,113 @@
+"""The admin listener of real proxies in front of a real Elasticsearch."""
+
+from __future__ import annotations
+
+import socket
+import time
+from urllib.request import urlopen
+
+import orjson
+import pytest
+
+from tests.integration.test_serve import assert_refused, eventually, free_port, infer, put, stub
+from tests.integration.test_serve import own_index as own_index
+from tests.integration.test_serve import run as run
+from tests.rawhttp import send
+from tests.stubs import Relay, in_thread
+
+__all__ = ["own_index", "run", "stub"]
+
+
+def where(proxy):
+    """Where a proxy's figures are."""
+    return proxy.wait_for("metrics on ").rpartition("metrics on ")[2].split('"')[0].strip()
+
+
+def read(url):
+    with urlopen(url, timeout=10) as answer:
+        return answer.read().decode()
+
+
+def ready(base):
+    answer = send(base, "GET", "/readyz", timeout=10)
+    return answer.status, orjson.loads(answer.body)
+
+
+def test_readiness_follows_the_upstream(serve, elasticsearch, own_index):
+    from yarl import URL
+
+    port = free_port()
+    env = own_index | {"HFPROXY_UPSTREAM_CONNECT_TIMEOUT": "1"}
+    proxy = serve("--admin", "127.0.0.1:0", upstream=f"http://127.0.0.1:{port}", env=env)
+    base = where(proxy).removesuffix("/metrics")
+    assert send(base, "GET", "/livez").status == 200
+    status, body = ready(base)
+    assert (status, body["status"]) == (503, "unavailable")
+    assert "cannot be reached" in body["upstream"]
+    with in_thread(Relay(port, URL(elasticsearch.url))):
+        eventually(lambda: ready(base)[0] == 200)
+        assert ready(base)[1] == {"status": "ok", "store": "ok", "upstream": "ok"}
+
+
+def test_metrics_count_a_real_inference(serve, elasticsearch, own_index, stub):
+    proxy = serve("--admin", "127.0.0.1:0", upstream=elasticsearch.url, env=own_index)
+    url = where(proxy)
+    assert put(proxy.url, "one", stub.url).status == 200
+    assert infer(proxy.url, "one").status == 200
+    shown = read(url)
+    assert 'hfproxy_requests_total{route="infer",status="200"} 1.0' in shown
+    assert 'hfproxy_provider_calls_total{status="200",task="text_embedding"} 2.0' in shown
+    assert "hfproxy_connections " in shown
+    assert "process_resident_memory_bytes" in shown
+
+
+def test_a_taken_port_is_told_at_once_if_it_was_asked_for(run, serve, elasticsearch, own_index):
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        address = f"127.0.0.1:{busy.getsockname()[1]}"
+        arguments = ("serve", "--upstream", elasticsearch.url, "--listen", "127.0.0.1:0")
+        assert_refused(run(*arguments, "--admin", address, env=own_index), "admin.listen", address)
+
+
+def test_proxies_side_by_side_serve_though_only_one_has_the_default_port(
+    serve, elasticsearch, own_index
+):
+    env = own_index | {"HFPROXY_ADMIN_LISTEN": None}
+    proxies = [serve(upstream=elasticsearch.url, env=env) for _ in range(2)]
+    for proxy in proxies:
+        assert send(proxy.url, "GET", "/_cluster/health").status == 200
+    told = proxies[1].wait_for("no metrics: cannot listen on [127.0.0.1:9280]")
+    assert "admin.listen" in told
+
+
+def test_each_worker_tells_its_own_figures(serve, elasticsearch, own_index):
+    port = free_port()
+    proxy = serve(
+        *("--workers", "2", "--admin", f"127.0.0.1:{port}"),
+        upstream=elasticsearch.url,
+        env=own_index,
+    )
+    proxy.wait_for(f"metrics on http://127.0.0.1:{port + 1}/metrics")
+    pids = {
+        read(f"http://127.0.0.1:{port + n}/metrics").count("hfproxy_calls_open") for n in (0, 1)
+    }
+    assert pids == {3}  # help, type, value
+
+
+@pytest.mark.parametrize("spelling", ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"])
+def test_no_endpoint_can_point_at_it(serve, elasticsearch, own_index, spelling):
+    proxy = serve("--admin", "127.0.0.1:0", upstream=elasticsearch.url, env=own_index)
+    port = where(proxy).rpartition(":")[2].partition("/")[0]
+    answer = put(proxy.url, "one", f"http://{spelling}:{port}")
+    assert answer.status == 400
+    assert "its address is not allowed" in answer.text
+
+
+def test_it_answers_while_the_proxy_ends(serve, elasticsearch, own_index, stub):
+    proxy = serve("--admin", "127.0.0.1:0", upstream=elasticsearch.url, env=own_index)
+    base = where(proxy).removesuffix("/metrics")
+    with socket.create_connection((proxy.host, proxy.port)) as caller:
+        caller.sendall(b"POST /_inference/x HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+        time.sleep(0.2)  # under way
+        proxy.terminate()
+        eventually(lambda: ready(base)[1].get("proxy") == "stopping")
+    assert proxy.wait() == 0
