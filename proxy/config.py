@@ -87,7 +87,7 @@ class ProviderConfig:
     timeout: float = 30.0  # seconds, when the request names none
     connect_timeout: float = 5.0
     stream_idle_timeout: float = 120.0  # seconds between two chunks of a stream
-    max_connections: int = 100  # per host
+    max_connections: int = 5000  # per host; as many as calls and streams may be
     max_response_bytes: int = 50 * 1024 * 1024
     max_batch_inputs: int = 32
     max_batch_bytes: int = 1_900_000

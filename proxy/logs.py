@@ -17,8 +17,7 @@ def set_up_logging(config: LogConfig) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("proxy").setLevel(config.level.upper())
-    # aiohttp's text quotes the offending bytes of a malformed request, credentials included.
-    logging.getLogger("aiohttp.server").addFilter(_without_quotes)
+    logging.getLogger("aiohttp.server").addFilter(without_quotes)
 
 
 def _text() -> logging.Formatter:
@@ -31,7 +30,14 @@ def _ecs() -> logging.Formatter:
     return ecs_logging.StdlibFormatter(exclude_fields=["log.original", "process", "log.origin"])
 
 
-def _without_quotes(record: logging.LogRecord) -> bool:
-    record.msg, record.args = "a malformed request was refused", ()
+def without_quotes(record: logging.LogRecord) -> bool:
+    """What aiohttp's server logs, without the bytes of callers that it quotes.
+
+    Nothing is left of a caller that has gone away: that is no error.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, ConnectionError):
+        return False
+    record.msg, record.args = "a request was cut off: %s", (type(error).__name__,)
     record.exc_info = record.exc_text = None
     return True
