@@ -166,7 +166,13 @@ BODIES: Final[Sequence[Request]] = [
     ),
     ("POST", SEARCH, (), QUERY),
     ("POST", SEARCH, CBOR, cbor2.dumps({"query": {"match_all": {}}})),
-    ("POST", SEARCH, CBOR, cbor2.dumps({"query": {"no_such_query": {}}})),
+    # Where in CBOR an error is depends on how the bytes came in.
+    (
+        "POST",
+        "/replay/_search?filter_path=status,error.type",
+        CBOR,
+        cbor2.dumps({"query": {"no_such_query": {}}}),
+    ),
     ("POST", SEARCH, [("Content-Type", "application/smile")], b":)\n\x00\xfa\xfb"),
     ("POST", SEARCH, YAML, b"---\nquery:\n  match:\n    text: cow\n"),
     ("POST", SEARCH + "&typed_keys&rest_total_hits_as_int", JSON, SEARCHES[5]),
