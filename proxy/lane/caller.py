@@ -139,12 +139,12 @@ class CallerSide(asyncio.Protocol):
     def _take_body(self, body: Body, data: bytes) -> bytes:
         part, used = body.feed(data)
         self.taken += used
-        if used > CHUNKS_AT_ONCE and len(part) < 0.98 * used:
-            self._let_others_read()
         if body.ended:
             self.await_answer()
             if used < len(data):
                 self._hold(data[used:])
+        elif used > CHUNKS_AT_ONCE and len(part) < 0.98 * used:
+            self._let_others_read()
         return part
 
     def _let_others_read(self) -> None:

@@ -1203,6 +1203,21 @@ async def test_small_chunks_hold_up_nobody_else_and_arrive(world):
     assert turns > 3
 
 
+@lane_test()
+async def test_a_connection_goes_on_behind_a_body_of_small_chunks(world):
+    caller = await world.caller()
+    await caller.send(b"POST /x HTTP/1.1\r\nHost: es\r\nTransfer-Encoding: chunked\r\n\r\n")
+    peer = await world.accept()
+    await peer.head()
+    await caller.send(b"1\r\nx\r\n" * 20_000 + b"0\r\n\r\n")
+    await peer.reader.readuntil(b"\r\n0\r\n\r\n")
+    for _ in range(2):
+        await peer.send(OK)
+        assert await caller.read(len(OK)) == OK
+        await caller.send(GET)
+        assert await peer.head() == GET
+
+
 @lane_test(patience=Patience(reader=0.3))
 async def test_a_caller_that_does_not_read_is_cut(world):
     caller = await world.caller(limit=1000)
