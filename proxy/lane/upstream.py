@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection
 from time import monotonic
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
 from proxy import wire
 from proxy.errors import ProxyError, UpstreamBroken, UpstreamTimedOut, UpstreamUnavailable
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from proxy.lane.caller import CallerSide
 
 log = logging.getLogger(__name__)
-
-# Elasticsearch may keep a connection whose head it gave up on, and drop what comes on it then.
-_DOUBTFUL: Final = frozenset((400, 413, 431))
 
 
 class UpstreamSide(asyncio.Protocol):
@@ -188,7 +185,7 @@ class UpstreamSide(asyncio.Protocol):
             raw = head.forwarded(keep_alive=caller.keep_alive, minor=minor)
         self.state = BODY
         self._body = head.body(minor)
-        self._reusable = head.keep_alive and head.status not in _DOUBTFUL
+        self._reusable = head.keep_alive
         caller.answering = True
         self._pass_back(caller, raw, rest)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Final, cast
+from typing import Final
 
 import orjson
 
@@ -17,6 +17,10 @@ _ANSWER: Final = re.compile(
     rb"HTTP/1\.([01]) ([1-5]\d\d)(?: [^\r\n\0]*+)?"
     rb"(?:\r\n[!#-'*+\-.^-z|~A-Z0-9]++:[^\r\n\0]*+)*\r\n\r\n"
 )
+# So Elasticsearch may answer a head that its parser gives up on (one of more than 16 KiB). It keeps
+# the connection open then, and drops whatever comes on it: used again, it would let one caller's
+# request hang another's.
+GIVEN_UP: Final = frozenset((400, 413, 431))
 _ANSWER_LIMIT: Final = 256 * 1024  # bytes of a head; Elasticsearch sends a header per deprecation
 _ANSWER_NOTABLE: Final = re.compile(
     rb"\r\n(connection|keep-alive|proxy-(?:authenticate|connection)|te|transfer-encoding"
@@ -40,7 +44,7 @@ class AnswerHead:
 
     def __post_init__(self) -> None:
         whole = self.length is not None and self.clean and self.keep_alive
-        self.as_it_is = whole and 200 <= self.status < 400
+        self.as_it_is = whole and self.status >= 200
 
     def body(self, minor: int) -> Body:
         """What follows it, for a caller who speaks HTTP/1.`minor`."""
@@ -107,7 +111,9 @@ def answer_head(raw: bytes, method: bytes) -> AnswerHead:
         status=status,
         length=length,
         chunked=coding is not None,
-        keep_alive=keeps_alive(connection, minor) and (length is not None or coding is not None),
+        keep_alive=keeps_alive(connection, minor)
+        and (length is not None or coding is not None)
+        and status not in GIVEN_UP,
         clean=clean and minor == 1,
     )
 
@@ -116,19 +122,6 @@ class AnswerParser:
     """Reads the heads of answers from one connection's bytes, wherever they are cut."""
 
     __slots__ = ("_came", "_last", "_raw")
-
-    def is_whole(self, data: bytes, method: bytes) -> bool:
-        """Whether `data` is one whole answer whose head is the last one but for the length.
-
-        Only for heads that any caller of HTTP/1.1 may get as they are, on a connection that stays.
-        """
-        last = self._last
-        if last is None or last.method != method or not last.as_it_is:
-            return False
-        if data.startswith(last.raw):
-            return len(data) == len(last.raw) + cast(int, last.length)
-        found = self._came.fit(data, 0) if last.length else None
-        return found is not None and len(data) == found[0] + found[1]
 
     def __init__(self) -> None:
         self._raw = b""  # the part of a head that has come so far
@@ -158,17 +151,33 @@ class AnswerParser:
         self._came = Template(data[:end])
         return self._last, data[end:]
 
-    def _known(self, data: bytes, method: bytes) -> AnswerHead | None:
-        """The head that `data` begins with, if it is the last one but for the length."""
+    def is_whole(self, data: bytes, method: bytes) -> bool:
+        """Whether `data` is one whole answer whose head is the last one but for the length.
+
+        Only for heads that any caller of HTTP/1.1 may get as they are, on a connection that stays.
+        """
+        if self._last is None or not self._last.as_it_is:
+            return False
+        found = self._fit(data, method)
+        return found is not None and len(data) == found[0] + found[1]
+
+    def _fit(self, data: bytes, method: bytes) -> tuple[int, int] | None:
+        """Where a head that is the last one but for the length ends, and the length it gives."""
         last = self._last
         if last is None or last.method != method:
             return None
         if data.startswith(last.raw):
-            return last
-        found = self._came.fit(data, 0) if last.length else None
-        if found is None:
+            return len(last.raw), last.length or 0
+        return self._came.fit(data, 0) if last.length else None
+
+    def _known(self, data: bytes, method: bytes) -> AnswerHead | None:
+        """The head that `data` begins with, if it is the last one but for the length."""
+        last, found = self._last, self._fit(data, method)
+        if last is None or found is None:
             return None
         end, length = found
+        if data.startswith(last.raw):
+            return last
         self._last = AnswerHead(
             raw=data[:end],
             method=method,

@@ -420,9 +420,10 @@ async def test_a_head_goes_on_before_its_body_comes(world):
 
 
 @pytest.mark.parametrize("pieces", [1, 2])
-async def test_a_connection_that_answered_400_is_not_used_again(world, pieces):
+@pytest.mark.parametrize("status", [b"400 Bad Request", b"413 Too Large", b"431 Too Large"])
+async def test_a_connection_that_was_given_up_is_not_used_again(world, status, pieces):
     """Elasticsearch drops all that comes behind a head it could not read, and says no word."""
-    answer = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\n\r\nno"
+    answer = b"HTTP/1.1 " + status + b"\r\ncontent-length: 2\r\n\r\nno"
     caller = await world.caller()
     await caller.send(GET)
     peer = await world.accept()
