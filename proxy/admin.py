@@ -140,13 +140,13 @@ def _histogram(timer: Timer) -> Metric:
 def _readings(readings: Iterable[Reading]) -> Iterable[Metric]:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-    families: dict[str, Metric] = {}
+    families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
     for reading in readings:
         names, values = [name for name, _ in reading.labels], [text for _, text in reading.labels]
         kind = CounterMetricFamily if reading.grows else GaugeMetricFamily
         if reading.name not in families:
             families[reading.name] = kind(_PREFIX + reading.name, reading.text, labels=names)
-        families[reading.name].add_metric(values, reading.read())  # type: ignore[attr-defined]
+        families[reading.name].add_metric(values, reading.read())
     return families.values()
 
 

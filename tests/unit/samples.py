@@ -23,6 +23,8 @@ from proxy.validation import Located
 
 TOKEN: Final = "hf_DoNotShowThis0123456789"
 URL: Final = "http://provider.test/"
+TASKS: Final = [task for task in TaskType if task is not TaskType.ANY]
+ID: Final = "for request from inference entity id [e1]"  # in errors about `make_endpoint()`
 
 
 def make_endpoint(
@@ -107,3 +109,10 @@ def refusal_of(call: Callable[[], object]) -> ProxyError | None:
     except Located as located:
         return located.error
     return None
+
+
+def problem(call: Callable[[], object]) -> ProxyError:
+    """The error of ours that `call` raises, as it must."""
+    error = refusal_of(call)
+    assert error is not None
+    return error

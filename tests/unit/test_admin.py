@@ -14,7 +14,8 @@ from proxy.errors import StoreError
 from proxy.metrics import Metrics
 from tests.stubs import json_reply
 from tests.unit.samples import TOKEN
-from tests.unit.test_api_limits import EMBED, STREAM, proxy_with
+from tests.unit.test_api import proxy_with
+from tests.unit.test_api_limits import EMBED, STREAM
 
 
 async def passing():

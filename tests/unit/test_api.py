@@ -7,6 +7,7 @@ import gzip
 import json
 import logging
 from collections.abc import Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,14 +127,15 @@ def _unchunked(data: bytes) -> bytes:
     raise AssertionError(f"cut off after {body!r}")
 
 
-@pytest.fixture
-async def proxy(tmp_path):
+@asynccontextmanager
+async def proxy_with(folder, **limits):
+    """An application that keeps its store in `folder`, before a provider that answers properly."""
     config = Config(
-        store=StoreConfig(kind=f"sqlite:{tmp_path / 'endpoints.db'}", encryption_key="11" * 32),
+        store=StoreConfig(kind=f"sqlite:{folder / 'endpoints.db'}", encryption_key="11" * 32),
         provider=ProviderConfig(
             timeout=5.0, retry_initial_delay=0.001, retry_max_delay=0.002, stream_idle_timeout=5.0
         ),
-        limits=LimitsConfig(inference_body=200_000),
+        limits=LimitsConfig(**limits),
         lane=False,
     )
     async with FaultyServer(contract_reply) as provider:
@@ -143,6 +145,12 @@ async def proxy(tmp_path):
             yield Proxy(server, provider)
         finally:
             await server.close()
+
+
+@pytest.fixture
+async def proxy(tmp_path):
+    async with proxy_with(tmp_path, inference_body=200_000) as proxy:
+        yield proxy
 
 
 class TestEndpoints:

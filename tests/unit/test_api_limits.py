@@ -4,43 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from contextlib import asynccontextmanager
 
 import cbor2
 import pytest
-from aiohttp.test_utils import TestServer
 
-from proxy.app import make_application
-from proxy.config import Config, LimitsConfig, ProviderConfig, StoreConfig
-from tests.stubs import FaultyServer, contract_reply, event_reply, json_reply
-from tests.unit.test_api import JSON, Proxy
+from tests.stubs import contract_reply, event_reply, json_reply
+from tests.unit.test_api import JSON, proxy_with
 
 EMBED = "/_inference/text_embedding/e1"
 STREAM = "/_inference/completion/e1/_stream"
 GZIP = {**JSON, "Content-Encoding": "gzip"}
 
 
-@asynccontextmanager
-async def proxy_with(folder, **limits):
-    config = Config(
-        store=StoreConfig(kind=f"sqlite:{folder / 'endpoints.db'}", encryption_key="11" * 32),
-        provider=ProviderConfig(timeout=5.0, retry_initial_delay=0.001, retry_max_delay=0.002),
-        limits=LimitsConfig(**limits),
-        lane=False,
-    )
-    async with FaultyServer(contract_reply) as provider:
-        server = TestServer(make_application(config))
-        await server.start_server()
-        try:
-            yield Proxy(server, provider)
-        finally:
-            await server.close()
-
-
 async def until(holds):
     """Wait for something that no event tells of."""
     async with asyncio.timeout(5):
-        while not await holds():  # noqa: ASYNC110
+        while not await holds():  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.005)
 
 

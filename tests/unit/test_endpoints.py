@@ -28,9 +28,8 @@ from proxy.endpoints import (
     resolve_task_type,
 )
 from proxy.errors import ActionRequestInvalid, ValidationFailed
-from tests.unit.samples import TOKEN, json_objects, json_values, make_endpoint, refusal_of
+from tests.unit.samples import TASKS, TOKEN, json_objects, json_values, make_endpoint, refusal_of
 
-TASKS = [task for task in TaskType if task is not TaskType.ANY]
 GOOD = {"url": "http://h/", "api_key": TOKEN}
 
 

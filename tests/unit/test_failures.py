@@ -19,17 +19,9 @@ from proxy.replies import (
 )
 from proxy.retry import Retryable
 from proxy.sse import ServerSentEvent
-from tests.unit.samples import TOKEN, json_values, make_endpoint, refusal_of
+from tests.unit.samples import ID, TASKS, TOKEN, json_values, make_endpoint, problem
 
-TASKS = [task for task in TaskType if task is not TaskType.ANY]
 EMBEDDING_TASKS = [TaskType.TEXT_EMBEDDING, TaskType.SPARSE_EMBEDDING, TaskType.RERANK]
-ID = "for request from inference entity id [e1]"
-
-
-def problem(call) -> ProxyError:
-    error = refusal_of(call)
-    assert error is not None
-    return error
 
 
 def failed(task: TaskType, status: int, body: bytes = b"", after: float | None = None):

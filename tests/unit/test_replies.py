@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.endpoints import TaskType
-from proxy.errors import ParsingFailed, ProxyError
+from proxy.errors import ParsingFailed
 from proxy.failures import failed_to_send
 from proxy.inference import RankedDocument, SparseVector
 from proxy.replies import (
@@ -20,17 +20,7 @@ from proxy.replies import (
     parse_sparse,
 )
 from proxy.sse import ServerSentEvent
-from tests.unit.samples import json_objects, json_values, make_endpoint, refusal_of
-
-TASKS = [task for task in TaskType if task is not TaskType.ANY]
-EMBEDDING_TASKS = [TaskType.TEXT_EMBEDDING, TaskType.SPARSE_EMBEDDING, TaskType.RERANK]
-ID = "for request from inference entity id [e1]"
-
-
-def problem(call) -> ProxyError:
-    error = refusal_of(call)
-    assert error is not None
-    return error
+from tests.unit.samples import ID, json_objects, json_values, make_endpoint, problem, refusal_of
 
 
 class TestEmbeddings:
