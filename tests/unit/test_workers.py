@@ -15,19 +15,19 @@ import pytest
 from proxy.workers import reserve
 
 PRELUDE = """
-import os, signal, sys, threading, time
+import os, signal, sys, time
 from proxy.workers import Workers
 
 def say(text):
     os.write(1, (text + "\\n").encode())
 
 def serve(ready):
-    stopped = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    stopped = []  # an Event's set() would wait for ever for a wait() that it interrupts
+    signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
     ready()
     say(f"ready {os.getpid()}")
-    while not stopped.wait(0.05):
-        pass
+    while not stopped:
+        time.sleep(0.05)
     say(f"ended {os.getpid()}")
 """
 
