@@ -36,7 +36,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _REST: Final = web.RequestKey("rest", RestRequest)
 _STARTED: Final = web.RequestKey("started", bool)
-_BODY: Final = web.RequestKey("body", bytes)  # as it came, once it has been read
 ROUTE: Final = web.RequestKey("route", str)  # for the metrics: who answers,
 LIMIT: Final = web.RequestKey("limit", str)  # and the limit that was hit
 _BODY_TIMEOUT: Final = 60.0  # seconds for the next bytes of a body
@@ -106,9 +105,12 @@ class InferenceApi:
                 if not error.not_ours or self._upstream is None:
                     raise
                 try:
-                    return await self._upstream.hand_on_inference(request, request.get(_BODY))
+                    return await self._upstream.hand_on_inference(request, _raw_body(request))
                 except NoInferenceFeature:
                     raise error from None
+            finally:
+                if _REST in request:
+                    request[_REST].forget_body()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         served_stale.set(False)  # a connection's requests are one task
@@ -145,10 +147,9 @@ class InferenceApi:
         if not verdict.allowed:
             raise await verdict.refusal()
         with self._room(request, route):
-            result = await route.handler(call)
             if route.streams:
-                return await _send_events(request, rest, result)
-            answer = rest.respond(200, result)
+                return await _send_events(request, rest, await route.handler(call))
+            answer = rest.respond(200, await route.handler(call))
         _with_warning(answer.headers)
         return await _sent(request, answer)
 
@@ -193,7 +194,7 @@ class InferenceApi:
             limit = min(limit, _UNPRIVILEGED)
         if (request.content_length or 0) > limit:
             raise _TooLarge
-        body = request[_BODY] = await _collected(_pieces(request), limit)
+        body = rest.raw_body = await _collected(_pieces(request), limit)
         if body and rest.is_encoded():
             body = await _collected(_in_turns(rest.inflated(body)), limit)
         return body
@@ -228,6 +229,11 @@ def _path_parameters(rest: RestRequest, in_path: dict[str, str]) -> tuple[TaskTy
     if inference_id is None:
         return TaskType.ANY, first or ""
     return parse_task_type(first or ""), inference_id
+
+
+def _raw_body(request: web.Request) -> bytes | None:
+    """The body as it came; None if it has not been read."""
+    return request[_REST].raw_body if _REST in request else None
 
 
 class _TooLarge(Exception):
@@ -325,6 +331,7 @@ async def _sent(request: web.Request, answer: RestResponse) -> web.Response:
     if len(answer.body) > _LARGE_ANSWER:
         await response.prepare(request)
         await response.write_eof()
+        response.body = None  # the connection remembers its last response
     return response
 
 

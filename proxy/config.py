@@ -113,7 +113,7 @@ class LimitsConfig:
     """Bounds on what callers may send; sizes in bytes, times in seconds."""
 
     inference_body: int = 100 * 1024 * 1024
-    memory: int = 256 * 1024 * 1024  # of bodies and replies under way, as estimated
+    memory: int = 320 * 1024 * 1024  # of bodies and replies under way, as estimated
     nesting: int = 200  # levels of a body
     values: int = 100_000  # in a body
     inputs: int = 10_000  # of one request

@@ -204,6 +204,7 @@ async def _read_request(
         ).of_limit("inputs")
     if endpoint is None:
         endpoint = await call.service.endpoint_for(call.inference_id, call.task_type)
+    call.rest.forget_body()  # it is ours
     return endpoint, request
 
 
@@ -214,6 +215,7 @@ async def _read_chat(
     request = parse_chat_request(await call.document())
     if endpoint is None:
         endpoint = await call.service.endpoint_for(call.inference_id, call.task_type)
+    call.rest.forget_body()
     return endpoint, request
 
 

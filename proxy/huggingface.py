@@ -187,8 +187,8 @@ class HuggingFace:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(run(batch)) for batch in groups]
         except ExceptionGroup as failures:
-            first = failures.exceptions[0]
-            raise first if isinstance(first, ProxyError) else failures from None
+            tasks.clear()  # they know the failure, which knows this frame, and so all results
+            raise _first(failures) from None
         return [result for task in tasks for result in task.result()]
 
     async def _send(
@@ -351,6 +351,11 @@ class HuggingFace:
         except (aiohttp.ClientError, OSError) as error:
             failed = _lost(endpoint, error)
             raise (failed.error if isinstance(failed, Retryable) else failed) from None
+
+
+def _first(failures: ExceptionGroup[Exception]) -> Exception:
+    first = failures.exceptions[0]
+    return first if isinstance(first, ProxyError) else failures
 
 
 async def _converted(

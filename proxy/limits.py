@@ -18,8 +18,8 @@ from proxy.config import LimitsConfig
 from proxy.errors import MemoryShort, Rejected
 
 # Bytes of memory, as measured, for what is counted.
-PER_BODY_BYTE: Final = 2  # the body itself, and the texts in it
-PER_REPLY_BYTE: Final = 3  # numbers as Python's floats, and as the answer's text
+PER_BODY_BYTE: Final = 3  # the body or the call that is made of it, the texts in it, buffers
+PER_REPLY_BYTE: Final = 4  # numbers as floats of Python, and as the text of the answer
 PER_VALUE: Final = 64  # of a body that has been read
 
 # Few threads: a body that is being read can take far more memory than is counted.

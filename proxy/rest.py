@@ -63,6 +63,7 @@ class RestRequest:
         self.headers = headers
         self.problem: ProxyError | None = None  # raised after authentication
         self.body = b""
+        self.raw_body: bytes | None = None  # as it came, once it has been read
         self.bounds: Bounds = DEFAULT_BOUNDS  # of the body
         self.values = 0  # in the body, once it has been read
         self.answers_events = False  # whether errors, too, are server-sent events from now on
@@ -184,6 +185,10 @@ class RestRequest:
         if self.body and (self.content_type is None or self.content_type.format is None):
             shown = self.headers.get("Content-Type", "")
             raise PlainError(406, f"Content-Type header [{shown}] is not supported")
+
+    def forget_body(self) -> None:
+        """Everything has been made of it; a connection remembers its last request."""
+        self.body, self.raw_body = b"", None
 
     def require_body(self) -> None:
         if not self.body:

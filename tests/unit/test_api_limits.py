@@ -139,7 +139,7 @@ async def test_bodies_share_the_memory_and_give_it_back(tmp_path):
             assert_rejected(answer)
             assert answer.json["error"]["type"] == "circuit_breaking_exception"
             assert answer.json["error"]["durability"] == "TRANSIENT"
-        fits = {"input": "x" * 30_000}
+        fits = {"input": "x" * 20_000}
         for _ in range(3):
             assert (await proxy("POST", EMBED, fits)).status == 200
 
