@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Final, NoReturn
 
@@ -37,7 +38,7 @@ class Workers:
     """Processes that run the same work, until SIGTERM or SIGINT.
 
     A worker that dies is replaced. One that dies before it accepts connections would do so again:
-    then the others are ended, too.
+    then the others are ended, too. None outlives this process, however it ends.
     """
 
     def __init__(self, count: int, work: Work) -> None:
@@ -45,6 +46,7 @@ class Workers:
         self._work = work
         self._pids: set[int] = set()
         self._stopping = False
+        self._watched, self._held = os.pipe()  # it closes with this process
 
     def run(self) -> int:
         """Start them one after the other, so that what hinders all is said once; the exit code.
@@ -92,6 +94,8 @@ class Workers:
 
     def _be_a_worker(self, said: int) -> NoReturn:
         code = 1
+        os.close(self._held)
+        threading.Thread(target=self._end_with_parent, daemon=True).start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         try:
             self._work(lambda: _say_ready(said))
@@ -101,6 +105,11 @@ class Workers:
         finally:
             sys.stderr.flush()
             os._exit(code)
+
+    def _end_with_parent(self) -> None:
+        """A worker left alone would share the port with those of the next start, for ever."""
+        os.read(self._watched, 1)  # nothing is written: it returns when the other end is gone
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def _stop(self) -> None:
         self._stopping = True

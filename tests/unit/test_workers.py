@@ -85,6 +85,14 @@ def test_a_worker_that_dies_is_replaced():
     assert str(first) not in out
 
 
+def test_none_outlives_a_parent_that_is_killed():
+    with running("sys.exit(Workers(2, serve).run())") as child:
+        pids = ready_pids(child, 2)
+        child.kill()
+        _, out, _ = finish(child)  # which waits for the last that can still write
+    assert sorted(out.split()) == sorted([*["ended"] * 2, *map(str, pids)])
+
+
 def test_a_worker_that_cannot_start_ends_the_others_and_is_said_once():
     script = """
     def work(ready):
