@@ -1,0 +1,290 @@
+"""Whether a history of changes and reads is one that a correct store could have had.
+
+An operation has its effect at one moment between its beginning and its end, a read up to
+`staleness` seconds earlier; one whose answer never came has it at some moment, or never. A history
+is explained when an order of such moments gives every answer as it was. Each inference id is
+explained by itself.
+
+Every change writes a number of its own into several fields at once, so that a record shows which
+changes it is made of.
+Source: Wing and Gong, Testing and verifying concurrent objects; Lowe, Testing for linearizability,
+for taking each step no earlier than an answer needs it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Final
+
+
+class Kind(StrEnum):
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+    READ = "read"
+
+
+class Outcome(StrEnum):
+    DONE = "done"  # acknowledged; of a read: it showed the record, or that there is none
+    MISSING = "missing"  # refused, as there was no such endpoint
+    EXISTS = "exists"  # refused, as there was one
+    REFUSED = "refused"  # for another reason, and certainly not done
+    UNKNOWN = "unknown"  # no answer, or one that does not tell
+
+
+class Fault(StrEnum):
+    """What is wrong with a history."""
+
+    HALF_WRITTEN = "a record that is none of those sent"
+    LOST = "an acknowledged change is lost"
+    RESURRECTED = "a deleted endpoint is back"
+    CREATED_TWICE = "an endpoint was created twice"
+    LIST_DISAGREES = "a list shows what single reads exclude"
+    UNEXPLAINED = "an answer that no order explains"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """An endpoint that exists: the numbers of its creation and of its last change."""
+
+    born: int
+    changed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An endpoint as it was shown: one mark for each field that every change writes."""
+
+    born: int
+    marks: tuple[int, ...]
+
+    @property
+    def state(self) -> State | None:
+        """The state that it shows; None if it is made of two."""
+        return State(self.born, self.marks[0]) if len(set(self.marks)) == 1 else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One request and what came of it. Times are seconds of one clock."""
+
+    number: int  # its own; a creation and an update write it
+    kind: Kind
+    inference_id: str
+    began: float
+    ended: float
+    outcome: Outcome = Outcome.DONE
+    shown: Record | None = None  # by the answer; None after a read: there is no such endpoint
+    listed: bool = False  # read from a list
+    staleness: float = 0.0  # seconds that a read may lag behind; infinite: marked as stale
+
+    def __str__(self) -> str:
+        what = f"{self.outcome} {self.shown}" if self.shown else str(self.outcome)
+        where = "from a list " if self.listed else ""
+        times = f"{self.began:.4f}-{self.ended:.4f}"
+        return f"{times} #{self.number} {self.kind} [{self.inference_id}] {where}-> {what}"
+
+    @property
+    def is_change(self) -> bool:
+        """Whether it may have changed something."""
+        uncertain = self.outcome in (Outcome.DONE, Outcome.UNKNOWN)
+        return uncertain and self.kind is not Kind.READ
+
+    def holds(self, state: State | None) -> bool:
+        """Whether an answer that changed nothing is right in this state."""
+        if self.outcome is Outcome.EXISTS:
+            return state is not None
+        if self.outcome is Outcome.MISSING or self.shown is None:
+            return state is None
+        return state == self.shown.state
+
+    def effects(self, state: State | None) -> Iterator[State | None]:
+        """The state after a change; nothing where it cannot have been made."""
+        if (state is None) is not (self.kind is Kind.CREATE):
+            return
+        if state is None:
+            yield State(self.number, self.number)
+        elif self.kind is Kind.DELETE:
+            yield None
+        elif self.shown is None or self.shown.born == state.born:
+            yield State(state.born, self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What is known of an id before a history: its state, and all that was ever sent for it."""
+
+    state: State | None = None
+    sent: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    fault: Fault
+    operation: Operation
+    possible: tuple[State | None, ...] = ()  # states, one of which should have been found
+
+    def __str__(self) -> str:
+        states = ", ".join(str(state) if state else "none" for state in self.possible)
+        return f"{self.fault}: {self.operation}; it could only find: {states or 'what was sent'}"
+
+
+NOTHING: Final = Past()
+
+
+def check(operations: Sequence[Operation], past: Mapping[str, Past]) -> list[Violation]:
+    """Everything in a history that cannot have been; of each id the first that has no order."""
+    by_id: dict[str, list[Operation]] = defaultdict(list)
+    for operation in operations:
+        by_id[operation.inference_id].append(operation)
+    violations = []
+    for inference_id, mine in by_id.items():
+        before = past.get(inference_id, NOTHING)
+        torn = [one for one in mine if not _was_sent(one, before.sent | sent(mine))]
+        violations += [Violation(Fault.HALF_WRITTEN, one) for one in torn]
+        violations += _unexplained(_telling(mine, torn), before.state)
+    return violations
+
+
+def sent(operations: Iterable[Operation]) -> frozenset[int]:
+    """The numbers that these operations may have written."""
+    return frozenset(one.number for one in operations if one.is_change)
+
+
+def _was_sent(operation: Operation, numbers: Collection[int]) -> bool:
+    """Whether what it shows is one whole record, and an answer to a change that very change."""
+    if operation.shown is None:
+        return True
+    state = operation.shown.state
+    if state is None or state.born not in numbers or state.changed not in numbers:
+        return False
+    return operation.kind is Kind.READ or state.changed == operation.number
+
+
+def _telling(operations: Sequence[Operation], torn: Collection[Operation]) -> list[Operation]:
+    """Those that say something about the order of changes."""
+    seen = {one.shown.marks[0] for one in operations if one.shown}
+    telling = []
+    for one in operations:
+        if one in torn:
+            one = replace(one, outcome=Outcome.UNKNOWN, shown=None)
+        # Whether an update was made that nobody has seen makes no difference to any answer.
+        is_unseen = one.kind is Kind.UPDATE and one.number not in seen
+        is_vain = one.kind is Kind.READ or is_unseen
+        if one.outcome is Outcome.UNKNOWN and is_vain:
+            continue
+        if one.outcome is not Outcome.REFUSED and not math.isinf(one.staleness):
+            telling.append(one)
+    return telling
+
+
+# The search
+
+
+@dataclass(frozen=True, slots=True)
+class _World:
+    """One way it may have gone: what is stored, and which open operations are behind us."""
+
+    state: State | None
+    done: frozenset[int] = frozenset()  # changes that have been made
+    met: frozenset[int] = frozenset()  # answers that were right at some moment
+
+    def after(self, change: Operation, state: State | None, open_: Iterable[Operation]) -> _World:
+        done = self.done | {change.number}
+        return _World(state, done, self.met).noticing(open_)
+
+    def noticing(self, open_: Iterable[Operation]) -> _World:
+        """The same, with the answers that are right now met."""
+        now = {one.number for one in open_ if not one.is_change and one.holds(self.state)}
+        return replace(self, met=self.met | now)
+
+    def without(self, number: int) -> _World:
+        return _World(self.state, self.done - {number}, self.met - {number})
+
+
+@dataclass(slots=True)
+class _Search:
+    """All the ways that it may have gone so far."""
+
+    worlds: set[_World]
+    open_: dict[int, Operation] = field(default_factory=dict)
+
+    def begin(self, operation: Operation) -> None:
+        self.open_[operation.number] = operation
+        if not operation.is_change:
+            self.worlds = {world.noticing([operation]) for world in self.worlds}
+
+    def end(self, operation: Operation) -> bool:
+        """Keep the ways in which it has had its moment; whether there are any."""
+        number = operation.number
+        reached, left = set(), list(self.worlds)
+        tried = set(left)
+        while left:
+            world = left.pop()
+            if number in world.done or number in world.met:
+                reached.add(world.without(number))
+                continue
+            new = set(self._next(world)) - tried
+            tried |= new
+            left += new
+        del self.open_[number]
+        if reached:
+            self.worlds = _best(reached)
+        return bool(reached)
+
+    def _next(self, world: _World) -> Iterator[_World]:
+        for change in self.open_.values():
+            if change.is_change and change.number not in world.done:
+                for state in change.effects(world.state):
+                    yield world.after(change, state, self.open_.values())
+
+
+def _best(worlds: Iterable[_World]) -> set[_World]:
+    """Those that no other outdoes by having met more with the same changes made."""
+    groups: dict[tuple[State | None, frozenset[int]], list[_World]] = defaultdict(list)
+    for world in worlds:
+        groups[world.state, world.done].append(world)
+    return {
+        one
+        for group in groups.values()
+        for one in group
+        if not any(one.met < other.met for other in group)
+    }
+
+
+def _unexplained(operations: Sequence[Operation], state: State | None) -> list[Violation]:
+    """The first answer that no order explains, if there is one."""
+    events = []
+    for one in operations:
+        events.append((one.began - one.staleness, 0, one.number, one))
+        if one.outcome is not Outcome.UNKNOWN:  # else it is open for ever
+            events.append((one.ended, 1, one.number, one))
+    search = _Search({_World(state)})
+    for _, is_end, _, one in sorted(events, key=lambda event: event[:3]):
+        if not is_end:
+            search.begin(one)
+            continue
+        possible = {world.state for world in search.worlds}
+        if not search.end(one):
+            return [Violation(_fault(one, possible), one, tuple(sorted(possible, key=str)))]
+    return []
+
+
+def _fault(operation: Operation, possible: Collection[State | None]) -> Fault:
+    """What to call it, by what was found and what should have been."""
+    if operation.listed:
+        return Fault.LIST_DISAGREES
+    if operation.kind is Kind.CREATE and operation.outcome is Outcome.DONE:
+        return Fault.CREATED_TWICE
+    found_none = operation.outcome is Outcome.MISSING or (
+        operation.kind is Kind.READ and operation.shown is None
+    )
+    if found_none:
+        return Fault.LOST
+    if not any(possible):
+        return Fault.RESURRECTED
+    return Fault.LOST if operation.kind is Kind.READ else Fault.UNEXPLAINED
