@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 CANDIDATES := $(PYTHON) python3.13 python3.12 python3.11 python3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-clients lint bench clean
+.PHONY: help demo test test-clients lint bench lock audit sbom clean
 
 help: ## show this list
 	@echo 'make TARGET, where TARGET is one of'
@@ -31,6 +31,22 @@ lint: $(INSTALLED) ## formatting, lint rules, types
 
 bench: $(INSTALLED) ## forwarding, compared with other proxies
 	$(BIN)/python -m bench.forwarding $(ARGS)
+
+lock: $(INSTALLED) ## write requirements.lock anew: what the image installs, with hashes
+	$(BIN)/python -m release.lock
+
+audit: $(INSTALLED) ## ask for known vulnerabilities in that; exit code 2: could not be asked
+	$(BIN)/python -m release.audit
+
+# The image makes the same of itself; here its packages are only unpacked.
+sbom: $(INSTALLED) ## list what the image holds as CycloneDX JSON, in build/sbom.cdx.json
+	rm -rf build/image
+	$(BIN)/uv pip install --quiet --target build/image --no-deps --require-hashes \
+	    --only-binary :all: --python-version 3.13 --python-platform x86_64-manylinux_2_28 \
+	    --requirement requirements.lock
+	$(BIN)/uv pip uninstall --quiet --target build/image setuptools
+	$(BIN)/uv pip install --quiet --target build/image --no-deps .
+	$(BIN)/python -m release.sbom build/image > build/sbom.cdx.json
 
 clean: ## remove what was built here; fetched models and servers stay in the cache folder
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -15,6 +15,7 @@ import yaml
 from aiohttp import web
 
 from proxy.__main__ import main
+from proxy.admin import DEFAULT_ADDRESS
 from proxy.config import state_folder
 from tests.processes import ROOT
 
@@ -114,7 +115,23 @@ def test_state_is_kept_in_the_volume(monkeypatch):
 def test_the_image_runs_the_proxy_as_an_ordinary_user():
     assert json.loads(instruction("ENTRYPOINT")) == ["python", "-m", "proxy"]
     assert "useradd --system --uid 10001" in DOCKERFILE
-    assert instruction("USER") == "proxy"
+    assert instruction("USER") == "10001"  # a number: Kubernetes' runAsNonRoot knows no names
+
+
+def test_the_image_installs_nothing_whose_hash_is_not_locked():
+    fetching = re.findall(r"pip install ([^&\n]*)", DOCKERFILE)
+    assert len(fetching) == 2
+    for arguments in map(str.split, fetching):
+        assert "--no-deps" in arguments
+        assert {"--require-hashes", "--no-index"} & set(arguments)
+
+
+def test_the_proxy_of_the_stack_can_write_to_its_volume_alone():
+    proxy = SERVICES["proxy"]
+    assert proxy["read_only"] is True
+    assert proxy["cap_drop"] == ["ALL"]
+    assert proxy["security_opt"] == ["no-new-privileges:true"]
+    assert "tmpfs" not in proxy
 
 
 def test_what_the_image_copies_exists_and_is_not_ignored():
@@ -128,7 +145,7 @@ def test_what_the_image_copies_exists_and_is_not_ignored():
         for line in re.findall(r"^COPY (?!--from)(.*)", DOCKERFILE, re.M)
         for source in line.split()[:-1]
     ]
-    assert {"constraints.txt", "proxy", "setup.cfg"} <= set(copied)
+    assert {"requirements.lock", "proxy", "setup.cfg"} <= set(copied)
     assert rules[0] == "*"
     assert [name for name in copied if not (ROOT / name).exists()] == []
     assert sorted(copied) == sorted(rule[1:] for rule in rules if rule.startswith("!"))
@@ -147,7 +164,7 @@ async def is_healthy(check, port):
 @pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False)])
 async def test_health_is_what_the_server_says(name, status, healthy, aiohttp_server):
     async def answer(request):
-        assert request.path in ("/_cluster/health", "/health")
+        assert request.path in ("/readyz", "/health")
         return web.Response(status=status)
 
     app = web.Application()
@@ -162,11 +179,26 @@ async def test_nobody_listening_is_not_healthy(name, unused_tcp_port):
     assert not await is_healthy(SERVICES[name]["healthcheck"]["test"][1:], unused_tcp_port)
 
 
-async def test_the_image_is_healthy_once_the_proxy_listens(aiohttp_server, unused_tcp_port):
+@pytest.mark.parametrize(("status", "healthy"), [(200, True), (500, False)])
+async def test_the_image_is_healthy_while_the_proxy_answers(
+    aiohttp_server, unused_tcp_port, status, healthy
+):
+    async def livez(request):
+        return web.Response(status=status)
+
+    app = web.Application()
+    app.router.add_get("/livez", livez)
     check = json.loads(instruction("HEALTHCHECK").partition("CMD ")[2])
-    server = await aiohttp_server(web.Application())
-    assert await is_healthy(check, server.port)
+    server = await aiohttp_server(app)
+    assert await is_healthy(check, server.port) is healthy
     assert not await is_healthy(check, unused_tcp_port)
+
+
+def test_health_is_asked_where_the_admin_listener_is():
+    image = json.loads(instruction("HEALTHCHECK").partition("CMD ")[2])
+    for check in (image, SERVICES["proxy"]["healthcheck"]["test"]):
+        host, _, port = DEFAULT_ADDRESS.partition(":")
+        assert f"'{host}', {port}" in " ".join(check)
 
 
 @pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose is not here")
