@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import resource
 import signal
@@ -27,14 +28,16 @@ from proxy.forward import (
     Forwarder,
     close_when_unclear,
     expect_continue,
+    forwarding,
     head_of,
     raw_target,
     strip_additions,
 )
 from proxy.huggingface import HuggingFace
-from proxy.lane import Lane
+from proxy.lane import Lane, Patience
 from proxy.limits import Limits
 from proxy.metrics import Metrics, Reading
+from proxy.nodes import Nodes
 from proxy.ratelimit import RateLimiter
 from proxy.retry import RetryPolicy
 from proxy.server import Runner
@@ -50,6 +53,7 @@ T = TypeVar("T")
 _API: Final = web.AppKey("api", InferenceApi)
 _EGRESS: Final = web.AppKey("egress", EgressRules)
 _FORWARDER: Final = web.AppKey("forwarder", Forwarder)
+_NODES: Final = web.AppKey("nodes", Nodes)
 _PRIVILEGES: Final = web.AppKey("privileges", Privileges)
 _STORE: Final = web.AppKey("store", CachedStore)
 _READ_BUFFER: Final = 65536  # bytes a stalled body may hold
@@ -81,8 +85,9 @@ def make_application(config: Config) -> web.Application:
     app.on_response_prepare.append(strip_additions)
     app.on_response_prepare.append(close_when_unclear)
     app[_EGRESS] = EgressRules(
-        config.egress, upstream=config.upstream.url, listeners=[config.listen]
+        config.egress, upstream=config.upstream.urls, listeners=[config.listen]
     )
+    app[_NODES] = Nodes(*config.upstream.urls)
     for port in admin_ports(config):
         app[_EGRESS].protect_port(port)
     app[METRICS] = Metrics()
@@ -115,12 +120,13 @@ async def _parts(app: web.Application, config: Config) -> AsyncIterator[None]:
         store = app[_STORE] = open_store(config)
         stack.push_async_callback(store.close)
         await store.open()
-        privileges = app[_PRIVILEGES] = Privileges(config.upstream)
+        nodes = app[_NODES]
+        privileges = app[_PRIVILEGES] = Privileges(config.upstream, nodes)
         stack.push_async_callback(privileges.close)
         await privileges.open()
         forwarder = None
-        if config.upstream.url is not None:
-            forwarder = app[_FORWARDER] = Forwarder(config.upstream)
+        if nodes:
+            forwarder = app[_FORWARDER] = Forwarder(config.upstream, nodes)
             stack.push_async_callback(forwarder.close)
             await forwarder.open()
         session = await stack.enter_async_context(_provider_session(config, app[_EGRESS]))
@@ -212,7 +218,7 @@ async def serve(
         _announce(f"listening on {'https' if tls else 'http'}://{address}")
         ready()
         log.info(where)
-        await _report_upstream(config)
+        await _report_upstream(app[_NODES], config.upstream.connect_timeout)
         await stop.wait()
         admin.draining = True
         log.info("stopping: %s seconds at most", config.limits.drain_timeout)
@@ -260,13 +266,20 @@ Drain = Callable[[], Awaitable[None]]
 async def _accept_in_lane(
     config: Config, runner: web.AppRunner, reuse_port: bool, tls: ssl.SSLContext | None
 ) -> tuple[str, Drain]:
-    assert config.upstream.url is not None
+    upstream = config.upstream
     lane = Lane(
-        upstream=URL(config.upstream.url),
+        upstream=runner.app[_NODES],
         application=runner.server,
         limits=config.limits,
-        connect_timeout=config.upstream.connect_timeout,
-        ssl=upstream_tls(config.upstream),
+        connect_timeout=upstream.connect_timeout,
+        most=upstream.max_connections,
+        forwarding=forwarding(upstream),
+        ssl=upstream_tls(upstream),
+        patience=Patience(
+            answer=upstream.response_timeout or math.inf,
+            idle=upstream.idle_timeout,
+            queue=upstream.queue_timeout,
+        ),
     )
     connections = Reading(
         name="connections", text="Connections of callers", read=lambda: len(lane.callers)
@@ -323,17 +336,17 @@ def _renew(tls: CallerTls | None) -> None:
         log.info("the certificate has been read again")
 
 
-async def _report_upstream(config: Config) -> None:
-    """Say once if the upstream is not there yet; requests find out for themselves when it is."""
-    if config.upstream.url is None:
-        return
-    url = URL(config.upstream.url)
-    try:
-        async with asyncio.timeout(config.upstream.connect_timeout):
-            _, writer = await asyncio.open_connection(url.host, url.port)
-            writer.close()
-    except (OSError, TimeoutError):
-        log.warning("upstream [%s] cannot be reached: answering 503 until it can", url.origin())
+async def _report_upstream(nodes: Nodes, timeout: float) -> None:
+    """Say once which nodes are not there yet; requests find out for themselves when they are."""
+    for node in nodes:
+        url = URL(node.name)
+        try:
+            async with asyncio.timeout(timeout):
+                _, writer = await asyncio.open_connection(url.host, url.port)
+                writer.close()
+        except (OSError, TimeoutError):
+            then = "asking the others" if len(nodes) > 1 else "answering 503"
+            log.warning("upstream [%s] cannot be reached: %s until it can", node.name, then)
 
 
 def _announce(line: str) -> None:

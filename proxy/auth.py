@@ -36,7 +36,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from proxy.config import UpstreamConfig
-from proxy.connections import UpstreamResponse
+from proxy.connections import UpstreamResponse, ask
 from proxy.errors import (
     IllegalArgument,
     ProxyError,
@@ -44,6 +44,7 @@ from proxy.errors import (
     UpstreamTimedOut,
     UpstreamUnavailable,
 )
+from proxy.nodes import Node, Nodes
 from proxy.privileges import granting
 from proxy.singleflight import SingleFlight
 from proxy.tls import upstream_tls
@@ -134,11 +135,13 @@ class Privileges:
     def __init__(
         self,
         upstream: UpstreamConfig,
+        nodes: Nodes | None = None,
         *,
         freshness: float = FRESHNESS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._upstream = upstream
+        self._nodes = Nodes(*upstream.urls) if nodes is None else nodes
         self._freshness = freshness
         self._clock = clock
         self._session: ClientSession | None = None
@@ -174,7 +177,7 @@ class Privileges:
 
     async def ping(self) -> None:
         """Whether the upstream answers at all. Raises: UpstreamError."""
-        if self._upstream.url is not None:
+        if self._nodes:
             await self._call(hdrs.METH_GET, _WHO, CIMultiDict())
 
     async def check(self, headers: CIMultiDictProxy[str], target: str, action: str) -> Verdict:
@@ -185,7 +188,7 @@ class Privileges:
         """
         sent = _forwarded(headers)
         now = self._clock()
-        if self._upstream.url is None or now < self._open_until:
+        if not self._nodes or now < self._open_until:
             return ALLOWED
         key = self._key(sent, action)
         if self._granted.get(key, now) > now:
@@ -291,19 +294,26 @@ class Privileges:
     async def _call_once(
         self, method: str, path: str, headers: CIMultiDict[str], body: Any
     ) -> _Answer:
-        if self._session is None or self._upstream.url is None:
+        session = self._session
+        if session is None:
             raise UpstreamUnavailable("The privilege check is not open")
         headers = headers.copy()
         headers[hdrs.ACCEPT] = "application/json"
         if body is not None:
             headers[hdrs.CONTENT_TYPE] = "application/json"
-        async with self._session.request(
-            method,
-            URL(self._upstream.url).origin().with_path(path),
-            headers=headers,
-            data=None if body is None else orjson.dumps(body),
-            allow_redirects=False,
-        ) as response:
+        if self._upstream.host is not None:
+            headers[hdrs.HOST] = self._upstream.host
+
+        async def send(node: Node) -> ClientResponse:
+            return await session.request(
+                method,
+                URL(node.name).with_path(path),
+                headers=headers,
+                data=None if body is None else orjson.dumps(body),
+                allow_redirects=False,
+            )
+
+        async with await ask(self._nodes, send, repeatable=True) as response:
             return _Answer(
                 status=response.status,
                 body=await _read_json(response),

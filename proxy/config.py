@@ -27,6 +27,8 @@ PREFIX: Final = "HFPROXY_"
 # Names that people already have in their environment.
 ALIASES: Final = {"ELASTICSEARCH_URL": "upstream.url", "ELASTIC_API_KEY": "upstream.api_key"}
 
+X_FORWARDED: Final = ("pass", "append", "replace")
+
 
 class ConfigError(Exception):
     """What is wrong with the configuration, in one line."""
@@ -46,16 +48,28 @@ def _secret() -> Any:
 class UpstreamConfig:
     """The Elasticsearch behind the proxy. Credentials are the proxy's own, for the store alone."""
 
-    url: str | None = None
+    url: str | None = None  # or several with commas between: the nodes of one cluster
     api_key: str | None = _secret()
     username: str | None = None
     password: str | None = _secret()
     ca_file: Path | None = None
     certificate: Path | None = None  # of the proxy, for an upstream that asks for one
     key: Path | None = None
+    fingerprint: str | None = None  # SHA-256 of its certificate, or of one that vouches for it
     verify: bool = True
+    host: str | None = None  # that callers' requests are sent with, instead of the caller's own
+    x_forwarded: str = "pass"  # or `append`, `replace`
+    max_connections: int = 10_000  # of each node
     connect_timeout: float = 10.0  # seconds
+    queue_timeout: float = 10.0  # seconds for a connection, when all are in use
+    response_timeout: float = 0.0  # seconds for the next bytes of an answer; 0 is for ever
+    idle_timeout: float = 30.0  # seconds that a connection is kept
     check_timeout: float = 10.0  # seconds for a privilege check
+
+    @property
+    def urls(self) -> list[str]:
+        """One for each node."""
+        return [url.strip() for url in _items(self.url or "")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +134,7 @@ class LimitsConfig:
     calls: int = 2000  # inferences and changes of endpoints at once
     streams: int = 3000  # at once
     streams_per_caller: int = 1500
+    connections: int = 10_000  # of callers, at once
     head: int = 65536
     keepalive_timeout: float = 75.0
     head_timeout: float = 30.0
@@ -309,6 +324,7 @@ _MAY_BE_ZERO: Final = frozenset(
         "provider.retry_initial_delay",
         "provider.retry_max_delay",
         "provider.retry_timeout",
+        "upstream.response_timeout",
         "limits.body_rate",
         "limits.drain_timeout",
     )
@@ -338,7 +354,7 @@ def _check(config: Config) -> None:
     if kind == "elasticsearch" and not config.upstream.url:
         raise ConfigError("[store.kind] elasticsearch needs [upstream.url]")
     if config.upstream.url is not None:
-        _check_upstream(config.upstream.url)
+        _check_upstream(config.upstream)
 
 
 def _check_number(key: str, value: float) -> None:
@@ -347,7 +363,22 @@ def _check_number(key: str, value: float) -> None:
         raise ConfigError(f"[{key}] must be {'0 or more' if key in _MAY_BE_ZERO else rule}")
 
 
-def _check_upstream(text: str) -> None:
+def _check_upstream(upstream: UpstreamConfig) -> None:
+    schemes = {_upstream_url(text).scheme for text in upstream.urls}
+    if len(schemes) != 1:
+        raise ConfigError("[upstream.url] must be http for all nodes, or https for all")
+    if upstream.fingerprint is not None:
+        if schemes != {"https"}:
+            raise ConfigError("[upstream.fingerprint] needs an https [upstream.url]")
+        if not re.fullmatch(r"([0-9a-fA-F]{2}:?){31}[0-9a-fA-F]{2}", upstream.fingerprint):
+            raise ConfigError("[upstream.fingerprint] must be SHA-256 in hex")
+    if upstream.host is not None and not re.fullmatch(r"[\w.:\[\]-]+", upstream.host, re.ASCII):
+        raise ConfigError("[upstream.host] must be HOST or HOST:PORT")
+    if upstream.x_forwarded not in X_FORWARDED:
+        raise ConfigError(f"[upstream.x_forwarded] must be one of {', '.join(X_FORWARDED)}")
+
+
+def _upstream_url(text: str) -> URL:
     try:
         url = URL(text)
         plain = url.scheme in ("http", "https") and url.host and url.port
@@ -358,3 +389,4 @@ def _check_upstream(text: str) -> None:
     if url.user is not None or url.password is not None:
         # User info would override the caller's own Authorization header.
         raise ConfigError("[upstream.url] must hold no user name: set [upstream.username]")
+    return url

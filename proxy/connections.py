@@ -1,11 +1,19 @@
-"""Which connections to the upstream are not used again."""
+"""What sessions that speak to the upstream for callers have in common."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from aiohttp import ClientResponse
+from aiohttp import (
+    ClientConnectorError,
+    ClientOSError,
+    ClientResponse,
+    ConnectionTimeoutError,
+    ServerDisconnectedError,
+)
 
+from proxy.nodes import UNAVAILABLE, Node, Nodes
 from proxy.wire import GIVEN_UP
 
 if TYPE_CHECKING:
@@ -26,3 +34,38 @@ class UpstreamResponse(ClientResponse):
             if self.content.is_eof():
                 protocol.close()  # it came whole: its connection has been given back already
         return self
+
+
+async def ask(
+    nodes: Nodes, send: Callable[[Node], Awaitable[ClientResponse]], *, repeatable: bool
+) -> ClientResponse:
+    """The answer of the first node in turn that gives one.
+
+    Where no connection can be had, nothing was sent: the next node is asked. So it is where one
+    breaks off or has no good answer, if the request may be `repeatable`.
+
+    Raises: aiohttp's ClientError, as `send` of the last node.
+    """
+    left = nodes.in_turn()
+    while True:
+        node = left.pop(0)
+        try:
+            answer = await send(node)
+        except (ClientConnectorError, ConnectionTimeoutError) as error:
+            timed_out = isinstance(error, ConnectionTimeoutError)
+            node.unreachable("timed out" if timed_out else error.strerror or "failed")
+            if not left:
+                raise
+            continue
+        except (ServerDisconnectedError, ClientOSError):
+            if not left or not repeatable:
+                raise
+            continue
+        if answer.status not in UNAVAILABLE:
+            node.did_well()
+            return answer
+        if len(nodes) > 1:
+            node.did_badly(answer.status)
+        if not repeatable or not any(other.live for other in left):
+            return answer
+        answer.close()

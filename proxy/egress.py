@@ -81,7 +81,8 @@ _way: ContextVar[_Way] = ContextVar("_way", default=_Way.BY_ADDRESS)
 class EgressRules:
     """The rules in force, and connectors that keep to them.
 
-    upstream: its URL. listeners: HOST:PORT each, where this process accepts connections.
+    upstream: the URLs of its nodes. listeners: HOST:PORT each, where this process accepts
+    connections.
     Raises: ConfigError for an entry of the allow list that is none.
     """
 
@@ -89,13 +90,13 @@ class EgressRules:
         self,
         config: EgressConfig,
         *,
-        upstream: str | None = None,
+        upstream: Iterable[str] = (),
         listeners: Iterable[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._names, self._networks = _parse_allow(config.allow)
-        self._upstream = URL(upstream) if upstream is not None else None
-        self._upstream_addresses: frozenset[Address] = frozenset()
+        self._upstream = [URL(url) for url in upstream]
+        self._upstream_addresses: dict[URL, frozenset[Address]] = {}
         self._resolved_until = float("-inf")
         self._resolving = asyncio.Lock()
         self._own_ports = {split_address(listener)[1] for listener in listeners}
@@ -134,10 +135,7 @@ class EgressRules:
     def judge(self, url: URL, *, forward_proxy: bool = False) -> _Way:
         """What can be told before addresses are known. Raises: EgressDenied."""
         host, port = (url.host or "").rstrip(".").lower(), url.port or 0
-        if self._upstream is not None and (host, port) == (
-            self._upstream.host,
-            self._upstream.port,
-        ):
+        if any((host, port) == (node.host, node.port) for node in self._upstream):
             raise EgressDenied
         named = any(_matches(host, name) for name in self._names)
         if not forward_proxy:
@@ -152,26 +150,29 @@ class EgressRules:
 
     async def refresh(self) -> None:
         """Look the upstream up again if its addresses have not been for a while."""
-        if self._upstream is None or self._clock() < self._resolved_until:
+        if not self._upstream or self._clock() < self._resolved_until:
             return
         async with self._resolving:
             if self._clock() < self._resolved_until:
                 return
-            # Unresolved, it is not reached by anybody; what was known last still counts.
-            with suppress(OSError, TimeoutError):
-                self._upstream_addresses = await _resolve(self._upstream)
+            for node in self._upstream:
+                # Unresolved, it is not reached by anybody; what was known last still counts.
+                with suppress(OSError, TimeoutError):
+                    self._upstream_addresses[node] = await _resolve(node)
             self._resolved_until = self._clock() + RESOLVED_FOR
 
     def _is_protected(self, address: Address, port: int) -> bool:
         if port in self._own_ports and is_of_this_machine(address):
             return True
-        if self._upstream is None or port != self._upstream.port:
-            return False
-        if address in self._upstream_addresses:
-            return True
+        on_port = [
+            known
+            for node, addresses in self._upstream_addresses.items()
+            if node.port == port
+            for known in addresses
+        ]
         # A server on this machine can mostly be reached by all of its addresses.
-        return is_of_this_machine(address) and any(
-            is_of_this_machine(known) for known in self._upstream_addresses
+        return address in on_port or (
+            is_of_this_machine(address) and any(is_of_this_machine(known) for known in on_port)
         )
 
 

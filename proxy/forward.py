@@ -10,7 +10,7 @@ import asyncio
 import socket
 import struct
 import zlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Final
 
 import orjson
@@ -20,6 +20,7 @@ from aiohttp import (
     ClientResponse,
     ClientSession,
     ClientTimeout,
+    ConnectionTimeoutError,
     DummyCookieJar,
     TCPConnector,
     hdrs,
@@ -29,7 +30,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from proxy.config import UpstreamConfig
-from proxy.connections import UpstreamResponse
+from proxy.connections import UpstreamResponse, ask
 from proxy.errors import (
     IllegalArgument,
     NoInferenceFeature,
@@ -40,8 +41,17 @@ from proxy.errors import (
     UpstreamTimedOut,
     UpstreamUnavailable,
 )
+from proxy.nodes import Node, Nodes
 from proxy.tls import upstream_tls
-from proxy.wire import CONTINUE, HOP_BY_HOP, RequestHead, is_inference, request_head
+from proxy.wire import (
+    CONTINUE,
+    HOP_BY_HOP,
+    Forwarding,
+    Headers,
+    RequestHead,
+    is_inference,
+    request_head,
+)
 
 PIECE: Final = 65536  # bytes read at once
 HEAD_LIMIT: Final = 65536  # bytes of a header
@@ -120,14 +130,28 @@ async def close_when_unclear(request: web.Request, response: web.StreamResponse)
         response.headers[hdrs.CONNECTION] = "close"
 
 
+def forwarding(upstream: UpstreamConfig) -> Forwarding:
+    """What the upstream is told of a request's way."""
+    host = None if upstream.host is None else upstream.host.encode()
+    return Forwarding(host=host, x_forwarded=upstream.x_forwarded)
+
+
 class Forwarder:
     """Hands requests on to the upstream, and its answers back."""
 
-    def __init__(self, upstream: UpstreamConfig, *, body_timeout: float = 60.0) -> None:
+    def __init__(
+        self,
+        upstream: UpstreamConfig,
+        nodes: Nodes | None = None,
+        *,
+        body_timeout: float = 60.0,
+    ) -> None:
         """`body_timeout`: seconds for the next bytes of a request's body."""
-        if upstream.url is None:
+        self._nodes = Nodes(*upstream.urls) if nodes is None else nodes
+        if not self._nodes:
             raise ValueError("no upstream is configured")
-        self._origin = str(URL(upstream.url).origin())
+        self._name = f"upstream [{', '.join(node.name for node in self._nodes)}]"
+        self._forwarding = forwarding(upstream)
         self._upstream = upstream
         self._body_timeout = body_timeout
         self._session: ClientSession | None = None
@@ -135,7 +159,11 @@ class Forwarder:
     async def open(self) -> None:
         self._session = ClientSession(
             connector=TCPConnector(limit=0, ssl=upstream_tls(self._upstream) or True),
-            timeout=ClientTimeout(total=None, sock_connect=self._upstream.connect_timeout),
+            timeout=ClientTimeout(
+                total=None,
+                sock_connect=self._upstream.connect_timeout,
+                sock_read=self._upstream.response_timeout or None,
+            ),
             cookie_jar=DummyCookieJar(),  # one caller's cookie is not another's
             auto_decompress=False,
             response_class=UpstreamResponse,
@@ -196,57 +224,80 @@ class Forwarder:
         headers = _joined(pair for pair in head.headers if pair[0].lower() not in _NOT_FETCHED)
         if "json" not in headers.get(hdrs.ACCEPT, "json"):
             headers.popall(hdrs.ACCEPT)  # it is read here, whatever the caller gets
-        answer = await self._request(hdrs.METH_GET, target, headers, None)
+        answer = await self._request(hdrs.METH_GET, target, headers, lambda: None, repeatable=True)
         try:
             body = await self._read(answer, FETCH_LIMIT + 1)
         finally:
             _end(answer)
         if len(body) > FETCH_LIMIT:
-            raise UpstreamBroken(f"upstream [{self._origin}] answered with too many bytes")
+            raise UpstreamBroken(f"{self._name} answered with too many bytes")
         return answer.status, answer.headers, body
 
     async def _send(self, request: web.Request, body: bytes | None = None) -> ClientResponse:
         head = head_of(request)
-        headers = _joined(head.headers)
+        headers = _joined(self._rewritten(request, head))
         if request.content.is_eof() or is_inference(head.target):
             headers.popall(hdrs.EXPECT, None)  # the body is here, or has been asked for
         if body is None and request.content.is_eof():
             body = await request.read()
+        target = request.raw_path
         if body is not None:
-            data = _in_pieces(body) if body else None
-            return await self._request(request.method, request.raw_path, headers, data)
+            return await self._request(
+                request.method,
+                target,
+                headers,
+                lambda: _in_pieces(body) if body else None,
+                repeatable=head.repeatable,
+            )
         upload = _Upload(request, self._body_timeout, expects=hdrs.EXPECT in headers)
         try:
-            return await self._request(request.method, request.raw_path, headers, upload.pieces())
+            return await self._request(
+                request.method, target, headers, upload.pieces, repeatable=False
+            )
         except UpstreamError:
             if upload.error is not None:
                 raise upload.error from None
             raise
+
+    def _rewritten(self, request: web.Request, head: RequestHead) -> Headers:
+        peer = request.transport and request.transport.get_extra_info("peername")
+        if not peer or self._forwarding.changes_nothing:
+            return head.headers  # the lane has seen to it: from there come pairs of sockets
+        scheme = b"https" if request.secure else b"http"
+        return self._forwarding.applied(head.headers, peer=peer[0], scheme=scheme)
 
     async def _request(
         self,
         method: str,
         target: str,
         headers: CIMultiDict[str],
-        data: AsyncIterator[bytes] | None,
+        data: Callable[[], AsyncIterator[bytes] | None],
+        *,
+        repeatable: bool,
     ) -> ClientResponse:
         assert self._session is not None, "the forwarder is not open"
-        name = f"upstream [{self._origin}]"
-        # None of these errors is kept as a cause: their texts hold addresses or headers.
-        try:
-            return await self._session.request(
+        session = self._session
+
+        async def send(node: Node) -> ClientResponse:
+            return await session.request(
                 method,
-                URL(self._origin + target, encoded=True),
+                URL(node.name + target, encoded=True),
                 headers=headers,
-                data=data,
+                data=data(),
                 allow_redirects=False,
             )
+
+        # None of these errors is kept as a cause: their texts hold addresses or headers.
+        try:
+            return await ask(self._nodes, send, repeatable=repeatable)
+        except ConnectionTimeoutError:
+            raise UpstreamTimedOut(f"{self._name} did not accept a connection in time") from None
         except TimeoutError:
-            raise UpstreamTimedOut(f"{name} did not accept a connection in time") from None
+            raise UpstreamTimedOut(f"{self._name} did not answer in time") from None
         except ClientConnectorError:
-            raise UpstreamUnavailable(f"{name} cannot be reached") from None
+            raise UpstreamUnavailable(f"{self._name} cannot be reached") from None
         except ClientError:
-            raise UpstreamBroken(f"{name} did not answer properly") from None
+            raise UpstreamBroken(f"{self._name} did not answer properly") from None
 
     async def _read(self, answer: ClientResponse, limit: int) -> bytes:
         """The first `limit` bytes of the body, or all of them."""
@@ -255,7 +306,7 @@ class Forwarder:
             while len(body) < limit and not answer.content.at_eof():
                 body += await answer.content.read(limit - len(body))
         except ClientError:
-            raise UpstreamBroken(f"upstream [{self._origin}] broke off its answer") from None
+            raise UpstreamBroken(f"{self._name} broke off its answer") from None
         return bytes(body)
 
     async def _pass_back(

@@ -14,7 +14,7 @@ def upstream_tls(upstream: UpstreamConfig) -> ssl.SSLContext | None:
 
     Raises: ConfigError for a file that cannot be used.
     """
-    if upstream.url is None or URL(upstream.url).scheme != "https":
+    if not upstream.urls or URL(upstream.urls[0]).scheme != "https":
         return None
     try:
         context = ssl.create_default_context(cafile=upstream.ca_file)
@@ -22,9 +22,13 @@ def upstream_tls(upstream: UpstreamConfig) -> ssl.SSLContext | None:
         raise ConfigError(
             f"[upstream.ca_file] cannot use [{upstream.ca_file}]: {error.strerror}"
         ) from None
-    if not upstream.verify:
+    if not upstream.verify or upstream.fingerprint is not None:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    if upstream.fingerprint is not None:
+        from proxy.pinning import pinned  # what it takes to read certificates, if it is needed
+
+        context.sslobject_class = pinned(bytes.fromhex(upstream.fingerprint.replace(":", "")))
     if _has_certificate("upstream", upstream):
         _load(context, "upstream", upstream)
     return context

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Final, cast
 
 from proxy import wire
-from proxy.errors import IllegalArgument, ProxyError, StatusError
+from proxy.errors import IllegalArgument, ProxyError, Rejected, StatusError, UpstreamTimedOut
 from proxy.lane.states import ANSWER, BODY, HEAD, HELD_LIMIT, LINGER, NEVER, REST
 from proxy.wire import Body, Malformed, RequestHead
 
@@ -47,8 +48,16 @@ class CallerSide(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        self.lane.callers.add(self)
-        if self.lane.draining:
+        callers = self.lane.callers
+        callers.add(self)
+        forwarding = self.lane.forwarding
+        if not forwarding.changes_nothing:
+            peer = str(transport.get_extra_info("peername")[0])
+            scheme = b"https" if transport.get_extra_info("sslcontext") else b"http"
+            self._parser.rewrite = partial(forwarding.applied, peer=peer, scheme=scheme)
+        if len(callers) > self.lane.limits.connections:
+            self._turn_away()
+        elif self.lane.draining:
             self.end_when_idle()
 
     def data_received(self, data: bytes) -> None:
@@ -150,9 +159,10 @@ class CallerSide(asyncio.Protocol):
     def _let_others_read(self) -> None:
         """Many small chunks take long to read, and the loop would go on with this connection."""
         self.transport.pause_reading()
-        asyncio.get_running_loop().call_soon(self._read_on)
+        asyncio.get_running_loop().call_soon(self.read_on)
 
-    def _read_on(self) -> None:
+    def read_on(self) -> None:
+        """Read more of a body, if somebody takes it."""
         waits = self.upstream is not None and not self.upstream.takes_more
         if self.state is REST or (self.state is BODY and not waits):
             self.transport.resume_reading()
@@ -180,8 +190,9 @@ class CallerSide(asyncio.Protocol):
     def await_answer(self) -> None:
         """The request is whole, or the next part of its answer has come."""
         self.state = ANSWER
-        wait = self.lane.patience.half_closed
-        self.deadline = monotonic() + wait if self.half_closed else NEVER
+        patience = self.lane.patience
+        wait = patience.half_closed if self.half_closed else patience.answer
+        self.deadline = NEVER if wait == NEVER else monotonic() + wait
 
     # --- the answer
 
@@ -245,6 +256,13 @@ class CallerSide(asyncio.Protocol):
         self.keep_alive = self.keep_alive and minor == 1
         self.transport.write(wire.error_answer(error, method=method, keep_alive=self.keep_alive))
 
+    def _turn_away(self) -> None:
+        """There are too many connections for one more."""
+        most = self.lane.limits.connections
+        self.keep_alive = False
+        self._write_error(Rejected(f"all of [{most}] connections are in use", "connections"))
+        self._close()
+
     def _close(self) -> None:
         """Nothing more is read, and nothing is under way that could be lost by it."""
         self.state = LINGER
@@ -285,8 +303,18 @@ class CallerSide(asyncio.Protocol):
             self.await_answer()  # half closed, and reading slowly
         elif self.state is HEAD:
             self.transport.abort()
+        elif self.state is ANSWER and not self.half_closed:
+            self._answer_is_late()
         else:
             self.cut()
+
+    def _answer_is_late(self) -> None:
+        pool = cast("UpstreamSide", self.upstream).pool
+        if pool is self.lane.application:
+            self.deadline = NEVER  # it has time-outs of its own
+        else:
+            name = pool.node.name
+            self.refuse(UpstreamTimedOut(f"upstream [{name}] did not answer in time"))
 
     def _least(self) -> float:
         """The bytes of a body that are due until its deadline; one at least."""

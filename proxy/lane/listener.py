@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 from collections.abc import Callable
 from dataclasses import astuple
+from functools import partial
 from ssl import SSLContext
 from time import monotonic
 from typing import cast
@@ -14,40 +16,51 @@ from yarl import URL
 
 from proxy.config import LimitsConfig
 from proxy.lane.caller import CallerSide
+from proxy.lane.pool import Cluster, Pool, gone
 from proxy.lane.states import NEVER, Patience
-from proxy.lane.upstream import Pool, UpstreamSide, gone
+from proxy.lane.upstream import UpstreamSide
+from proxy.nodes import Node, Nodes
+from proxy.wire import Forwarding
 
 
 class Lane:
     """Listens for callers; `_inference` goes to the application, everything else upstream.
 
     `application` makes aiohttp's server protocols (a `web.Server` is such a factory); without one,
-    everything goes upstream. `ssl` is for an https upstream.
+    everything goes upstream. `ssl` is for an https upstream, and `most` the connections that each
+    of its nodes may have.
     """
 
     def __init__(
         self,
         *,
-        upstream: URL,
+        upstream: Nodes,
         application: Callable[[], asyncio.Protocol] | None,
         limits: LimitsConfig,
         connect_timeout: float,
+        most: float = math.inf,
+        forwarding: Forwarding | None = None,
         ssl: SSLContext | None = None,
         patience: Patience | None = None,
     ) -> None:
         self.limits = limits
+        self.forwarding = forwarding or Forwarding()
         self.patience = patience or Patience()
         self.draining = False
         self.callers: set[CallerSide] = set()
-        self._url = upstream
-        self._ssl = (ssl or True) if upstream.scheme == "https" else None
-        self.upstream = Pool(str(upstream.origin()), self._connect, connect_timeout)
-        self.application = self.upstream
         self.keepalive_deadline = NEVER  # for a caller that is idle from now on
-        self._pools = [self.upstream]
+        self._ssl = ssl
+        self._pools = [
+            Pool(node, partial(self._connect, node.name), connect_timeout, most)
+            for node in upstream
+        ]
+        self.upstream: Pool | Cluster = self._pools[0]
+        if len(self._pools) > 1:
+            self.upstream = Cluster(self._pools)
+        self.application = self.upstream
         if application is not None:
             self._serve = application
-            self.application = Pool("application", self._pair, connect_timeout)
+            self.application = Pool(Node("application"), self._pair, connect_timeout)
             self._pools.append(self.application)
         self._servers: list[asyncio.Server] = []
         self._tasks: asyncio.TaskGroup | None = None
@@ -114,10 +127,12 @@ class Lane:
             self._empty.clear()
             await self._empty.wait()
 
-    async def _connect(self, side: UpstreamSide) -> None:
+    async def _connect(self, node: str, side: UpstreamSide) -> None:
         loop = asyncio.get_running_loop()
-        host, port = cast(str, self._url.host), cast(int, self._url.port)
-        await loop.create_connection(lambda: side, host, port, ssl=self._ssl)
+        url = URL(node)
+        host, port = cast(str, url.host), cast(int, url.port)
+        ssl = (self._ssl or True) if url.scheme == "https" else None
+        await loop.create_connection(lambda: side, host, port, ssl=ssl)
 
     async def _pair(self, side: UpstreamSide) -> None:
         loop = asyncio.get_running_loop()
@@ -133,10 +148,10 @@ class Lane:
         for caller in list(self.callers):
             if now >= caller.deadline or now >= caller.write_deadline:
                 caller.expire()
+        limits, patience = self.limits, self.patience
         for pool in self._pools:
-            pool.close_idle(now - self.patience.idle)
-        limits, patience = self.limits, astuple(self.patience)
-        shortest = min(limits.head_timeout, limits.keepalive_timeout, *patience)
+            pool.sweep(idle_before=now - patience.idle, queued_before=now - patience.queue)
+        shortest = min(limits.head_timeout, limits.keepalive_timeout, *astuple(patience))
         tick = min(1.0, max(0.01, shortest / 4))
         self.keepalive_deadline = now + self.limits.keepalive_timeout
         self._sweep_timer = asyncio.get_running_loop().call_later(tick, self._sweep)

@@ -23,4 +23,6 @@ class Patience:
     reader: float = 300.0  # for a caller who does not read its answer
     half_closed: float = 1.0  # for the next bytes of the answer to a caller who has closed its side
     linger: float = 5.0  # for a caller to close after our last byte, or to end an answered body
+    answer: float = NEVER  # for the next bytes of the upstream's answer
     idle: float = 30.0  # that an upstream connection stays in the pool
+    queue: float = 10.0  # for an upstream connection, when all are in use

@@ -1,22 +1,19 @@
-"""Connections to whoever answers: Elasticsearch, or the application."""
+"""A connection to whoever answers: a node of Elasticsearch, or the application."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Collection
-from time import monotonic
 from typing import TYPE_CHECKING, cast
 
 from proxy import wire
-from proxy.errors import ProxyError, UpstreamBroken, UpstreamTimedOut, UpstreamUnavailable
-from proxy.lane.states import ANSWER, BODY, CONNECTING, HEAD, HELD_LIMIT, IDLE, NEVER
-from proxy.wire import Body, Malformed, RequestHead
+from proxy.errors import ProxyError
+from proxy.lane.states import ANSWER, BODY, CONNECTING, HEAD, HELD_LIMIT, NEVER
+from proxy.nodes import UNAVAILABLE
+from proxy.wire import AnswerHead, Body, Malformed, RequestHead
 
 if TYPE_CHECKING:
     from proxy.lane.caller import CallerSide
-
-log = logging.getLogger(__name__)
+    from proxy.lane.pool import Pool
 
 
 class UpstreamSide(asyncio.Protocol):
@@ -28,11 +25,13 @@ class UpstreamSide(asyncio.Protocol):
         self.pool = pool
         self.state = CONNECTING
         self.caller: CallerSide | None = None
-        self.idle_since = NEVER
+        self.since = NEVER  # when it became idle, or began to wait for its turn
+        self.tried: tuple[Pool, ...] = ()  # the nodes that have failed the request under way
         self._waiting: list[bytes] = []  # to be sent once there is a connection
         self._retry: bytes | None = None  # the whole request so far, if it may be sent again
         self._parser = wire.AnswerParser()
         self._body: Body = wire.EndlessBody()
+        self._used = False  # whether it has been idle
         self._reusable = False  # whether the connection outlives the answer
         self._full = False  # whether the transport wants no more writes
 
@@ -48,10 +47,19 @@ class UpstreamSide(asyncio.Protocol):
                 caller.transport.pause_reading()
             return
         self.state = HEAD
+        self._used = True
         self._retry = data if len(data) <= HELD_LIMIT else None
         self.transport.write(data)
         if caller.full:
             self.transport.pause_reading()
+
+    def take_over(self, other: UpstreamSide, data: bytes | None = None) -> None:
+        """Serve the caller of another one, which has sent `data`, or nothing yet."""
+        caller, other.caller = cast("CallerSide", other.caller), None
+        self.tried = other.tried if other.pool is self.pool else (*other.tried, other.pool)
+        self.start(caller, b"".join(other._waiting) if data is None else data)
+        if self.state is not CONNECTING:
+            caller.read_on()
 
     def send(self, data: bytes) -> None:
         """Pass on a part of the request's body."""
@@ -67,7 +75,9 @@ class UpstreamSide(asyncio.Protocol):
         """Nobody will hear what is still to come."""
         self.caller = None
         self.pool.retire(self)
-        if self.state is not CONNECTING:
+        if self.state is CONNECTING:
+            self._waiting.clear()
+        else:
             self.transport.abort()
 
     def pause_reading(self) -> None:
@@ -85,38 +95,56 @@ class UpstreamSide(asyncio.Protocol):
         self.state = HEAD
         caller = self.caller
         if caller is None:  # gone meanwhile
-            self.drop()
+            self.pool.put(self)
             return
-        self.transport.writelines(self._waiting)
+        data = b"".join(self._waiting)
         self._waiting.clear()
+        if len(data) <= HELD_LIMIT and self.pool.has_others:
+            self._retry = data
+        self.transport.write(data)
         caller.transport.resume_reading()
         if caller.full:
             self.transport.pause_reading()
 
     def connection_failed(self, error: ProxyError) -> None:
+        """There is none to be had; nothing has been sent."""
+        if self.caller is None or self._moved(None):
+            return
         caller, self.caller = self.caller, None
-        if caller is not None:
-            caller.fail(error)
+        caller.fail(error)
 
     def eof_received(self) -> None:
         self.pool.retire(self)  # at once: its loss is reported later
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.pool.retire(self)
-        self.pool.sides.discard(self)
-        caller, self.caller = self.caller, None
-        if caller is None:
+        self.pool.lost(self)
+        caller = self.caller
+        if caller is None or (self.state is HEAD and self._sent_again(caller)):
             return
-        if self.state is BODY:
-            if self._body.until_close and error is None:
-                caller.answer_ended()
-            else:
-                caller.cut()
-        elif self._retry is not None and cast(RequestHead, caller.request).repeatable:
-            # It was idle too long. Nothing has been answered, and every byte is at hand.
-            self.pool.connect().start(caller, self._retry)
-        else:
+        self.caller = None
+        if self.state is not BODY:
             caller.fail(self.pool.broken("closed the connection without an answer"))
+        elif self._body.until_close and error is None:
+            caller.answer_ended()
+        else:
+            caller.cut()
+
+    def _sent_again(self, caller: CallerSide) -> bool:
+        """Whether the request goes once more: no answer came, and every byte is at hand."""
+        if self._retry is None or not cast(RequestHead, caller.request).repeatable:
+            return False
+        if not self._used:
+            return self._moved(self._retry)
+        self.pool.connect().take_over(self, self._retry)  # this one was idle too long
+        return True
+
+    def _moved(self, data: bytes | None, *, live: bool = False) -> bool:
+        """Whether another node serves the caller now; `data` is what this one was sent."""
+        other = self.pool.elsewhere(self.tried, live=live)
+        if other is None:
+            return False
+        other.take_over(self, data)
+        return True
 
     @property
     def takes_more(self) -> bool:
@@ -142,7 +170,7 @@ class UpstreamSide(asyncio.Protocol):
         if caller is None:  # an answer that nobody asked for
             self.drop()
             return
-        if caller.half_closed:
+        if caller.deadline != NEVER and caller.state is ANSWER:
             caller.await_answer()
         if self.state is BODY:
             self._pass_back(caller, b"", data)
@@ -152,6 +180,8 @@ class UpstreamSide(asyncio.Protocol):
         plain = caller.keep_alive and caller.state is ANSWER and request.minor
         if plain and self._parser.is_whole(data, request.method):
             self._retry = None
+            if self.pool.node.strikes:
+                self.pool.node.did_well()
             caller.transport.write(data)
             self._finish(caller, True)
             return
@@ -164,16 +194,17 @@ class UpstreamSide(asyncio.Protocol):
     # --- the answer
 
     def _read_head(self, caller: CallerSide, request: RequestHead, data: bytes) -> None:
-        self._retry = None  # it is being answered
+        sent, self._retry = self._retry, None  # it is being answered
         head, rest = self._parser.feed(data, request.method)
         while head is not None and head.status < 200:
             if head.status == 101:
                 raise Malformed("it changed the protocol")
+            sent = None
             if request.minor:
                 request.expects = request.expects and head.status != 100
                 caller.transport.write(head.raw)
             head, rest = self._parser.feed(rest, request.method)
-        if head is None:
+        if head is None or not self._stands(head, request, sent):
             return
         minor = request.minor
         if caller.state is BODY and request.expects:
@@ -188,6 +219,21 @@ class UpstreamSide(asyncio.Protocol):
         self._reusable = head.keep_alive
         caller.answering = True
         self._pass_back(caller, raw, rest)
+
+    def _stands(self, head: AnswerHead, request: RequestHead, sent: bytes | None) -> bool:
+        """Whether this is the answer that the caller gets: another node may have a better one."""
+        node = self.pool.node
+        if head.status not in UNAVAILABLE:
+            if node.strikes:
+                node.did_well()
+            return True
+        if not self.pool.has_others:
+            return True
+        node.did_badly(head.status)
+        if sent is None or not request.repeatable or not self._moved(sent, live=True):
+            return True
+        self.drop()
+        return False
 
     def _pass_back(self, caller: CallerSide, head: bytes, data: bytes) -> None:
         """Write `head` and that part of `data` which belongs to the answer; see whether it ends."""
@@ -205,95 +251,10 @@ class UpstreamSide(asyncio.Protocol):
 
     def _finish(self, caller: CallerSide, reusable: bool) -> None:
         self.caller = None
-        if reusable and caller.state is ANSWER and not self.pool.closed:
-            self.pool.put(self)
+        if reusable and caller.state is ANSWER:
             if caller.full:
                 self.transport.resume_reading()
+            self.pool.put(self)
         else:
             self.drop()
         caller.answer_ended()
-
-
-class Pool:
-    """Connections to one upstream; the one used last is used next."""
-
-    def __init__(
-        self, name: str, open_side: Callable[[UpstreamSide], Awaitable[object]], timeout: float
-    ) -> None:
-        self.name = name
-        self.closed = False
-        self.tasks: asyncio.TaskGroup | None = None  # set as long as the lane listens
-        self._open_side = open_side
-        self._timeout = timeout
-        self.sides: set[UpstreamSide] = set()
-        self._idle: list[UpstreamSide] = []
-        self._connecting: set[asyncio.Task[None]] = set()
-        self._reachable = True
-
-    def take(self) -> UpstreamSide:
-        """An idle connection, or one in the making."""
-        return self._idle.pop() if self._idle else self.connect()
-
-    def put(self, side: UpstreamSide) -> None:
-        side.state = IDLE
-        side.idle_since = monotonic()
-        self._idle.append(side)
-
-    def connect(self) -> UpstreamSide:
-        """A connection in the making."""
-        side = UpstreamSide(self)
-        self.sides.add(side)
-        task = cast(asyncio.TaskGroup, self.tasks).create_task(self._open(side))
-        self._connecting.add(task)
-        task.add_done_callback(self._connecting.discard)
-        return side
-
-    def retire(self, side: UpstreamSide) -> None:
-        """Let nobody take this connection any more."""
-        if side.state is IDLE and side in self._idle:
-            self._idle.remove(side)
-
-    def broken(self, what: str) -> UpstreamBroken:
-        return UpstreamBroken(f"upstream [{self.name}] {what}")
-
-    def close_idle(self, before: float) -> None:
-        """Close connections that are idle since before a time."""
-        for side in [side for side in self._idle if side.idle_since < before]:
-            side.drop()
-
-    async def close(self) -> None:
-        self.closed = True
-        for task in self._connecting:
-            task.cancel()
-        for side in list(self.sides):
-            side.drop()
-        await gone(self.sides)
-
-    async def _open(self, side: UpstreamSide) -> None:
-        error: ProxyError
-        try:
-            async with asyncio.timeout(self._timeout):
-                await self._open_side(side)
-        except asyncio.CancelledError:
-            self.sides.discard(side)
-            raise
-        except TimeoutError:
-            error = UpstreamTimedOut(f"upstream [{self.name}] did not accept a connection in time")
-            reason = "timed out"
-        except OSError as failure:
-            error = UpstreamUnavailable(f"upstream [{self.name}] cannot be reached")
-            reason = failure.strerror or type(failure).__name__
-        else:
-            self._reachable = True
-            return
-        if self._reachable:  # once, not for each caller
-            log.warning("cannot connect to upstream [%s]: %s", self.name, reason)
-        self._reachable = False
-        self.sides.discard(side)
-        side.connection_failed(error)
-
-
-async def gone(connections: Collection[object]) -> None:
-    """Wait until the loop has closed connections that were aborted: it takes a turn or two."""
-    while connections:  # noqa: ASYNC110 - no event is worth a turn
-        await asyncio.sleep(0)

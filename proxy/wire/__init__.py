@@ -9,7 +9,7 @@ Requests, answers and bodies are read in the modules of these names; `headers` h
 
 from __future__ import annotations
 
-from proxy.wire.answers import GIVEN_UP, AnswerParser, error_answer
+from proxy.wire.answers import GIVEN_UP, AnswerHead, AnswerParser, error_answer
 from proxy.wire.bodies import (
     Body,
     ChunkedBody,
@@ -18,17 +18,20 @@ from proxy.wire.bodies import (
     SizedBody,
     UnchunkedBody,
 )
-from proxy.wire.headers import CONTINUE, HOP_BY_HOP, Malformed
+from proxy.wire.headers import CONTINUE, HOP_BY_HOP, Forwarding, Headers, Malformed
 from proxy.wire.requests import RequestHead, RequestParser, is_inference, request_head
 
 __all__ = [
     "CONTINUE",
     "GIVEN_UP",
     "HOP_BY_HOP",
+    "AnswerHead",
     "AnswerParser",
     "Body",
     "ChunkedBody",
     "EndlessBody",
+    "Forwarding",
+    "Headers",
     "Malformed",
     "RechunkedBody",
     "RequestHead",

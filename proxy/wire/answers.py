@@ -195,9 +195,10 @@ def error_answer(error: ProxyError, *, method: bytes, keep_alive: bool) -> bytes
     body = orjson.dumps(error.envelope())
     head = (
         b"HTTP/1.1 %d %b\r\nX-elastic-product: Elasticsearch\r\ncontent-type: application/json\r\n"
-        b"content-length: %d\r\n%b\r\n"
+        b"content-length: %d\r\n%b%b\r\n"
     )
     phrase = HTTPStatus(error.status).phrase.encode()
+    more = "".join(f"{name}: {value}\r\n" for name, value in error.headers).encode()
     connection = b"" if keep_alive else b"Connection: close\r\n"
-    answer = head % (error.status, phrase, len(body), connection)
+    answer = head % (error.status, phrase, len(body), more, connection)
     return answer if method == b"HEAD" else answer + body

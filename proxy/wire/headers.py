@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Final
 
 Headers = list[tuple[bytes, bytes]]
@@ -33,6 +34,8 @@ SINGLE: Final = {
 }
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*+([0-9]{1,18})[ \t]*+\r\n", re.IGNORECASE)
 _DIGITS: Final = re.compile(rb"[0-9]{1,18}")
+
+_X_FORWARDED: Final = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -79,3 +82,37 @@ class Template:
         if digits is None or not data.startswith(self.after, digits.end()):
             return None
         return digits.end() + len(self.after), int(digits[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forwarding:
+    """What a request tells the upstream about the way it has come."""
+
+    host: bytes | None = None  # instead of the caller's Host
+    x_forwarded: str = "pass"  # as it came; `append` to what came, or `replace` it
+
+    @property
+    def changes_nothing(self) -> bool:
+        return self.host is None and self.x_forwarded == "pass"
+
+    def applied(self, headers: Headers, *, peer: str, scheme: bytes) -> Headers:
+        """The headers to be sent for a caller at the address `peer`."""
+        host = next((value for name, value in headers if name.lower() == b"host"), b"")
+        kept = headers
+        if self.host is not None:
+            kept = [(n, self.host if n.lower() == b"host" else value) for n, value in kept]
+        if self.x_forwarded == "pass":
+            return kept
+        came: dict[bytes, list[bytes]] = {}
+        dropped = {*_X_FORWARDED, b"x-forwarded-port", b"x-real-ip", b"forwarded"}
+        if self.x_forwarded == "append":
+            for name, value in headers:
+                came.setdefault(name.lower(), []).append(value)
+            dropped = {*_X_FORWARDED}
+        way = b", ".join([*came.get(b"x-forwarded-for", []), peer.encode()])
+        return [
+            *((name, value) for name, value in kept if name.lower() not in dropped),
+            (b"X-Forwarded-For", way),
+            (b"X-Forwarded-Proto", came.get(b"x-forwarded-proto", [scheme])[0]),
+            (b"X-Forwarded-Host", came.get(b"x-forwarded-host", [host])[0]),
+        ]

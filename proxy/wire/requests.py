@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,6 +17,12 @@ _VERSIONS: Final = {b"HTTP/1.1": 1, b"HTTP/1.0": 0}
 # A plain request line; a stranger one is left to llhttp.
 _REQUEST_LINE: Final = re.compile(rb"(GET|POST|PUT|HEAD|DELETE) (/[!\"$-~]*+) HTTP/1\.1")
 _IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS"))
+# What Elasticsearch's clients ask by POST although it changes nothing.
+_READS: Final = re.compile(
+    rb"/(?:[^/?]+/)?(?:_search(?:/template)?|_msearch(?:/template)?|_count|_mget|_field_caps|_analyze"
+    rb"|_validate/query|_terms_enum|_termvectors(?:/[^/?]+)?|_mtermvectors|_explain/[^/?]+"
+    rb"|_search_shards|_rank_eval|_render/template)/*(?:\?.*)?"
+)
 
 
 # Not frozen: `object.__setattr__` for each field would cost a microsecond a request.
@@ -36,7 +42,9 @@ class RequestHead:
 
     @property
     def repeatable(self) -> bool:
-        """Whether it may be sent again when an idle connection proved dead. POST may not."""
+        """Whether it may be sent again after a connection was lost, though it may have run."""
+        if self.method == b"POST":
+            return _READS.fullmatch(self.target) is not None
         return self.method in _IDEMPOTENT
 
     def forwarded(self) -> bytes:
@@ -147,6 +155,7 @@ class RequestParser:
     """
 
     def __init__(self, limit: int) -> None:
+        self.rewrite: Callable[[Headers], Headers] | None = None  # those that are sent on
         self._limit = limit  # bytes of a head
         self._raw = b""  # the part of a head that has come so far
         self._last: RequestHead | None = None  # the last head, unless it was in HTTP/1.0
@@ -242,6 +251,8 @@ class RequestParser:
         if len(parts) != 3:
             raise IllegalArgument("invalid HTTP request: invalid request line")
         head = request_head(parts[0], parts[1], parts[2], self._headers)
+        if self.rewrite is not None:
+            head.headers = self.rewrite(head.headers)
         self._last = None if head.expects or head.minor == 0 else head
         self._last_raw = raw
         self._came = Template(raw[len(line) :])

@@ -220,7 +220,7 @@ async def test_the_proxys_listeners_are_known_from_the_configuration(server):
 @pytest.mark.parametrize("upstream", ["127.0.0.1", "localhost", "127.0.0.9"])
 async def test_the_upstream_is_not_reached(upstream, server):
     port = port_of(server)
-    rules = EgressRules(EgressConfig(), upstream=f"http://{upstream}:{port}")
+    rules = EgressRules(EgressConfig(), upstream=[f"http://{upstream}:{port}"])
     async with calling(rules) as call, FaultyServer([json_reply({})]) as other:
         for host in ("127.0.0.1", "localhost", "LOCALHOST", "[::ffff:127.0.0.1]", "127.0.0.3"):
             await assert_denied(call, f"http://{host}:{port}/_bulk")
@@ -229,7 +229,7 @@ async def test_the_upstream_is_not_reached(upstream, server):
 
 
 async def test_an_upstream_elsewhere_denies_its_own_address_alone():
-    rules = EgressRules(EgressConfig(), upstream="https://203.0.113.9")
+    rules = EgressRules(EgressConfig(), upstream=["https://203.0.113.9"])
     await rules.refresh()
     assert rules.denies("203.0.113.9", 443)
     assert rules.denies("::ffff:203.0.113.9", 443)
@@ -241,12 +241,12 @@ async def test_an_upstream_elsewhere_denies_its_own_address_alone():
 async def test_an_upstream_that_cannot_be_resolved_is_looked_up_again():
     now = 0.0
     rules = EgressRules(
-        EgressConfig(), upstream="http://no-such-host.invalid:9200", clock=lambda: now
+        EgressConfig(), upstream=["http://no-such-host.invalid:9200"], clock=lambda: now
     )
     await rules.refresh()
     await rules.refresh()
     assert not rules.denies("127.0.0.1", 9200)
-    rules._upstream = URL("http://127.0.0.1:9200")  # stands for DNS that answers at last
+    rules._upstream = [URL("http://127.0.0.1:9200")]  # stands for DNS that answers at last
     await rules.refresh()
     assert not rules.denies("127.0.0.1", 9200)
     now += 31
@@ -305,7 +305,7 @@ async def test_a_refusal_tells_no_address():
 
 async def test_behind_a_forward_proxy_names_and_literal_addresses_are_judged(server):
     proxy = {"proxy": server.url}
-    rules = EgressRules(EgressConfig(), upstream="http://elastic.test:9200")
+    rules = EgressRules(EgressConfig(), upstream=["http://elastic.test:9200"])
     async with calling(rules) as call:
         assert await call("http://model.test/", **proxy) == 200
         for host in ("169.254.169.254", "[::ffff:a9fe:a9fe]", "0xa9fea9fe", "2852039166", "0"):

@@ -26,6 +26,7 @@ from proxy.forward import (
     strip_additions,
 )
 from proxy.lane import Lane
+from proxy.nodes import Nodes
 from tests.unit.test_lane import GET, OK, Peer, noise
 from tests.unit.test_wire import REFUSED
 
@@ -640,7 +641,9 @@ SAME_ANSWERS = [
 async def test_the_lane_and_the_application_forward_alike(world, request_, answer):
     if request_.startswith(b"HEAD"):
         answer = answer.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
-    lane = Lane(upstream=world.upstream, application=None, limits=LimitsConfig(), connect_timeout=1)
+    lane = Lane(
+        upstream=Nodes(world.upstream), application=None, limits=LimitsConfig(), connect_timeout=1
+    )
     seen = []
     for address in (await lane.listen("127.0.0.1", 0), world.address):
         caller = Peer(*await asyncio.open_connection(*address))

@@ -24,6 +24,7 @@ from yarl import URL
 
 from proxy.config import LimitsConfig
 from proxy.lane import Lane, Patience
+from proxy.nodes import Nodes
 from tests.certificates import contexts
 from tests.unit.test_wire import REFUSED
 
@@ -152,7 +153,7 @@ async def build(
     runner = web.ServerRunner(web.Server(handler or idle_handler, handler_cancellation=True))
     await runner.setup()
     lane = Lane(
-        upstream=URL(f"http://{host}:{port}"),
+        upstream=Nodes(f"http://{host}:{port}"),
         application=runner.server,
         limits=limits,
         connect_timeout=connect_timeout,
@@ -599,7 +600,7 @@ async def test_an_upstream_that_is_down_is_503_and_the_caller_may_try_again(worl
     caller = await world.caller()
     for _ in range(2):
         await caller.send(GET)
-        name = world.lane.upstream.name
+        name = world.lane.upstream.node.name
         same_error(await caller.error(503), f"upstream [{name}] cannot be reached")
 
 
@@ -623,7 +624,9 @@ def test_an_upstream_that_does_not_accept_is_504():
                 extra.setblocking(False)
                 extra.connect_ex(silent.getsockname())
             url = URL(f"http://127.0.0.1:{silent.getsockname()[1]}")
-            lane = Lane(upstream=url, application=None, limits=LimitsConfig(), connect_timeout=0.2)
+            lane = Lane(
+                upstream=Nodes(url), application=None, limits=LimitsConfig(), connect_timeout=0.2
+            )
             caller = Peer(*await asyncio.open_connection(*await lane.listen("127.0.0.1", 0)))
             await caller.send(GET)
             same_error(
@@ -644,7 +647,7 @@ async def test_an_upstream_that_closes_before_its_answer_is_502(world, started):
     await peer.head()
     await peer.send(started)
     await peer.close()
-    name = world.lane.upstream.name
+    name = world.lane.upstream.node.name
     same_error(
         await caller.error(502), f"upstream [{name}] closed the connection without an answer"
     )
@@ -1314,7 +1317,7 @@ def test_without_an_application_everything_goes_upstream():
 
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
         url = URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-        lane = Lane(upstream=url, application=None, limits=LimitsConfig(), connect_timeout=1)
+        lane = Lane(upstream=Nodes(url), application=None, limits=LimitsConfig(), connect_timeout=1)
         caller = Peer(*await asyncio.open_connection(*await lane.listen("127.0.0.1", 0)))
         await caller.send(b"GET /_inference HTTP/1.1\r\nHost: es\r\n\r\n")
         assert await caller.read(len(OK)) == OK
@@ -1369,14 +1372,14 @@ async def test_an_address_in_use_is_an_oserror(world):
 @lane_test()
 async def test_two_may_share_a_port(world):
     one = Lane(
-        upstream=URL("http://127.0.0.1:1"),
+        upstream=Nodes("http://127.0.0.1:1"),
         application=None,
         limits=LimitsConfig(),
         connect_timeout=1,
     )
     host, port = await one.listen("127.0.0.1", 0, reuse_port=True)
     two = Lane(
-        upstream=URL("http://127.0.0.1:1"),
+        upstream=Nodes("http://127.0.0.1:1"),
         application=None,
         limits=LimitsConfig(),
         connect_timeout=1,
@@ -1425,7 +1428,7 @@ def test_both_sides_may_speak_tls(loop, tmp_path):
         url = URL(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         for context, status in ((client_context, 200), (None, 503)):
             lane = Lane(
-                upstream=url,
+                upstream=Nodes(url),
                 application=None,
                 limits=LimitsConfig(),
                 connect_timeout=5,
