@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from proxy.errors import IllegalArgument
 from proxy.javatext import java_double, java_text
+from proxy.masking import shown_name
 from proxy.validation import Fields, Json, Problems
 
 STRATEGIES: Final = ("sentence", "word", "recursive", "none")
@@ -49,7 +50,7 @@ def parse_chunking(values: Mapping[str, Any] | None) -> ChunkingSettings:
     if strategy is None:
         raise IllegalArgument("Can't generate Chunker without ChunkingStrategy provided")
     if strategy not in STRATEGIES:
-        raise IllegalArgument(f"Invalid chunkingStrategy {java_text(strategy)}")
+        raise IllegalArgument(f"Invalid chunkingStrategy {java_text(strategy, 'strategy')}")
     if strategy == "none":
         return ChunkingSettings(strategy="none", max_chunk_size=None, sentence_overlap=None)
     reader = {"sentence": _sentence, "word": _word, "recursive": _recursive}[strategy]
@@ -117,7 +118,8 @@ def _recursive(fields: Fields, problems: Problems) -> ChunkingSettings:
 def _refuse_others(fields: Fields, what: str, known: tuple[str, ...]) -> None:
     others = [key for key in fields.left_over if key not in ("max_chunk_size", *known)]
     if others:
-        fields.problems.add(f"{what} can not have the following settings: {java_text(others)}")
+        names = ", ".join(map(shown_name, others))
+        fields.problems.add(f"{what} can not have the following settings: [{names}]")
 
 
 def _take_size(fields: Fields, least: int) -> int | None:

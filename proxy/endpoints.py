@@ -15,6 +15,7 @@ from proxy.chunking import ChunkingSettings, parse_chunking, render_chunking
 from proxy.compatibility import UpdateRules
 from proxy.errors import ActionRequestInvalid, IllegalArgument, StatusError
 from proxy.javatext import java_text
+from proxy.masking import shown_value
 from proxy.urls import url_problem
 from proxy.validation import Fields, Json, Problems, refuse_unknown, wrong_type
 
@@ -110,7 +111,8 @@ def parse_task_type(text: str) -> TaskType:
     try:
         return TaskType(text.strip().lower())
     except ValueError:
-        raise StatusError(400, f"Unknown task_type [{text}]") from None
+        shown = shown_value(text, "task_type")
+        raise StatusError(400, f"Unknown task_type [{shown}]") from None
 
 
 def resolve_task_type(in_path: TaskType, in_body: Any) -> TaskType:
@@ -180,9 +182,10 @@ def _parse_service_settings(task_type: TaskType, service: str, fields: Fields) -
         model_id = fields.take_str("model_id")
     url = fields.take_required_str("url")
     if url and (problem := url_problem(url)):
+        shown = shown_value(url, "url")
         fields.problems.add(
-            f"[service_settings] Invalid url [{url}] received for field [url]. "
-            f"Error: unable to parse url [{url}]. Reason: {problem}"
+            f"[service_settings] Invalid url [{shown}] received for field [url]. "
+            f"Error: unable to parse url [{shown}]. Reason: {problem}"
         )
     if task_type is TaskType.TEXT_EMBEDDING:
         similarity = fields.take_enum("similarity", _SIMILARITIES)
@@ -224,13 +227,10 @@ def parse_secrets(fields: Fields) -> SecretSettings:
     api_key = fields.take("api_key")
     if isinstance(api_key, str) and not (api_key.isascii() and api_key.isprintable()):
         fields.problems.add("[service_settings] Invalid value. [api_key] must be printable ASCII")
-    elif isinstance(api_key, str | None):
+    else:
         Fields({"api_key": api_key}, "service_settings", fields.problems).take_required_str(
             "api_key"
         )
-    else:
-        shown = "********" if isinstance(api_key, dict | list) else api_key  # a token may be in it
-        fields.problems.add(wrong_type("api_key", shown, "String"))
     fields.problems.raise_if_any()
     return SecretSettings(api_key=str(api_key))
 

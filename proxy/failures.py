@@ -14,9 +14,11 @@ from proxy.chat import ChatError, status_name
 from proxy.compatibility import DEFAULT, Profile
 from proxy.endpoints import STREAMING_TASKS, InferenceEndpoint, TaskType
 from proxy.errors import ParsingFailed, ProxyError, StatusError
+from proxy.masking import without
 from proxy.retry import Retryable
 
 _QUOTED_TEXT: Final = 2000  # characters of a provider's error text that callers see
+_ENCODED: Final = 20  # times as long as a token may be what encodes it
 _PASSED_ON: Final = {*range(300, 306), 307, *range(400, 418), 422, 423, 424, 429}
 _REDUCE: Final = "Please reduce your prompt; or completion length."
 _TOO_LARGE: Final = "Received a content too large status code"
@@ -128,19 +130,24 @@ def hide_token(error: ProxyError, endpoint: InferenceEndpoint) -> ProxyError:
     """The error, its texts without the endpoint's token, should the provider have repeated it."""
     part: ProxyError | None = error
     while part is not None:
-        part.reason = _hide(part.reason, endpoint)
+        part.reason = _hidden(part.reason, endpoint, 2 * _QUOTED_TEXT)
         part = part.cause
     return error
 
 
 def shown_text(text: str, endpoint: InferenceEndpoint) -> str:
     """A provider's own text as callers see it."""
-    text = _hide(text, endpoint)
-    return text if len(text) <= _QUOTED_TEXT else text[:_QUOTED_TEXT] + "…"
+    return _hidden(text, endpoint, _QUOTED_TEXT)
 
 
-def _hide(text: str, endpoint: InferenceEndpoint) -> str:
-    return text.replace(endpoint.secret_settings.api_key, "********")
+def _hidden(text: str, endpoint: InferenceEndpoint, most: int) -> str:
+    """The text without the token, cut to a number of characters.
+
+    A bit more of it is looked through: what ends there must not be a part of the token.
+    """
+    token = endpoint.secret_settings.api_key
+    text = without(token, text[: most + _ENCODED * len(token)])
+    return text if len(text) <= most else text[:most] + "…"
 
 
 def failed_to_send(endpoint: InferenceEndpoint, cause: ProxyError) -> ProxyError:

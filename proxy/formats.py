@@ -20,11 +20,23 @@ from proxy.xcontent import DEFAULT_BOUNDS, Bounds, Document, Node
 
 MAX_YAML: Final = 256 * 1024  # bytes; its reader is slow
 MAX_BITS: Final = 3000  # of one integer
+_QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
-def parse(data: bytes, media: str = "json", bounds: Bounds = DEFAULT_BOUNDS) -> Document:
-    """Read a body in one of the formats `json`, `yaml`, `cbor`; syntax errors are kept in it."""
-    return {"json": parse_json, "yaml": _parse_yaml, "cbor": _parse_cbor}[media](data, bounds)
+def parse(
+    data: bytes,
+    media: str = "json",
+    bounds: Bounds = DEFAULT_BOUNDS,
+    *,
+    holds_secrets: bool = False,
+) -> Document:
+    """Read a body in one of the formats `json`, `yaml`, `cbor`; syntax errors are kept in it.
+
+    Of a body that `holds_secrets` they quote only what cannot be one; of YAML and CBOR, nothing.
+    """
+    if media == "json":
+        return parse_json(data, bounds, holds_secrets=holds_secrets)
+    return _parse_yaml(data, bounds) if media == "yaml" else _parse_cbor(data, bounds)
 
 
 class _Room:
@@ -72,10 +84,18 @@ def _parse_yaml(data: bytes, bounds: Bounds) -> Document:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         offset = mark.index if mark is not None else 0
-        problem = str(getattr(error, "problem", None) or "malformed or oversized YAML")
+        problem = _yaml_problem(error)
         document.error = _error(document, offset, problem, error)
     document.values = room.taken
     return document
+
+
+def _yaml_problem(error: Exception) -> str:
+    """PyYAML's words, without the names that it quotes; its own ones are like `'<block end>'`."""
+    problem = str(getattr(error, "problem", None) or "malformed or oversized YAML")
+    return _QUOTED.sub(
+        lambda quote: quote[0] if len(quote[0]) == 3 or quote[0][1:2] == "<" else "'...'", problem
+    )
 
 
 def _from_yaml(source: Any, room: _Room, depth: int) -> Node:

@@ -30,6 +30,7 @@ from proxy.errors import (
 )
 from proxy.inference import InferenceRequest, parse_inference_request
 from proxy.limits import PER_VALUE, aside, hold
+from proxy.masking import shown_value
 from proxy.privileges import Privilege
 from proxy.rest import RestRequest, no_handler
 from proxy.service import InferenceService, refuse_streaming
@@ -89,7 +90,7 @@ async def put_endpoint(call: Call) -> Json:
         raise IllegalArgument(wrong_type("service", service, "String"))
     if service not in SERVICES:
         await _keep_from_upstream(call)
-        raise UnknownService(service)
+        raise UnknownService(shown_value(service, "service"))
     endpoint = parse_endpoint(task_type, call.inference_id, service, body)
 
     async def is_taken() -> bool:

@@ -7,9 +7,30 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
+from proxy.masking import is_secret, shown_name, shown_value
 
-def java_text(value: Any) -> str:
-    """A value as Java's toString prints it inside messages: `{a=[1, x], b=null}`."""
+
+def java_text(value: Any, name: str = "") -> str:
+    """A value as Java's toString prints it inside messages: `{a=[1, x], b=null}`.
+
+    `name` is that of the setting whose value it is. Elasticsearch would print a token that stands
+    in the wrong place; we print nothing that might be one.
+    """
+    match value:
+        case None | bool():
+            return java_scalar(value)
+        case dict() if not is_secret(name):
+            rows = [
+                f"{shown_name(key)}={java_text(value[key], key)}" for key in java_hash_order(value)
+            ]
+            return "{" + ", ".join(rows) + "}"
+        case list() | tuple() if not is_secret(name):
+            return "[" + ", ".join(java_text(item, name) for item in value) + "]"
+    return shown_value(java_scalar(value), name)
+
+
+def java_scalar(value: Any) -> str:
+    """Anything but an object or array as Java's toString prints it, whatever it is."""
     match value:
         case None:
             return "null"
@@ -17,17 +38,7 @@ def java_text(value: Any) -> str:
             return "true" if value else "false"
         case float():
             return java_double(value)
-        case dict():
-            rows = (f"{key}={_shown(key, value[key])}" for key in java_hash_order(value))
-            return "{" + ", ".join(rows) + "}"
-        case list() | tuple():
-            return "[" + ", ".join(map(java_text, value)) + "]"
     return str(value)
-
-
-def _shown(key: str, value: Any) -> str:
-    # Elasticsearch would print a token that stands in the wrong place; we never do.
-    return "********" if key == "api_key" else java_text(value)
 
 
 def java_double(number: float) -> str:

@@ -39,12 +39,14 @@ _NO_NUMBERS: Final = (b"NaN", b"Infinity")
 _VALUES: Final = "(JSON String, Number, Array, Object or token 'null', 'true' or 'false')"
 
 
-def parse_json(data: bytes, bounds: Bounds = DEFAULT_BOUNDS, *, quote: bool = True) -> Document:
+def parse_json(
+    data: bytes, bounds: Bounds = DEFAULT_BOUNDS, *, holds_secrets: bool = False
+) -> Document:
     """Read the first JSON value of `data`; blank data has no root.
 
-    Syntax errors quote the data to whoever sent it, unless `quote` is off.
+    Syntax errors quote the data, as far as it `holds_secrets` only what cannot be one.
     """
-    return _JsonReader(_as_utf8(data), bounds, quote).read()
+    return _JsonReader(_as_utf8(data), bounds, holds_secrets).read()
 
 
 def _as_utf8(data: bytes) -> bytes:
@@ -84,7 +86,7 @@ def _is_identifier_part(byte: bytes) -> bool:
 class _JsonReader:
     """Reads one value with an explicit stack, so that nesting costs no recursion."""
 
-    def __init__(self, data: bytes, bounds: Bounds, quote: bool) -> None:
+    def __init__(self, data: bytes, bounds: Bounds, holds_secrets: bool) -> None:
         self._data = data
         self._bounds = bounds
         self._count = 0  # of values
@@ -92,7 +94,7 @@ class _JsonReader:
         self._open: list[Node] = []
         self._key = ""  # of the value that comes next in an object
         self._token = 0  # where the last one began
-        self._document = Document(data, None, quotes=quote)
+        self._document = Document(data, None, holds_secrets=holds_secrets)
 
     def read(self) -> Document:
         try:
@@ -151,7 +153,7 @@ class _JsonReader:
         start = self._at
         key = self._string()
         if key in node.value:
-            raise self._wrong(f"Duplicate field '{key}'")
+            raise self._wrong(f"Duplicate field '{self._document.quoted_name(key)}'")
         self._key, self._token = key, start
         self._expect(self._skip(), b":", "was expecting a colon to separate field name and value")
         self._skip()
@@ -270,7 +272,7 @@ class _JsonReader:
         if token in _NO_NUMBERS:
             self._at = at
             return self._wrong(f"Non-standard token '{token.decode()}'")
-        shown = token[:_QUOTED_TOKEN].decode(errors="replace")
+        shown = self._document.quoted_word(token[:_QUOTED_TOKEN].decode(errors="replace"))
         self._at = at + (at < len(data))
         return self._wrong(f"Unrecognized token '{shown}': was expecting {_VALUES}", past=at)
 

@@ -22,6 +22,7 @@ from proxy.errors import (
     XContentParseFailed,
 )
 from proxy.javatext import java_text
+from proxy.masking import shown_value
 from proxy.xcontent import Document, Node
 
 Json = dict[str, Any]
@@ -92,8 +93,8 @@ class Fields:
         if (found := value.strip().lower()) in allowed:
             return found
         self.problems.add(
-            f"[{self._scope}] Invalid value [{value}] received. [{name}] must be one of "
-            f"[{', '.join(sorted(allowed))}]"
+            f"[{self._scope}] Invalid value [{shown_value(value, name)}] received. "
+            f"[{name}] must be one of [{', '.join(sorted(allowed))}]"
         )
         return None
 
@@ -125,7 +126,7 @@ class Fields:
         if type(value) is not int or not -_MAX_LONG <= value <= _MAX_LONG:
             self.problems.add(
                 f"field [{name}] is not of one of the expected types. The value "
-                f"[{java_text(value)}] cannot be converted to one of [Integer, Long]"
+                f"[{java_text(value, name)}] cannot be converted to one of [Integer, Long]"
             )
             return None
         if value <= 0:
@@ -174,7 +175,7 @@ class Fields:
 def wrong_type(name: str, value: Any, java_name: str) -> str:
     """Elasticsearch's text for a setting of the wrong JSON type."""
     return (
-        f"field [{name}] is not of the expected type. The value [{java_text(value)}] "
+        f"field [{name}] is not of the expected type. The value [{java_text(value, name)}] "
         f"cannot be converted to a [{java_name}]"
     )
 
@@ -251,7 +252,8 @@ class ObjectParser:
         field = self._fields.get(name)
         if field is None:
             hint = did_you_mean(name, self._fields)
-            unknown = self._located(document, key, f"unknown field [{name}]{hint}")
+            shown = document.quoted_name(name)
+            unknown = self._located(document, key, f"unknown field [{shown}]{hint}")
             raise Located(unknown.error, node.start)  # the parser stands at the value by now
         if node.kind not in field.kinds:
             problem = f"{name} doesn't support values of type: {node.kind}"

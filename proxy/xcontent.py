@@ -7,16 +7,16 @@ Source: XContentParser; positions are 1-based and count bytes.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from proxy.errors import ProxyError
-from proxy.javatext import java_text
+from proxy.javatext import java_scalar
+from proxy.masking import is_configuration, is_harmless, shown_name, shown_word
 
 MAX_NESTING: Final = 200  # orjson writes 254 levels at most; Elasticsearch reads 1000
 _QUOTED_BYTES: Final = 500  # of a bad body, in the error text
-_SECRET: Final = re.compile(rb'("api_key"[ \t\r\n]*:[ \t\r\n]*")[^"]*')  # as far as it goes
+_LOOKED_AT: Final = 64 * 1024  # bytes of a bad body that may show what it is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ class Document:
     root: Node | None
     error: ProxyError | None = None
     error_at: int = 0  # where the last token before the error began
-    quotes: bool = True  # whether errors may quote the source
+    holds_secrets: bool = False  # whether errors quote only what cannot be one
     values: int = 0  # that were read
 
     def position(self, offset: int) -> tuple[int, int]:
@@ -82,13 +82,27 @@ class Document:
     def quoted(self, line: int, column: int) -> str:
         """The end of Jackson's errors: the beginning of the source, and a place in it."""
         source = self.source if isinstance(self.source, bytes) else self.source.encode()
-        shown = _SECRET.sub(rb"\1********", source[:_QUOTED_BYTES])
-        quoted = '"' + shown.decode(errors="replace") + '"'
-        if not self.quotes:
+        quoted = '"' + source[:_QUOTED_BYTES].decode(errors="replace") + '"'
+        more = len(source) - _QUOTED_BYTES
+        if self._is_private() and (more > 0 or not is_harmless(source)):
             quoted = '"..."'
-        elif (more := len(source) - _QUOTED_BYTES) > 0:
+        elif more > 0:
             quoted += f"[truncated {more} bytes]"
         return f"\n at [Source: (byte[]){quoted}; line: {line}, column: {column}]"
+
+    def quoted_name(self, name: str) -> str:
+        """The name of a field, as errors quote it."""
+        return shown_name(name) if self._is_private() else name
+
+    def quoted_word(self, word: str) -> str:
+        """A word outside quotes, as errors quote it."""
+        return shown_word(word) if self._is_private() else word
+
+    def _is_private(self) -> bool:
+        """What was sent elsewhere may have been meant as a configuration, too."""
+        beginning = self.source[:_LOOKED_AT]
+        data = beginning if isinstance(beginning, bytes) else beginning.encode()
+        return self.holds_secrets or is_configuration(data)
 
     def text(self, node: Node) -> str:
         """A scalar as its own text: numbers as they were written. Raises: as `whole`."""
@@ -97,7 +111,7 @@ class Document:
             return str(node.value)
         written = self.source[node.start : node.end]
         text = written if isinstance(written, str) else written.decode()
-        return text or java_text(node.value)
+        return text or java_scalar(node.value)
 
     def whole(self, node: Node) -> None:
         """Raises: the syntax error, if the node was not read to its end."""

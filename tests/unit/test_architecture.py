@@ -22,9 +22,9 @@ CORE: Final = {
     "limits",
     "metrics",
     *("batching", "chat", "chunking", "chunks", "compatibility", "config", "endpoints", "errors"),
-    *("failures", "filterpath", "formats", "inference", "javatext", "jsonreader", "mediatypes"),
-    *("privileges", "ratelimit", "replies", "rest", "retry", "services", "sse", "urls"),
-    *("validation", "xcontent"),
+    *("failures", "filterpath", "formats", "inference", "javatext", "jsonreader", "masking"),
+    *("mediatypes", "privileges", "ratelimit", "replies", "rest", "retry", "services", "sse"),
+    *("urls", "validation", "xcontent"),
     *("wire", "wire.answers", "wire.bodies", "wire.headers", "wire.requests"),
 }
 PROTOCOL: Final = {"store"}  # the package itself: EndpointStore and its errors

@@ -283,6 +283,19 @@ class TestTokensInWrongPlaces:
             {"service_settings": [{"api_key": TOKEN}]},
             {"service_settings": GOOD, "chunking_settings": {"strategy": {"api_key": TOKEN}}},
             {"service_settings": {**GOOD, "url": {"api_key": TOKEN}}},
+            {"service_settings": {**GOOD, "url": TOKEN}},
+            {"service_settings": {**GOOD, "url": f"http://me:{TOKEN}@h/"}},
+            {"service_settings": {**GOOD, "apikey": TOKEN}},
+            {"service_settings": {**GOOD, "token": [{"value": TOKEN}]}},
+            {"service_settings": {**GOOD, TOKEN: 1}},
+            {"service_settings": {**GOOD, "rate_limit": {TOKEN: 1}}},
+            {"service_settings": {**GOOD, "rate_limit": TOKEN}},
+            {"service_settings": {**GOOD, "dimensions": TOKEN}, "task_settings": {"top_n": TOKEN}},
+            {"service_settings": GOOD, "headers": {"Authorization": f"Bearer {TOKEN}"}},
+            {"service_settings": GOOD, "task_settings": TOKEN},
+            {"service_settings": GOOD, "chunking_settings": {"strategy": TOKEN}},
+            {"service_settings": GOOD, "chunking_settings": {"strategy": "word", TOKEN: 1}},
+            {"service_settings": TOKEN},
         ],
     )
     @pytest.mark.parametrize("task", [TaskType.TEXT_EMBEDDING, TaskType.RERANK])
@@ -300,6 +313,11 @@ class TestTokensInWrongPlaces:
             {"task_settings": {"api_key": TOKEN, "x": None}},
             {"task_type": {"api_key": TOKEN}},
             {"service_settings": [{"api_key": TOKEN}]},
+            {"service_settings": TOKEN},
+            {"service_settings": {TOKEN: None}},
+            {"task_type": TOKEN},
+            {"token": TOKEN},
+            {TOKEN: 1},
         ],
     )
     def test_an_update_never_shows_them(self, body):

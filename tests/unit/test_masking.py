@@ -1,0 +1,227 @@
+"""What errors quote of a configuration, and what is left of a text that repeats a token."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Final
+from urllib.parse import quote
+
+import cbor2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.errors import ProxyError
+from proxy.formats import parse
+from proxy.jsonreader import parse_json
+from proxy.masking import MASK, is_harmless, shown_name, shown_value, without
+from tests.traces import found_in
+from tests.unit.samples import at_most
+
+TOKENS: Final = [
+    "hf_DoNotShowThis0123456789",
+    "hf_S3cret+t0ken/with~odd=chars",
+    "8c2a1d0f-55aa-4c1e-9b7d",
+]
+
+
+MALFORMED: Final = [
+    '{"api_key" "TOKEN"}',
+    '{"api_key":TOKEN}',
+    "{\"api_key\":'TOKEN'}",
+    '{api_key:"TOKEN"}',
+    "{'api_key':\"TOKEN\"}",
+    '{"api_key":"TOKEN}',
+    '{"api_key":"TOKEN\n"}',
+    '{"api_key":"TOKEN\\x"}',
+    '{"api_key":"TOKEN",}',
+    '{"API-Key":"TOKEN",}',
+    '{"token":"TOKEN",}',
+    '{"\\u0061pi_key":"TOKEN",}',
+    '{"api_key":["TOKEN"}',
+    '{"TOKEN":1,"TOKEN":2}',
+    '{"TOKEN"}',
+    '{"api_key":"TOKEN"} /',
+    "TOKEN",
+    '"TOKEN',
+    "[TOKEN]",
+    '{"api_key":/*"TOKEN"',
+    '{"api_key":-TOKEN}',
+    '{"api_key":t"TOKEN"}',
+]
+
+
+class TestMalformedConfigurations:
+    """A token stands somewhere in them; where, nobody can tell."""
+
+    @pytest.mark.parametrize("token", TOKENS)
+    @pytest.mark.parametrize("codec", ["utf-8", "utf-16", "utf-32-be"])
+    @pytest.mark.parametrize("body", MALFORMED)
+    def test_json_is_not_quoted(self, body, codec, token):
+        data = body.replace("TOKEN", token).encode(codec)
+        error = parse_json(data, holds_secrets=True).error
+        if error is None:
+            assert body in ('{"api_key":"TOKEN"} /',)  # what follows is not read
+        else:
+            assert not quoted(error, token)
+
+    @given(st.data())
+    def test_no_damage_brings_it_out(self, data):
+        token = TOKENS[0]
+        settings = {"api_key": token, "url": "http://h/"}
+        whole = bytearray(json.dumps({"service": "x", "service_settings": settings}).encode())
+        for _ in range(data.draw(st.integers(1, 3))):
+            at = data.draw(st.integers(0, len(whole) - 1))
+            whole[at : at + 1] = data.draw(st.binary(max_size=2))
+        error = parse_json(bytes(whole), holds_secrets=True).error
+        assert error is None or not quoted(error, token)
+        assert error is None or token[:8] not in str(error.envelope())
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            "api_key: *TOKEN",
+            "api_key: &TOKEN x\nurl: &TOKEN y",
+            "api_key: !TOKEN!x y",
+            "%TAG !TOKEN! x\n%TAG !TOKEN! x\n--- a",
+            "api_key: 'TOKEN",
+            'api_key: "TOKEN\\q"',
+            "api_key: {TOKEN",
+            "api_key: @TOKEN",
+            "api_key: TOKEN: x",
+            "TOKEN: 1\nTOKEN: 2",
+        ],
+    )
+    def test_yaml_is_not_quoted(self, body):
+        token = "hfDoNotShowThis0123456789"
+        error = parse(body.replace("TOKEN", token).encode(), "yaml").error
+        assert error is not None
+        assert not quoted(error, token)
+
+    def test_what_pyyaml_says_is_kept(self):
+        error = parse(b"a: [1", "yaml").error
+        assert error is not None
+        assert error.reason == "[1:6] expected ',' or ']', but got '<stream end>'"
+
+    def test_cbor_is_not_quoted(self):
+        token = TOKENS[0]
+        for data in (
+            cbor2.dumps({"api_key": token})[:-1],
+            cbor2.dumps({"api_key": [token.encode()]}),
+            cbor2.dumps(cbor2.CBORTag(2, token)),
+        ):
+            error = parse(data, "cbor").error
+            assert error is not None
+            assert not quoted(error, token)
+
+    @pytest.mark.parametrize("body", ["{service:1}", '{"service":', '{"service" "hugging_face"}'])
+    def test_what_holds_no_token_is_quoted_as_elsewhere(self, body):
+        with_care = parse_json(body.encode(), holds_secrets=True).error
+        without_care = parse_json(body.replace("service", "serv").encode()).error
+        assert with_care is not None
+        assert without_care is not None
+        quoted_here = str(with_care.envelope()).replace("service", "serv")
+        assert f'(byte[])"{body}"'.replace("service", "serv") in quoted_here.replace('\\"', '"')
+
+    def test_a_configuration_that_was_sent_elsewhere_is_known(self):
+        body = f'{{"service":"hugging_face","service_settings":{{"api_key":"{TOKENS[0]}",}}}}'
+        error = parse_json(body.encode()).error
+        assert error is not None
+        assert not quoted(error, TOKENS[0])
+
+
+def quoted(error: ProxyError, token: str) -> list[str]:
+    return found_in({"an error": json.dumps(error.envelope()).encode()}, {"it": token})
+
+
+class TestWellFormedConfigurations:
+    @pytest.mark.parametrize(
+        ("name", "value", "is_shown"),
+        [
+            ("model_id", "intfloat/e5-small-v2", True),
+            ("similarity", "by_size_and_weight", True),
+            ("url", "http://a b/c", True),
+            ("url", "hf_DoNotShowThis0123456789", False),
+            ("url", "http://user:hf_DoNotShow@h h/", False),
+            ("url", "http://h h/?token=hf_DoNotShow", False),
+            ("model_id", "hf_DoNotShowThis0123456789", False),
+            ("other", "value", True),
+            ("other", "8c2a1d0f-55aa", False),
+            ("api_key", "short", False),
+            ("Api-Key", "short", False),
+        ],
+    )
+    def test_values(self, name, value, is_shown):
+        assert shown_value(value, name) == (value if is_shown else MASK)
+
+    @pytest.mark.parametrize("name", ["x1", "max_chunks_per_doc", "organization", "é"])
+    def test_names_are_shown(self, name):
+        assert shown_name(name) == name
+
+    @pytest.mark.parametrize("name", [*TOKENS, "max_tokens2", "ab" * 20])
+    def test_what_is_no_name_is_not(self, name):
+        assert shown_name(name) == MASK
+
+    def test_a_word_of_the_api_is_harmless_and_no_other(self):
+        assert is_harmless(b'{"service":"hugging_face",[1,{}')
+        assert not is_harmless(b'{"service":"x1"}')
+
+
+def base64_of(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+ENCODINGS: Final = {
+    "bearer": lambda token: f"Bearer {token}",
+    "upper": str.upper,
+    "hex": lambda token: token.encode().hex(),
+    "hex with prefixes": lambda token: " ".join(f"0x{byte:02X}" for byte in token.encode()),
+    "hex with colons": lambda token: token.encode().hex(":"),
+    "repr of bytes": lambda token: "".join(f"\\x{byte:02x}" for byte in token.encode()),
+    "base64": base64_of,
+    "base64 of a header": lambda token: base64_of(f"Bearer {token}"),
+    "base64 of a pair": lambda token: base64_of(f"me:{token}"),
+    "base64 of a pair and more": lambda token: base64_of(f"{token}:x"),
+    "base64 without padding": lambda token: base64_of(f"x{token}").rstrip("="),
+    "base64 for URLs": lambda token: base64.urlsafe_b64encode(f"~{token}?>".encode()).decode(),
+    "base64 in lines": lambda token: base64.encodebytes((token * 3).encode()).decode(),
+    "base64 in a URL": lambda token: quote(base64_of(token), safe=""),
+    "URL": lambda token: quote(token, safe=""),
+    "URL throughout": lambda token: "".join(f"%{byte:02x}" for byte in token.encode()),
+    "URL twice": lambda token: quote("".join(f"%{byte:02x}" for byte in token.encode())),
+    "JSON": lambda token: "".join(f"\\u{ord(char):04x}" for char in token),
+    "JSON in part": lambda token: f"\\u{ord(token[0]):04x}" + token[1:].replace("/", "\\/"),
+    "HTML": lambda token: "".join(f"&#{ord(char)};" for char in token),
+    "UTF-16": lambda token: base64.b64encode(token.encode("utf-16-le")).decode(),
+    "hex of base64": lambda token: base64_of(token).encode().hex(),
+}
+
+
+class TestTokensThatAreRepeated:
+    @pytest.mark.parametrize("token", [*TOKENS, "secret", "my pass word"])
+    @pytest.mark.parametrize("encode", ENCODINGS.values(), ids=ENCODINGS)
+    def test_no_copy_is_left(self, encode, token):
+        for around in ("bad key {}", "{}", 'x={}&y="{}"', "Invalid:{}!"):
+            text = around.replace("{}", encode(token))
+            left = without(token, text)
+            assert MASK in left
+            assert not found_in({"what is left": left.encode()}, {"it": token})
+            assert encode(token) not in left
+
+    def test_what_stands_around_it_is_kept(self):
+        text = f"no access with {base64_of(TOKENS[0])} to this model"
+        assert without(TOKENS[0], text) == f"no access with {MASK} to this model"
+
+    @given(st.text(max_size=200))
+    def test_other_texts_stay_as_they_are(self, text):
+        assert without(TOKENS[0], text) == text
+
+    @pytest.mark.parametrize("token", ["", "k", "ab"])
+    def test_a_token_that_says_little_hides_little(self, token):
+        assert without(token, "e5 c0ffee Zm9v") == "e5 c0ffee Zm9v"
+
+    @pytest.mark.parametrize("piece", ["ab" * 20, "%2525", "\\u005c", "&amp;", "QUJD", "x 0x61:"])
+    def test_no_text_takes_long(self, piece):
+        with at_most(1):
+            without(TOKENS[0], piece * (5000 // len(piece)))
