@@ -22,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return provide(arguments[1:])
     options = _parser().parse_args(arguments)
+    _leave_no_core()
     try:
         config = load_config(options.config, os.environ, _flags(options))
         if options.command == "check":
@@ -31,6 +32,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _serve(config)
     except ConfigError as error:
         return _fail(str(error))
+
+
+def _leave_no_core() -> None:
+    """A crash must not write the memory to a disk: it holds every token."""
+    try:
+        import resource
+    except ImportError:  # no POSIX
+        return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _parser() -> argparse.ArgumentParser:

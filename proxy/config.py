@@ -117,7 +117,7 @@ class ProviderConfig:
 class EgressConfig:
     """Where provider calls may go; `allow` lists host names, addresses or networks."""
 
-    proxy: str | None = None  # a URL, or `environment`
+    proxy: str | None = field(default=None, repr=False)  # a URL, or `environment`
     allow: tuple[str, ...] = ()
     ca_file: Path | None = None
 
@@ -212,10 +212,13 @@ def load_config(
 
 def describe(config: Config) -> dict[str, Any]:
     """Every key in force, secrets masked: what `check` prints."""
-    return {
+    shown = {
         key: "********" if secret and value is not None else value
         for key, value, secret in _walk(config, "")
     }
+    if config.egress.proxy is not None:  # it may hold a name and a password
+        shown["egress.proxy"] = re.sub(r"//.*@", "//********@", config.egress.proxy)
+    return shown
 
 
 def split_address(address: str) -> tuple[str, int]:

@@ -206,6 +206,13 @@ class TestSecrets:
         assert {key for key, value in described.items() if value == "********"} == {*self.SECRETS}
         assert describe(Config())["upstream.api_key"] is None
 
+    def test_what_a_proxy_is_told_by_its_url_is_masked(self):
+        config = load(flags={"egress.proxy": "http://me:s3c@ret@proxy.test:3128"})
+        assert describe(config)["egress.proxy"] == "http://********@proxy.test:3128"
+        assert "s3c" not in repr(config)
+        plain = load(flags={"egress.proxy": "http://proxy.test:3128"})
+        assert describe(plain)["egress.proxy"] == "http://proxy.test:3128"
+
     def test_no_printed_configuration_shows_them(self):
         config = load(flags=dict.fromkeys(self.SECRETS, "s3cret"))
         assert "s3cret" not in repr(config)
