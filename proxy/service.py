@@ -136,6 +136,8 @@ class InferenceService:
             await self._store.get(inference_id)
         except EndpointNotFound:
             return False
+        except RecordRefused:
+            return True
         return True
 
     async def get(self, inference_id: str, task_type: TaskType) -> InferenceEndpoint:

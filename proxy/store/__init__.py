@@ -2,10 +2,14 @@
 
 StoreError                 503 the store cannot be reached, or answers what it should not
 ├── StoreOverloaded        429 it takes no changes for now: disk full, queue full
+├── StoreDamaged           500 it is not as the proxy made it, and nothing is written to it
 ├── KeyMismatch            503 it holds records that the encryption key at hand does not open
 └── RecordRefused          500 one record does not open, or is not what it claims to be
+EndpointNotFound
+└── AllLost                404 the store is empty, not only of this endpoint: its index is gone
 
-No text of these errors quotes what the store answered: it can contain records.
+Each text names the cause and what mends it, and quotes nothing of what the store answered: that can
+contain records.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from proxy.config import Config
 from proxy.endpoints import InferenceEndpoint, TaskType, check_inference_id
-from proxy.errors import ActionRequestInvalid, StatusError, StoreError
+from proxy.errors import ActionRequestInvalid, EndpointNotFound, StatusError, StoreError
 
 if TYPE_CHECKING:
     from proxy.store.cached import CachedStore
@@ -31,6 +35,16 @@ MAX_ENDPOINTS: Final = 10_000  # that a list shows
 class StoreOverloaded(StoreError):
     status = 429
 
+    def __init__(self, reason: str, retry_after: int = 1) -> None:
+        super().__init__(reason)
+        self.headers = [("Retry-After", str(retry_after))]  # seconds
+
+
+class StoreDamaged(StoreError):
+    """The operator's data is not in order; what a process knows of it can still be used."""
+
+    status = 500
+
 
 class KeyMismatch(StoreError):
     """Raised by `open`, it is a reason not to start."""
@@ -40,6 +54,15 @@ class RecordRefused(StoreError):
     """A record that must not be used; deleting it is always possible."""
 
     status = 500
+
+
+class AllLost(EndpointNotFound):
+    """An index that is gone tells nothing of one endpoint: it can be used as it was known last."""
+
+    def __init__(self, inference_id: str, hint: str | None = None) -> None:
+        super().__init__(inference_id)
+        if hint is not None:
+            self.extra["hint"] = hint
 
 
 # Whether the last `get` of this task answered from memory because the store was away.
@@ -69,7 +92,7 @@ class EndpointStore(Protocol):
         """Add a new endpoint, or raise EndpointAlreadyExists."""
 
     async def get(self, inference_id: str) -> InferenceEndpoint:
-        """The endpoint, or EndpointNotFound."""
+        """The endpoint, or EndpointNotFound; AllLost where nothing at all is there."""
 
     async def find(self, task_type: TaskType | None = None) -> list[InferenceEndpoint]:
         """All endpoints, or those of one task type, sorted by id; MAX_ENDPOINTS at most.

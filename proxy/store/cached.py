@@ -12,7 +12,7 @@ from typing import Final
 from proxy.endpoints import InferenceEndpoint, TaskType
 from proxy.errors import EndpointNotFound, StoreError
 from proxy.singleflight import SingleFlight
-from proxy.store import Change, EndpointStore, KeyMismatch, RecordRefused, served_stale
+from proxy.store import AllLost, Change, EndpointStore, KeyMismatch, RecordRefused, served_stale
 
 MAX_ENTRIES: Final = 10_000
 MAX_STALENESS: Final = 3600.0  # seconds that an endpoint can be used while the store is away
@@ -30,8 +30,8 @@ class CachedStore:
     """Another store, its answers to `get` good for `freshness` seconds.
 
     So long a change made by another process can go unnoticed; changes made here are seen at once.
-    While the store is away, what was known last is used, `served_stale` says so, and
-    `stale_answers` counts. That an endpoint does not exist is never remembered.
+    While the store is away, or empty as it never was, what was known last is used, `served_stale`
+    says so, and `stale_answers` counts. That an endpoint does not exist is never remembered.
     """
 
     def __init__(
@@ -77,6 +77,8 @@ class CachedStore:
                 return await self._shared_read(inference_id)
         except (KeyMismatch, RecordRefused):
             raise  # somebody meddled with it
+        except AllLost:
+            return self._stale(entry)
         except (StoreError, TimeoutError):
             self._pause_ends = self._clock() + PAUSE
             return self._stale(entry)
@@ -129,6 +131,8 @@ class CachedStore:
         self.reads += 1
         try:
             endpoint = await self._store.get(inference_id)
+        except AllLost:
+            raise
         except (EndpointNotFound, KeyMismatch, RecordRefused):
             self._entries.pop(inference_id, None)
             raise

@@ -9,24 +9,20 @@ imported only where its store is configured.
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import logging
-import re
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, TypeVar
+from urllib.parse import quote
 
-from elastic_transport import ConnectionTimeout, ObjectApiResponse, TransportError
+from elastic_transport import ConnectionTimeout, SerializationError, TlsError, TransportError
 from elasticsearch import (
     ApiError,
     AsyncElasticsearch,
     BadRequestError,
-    ConflictError,
     NotFoundError,
-    UnsupportedProductError,
 )
 from yarl import URL
 
@@ -35,46 +31,42 @@ from proxy.endpoints import InferenceEndpoint, TaskType
 from proxy.errors import EndpointAlreadyExists, EndpointNotFound, StatusError, StoreError
 from proxy.store import (
     MAX_ENDPOINTS,
+    AllLost,
     Change,
     KeyMismatch,
-    StoreOverloaded,
     check_storable,
     is_storable,
     left_out,
 )
-from proxy.store.sealed import Keyring, Record, load_keyring, make_keyring, tampered
-from proxy.store.transport import PlainTransport
+from proxy.store.answers import (
+    Asked,
+    IndexUnavailable,
+    document_of,
+    expect,
+    keys_in,
+    lacks_index,
+    lost,
+    outcome_of,
+    record_of,
+    says_missing,
+    type_of,
+    unexpected,
+)
+from proxy.store.index import FIELDS, MAPPINGS, ONLY_AS_MAPPED, SETTINGS, check_fields
+from proxy.store.sealed import Keyring, Record, load_keyring, make_keyring
+from proxy.store.transport import JSON, PlainTransport
 from proxy.tls import upstream_tls
 
 T = TypeVar("T")
 
-SETTINGS: Final = {"index": {"hidden": True, "number_of_shards": 1, "auto_expand_replicas": "0-1"}}
-MAPPINGS: Final = {
-    "dynamic": "strict",
-    "properties": {
-        "id": {"type": "keyword"},
-        "task_type": {"type": "keyword"},
-        "key_id": {"type": "keyword"},
-        "blob": {"type": "binary", "doc_values": False},
-    },
-}
 _UPDATE_ATTEMPTS: Final = 5
 _PAUSES: Final = (0.1, 0.2, 0.4, 0.8)  # seconds
-_NO_SHARD: Final = (
-    "search_phase_execution_exception",
-    "no_shard_available_action_exception",
-    "unavailable_shards_exception",
-)
 
 log = logging.getLogger(__name__)
 
 
 class _Unreachable(StoreError):
     """There is no connection to Elasticsearch."""
-
-
-class _IndexUnavailable(StoreError):
-    """None of its shards has started: it is being made, or its node is gone."""
 
 
 class ElasticsearchStore:
@@ -88,12 +80,15 @@ class ElasticsearchStore:
     ) -> None:
         self._upstream = upstream
         self._config = config
+        self._asked = Asked(index=config.index, credentials=_credentials(upstream))
         self._generated = (folder or state_folder()) / "encryption.key"
         # Elasticsearch gives up first, so that its answer tells what went wrong.
         self._server_timeout = f"{int(config.timeout * 900)}ms"
         self._client: AsyncElasticsearch | None = None
         self._keys: Keyring | None = None
         self._is_checked = False
+        self._had_index = False  # when it was asked last
+        self._is_lost = False  # it was there, and is no more
         self._checking = asyncio.Lock()
         self._writes: set[asyncio.Future[Any]] = set()
 
@@ -127,15 +122,16 @@ class ElasticsearchStore:
     async def find(self, task_type: TaskType | None = None) -> list[InferenceEndpoint]:
         left_out.set(())
         keys = await self._checked_keys()
-        query = {"match_all": {}} if task_type is None else {"term": {"task_type": task_type}}
-        match await self._search(query=query, size=MAX_ENDPOINTS, sort=[{"id": "asc"}]):
+        if not await self._has_index():
+            return []
+        match await self._search(size=MAX_ENDPOINTS, sort=[{"id": "asc"}]):
             case None:
                 return []
             case {"hits": {"hits": list(hits)}}:
-                endpoints, refused = keys.open_all(map(_record, hits))
+                endpoints, refused = keys.open_all(map(record_of, hits), task_type)
                 left_out.set(tuple(refused))
                 return endpoints
-        raise _unexpected()
+        raise unexpected()
 
     async def update(self, inference_id: str, change: Change) -> InferenceEndpoint:
         return await self._to_the_end(self._update(inference_id, change))
@@ -157,18 +153,28 @@ class ElasticsearchStore:
         await self._create_document(keys.seal(endpoint))
 
     async def _create_document(self, record: Record) -> None:
+        if not await self._write("create", record, "created"):
+            raise EndpointAlreadyExists(record.inference_id)
+
+    async def _write(self, action: str, record: Record, result: str, **place: int) -> bool:
+        """Whether it came to that result; if not, another document was there."""
+        about = {"_id": record.inference_id, **place, **ONLY_AS_MAPPED}
         async with self._calling() as client:
-            try:
-                answer = await client.create(
-                    index=self._config.index,
-                    id=record.inference_id,
-                    document=_document(record),
-                    refresh=True,
-                    timeout=self._server_timeout,
-                )
-            except ConflictError:
-                raise EndpointAlreadyExists(record.inference_id) from None
-        _expect(answer, "created")
+            answer = await client.bulk(
+                index=self._config.index,
+                operations=[{action: about}, document_of(record)],
+                refresh=True,
+                timeout=self._server_timeout,
+            )
+        status, found = outcome_of(answer.body, action)
+        if status == 409:
+            return False
+        if status >= 400:
+            log.warning("the endpoint store answered a change with %d %s", status, found)
+            raise self._asked.failed(status, found)
+        if found != result:
+            raise unexpected()
+        return True
 
     async def _create_index(self) -> None:
         async with self._calling() as client:
@@ -178,40 +184,35 @@ class ElasticsearchStore:
                     settings=SETTINGS,
                     mappings=MAPPINGS,
                     timeout=self._server_timeout,
+                    master_timeout=self._server_timeout,
                 )
             except BadRequestError as error:
-                if _type_of(error) != "resource_already_exists_exception":
+                if type_of(error) != "resource_already_exists_exception":
                     raise
+        self._index_is_there()
 
     async def _update(self, inference_id: str, change: Change) -> InferenceEndpoint:
+        await self._has_index()
         for _ in range(_UPDATE_ATTEMPTS):
             endpoint, place = await self._get(inference_id)
             changed = change(endpoint)
-            if await self._replace((await self._checked_keys()).seal(changed), place):
+            record = (await self._checked_keys()).seal(changed)
+            if await self._write(
+                "index",
+                record,
+                "updated",
+                if_seq_no=place.seq_no,
+                if_primary_term=place.primary_term,
+            ):
                 return changed
         raise StatusError(
-            409, f"Inference endpoint [{inference_id}] is being changed by others, try again"
+            409,
+            f"Endpoint [{inference_id}] is currently being updated. Try again once the update "
+            "completes",
         )
 
-    async def _replace(self, record: Record, place: _Place) -> bool:
-        """Whether the document was still at its place, and is this record now."""
-        async with self._calling() as client:
-            try:
-                answer = await client.index(
-                    index=self._config.index,
-                    id=record.inference_id,
-                    document=_document(record),
-                    if_seq_no=place.seq_no,
-                    if_primary_term=place.primary_term,
-                    refresh=True,
-                    timeout=self._server_timeout,
-                )
-            except ConflictError:
-                return False
-        _expect(answer, "updated")
-        return True
-
     async def _delete(self, inference_id: str) -> None:
+        await self._has_index()  # a document of somebody else's index is none of ours
         async with self._calling() as client:
             try:
                 answer = await client.delete(
@@ -221,10 +222,10 @@ class ElasticsearchStore:
                     timeout=self._server_timeout,
                 )
             except NotFoundError as error:
-                if _says_missing(error):
-                    raise EndpointNotFound(inference_id) from None
+                if says_missing(error):
+                    raise self._not_found(inference_id, error) from None
                 raise
-        _expect(answer, "deleted")
+        expect(answer, "deleted")
 
     async def _to_the_end(self, write: Awaitable[T]) -> T:
         """A write that goes on when its caller leaves; `close` waits for it."""
@@ -243,15 +244,15 @@ class ElasticsearchStore:
             try:
                 answer = await client.get(index=self._config.index, id=inference_id)
             except NotFoundError as error:
-                if _says_missing(error):
-                    raise EndpointNotFound(inference_id) from None
+                if says_missing(error):
+                    raise self._not_found(inference_id, error) from None
                 raise
         match answer.body:
             case {"_id": str(found), "_seq_no": int(seq_no), "_primary_term": int(term)} if (
                 found == inference_id
             ):
-                return keys.open_(_record(answer.body)), _Place(seq_no, term)
-        raise _unexpected()
+                return keys.open_(record_of(answer.body)), _Place(seq_no, term)
+        raise unexpected()
 
     async def _search(self, **what: Any) -> Mapping[str, Any] | None:
         """What a search answers, None when there is no index."""
@@ -259,14 +260,63 @@ class ElasticsearchStore:
             try:
                 answer = await client.search(index=self._config.index, **what)
             except NotFoundError as error:
-                if _says_missing(error):
+                if lacks_index(error):
+                    self._index_is_missing()
                     return None
                 raise
         body: Mapping[str, Any] = answer.body
         match body:
             case {"timed_out": False, "_shards": {"failed": 0}}:
                 return body
-        raise _unexpected()  # half an answer would hide endpoints
+        raise unexpected()  # half an answer would hide endpoints
+
+    def _not_found(self, inference_id: str, error: NotFoundError) -> EndpointNotFound:
+        if not lacks_index(error):
+            return EndpointNotFound(inference_id)
+        self._index_is_missing()
+        return AllLost(inference_id, lost(self._config.index) if self._is_lost else None)
+
+    # The index
+
+    async def _has_index(self) -> bool:
+        """Whether there is an index, as we make it. Raises: StoreDamaged when it is another.
+
+        Waits for an index that another proxy is just making.
+        """
+        for pause in _PAUSES:
+            try:
+                return await self._look_at_index()
+            except IndexUnavailable:
+                await asyncio.sleep(pause)
+        return await self._look_at_index()
+
+    async def _look_at_index(self) -> bool:
+        async with self._calling() as client:
+            try:
+                # Its own method sends the fields in a body, where 7.17 does not look for them.
+                answer = await client.perform_request(
+                    "GET",
+                    f"/{quote(self._config.index, safe='')}/_field_caps",
+                    params={"fields": ",".join(FIELDS)},
+                    headers={"accept": JSON},
+                )
+            except NotFoundError as error:
+                if lacks_index(error):
+                    self._index_is_missing()
+                    return False
+                raise
+        check_fields(answer.body, self._config.index)
+        self._index_is_there()
+        return True
+
+    def _index_is_there(self) -> None:
+        self._had_index, self._is_lost = True, False
+
+    def _index_is_missing(self) -> None:
+        if self._had_index:
+            log.error(lost(self._config.index))
+            self._is_lost = True
+            self._had_index = self._is_checked = False  # who knows which one comes next
 
     # The key
 
@@ -290,25 +340,17 @@ class ElasticsearchStore:
             raise KeyMismatch(str(error)) from None
 
     async def _held_keys(self) -> set[str] | None:
-        """The ids of the keys that records are sealed with, None when there is no index.
-
-        Waits for an index that another proxy is just making.
-        """
-        for pause in _PAUSES:
-            try:
-                return await self._read_held_keys()
-            except _IndexUnavailable:
-                await asyncio.sleep(pause)
-        return await self._read_held_keys()
-
-    async def _read_held_keys(self) -> set[str] | None:
-        by_key = {"keys": {"terms": {"field": "key_id", "size": 100}}}
-        match await self._search(size=0, aggregations=by_key):
+        """The ids of the keys that records are sealed with, None when there is no index."""
+        if not await self._has_index():
+            return None
+        samples = {"sample": {"top_hits": {"size": 10}}}
+        by_key = {"terms": {"field": "key_id", "size": 100}, "aggregations": samples}
+        match await self._search(size=0, aggregations={"keys": by_key}):
             case None:
                 return None
             case {"aggregations": {"keys": {"buckets": list(buckets)}}}:
-                return {bucket["key"] for bucket in buckets}
-        raise _unexpected()
+                return set(keys_in(buckets))
+        raise unexpected()
 
     # Calling
 
@@ -320,38 +362,33 @@ class ElasticsearchStore:
         try:
             yield self._client
         except ApiError as error:
-            self._raise_translated(error)
+            log.warning("the endpoint store answered %d %s", error.meta.status, type_of(error))
+            raise self._asked.translated(error) from None
         except ConnectionTimeout:
-            raise StoreError("The endpoint store did not answer in time") from None
+            raise StoreError(
+                f"The endpoint store did not answer within [{self._config.timeout:g}] seconds: "
+                "GET tells whether a change was made"
+            ) from None
+        except SerializationError:
+            raise unexpected() from None
+        except TlsError:
+            raise _Unreachable(
+                "The endpoint store cannot be reached by TLS: check [upstream.ca_file] and "
+                "[upstream.url]"
+            ) from None
         except TransportError as error:
             log.debug("the endpoint store cannot be reached: %s", type(error).__name__)
-            raise _Unreachable("The endpoint store cannot be reached") from None
+            raise _Unreachable(
+                "The endpoint store cannot be reached: check that Elasticsearch runs, and "
+                "[upstream.url]"
+            ) from None
 
-    def _raise_translated(self, error: ApiError) -> NoReturn:
-        """By status; only what looks like the name of an error is ever shown of the answer."""
-        if isinstance(error, UnsupportedProductError):
-            raise StoreError("The upstream is no Elasticsearch") from None
-        kind, status = _type_of(error), error.meta.status
-        log.warning("the endpoint store answered %d %s", status, kind)
-        index = self._config.index
-        match status:
-            case 401:
-                text = "Elasticsearch refuses the proxy's own credentials: check [upstream.api_key]"
-                raise StoreError(f"{text}, [upstream.username] and [upstream.password]") from None
-            case 403 if kind != "cluster_block_exception":
-                raise StoreError(
-                    f"The proxy's own credentials lack rights on index [{index}]: they need "
-                    "[read, write, create_index]"
-                ) from None
-            case 403:
-                raise StoreError(f"The index [{index}] is blocked against changes") from None
-            case 429:
-                raise StoreOverloaded(
-                    "The endpoint store takes no changes for now: its disk or queue is full"
-                ) from None
-            case 503 if kind in _NO_SHARD:
-                raise _IndexUnavailable(f"The index [{index}] is not available") from None
-        raise StoreError(f"The endpoint store failed with status [{status}]") from None
+
+def _credentials(upstream: UpstreamConfig) -> str | None:
+    """The settings that the proxy's own credentials are in."""
+    if upstream.api_key is not None:
+        return "[upstream.api_key]"
+    return None if upstream.username is None else "[upstream.username] and [upstream.password]"
 
 
 def _connect(upstream: UpstreamConfig, timeout: float) -> AsyncElasticsearch:
@@ -380,62 +417,3 @@ class _Place:
 
     seq_no: int
     primary_term: int
-
-
-def _document(record: Record) -> dict[str, str]:
-    return {
-        "id": record.inference_id,
-        "task_type": record.task_type,
-        "key_id": record.key_id,
-        "blob": base64.b64encode(record.blob).decode(),
-    }
-
-
-def _record(hit: Mapping[str, Any]) -> Record:
-    """A document as it should be; whoever may write to the index could have put anything there."""
-    match hit:
-        case {
-            "_id": str(inference_id),
-            "_source": {
-                "id": str(named),
-                "task_type": str(task_type),
-                "key_id": str(key_id),
-                "blob": str(blob),
-            },
-        } if named == inference_id:
-            try:
-                sealed = base64.b64decode(blob, validate=True)
-            except (ValueError, binascii.Error):
-                raise tampered(inference_id) from None
-            return Record(
-                inference_id=inference_id, task_type=task_type, key_id=key_id, blob=sealed
-            )
-    raise tampered(str(hit.get("_id")))
-
-
-def _expect(answer: ObjectApiResponse[Any], result: str) -> None:
-    """Nothing is done before Elasticsearch says so."""
-    match answer.body:
-        case {"result": found} if found == result:
-            return
-    raise _unexpected()
-
-
-def _unexpected() -> StoreError:
-    return StoreError("The endpoint store did not answer what it was asked")
-
-
-def _says_missing(error: NotFoundError) -> bool:
-    """Whether it was Elasticsearch that found no document, or no index; a gateway has 404s, too."""
-    match error.body:
-        case {"found": False} | {"result": "not_found"}:
-            return True
-    return _type_of(error) == "index_not_found_exception"
-
-
-def _type_of(error: ApiError) -> str:
-    """The `type` of Elasticsearch's error, if it looks like one."""
-    match error.body:
-        case {"error": {"type": str(kind)}} if re.fullmatch(r"[a-z_]{1,80}", kind):
-            return kind
-    return "unknown"

@@ -24,8 +24,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from proxy.config import ConfigError, StoreConfig
-from proxy.endpoints import InferenceEndpoint, dump_endpoint, load_endpoint
-from proxy.store import KeyMismatch, RecordRefused
+from proxy.endpoints import InferenceEndpoint, TaskType, dump_endpoint, load_endpoint
+from proxy.store import KeyMismatch, RecordRefused, is_storable
 
 KEY_BYTES: Final = 32
 FORMAT: Final = 1
@@ -48,6 +48,16 @@ class Record:
     task_type: str
     key_id: str
     blob: bytes = field(repr=False)
+
+    @property
+    def sealed_with(self) -> str:
+        """The key id as the blob has it."""
+        return self.blob[1:_NONCE_AT].hex()
+
+    @property
+    def names_its_key(self) -> bool:
+        """Whether its parts agree on the key, as they do unless somebody changed one of them."""
+        return len(self.blob) >= _BOX_AT and self.sealed_with == self.key_id
 
 
 class Keyring:
@@ -81,25 +91,31 @@ class Keyring:
             log.error("%s", refused)
             raise
 
-    def open_all(self, records: Iterable[Record]) -> tuple[list[InferenceEndpoint], list[str]]:
-        """The endpoints of those in order, and the ids of the others, which are logged."""
+    def open_all(
+        self, records: Iterable[Record], task_type: TaskType | None = None
+    ) -> tuple[list[InferenceEndpoint], list[str]]:
+        """The endpoints of that task type, or all, by id; the ids of refused records, logged.
+
+        What stands beside a blob may be changed or missing: the task type inside it counts.
+        """
         endpoints, refused = [], []
         for record in records:
             try:
                 endpoints.append(self.open_(record))
             except RecordRefused:
                 refused.append(record.inference_id)
-        return endpoints, refused
+        wanted = [one for one in endpoints if task_type in (None, one.task_type)]
+        return sorted(wanted, key=lambda one: one.inference_id), refused
 
     def _opened(self, record: Record) -> InferenceEndpoint:
-        head, sealed_with = record.blob[:_NONCE_AT], record.blob[1:_NONCE_AT].hex()
+        head, sealed_with = record.blob[:_NONCE_AT], record.sealed_with
         if record.blob[:1] > bytes([FORMAT]):
             raise refusal(
                 record.inference_id,
                 f"has the format {record.blob[0]}, which is newer than this proxy",
                 "Upgrade the proxy",
             )
-        if sealed_with != record.key_id or len(record.blob) < _BOX_AT:
+        if not record.names_its_key:
             raise tampered(record.inference_id)
         if sealed_with not in self._keys:
             raise refusal(
@@ -112,9 +128,16 @@ class Keyring:
         nonce, box = record.blob[_NONCE_AT:_BOX_AT], record.blob[_BOX_AT:]
         try:
             text = self._keys[sealed_with].decrypt(nonce, box, _bound(head, record.inference_id))
-            endpoint = load_endpoint(orjson.loads(text))
-        except (InvalidTag, KeyError, TypeError, ValueError):
+        except InvalidTag:
             raise tampered(record.inference_id) from None
+        try:
+            endpoint = load_endpoint(orjson.loads(text))
+        except (KeyError, TypeError, ValueError):  # yet a proxy with our key has written it
+            raise refusal(
+                record.inference_id,
+                "was written by another version of the proxy, and has what this one does not know",
+                "Use the proxy's newest version, or delete the endpoint and create it again",
+            ) from None
         if (endpoint.inference_id, endpoint.task_type) != (record.inference_id, record.task_type):
             raise tampered(record.inference_id)
         return endpoint
@@ -135,8 +158,10 @@ def key_id(key: bytes) -> str:
 
 
 def refusal(inference_id: str, problem: str, remedy: str) -> RecordRefused:
+    # An id that is none was written by somebody else: no line break of it may reach a log.
+    shown = inference_id if is_storable(inference_id) else ascii(inference_id[:100])[1:-1]
     return RecordRefused(
-        f"Inference endpoint [{inference_id}] cannot be used: its stored record {problem}. {remedy}"
+        f"Inference endpoint [{shown}] cannot be used: its stored record {problem}. {remedy}"
     )
 
 

@@ -23,7 +23,7 @@ from proxy.store import (
     is_storable,
     left_out,
 )
-from proxy.store.sealed import Keyring, Record, load_keyring, make_keyring, private_folder, tampered
+from proxy.store.sealed import Keyring, Record, load_keyring, make_keyring, private_folder
 
 T = TypeVar("T")
 
@@ -34,6 +34,13 @@ CREATE TABLE endpoints (
 ) WITHOUT ROWID
 """
 _COLUMNS: Final = "id, task_type, key_id, blob"
+_REMEDIES: Final = {
+    "SQLITE_BUSY": ", another process holds its lock for too long",
+    "SQLITE_CORRUPT": ", the file is damaged: restore it from a backup, and restart the proxy",
+    "SQLITE_NOTADB": ", the file is damaged: restore it from a backup, and restart the proxy",
+    "SQLITE_READONLY": ", the file must be writable by the proxy",
+    "SQLITE_IOERR": ", its disk fails: look after it, and restart the proxy",
+}
 
 
 class SQLiteStore:
@@ -48,6 +55,7 @@ class SQLiteStore:
         self._thread: ThreadPoolExecutor | None = None
         self._connection: sqlite3.Connection | None = None
         self._keys: Keyring | None = None
+        self._identity: tuple[int, int] | None = None  # of the file: device and inode
 
     async def open(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="endpoint-store")
@@ -94,7 +102,9 @@ class SQLiteStore:
             private_folder(self._path.parent)
             # SQLite gives its -wal and -shm files the mode of this one.
             os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
-            if os.name == "posix" and self._path.stat().st_mode & 0o077:
+            found = self._path.stat()
+            self._identity = found.st_dev, found.st_ino
+            if os.name == "posix" and found.st_mode & 0o077:
                 raise ConfigError(f"[{self._path}] must be its owner's alone: chmod 600")
         except OSError as error:
             raise ConfigError(f"cannot open [{self._path}]: {error.strerror}") from None
@@ -157,22 +167,19 @@ class SQLiteStore:
     def _read(self, inference_id: str) -> InferenceEndpoint:
         if not is_storable(inference_id):  # nor perhaps a text that SQLite takes
             raise EndpointNotFound(inference_id)
-        with _translated():
-            rows = self._opened_connection.execute(
-                f"SELECT {_COLUMNS} FROM endpoints WHERE id = ?", (inference_id,)
-            ).fetchall()
-        if not rows:
-            raise EndpointNotFound(inference_id)
-        return self._keyring.open_(_record(*rows[0]))
+        for row in self._select("WHERE id = ?", inference_id):
+            return self._keyring.open_(_record(*row))
+        raise EndpointNotFound(inference_id)
 
     def _find(self, task_type: TaskType | None) -> tuple[list[InferenceEndpoint], list[str]]:
+        rows = self._select("ORDER BY id LIMIT ?", MAX_ENDPOINTS)
+        return self._keyring.open_all((_record(*row) for row in rows), task_type)
+
+    def _select(self, which: str, *values: object) -> list[tuple[object, ...]]:
+        self._check_file()
         with _translated():
-            rows = self._opened_connection.execute(
-                f"SELECT {_COLUMNS} FROM endpoints WHERE ?1 IS NULL OR task_type = ?1 "
-                "ORDER BY id LIMIT ?2",
-                (task_type, MAX_ENDPOINTS),
-            ).fetchall()
-        return self._keyring.open_all(_record(*row) for row in rows)
+            statement = f"SELECT {_COLUMNS} FROM endpoints {which}"
+            return self._opened_connection.execute(statement, values).fetchall()
 
     def _update(self, inference_id: str, change: Change) -> InferenceEndpoint:
         with self._transaction() as connection:
@@ -196,10 +203,23 @@ class SQLiteStore:
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """One durable change, or none; no other process writes meanwhile."""
         connection = self._opened_connection
+        self._check_file()
         with _translated():
             connection.execute("BEGIN IMMEDIATE")
             with connection:  # commits, or rolls back
                 yield connection
+
+    def _check_file(self) -> None:
+        """SQLite would go on writing to a file that is no longer there, and never say so."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            found = None
+        if found is None or (found.st_dev, found.st_ino) != self._identity:
+            raise StoreError(
+                f"The file [{self._path}] of the endpoint store was removed or replaced: put it "
+                "back, and restart the proxy"
+            )
 
     @property
     def _opened_connection(self) -> sqlite3.Connection:
@@ -214,15 +234,20 @@ class SQLiteStore:
 
 
 def _record(*row: object) -> Record:
-    """A row as it should be; SQLite would let anything be written into it."""
+    """A row as a record, one that no key opens if it is not as it should be.
+
+    SQLite would let anything be written into it.
+    """
     match row:
         case (str(inference_id), str(task_type), str(key_id), bytes(blob)):
             return Record(inference_id=inference_id, task_type=task_type, key_id=key_id, blob=blob)
-    raise tampered(str(row[0]))
+    return Record(inference_id=str(row[0]), task_type="", key_id="", blob=b"")
 
 
 def _held_keys(connection: sqlite3.Connection) -> set[str]:
-    return {row[0] for row in connection.execute("SELECT DISTINCT key_id FROM endpoints")}
+    """The ids of the keys that records are sealed with; a damaged one tells nothing of keys."""
+    intact = "SELECT DISTINCT key_id FROM endpoints WHERE key_id = lower(hex(substr(blob, 2, 8)))"
+    return {row[0] for row in connection.execute(intact)}
 
 
 @contextmanager
@@ -230,10 +255,12 @@ def _translated() -> Iterator[None]:
     """SQLite's errors as StoreError; their texts name no contents, but none is quoted."""
     try:
         yield
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
-            raise StoreOverloaded("The disk of the endpoint store is full") from None
-        raise StoreError(f"The endpoint store cannot be used: {error.sqlite_errorname}") from None
     except sqlite3.Error as error:
-        name = getattr(error, "sqlite_errorname", type(error).__name__)
-        raise StoreError(f"The endpoint store cannot be used: {name}") from None
+        # The name of the extended code, such as SQLITE_CORRUPT_INDEX.
+        name = getattr(error, "sqlite_errorname", None) or type(error).__name__
+        if name == "SQLITE_FULL":
+            raise StoreOverloaded(
+                "The disk of the endpoint store is full: free space there"
+            ) from None
+        remedy = next((text for start, text in _REMEDIES.items() if name.startswith(start)), "")
+        raise StoreError(f"The endpoint store cannot be used: {name}{remedy}") from None

@@ -13,6 +13,7 @@ from elastic_transport import AsyncTransport, HttpHeaders, TransportApiResponse
 logging.getLogger("elastic_transport").setLevel(logging.ERROR)
 
 JSON: Final = "application/json"
+LINES: Final = "application/x-ndjson"  # of a `_bulk` request
 
 
 class PlainTransport(AsyncTransport):
@@ -26,10 +27,14 @@ class PlainTransport(AsyncTransport):
         self, method: str, target: str, *, headers: Mapping[str, str], **more: Any
     ) -> TransportApiResponse:
         plain = {
-            name: JSON if name.lower() in ("accept", "content-type") else value
+            name: _plain(value) if name.lower() in ("accept", "content-type") else value
             for name, value in headers.items()
         }
         answer = await super().perform_request(method, target, headers=plain, **more)
         kept = {name: value for name, value in answer.meta.headers.items() if name != "warning"}
         meta = dataclasses.replace(answer.meta, headers=HttpHeaders(kept))
         return TransportApiResponse(meta, answer.body)
+
+
+def _plain(media_type: str) -> str:
+    return LINES if "x-ndjson" in media_type else JSON

@@ -267,7 +267,7 @@ async def test_a_read_only_cluster_stops_changes_and_no_reads(open_cluster, tmp_
         "PUT", "/_cluster/settings", {"persistent": {"cluster.blocks.read_only": True}}
     )
     try:
-        with pytest.raises(StoreError, match="blocked against changes") as error:
+        with pytest.raises(StoreError, match="is blocked or closed: remove the block") as error:
             await store.delete("e1")
         assert error.value.status == 503
         assert await store.get("e1") == endpoint()
@@ -316,9 +316,9 @@ async def test_credentials_that_lack_rights_are_told_from_those_that_are_wrong(
     nobody: dict[str, Any] = {"username": "nobody", "password": USERS["nobody"][0]}
     wrong: dict[str, Any] = {"username": "nobody", "password": "wrong"}
     for credentials, text in (
-        (nobody, rf"credentials lack rights on index \[{secured_cluster.index}\]"),
+        (nobody, rf"credentials lack rights on the index \[{secured_cluster.index}\]"),
         (wrong, "refuses the proxy's own credentials"),
-        ({}, "refuses the proxy's own credentials"),
+        ({}, "asks the proxy for credentials of its own"),
         ({"api_key": "bm90OmFrZXk="}, "refuses the proxy's own credentials"),
     ):
         upstream = UpstreamConfig(url=secured_cluster.url, **credentials)

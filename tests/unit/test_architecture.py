@@ -30,7 +30,8 @@ CORE: Final = {
 PROTOCOL: Final = {"store"}  # the package itself: EndpointStore and its errors
 TOOLS: Final = {"connections", "singleflight", "tls"}  # that edges share
 STORES: Final = {
-    *("store.cached", "store.elasticsearch", "store.sealed", "store.sqlite", "store.transport"),
+    *("store.answers", "store.cached", "store.elasticsearch", "store.index", "store.sealed"),
+    *("store.sqlite", "store.transport"),
 }
 LANE: Final = {"lane", "lane.caller", "lane.listener", "lane.states", "lane.upstream"}
 EDGES: Final = {"auth", "egress", "forward", "huggingface", "server", *LANE, *STORES}

@@ -9,6 +9,7 @@ import pytest
 from proxy.config import StoreConfig, UpstreamConfig
 from proxy.errors import StoreError
 from proxy.store.elasticsearch import ElasticsearchStore
+from proxy.store.index import FIELDS
 from tests.storeconformance import TOKEN, endpoint, with_token
 from tests.stubs import JSON, FaultyServer, Reply, json_reply
 
@@ -60,6 +61,9 @@ async def test_answers_that_are_none_are_503(reply, tmp_path, caplog):
 
 async def test_a_write_is_sent_once(tmp_path):
     def answer(call):
+        if call.path.endswith("/_field_caps"):
+            fields: dict[str, Any] = {name: {kind: {}} for name, kind in FIELDS.items()}
+            return json_reply({"indices": ["i"], "fields": fields}, headers=PRODUCT)
         if call.method == "POST":  # the search for keys
             found: dict[str, Any] = {"timed_out": False, "_shards": {"failed": 0}}
             found["aggregations"] = {"keys": {"buckets": []}}
@@ -74,6 +78,6 @@ async def test_a_write_is_sent_once(tmp_path):
             await store.create(endpoint())
         writes = [call for call in server.calls if call.method == "PUT"]
         assert len(writes) == 1
-        assert writes[0].headers["Content-Type"] == "application/json"
+        assert writes[0].headers["Content-Type"] == "application/x-ndjson"
         assert writes[0].headers["Accept"] == "application/json"
         await store.close()
