@@ -22,7 +22,7 @@ from proxy.config import LimitsConfig
 from proxy.endpoints import TaskType, check_inference_id, parse_task_type
 from proxy.errors import NoInferenceFeature, PlainError, ProxyError, StatusError
 from proxy.handlers import ROUTES, Call, Events, Route
-from proxy.limits import PER_BODY_BYTE, Limits, hold
+from proxy.limits import PER_BODY_BYTE, Limits, address_of_caller, hold
 from proxy.privileges import Privilege
 from proxy.rest import NoRoute, RestRequest, RestResponse, match_path, no_handler, wrong_method
 from proxy.service import InferenceService
@@ -156,7 +156,7 @@ class InferenceApi:
     def _room(self, request: web.Request, route: Route) -> AbstractContextManager[None]:
         """What must be free for the route to be taken."""
         if route.streams:
-            return self._limits.stream(self._limits.caller_of(request.headers))
+            return self._limits.stream(self._limits.caller_of(request.headers, _address(request)))
         return self._limits.call() if route.has_body else nullcontext()
 
     def _prepare(
@@ -229,6 +229,12 @@ def _path_parameters(rest: RestRequest, in_path: dict[str, str]) -> tuple[TaskTy
     if inference_id is None:
         return TaskType.ANY, first or ""
     return parse_task_type(first or ""), inference_id
+
+
+def _address(request: web.Request) -> str:
+    """The caller's own, whoever made this connection for it."""
+    told = address_of_caller.get()
+    return (request.remote or "") if told is None else told()
 
 
 def _raw_body(request: web.Request) -> bytes | None:

@@ -131,10 +131,11 @@ async def _parts(app: web.Application, config: Config) -> AsyncIterator[None]:
             await forwarder.open()
         session = await stack.enter_async_context(_provider_session(config, app[_EGRESS]))
         profile = PROFILES[config.compatibility]
+        limiter = RateLimiter(config.provider.queue_capacity)
         provider = HuggingFace(
             session,
             config.provider,
-            RateLimiter(config.provider.queue_capacity),
+            limiter,
             RetryPolicy(
                 initial_delay=config.provider.retry_initial_delay,
                 max_delay=config.provider.retry_max_delay,
@@ -146,11 +147,13 @@ async def _parts(app: web.Application, config: Config) -> AsyncIterator[None]:
         service = InferenceService(store, provider, config.provider.timeout, profile)
         limits = Limits(config.limits)
         app[_API] = InferenceApi(service, privileges, forwarder, profile, limits)
-        app[METRICS].readings += _readings(limits, store, privileges)
+        app[METRICS].readings += _readings(limits, limiter, store, privileges)
         yield
 
 
-def _readings(limits: Limits, store: CachedStore, privileges: Privileges) -> list[Reading]:
+def _readings(
+    limits: Limits, limiter: RateLimiter, store: CachedStore, privileges: Privileges
+) -> list[Reading]:
     """What the parts count for themselves."""
 
     def gauge(name: str, text: str, read: Callable[[], float]) -> Reading:
@@ -159,14 +162,16 @@ def _readings(limits: Limits, store: CachedStore, privileges: Privileges) -> lis
     def answers(name: str, text: str, source: str, read: Callable[[], float]) -> Reading:
         return Reading(name=name, text=text, read=read, grows=True, labels=(("source", source),))
 
-    told, asked = (
+    told, asked, waits = (
         "Endpoints looked up, by where they were found",
         "Privilege checks, by who answers",
+        "Calls that wait for their endpoint's rate limit now",
     )
     return [
         gauge("calls_open", "Calls under way", lambda: limits.calls),
         gauge("streams_open", "Streams under way", lambda: limits.streams),
         gauge("held_bytes", "Memory of bodies and replies, as estimated", lambda: limits.held),
+        gauge("rate_limit_waiting", waits, lambda: limiter.waiting),
         answers("endpoint_reads", told, "memory", lambda: store.remembered_answers),
         answers("endpoint_reads", told, "store", lambda: store.reads),
         answers("endpoint_reads", told, "stale", lambda: store.stale_answers),

@@ -277,7 +277,7 @@ def as_chat_error(error: ProxyError, *, streams: bool = True) -> ProxyError:
     if isinstance(error, ChatError):
         return error
     shown = ChatError(error.status, status_name(error.status), error.reason, error.type)
-    shown.not_ours = error.not_ours
+    shown.not_ours, shown.limit, shown.headers = error.not_ours, error.limit, error.headers
     return shown
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
+from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Final, TypeVar
 
 from proxy.config import LimitsConfig
@@ -22,11 +23,17 @@ PER_BODY_BYTE: Final = 3  # the body or the call that is made of it, the texts i
 PER_REPLY_BYTE: Final = 4  # numbers as floats of Python, and as the text of the answer
 PER_VALUE: Final = 64  # of a body that has been read
 
-# Few threads: a body that is being read can take far more memory than is counted.
+# Few threads: a body that is being read can take far more memory than is counted. What waits for
+# them is bounded by what bodies may take of the memory together: seconds of work at most.
 _BESIDE: Final = ThreadPoolExecutor(2, thread_name_prefix="reader")
 T = TypeVar("T")
 
 _CREDENTIALS: Final = ("Authorization", "es-security-runas-user", "es-secondary-authorization")
+
+
+# Of the caller whose request is under way; set for connections that somebody makes for callers.
+address_of_caller: ContextVar[Callable[[], str] | None] = ContextVar("address", default=None)
+_NETWORK_BITS: Final = 64  # of an IPv6 address: who has one has them all
 
 
 class Held:
@@ -75,10 +82,14 @@ class Limits:
         self._callers: dict[bytes, int] = {}  # streams of each
         self._hash_key = secrets.token_bytes(32)
 
-    def caller_of(self, headers: Mapping[str, str]) -> bytes:
-        """Whom a request counts for: a keyed hash of its credentials, one for all without any."""
+    def caller_of(self, headers: Mapping[str, str], address: str) -> bytes:
+        """Whom a request counts for: a keyed hash of its credentials, or of where it comes from.
+
+        `address` is the peer's own; what headers say of it, anybody can write.
+        """
         credentials = [headers.get(name) for name in _CREDENTIALS]
-        return hmac.digest(self._hash_key, repr(credentials).encode(), "sha256")
+        who = repr(credentials) if any(credentials) else network_of(address)
+        return hmac.digest(self._hash_key, who.encode(), "sha256")
 
     @contextmanager
     def call(self) -> Iterator[None]:
@@ -116,6 +127,17 @@ class Limits:
         finally:
             self.held -= held.size
             _holding.reset(token)
+
+
+def network_of(address: str) -> str:
+    """What one party has all of: an IPv4 address, or the network of an IPv6 address."""
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address  # of another kind of socket
+    if isinstance(found, IPv4Address):
+        return str(found)
+    return str(found.ipv4_mapped or ip_network((found, _NETWORK_BITS), strict=False))
 
 
 def _refuse_beyond(count: int, limit: int, name: str) -> None:

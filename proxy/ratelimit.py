@@ -38,6 +38,11 @@ class RateLimiter:
         self._sleep = sleep
         self._groups: dict[tuple[str, str, int], _Group] = {}
 
+    @property
+    def waiting(self) -> int:
+        """Calls in all lines."""
+        return sum(group.waiting for group in self._groups.values())
+
     async def wait(self, endpoint: InferenceEndpoint) -> None:
         """Return when the endpoint's next call may leave. Raises: Rejected when too many wait."""
         group = self._group(endpoint)

@@ -30,6 +30,7 @@ from proxy.errors import (
     EndpointAlreadyExists,
     EndpointNotFound,
     EndpointNotUpdated,
+    MemoryShort,
     ProxyError,
     StatusError,
     ValidationFailed,
@@ -122,7 +123,7 @@ class InferenceService:
         """Try the endpoint, complete it by what the provider says, and store it.
 
         `is_taken` tells whether somebody else than the store has an endpoint of this id.
-        Raises: StatusError 400 when the try fails; EndpointAlreadyExists.
+        Raises: StatusError 400 when the try fails; MemoryShort; EndpointAlreadyExists.
         """
         endpoint = await self._tried(endpoint, timeout)
         if await is_taken():
@@ -273,11 +274,16 @@ class InferenceService:
         )
 
     async def _tried(self, endpoint: InferenceEndpoint, timeout: float | None) -> InferenceEndpoint:
-        """The endpoint, completed by what its provider says. Raises: StatusError 400."""
+        """The endpoint, completed by what its provider says.
+
+        Raises: StatusError 400; MemoryShort.
+        """
         try:
             return await self._probe(endpoint, timeout)
         except _Unusable as unusable:
             raise unusable.error from None
+        except MemoryShort:
+            raise  # says nothing of the endpoint
         except ProxyError as error:
             raise StatusError(400, _PROBE_FAILED, cause=error) from None
 

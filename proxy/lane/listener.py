@@ -19,6 +19,7 @@ from proxy.lane.caller import CallerSide
 from proxy.lane.pool import Cluster, Pool, gone
 from proxy.lane.states import NEVER, Patience
 from proxy.lane.upstream import UpstreamSide
+from proxy.limits import address_of_caller
 from proxy.nodes import Node, Nodes
 from proxy.wire import Forwarding
 
@@ -139,6 +140,7 @@ class Lane:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         theirs.setblocking(False)
+        address_of_caller.set(lambda: side.address)  # seen by what serves `theirs`, alone
         await loop.connect_accepted_socket(self._serve, theirs)
         await loop.connect_accepted_socket(lambda: side, ours)
 

@@ -35,6 +35,12 @@ class UpstreamSide(asyncio.Protocol):
         self._reusable = False  # whether the connection outlives the answer
         self._full = False  # whether the transport wants no more writes
 
+    @property
+    def address(self) -> str:
+        """Of the caller that is served; empty when it has gone."""
+        peer = self.caller and self.caller.transport.get_extra_info("peername")
+        return str(peer[0]) if peer else ""
+
     # --- the request
 
     def start(self, caller: CallerSide, data: bytes) -> None:

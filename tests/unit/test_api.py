@@ -128,12 +128,16 @@ def _unchunked(data: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def proxy_with(folder, **limits):
+async def proxy_with(folder, *, queue_capacity=2000, **limits):
     """An application that keeps its store in `folder`, before a provider that answers properly."""
     config = Config(
         store=StoreConfig(kind=f"sqlite:{folder / 'endpoints.db'}", encryption_key="11" * 32),
         provider=ProviderConfig(
-            timeout=5.0, retry_initial_delay=0.001, retry_max_delay=0.002, stream_idle_timeout=5.0
+            timeout=5.0,
+            retry_initial_delay=0.001,
+            retry_max_delay=0.002,
+            stream_idle_timeout=5.0,
+            queue_capacity=queue_capacity,
         ),
         limits=LimitsConfig(**limits),
         lane=False,

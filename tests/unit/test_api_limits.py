@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import threading
+from typing import Final
 
 import cbor2
 import pytest
 
+from proxy.admin import METRICS
+from proxy.limits import PER_BODY_BYTE, aside
 from tests.stubs import contract_reply, event_reply, json_reply
 from tests.unit.test_api import JSON, proxy_with
 
 EMBED = "/_inference/text_embedding/e1"
 STREAM = "/_inference/completion/e1/_stream"
+CHAT = "/_inference/chat_completion/e1/_stream"
 GZIP = {**JSON, "Content-Encoding": "gzip"}
 
 
@@ -33,6 +38,12 @@ async def called(proxy):
 def assert_rejected(answer):
     assert answer.status == 429
     assert answer.headers["Retry-After"] == "1"
+
+
+def reading(proxy, name):
+    """What a gauge of the process shows."""
+    (found,) = [one for one in proxy.server.app[METRICS].readings if one.name == name]
+    return found.read()
 
 
 async def test_calls_beyond_the_limit_are_rejected_until_one_has_ended(tmp_path):
@@ -85,6 +96,57 @@ async def test_streams_are_limited_in_all_and_for_each_caller(tmp_path, limits, 
             return answer.status == 200
 
         await until(let_in)
+
+
+async def test_callers_without_credentials_are_limited_by_their_address(tmp_path):
+    async with proxy_with(tmp_path, streams_per_caller=1) as proxy:
+        await proxy.put("completion")
+        slow = b'{"input":"__sleep__"}'
+        head = f"POST {STREAM} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        head += f"Connection: close\r\nContent-Length: {len(slow)}\r\n\r\n"
+        _, writer = await asyncio.open_connection(
+            "127.0.0.1", proxy.server.port, local_addr=("127.0.0.2", 0)
+        )
+        writer.write(head.encode() + slow)
+        await called(proxy)
+        reader, other = await asyncio.open_connection(
+            "127.0.0.1", proxy.server.port, local_addr=("127.0.0.2", 0)
+        )
+        other.write(
+            head.replace("Host: x", "Host: x\r\nX-Forwarded-For: 127.0.0.9").encode() + slow
+        )
+        assert (await reader.readline()).startswith(b"HTTP/1.1 429 ")
+        assert (await proxy("POST", STREAM, {"input": "x"})).status == 200
+        writer.close()
+        other.close()
+
+
+LINES: Final = {
+    "text_embedding": ("POST", EMBED, {"input": "x"}),
+    "completion": ("POST", STREAM, {"input": "x"}),
+    "chat_completion": ("POST", CHAT, {"messages": [{"role": "user", "content": "x"}]}),
+}
+
+
+@pytest.mark.parametrize("task", LINES)
+async def test_a_full_line_for_an_endpoint_is_refused_and_counted(tmp_path, task):
+    async with proxy_with(tmp_path, queue_capacity=1) as proxy:
+        slow = {"rate_limit": {"requests_per_minute": 1}}
+        await proxy.put(task, service_settings=slow)  # has the first turn of this minute
+        async with asyncio.TaskGroup() as group:
+            method, target, body = LINES[task]
+            first = group.create_task(proxy(method, f"{target}?timeout=500ms", body))
+
+            async def waits():
+                return reading(proxy, "rate_limit_waiting") == 1
+
+            await until(waits)
+            answer = await proxy(method, target, body)
+        assert_rejected(answer)
+        assert b"es_rejected_execution_exception" in answer.body
+        assert b"] queue is full" in answer.body
+        assert proxy.server.app[METRICS].limits_hit.values == {("queue",): 1}
+        assert first.result().status == 429
 
 
 @pytest.mark.parametrize(
@@ -144,12 +206,38 @@ async def test_bodies_share_the_memory_and_give_it_back(tmp_path):
             assert (await proxy("POST", EMBED, fits)).status == 200
 
 
+async def test_what_waits_to_be_read_is_bounded_by_the_memory(tmp_path):
+    """Large bodies are read in a few threads; here those have other things to do."""
+    body = b'{"input":"' + b"x" * 20_000 + b'"}'
+    free = threading.Event()
+    async with proxy_with(tmp_path, memory=(4 * PER_BODY_BYTE - 1) * len(body)) as proxy:
+        await proxy.put("text_embedding")
+        async with asyncio.TaskGroup() as group:
+            for _ in range(2):
+                group.create_task(aside(1, 0, free.wait))
+            waiting = [group.create_task(proxy("POST", EMBED, body)) for _ in range(3)]
+
+            async def all_wait():
+                return reading(proxy, "held_bytes") == 3 * PER_BODY_BYTE * len(body)
+
+            await until(all_wait)
+            answer = await proxy("POST", EMBED, body)
+            free.set()
+        assert_rejected(answer)
+        assert answer.json["error"]["type"] == "circuit_breaking_exception"
+        assert proxy.server.app[METRICS].limits_hit.values == {("memory",): 1}
+        assert {task.result().status for task in waiting} == {200}
+
+
 async def test_replies_count_as_memory_too(tmp_path):
     async with proxy_with(tmp_path, memory=100_000) as proxy:
         await proxy.put("text_embedding")
         proxy.provide(json_reply([[0.5] * 10_000]))
         answer = await proxy("POST", EMBED, {"input": "x"})
         assert_rejected(answer)
+        answer = await proxy.put("text_embedding", "e2")  # says nothing of the endpoint
+        assert_rejected(answer)
+        assert answer.json["error"]["type"] == "circuit_breaking_exception"
         proxy.provide(json_reply([[0.5] * 1_000]))
         assert (await proxy("POST", EMBED, {"input": "x"})).status == 200
 

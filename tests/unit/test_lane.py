@@ -24,6 +24,7 @@ from yarl import URL
 
 from proxy.config import LimitsConfig
 from proxy.lane import Lane, Patience
+from proxy.limits import address_of_caller
 from proxy.nodes import Nodes
 from tests.certificates import contexts
 from tests.unit.test_wire import REFUSED
@@ -1283,6 +1284,24 @@ async def test_the_application_may_be_called_in_http_1_0(world):
     caller = await world.caller()
     await caller.send(b"POST /_inference/x HTTP/1.0\r\nContent-Length: 4\r\n\r\nbody")
     assert (await caller.rest()).endswith(b"\r\n\r\n4")
+
+
+async def whose(request: web.BaseRequest) -> web.StreamResponse:
+    """An application that answers where its caller is."""
+    address = address_of_caller.get()
+    assert address is not None
+    return web.Response(text=address())
+
+
+@lane_test(handler=whose)
+async def test_the_application_is_told_who_calls_though_connections_are_shared(world):
+    assert address_of_caller.get() is None
+    for address in ("127.0.0.1", "127.0.0.3", "127.0.0.2"):
+        caller = await world.caller(local_addr=(address, 0))
+        await caller.send(b"GET /_inference/x HTTP/1.1\r\nHost: es\r\nX-Forwarded-For: 1\r\n\r\n")
+        assert b"\r\nContent-Length: 9\r\n" in await caller.head()
+        assert await caller.read(9) == address.encode()
+    assert len(world.lane.application.sides) == 1
 
 
 EVENTS: dict[str, asyncio.Event] = {}

@@ -11,8 +11,8 @@ from proxy.errors import MemoryShort, Rejected
 from proxy.limits import Limits, aside, hold
 
 
-def caller(limits, **headers):
-    return limits.caller_of(CIMultiDict(headers))
+def caller(limits, address="192.0.2.1", **headers):
+    return limits.caller_of(CIMultiDict(headers), address)
 
 
 def test_calls_and_streams_are_refused_beyond_their_number_and_let_in_again():
@@ -45,7 +45,7 @@ def test_one_caller_cannot_have_all_streams():
 def test_callers_are_told_apart_by_their_credentials_which_are_not_kept():
     limits = Limits(LimitsConfig())
     one = caller(limits, authorization="ApiKey a", X="1")
-    assert one == caller(limits, Authorization="ApiKey a", X="2")
+    assert one == caller(limits, "192.0.2.2", Authorization="ApiKey a", X="2")
     others = [
         caller(limits),
         caller(limits, Authorization="ApiKey b"),
@@ -53,6 +53,20 @@ def test_callers_are_told_apart_by_their_credentials_which_are_not_kept():
         caller(Limits(LimitsConfig()), Authorization="ApiKey a"),
     ]
     assert len({one, *others}) == 5
+
+
+def test_callers_without_credentials_are_told_apart_by_where_they_come_from():
+    limits = Limits(LimitsConfig())
+    same = [
+        ("192.0.2.1", "::ffff:192.0.2.1"),
+        ("2001:db8::1", "2001:db8::ffff:1"),  # one network
+        ("fe80::1%eth0", "fe80::2%eth1"),
+        ("", ""),
+    ]
+    for one, other in same:
+        assert caller(limits, one) == caller(limits, other, Authorization="", forwarded="for=1")
+    assert len({caller(limits, one) for one, _ in same} | {caller(limits, "192.0.2.2")}) == 5
+    assert caller(limits, "2001:db8::1") != caller(limits, "2001:db8:0:1::1")
 
 
 async def test_memory_is_counted_for_the_request_under_way_and_given_back():
