@@ -1,4 +1,4 @@
-"""Certificates for 127.0.0.1 that sign themselves."""
+"""Certificates for 127.0.0.1, which sign themselves or each other."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ipaddress
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -13,15 +14,24 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def certificate(pem: Path, serial: int = 1) -> Path:
-    """A certificate with its key, written to `pem`."""
+def certificate(
+    pem: Path, serial: int = 1, *, issuer: Path | None = None, is_authority: bool = True
+) -> Path:
+    """A certificate with its key, written to `pem`; the `issuer` and its own are appended."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, pem.stem)])
+    chain, signer, signer_name = b"", key, name
+    if issuer is not None:
+        parts = issuer.read_bytes()
+        signer = cast(ec.EllipticCurvePrivateKey, serialization.load_pem_private_key(parts, None))
+        certificates = x509.load_pem_x509_certificates(parts)
+        signer_name = certificates[0].subject
+        chain = b"".join(one.public_bytes(serialization.Encoding.PEM) for one in certificates)
     now = datetime.now(UTC)
     signed = (
         x509.CertificateBuilder()
         .subject_name(name)
-        .issuer_name(name)
+        .issuer_name(signer_name)
         .public_key(key.public_key())
         .serial_number(serial)
         .not_valid_before(now - timedelta(hours=1))
@@ -29,8 +39,8 @@ def certificate(pem: Path, serial: int = 1) -> Path:
         .add_extension(
             x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False
         )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-        .sign(key, hashes.SHA256())
+        .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), True)
+        .sign(signer, hashes.SHA256())
     )
     pem.write_bytes(
         signed.public_bytes(serialization.Encoding.PEM)
@@ -39,6 +49,7 @@ def certificate(pem: Path, serial: int = 1) -> Path:
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
         )
+        + chain
     )
     return pem
 

@@ -310,7 +310,7 @@ class CallerSide(asyncio.Protocol):
 
     def _answer_is_late(self) -> None:
         pool = cast("UpstreamSide", self.upstream).pool
-        if pool is self.lane.application:
+        if self.lane.is_application(pool):
             self.deadline = NEVER  # it has time-outs of its own
         else:
             name = pool.node.name

@@ -118,6 +118,9 @@ class Lane:
             await self._tasks.__aexit__(None, None, None)
             self._tasks = None
 
+    def is_application(self, pool: Pool) -> bool:
+        return pool is self.application is not self.upstream
+
     def forget(self, caller: CallerSide) -> None:
         self.callers.discard(caller)
         if not self.callers:

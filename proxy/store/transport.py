@@ -7,7 +7,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
-from elastic_transport import AsyncTransport, HttpHeaders, TransportApiResponse
+from aiohttp import ClientConnectorError
+from elastic_transport import AsyncTransport, ConnectionError, HttpHeaders, TransportApiResponse
 
 # It would write a line for every request, and one more for every failure that is told anyway.
 logging.getLogger("elastic_transport").setLevel(logging.ERROR)
@@ -30,10 +31,25 @@ class PlainTransport(AsyncTransport):
             name: _plain(value) if name.lower() in ("accept", "content-type") else value
             for name, value in headers.items()
         }
-        answer = await super().perform_request(method, target, headers=plain, **more)
+        answer = await self._answered(method, target, headers=plain, **more)
         kept = {name: value for name, value in answer.meta.headers.items() if name != "warning"}
         meta = dataclasses.replace(answer.meta, headers=HttpHeaders(kept))
         return TransportApiResponse(meta, answer.body)
+
+    async def _answered(self, method: str, target: str, **more: Any) -> TransportApiResponse:
+        """What the first node answers that can; one that failed is passed over for a while."""
+        is_read = method in ("GET", "HEAD") or target.partition("?")[0].endswith("/_search")
+        for left in reversed(range(len(self.node_pool))):
+            try:
+                return await super().perform_request(method, target, **more)
+            except ConnectionError as error:
+                if not left or not (is_read or _was_never_sent(error)):
+                    raise
+        raise AssertionError("a client has a node at least")
+
+
+def _was_never_sent(error: ConnectionError) -> bool:
+    return any(isinstance(cause, ClientConnectorError) for cause in error.errors)
 
 
 def _plain(media_type: str) -> str:

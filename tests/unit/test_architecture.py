@@ -28,19 +28,21 @@ CORE: Final = {
     *("wire", "wire.answers", "wire.bodies", "wire.headers", "wire.requests"),
 }
 PROTOCOL: Final = {"store"}  # the package itself: EndpointStore and its errors
-TOOLS: Final = {"connections", "singleflight", "tls"}  # that edges share
+TOOLS: Final = {"connections", "nodes", "pinning", "singleflight", "tls"}  # that edges share
 STORES: Final = {
     *("store.answers", "store.cached", "store.elasticsearch", "store.index", "store.sealed"),
     *("store.sqlite", "store.transport"),
 }
-LANE: Final = {"lane", "lane.caller", "lane.listener", "lane.states", "lane.upstream"}
+LANE: Final = {
+    *("lane", "lane.caller", "lane.listener", "lane.pool", "lane.states", "lane.upstream"),
+}
 EDGES: Final = {"auth", "egress", "forward", "huggingface", "server", *LANE, *STORES}
 APPLICATION: Final = {"service", "handlers", "api"}
 TOP: Final = {"admin", "app", "__main__", "logs", "workers"}
 
 ALLOWED: Final[dict[str, set[str]]] = {
     **dict.fromkeys(CORE, CORE),
-    **dict.fromkeys(TOOLS, CORE),
+    **dict.fromkeys(TOOLS, CORE | TOOLS),
     **dict.fromkeys(EDGES - STORES, CORE | TOOLS),
     **dict.fromkeys(STORES, CORE | TOOLS | PROTOCOL | STORES),  # a package knows itself
     **dict.fromkeys(LANE, CORE | TOOLS | LANE),
