@@ -393,8 +393,7 @@ def _credentials(upstream: UpstreamConfig) -> str | None:
 
 def _connect(upstream: UpstreamConfig, timeout: float) -> AsyncElasticsearch:
     """A client that says only what every version understands, and never says it twice."""
-    assert upstream.url is not None
-    url = URL(upstream.url)
+    urls = map(URL, upstream.urls)
     options: dict[str, Any] = {}
     if upstream.api_key is not None:
         options["api_key"] = upstream.api_key
@@ -403,7 +402,7 @@ def _connect(upstream: UpstreamConfig, timeout: float) -> AsyncElasticsearch:
     if (context := upstream_tls(upstream)) is not None:
         options["ssl_context"] = context
     return AsyncElasticsearch(
-        f"{url.scheme}://{url.host_subcomponent}:{url.port}",
+        [f"{url.scheme}://{url.host_subcomponent}:{url.port}" for url in urls],
         transport_class=PlainTransport,
         request_timeout=timeout,
         max_retries=0,
