@@ -115,15 +115,15 @@ def _rekey(config: Config) -> int:
 
 
 def _serve(config: Config) -> int:
+    from proxy.errors import StoreError
     from proxy.logs import set_up_logging
-    from proxy.store import KeyMismatch
 
     set_up_logging(config.log)
     try:
         if config.workers > 1:
             return _serve_by_workers(config)
         _run(config)
-    except KeyMismatch as error:
+    except StoreError as error:
         return _fail(str(error))
     except OSError as error:
         return _fail(f"cannot listen on [{config.listen}]: {error.strerror or error}")

@@ -18,6 +18,7 @@ from proxy.errors import EndpointAlreadyExists, EndpointNotFound, StoreError
 from proxy.store import (
     MAX_ENDPOINTS,
     Change,
+    StoreDamaged,
     StoreOverloaded,
     check_storable,
     is_storable,
@@ -33,13 +34,18 @@ CREATE TABLE endpoints (
     id TEXT PRIMARY KEY, task_type TEXT NOT NULL, key_id TEXT NOT NULL, blob BLOB NOT NULL
 ) WITHOUT ROWID
 """
-_COLUMNS: Final = "id, task_type, key_id, blob"
+_TYPES: Final = {"id": "TEXT", "task_type": "TEXT", "key_id": "TEXT", "blob": "BLOB"}
+_COLUMNS: Final = ", ".join(_TYPES)
+_BESIDE: Final = ("-wal", "-shm")  # what SQLite adds to the file's name
+_NEWER: Final = "was written by a newer version of the proxy: upgrade this one"
+_DAMAGED: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _REMEDIES: Final = {
-    "SQLITE_BUSY": ", another process holds its lock for too long",
-    "SQLITE_CORRUPT": ", the file is damaged: restore it from a backup, and restart the proxy",
-    "SQLITE_NOTADB": ", the file is damaged: restore it from a backup, and restart the proxy",
-    "SQLITE_READONLY": ", the file must be writable by the proxy",
-    "SQLITE_IOERR": ", its disk fails: look after it, and restart the proxy",
+    "SQLITE_BUSY": "another process keeps it locked: end that one",
+    "SQLITE_CANTOPEN": "it cannot be opened: check who owns it and its folder",
+    "SQLITE_READONLY": "it must be writable by the proxy: check who owns it, and how its disk is "
+    "mounted",
+    "SQLITE_IOERR": "its disk fails: check it, and restart the proxy",
+    "SQLITE_ERROR": "its tables are not as the proxy makes them: restore it from a backup",
 }
 
 
@@ -55,7 +61,7 @@ class SQLiteStore:
         self._thread: ThreadPoolExecutor | None = None
         self._connection: sqlite3.Connection | None = None
         self._keys: Keyring | None = None
-        self._identity: tuple[int, int] | None = None  # of the file: device and inode
+        self._files: list[tuple[int, int]] | None = None  # what they were when it was opened
 
     async def open(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="endpoint-store")
@@ -102,9 +108,7 @@ class SQLiteStore:
             private_folder(self._path.parent)
             # SQLite gives its -wal and -shm files the mode of this one.
             os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
-            found = self._path.stat()
-            self._identity = found.st_dev, found.st_ino
-            if os.name == "posix" and found.st_mode & 0o077:
+            if os.name == "posix" and self._path.stat().st_mode & 0o077:
                 raise ConfigError(f"[{self._path}] must be its owner's alone: chmod 600")
         except OSError as error:
             raise ConfigError(f"cannot open [{self._path}]: {error.strerror}") from None
@@ -114,23 +118,42 @@ class SQLiteStore:
             self._connection = sqlite3.connect(
                 self._path, timeout=self._config.timeout, isolation_level=None
             )
+            self._check_tables(self._connection)
             self._write_ahead(self._connection)
             # An acknowledged change survives a crash of the machine.
             self._connection.execute("PRAGMA synchronous = FULL")
-        with self._transaction() as connection:  # one process at a time makes tables and keys
-            self._make_tables(connection)
+            self._make_tables(self._connection)
+        self._files = self._found_files()
+        with self._transaction() as connection:  # one process at a time makes keys
             held = _held_keys(connection)
             keys = keys or make_keyring(generated, held, str(self._path))
             keys.check(held, str(self._path))
         self._keys = keys
 
+    def _check_tables(self, connection: sqlite3.Connection) -> None:
+        """Raises: ConfigError for a database that is not ours, or a newer one; it is left alone."""
+        connection.execute("BEGIN")
+        with connection:
+            version = _version(connection)
+            if version > SCHEMA_VERSION:
+                raise ConfigError(f"[{self._path}] {_NEWER}")
+            wrong = ""
+            if version == SCHEMA_VERSION:
+                wrong = _wrong_columns(connection)
+            elif connection.execute("SELECT 1 FROM sqlite_master").fetchall():
+                wrong = "another program has made it"
+            if wrong:
+                raise ConfigError(
+                    f"[{self._path}] is not as the proxy makes it: {wrong}. Set [store.kind] "
+                    "to another file"
+                )
+
     def _make_tables(self, connection: sqlite3.Connection) -> None:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            raise ConfigError(f"[{self._path}] was written by a newer proxy: upgrade this one")
-        if version < SCHEMA_VERSION:
-            connection.execute(_SCHEMA)
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute("BEGIN IMMEDIATE")  # one process at a time
+        with connection:
+            if _version(connection) < SCHEMA_VERSION:
+                connection.execute(_SCHEMA)
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def _write_ahead(self, connection: sqlite3.Connection) -> None:
         """Switch to the write-ahead log, for which SQLite waits for no lock by itself."""
@@ -176,8 +199,8 @@ class SQLiteStore:
         return self._keyring.open_all((_record(*row) for row in rows), task_type)
 
     def _select(self, which: str, *values: object) -> list[tuple[object, ...]]:
-        self._check_file()
         with _translated():
+            self._check_file()
             statement = f"SELECT {_COLUMNS} FROM endpoints {which}"
             return self._opened_connection.execute(statement, values).fetchall()
 
@@ -203,23 +226,32 @@ class SQLiteStore:
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """One durable change, or none; no other process writes meanwhile."""
         connection = self._opened_connection
-        self._check_file()
         with _translated():
             connection.execute("BEGIN IMMEDIATE")
             with connection:  # commits, or rolls back
+                self._check_file()
                 yield connection
+            self._check_files()  # or nothing was done that lasts
 
     def _check_file(self) -> None:
-        """SQLite would go on writing to a file that is no longer there, and never say so."""
-        try:
-            found = self._path.stat()
-        except OSError:
-            found = None
-        if found is None or (found.st_dev, found.st_ino) != self._identity:
+        """Raises: StoreError for a file that is not what it was when it was opened."""
+        self._check_files()
+        if _version(self._opened_connection) > SCHEMA_VERSION:
+            raise StoreDamaged(f"The file in [store.kind] {_NEWER}")
+
+    def _check_files(self) -> None:
+        """SQLite would go on writing to files that are no longer there, and never say so."""
+        if self._found_files() != self._files:
             raise StoreError(
-                f"The file [{self._path}] of the endpoint store was removed or replaced: put it "
-                "back, and restart the proxy"
+                f"The file in [store.kind], or one of [{', '.join(_BESIDE)}] beside it, was "
+                "removed or replaced: put it back, and restart the proxy"
             )
+
+    def _found_files(self) -> list[tuple[int, int]]:
+        """Device and inode of the database, its log and its locks, of those that are there."""
+        paths = [self._path.with_name(self._path.name + end) for end in ("", *_BESIDE)]
+        stats = [path.stat() for path in paths if path.exists()]
+        return [(found.st_dev, found.st_ino) for found in stats]
 
     @property
     def _opened_connection(self) -> sqlite3.Connection:
@@ -250,9 +282,25 @@ def _held_keys(connection: sqlite3.Connection) -> set[str]:
     return {row[0] for row in connection.execute(intact)}
 
 
+def _version(connection: sqlite3.Connection) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+def _wrong_columns(connection: sqlite3.Connection) -> str:
+    """How the table differs from ours, a text that is empty if it does not."""
+    columns = connection.execute("SELECT name, type FROM pragma_table_info('endpoints')")
+    found: dict[str, str] = dict(columns.fetchall())
+    return ", ".join(
+        f"the column [{name}] is [{found.get(name, 'missing')}], not [{kind}]"
+        for name, kind in _TYPES.items()
+        if found.get(name) != kind
+    )
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
-    """SQLite's errors as StoreError; their texts name no contents, but none is quoted."""
+    """SQLite's errors as ours; their texts name no contents, but none is quoted."""
     try:
         yield
     except sqlite3.Error as error:
@@ -260,7 +308,14 @@ def _translated() -> Iterator[None]:
         name = getattr(error, "sqlite_errorname", None) or type(error).__name__
         if name == "SQLITE_FULL":
             raise StoreOverloaded(
-                "The disk of the endpoint store is full: free space there"
+                "The disk of the endpoint store is full: free space there",
+                retry_after=30,
             ) from None
-        remedy = next((text for start, text in _REMEDIES.items() if name.startswith(start)), "")
-        raise StoreError(f"The endpoint store cannot be used: {name}{remedy}") from None
+        if name.startswith(_DAMAGED):
+            raise StoreDamaged(
+                f"The file in [store.kind] is damaged ({name}): restore it from a backup, and "
+                "restart the proxy"
+            ) from None
+        remedies = (text for start, text in _REMEDIES.items() if name.startswith(start))
+        remedy = next(remedies, "check its disk, and restart the proxy")
+        raise StoreError(f"The file in [store.kind] cannot be used ({name}): {remedy}") from None

@@ -153,7 +153,7 @@ async def test_a_newer_format_of_the_file_is_refused(store, path):
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(ConfigError, match="newer proxy"):
+    with pytest.raises(ConfigError, match="newer version of the proxy"):
         await open_and_close(path)
 
 
