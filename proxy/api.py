@@ -20,7 +20,13 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from proxy.compatibility import DEFAULT, Profile
 from proxy.config import LimitsConfig
 from proxy.endpoints import TaskType, check_inference_id, parse_task_type
-from proxy.errors import NoInferenceFeature, PlainError, ProxyError, StatusError
+from proxy.errors import (
+    NoInferenceFeature,
+    PlainError,
+    ProxyError,
+    StatusError,
+    forget_frames,
+)
 from proxy.handlers import ROUTES, Call, Events, Route
 from proxy.limits import PER_BODY_BYTE, Limits, address_of_caller, hold
 from proxy.privileges import Privilege
@@ -295,6 +301,7 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
         if not isinstance(error, ProxyError):
             log.exception("unhandled error: %s", request.method)
             error = ProxyError("internal error")
+        forget_frames(error)
         if (limit := _limit_of(error)) is not None:
             request[LIMIT] = limit
         rest = request.get(_REST)
@@ -322,8 +329,7 @@ def _error_response(rest: RestRequest, error: ProxyError) -> web.Response:
         answer = rest.respond_bytes(error.status, data, "text/event-stream")
     else:
         answer = rest.respond(error.status, body)
-    for name, value in error.headers:
-        answer.headers.add(name, value)
+    answer.headers.update(CIMultiDict(error.headers))
     return _web_response(answer)
 
 
@@ -387,6 +393,7 @@ async def _frames(rest: RestRequest, events: AsyncIterator[Json]) -> AsyncIterat
             yield encode_event(rest.encode(event))
     except ProxyError as error:
         log.info("stream ended by %s", error.type)
+        forget_frames(error)
         yield encode_event(rest.encode(error.envelope()), b"error")
     else:
         yield DONE

@@ -13,6 +13,7 @@ from proxy.errors import IllegalArgument, ProxyError, StatusError
 from proxy.wire.headers import HOP_BY_HOP, SINGLE, Headers, Malformed, Template, keeps_alive
 
 _NOTABLE: Final = HOP_BY_HOP | SINGLE.keys()
+_ENDS_SEGMENT: Final = (b"", b"/", b"?")
 _VERSIONS: Final = {b"HTTP/1.1": 1, b"HTTP/1.0": 0}
 # A plain request line; a stranger one is left to llhttp.
 _REQUEST_LINE: Final = re.compile(rb"(GET|POST|PUT|HEAD|DELETE) (/[!\"$-~]*+) HTTP/1\.1")
@@ -58,15 +59,10 @@ class RequestHead:
 def is_inference(target: bytes) -> bool:
     """Whether Elasticsearch with the inference plugin would route this raw target to `_inference`.
 
-    It compares literal segments: no decoding, no dot segments, no merging of slashes; slashes at
-    the end do not count.
+    It compares literal segments: no decoding, no dot segments, no merging of slashes. What follows
+    the first segment can be anything, also nothing: its routes take any value there.
     """
-    if not target.startswith(b"/_inference"):
-        return False
-    segments = target.partition(b"?")[0].split(b"/")
-    while not segments[-1]:
-        segments.pop()
-    return segments[1] == b"_inference" and b"" not in segments[2:]
+    return target.startswith(b"/_inference") and target[11:12] in _ENDS_SEGMENT
 
 
 def refusal(method: bytes, target: bytes, version: bytes) -> ProxyError | None:
@@ -99,8 +95,7 @@ def request_head(method: bytes, target: bytes, version: bytes, headers: Headers)
         if name in _NOTABLE:
             if name in notable:
                 if name in SINGLE:
-                    reason = f"multiple values for single-valued header [{SINGLE[name]}]."
-                    raise IllegalArgument(reason)
+                    raise _second(name, notable[name])
                 notable[name] += b"," + pair[1]
                 continue
             if name == b"content-length":
@@ -126,6 +121,13 @@ def request_head(method: bytes, target: bytes, version: bytes, headers: Headers)
         expects=b"expect" in notable,
         inference=is_inference(target),
     )
+
+
+def _second(name: bytes, first: bytes) -> ProxyError:
+    error = IllegalArgument(f"multiple values for single-valued header [{SINGLE[name]}].")
+    if name == b"x-opaque-id":  # which Elasticsearch sends back with every answer
+        error.headers = [(SINGLE[name], first.decode())]
+    return error
 
 
 def _length(value: bytes) -> bytes:

@@ -216,6 +216,7 @@ BODIES: Final[Sequence[Request]] = [
 HEADERS: Final[Sequence[Pairs]] = [
     [("X-Opaque-Id", "ä-Ω-牛")],
     [("x-opaque-id", "a, b")],
+    [("X-Opaque-Id", "a"), ("x-opaque-id", "b")],
     [("X-Opaque-Id", "")],
     [("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")],
     [("traceparent", "nonsense"), ("tracestate", "a=b")],

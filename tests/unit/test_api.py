@@ -451,6 +451,8 @@ class TestConventions:
         assert (await proxy("GET", "/_inference/foo?inference_id=e1")).reason == (
             "Unknown task_type [foo]"
         )
+        assert (await proxy("GET", "/_inference//e1")).reason == "Unknown task_type []"
+        assert (await proxy("GET", "/_inference/rerank/e1//")).status == 200
 
     async def test_checks_come_in_order(self, proxy):
         order = [

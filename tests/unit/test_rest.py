@@ -60,6 +60,12 @@ class TestRoutes:
             ("/_inference/x/", "/_inference/{task_type_or_id}", {"task_type_or_id": "x"}),
             ("/_inference/%74e1", "/_inference/{task_type_or_id}", {"task_type_or_id": "te1"}),
             ("/_inference/a%2Fb", "/_inference/{task_type_or_id}", {"task_type_or_id": "a/b"}),
+            (
+                "/_inference//te1",
+                "/_inference/{task_type_or_id}/{inference_id}",
+                {"task_type_or_id": "", "inference_id": "te1"},
+            ),
+            ("/_inference//", "/_inference", {}),
             ("/_inference/a+b", "/_inference/{task_type_or_id}", {"task_type_or_id": "a+b"}),
             ("/_inference/%5Fall", "/_inference/{task_type_or_id}", {"task_type_or_id": "_all"}),
             ("/_inference/%ff", "/_inference/{task_type_or_id}", {"task_type_or_id": "\ufffd"}),
