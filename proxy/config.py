@@ -21,6 +21,7 @@ import yaml
 from yarl import URL
 
 from proxy.compatibility import PROFILES
+from proxy.masking import shown_name
 from proxy.xcontent import MAX_NESTING
 
 PREFIX: Final = "HFPROXY_"
@@ -203,7 +204,8 @@ def load_config(
     values.update({k: v for k, v in (flags or {}).items() if v is not None})
     for key in values:
         if key not in keys:
-            raise ConfigError(f"unknown key [{key}]; known keys are {', '.join(sorted(keys))}")
+            shown = ".".join(map(shown_name, key.split(".")))  # one may be a value, misplaced
+            raise ConfigError(f"unknown key [{shown}]; known keys are {', '.join(sorted(keys))}")
     typed = {key: _convert(key, value, keys[key]) for key, value in values.items()}
     config: Config = _build(Config, "", typed)
     _check(config)

@@ -31,6 +31,7 @@ class Reply:
     """
 
     status: int = 200
+    reason: str | None = None  # the usual one
     headers: Mapping[str, str] = field(default_factory=lambda: JSON)
     body: bytes = b""
     chunks: Sequence[bytes] | None = None  # one TCP write each, instead of `body`
@@ -114,7 +115,9 @@ class FaultyServer:
         if reply.fault == "reset":
             return _cut(request, web.Response())
         if reply.chunks is None:
-            return web.Response(status=reply.status, headers=reply.headers, body=reply.body)
+            return web.Response(
+                status=reply.status, reason=reply.reason, headers=reply.headers, body=reply.body
+            )
         return await self._stream(request, reply, reply.chunks)
 
     async def _stream(

@@ -10,31 +10,32 @@ from urllib.parse import quote
 from tests.processes import Process
 
 
-def spellings(secret: str) -> Iterator[tuple[str, bytes]]:
+def spellings(secret: str | bytes) -> Iterator[tuple[str, bytes]]:
     """Name and bytes of each way in which a secret can stand somewhere."""
-    data = secret.encode()
+    data = secret.encode() if isinstance(secret, str) else secret
+    text = data.decode("latin-1")
     yield "plain", data
     yield "reversed", data[::-1]
     yield "hex", data.hex().encode()
     yield "HEX", data.hex().upper().encode()
-    yield "URL-encoded", quote(secret, safe="").encode()
+    yield "URL-encoded", quote(data, safe="").encode()
     yield "URL-encoded throughout", "".join(f"%{byte:02X}" for byte in data).encode()
-    yield "UTF-16", secret.encode("utf-16-le")
-    yield "JSON-escaped throughout", "".join(f"\\u{ord(char):04x}" for char in secret).encode()
+    yield "UTF-16", text.encode("utf-16-le")
+    yield "JSON-escaped throughout", "".join(f"\\u{byte:04x}" for byte in data).encode()
     for lead in range(3):
         for name, alphabet in (("base64", b"+/"), ("base64url", b"-_")):
             yield f"{name}, {lead} bytes in", _base64_within(data, lead, alphabet)
 
 
 def _base64_within(data: bytes, lead: int, alphabet: bytes) -> bytes:
-    """What is sure to stand in the base64 of a text that has `data` after `lead` bytes, mod 3."""
+    """What surely stands in the base64 of a text that has `data` after `lead` bytes, mod 3."""
     encoded = base64.b64encode(bytes(lead) + data, alphabet)
     first = (lead * 8 + 5) // 6  # characters that hold a bit of what comes before
     last = (lead + len(data)) * 8 // 6  # and those that hold one of what follows
     return encoded[first:last]
 
 
-def found_in(pieces: Mapping[str, bytes], secrets: Mapping[str, str]) -> list[str]:
+def found_in(pieces: Mapping[str, bytes], secrets: Mapping[str, str | bytes]) -> list[str]:
     """Where a secret stands: a line each."""
     return [
         f"{name} stands in {where}, {spelling}"
@@ -58,7 +59,14 @@ def files_below(folder: Path) -> dict[str, bytes]:
 
 
 def of_process(process: Process) -> dict[str, bytes]:
-    """What anybody on the machine, or the process's owner, can see of it, and all it has said."""
-    folder = Path(f"/proc/{process.pid}")
-    found = {f"/proc/{name}": (folder / name).read_bytes() for name in ("cmdline", "environ")}
-    return found | {"its output": process.output.encode()}
+    """What a process has said, and the command lines that anybody on the machine can see of it."""
+    found = {"its output": process.output.encode()}
+    for pid in (process.pid, *children_of(process)):
+        found[f"/proc/{pid}/cmdline"] = Path(f"/proc/{pid}/cmdline").read_bytes()
+    return found
+
+
+def children_of(process: Process) -> list[int]:
+    """The ids of the processes that it has started."""
+    path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return [int(pid) for pid in path.read_text().split()]
