@@ -27,7 +27,8 @@ held but one read and one write buffer. A side that is lost amid a message abort
 reset, so that half a message never looks whole. And what is decided, and how messages are framed,
 stands in `proxy.wire`; here bytes are moved.
 
-The sides are in `caller` and `upstream`, what listens and looks after them is in `listener`.
+The sides are in `caller` and `upstream`, the connections to choose from in `pool`; what listens and
+looks after them all is in `listener`.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ _NOTABLE: Final = HOP_BY_HOP | SINGLE.keys()
 _ENDS_SEGMENT: Final = (b"", b"/", b"?")
 _VERSIONS: Final = {b"HTTP/1.1": 1, b"HTTP/1.0": 0}
 # A plain request line; a stranger one is left to llhttp.
-_REQUEST_LINE: Final = re.compile(rb"(GET|POST|PUT|HEAD|DELETE) (/[!\"$-~]*+) HTTP/1\.1")
+_REQUEST_LINE: Final = re.compile(rb"(GET|POST|PUT|HEAD|DELETE) (/[!\"$-~]*+) HTTP/1\.1(?=\r\n)")
 _IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS"))
 # What Elasticsearch's clients ask by POST although it changes nothing.
 _READS: Final = re.compile(
@@ -207,12 +207,11 @@ class RequestParser:
         """The head that `data` begins with, if its headers are the last ones but for the length."""
         if data.startswith(self._last_raw):
             return last
-        start = data.find(b"\r\n")
-        found = self._came.fit(data, start)
-        if found is None or found[0] > self._limit:
-            return None
-        line = _REQUEST_LINE.fullmatch(data, 0, start)
+        line = _REQUEST_LINE.match(data)
         if line is None:
+            return None
+        found = self._came.fit(data, line.end())
+        if found is None or found[0] > self._limit:
             return None
         end, length = found
         whole, last.method, last.target = line.group(0, 1, 2)
