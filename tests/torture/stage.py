@@ -1,0 +1,181 @@
+"""The real processes: proxies over one store, the Elasticsearch under it, and how they end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import shutil
+import signal
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, suppress
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from demo.elasticsearch import RunningElasticsearch, start
+from proxy.provider.packages import cache_folder
+from tests.processes import Process, Serve, Server
+from tests.stubs import FaultyServer
+from tests.torture.callers import answer_as_provider
+
+FRESHNESS: Final = 0.3  # seconds
+WORKERS: Final = 2
+_READY: Final = 120.0  # seconds for all workers to be there again
+
+
+class Store(StrEnum):
+    SQLITE = "sqlite"
+    ELASTICSEARCH = "elasticsearch"
+
+
+class Victim(StrEnum):
+    WORKER = "worker"
+    WORKERS = "all workers of a proxy"
+    PARENT = "parent of the workers"
+    PROXY = "proxy with its workers"
+    ELASTICSEARCH = "elasticsearch"
+
+
+class Stage:
+    """Proxies with two workers each: one over SQLite, two over an Elasticsearch.
+
+    `registry` gets every process, for reports.
+    """
+
+    def __init__(self, store: Store, registry: list[Process] | None = None) -> None:
+        self.store = store
+        self.kills: Counter[Victim] = Counter()
+        self.provider = ""
+        self._registry = [] if registry is None else registry
+        self._stack = AsyncExitStack()
+        self._folder = Path()
+        self._generation = 0
+        self._is_whole = asyncio.Event()
+        self._proxies: list[Server] = []
+        self._elasticsearch: RunningElasticsearch | None = None
+
+    @property
+    def urls(self) -> list[str]:
+        return [proxy.url for proxy in self._proxies]
+
+    async def __aenter__(self) -> Stage:
+        async with AsyncExitStack() as stack:
+            parent = cache_folder()  # which Elasticsearch's own user can reach
+            self._folder = Path(tempfile.mkdtemp(prefix="torture-", dir=parent))
+            stack.callback(shutil.rmtree, self._folder, ignore_errors=True)
+            self._folder.chmod(0o755)
+            if self.store is Store.ELASTICSEARCH:
+                self._elasticsearch = await asyncio.to_thread(self._start_elasticsearch, 0)
+                stack.callback(self._stop_elasticsearch)
+            provider = await stack.enter_async_context(FaultyServer(answer_as_provider))
+            self.provider = provider.url
+            self._serve = stack.enter_context(Serve(self._folder, self._registry))
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def begin_anew(self) -> None:
+        """Proxies with an empty store."""
+        self._generation += 1
+        for proxy in self._proxies:
+            await asyncio.to_thread(proxy.stop)
+        count = 1 if self.store is Store.SQLITE else 2
+        self._proxies = [await self._start_proxy(0) for _ in range(count)]
+
+    async def kill(self, victim: Victim, rng: random.Random, delay: float) -> None:
+        """SIGKILL, to somebody of that kind, after so many seconds."""
+        proxy = rng.choice(self._proxies)
+        workers = workers_of(proxy)
+        pids: dict[Victim, list[int]] = {
+            Victim.WORKER: rng.sample(workers, min(1, len(workers))),
+            Victim.WORKERS: workers,
+            Victim.PARENT: [proxy.pid],
+            Victim.PROXY: [proxy.pid, *workers],
+            Victim.ELASTICSEARCH: [],
+        }
+        killed = await asyncio.to_thread(_kill, pids[victim], delay)
+        if victim is Victim.ELASTICSEARCH:
+            assert self._elasticsearch is not None
+            await asyncio.to_thread(self._elasticsearch.kill)
+            killed = 1
+        if killed:
+            self.kills[victim] += 1
+
+    async def supervise(self, stop: asyncio.Event) -> None:
+        """Start again whatever has ended, on its old port and data, until `stop` is set."""
+        while not stop.is_set():
+            node = self._elasticsearch
+            if node is not None and not is_running(node.pid):
+                port = node.port
+                await asyncio.to_thread(node.stop)
+                self._elasticsearch = await asyncio.to_thread(self._start_elasticsearch, port)
+            for n, proxy in enumerate(self._proxies):
+                if not is_running(proxy.pid):
+                    self._proxies[n] = await self._start_proxy(proxy.port)
+            if all(len(workers_of(proxy)) == WORKERS for proxy in self._proxies):
+                self._is_whole.set()
+            await asyncio.sleep(0.05)
+
+    async def whole(self) -> None:
+        """Until the supervisor sees every proxy with all its workers. Raises: TimeoutError."""
+        self._is_whole.clear()
+        async with asyncio.timeout(_READY):
+            await self._is_whole.wait()
+
+    async def _start_proxy(self, port: int) -> Server:
+        kind, upstream = f"sqlite:{self._folder}/state/{self._generation}.db", None
+        if self._elasticsearch is not None:
+            kind, upstream = "elasticsearch", self._elasticsearch.url
+        env = {
+            "HFPROXY_STORE_FRESHNESS": str(FRESHNESS),
+            "HFPROXY_STORE_INDEX": f"hugging-face-inference-endpoints-{self._generation}",
+        }
+        return await asyncio.to_thread(
+            self._serve,
+            *("--workers", str(WORKERS), "--store", kind),
+            upstream=upstream,
+            listen=f"127.0.0.1:{port}",
+            env=env,
+        )
+
+    def _start_elasticsearch(self, port: int) -> RunningElasticsearch:
+        return start(port=port, data=self._folder / "data", say=lambda _: None)
+
+    def _stop_elasticsearch(self) -> None:
+        assert self._elasticsearch is not None
+        self._elasticsearch.stop()
+
+
+def _kill(pids: Sequence[int], delay: float) -> int:
+    """How many were hit. In a thread: the event loop is at work when all is answered already."""
+    time.sleep(delay)
+    killed = 0
+    for pid in filter(is_running, pids):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+            killed += 1
+    return killed
+
+
+def workers_of(proxy: Server) -> list[int]:
+    """The process ids of those that run now."""
+    try:
+        children = Path(f"/proc/{proxy.pid}/task/{proxy.pid}/children").read_text()
+    except OSError:  # it has ended
+        return []
+    return [pid for pid in map(int, children.split()) if is_running(pid)]
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process, other than one that only waits to be reaped."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return text.rpartition(")")[2].split()[0] not in ("Z", "X")
