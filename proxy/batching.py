@@ -44,7 +44,8 @@ def batches(texts: Sequence[Text], max_count: int, max_bytes: int) -> Iterator[l
     batch: list[Text] = []
     size = 0
     for text in texts:
-        length = len(text.text.encode()) + _FRAMING
+        plain = text.text.isascii()  # a long text need not be copied to be measured
+        length = (len(text.text) if plain else len(text.text.encode())) + _FRAMING
         if batch and (len(batch) == max_count or size + length > max_bytes):
             yield batch
             batch, size = [], 0

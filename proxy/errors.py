@@ -304,6 +304,18 @@ class EgressDenied(PermissionError):
         super().__init__("the proxy's egress rules do not allow this address")
 
 
+def forget_frames(error: BaseException) -> None:
+    """Let go of where an error has come through, and from: those frames hold bodies.
+
+    Errors on the way know each other in circles, so that nothing else would, for long.
+    """
+    left: list[BaseException | None] = [error]
+    while left:
+        if (known := left.pop()) is not None:
+            left += [known.__cause__, known.__context__, getattr(known, "cause", None)]
+            known.__traceback__ = known.__cause__ = known.__context__ = None
+
+
 def is_denied(error: BaseException | None) -> bool:
     """Whether a call failed because of the rules, however aiohttp has wrapped that."""
     while error is not None:

@@ -29,7 +29,7 @@ from proxy.errors import (
     UnknownService,
 )
 from proxy.inference import InferenceRequest, parse_inference_request
-from proxy.limits import PER_VALUE, aside, hold
+from proxy.limits import PER_VALUE, aside, extra_of, hold
 from proxy.masking import shown_value
 from proxy.privileges import Privilege
 from proxy.rest import RestRequest, no_handler
@@ -71,6 +71,7 @@ class Call:
         return await self._read(self.rest.body_map)
 
     async def _read(self, read: Callable[[], T]) -> T:
+        hold(extra_of(self.rest.body))
         result = await aside(len(self.rest.body), _QUICKLY_READ, read)
         hold(self.rest.values * PER_VALUE)
         return result

@@ -23,7 +23,7 @@ from proxy.chat import ChatRequest
 from proxy.compatibility import DEFAULT, Profile
 from proxy.config import ProviderConfig
 from proxy.endpoints import InferenceEndpoint
-from proxy.errors import Cause, ProxyError, StatusError, is_denied
+from proxy.errors import Cause, ProxyError, StatusError, forget_frames, is_denied
 from proxy.failures import batch_is_too_large, failed_to_send, failure, hide_token
 from proxy.formats import dump_json
 from proxy.inference import RankedDocument, SparseVector
@@ -47,6 +47,7 @@ from proxy.validation import Json
 T = TypeVar("T")
 Send = Callable[[list[Text]], Awaitable[list[T]]]
 _QUICKLY_READ: Final = 256 * 1024  # bytes of a reply
+_PIECE: Final = 2 * 1024 * 1024  # bytes of a call's body that are sent in one go
 _MAX_ERROR_BYTES: Final = 64 * 1024  # of a failed reply's body
 
 
@@ -276,12 +277,14 @@ class HuggingFace:
             "Content-Type": "application/json",
             "Authorization": f"Bearer {endpoint.secret_settings.api_key}",
         }
+        data = dump_json(body)
+        headers["Content-Length"] = str(len(data))
         try:
             async with (
                 self._metrics.provider_call(endpoint.task_type) as call,
                 self._session.post(
                     URL(url, encoded=url.isascii()),  # letters beyond ASCII must be escaped
-                    data=dump_json(body),
+                    data=data if len(data) <= _PIECE else _in_pieces(data),
                     headers=headers,
                     allow_redirects=False,
                 ) as reply,
@@ -290,7 +293,8 @@ class HuggingFace:
                 if not 200 <= reply.status < 300:
                     raise _Refused(reply.status, await _error_body(reply), _retry_after(reply))
                 yield reply
-        except (aiohttp.ClientConnectorDNSError, UnicodeError):
+        except (aiohttp.ClientConnectorDNSError, UnicodeError) as error:
+            forget_frames(error)
             raise StatusError(
                 400, f"Invalid host [{url}], please check that the URL is correct."
             ) from None
@@ -407,17 +411,26 @@ def _stream_options(stream: bool) -> Json:
     return options
 
 
+async def _in_pieces(data: bytes) -> AsyncIterator[bytes]:
+    """A large body for the client, which would copy it to send it in one go."""
+    for start in range(0, len(data), _PIECE):
+        yield data[start : start + _PIECE]
+
+
 async def _parsed(endpoint: InferenceEndpoint, data: bytes, parse: Callable[[], T]) -> T:
     """A parsed reply; one that cannot be read may be better the next time."""
     try:
         return await aside(len(data), _QUICKLY_READ, parse)
     except ProxyError as error:
+        forget_frames(error)
         raise Retryable(failed_to_send(endpoint, error)) from None
 
 
 def _lost(endpoint: InferenceEndpoint, error: Exception) -> Exception:
     """A connection that could not be made or broke off, in words that hold no address."""
-    if is_denied(error):
+    denied = is_denied(error)
+    forget_frames(error)  # aiohttp's know it
+    if denied:
         url = endpoint.service_settings.url
         return StatusError(400, f"Invalid host [{url}], its address is not allowed.")
     if isinstance(error, aiohttp.ClientConnectorError):

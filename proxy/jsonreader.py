@@ -88,6 +88,7 @@ class _JsonReader:
 
     def __init__(self, data: bytes, bounds: Bounds, holds_secrets: bool) -> None:
         self._data = data
+        self._view = memoryview(data)
         self._bounds = bounds
         self._count = 0  # of values
         self._at = 0
@@ -355,18 +356,20 @@ class _JsonReader:
     def _string(self) -> str:
         start = self._at
         match = _PLAIN_STRING.match(self._data, start)
+        escaped = match is None
         if match is not None:
-            self._at, raw, escaped = match.end(), match.group(), False
+            end = match.end()
         else:
             content = _STRING_CONTENT.match(self._data, start + 1)
-            end = content.end() if content else start + 1
-            if self._data[end : end + 1] != b'"':
-                raise self._bad_string(start + 1, end)
-            self._at, raw, escaped = end + 1, self._data[start : end + 1], True
+            end = (content.end() if content else start + 1) + 1
+            if self._data[end - 1 : end] != b'"':
+                raise self._bad_string(start + 1, end - 1)
+        self._at = end
+        raw = self._view[start:end]  # no copy: a string may be nearly all of a large body
         try:
-            return str(orjson.loads(raw)) if escaped else raw[1:-1].decode()
+            return str(orjson.loads(raw)) if escaped else str(raw[1:-1], "utf-8")
         except ValueError:
-            raise self._undecodable(start + 1, raw[1:]) from None
+            raise self._undecodable(start + 1, self._data[start + 1 : end]) from None
 
     def _bad_string(self, start: int, at: int) -> ProxyError:
         """What is wrong with the string from `start`, whose content is good until `at`."""

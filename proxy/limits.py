@@ -23,6 +23,9 @@ PER_BODY_BYTE: Final = 3  # the body or the call that is made of it, the texts i
 PER_REPLY_BYTE: Final = 4  # numbers as floats of Python, and as the text of the answer
 PER_VALUE: Final = 64  # of a body that has been read
 
+# What begins a character beyond U+FFFF, in UTF-8 or escaped in JSON.
+_WIDEST: Final = (b"\xf0", b"\xf1", b"\xf2", b"\xf3", b"\xf4", rb"\ud", rb"\uD")
+
 # Few threads: a body that is being read can take far more memory than is counted. What waits for
 # them is bounded by what bodies may take of the memory together: seconds of work at most.
 _BESIDE: Final = ThreadPoolExecutor(2, thread_name_prefix="reader")
@@ -62,6 +65,17 @@ def hold(size: int) -> None:
     """
     if (held := _holding.get()) is not None:
         held.add(size)
+
+
+def extra_of(body: bytes) -> int:
+    """Bytes that the texts in a body may take beyond what is counted for any body.
+
+    The widest character of a text sets how many bytes each has; UTF-8 is kept beside it. Which
+    text it is in, nobody knows before they are read.
+    """
+    if any(lead in body for lead in _WIDEST):
+        return len(body) * 4
+    return 0 if body.isascii() and rb"\u" not in body else len(body) * 2
 
 
 async def aside(size: int, at_most: int, read: Callable[[], T]) -> T:

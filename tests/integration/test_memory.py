@@ -86,6 +86,16 @@ def test_bodies_of_every_bad_kind_at_once(proxy):
     assert infer(proxy, "small", b'{"input":"x"}') == 200
 
 
+@pytest.mark.parametrize("character", ["\N{GRINNING FACE}", "\\ud83d\\ude00", "\N{EURO SIGN}"])
+def test_one_wide_character_makes_a_text_wide(proxy, character):
+    body = TEXT[:-2] + character.encode() + b'"}'
+    with ThreadPoolExecutor(4) as pool:
+        statuses = set(pool.map(lambda _: infer(proxy, "small", body), range(8)))
+    assert statuses <= {200, 429}
+    assert peak_of(proxy.pid) < MOST
+    assert infer(proxy, "small", b'{"input":"x"}') == 200
+
+
 def test_large_answers_that_nobody_reads(proxy):
     body = orjson.dumps({"input": ["x"] * 30})
     head = "POST /_inference/text_embedding/large HTTP/1.1\r\nHost: x\r\n"

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import threading
 from typing import Final
 
 import cbor2
 import pytest
+from aiohttp import ClientRequest
 
 from proxy.admin import METRICS
+from proxy.errors import ProxyError
+from proxy.inference import InferenceRequest
 from proxy.limits import PER_BODY_BYTE, aside
-from tests.stubs import contract_reply, event_reply, json_reply
+from proxy.retry import Retryable
+from tests.stubs import Reply, contract_reply, event_reply, json_reply
 from tests.unit.test_api import JSON, proxy_with
 
 EMBED = "/_inference/text_embedding/e1"
 STREAM = "/_inference/completion/e1/_stream"
 CHAT = "/_inference/chat_completion/e1/_stream"
+PUT_BODY = {"service": "hugging_face", "service_settings": {"url": "http://x/", "api_key": "x"}}
 GZIP = {**JSON, "Content-Encoding": "gzip"}
 
 
@@ -247,6 +253,40 @@ async def test_a_zip_bomb_is_refused_and_costs_no_more_than_the_limit(tmp_path):
         bomb = gzip.compress(b" " * 200_000_000, 9)
         answer = await proxy("POST", EMBED, bomb, GZIP)
         assert (answer.status, answer.reason) == (413, "request body is too large")
+
+
+FAILURES: Final = {
+    "connection refused": None,
+    "connection lost": Reply(fault="reset"),
+    "an error": json_reply({"error": "no"}, 503),
+    "no JSON": Reply(body=b"x"),
+    "a broken stream": event_reply("data: {x\n\n", fault="reset_after"),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+async def test_a_failed_request_is_forgotten_at_once(tmp_path, failure):
+    """Errors hold the frames that they came through, and those hold bodies."""
+    async with proxy_with(tmp_path) as proxy:
+        await proxy.put("text_embedding")
+        await proxy.put("completion", "e2")
+        reply = FAILURES[failure]
+        if reply is None:
+            await proxy.provider.__aexit__(None, None, None)
+        else:
+            proxy.provide(reply)
+        gc.collect()
+        gc.disable()  # what is in a circle stays
+        try:
+            for inputs in ("x", ["x"] * 100):
+                await proxy("POST", EMBED, {"input": inputs})
+            await proxy("POST", "/_inference/completion/e2/_stream", {"input": "x"})
+            await proxy("PUT", "/_inference/text_embedding/e3", PUT_BODY)
+            await asyncio.sleep(0)
+            kinds = (ProxyError, Retryable, ClientRequest, InferenceRequest)
+            assert [found for found in gc.get_objects() if isinstance(found, kinds)] == []
+        finally:
+            gc.enable()
 
 
 async def test_large_answers_are_whole(tmp_path):
