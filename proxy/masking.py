@@ -93,25 +93,32 @@ def without(secret: str, text: str) -> str:
     if len(secret) < _SHORTEST:
         return text.replace(secret, MASK)
     text = re.sub(re.escape(secret), MASK, text, flags=re.IGNORECASE)
+    if not _tell(secret, text, "".join(text.split())):
+        return text
 
     def hidden(word: re.Match[str]) -> str:
-        return MASK if _tells(word[0], secret) else word[0]
+        return MASK if _tell(secret, word[0]) else word[0]
 
     text = re.sub(rf"\S{{{len(secret)},}}", hidden, text)
     # A copy that is cut into lines or bytes: nobody knows where it ends.
-    told = _tells(text, secret) or _tells("".join(text.split()), secret)
-    return MASK if told else text
+    return MASK if _tell(secret, text, "".join(text.split())) else text
 
 
-def _tells(text: str, secret: str, depth: int = _DEPTH) -> bool:
-    """Whether the secret stands in the text, or in what it encodes."""
-    if secret.casefold() in text.replace("\0", "").casefold():  # as UTF-16, too
-        return True
-    return depth > 0 and any(
-        _tells(reading, secret, depth - 1)
-        for reading in _readings(text)
-        if len(reading) >= len(secret) and reading != text
-    )
+def _tell(secret: str, *texts: str) -> bool:
+    """Whether the secret stands in one of the texts, or in what they encode."""
+    seen, found = set(texts), set(texts)
+    for _ in range(_DEPTH):
+        if _holds(found, secret):
+            return True
+        read = {reading for text in found for reading in _readings(text)}
+        found = {reading for reading in read if len(reading) >= len(secret)} - seen
+        seen |= found
+    return _holds(found, secret)
+
+
+def _holds(texts: set[str], secret: str) -> bool:
+    """Whether one of the texts holds the secret, in any letter case, or as UTF-16."""
+    return any(secret.casefold() in text.replace("\0", "").casefold() for text in texts)
 
 
 def _readings(text: str) -> Iterator[str]:
@@ -122,9 +129,8 @@ def _readings(text: str) -> Iterator[str]:
     for digits in (text, _SEPARATORS.sub("", text)):
         for run in _HEX.findall(digits):
             for shift in range(2):
-                yield bytes.fromhex(run[shift : shift + (len(run) - shift) // 2 * 2]).decode(
-                    "latin-1"
-                )
+                pairs = run[shift : len(run) - (len(run) - shift) % 2]
+                yield bytes.fromhex(pairs).decode("latin-1")
     for run in _BASE64.findall(text.translate(_URL_SAFE)):
         for shift in range(4):
             part = run[shift:]
