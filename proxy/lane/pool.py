@@ -125,7 +125,7 @@ class Pool:
                     "upstream_connections",
                 )
             )
-        if self.node.wants_a_try():
+        if not self.closed and self.node.wants_a_try():
             self.connect()
 
     async def close(self) -> None:

@@ -50,6 +50,7 @@ class UpstreamSide(asyncio.Protocol):
         if self.state is CONNECTING:
             self._waiting.append(data)
             if caller.state is BODY:
+                caller.deadline = NEVER
                 caller.transport.pause_reading()
             return
         self.state = HEAD
@@ -64,7 +65,8 @@ class UpstreamSide(asyncio.Protocol):
         caller, other.caller = cast("CallerSide", other.caller), None
         self.tried = other.tried if other.pool is self.pool else (*other.tried, other.pool)
         self.start(caller, b"".join(other._waiting) if data is None else data)
-        if self.state is not CONNECTING:
+        if self.state is not CONNECTING and caller.state is BODY:
+            caller.await_body()
             caller.read_on()
 
     def send(self, data: bytes) -> None:
@@ -107,6 +109,8 @@ class UpstreamSide(asyncio.Protocol):
         self._waiting.clear()
         if len(data) <= HELD_LIMIT and self.pool.has_others:
             self._retry = data
+        if caller.state is BODY:
+            caller.await_body()
         self.transport.write(data)
         caller.transport.resume_reading()
         if caller.full:
