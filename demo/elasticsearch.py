@@ -101,6 +101,7 @@ def start(
     users: Mapping[str, tuple[str, str]] | None = None,
     roles: str | None = None,
     data: Path | None = None,
+    java_options: str = JAVA_OPTIONS,
     say: Say = print,
 ) -> RunningElasticsearch:
     """Fetch, unpack and start an Elasticsearch; it is healthy when this returns.
@@ -108,7 +109,7 @@ def start(
     port: 0 takes a free one. secured: security without TLS, with `users` (name to password and
     role, comma-separated for several) and `roles` (the text of roles.yml) in the file realm, and
     with API keys (from 8.19 on). data: a folder to keep between starts, which the user `nobody`
-    must be able to reach under root.
+    must be able to reach under root. java_options: memory, and how much the compiler may do.
     Raises: JavaMissing, PackageError, StartFailed.
     """
     major = _major(version)
@@ -125,7 +126,7 @@ def start(
         if secured:
             node.write_users({**(users or {}), health[0]: (health[1], "superuser")}, roles)
         node.hand_over()
-        child = node.launch(java)
+        child = node.launch(java, java_options)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -231,12 +232,12 @@ class _Node:
             for path in (top, *top.rglob("*")):
                 os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
 
-    def launch(self, java: Path) -> subprocess.Popen[bytes]:
+    def launch(self, java: Path, options: str) -> subprocess.Popen[bytes]:
         """Start the launcher in a process group of its own; all it prints goes to the log."""
         environ = {
             "PATH": os.environ.get("PATH", os.defpath),
             "ES_JAVA_HOME": str(java),
-            "ES_JAVA_OPTS": JAVA_OPTIONS,
+            "ES_JAVA_OPTS": options,
             "ES_PATH_CONF": str(self.config),
             "ES_TMPDIR": str(self.folder / "tmp"),
             "CLI_JAVA_OPTS": f"{QUICK} -Djava.io.tmpdir={self.folder / 'tmp'}",  # the launcher's

@@ -1,0 +1,240 @@
+"""What the proxy costs in front of a real Elasticsearch: searches and bulk requests.
+
+    python -m bench.elasticsearch [--seconds N] [--rounds N]
+
+Each load goes to Elasticsearch directly, through nginx and through the proxy. Those two have one
+core to themselves; Elasticsearch and the load share another, so that they cost the same in all
+three. Rounds are interleaved, and ratios are taken within a round. Results are written to
+bench/results/: elasticsearch.json, and a table in elasticsearch.txt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from bench.forwarding import RESULTS, duration, find, processor
+from bench.subjects import Cores, Running, install_tools, nginx, proxy, start
+from demo.elasticsearch import DEFAULT_VERSION, RunningElasticsearch
+from demo.elasticsearch import start as start_elasticsearch
+
+POST: Final = Path(__file__).parent / "post.lua"
+PORT: Final = 19150
+JAVA_OPTIONS: Final = "-Xms1g -Xmx1g"  # with all of its compilers: a fast one shows more
+DOCUMENTS: Final = 1000  # in the index that is searched
+BULK_BYTES: Final = 1 << 20  # about, of one body
+WARM_UP: Final = 20  # seconds for each load, for Java's compilers
+CONNECTIONS: Final = (1, 16)
+FILLED: Final = "filled"  # the index that bulk requests go to
+Rates = dict[str, dict[str, list[dict[str, float]]]]
+NGINX: Final = """
+    upstream elasticsearch {{ server 127.0.0.1:{upstream}; keepalive 64; }}
+    server {{
+        listen 127.0.0.1:{port} backlog=1024;
+        proxy_http_version 1.1;
+        proxy_set_header Connection "";
+        proxy_buffering off;
+        proxy_request_buffering off;
+        location / {{ proxy_pass http://elasticsearch; }}
+    }}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is asked; `body` is a file to be posted."""
+
+    name: str
+    target: str
+    body: Path | None
+    wanted: str = ""  # in each answer to a post
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """One run of wrk."""
+
+    requests_per_second: float
+    p50_milliseconds: float
+    p99_milliseconds: float
+    cpu_milliseconds: float  # of processor time per request, by what stands between
+
+
+def measure(port: int, load: Load, connections: int, seconds: int, core: int) -> Rate:
+    """Of what listens on `port`; the processor time is left at nothing."""
+    command = ["taskset", "-c", str(core), "wrk", "--latency", "-t1", f"-c{connections}"]
+    command += [f"-d{seconds}s", "--timeout", "30s", f"http://127.0.0.1:{port}{load.target}"]
+    if load.body is not None:
+        command += ["-s", str(POST), "--", str(load.body), load.wanted]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    failed = "Non-2xx" in told or "Socket errors" in told or "\n  0 requests in" in told
+    if failed or (load.body is not None and find(r"Wrong answers: (\d+)", told) != "0"):
+        sys.exit(f"{load.name} failed on port {port}:\n{told}")
+    return Rate(
+        requests_per_second=float(find(r"Requests/sec:\s+([\d.]+)", told)),
+        p50_milliseconds=duration(find(r"\n +50% +(\S+)", told)) / 1e3,
+        p99_milliseconds=duration(find(r"\n +99% +(\S+)", told)) / 1e3,
+        cpu_milliseconds=0.0,
+    )
+
+
+def measure_through(server: Running, load: Load, connections: int, seconds: int, core: int) -> Rate:
+    used = server.cpu_seconds()
+    rate = measure(server.port, load, connections, seconds, core)
+    used = server.cpu_seconds() - used
+    requests = rate.requests_per_second * seconds
+    return replace(rate, cpu_milliseconds=used / requests * 1e3)
+
+
+def call(url: str, method: str, body: bytes | None = None) -> None:
+    """One request; raises what is not 2xx."""
+    headers = {"Content-Type": "application/x-ndjson"}
+    request = urllib.request.Request(url, body, headers, method=method)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        answer.read()
+
+
+def documents(count: int) -> bytes:
+    """A bulk body of small documents, alike in size."""
+    lines = []
+    for number in range(count):
+        lines.append(b'{"index":{}}')
+        document = {"number": number, "title": f"document {number}", "text": "some words " * 20}
+        lines.append(json.dumps(document).encode())
+    return b"\n".join(lines) + b"\n"
+
+
+def empty_index(base: str, name: str) -> None:
+    call(f"{base}/{name}?ignore_unavailable=true", "DELETE")
+    settings = {"number_of_shards": 1, "number_of_replicas": 0, "refresh_interval": -1}
+    call(f"{base}/{name}", "PUT", json.dumps({"settings": settings}).encode())
+
+
+def prepare(base: str, folder: Path) -> list[Load]:
+    """The loads, with what they need in Elasticsearch."""
+    empty_index(base, "searched")
+    call(f"{base}/searched/_bulk?refresh=true", "POST", documents(DOCUMENTS))
+    body = documents(BULK_BYTES // (len(documents(100)) // 100))
+    (folder / "bulk").write_bytes(body)
+    return [
+        Load("_search", "/searched/_search?size=10", None),
+        Load("_bulk", f"/{FILLED}/_bulk", folder / "bulk", '"errors":false'),
+    ]
+
+
+@contextmanager
+def elasticsearch(core: int) -> Iterator[RunningElasticsearch]:
+    """A real one, pinned to a core."""
+    running = start_elasticsearch(java_options=JAVA_OPTIONS, version=DEFAULT_VERSION)
+    try:
+        for pid in processes(running.pid):
+            command = ["taskset", "--all-tasks", "--cpu-list", "--pid", str(core), str(pid)]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        yield running
+    finally:
+        running.stop()
+
+
+def processes(pid: int) -> list[int]:
+    """A process and all under it."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(below for child in children for below in processes(int(child)))]
+
+
+def run(seconds: int, rounds: int) -> dict[str, Any]:
+    """All measurements, by load and by subject, one entry per round."""
+    cores = Cores.here()
+    rates: Rates = {}
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        folder.chmod(0o755)  # nginx's workers run as somebody else
+        os.environ["XDG_STATE_HOME"] = name
+        running = stack.enter_context(elasticsearch(cores.load))
+        commands = {
+            "nginx": nginx(folder, "nginx", NGINX.format(port=PORT, upstream=running.port)),
+            "proxy": proxy(folder, PORT + 1, running.port),
+        }
+        servers = [
+            stack.enter_context(start(name, command, PORT + number, cores.subject))
+            for number, (name, command) in enumerate(commands.items())
+        ]
+        loads = prepare(running.url, folder)
+        for load in loads:
+            empty_index(running.url, FILLED)
+            measure(servers[-1].port, load, max(CONNECTIONS), WARM_UP, cores.load)
+        for number in range(rounds):
+            print(f"round {number + 1} of {rounds}", flush=True)
+            for load, connections in itertools.product(loads, CONNECTIONS):
+                row = rates.setdefault(f"{load.name}, connections: {connections}", {})
+                how = (load, connections, seconds, cores.load)
+                empty_index(running.url, FILLED)
+                row.setdefault("direct", []).append(asdict(measure(running.port, *how)))
+                for server in servers:
+                    empty_index(running.url, FILLED)
+                    row.setdefault(server.name, []).append(asdict(measure_through(server, *how)))
+        sizes = {"bulk_bytes": (folder / "bulk").stat().st_size}
+    return {
+        "machine": {
+            "cores": asdict(cores),
+            "processor": processor(),
+            "elasticsearch": running.version,
+        },
+        **sizes,
+        "seconds": seconds,
+        "rates": rates,
+    }
+
+
+def report(results: dict[str, Any]) -> str:
+    """The medians as a table; ratios are medians of those within a round."""
+
+    def median(entries: list[dict[str, float]], key: str) -> float:
+        return statistics.median(entry[key] for entry in entries)
+
+    def ratio(entries: list[dict[str, float]], base: list[dict[str, float]], key: str) -> float:
+        return statistics.median(
+            one[key] / other[key] for one, other in zip(entries, base, strict=True)
+        )
+
+    columns = ("requests/s", "of direct", "p50 ms", "of direct", "p99 ms", "cpu ms")
+    lines = []
+    for label, rows in results["rates"].items():
+        lines.append(f"{label:26}" + "".join(f"{column:>12}" for column in columns))
+        for subject, entries in rows.items():
+            line = f"  {subject:24}"
+            for key in ("requests_per_second", "p50_milliseconds"):
+                line += f"{median(entries, key):12.2f}{ratio(entries, rows['direct'], key):12.2f}"
+            for key in ("p99_milliseconds", "cpu_milliseconds"):
+                line += f"{median(entries, key):12.2f}"
+            lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--seconds", type=int, default=6, help="of load per subject and round")
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    install_tools()
+    results = run(options.seconds, options.rounds)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "elasticsearch.json").write_text(json.dumps(results, indent=1) + "\n")
+    table = report(results)
+    (RESULTS / "elasticsearch.txt").write_text(table)
+    print("\n" + table, end="")
+
+
+if __name__ == "__main__":
+    main()

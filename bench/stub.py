@@ -1,0 +1,54 @@
+"""A provider for the soak: it answers at once, and cuts streams midway where it is asked to."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from aiohttp import web
+
+VECTOR: Final = [0.25] * 384
+EVENTS: Final = 20  # of a stream
+PAUSE: Final = 0.02  # seconds between two of them
+
+
+async def embed(request: web.Request) -> web.Response:
+    inputs = (await request.json())["inputs"]
+    return web.json_response([VECTOR for _ in inputs])
+
+
+async def chat(request: web.Request) -> web.StreamResponse:
+    body: dict[str, Any] = await request.json()
+    if not body["stream"]:
+        return web.json_response({"choices": [{"message": {"content": "yes"}}]})
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    await response.prepare(request)
+    cut = request.path.startswith("/cut")
+    for number in range(EVENTS):
+        if cut and number == EVENTS // 2 and request.transport is not None:
+            request.transport.abort()
+            return response
+        delta = {"choices": [{"delta": {"content": f"word {number} "}, "index": 0}]}
+        await response.write(b"data: " + json.dumps(delta).encode() + b"\n\n")
+        await asyncio.sleep(PAUSE)
+    await response.write(b"data: [DONE]\n\n")
+    return response
+
+
+@asynccontextmanager
+async def provider() -> AsyncIterator[str]:
+    """It answers at the URL that is yielded."""
+    app = web.Application(client_max_size=1 << 30)
+    app.router.add_post("/embed", embed)
+    app.router.add_post("/v1/chat/completions", chat)
+    app.router.add_post("/cut/v1/chat/completions", chat)
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
