@@ -375,7 +375,7 @@ def _with_warning(headers: CIMultiDict[str]) -> CIMultiDict[str]:
     """Say so when an endpoint is used as it was before the store went away, or one is left out."""
     if served_stale.get():
         headers["Warning"] = (
-            '299 Elasticsearch "the endpoint store cannot be reached, '
+            '299 Elasticsearch "the endpoint store cannot be used, '
             'the configuration that was known last is used"'
         )
     if left_out.get():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 
@@ -17,7 +18,16 @@ from proxy.endpoints import (
     TaskType,
 )
 from proxy.errors import EndpointAlreadyExists, EndpointNotFound, StatusError, StoreError
-from proxy.store import MAX_ID_BYTES, EndpointStore, RecordRefused, left_out, reseal
+from proxy.store import (
+    MAX_ID_BYTES,
+    EndpointStore,
+    RecordRefused,
+    left_out,
+    reseal,
+    served_stale,
+)
+from proxy.store.cached import CachedStore
+from proxy.store.sealed import FORMAT
 
 TOKEN = "hf_a-token-that-must-not-be-seen"
 
@@ -39,6 +49,56 @@ def endpoint(
 
 def with_token(token: str):
     return lambda old: replace(old, secret_settings=SecretSettings(api_key=token))
+
+
+# A store that fails, with its cache before it and the endpoint `e1` in both
+
+
+def changes(store: EndpointStore) -> Iterator[Awaitable[object]]:
+    yield store.create(endpoint("e2"))
+    yield store.update("e1", with_token("new"))
+    yield store.delete("e1")
+
+
+async def assert_fails(
+    call: Awaitable[object], kind: type[StoreError], status: int, text: str
+) -> None:
+    with pytest.raises(kind, match=text) as error:
+        await call
+    assert error.value.status == status
+    assert error.value.type == "status_exception"
+    retry_after = [value for name, value in error.value.headers if name == "Retry-After"]
+    assert bool(retry_after) == (status == 429)
+    assert TOKEN not in str(error.value)
+
+
+async def assert_unusable(
+    store: CachedStore, kind: type[StoreError], status: int, text: str
+) -> None:
+    """Whatever needs the store fails like this, and what is known of `e1` is used."""
+    for call in (store.get("e2"), store.find(), *changes(store)):
+        await assert_fails(call, kind, status, text)
+    assert await store.get("e1") == endpoint()
+    assert served_stale.get()
+
+
+async def assert_read_only(
+    store: CachedStore, kind: type[StoreError], status: int, text: str
+) -> None:
+    """Changes fail like this, and reads are none the worse."""
+    for change in changes(store):
+        await assert_fails(change, kind, status, text)
+    assert await store.get("e1") == endpoint()
+    assert not served_stale.get()
+    assert await store.find() == [endpoint()]
+
+
+async def assert_usable(store: CachedStore) -> None:
+    """Without a restart, as it was before."""
+    store._pause_ends = 0.0
+    assert await store.get("e1") == endpoint()
+    assert not served_stale.get()
+    await store.create(endpoint("e3"))
 
 
 class Stored:
@@ -190,7 +250,7 @@ class StoreConformance:
         await store.create(endpoint("mine"))
         await store.create(endpoint("yours"))
         await stored.copy("mine", "yours")
-        await self._is_refused(store, "yours")
+        await self._is_refused(store, stored, "yours")
         assert await store.get("mine") == endpoint("mine")
         assert await store.find() == [endpoint("mine")]
         with pytest.raises(StoreError, match=r"1 endpoints are sealed .* but \[yours\] are not"):
@@ -205,27 +265,46 @@ class StoreConformance:
                 await store.get("e1")
         for cut in (b"", blob[:1], blob[:20], blob[:-1]):
             await stored.rewrite("e1", blob=cut)
-            await self._is_refused(store, "e1")
+            await self._is_refused(store, stored, "e1")
         await stored.rewrite("e1", blob=blob)
         assert await store.get("e1") == endpoint()
         await stored.rewrite("e1", task_type="rerank")
-        await self._is_refused(store, "e1")
+        await self._is_refused(store, stored, "e1")
         await stored.rewrite("e1", task_type="text_embedding", key_id="0" * 16)
-        await self._is_refused(store, "e1")
+        await self._is_refused(store, stored, "e1")
 
-    async def _is_refused(self, store: EndpointStore, inference_id: str) -> None:
-        with pytest.raises(RecordRefused):
-            await store.get(inference_id)
-        with pytest.raises(RecordRefused):
-            await store.update(inference_id, lambda old: old)
-        found = await store.find()
-        assert inference_id not in [one.inference_id for one in found]
-        assert left_out.get() == (inference_id,)
+    async def _is_refused(
+        self, store: EndpointStore, stored: Stored, inference_id: str, text: str = "changed by"
+    ) -> None:
+        """It is neither used nor written over, and no reason not to start."""
+        before = await stored.blob(inference_id)
+        await store.close()
+        await store.open()
+        for call in (store.get(inference_id), store.update(inference_id, lambda old: old)):
+            with pytest.raises(RecordRefused, match=text) as refused:
+                await call
+            assert refused.value.status == 500
+        with pytest.raises(EndpointAlreadyExists):
+            await store.create(endpoint(inference_id))
+        for task_type in (None, TaskType.TEXT_EMBEDDING, TaskType.RERANK):
+            found = await store.find(task_type)
+            assert inference_id not in [one.inference_id for one in found]
+            assert left_out.get() == (inference_id,)
+        assert await stored.blob(inference_id) == before
+
+    async def test_a_record_of_a_newer_format_is_refused(self, store, stored):
+        await store.create(endpoint())
+        blob = await stored.blob("e1")
+        await stored.rewrite("e1", blob=bytes([FORMAT + 1]) + blob[1:])
+        newer = rf"format {FORMAT + 1}, which is newer than this proxy. Upgrade the proxy"
+        await self._is_refused(store, stored, "e1", newer)
+        await store.delete("e1")
+        await store.create(endpoint())
 
     async def test_a_refused_record_can_be_deleted(self, store, stored):
         await store.create(endpoint())
-        await stored.rewrite("e1", blob=b"nonsense")
-        await self._is_refused(store, "e1")
+        await stored.rewrite("e1", blob=b"\1nonsense")
+        await self._is_refused(store, stored, "e1")
         await store.delete("e1")
         await store.create(endpoint())
         assert await store.get("e1") == endpoint()

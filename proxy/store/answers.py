@@ -25,6 +25,7 @@ _NO_SHARD: Final = (
     "search_phase_execution_exception",
     "no_shard_available_action_exception",
     "unavailable_shards_exception",
+    "shard_not_found_exception",  # of status 404: an index that is just being opened
 )
 _NO_MASTER: Final = (
     "master_not_discovered_exception",
@@ -128,8 +129,15 @@ def lacks_index(error: NotFoundError) -> bool:
 
 
 def type_of(error: ApiError) -> str:
-    """The `type` of Elasticsearch's error, if it looks like one."""
+    """The `type` of Elasticsearch's error, if it looks like one; of a search, that of its cause."""
     match error.body:
+        case {
+            "error": {
+                "type": "search_phase_execution_exception",
+                "root_cause": [{"type": str(kind)}, *_],
+            }
+        }:
+            return _name(kind)
         case {"error": {"type": str(kind)}}:
             return _name(kind)
     return "unknown"
@@ -183,7 +191,7 @@ class Asked:
                 )
             case 400:
                 return not_ours(index, "it does not take what the proxy writes or asks")
-            case 503 if kind in _NO_SHARD:
+            case 404 | 503 if kind in _NO_SHARD:
                 return IndexUnavailable(
                     f"No shard of the index [{index}] is available: GET "
                     "/_cluster/allocation/explain tells why"

@@ -113,7 +113,8 @@ class Keyring:
             raise refusal(
                 record.inference_id,
                 f"has the format {record.blob[0]}, which is newer than this proxy",
-                "Upgrade the proxy",
+                "Upgrade the proxy; if no newer one wrote it, it was damaged: delete the endpoint "
+                "and create it again",
             )
         if not record.names_its_key:
             raise tampered(record.inference_id)

@@ -118,6 +118,8 @@ class SQLiteStore:
             self._connection = sqlite3.connect(
                 self._path, timeout=self._config.timeout, isolation_level=None
             )
+            # Whatever bytes are in a row, the others can be read.
+            self._connection.text_factory = lambda text: text.decode("utf-8", "replace")
             self._check_tables(self._connection)
             self._write_ahead(self._connection)
             # An acknowledged change survives a crash of the machine.

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.config import ConfigError, StoreConfig
-from proxy.endpoints import TaskType
+from proxy.endpoints import TaskType, dump_endpoint
 from proxy.store import KeyMismatch, RecordRefused
 from proxy.store.sealed import (
     FORMAT,
@@ -97,6 +97,16 @@ def test_a_newer_format_asks_for_a_newer_proxy():
         keyring.open_(altered(record, blob=newer))
 
 
+def test_a_setting_that_only_a_newer_proxy_knows_is_no_damage(monkeypatch):
+    keyring = Keyring(A)
+    newer = dump_endpoint(endpoint())
+    newer["service_settings"]["new_setting"] = TOKEN
+    monkeypatch.setattr("proxy.store.sealed.dump_endpoint", lambda _: newer)
+    with pytest.raises(RecordRefused, match="Use the proxy's newest version") as refused:
+        keyring.open_(keyring.seal(endpoint()))
+    assert TOKEN not in str(refused.value)
+
+
 def test_an_unknown_key_is_named_with_the_remedy():
     record = Keyring(A).seal(endpoint())
     with pytest.raises(RecordRefused) as refused:
@@ -111,7 +121,7 @@ def test_a_sealed_text_that_is_no_endpoint_is_refused(monkeypatch):
     for document in documents:
         monkeypatch.setattr("proxy.store.sealed.dump_endpoint", lambda _, d=document: d)
         record = keyring.seal(endpoint())
-        with pytest.raises(RecordRefused):
+        with pytest.raises(RecordRefused, match="written by another version of the proxy"):
             keyring.open_(record)
 
 

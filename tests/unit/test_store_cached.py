@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from proxy.errors import EndpointAlreadyExists, EndpointNotFound, StoreError
-from proxy.store import KeyMismatch, RecordRefused, StoreOverloaded, served_stale
+from proxy.store import AllLost, KeyMismatch, RecordRefused, StoreOverloaded, served_stale
 from proxy.store.cached import PAUSE, CachedStore
 from tests.storeconformance import endpoint, with_token
 
@@ -192,6 +192,22 @@ async def test_what_was_known_is_used_while_the_store_is_away(store, inner, cloc
     await store.get("e1")
     assert not served_stale.get()
     assert store.stale_answers == 3
+
+
+async def test_what_was_known_is_used_while_nothing_at_all_is_there(store, inner, clock):
+    await store.get("e1")
+    inner.failure = AllLost("e1")
+    clock.now += 59
+    for _ in range(2):
+        assert await store.get("e1") == endpoint()
+        assert served_stale.get()
+    inner.failure = None
+    inner.endpoints = {"e2": endpoint("e2")}  # somebody has begun anew
+    with pytest.raises(EndpointNotFound):
+        await store.get("e1")
+    inner.failure = AllLost("e1")
+    with pytest.raises(AllLost):  # nor does it come back
+        await store.get("e1")
 
 
 async def test_not_for_longer_than_stated(store, inner, clock):

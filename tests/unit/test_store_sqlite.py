@@ -13,7 +13,7 @@ import pytest
 
 from proxy.config import Config, ConfigError, StoreConfig
 from proxy.errors import EndpointAlreadyExists, EndpointNotFound, StoreError
-from proxy.store import KeyMismatch, StoreOverloaded, open_store
+from proxy.store import KeyMismatch, RecordRefused, StoreOverloaded, left_out, open_store
 from proxy.store.cached import CachedStore
 from proxy.store.sqlite import SQLiteStore
 from tests.storeconformance import TOKEN, StoreConformance, Stored, endpoint, with_token
@@ -96,11 +96,31 @@ async def test_all_files_are_the_owners_alone(store, path):
     assert path.parent.stat().st_mode & 0o777 == 0o700
 
 
-async def test_rows_of_the_wrong_kind_are_refused(store, stored):
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("blob", "'a text'"),
+        ("blob", "17"),
+        ("blob", "CAST(x'ff' AS TEXT)"),
+        ("key_id", "CAST(x'ff' AS TEXT)"),
+        ("task_type", "x'ff'"),
+    ],
+)
+async def test_rows_of_the_wrong_kind_are_refused_alone(store, stored, column, value):
     await store.create(endpoint())
-    await stored.rewrite("e1", blob="a text")
-    with pytest.raises(StoreError, match="cannot be used"):
+    await store.create(endpoint("e2"))
+    stored._run(f"UPDATE endpoints SET {column} = {value} WHERE id = 'e1'")
+    with pytest.raises(RecordRefused, match="cannot be used"):
         await store.get("e1")
+    assert await store.find() == [endpoint("e2")]
+    assert left_out.get() == ("e1",)
+
+
+async def test_an_id_that_is_no_text_hinders_no_other(store, stored, caplog):
+    await store.create(endpoint("e2"))
+    stored._run("INSERT INTO endpoints VALUES (CAST(x'0aff' AS TEXT), '', '', '')")
+    assert await store.find() == [endpoint("e2")]
+    assert r"[\n\ufffd] cannot be used" in caplog.text
 
 
 async def test_endpoints_outlive_the_process(path):

@@ -14,11 +14,11 @@ import pytest
 
 from proxy.config import ConfigError, StoreConfig
 from proxy.errors import StoreError
-from proxy.store import EndpointStore, StoreDamaged, StoreOverloaded, served_stale
+from proxy.store import StoreDamaged, StoreOverloaded, served_stale
 from proxy.store.cached import CachedStore
 from proxy.store.sqlite import SQLiteStore
 from tests.processes import clean_environ, command
-from tests.storeconformance import TOKEN, endpoint, with_token
+from tests.storeconformance import assert_fails, assert_unusable, assert_usable, changes, endpoint
 
 KEY = "11" * 32
 
@@ -43,36 +43,6 @@ async def store(inner: SQLiteStore) -> CachedStore:
     store = CachedStore(inner, freshness=0.0)
     await store.get("e1")
     return store
-
-
-def changes(store: EndpointStore) -> Iterator[Any]:
-    yield store.create(endpoint("e2"))
-    yield store.update("e1", with_token("new"))
-    yield store.delete("e1")
-
-
-async def assert_unusable(
-    store: CachedStore, kind: type[StoreError], status: int, text: str
-) -> None:
-    """Whatever needs the store fails like this, and what is known of `e1` is used."""
-    for call in (store.get("e2"), store.find(), *changes(store)):
-        await assert_fails(call, kind, status, text)
-    assert await store.get("e1") == endpoint()
-    assert served_stale.get()
-
-
-async def assert_fails(call: Any, kind: type[StoreError], status: int, text: str) -> None:
-    with pytest.raises(kind, match=text) as error:
-        await call
-    assert error.value.status == status
-    assert TOKEN not in str(error.value)
-
-
-async def assert_usable(store: CachedStore) -> None:
-    store._pause_ends = 0.0
-    assert await store.get("e1") == endpoint()
-    assert not served_stale.get()
-    await store.create(endpoint("e3"))
 
 
 def run(path: Path, statement: str) -> list[Any]:
