@@ -103,11 +103,14 @@ class Pool:
         elif side.state is CONNECTING and side in self._queue:
             self._queue.remove(side)
 
-    def lost(self, side: UpstreamSide) -> None:
-        """It is closed: there is room for another."""
+    def forget(self, side: UpstreamSide) -> None:
+        """It is closed."""
         self.retire(side)
         self.sides.discard(side)
-        if self._queue and not self.closed:
+
+    def fill_up(self) -> None:
+        """Let connections begin that wait for others to end."""
+        while self._queue and len(self.sides) < self._most and not self.closed:
             self._begin(self._queue.popleft())
 
     def broken(self, what: str) -> UpstreamBroken:
@@ -125,7 +128,7 @@ class Pool:
                     "upstream_connections",
                 )
             )
-        if not self.closed and self.node.wants_a_try():
+        if not self.closed and len(self.sides) < self._most and self.node.wants_a_try():
             self.connect()
 
     async def close(self) -> None:
@@ -163,8 +166,9 @@ class Pool:
                 self.node.is_back()
             return
         self.node.unreachable(reason)
-        self.lost(side)
+        self.forget(side)
         side.connection_failed(error)
+        self.fill_up()
 
 
 class Cluster:

@@ -127,10 +127,13 @@ class UpstreamSide(asyncio.Protocol):
         self.pool.retire(self)  # at once: its loss is reported later
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.pool.lost(self)
+        self.pool.forget(self)
         caller = self.caller
-        if caller is None or (self.state is HEAD and self._sent_again(caller)):
-            return
+        if caller is not None and not (self.state is HEAD and self._sent_again(caller)):
+            self._break_off(caller, error)
+        self.pool.fill_up()
+
+    def _break_off(self, caller: CallerSide, error: Exception | None) -> None:
         self.caller = None
         if self.state is not BODY:
             caller.fail(self.pool.broken("closed the connection without an answer"))

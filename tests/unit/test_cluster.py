@@ -40,6 +40,7 @@ class StubNode:
         self.heads: list[bytes] = []  # of the requests that came
         self.bodies: list[bytes] = []
         self.connections = 0  # that were made
+        self.most_at_once = 0
         self.gate = asyncio.Event()  # before each answer
         self.gate.set()
         self.port = 0
@@ -64,6 +65,7 @@ class StubNode:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self._writers.add(writer)
+        self.most_at_once = max(self.most_at_once, len(self._writers))
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -335,6 +337,15 @@ async def test_a_lost_connection_makes_room_for_another():
         statuses = await asyncio.gather(*(here.ask(*WRITE, b"{}") for _ in range(3)))
         assert [status for status, _ in statuses] == [502] * 3
         assert node.connections == 3
+
+
+async def test_no_loss_makes_room_for_more_than_may_be():
+    async with world(1, most=2) as here:
+        (node,) = here.nodes
+        for answer in (OK, None, OK, None):
+            node.answer = answer  # lost are idle connections, too, which are tried again
+            await asyncio.gather(*(here.ask() for _ in range(30)))
+        assert node.most_at_once == 2
 
 
 async def test_the_wait_for_a_connection_ends_with_429():
