@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from elastic_transport import ObjectApiResponse
-from elasticsearch import ApiError, NotFoundError, UnsupportedProductError
+from elasticsearch import ApiError, BadRequestError, NotFoundError, UnsupportedProductError
 
 from proxy.errors import StoreError
 from proxy.store import StoreDamaged, StoreOverloaded
@@ -164,6 +164,17 @@ class Asked:
                 "The upstream is no Elasticsearch: check [upstream.url], or set [store.kind]"
             )
         return self.failed(error.meta.status, type_of(error))
+
+    def not_made(self, error: BadRequestError) -> StoreError:
+        """The same where it was asked to make the index."""
+        match type_of(error):
+            case "validation_exception":
+                mend = "it may hold no more shards: delete indices or add a node"
+            case "invalid_index_name_exception":
+                mend = "[store.index] must be a name that an index can have"
+            case _:
+                mend = "an index template or setting of the cluster forbids it"
+        return StoreError(f"Elasticsearch does not make the index [{self.index}]: {mend}")
 
     def failed(self, status: int, kind: str) -> StoreError:
         """The same for a status and the type of an error."""

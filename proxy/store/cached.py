@@ -101,7 +101,11 @@ class CachedStore:
 
     async def delete(self, inference_id: str) -> None:
         with self._changing(inference_id):
-            await self._store.delete(inference_id)
+            try:
+                await self._store.delete(inference_id)
+            except AllLost:
+                self._entries.pop(inference_id, None)  # as it was asked for
+                raise
 
     @contextmanager
     def _changing(self, inference_id: str) -> Iterator[None]:
@@ -109,7 +113,7 @@ class CachedStore:
         kept = None
         try:
             yield
-        except StoreError:
+        except (StoreError, AllLost):
             # Perhaps it was done: no longer fresh, but good enough until the store is back.
             if (entry := self._entries.get(inference_id)) is not None:
                 aged = min(entry.read_at, self._clock() - self._freshness)

@@ -188,7 +188,7 @@ class ElasticsearchStore:
                 )
             except BadRequestError as error:
                 if type_of(error) != "resource_already_exists_exception":
-                    raise
+                    raise self._asked.not_made(error) from None
         self._index_is_there()
 
     async def _update(self, inference_id: str, change: Change) -> InferenceEndpoint:

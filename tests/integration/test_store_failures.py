@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import Any
 
 import pytest
@@ -25,10 +27,12 @@ from tests.storeconformance import (
 )
 from tests.users import USERS
 
+ONE_SHARD = {"index": {"number_of_shards": 1, "number_of_replicas": 0}}
+
 
 @pytest.fixture
 async def inner(cluster: Cluster, tmp_path: Any):
-    inner = await opened(cluster, tmp_path, timeout=5.0)
+    inner = await opened(cluster, tmp_path, timeout=3.0)
     await inner.create(endpoint())
     yield inner
     await inner.close()
@@ -126,7 +130,7 @@ class _Failures:
     ):
         caplog.set_level("DEBUG")
         await make_red(cluster)
-        store = await opened(cluster, tmp_path, timeout=2.0)
+        store = await opened(cluster, tmp_path, timeout=3.0)
         record = Keyring(b"k" * 32).seal(endpoint())
         with pytest.raises(StoreError) as error:
             await store._create_document(record)
@@ -196,6 +200,19 @@ class _Failures:
         await inner.create(endpoint("e2"))
         await cluster.assert_as_made()
         await racing.close()
+
+    async def test_an_index_that_elasticsearch_does_not_make_is_told(self, cluster, store):
+        await cluster.call("DELETE", f"/{cluster.index}")
+        await cluster.set_cluster("cluster.max_shards_per_node", 1)
+        other = f"{cluster.index}-other"
+        await cluster.call("PUT", f"/{other}?wait_for_active_shards=0", {"settings": ONE_SHARD})
+        try:
+            create = store.create(endpoint("e2"))
+            await assert_fails(create, StoreError, 503, "may hold no more shards: delete indices")
+        finally:
+            await cluster.set_cluster("cluster.max_shards_per_node", None)
+            await cluster.call("DELETE", f"/{other}")
+        await store.create(endpoint("e2"))
 
     # An index that is not ours
 
@@ -285,6 +302,17 @@ class TestOlder(_Failures):
     @pytest.fixture
     def cluster(self, older_cluster):
         return older_cluster
+
+    async def test_a_node_that_hangs_stops_all_but_inference(self, older, cluster, store):
+        """Only here, where no other test needs the node."""
+        os.killpg(older.pid, signal.SIGSTOP)
+        try:
+            text = r"did not answer within \[3\] seconds"
+            await assert_unusable(store, StoreError, 503, text)
+        finally:
+            os.killpg(older.pid, signal.SIGCONT)
+        await cluster.call("GET", "/_cluster/health?wait_for_events=languid")
+        await assert_usable(store)
 
 
 # The proxy's own credentials

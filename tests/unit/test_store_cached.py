@@ -201,12 +201,24 @@ async def test_what_was_known_is_used_while_nothing_at_all_is_there(store, inner
     for _ in range(2):
         assert await store.get("e1") == endpoint()
         assert served_stale.get()
+    with pytest.raises(AllLost):
+        await store.update("e1", with_token("new"))
+    assert await store.get("e1") == endpoint()
     inner.failure = None
     inner.endpoints = {"e2": endpoint("e2")}  # somebody has begun anew
     with pytest.raises(EndpointNotFound):
         await store.get("e1")
     inner.failure = AllLost("e1")
     with pytest.raises(AllLost):  # nor does it come back
+        await store.get("e1")
+
+
+async def test_what_was_to_be_deleted_is_not_used_though_nothing_is_there(store, inner):
+    await store.get("e1")
+    inner.failure = AllLost("e1")
+    with pytest.raises(AllLost):
+        await store.delete("e1")
+    with pytest.raises(AllLost):
         await store.get("e1")
 
 
