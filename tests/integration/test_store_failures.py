@@ -7,6 +7,7 @@ import signal
 from typing import Any
 
 import pytest
+from aiohttp import ClientSession
 
 from proxy.config import UpstreamConfig
 from proxy.errors import EndpointNotFound, StoreError
@@ -17,6 +18,7 @@ from proxy.store.index import FIELDS, MAPPINGS
 from proxy.store.sealed import Keyring, Record
 from tests.clusters import STORE_PRIVILEGES, STORE_USER, Cluster, opened
 from tests.storeconformance import (
+    TOKEN,
     assert_fails,
     assert_read_only,
     assert_unusable,
@@ -25,6 +27,7 @@ from tests.storeconformance import (
     endpoint,
     with_token,
 )
+from tests.stubs import FaultyServer, contract_reply
 from tests.users import USERS
 
 ONE_SHARD = {"index": {"number_of_shards": 1, "number_of_replicas": 0}}
@@ -313,6 +316,33 @@ class TestOlder(_Failures):
             os.killpg(older.pid, signal.SIGCONT)
         await cluster.call("GET", "/_cluster/health?wait_for_events=languid")
         await assert_usable(store)
+
+
+async def test_callers_go_on_without_the_index(serve, open_cluster):
+    """The whole proxy, as users start it."""
+    env = {"HFPROXY_STORE_INDEX": open_cluster.index, "HFPROXY_STORE_FRESHNESS": "0"}
+    proxy = serve(upstream=open_cluster.url, env=env)
+    async with FaultyServer(contract_reply) as provider, ClientSession(proxy.url) as caller:
+        settings = {"api_key": TOKEN, "url": f"{provider.url}/v1/chat/completions"}
+        body = {"service": "hugging_face", "service_settings": settings}
+        assert (await caller.put("/_inference/completion/e1", json=body)).status == 200
+        assert (await caller.post("/_inference/e1", json={"input": "x"})).status == 200
+        await open_cluster.call("DELETE", f"/{open_cluster.index}")
+
+        used = await caller.post("/_inference/e1", json={"input": "x"})
+        assert used.status == 200
+        assert "the endpoint store cannot be used" in used.headers["Warning"]
+        missing = await caller.post("/_inference/e2", json={"input": "x"})
+        assert missing.status == 404
+        error = (await missing.json())["error"]
+        assert error["reason"] == "Inference endpoint not found [e2]"
+        assert "is gone" in error["hint"]
+
+        assert (await caller.put("/_inference/completion/e2", json=body)).status == 200
+        await open_cluster.assert_as_made()
+        assert (await caller.post("/_inference/e1", json={"input": "x"})).status == 404
+    assert f"the index [{open_cluster.index}] is gone" in proxy.output
+    assert TOKEN not in proxy.output
 
 
 # The proxy's own credentials
