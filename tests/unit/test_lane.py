@@ -185,7 +185,7 @@ def lane_test(
 
     def decorate(test):
         async def scenario(**arguments):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 async with build(
                     limits=limits or LimitsConfig(),
                     patience=patience,
