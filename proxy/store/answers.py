@@ -25,7 +25,9 @@ _NO_SHARD: Final = (
     "search_phase_execution_exception",
     "no_shard_available_action_exception",
     "unavailable_shards_exception",
-    "shard_not_found_exception",  # of status 404: an index that is just being opened
+    # Of status 404: an index that is just being opened.
+    "illegal_index_shard_state_exception",
+    "shard_not_found_exception",
 )
 _NO_MASTER: Final = (
     "master_not_discovered_exception",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -213,6 +213,7 @@ class ElasticsearchStore:
 
     async def _delete(self, inference_id: str) -> None:
         await self._has_index()  # a document of somebody else's index is none of ours
+        had_index = self._had_index
         async with self._calling() as client:
             try:
                 answer = await client.delete(
@@ -223,7 +224,7 @@ class ElasticsearchStore:
                 )
             except NotFoundError as error:
                 if says_missing(error):
-                    raise self._not_found(inference_id, error) from None
+                    raise self._not_found(inference_id, error, had_index) from None
                 raise
         expect(answer, "deleted")
 
@@ -240,12 +241,16 @@ class ElasticsearchStore:
         if not is_storable(inference_id):
             raise EndpointNotFound(inference_id)
         keys = await self._checked_keys()
+        return await _patiently(lambda: self._read(keys, inference_id))
+
+    async def _read(self, keys: Keyring, inference_id: str) -> tuple[InferenceEndpoint, _Place]:
+        had_index = self._had_index
         async with self._calling() as client:
             try:
                 answer = await client.get(index=self._config.index, id=inference_id)
             except NotFoundError as error:
                 if says_missing(error):
-                    raise self._not_found(inference_id, error) from None
+                    raise self._not_found(inference_id, error, had_index) from None
                 raise
         match answer.body:
             case {"_id": str(found), "_seq_no": int(seq_no), "_primary_term": int(term)} if (
@@ -256,12 +261,13 @@ class ElasticsearchStore:
 
     async def _search(self, **what: Any) -> Mapping[str, Any] | None:
         """What a search answers, None when there is no index."""
+        had_index = self._had_index
         async with self._calling() as client:
             try:
                 answer = await client.search(index=self._config.index, **what)
             except NotFoundError as error:
                 if lacks_index(error):
-                    self._index_is_missing()
+                    self._index_is_missing(had_index)
                     return None
                 raise
         body: Mapping[str, Any] = answer.body
@@ -270,27 +276,22 @@ class ElasticsearchStore:
                 return body
         raise unexpected()  # half an answer would hide endpoints
 
-    def _not_found(self, inference_id: str, error: NotFoundError) -> EndpointNotFound:
+    def _not_found(
+        self, inference_id: str, error: NotFoundError, had_index: bool
+    ) -> EndpointNotFound:
         if not lacks_index(error):
             return EndpointNotFound(inference_id)
-        self._index_is_missing()
+        self._index_is_missing(had_index)
         return AllLost(inference_id, lost(self._config.index) if self._is_lost else None)
 
     # The index
 
     async def _has_index(self) -> bool:
-        """Whether there is an index, as we make it. Raises: StoreDamaged when it is another.
-
-        Waits for an index that another proxy is just making.
-        """
-        for pause in _PAUSES:
-            try:
-                return await self._look_at_index()
-            except IndexUnavailable:
-                await asyncio.sleep(pause)
-        return await self._look_at_index()
+        """Whether there is an index, as we make it. Raises: StoreDamaged when it is another."""
+        return await _patiently(self._look_at_index)
 
     async def _look_at_index(self) -> bool:
+        had_index = self._had_index
         async with self._calling() as client:
             try:
                 # Its own method sends the fields in a body, where 7.17 does not look for them.
@@ -302,7 +303,7 @@ class ElasticsearchStore:
                 )
             except NotFoundError as error:
                 if lacks_index(error):
-                    self._index_is_missing()
+                    self._index_is_missing(had_index)
                     return False
                 raise
         check_fields(answer.body, self._config.index)
@@ -312,8 +313,9 @@ class ElasticsearchStore:
     def _index_is_there(self) -> None:
         self._had_index, self._is_lost = True, False
 
-    def _index_is_missing(self) -> None:
-        if self._had_index:
+    def _index_is_missing(self, had_index: bool) -> None:
+        """`had_index`: when that was asked; it may have been made for the first time since."""
+        if had_index and self._had_index:
             log.error(lost(self._config.index))
             self._is_lost = True
             self._had_index = self._is_checked = False  # who knows which one comes next
@@ -389,6 +391,16 @@ def _credentials(upstream: UpstreamConfig) -> str | None:
     if upstream.api_key is not None:
         return "[upstream.api_key]"
     return None if upstream.username is None else "[upstream.username] and [upstream.password]"
+
+
+async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """What `ask` returns; an index that another proxy is just making needs a moment."""
+    for pause in _PAUSES:
+        try:
+            return await ask()
+        except IndexUnavailable:
+            await asyncio.sleep(pause)
+    return await ask()
 
 
 def _connect(upstream: UpstreamConfig, timeout: float) -> AsyncElasticsearch:

@@ -11,7 +11,8 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +25,7 @@ from aiohttp import ClientSession, ClientTimeout, TCPConnector
 from demo.elasticsearch import RunningElasticsearch
 from proxy.config import StoreConfig, UpstreamConfig
 from proxy.endpoints import InferenceEndpoint, SecretSettings
-from proxy.errors import StatusError
+from proxy.errors import EndpointNotFound, StatusError
 from proxy.store.elasticsearch import ElasticsearchStore
 from tests.processes import KEY, Serve
 from tests.rawhttp import send
@@ -212,6 +213,40 @@ async def test_who_is_always_overtaken_is_told_to_try_again(
     assert (error.value.status, tries) == (409, 5)
     assert await store.get("e1") == endpoint()
     await store.close()
+
+
+async def test_nobody_fails_while_the_index_is_made(
+    elasticsearch: RunningElasticsearch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not even who only reads; nor is what comes into being said to be lost."""
+    upstream = UpstreamConfig(url=elasticsearch.url)
+    for _ in range(5):
+        config = StoreConfig(index=f"being-made-{uuid4().hex[:8]}", encryption_key=KEY)
+        stores = [ElasticsearchStore(upstream, config, folder=tmp_path) for _ in range(2)]
+        made = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            for n, store in enumerate(stores):
+                await store.open()
+                for call in (
+                    lambda store=store: store.get("e0"),
+                    lambda store=store: store.find(),
+                    lambda store=store: store.update("e1", lambda old: old),
+                    lambda store=store: store.delete("e2"),
+                ):
+                    group.create_task(_call_until(made, call))
+                group.create_task(store.create(endpoint(f"e{n}")))
+            await asyncio.sleep(0.5)
+            made.set()
+        for store in stores:
+            assert len(await store.find()) == 2
+            await store.close()
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+async def _call_until(made: asyncio.Event, call: Callable[[], Awaitable[object]]) -> None:
+    while not made.is_set():
+        with suppress(EndpointNotFound):
+            await call()
 
 
 # How soon others see a change

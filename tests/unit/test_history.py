@@ -278,7 +278,10 @@ def simulated(rng: random.Random, length: int, loss: float) -> tuple[list[Operat
     history = []
     for number in range(1, length + 1):
         moment = number + rng.random() / 2
-        times = {"began": moment - rng.uniform(0, 4), "ended": moment + rng.uniform(0, 4)}
+        times: dict[str, Any] = {
+            "began": moment - rng.uniform(0, 4),
+            "ended": moment + rng.uniform(0, 4),
+        }
         kind = rng.choice(list(Kind))
         asked = Operation(number=number, kind=kind, inference_id="e", **times)
         effects = list(asked.effects(state))
