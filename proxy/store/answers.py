@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from elastic_transport import ObjectApiResponse
 from elasticsearch import ApiError, BadRequestError, NotFoundError, UnsupportedProductError
 
 from proxy.errors import StoreError
@@ -21,6 +20,7 @@ from proxy.store import StoreDamaged, StoreOverloaded
 from proxy.store.sealed import Record
 
 PRIVILEGES: Final = "[read, write, create_index]"
+INDEX_MISSING: Final = "index_not_found_exception"
 _NO_SHARD: Final = (
     "search_phase_execution_exception",
     "no_shard_available_action_exception",
@@ -103,14 +103,6 @@ def outcome_of(body: object, action: str) -> tuple[int, str]:
     raise unexpected()
 
 
-def expect(answer: ObjectApiResponse[Any], result: str) -> None:
-    """Nothing is done before Elasticsearch says so."""
-    match answer.body:
-        case {"result": found} if found == result:
-            return
-    raise unexpected()
-
-
 def unexpected() -> StoreError:
     return StoreError(
         "The endpoint store did not answer what it was asked: check that [upstream.url] leads to "
@@ -121,13 +113,13 @@ def unexpected() -> StoreError:
 def says_missing(error: NotFoundError) -> bool:
     """Whether it was Elasticsearch that found no document, or no index; a gateway has 404s, too."""
     match error.body:
-        case {"found": False} | {"result": "not_found"}:
+        case {"found": False}:
             return True
     return lacks_index(error)
 
 
 def lacks_index(error: NotFoundError) -> bool:
-    return type_of(error) == "index_not_found_exception"
+    return type_of(error) == INDEX_MISSING
 
 
 def type_of(error: ApiError) -> str:
@@ -192,7 +184,7 @@ class Asked:
                 )
             case 403:
                 return self._unprivileged()
-            case 404 if kind == "index_not_found_exception":
+            case 404 if kind == INDEX_MISSING:
                 return StoreError(
                     f"The index [{index}] was just deleted: try again, and the proxy makes it anew"
                 )

@@ -39,10 +39,10 @@ from proxy.store import (
     left_out,
 )
 from proxy.store.answers import (
+    INDEX_MISSING,
     Asked,
     IndexUnavailable,
     document_of,
-    expect,
     keys_in,
     lacks_index,
     lost,
@@ -54,7 +54,7 @@ from proxy.store.answers import (
 )
 from proxy.store.index import FIELDS, MAPPINGS, ONLY_AS_MAPPED, SETTINGS, check_fields
 from proxy.store.sealed import Keyring, Record, load_keyring, make_keyring
-from proxy.store.transport import JSON, PlainTransport
+from proxy.store.transport import JSON, LINES, PlainTransport
 from proxy.tls import upstream_tls
 
 T = TypeVar("T")
@@ -159,22 +159,37 @@ class ElasticsearchStore:
     async def _write(self, action: str, record: Record, result: str, **place: int) -> bool:
         """Whether it came to that result; if not, another document was there."""
         about = {"_id": record.inference_id, **place, **ONLY_AS_MAPPED}
-        async with self._calling() as client:
-            answer = await client.bulk(
-                index=self._config.index,
-                operations=[{action: about}, document_of(record)],
-                refresh=True,
-                timeout=self._server_timeout,
-            )
-        status, found = outcome_of(answer.body, action)
+        status, found = await self._change(action, about, document_of(record))
         if status == 409:
             return False
+        self._expect(result, status, found)
+        return True
+
+    async def _change(
+        self, action: str, about: Mapping[str, Any], *document: Mapping[str, Any]
+    ) -> tuple[int, str]:
+        """Status and result of one action.
+
+        By POST: aiohttp would repeat a PUT or DELETE by itself when its connection breaks (the
+        client's own method is a PUT), and the second answer would tell of what the first had done.
+        """
+        async with self._calling() as client:
+            answer = await client.perform_request(
+                "POST",
+                f"/{quote(self._config.index, safe='')}/_bulk",
+                params={"refresh": "true", "timeout": self._server_timeout},
+                headers={"accept": JSON, "content-type": LINES},
+                body=[{action: about}, *document],
+            )
+        return outcome_of(answer.body, action)
+
+    def _expect(self, result: str, status: int, found: str) -> None:
+        """Nothing is done before Elasticsearch says so."""
         if status >= 400:
             log.warning("the endpoint store answered a change with %d %s", status, found)
             raise self._asked.failed(status, found)
         if found != result:
             raise unexpected()
-        return True
 
     async def _create_index(self) -> None:
         async with self._calling() as client:
@@ -214,19 +229,10 @@ class ElasticsearchStore:
     async def _delete(self, inference_id: str) -> None:
         await self._has_index()  # a document of somebody else's index is none of ours
         had_index = self._had_index
-        async with self._calling() as client:
-            try:
-                answer = await client.delete(
-                    index=self._config.index,
-                    id=inference_id,
-                    refresh=True,
-                    timeout=self._server_timeout,
-                )
-            except NotFoundError as error:
-                if says_missing(error):
-                    raise self._not_found(inference_id, error, had_index) from None
-                raise
-        expect(answer, "deleted")
+        status, found = await self._change("delete", {"_id": inference_id})
+        if status == 404 and found in ("not_found", INDEX_MISSING):
+            raise self._not_found(inference_id, found == INDEX_MISSING, had_index)
+        self._expect("deleted", status, found)
 
     async def _to_the_end(self, write: Awaitable[T]) -> T:
         """A write that goes on when its caller leaves; `close` waits for it."""
@@ -250,7 +256,7 @@ class ElasticsearchStore:
                 answer = await client.get(index=self._config.index, id=inference_id)
             except NotFoundError as error:
                 if says_missing(error):
-                    raise self._not_found(inference_id, error, had_index) from None
+                    raise self._not_found(inference_id, lacks_index(error), had_index) from None
                 raise
         match answer.body:
             case {"_id": str(found), "_seq_no": int(seq_no), "_primary_term": int(term)} if (
@@ -276,10 +282,8 @@ class ElasticsearchStore:
                 return body
         raise unexpected()  # half an answer would hide endpoints
 
-    def _not_found(
-        self, inference_id: str, error: NotFoundError, had_index: bool
-    ) -> EndpointNotFound:
-        if not lacks_index(error):
+    def _not_found(self, inference_id: str, lacks_index: bool, had_index: bool) -> EndpointNotFound:
+        if not lacks_index:
             return EndpointNotFound(inference_id)
         self._index_is_missing(had_index)
         return AllLost(inference_id, lost(self._config.index) if self._is_lost else None)

@@ -130,12 +130,16 @@ async def open_store(
         await store.close()
 
 
-async def test_a_write_is_sent_once(tmp_path):
-    reply = json_reply({"error": {"type": "x"}}, 503, headers=PRODUCT)
+@pytest.mark.parametrize(
+    "reply", [json_reply({"error": {"type": "x"}}, 503, headers=PRODUCT), Reply(fault="reset")]
+)
+async def test_a_write_is_sent_once(tmp_path, reply):
     async with open_store(tmp_path, reply) as (store, server):
-        with pytest.raises(StoreError):
-            await store.create(endpoint())
-        writes = [call for call in server.calls if call.method == "PUT"]
-        assert len(writes) == 1
+        for change in (store.create(endpoint()), store.delete("e1")):
+            with pytest.raises(StoreError):
+                await change
+        writes = [call for call in server.calls if call.path.endswith("/_bulk")]
+        assert [call.body.split(b'"')[1] for call in writes] == [b"create", b"delete"]
+        assert {call.method for call in server.calls} == {"GET", "POST"}
         assert writes[0].headers["Content-Type"] == "application/x-ndjson"
         assert writes[0].headers["Accept"] == "application/json"
