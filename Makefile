@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 CANDIDATES := $(PYTHON) python3.13 python3.12 python3.11 python3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-clients lint bench soak lock audit sbom clean
+.PHONY: help demo test test-clients lint bench soak torture lock audit sbom clean
 
 help: ## show this list
 	@echo 'make TARGET, where TARGET is one of'
@@ -34,6 +34,9 @@ bench: $(INSTALLED) ## speed, compared with other proxies (ARGS=forwarding, ARGS
 
 soak: $(INSTALLED) ## callers of every kind for MINUTES=30: whether memory and files stay as they are
 	$(BIN)/python -m bench.soak --minutes $(or $(MINUTES),30) $(ARGS)
+
+torture: $(INSTALLED) ## proxies and Elasticsearch killed under load: is anything lost? (ARGS='--rounds 20 --seed 7')
+	$(BIN)/python -m tests.torture $(ARGS)
 
 lock: $(INSTALLED) ## write requirements.lock anew: what the image installs, with hashes
 	$(BIN)/python -m release.lock

@@ -31,7 +31,7 @@ IDS: Final = tuple(f"{task}-{n}" for task in TASKS for n in range(len(_CHANGES))
 NONSENSE: Final = Record(-1, (-1,))  # what is shown cannot have been sent by anybody
 FIRST_NUMBER: Final = 10  # `top_n` must not cut the two documents
 _RATE: Final = 1_000_000  # requests per minute, and the number on top: no limit here
-_OUTAGE: Final = 90.0  # seconds until somebody must have answered
+_OUTAGE: Final = 120.0  # seconds until somebody must have answered
 _CHANGING: Final = {"create": 3, "update": 5, "delete": 2}
 _READING: Final = {"read": 4, "use": 2, "list_all": 1, "list_task": 1}
 
@@ -311,6 +311,6 @@ async def answered(recorder: Recorder) -> None:
     deadline = time.monotonic() + _OUTAGE
     while not await recorder.list_all(""):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"no answer for {_OUTAGE:.0f} seconds")
+            raise TimeoutError(f"no list for {_OUTAGE:.0f} seconds: {recorder.errors[-1:]}")
         await recorder.read(recorder.random.choice(IDS))
         await asyncio.sleep(0.1)

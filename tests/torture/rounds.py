@@ -119,7 +119,7 @@ def plan(store: Store, number: int, rng: random.Random) -> list[Blow]:
     if store is Store.ELASTICSEARCH and number % CRASHES == _FIRST_CRASH:
         victims[rng.randrange(count)] = Victim.ELASTICSEARCH
     longest = _CHANGE[store]
-    return [Blow(rng.uniform(0.05, 0.6), rng.uniform(0, longest), victim) for victim in victims]
+    return [Blow(rng.uniform(0.1, 0.8), rng.uniform(0, longest), victim) for victim in victims]
 
 
 async def _round(stage: Stage, recorder: Recorder, blows: Sequence[Blow]) -> None:

@@ -24,7 +24,7 @@ from tests.torture.callers import answer_as_provider
 
 FRESHNESS: Final = 0.3  # seconds
 WORKERS: Final = 2
-_READY: Final = 120.0  # seconds for all workers to be there again
+_READY: Final = 300.0  # seconds for all workers to be there again
 
 
 class Store(StrEnum):
@@ -110,20 +110,26 @@ class Stage:
     async def supervise(self, stop: asyncio.Event) -> None:
         """Start again whatever has ended, on its old port and data, until `stop` is set."""
         while not stop.is_set():
-            node = self._elasticsearch
-            if node is not None and not is_running(node.pid):
-                port = node.port
-                await asyncio.to_thread(node.stop)
+            if not self._has_upstream:
+                assert self._elasticsearch is not None
+                port = self._elasticsearch.port
+                await asyncio.to_thread(self._elasticsearch.stop)
                 self._elasticsearch = await asyncio.to_thread(self._start_elasticsearch, port)
             for n, proxy in enumerate(self._proxies):
                 if not is_running(proxy.pid):
                     self._proxies[n] = await self._start_proxy(proxy.port)
-            if all(len(workers_of(proxy)) == WORKERS for proxy in self._proxies):
+            workers = [len(workers_of(proxy)) for proxy in self._proxies]
+            if self._has_upstream and set(workers) == {WORKERS}:
                 self._is_whole.set()
             await asyncio.sleep(0.05)
 
+    @property
+    def _has_upstream(self) -> bool:
+        """Whether an Elasticsearch runs, if there should be one."""
+        return self._elasticsearch is None or is_running(self._elasticsearch.pid)
+
     async def whole(self) -> None:
-        """Until the supervisor sees every proxy with all its workers. Raises: TimeoutError."""
+        """Until the supervisor sees that all who were killed are back. Raises: TimeoutError."""
         self._is_whole.clear()
         async with asyncio.timeout(_READY):
             await self._is_whole.wait()

@@ -1,0 +1,26 @@
+"""A few rounds of `make torture`: SIGKILL loses nothing, halves nothing, brings nothing back."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.conftest import RUNNING
+from tests.torture.rounds import torture
+from tests.torture.stage import Store, Victim
+
+SEED: Final = 1
+
+
+async def test_killed_workers_and_proxies_over_sqlite_lose_nothing() -> None:
+    figures = await torture(Store.SQLITE, rounds=6, seed=SEED, registry=RUNNING)
+    assert figures.faults == []
+    assert figures.acknowledged > 50
+    assert figures.kills.total() >= 6
+
+
+async def test_killed_workers_proxies_and_nodes_lose_nothing() -> None:
+    """Two proxies over an Elasticsearch that is killed, too, and started on the same data."""
+    figures = await torture(Store.ELASTICSEARCH, rounds=4, seed=SEED, registry=RUNNING)
+    assert figures.faults == []
+    assert figures.acknowledged > 10
+    assert figures.kills[Victim.ELASTICSEARCH] == 1
