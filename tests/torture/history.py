@@ -5,6 +5,9 @@ An operation has its effect at one moment between its beginning and its end, a r
 is explained when an order of such moments gives every answer as it was. Each inference id is
 explained by itself.
 
+Elasticsearch shows a change before it is safe on disk. Where it crashed, what was seen of a change
+that it never acknowledged may be gone afterwards, so it says nothing of the order.
+
 Every change writes a number of its own into several fields at once, so that a record shows which
 changes it is made of.
 Source: Wing and Gong, Testing and verifying concurrent objects; Lowe, Testing for linearizability,
@@ -136,8 +139,13 @@ class Violation:
 NOTHING: Final = Past()
 
 
-def check(operations: Sequence[Operation], past: Mapping[str, Past]) -> list[Violation]:
-    """Everything in a history that cannot have been; of each id the first that has no order."""
+def check(
+    operations: Sequence[Operation], past: Mapping[str, Past], crashes: Sequence[float] = ()
+) -> list[Violation]:
+    """Everything in a history that cannot have been; of each id the first that has no order.
+
+    crashes: when Elasticsearch itself was killed.
+    """
     by_id: dict[str, list[Operation]] = defaultdict(list)
     for operation in operations:
         by_id[operation.inference_id].append(operation)
@@ -146,7 +154,8 @@ def check(operations: Sequence[Operation], past: Mapping[str, Past]) -> list[Vio
         before = past.get(inference_id, NOTHING)
         torn = [one for one in mine if not _was_sent(one, before.sent | sent(mine))]
         violations += [Violation(Fault.HALF_WRITTEN, one) for one in torn]
-        violations += _unexplained(_telling(mine, torn), before.state)
+        telling = [one for one in _telling(mine, torn) if not _is_unsafe(one, mine, crashes)]
+        violations += _unexplained(telling, before.state)
     return violations
 
 
@@ -180,6 +189,22 @@ def _telling(operations: Sequence[Operation], torn: Collection[Operation]) -> li
         if one.outcome is not Outcome.REFUSED and not math.isinf(one.staleness):
             telling.append(one)
     return telling
+
+
+def _is_unsafe(
+    operation: Operation, operations: Iterable[Operation], crashes: Sequence[float]
+) -> bool:
+    """Whether it may have seen a change that was lost in a crash."""
+    if operation.is_change:
+        return False
+    return any(
+        one.is_change
+        and one.outcome is Outcome.UNKNOWN
+        and one.began <= min(crash, operation.ended)
+        and operation.began - operation.staleness <= crash
+        for crash in crashes
+        for one in operations
+    )
 
 
 # The search

@@ -92,16 +92,16 @@ async def torture(
                 await stage.begin_anew()
                 past = {}
             recorder.random.seed(f"{seed} {number}")
-            recorder.operations, recorder.errors = [], []
+            recorder.operations, recorder.errors, stage.crashes = [], [], []
             blows = plan(store, number, recorder.random)
             await _round(stage, recorder, blows)
-            faults = check(recorder.operations, past)
+            faults = check(recorder.operations, past, stage.crashes)
             past = {
                 one: _past_after(recorder.operations, past.get(one, Past()), one) for one in IDS
             }
             _count(figures, recorder.operations)
             told = [_explained(fault, recorder.operations) for fault in faults]
-            if not any(blow.victim is Victim.ELASTICSEARCH for blow in blows):
+            if not stage.crashes:
                 told += [f"an error without a reason: {error}" for error in recorder.errors]
             figures.faults += told
             figures.seconds, figures.kills = time.monotonic() - began, stage.kills

@@ -49,6 +49,7 @@ class Stage:
     def __init__(self, store: Store, registry: list[Process] | None = None) -> None:
         self.store = store
         self.kills: Counter[Victim] = Counter()
+        self.crashes: list[float] = []  # of Elasticsearch; when it was certainly dead
         self.provider = ""
         self._registry = [] if registry is None else registry
         self._stack = AsyncExitStack()
@@ -103,6 +104,7 @@ class Stage:
         if victim is Victim.ELASTICSEARCH:
             assert self._elasticsearch is not None
             await asyncio.to_thread(self._elasticsearch.kill)
+            self.crashes.append(time.monotonic())
             killed = 1
         if killed:
             self.kills[victim] += 1

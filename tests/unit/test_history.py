@@ -260,6 +260,30 @@ def test_it_is_found_among_the_good_ones(fault: Fault, history: Sequence[Operati
     assert [one.fault for one in check([*others, *history], {})] == [fault]
 
 
+SEEN_BEFORE_A_CRASH = {
+    "an update": [update(2, 1, 2, 6, outcome=UNKNOWN), read((1, 2), 3, 4), read((1, 1), 7, 8)],
+    "a deletion": [
+        delete(2, 2, 6, outcome=UNKNOWN),
+        read(None, 3, 4, listed=True),
+        update(3, 1, 3, 4, outcome=MISSING),
+        read((1, 1), 7, 8),
+    ],
+}
+
+
+@pytest.mark.parametrize("history", SEEN_BEFORE_A_CRASH.values(), ids=SEEN_BEFORE_A_CRASH)
+def test_a_crash_may_take_what_was_seen_but_not_acknowledged(history: list[Operation]) -> None:
+    history = [create(1, 0, 1), *history]
+    assert check(history, {}, crashes=[5]) == []
+    assert len(check(history, {})) == 1
+    assert len(check(history, {}, crashes=[1.5])) == 1  # before it began
+
+
+def test_a_crash_takes_nothing_acknowledged() -> None:
+    history = [create(1, 0, 1), update(2, 1, 2, 3), read((1, 1), 7, 8)]
+    assert [one.fault for one in check(history, {}, crashes=[5])] == [Fault.LOST]
+
+
 def test_a_history_goes_on_where_the_one_before_ended() -> None:
     past = {"e": Past(State(1, 2), sent([create(1, 0, 1), update(2, 1, 2, 3)]))}
     assert check([read((1, 2), 5, 6), update(3, 1, 7, 8)], past) == []
