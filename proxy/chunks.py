@@ -172,7 +172,7 @@ _PARSERS: Final = {part: _chunk_parser(part) for part in ("delta", "message")}
 def _wrong_shape(source: bytes, part: str, name: str) -> ChatError:
     reason = f"[1:1] [chat_completion_chunk] failed to parse field [{name}]"
     try:
-        parse_object(_PARSERS[part], parse_json(source, holds_secrets=True))
+        parse_object(_PARSERS[part], parse_json(source, is_private=True))
     except ProxyError as error:
         reason = error.reason
     return ChatError(400, "bad_request", reason, "x_content_parse_exception")

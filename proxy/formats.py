@@ -23,20 +23,9 @@ MAX_BITS: Final = 3000  # of one integer
 _QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
-def parse(
-    data: bytes,
-    media: str = "json",
-    bounds: Bounds = DEFAULT_BOUNDS,
-    *,
-    holds_secrets: bool = False,
-) -> Document:
-    """Read a body in one of the formats `json`, `yaml`, `cbor`; syntax errors are kept in it.
-
-    Of a body that `holds_secrets` they quote only what cannot be one; of YAML and CBOR, nothing.
-    """
-    if media == "json":
-        return parse_json(data, bounds, holds_secrets=holds_secrets)
-    return _parse_yaml(data, bounds) if media == "yaml" else _parse_cbor(data, bounds)
+def parse(data: bytes, media: str = "json", bounds: Bounds = DEFAULT_BOUNDS) -> Document:
+    """Read a body in one of the formats `json`, `yaml`, `cbor`; syntax errors are kept in it."""
+    return {"json": parse_json, "yaml": _parse_yaml, "cbor": _parse_cbor}[media](data, bounds)
 
 
 class _Room:

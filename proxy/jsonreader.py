@@ -40,13 +40,13 @@ _VALUES: Final = "(JSON String, Number, Array, Object or token 'null', 'true' or
 
 
 def parse_json(
-    data: bytes, bounds: Bounds = DEFAULT_BOUNDS, *, holds_secrets: bool = False
+    data: bytes, bounds: Bounds = DEFAULT_BOUNDS, *, is_private: bool = False
 ) -> Document:
     """Read the first JSON value of `data`; blank data has no root.
 
-    Syntax errors quote the data, as far as it `holds_secrets` only what cannot be one.
+    Syntax errors quote the data to whoever sent it, unless it `is_private`.
     """
-    return _JsonReader(_as_utf8(data), bounds, holds_secrets).read()
+    return _JsonReader(_as_utf8(data), bounds, is_private).read()
 
 
 def _as_utf8(data: bytes) -> bytes:
@@ -86,7 +86,7 @@ def _is_identifier_part(byte: bytes) -> bool:
 class _JsonReader:
     """Reads one value with an explicit stack, so that nesting costs no recursion."""
 
-    def __init__(self, data: bytes, bounds: Bounds, holds_secrets: bool) -> None:
+    def __init__(self, data: bytes, bounds: Bounds, is_private: bool) -> None:
         self._data = data
         self._view = memoryview(data)
         self._bounds = bounds
@@ -95,7 +95,7 @@ class _JsonReader:
         self._open: list[Node] = []
         self._key = ""  # of the value that comes next in an object
         self._token = 0  # where the last one began
-        self._document = Document(data, None, holds_secrets=holds_secrets)
+        self._document = Document(data, None, is_private=is_private)
 
     def read(self) -> Document:
         try:

@@ -1,7 +1,8 @@
 """What may be shown of a text that can hold a token, and how a known token is taken out of a text.
 
-A configuration holds a token somewhere, and where it is malformed nobody can tell where. So errors
-quote of it what cannot be one: names, short texts, the values of settings that are no secrets.
+Errors quote what callers sent, as Elasticsearch's do, but for a token and what looks like one. In
+a malformed body that speaks of a token nobody can tell where it is: of that they quote nothing but
+the words of the API.
 """
 
 from __future__ import annotations
@@ -15,44 +16,52 @@ from urllib.parse import unquote
 
 MASK: Final = "********"
 
-# What cannot be a token
+# What may be shown
 
-_SHORT: Final = 7  # characters of a text
-_SHORT_PIECE: Final = 4  # of what may be a piece of one
-_NAME: Final = re.compile(r"[a-z]{1,13}(?:_[a-z]{1,13})*")  # of anybody's settings
-_OPEN_SETTINGS: Final = {"model_id", "service", "similarity", "strategy", "task_type"}
-_RANDOM: Final = re.compile(r"[A-Za-z0-9]{20}")
+_NAMES_SECRET: Final = re.compile(
+    r"(^key|(api|access|secret|private)key|token|secret|password|credentials|authorization)$"
+)
+_PREFIX: Final = "hf_"  # of Hugging Face's tokens
+_RUN: Final = re.compile(r"[A-Za-z0-9]{8,}")
+_LONG_RUN: Final = 12  # characters
+_SHORT_PIECE: Final = 4  # characters of what may be a piece of a token
 _WORDS: Final = {
     *("true", "false", "null", "service", "service_settings", "task_settings", "task_type", "url"),
-    *("chunking_settings", "rate_limit", "requests_per_minute", "api_key", *_OPEN_SETTINGS),
+    *("chunking_settings", "rate_limit", "requests_per_minute", "api_key", "model_id"),
     *("hugging_face", "text_embedding", "sparse_embedding", "rerank", "completion"),
-    "chat_completion",
+    *("chat_completion", "similarity", "strategy"),
 }
 _WORD: Final = re.compile(rb"[^\s{}\[\]:,\"']+")
-_CONFIGURES: Final = re.compile(rb"api.?key|service|hf_", re.IGNORECASE)
+_CONFIGURES: Final = re.compile(rb"api.?key|service", re.IGNORECASE)
+_SPEAKS_OF_TOKENS: Final = re.compile(rb"key|token|secret|passw|cred|auth|\\u", re.IGNORECASE)
 
 
 def is_secret(name: str) -> bool:
-    """Whether the setting of that name is the token, spelt one way or another."""
-    return re.sub("[^a-z]", "", name.lower()) == "apikey"
+    """Whether the setting of that name is a token, spelt one way or another."""
+    return _NAMES_SECRET.search(re.sub("[^a-z]", "", name.lower())) is not None
+
+
+def looks_like_token(text: str) -> bool:
+    """Whether somebody's token may stand in a text."""
+    return _PREFIX in text or any(map(_is_mixed, _RUN.findall(text)))
+
+
+def _is_mixed(run: str) -> bool:
+    """Whether these are letters and digits, or at some length small and capital letters within."""
+    if not run.isalpha():
+        return not run.isdigit()
+    return len(run) >= _LONG_RUN and run[1:] != run[1:].lower() and run != run.upper()
 
 
 def shown_name(name: str) -> str:
     """The name of a setting, as errors quote it."""
-    return name if len(name) <= _SHORT or _NAME.fullmatch(name) else MASK
+    return MASK if looks_like_token(name) else name
 
 
 def shown_value(text: str, name: str) -> str:
     """The text of a scalar, the value of the setting `name`, as errors quote it."""
-    short = len(text.strip()) <= _SHORT and not is_secret(name)
-    return text if short or _is_open(text, name) else MASK
-
-
-def _is_open(text: str, name: str) -> bool:
-    """Whether a text of any length is what it should be by its name, and so no secret."""
-    if name == "url":
-        return "://" in text and "@" not in text and "?" not in text
-    return name in _OPEN_SETTINGS and not _RANDOM.search(text)
+    in_url = name == "url" and ("@" in text or "?" in text)
+    return MASK if in_url or is_secret(name) or looks_like_token(text) else text
 
 
 def shown_word(word: str) -> str:
@@ -67,9 +76,10 @@ def is_harmless(source: bytes) -> bool:
     )
 
 
-def is_configuration(source: bytes) -> bool:
-    """Whether a body may be one, whatever it was sent as."""
-    return _CONFIGURES.search(source) is not None
+def may_hold_token(source: bytes) -> bool:
+    """Whether a body is a configuration that speaks of a token, or has what looks like one."""
+    speaks = _CONFIGURES.search(source) and _SPEAKS_OF_TOKENS.search(source)
+    return speaks is not None or looks_like_token(source.decode(errors="replace"))
 
 
 # What is one

@@ -186,7 +186,7 @@ def parse_chat(data: bytes) -> Json:
 
 
 def _read(data: bytes) -> Document:
-    return parse_json(data, holds_secrets=True)  # a reply may hold what the caller must not see
+    return parse_json(data, is_private=True)  # a reply may hold what the caller must not see
 
 
 def _root(document: Document) -> Node:

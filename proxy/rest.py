@@ -200,16 +200,16 @@ class RestRequest:
                 f"request [{self.method} {self.path}] does not support having a body"
             )
 
-    def document(self, *, holds_secrets: bool = False) -> Document:
+    def document(self) -> Document:
         """The body, read; syntax errors are kept in it."""
         kind = self.content_type.format if self.content_type else None
-        document = parse(self.body, kind or "json", self.bounds, holds_secrets=holds_secrets)
+        document = parse(self.body, kind or "json", self.bounds)
         self.values = document.values
         return document
 
     def body_map(self) -> dict[str, Any]:
         """A configuration as a map; anything but an object counts as an empty one."""
-        document = self.document(holds_secrets=True)
+        document = self.document()
         if document.root is not None and document.root.kind != "START_OBJECT":
             return {}  # nothing of it is read but its first token
         return document.plain() or {}

@@ -12,11 +12,11 @@ from typing import Any, Final
 
 from proxy.errors import ProxyError
 from proxy.javatext import java_scalar
-from proxy.masking import is_configuration, is_harmless, shown_name, shown_word
+from proxy.masking import is_harmless, may_hold_token, shown_name, shown_word
 
 MAX_NESTING: Final = 200  # orjson writes 254 levels at most; Elasticsearch reads 1000
 _QUOTED_BYTES: Final = 500  # of a bad body, in the error text
-_LOOKED_AT: Final = 64 * 1024  # bytes of a bad body that may show what it is
+_LOOKED_AT: Final = 64 * 1024  # bytes of it that tell whether a token may stand there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ class Document:
     root: Node | None
     error: ProxyError | None = None
     error_at: int = 0  # where the last token before the error began
-    holds_secrets: bool = False  # whether errors quote only what cannot be one
+    is_private: bool = False  # whether errors quote nothing that could be a secret
     values: int = 0  # that were read
 
     def position(self, offset: int) -> tuple[int, int]:
@@ -84,7 +84,7 @@ class Document:
         source = self.source if isinstance(self.source, bytes) else self.source.encode()
         quoted = '"' + source[:_QUOTED_BYTES].decode(errors="replace") + '"'
         more = len(source) - _QUOTED_BYTES
-        if self._is_private() and (more > 0 or not is_harmless(source)):
+        if self._is_guarded() and (more > 0 or not is_harmless(source)):
             quoted = '"..."'
         elif more > 0:
             quoted += f"[truncated {more} bytes]"
@@ -92,17 +92,17 @@ class Document:
 
     def quoted_name(self, name: str) -> str:
         """The name of a field, as errors quote it."""
-        return shown_name(name) if self._is_private() else name
+        return shown_name(name)
 
     def quoted_word(self, word: str) -> str:
         """A word outside quotes, as errors quote it."""
-        return shown_word(word) if self._is_private() else word
+        return shown_word(word) if self._is_guarded() else shown_name(word)
 
-    def _is_private(self) -> bool:
-        """What was sent elsewhere may have been meant as a configuration, too."""
+    def _is_guarded(self) -> bool:
+        if self.is_private:
+            return True
         beginning = self.source[:_LOOKED_AT]
-        data = beginning if isinstance(beginning, bytes) else beginning.encode()
-        return self.holds_secrets or is_configuration(data)
+        return may_hold_token(beginning if isinstance(beginning, bytes) else beginning.encode())
 
     def text(self, node: Node) -> str:
         """A scalar as its own text: numbers as they were written. Raises: as `whole`."""

@@ -151,7 +151,7 @@ class TestReadingJson:
         assert len(reason) < 800
 
     def test_does_not_quote_what_a_provider_sent(self):
-        error = parse_json(b'{"private":x}', holds_secrets=True).error
+        error = parse_json(b'{"private":x}', is_private=True).error
         assert error is not None
         assert "private" not in error.reason
 
