@@ -55,6 +55,10 @@ class Verdict(Protocol):
     @property
     def allowed(self) -> bool: ...
 
+    @property
+    def checked(self) -> bool:
+        """Whether the caller's credentials are its own, for all that anybody knows."""
+
     async def refusal(self) -> ProxyError:
         """The 403 to be answered."""
 
@@ -152,18 +156,22 @@ class InferenceApi:
             check_inference_id(call.inference_id)
         if not verdict.allowed:
             raise await verdict.refusal()
-        with self._room(request, route):
+        with self._room(request, route, verdict):
             if route.streams:
                 return await _send_events(request, rest, await route.handler(call))
             answer = rest.respond(200, await route.handler(call))
         _with_warning(answer.headers)
         return await _sent(request, answer)
 
-    def _room(self, request: web.Request, route: Route) -> AbstractContextManager[None]:
+    def _room(
+        self, request: web.Request, route: Route, verdict: Verdict
+    ) -> AbstractContextManager[None]:
         """What must be free for the route to be taken."""
-        if route.streams:
-            return self._limits.stream(self._limits.caller_of(request.headers, _address(request)))
-        return self._limits.call() if route.has_body else nullcontext()
+        if not route.streams:
+            return self._limits.call() if route.has_body else nullcontext()
+        # Credentials that nobody has looked at could be others each time.
+        credentials = request.headers if verdict.checked else {}
+        return self._limits.stream(self._limits.caller_of(credentials, _address(request)))
 
     def _prepare(
         self, request: web.Request, rest: RestRequest, route: Route, in_path: dict[str, str]

@@ -97,6 +97,7 @@ class Verdict:
     """Whether an authenticated caller may do what it asks for."""
 
     allowed: bool
+    checked: bool = True  # whether anybody has looked at the caller's credentials
     _refuse: Callable[[], Awaitable[ProxyError]] | None = None
 
     async def refusal(self) -> ProxyError:
@@ -106,6 +107,7 @@ class Verdict:
 
 
 ALLOWED: Final = Verdict(True)
+OPEN: Final = Verdict(True, checked=False)  # security is off
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +191,7 @@ class Privileges:
         sent = _forwarded(headers)
         now = self._clock()
         if not self._nodes or now < self._open_until:
-            return ALLOWED
+            return OPEN
         key = self._key(sent, action)
         if self._granted.get(key, now) > now:
             self.remembered += 1
@@ -208,7 +210,7 @@ class Privileges:
                 # Perhaps there is no security to ask, but that is never learned from a caller's
                 # request: other 400s can be had at will.
                 if await self._probing.run(None, self._probe):
-                    return ALLOWED
+                    return OPEN
                 if refusal := answer.refusal("", ""):
                     raise refusal
         raise UpstreamUnavailable(
@@ -249,7 +251,7 @@ class Privileges:
                 f"cluster privileges [{','.join(granting(action))}]"
             )
 
-        return Verdict(False, refuse)
+        return Verdict(False, _refuse=refuse)
 
     async def _subject(self, sent: CIMultiDict[str]) -> str | None:
         """Who is refused, in Elasticsearch's words; None if the upstream does not say.
@@ -378,7 +380,7 @@ def _refused(refusal: ProxyError) -> Verdict:
     async def refuse() -> ProxyError:
         return refusal
 
-    return Verdict(False, refuse)
+    return Verdict(False, _refuse=refuse)
 
 
 def _replaced(value: Any, old: str, new: str) -> Any:

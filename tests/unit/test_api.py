@@ -17,7 +17,7 @@ from aiohttp.test_utils import TestServer
 from multidict import CIMultiDict
 
 from proxy.app import make_application
-from proxy.config import Config, LimitsConfig, ProviderConfig, StoreConfig
+from proxy.config import Config, LimitsConfig, ProviderConfig, StoreConfig, UpstreamConfig
 from tests.stubs import Call, FaultyServer, Reply, contract_reply, event_reply, json_reply
 from tests.unit.samples import TOKEN
 
@@ -128,7 +128,7 @@ def _unchunked(data: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def proxy_with(folder, *, queue_capacity=2000, **limits):
+async def proxy_with(folder, *, queue_capacity=2000, upstream=None, **limits):
     """An application that keeps its store in `folder`, before a provider that answers properly."""
     config = Config(
         store=StoreConfig(kind=f"sqlite:{folder / 'endpoints.db'}", encryption_key="11" * 32),
@@ -139,6 +139,7 @@ async def proxy_with(folder, *, queue_capacity=2000, **limits):
             stream_idle_timeout=5.0,
             queue_capacity=queue_capacity,
         ),
+        upstream=UpstreamConfig(url=upstream),
         limits=LimitsConfig(**limits),
         lane=False,
     )
