@@ -67,10 +67,6 @@ class Keyring:
         self.key_id = key_id(current)
         self._keys = {key_id(key): AESGCM(key) for key in (current, *others)}
 
-    @property
-    def key_ids(self) -> Collection[str]:
-        return self._keys.keys()
-
     def seal(self, endpoint: InferenceEndpoint) -> Record:
         nonce = os.urandom(_NONCE_BYTES)
         head = bytes([FORMAT]) + bytes.fromhex(self.key_id)
