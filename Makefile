@@ -37,6 +37,7 @@ soak: $(INSTALLED) ## callers of every kind for MINUTES=30: whether memory and f
 
 torture: $(INSTALLED) ## proxies and Elasticsearch killed under load: is anything lost? (ARGS='--rounds 20 --seed 7')
 	$(BIN)/python -m tests.torture $(ARGS)
+	$(BIN)/python -m pytest tests/integration/test_memory.py
 
 lock: $(INSTALLED) ## write requirements.lock anew: what the image installs, with hashes
 	$(BIN)/python -m release.lock
