@@ -206,10 +206,10 @@ class _Failures:
 
     async def test_an_index_that_elasticsearch_does_not_make_is_told(self, cluster, store):
         await cluster.call("DELETE", f"/{cluster.index}")
-        await cluster.set_cluster("cluster.max_shards_per_node", 1)
-        other = f"{cluster.index}-other"
+        other = f"{cluster.index}-other"  # there may be none but this one
         await cluster.call("PUT", f"/{other}?wait_for_active_shards=0", {"settings": ONE_SHARD})
         try:
+            await cluster.set_cluster("cluster.max_shards_per_node", 1)
             create = store.create(endpoint("e2"))
             await assert_fails(create, StoreError, 503, "may hold no more shards: delete indices")
         finally:
