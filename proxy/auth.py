@@ -24,6 +24,7 @@ from aiohttp import (
     ClientConnectorError,
     ClientError,
     ClientOSError,
+    ClientPayloadError,
     ClientResponse,
     ClientSession,
     ClientTimeout,
@@ -272,14 +273,14 @@ class Privileges:
     async def _call(
         self, method: str, path: str, headers: CIMultiDict[str], body: Any = None
     ) -> _Answer:
-        """The upstream's answer, whatever it is. Asking twice does no harm, so stale idle
-        connections are no failure."""
+        """The upstream's answer, whatever it is. Asking twice does no harm, so neither stale idle
+        connections nor a node that dies are a failure."""
         try:
             try:
                 return await self._call_once(method, path, headers, body)
             except ClientConnectorError:
                 raise
-            except (ServerDisconnectedError, ClientOSError):
+            except (ServerDisconnectedError, ClientOSError, ClientPayloadError):
                 return await self._call_once(method, path, headers, body)
         # None is kept as a cause: their texts hold addresses or headers.
         except TimeoutError:

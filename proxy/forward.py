@@ -224,14 +224,20 @@ class Forwarder:
         headers = _joined(pair for pair in head.headers if pair[0].lower() not in _NOT_FETCHED)
         if "json" not in headers.get(hdrs.ACCEPT, "json"):
             headers.popall(hdrs.ACCEPT)  # it is read here, whatever the caller gets
-        answer = await self._request(hdrs.METH_GET, target, headers, lambda: None, repeatable=True)
         try:
-            body = await self._read(answer, FETCH_LIMIT + 1)
-        finally:
-            _end(answer)
+            answer, body = await self._fetch(target, headers)
+        except UpstreamBroken:
+            answer, body = await self._fetch(target, headers)  # its node may have died meanwhile
         if len(body) > FETCH_LIMIT:
             raise UpstreamBroken(f"{self._name} answered with too many bytes")
         return answer.status, answer.headers, body
+
+    async def _fetch(self, target: str, headers: CIMultiDict[str]) -> tuple[ClientResponse, bytes]:
+        answer = await self._request(hdrs.METH_GET, target, headers, lambda: None, repeatable=True)
+        try:
+            return answer, await self._read(answer, FETCH_LIMIT + 1)
+        finally:
+            _end(answer)
 
     async def _send(self, request: web.Request, body: bytes | None = None) -> ClientResponse:
         head = head_of(request)

@@ -13,6 +13,7 @@ import orjson
 import pytest
 from aiohttp import ClientSession, TCPConnector, web
 
+from proxy.auth import Privileges
 from proxy.config import LimitsConfig, UpstreamConfig
 from proxy.forward import Forwarder
 from proxy.lane import Lane, Patience
@@ -37,6 +38,7 @@ class StubNode:
 
     def __init__(self) -> None:
         self.answer: bytes | None = OK
+        self.breaks_off = False  # behind its answer
         self.heads: list[bytes] = []  # of the requests that came
         self.bodies: list[bytes] = []
         self.connections = 0  # that were made
@@ -76,6 +78,8 @@ class StubNode:
                 if self.answer is None:
                     break
                 writer.write(self.answer)
+                if self.breaks_off:
+                    break
         self._writers.discard(writer)
         writer.close()
 
@@ -294,6 +298,34 @@ async def test_without_the_lane_requests_go_elsewhere_too(fault, aiohttp_server)
             assert await here.ask() == (200, b"ok")
             assert await here.ask("POST", "/_search", b"{}") == (200, b"ok")
         await forwarder.close()
+
+
+@pytest.mark.parametrize("what", ["a list", "a privilege"])
+async def test_an_answer_for_ourselves_that_breaks_off_is_asked_for_again(what, aiohttp_server):
+    async with world(2) as here:
+        here.nodes[0].answer, here.nodes[0].breaks_off = OK[:-1], True
+        upstream = UpstreamConfig(url=",".join(node.url for node in here.nodes))
+        if what == "a privilege":
+            privileges = Privileges(upstream)
+            await privileges.open()
+            for _ in range(4):
+                await privileges.ping()
+            await privileges.close()
+        else:
+            forwarder = Forwarder(upstream)
+            await forwarder.open()
+
+            async def fetched(request: web.Request) -> web.Response:
+                return web.Response(body=(await forwarder.fetch(request, "/x"))[2])
+
+            app = web.Application()
+            app.router.add_get("/", fetched)
+            here.url = str((await aiohttp_server(app)).make_url("/"))[:-1]
+            for _ in range(4):
+                assert await here.ask("GET", "/") == (200, b"ok")
+            await forwarder.close()
+        assert here.nodes[0].heads
+        assert here.nodes[1].heads
 
 
 # --- caps
