@@ -21,15 +21,14 @@ from typing import Any, Final
 
 import orjson
 from aiohttp import (
+    ClientConnectionError,
     ClientConnectorError,
     ClientError,
-    ClientOSError,
     ClientPayloadError,
     ClientResponse,
     ClientSession,
     ClientTimeout,
     DummyCookieJar,
-    ServerDisconnectedError,
     TCPConnector,
     hdrs,
 )
@@ -278,9 +277,9 @@ class Privileges:
         try:
             try:
                 return await self._call_once(method, path, headers, body)
-            except ClientConnectorError:
+            except (ClientConnectorError, TimeoutError):
                 raise
-            except (ServerDisconnectedError, ClientOSError, ClientPayloadError):
+            except (ClientConnectionError, ClientPayloadError):
                 return await self._call_once(method, path, headers, body)
         # None is kept as a cause: their texts hold addresses or headers.
         except TimeoutError:

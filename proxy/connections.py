@@ -6,11 +6,10 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from aiohttp import (
+    ClientConnectionError,
     ClientConnectorError,
-    ClientOSError,
     ClientResponse,
     ConnectionTimeoutError,
-    ServerDisconnectedError,
 )
 
 from proxy.nodes import UNAVAILABLE, Node, Nodes
@@ -57,8 +56,8 @@ async def ask(
             if not left:
                 raise
             continue
-        except (ServerDisconnectedError, ClientOSError):
-            if not left or not repeatable:
+        except ClientConnectionError as error:
+            if not left or not repeatable or isinstance(error, TimeoutError):
                 raise
             continue
         if answer.status not in UNAVAILABLE:
