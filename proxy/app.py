@@ -37,7 +37,7 @@ from proxy.huggingface import HuggingFace
 from proxy.lane import Lane, Patience
 from proxy.limits import Limits
 from proxy.metrics import Metrics, Reading
-from proxy.nodes import Nodes
+from proxy.nodes import Node, Nodes
 from proxy.ratelimit import RateLimiter
 from proxy.retry import RetryPolicy
 from proxy.server import Runner
@@ -343,7 +343,8 @@ def _renew(tls: CallerTls | None) -> None:
 
 async def _report_upstream(nodes: Nodes, timeout: float) -> None:
     """Say once which nodes are not there yet; requests find out for themselves when they are."""
-    for node in nodes:
+
+    async def report(node: Node) -> None:
         url = URL(node.name)
         try:
             async with asyncio.timeout(timeout):
@@ -352,6 +353,10 @@ async def _report_upstream(nodes: Nodes, timeout: float) -> None:
         except (OSError, TimeoutError):
             then = "asking the others" if len(nodes) > 1 else "answering 503"
             log.warning("upstream [%s] cannot be reached: %s until it can", node.name, then)
+
+    async with asyncio.TaskGroup() as group:  # together: nothing is stopped before this has ended
+        for node in nodes:
+            group.create_task(report(node))
 
 
 def _announce(line: str) -> None:
