@@ -13,6 +13,7 @@ from typing import Any, Final
 import orjson
 
 from proxy.errors import Cause, ProxyError, XContentEnd, XContentParseFailed
+from proxy.masking import shown_name
 from proxy.xcontent import DEFAULT_BOUNDS, Bounds, Document, Node
 
 MAX_DIGITS: Final = 1000  # of one number
@@ -154,7 +155,7 @@ class _JsonReader:
         start = self._at
         key = self._string()
         if key in node.value:
-            raise self._wrong(f"Duplicate field '{self._document.quoted_name(key)}'")
+            raise self._wrong(f"Duplicate field '{shown_name(key)}'")
         self._key, self._token = key, start
         self._expect(self._skip(), b":", "was expecting a colon to separate field name and value")
         self._skip()

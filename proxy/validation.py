@@ -22,7 +22,7 @@ from proxy.errors import (
     XContentParseFailed,
 )
 from proxy.javatext import java_text
-from proxy.masking import shown_value
+from proxy.masking import shown_name, shown_value
 from proxy.xcontent import Document, Node
 
 Json = dict[str, Any]
@@ -252,7 +252,7 @@ class ObjectParser:
         field = self._fields.get(name)
         if field is None:
             hint = did_you_mean(name, self._fields)
-            shown = document.quoted_name(name)
+            shown = shown_name(name)
             unknown = self._located(document, key, f"unknown field [{shown}]{hint}")
             raise Located(unknown.error, node.start)  # the parser stands at the value by now
         if node.kind not in field.kinds:

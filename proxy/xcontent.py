@@ -90,10 +90,6 @@ class Document:
             quoted += f"[truncated {more} bytes]"
         return f"\n at [Source: (byte[]){quoted}; line: {line}, column: {column}]"
 
-    def quoted_name(self, name: str) -> str:
-        """The name of a field, as errors quote it."""
-        return shown_name(name)
-
     def quoted_word(self, word: str) -> str:
         """A word outside quotes, as errors quote it."""
         return shown_word(word) if self._is_guarded() else shown_name(word)

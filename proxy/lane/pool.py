@@ -36,7 +36,6 @@ class Pool:
         most: float = math.inf,
     ) -> None:
         self.node = node
-        self.has_others = False  # whether other nodes can serve what this one can
         self.closed = False
         self.tasks: asyncio.TaskGroup | None = None  # set as long as the lane listens
         self.sides: set[UpstreamSide] = set()
@@ -47,6 +46,11 @@ class Pool:
         self._idle: list[UpstreamSide] = []
         self._queue: deque[UpstreamSide] = deque()  # not connected, nor in `sides`
         self._connecting: set[asyncio.Task[None]] = set()
+
+    @property
+    def has_others(self) -> bool:
+        """Whether other nodes can serve what this one can."""
+        return self._cluster is not None
 
     @property
     def load(self) -> int:
@@ -94,7 +98,6 @@ class Pool:
 
     def join(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self.has_others = True
 
     def retire(self, side: UpstreamSide) -> None:
         """Let nobody take this connection any more."""
