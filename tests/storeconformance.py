@@ -93,6 +93,13 @@ async def assert_read_only(
     assert await store.find() == [endpoint()]
 
 
+async def as_a_proxy_has_it(inner: EndpointStore) -> CachedStore:
+    """The store behind its memory, which the endpoint `e1` is in."""
+    store = CachedStore(inner, freshness=0.0)
+    await store.get("e1")
+    return store
+
+
 async def assert_usable(store: CachedStore) -> None:
     """Without a restart, as it was before."""
     store._pause_ends = 0.0

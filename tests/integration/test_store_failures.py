@@ -19,6 +19,7 @@ from proxy.store.sealed import Keyring, Record
 from tests.clusters import STORE_PRIVILEGES, STORE_USER, Cluster, opened
 from tests.storeconformance import (
     TOKEN,
+    as_a_proxy_has_it,
     assert_fails,
     assert_read_only,
     assert_unusable,
@@ -43,10 +44,7 @@ async def inner(cluster: Cluster, tmp_path: Any):
 
 @pytest.fixture
 async def store(inner: ElasticsearchStore) -> CachedStore:
-    """The store as a proxy has it, the endpoint `e1` known."""
-    store = CachedStore(inner, freshness=0.0)
-    await store.get("e1")
-    return store
+    return await as_a_proxy_has_it(inner)
 
 
 async def close(cluster: Cluster) -> None:
@@ -353,8 +351,7 @@ async def kept(secured_cluster: Cluster, tmp_path: Any):
     """A store, whose user holds what the documentation asks for, and an endpoint that is known."""
     inner = await opened(secured_cluster, tmp_path)
     await inner.create(endpoint())
-    store = CachedStore(inner, freshness=0.0)
-    await store.get("e1")
+    store = await as_a_proxy_has_it(inner)
     yield store
     await store.close()
 
@@ -397,8 +394,7 @@ async def test_an_api_key_revoked_elsewhere_is_told(secured_cluster, tmp_path):
     inner = ElasticsearchStore(upstream, secured_cluster.config(), folder=tmp_path)
     await inner.open()
     await inner.create(endpoint())
-    store = CachedStore(inner, freshness=0.0)
-    await store.get("e1")
+    store = await as_a_proxy_has_it(inner)
     await secured_cluster.call("DELETE", "/_security/api_key", {"ids": [key["id"]]})
     await assert_unusable(store, StoreError, 503, r"own credentials: \[upstream.api_key\] must be")
     await store.close()

@@ -18,7 +18,14 @@ from proxy.store import StoreDamaged, StoreOverloaded, served_stale
 from proxy.store.cached import CachedStore
 from proxy.store.sqlite import SQLiteStore
 from tests.processes import clean_environ, command
-from tests.storeconformance import assert_fails, assert_unusable, assert_usable, changes, endpoint
+from tests.storeconformance import (
+    as_a_proxy_has_it,
+    assert_fails,
+    assert_unusable,
+    assert_usable,
+    changes,
+    endpoint,
+)
 
 KEY = "11" * 32
 
@@ -39,10 +46,7 @@ async def inner(path: Path):
 
 @pytest.fixture
 async def store(inner: SQLiteStore) -> CachedStore:
-    """The store as a proxy has it, the endpoint `e1` known."""
-    store = CachedStore(inner, freshness=0.0)
-    await store.get("e1")
-    return store
+    return await as_a_proxy_has_it(inner)
 
 
 def run(path: Path, statement: str) -> list[Any]:
