@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import random
 import re
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +20,16 @@ ROOT: Final = Path(__file__).parent.parent
 FOREIGN: Final = ("HFPROXY_", "ELASTICSEARCH_URL", "ELASTIC_API_KEY", "HF_TOKEN")
 KEY: Final = "6b" * 32  # an encryption key for tests: 32 bytes, hex
 LISTENING: Final = re.compile(r"listening on (?:https?://)?(?P<host>\S+):(?P<port>\d+)")
+
+
+def free_ports(count: int = 1) -> int:
+    """The first of some ports in a row on 127.0.0.1, below those of outgoing connections."""
+    while True:
+        first = random.randrange(20_000, 32_000)
+        with ExitStack() as stack, suppress(OSError):
+            for port in range(first, first + count):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return first
 
 
 class ProcessFailed(AssertionError):

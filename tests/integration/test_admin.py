@@ -9,9 +9,10 @@ from urllib.request import urlopen
 import orjson
 import pytest
 
-from tests.integration.test_serve import assert_refused, eventually, free_port, infer, put, stub
+from tests.integration.test_serve import assert_refused, eventually, infer, put, stub
 from tests.integration.test_serve import own_index as own_index
 from tests.integration.test_serve import run as run
+from tests.processes import free_ports
 from tests.rawhttp import send
 from tests.stubs import Relay, in_thread
 
@@ -36,7 +37,7 @@ def ready(base):
 def test_readiness_follows_the_upstream(serve, elasticsearch, own_index):
     from yarl import URL
 
-    port = free_port()
+    port = free_ports()
     env = own_index | {"HFPROXY_UPSTREAM_CONNECT_TIMEOUT": "1"}
     proxy = serve("--admin", "127.0.0.1:0", upstream=f"http://127.0.0.1:{port}", env=env)
     base = where(proxy).removesuffix("/metrics")
@@ -80,7 +81,7 @@ def test_proxies_side_by_side_serve_though_only_one_has_the_default_port(
 
 
 def test_each_worker_tells_its_own_figures(serve, elasticsearch, own_index):
-    port = free_port()
+    port = free_ports(2)
     proxy = serve(
         *("--workers", "2", "--admin", f"127.0.0.1:{port}"),
         upstream=elasticsearch.url,

@@ -23,7 +23,7 @@ import cbor2
 import orjson
 import pytest
 
-from tests.processes import Server, clean_environ, command
+from tests.processes import Server, clean_environ, command, free_ports
 from tests.rawhttp import send
 from tests.security import wait_until_settled
 from tests.stubs import (
@@ -440,22 +440,6 @@ def stored(url: str, index: str) -> dict[str, bytes]:
 def of_elasticsearch(running: Any) -> dict[str, bytes]:
     """What it has on its disk."""
     return files_below(running.data) | {"its log": running.log.read_bytes()}
-
-
-def free_ports(count: int) -> int:
-    """The first of some ports in a row: each worker's admin listener has its own."""
-    while True:
-        with ExitStack() as stack:
-            first = 0
-            for number in range(count):
-                probe = stack.enter_context(socket.socket())
-                try:
-                    probe.bind(("127.0.0.1", first + number if number else 0))
-                except OSError:
-                    break
-                first = first or probe.getsockname()[1]
-            else:
-                return first
 
 
 # Commands, and ends

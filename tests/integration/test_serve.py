@@ -21,7 +21,7 @@ import pytest
 from yarl import URL
 
 from tests.endpoints import delete_all_endpoints
-from tests.processes import Serve, Server, clean_environ, command
+from tests.processes import Serve, Server, clean_environ, command, free_ports
 from tests.rawhttp import Answer, send
 from tests.stubs import Call, FaultyServer, Relay, Reply, contract_reply, in_thread
 
@@ -83,12 +83,6 @@ def eventually(holds: Callable[[], bool], within: float = 15.0) -> None:
     while not holds():
         assert time.monotonic() < deadline, "it has not come about"
         time.sleep(0.05)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 # A bad start.
@@ -203,7 +197,7 @@ def test_check_prints_the_configuration_without_its_secrets(run, tmp_path):
 
 
 def test_an_upstream_that_is_down_is_waited_for(serve, elasticsearch, stub, own_index):
-    port = free_port()
+    port = free_ports()
     proxy = serve(upstream=f"http://127.0.0.1:{port}", env=own_index)
     proxy.wait_for(f"upstream [http://127.0.0.1:{port}] cannot be reached")
     assert proxy.output.count("cannot be reached") == 1, proxy.output
@@ -219,7 +213,7 @@ def test_an_upstream_that_is_down_is_waited_for(serve, elasticsearch, stub, own_
 
 
 def test_an_inference_goes_on_while_the_store_is_away(serve, elasticsearch, stub, own_index):
-    port = free_port()
+    port = free_ports()
     env = own_index | {"HFPROXY_STORE_FRESHNESS": "0"}
     with in_thread(Relay(port, URL(elasticsearch.url))):
         proxy = serve(upstream=f"http://127.0.0.1:{port}", env=env)
@@ -309,7 +303,7 @@ def test_an_idle_proxy_ends_at_once(serve, elasticsearch, own_index):
 
 
 def test_workers_share_an_address_and_end_together(serve, elasticsearch, own_index, stub):
-    address = f"127.0.0.1:{free_port()}"
+    address = f"127.0.0.1:{free_ports()}"
     proxy = serve("--workers", "2", upstream=elasticsearch.url, listen=address, env=own_index)
     eventually(lambda: proxy.output.count(f"listening on http://{address}") == 2)
     assert put(proxy.url, "shared", stub.url).status == 200
