@@ -21,13 +21,14 @@ test: lint ## lint, then every test but test-clients (ARGS='-k name' chooses)
 	$(BIN)/python -m pytest -m 'not clients' $(ARGS)
 
 test-clients: $(INSTALLED) ## all clients, those that need Go, Node.js, Ruby and PHP, too
-	$(BIN)/python -m tests.runtimes
+	$(BIN)/python -m tests.support.runtimes
 	$(BIN)/python -m pytest tests/integration/test_clients_*.py tests/integration/test_kibana_streams.py $(ARGS)
 
-lint: $(INSTALLED) ## formatting, lint rules, types
+lint: $(INSTALLED) ## formatting, lint rules, types, who imports whom
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: $(INSTALLED) ## speed, compared with other proxies (ARGS=forwarding, ARGS=elasticsearch: one part)
 	$(BIN)/python -m bench $(ARGS)

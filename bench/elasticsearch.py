@@ -27,8 +27,8 @@ from typing import Any, Final
 
 from bench.forwarding import RESULTS, duration, find, processor
 from bench.subjects import Cores, Running, install_tools, nginx, proxy, start
-from demo.elasticsearch import DEFAULT_VERSION, RunningElasticsearch
-from demo.elasticsearch import start as start_elasticsearch
+from testbed.elasticsearch import DEFAULT_VERSION, RunningElasticsearch
+from testbed.elasticsearch import start as start_elasticsearch
 
 POST: Final = Path(__file__).parent / "post.lua"
 PORT: Final = 19150

@@ -31,7 +31,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bench.callers import CALLERS, PATIENCE, Unexpected, World, prepare
 from bench.stub import provider
-from demo.elasticsearch import start as start_elasticsearch
+from testbed.elasticsearch import start as start_elasticsearch
 
 ROOT: Final = Path(__file__).parent.parent
 PORT: Final = 19180  # of the proxy

@@ -19,9 +19,9 @@ from typing import Any, Final
 from elastic_transport import TransportError
 from elasticsearch import ApiError, Elasticsearch
 
-from demo.elasticsearch import start
 from demo.show import Say, Screen, duration
 from proxy.config import ALIASES, PREFIX, UpstreamConfig, load_config
+from testbed.elasticsearch import start
 
 ROOT: Final = Path(__file__).parent.parent
 LISTENING: Final = re.compile(r"listening on (https?://[^\s\"]+)")

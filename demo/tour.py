@@ -21,13 +21,13 @@ from pathlib import Path
 from elastic_transport import TransportError
 from elasticsearch import ApiError, Elasticsearch
 
-from demo.elasticsearch import StartFailed
-from demo.java import JavaMissing
 from demo.parts import PartFailed, running_parts
 from demo.show import INDENT, Screen
 from demo.steps import STEPS, TIMEOUT, CheckFailed, Step, Tour, WatchedTransport, clean_up
 from proxy.config import ConfigError
-from proxy.provider.packages import PackageError
+from proxy.modelserver.packages import PackageError
+from testbed.elasticsearch import StartFailed
+from testbed.java import JavaMissing
 
 
 class StepFailed(Exception):

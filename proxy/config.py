@@ -20,14 +20,15 @@ from typing import Any, Final
 import yaml
 from yarl import URL
 
-from proxy.compatibility import PROFILES
 from proxy.masking import shown_name
-from proxy.xcontent import MAX_NESTING
 
 PREFIX: Final = "HFPROXY_"
 # Names that people already have in their environment.
 ALIASES: Final = {"ELASTICSEARCH_URL": "upstream.url", "ELASTIC_API_KEY": "upstream.api_key"}
 
+# Of Elasticsearch, whose API can be served: what differs stands in proxy.inference.releases.
+RELEASES: Final = ("8.19", "9.2", "9.5", "9.6")
+MAX_NESTING: Final = 200  # orjson writes 254 levels at most; Elasticsearch reads 1000
 X_FORWARDED: Final = ("pass", "append", "replace")
 
 
@@ -342,8 +343,8 @@ def _check(config: Config) -> None:
         _, port = split_address(config.admin.listen)
         if not port and config.workers > 1:  # no worker would know the others' to protect them
             raise ConfigError("[admin.listen] needs a port of its own with several [workers]")
-    if config.compatibility not in PROFILES:
-        raise ConfigError(f"[compatibility] must be one of {', '.join(PROFILES)}")
+    if config.compatibility not in RELEASES:
+        raise ConfigError(f"[compatibility] must be one of {', '.join(RELEASES)}")
     for key, value, _ in _walk(config, ""):
         if type(value) in (int, float):
             _check_number(key, value)

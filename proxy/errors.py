@@ -10,7 +10,9 @@ ProxyError                       status and Elasticsearch `type` are fixed by th
 ├── ValidationFailed             400 validation_exception: settings, all problems at once
 ├── ActionRequestInvalid         400 action_request_validation_exception
 ├── StatusError                  status_exception with any status
+│   └── CountMismatch            500 a provider's reply has more or fewer results than inputs
 ├── EndpointNotFound             404 resource_not_found_exception
+│   └── AllLost                  404 the whole store is empty: its index is gone
 ├── EndpointNotUpdated           404 status_exception: the same for an update
 ├── UnknownService               400 status_exception
 ├── EndpointAlreadyExists        400 resource_already_exists_exception
@@ -22,7 +24,16 @@ ProxyError                       status and Elasticsearch `type` are fixed by th
 │   ├── UpstreamUnavailable      503 no connection, or its state is unknown
 │   ├── UpstreamBroken           502 an answer that is no HTTP, or that broke off
 │   └── UpstreamTimedOut         504 no answer in time
-├── StoreError                   503 the endpoint store cannot be used; its kinds in proxy.store
+├── StoreError                   503 the endpoint store cannot be used
+│   ├── StoreOverloaded          429 it takes no changes for now: disk full, queue full
+│   ├── StoreDamaged             500 it is not as the proxy made it, and nothing is written to it
+│   ├── KeyMismatch              503 it holds records that the encryption key at hand does not open
+│   └── RecordRefused            500 one record does not open, or is not what it claims to be
+├── UpstreamRefusal              what the upstream's security answers, in its own words
+│   └── Unauthenticated          401 it does not know the caller
+├── BadParameter                 400 bad_parameter_exception
+├── ChatError                    an error in the shape of chat
+├── ChatFailed                   unified_chat_completion_exception: of a chat in one piece
 └── PlainError                   `{"error": "text"}`: what the REST layer answers before any action
 
 `Cause` stands for exceptions that only ever appear as somebody's `caused_by`.
@@ -32,7 +43,7 @@ Source: ElasticsearchException.generateFailureXContent and guessRootCauses.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Final, Self
 
 
 class ProxyError(Exception):
@@ -297,13 +308,6 @@ class NoInferenceFeature(Exception):
     """The upstream has no inference plugin: such a request means nothing to it. Never shown."""
 
 
-class EgressDenied(PermissionError):
-    """The rules forbid the connection; the text names no address, or names could be looked up."""
-
-    def __init__(self) -> None:
-        super().__init__("the proxy's egress rules do not allow this address")
-
-
 def forget_frames(error: BaseException) -> None:
     """Let go of where an error has come through, and from: those frames hold bodies.
 
@@ -316,15 +320,6 @@ def forget_frames(error: BaseException) -> None:
             known.__traceback__ = known.__cause__ = known.__context__ = None
 
 
-def is_denied(error: BaseException | None) -> bool:
-    """Whether a call failed because of the rules, however aiohttp has wrapped that."""
-    while error is not None:
-        if isinstance(error, EgressDenied):
-            return True
-        error = getattr(error, "os_error", None) or error.__cause__
-    return False
-
-
 class Cause(ProxyError):
     """A Java exception that callers only see inside `caused_by`."""
 
@@ -333,3 +328,104 @@ class Cause(ProxyError):
     def __init__(self, type: str, reason: str, *, cause: ProxyError | None = None) -> None:
         super().__init__(reason, cause=cause)
         self.type = type
+
+
+class StoreOverloaded(StoreError):
+    status = 429
+
+    def __init__(self, reason: str, retry_after: int = 1) -> None:
+        super().__init__(reason)
+        self.headers = [("Retry-After", str(retry_after))]  # seconds
+
+
+class StoreDamaged(StoreError):
+    """The operator's data is not in order; what a process knows of it can still be used."""
+
+    status = 500
+
+
+class KeyMismatch(StoreError):
+    """Raised by `open`, it is a reason not to start."""
+
+
+class RecordRefused(StoreError):
+    """A record that must not be used; deleting it is always possible."""
+
+    status = 500
+
+
+class AllLost(EndpointNotFound):
+    """An index that is gone tells nothing of one endpoint: it can be used as it was known last."""
+
+    def __init__(self, inference_id: str, hint: str | None = None) -> None:
+        super().__init__(inference_id)
+        if hint is not None:
+            self.extra["hint"] = hint
+
+
+class CountMismatch(StatusError):
+    """Not as many results as inputs: nobody could tell which belongs to which."""
+
+    def __init__(self, results: int, inputs: int) -> None:
+        super().__init__(
+            500,
+            f"Error the number of embedding responses [{results}] does not equal the number of "
+            f"requests [{inputs}]",
+        )
+        self.results = results
+
+
+class UpstreamRefusal(ProxyError):
+    """A refusal in the upstream's own words: its status, its body, its challenges."""
+
+    def __init__(self, status: int, body: Mapping[str, Any], challenges: Sequence[str]) -> None:
+        super().__init__(body["error"]["reason"])
+        self.status = status
+        self.type = body["error"]["type"]
+        self.headers = [("WWW-Authenticate", challenge) for challenge in challenges]
+        self._body = body
+
+    def envelope(self, trace: str | None = None) -> dict[str, Any]:
+        return dict(self._body)
+
+
+class Unauthenticated(UpstreamRefusal):
+    """401: the upstream does not know the caller."""
+
+
+_EXCEPTION: Final = "unified_chat_completion_exception"
+
+
+class ChatError(ProxyError):
+    """An error in the shape of chat: `{"error": {"code", "message", "type"}}`, without status."""
+
+    def __init__(self, status: int, code: str | None, message: str, type: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.type = type
+
+    def render(self, trace: str | None = None) -> dict[str, Any]:
+        # As somebody's cause it is an exception like any other.
+        return {"type": _EXCEPTION, "reason": self.reason}
+
+    def envelope(self, trace: str | None = None) -> dict[str, Any]:
+        error: dict[str, Any] = {} if self.code is None else {"code": self.code}
+        return {"error": {**error, "message": self.reason, "type": self.type}}
+
+
+class ChatFailed(ProxyError):
+    """An error of a chat that is not streamed: the usual envelope around the exception of chat."""
+
+    type = _EXCEPTION
+
+    def __init__(self, error: ProxyError) -> None:
+        # What the provider's answer became is that exception already.
+        super().__init__(error.reason, cause=None if isinstance(error, ChatError) else error)
+        self.status = error.status
+        self.not_ours = error.not_ours
+
+
+class BadParameter(ProxyError):
+    status = 400
+    type = "bad_parameter_exception"

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.endpoints import delete_all_endpoints
-from tests.processes import Process, Serve, Server, clean_environ, command
-from tests.users import ROLES, USERS, basic, store_credentials
+from tests.support.endpoints import delete_all_endpoints
+from tests.support.processes import Process, Serve, Server, clean_environ, command
+from tests.support.users import ROLES, USERS, basic, store_credentials
 
 if TYPE_CHECKING:
-    from demo.elasticsearch import RunningElasticsearch
+    from testbed.elasticsearch import RunningElasticsearch
 
 CLUSTERS: Final = ("elasticsearch", "secured_elasticsearch")
 RUNNING: Final[list[Process]] = []  # whose output a failing test shows
@@ -61,7 +61,7 @@ def clusters(
     request: pytest.FixtureRequest,
 ) -> Iterator[dict[str, Future[RunningElasticsearch]]]:
     """Those clusters that the selected tests need, starting side by side."""
-    from demo.elasticsearch import start
+    from testbed.elasticsearch import start
 
     def launch(name: str) -> RunningElasticsearch:
         if name == "elasticsearch":
@@ -93,7 +93,7 @@ def elasticsearch(clusters: dict[str, Future[RunningElasticsearch]]) -> RunningE
 def secured_elasticsearch(
     clusters: dict[str, Future[RunningElasticsearch]],
 ) -> RunningElasticsearch:
-    """A real Elasticsearch with security on, and the users of tests/users.py."""
+    """A real Elasticsearch with security on, and the users of tests/support/users.py."""
     return clusters["secured_elasticsearch"].result()
 
 

@@ -25,7 +25,7 @@ aiohttp's server and drives the other exactly like a connection to Elasticsearch
 Three rules keep it honest. A side whose peer takes no more bytes stops reading its own: nothing is
 held but one read and one write buffer. A side that is lost amid a message aborts its peer, with a
 reset, so that half a message never looks whole. And what is decided, and how messages are framed,
-stands in `proxy.wire`; here bytes are moved.
+stands in `proxy.http1`; here bytes are moved.
 
 The sides are in `caller` and `upstream`, the connections to choose from in `pool`; what listens and
 looks after them all is in `listener`.

@@ -9,10 +9,10 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Final, cast
 
-from proxy import wire
+from proxy import http1
 from proxy.errors import IllegalArgument, ProxyError, Rejected, StatusError, UpstreamTimedOut
+from proxy.http1 import Body, Malformed, RequestHead
 from proxy.lane.states import ANSWER, BODY, HEAD, HELD_LIMIT, LINGER, NEVER, REST
-from proxy.wire import Body, Malformed, RequestHead
 
 if TYPE_CHECKING:
     from proxy.lane.listener import Lane
@@ -39,7 +39,7 @@ class CallerSide(asyncio.Protocol):
         self.deadline = monotonic() + lane.limits.head_timeout  # for what has to happen next
         self.taken = 0  # bytes of the body since the deadline was set
         self.write_deadline = NEVER  # for the caller to read
-        self._parser = wire.RequestParser(lane.limits.head)
+        self._parser = http1.RequestParser(lane.limits.head)
         self._body: Body | None = None
         self._begun = False  # whether a part of a head has come
         self._held = b""  # pipelined requests
@@ -130,7 +130,7 @@ class CallerSide(asyncio.Protocol):
         else:
             self.state = BODY
             sized = head.body_length is not None
-            self._body = wire.SizedBody(head.body_length or 0) if sized else wire.RechunkedBody()
+            self._body = http1.SizedBody(head.body_length or 0) if sized else http1.RechunkedBody()
             self.await_body()
             data += self._take_body(self._body, rest)
         pool = lane.application if head.inference else lane.upstream
@@ -254,7 +254,7 @@ class CallerSide(asyncio.Protocol):
         if self.request is not None:
             method, minor = self.request.method, self.request.minor
         self.keep_alive = self.keep_alive and minor == 1
-        self.transport.write(wire.error_answer(error, method=method, keep_alive=self.keep_alive))
+        self.transport.write(http1.error_answer(error, method=method, keep_alive=self.keep_alive))
 
     def _turn_away(self) -> None:
         """There are too many connections for one more."""

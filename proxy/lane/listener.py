@@ -15,13 +15,13 @@ from typing import cast
 from yarl import URL
 
 from proxy.config import LimitsConfig
+from proxy.http1 import Forwarding
 from proxy.lane.caller import CallerSide
 from proxy.lane.pool import Cluster, Pool, gone
 from proxy.lane.states import NEVER, Patience
 from proxy.lane.upstream import UpstreamSide
-from proxy.limits import address_of_caller
-from proxy.nodes import Node, Nodes
-from proxy.wire import Forwarding
+from proxy.limits.calls import address_of_caller
+from proxy.upstream.nodes import Node, Nodes
 
 
 class Lane:

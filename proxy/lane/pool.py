@@ -10,16 +10,10 @@ from operator import attrgetter
 from time import monotonic
 from typing import Final, cast
 
-from proxy.errors import (
-    ProxyError,
-    Rejected,
-    UpstreamBroken,
-    UpstreamTimedOut,
-    UpstreamUnavailable,
-)
+from proxy.errors import ProxyError, Rejected, UpstreamBroken, UpstreamTimedOut, UpstreamUnavailable
 from proxy.lane.states import CONNECTING, IDLE
 from proxy.lane.upstream import UpstreamSide
-from proxy.nodes import Node
+from proxy.upstream.nodes import Node
 
 
 class Pool:

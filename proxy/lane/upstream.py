@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, cast
 
-from proxy import wire
+from proxy import http1
 from proxy.errors import ProxyError
+from proxy.http1 import AnswerHead, Body, Malformed, RequestHead
 from proxy.lane.states import ANSWER, BODY, CONNECTING, HEAD, HELD_LIMIT, NEVER
-from proxy.nodes import UNAVAILABLE
-from proxy.wire import AnswerHead, Body, Malformed, RequestHead
+from proxy.upstream.nodes import UNAVAILABLE
 
 if TYPE_CHECKING:
     from proxy.lane.caller import CallerSide
@@ -29,8 +29,8 @@ class UpstreamSide(asyncio.Protocol):
         self.tried: tuple[Pool, ...] = ()  # the nodes that have failed the request under way
         self._waiting: list[bytes] = []  # to be sent once there is a connection
         self._retry: bytes | None = None  # the whole request so far, if it may be sent again
-        self._parser = wire.AnswerParser()
-        self._body: Body = wire.EndlessBody()
+        self._parser = http1.AnswerParser()
+        self._body: Body = http1.EndlessBody()
         self._used = False  # whether it has been idle
         self._reusable = False  # whether the connection outlives the answer
         self._full = False  # whether the transport wants no more writes

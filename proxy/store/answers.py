@@ -15,8 +15,7 @@ from typing import Any, Final
 
 from elasticsearch import ApiError, BadRequestError, NotFoundError, UnsupportedProductError
 
-from proxy.errors import StoreError
-from proxy.store import StoreDamaged, StoreOverloaded
+from proxy.errors import StoreDamaged, StoreError, StoreOverloaded
 from proxy.store.sealed import Record
 
 PRIVILEGES: Final = "[read, write, create_index]"

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
-from proxy.endpoints import InferenceEndpoint, TaskType
-from proxy.errors import EndpointNotFound, StoreError
+from proxy.errors import AllLost, EndpointNotFound, KeyMismatch, RecordRefused, StoreError
+from proxy.inference.endpoints import InferenceEndpoint, TaskType
+from proxy.inference.ports import Change, EndpointStore, served_stale
 from proxy.singleflight import SingleFlight
-from proxy.store import AllLost, Change, EndpointStore, KeyMismatch, RecordRefused, served_stale
 
 MAX_ENTRIES: Final = 10_000
 MAX_STALENESS: Final = 3600.0  # seconds that an endpoint can be used while the store is away

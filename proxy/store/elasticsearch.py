@@ -27,17 +27,16 @@ from elasticsearch import (
 from yarl import URL
 
 from proxy.config import ConfigError, StoreConfig, UpstreamConfig, state_folder
-from proxy.endpoints import InferenceEndpoint, TaskType
-from proxy.errors import EndpointAlreadyExists, EndpointNotFound, StatusError, StoreError
-from proxy.store import (
-    MAX_ENDPOINTS,
+from proxy.errors import (
     AllLost,
-    Change,
+    EndpointAlreadyExists,
+    EndpointNotFound,
     KeyMismatch,
-    check_storable,
-    is_storable,
-    left_out,
+    StatusError,
+    StoreError,
 )
+from proxy.inference.endpoints import InferenceEndpoint, TaskType, check_storable, is_storable
+from proxy.inference.ports import MAX_ENDPOINTS, Change, left_out
 from proxy.store.answers import (
     INDEX_MISSING,
     Asked,
@@ -55,7 +54,7 @@ from proxy.store.answers import (
 from proxy.store.index import FIELDS, MAPPINGS, ONLY_AS_MAPPED, SETTINGS, check_fields
 from proxy.store.sealed import Keyring, Record, load_keyring, make_keyring
 from proxy.store.transport import JSON, LINES, PlainTransport
-from proxy.tls import upstream_tls
+from proxy.upstream.tls import upstream_tls
 
 T = TypeVar("T")
 

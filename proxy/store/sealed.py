@@ -24,8 +24,14 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from proxy.config import ConfigError, StoreConfig
-from proxy.endpoints import InferenceEndpoint, TaskType, dump_endpoint, load_endpoint
-from proxy.store import KeyMismatch, RecordRefused, is_storable
+from proxy.errors import KeyMismatch, RecordRefused
+from proxy.inference.endpoints import (
+    InferenceEndpoint,
+    TaskType,
+    dump_endpoint,
+    is_storable,
+    load_endpoint,
+)
 
 KEY_BYTES: Final = 32
 FORMAT: Final = 1

@@ -13,17 +13,15 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from proxy.config import ConfigError, StoreConfig
-from proxy.endpoints import InferenceEndpoint, TaskType
-from proxy.errors import EndpointAlreadyExists, EndpointNotFound, StoreError
-from proxy.store import (
-    MAX_ENDPOINTS,
-    Change,
+from proxy.errors import (
+    EndpointAlreadyExists,
+    EndpointNotFound,
     StoreDamaged,
+    StoreError,
     StoreOverloaded,
-    check_storable,
-    is_storable,
-    left_out,
 )
+from proxy.inference.endpoints import InferenceEndpoint, TaskType, check_storable, is_storable
+from proxy.inference.ports import MAX_ENDPOINTS, Change, left_out
 from proxy.store.sealed import Keyring, Record, load_keyring, make_keyring, private_folder
 
 T = TypeVar("T")

@@ -21,7 +21,7 @@ from tests.contract.compare import (
     text_differences,
     without_extras,
 )
-from tests.rawhttp import Answer, Headers, send
+from tests.support.rawhttp import Answer, Headers, send
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

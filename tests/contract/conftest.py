@@ -9,9 +9,9 @@ from uuid import uuid4
 import pytest
 
 from tests.contract.api import Target
-from tests.processes import Serve
-from tests.stubs import FaultyServer, contract_reply, in_thread
-from tests.users import USERS, basic, store_credentials
+from tests.support.processes import Serve
+from tests.support.stubs import FaultyServer, contract_reply, in_thread
+from tests.support.users import USERS, basic, store_credentials
 
 # Retries as many as ever, but at once: cases that bound the time use `patient_target`.
 FAST_RETRIES: Final = {

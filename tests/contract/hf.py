@@ -24,8 +24,8 @@ from tests.contract.compare import (
     path_differences,
     without_extras,
 )
-from tests.rawhttp import Answer
-from tests.stubs import Call, FaultyServer, Reply, contract_reply, in_thread, json_reply
+from tests.support.rawhttp import Answer
+from tests.support.stubs import Call, FaultyServer, Reply, contract_reply, in_thread, json_reply
 
 JSON_HEADERS: Final = {"Content-Type": "application/json"}
 

@@ -11,8 +11,8 @@ from tests.contract.api import Target, run_api_case
 from tests.contract.casefiles import load_cases
 from tests.contract.differences import BY_DESIGN, NOT_HERE, NOT_YET
 from tests.contract.hf import run_hf_case
-from tests.endpoints import delete_all_endpoints
-from tests.stubs import FaultyServer
+from tests.support.endpoints import delete_all_endpoints
+from tests.support.stubs import FaultyServer
 
 Case = Mapping[str, Any]
 

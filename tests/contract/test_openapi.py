@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode, Response
 
 from tests.contract.compare import parse_events
-from tests.processes import Serve, Server
-from tests.rawhttp import send
-from tests.stubs import FaultyServer
+from tests.support.processes import Serve, Server
+from tests.support.rawhttp import send
+from tests.support.stubs import FaultyServer
 
 FOLDER: Final = Path(__file__).parent.parent / "openapi"
 DESCRIPTION: Final[dict[str, Any]] = orjson.loads((FOLDER / "inference.json").read_bytes())

@@ -22,8 +22,8 @@ from tests.contract.compare import (
 )
 from tests.contract.hf import build_reply, call_differences, error_differences, hf_differences
 from tests.contract.test_cases import API, HF
-from tests.rawhttp import Answer, send
-from tests.stubs import Call, FaultyServer, Reply, contract_reply, event_reply, in_thread
+from tests.support.rawhttp import Answer, send
+from tests.support.stubs import Call, FaultyServer, Reply, contract_reply, event_reply, in_thread
 
 STREAM: Final = 'event: message\ndata: {"a":1}\n\nevent: message\ndata: [DONE]\n\n'
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from demo.elasticsearch import start
-from tests.clusters import STORE_PRIVILEGES, STORE_USER, Cluster
-from tests.security import wait_until_settled
+from testbed.elasticsearch import start
+from tests.support.clusters import STORE_PRIVILEGES, STORE_USER, Cluster
+from tests.support.security import wait_until_settled
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import pytest
 
-from tests.endpoints import delete_all_endpoints
 from tests.integration.examples import (
     DOCUMENTS,
     EXAMPLES,
@@ -29,7 +28,8 @@ from tests.integration.examples import (
     assert_ranking,
     example_body,
 )
-from tests.processes import Server
+from tests.support.endpoints import delete_all_endpoints
+from tests.support.processes import Server
 
 PATIENCE: Final = 400  # seconds for the whole journey, on a busy machine
 UPDATE: Final = {"service_settings": {"api_key": "another-token"}, "task_settings": {"top_n": 1}}

@@ -12,9 +12,9 @@ import pytest
 from tests.integration.test_serve import assert_refused, eventually, infer, put, stub
 from tests.integration.test_serve import own_index as own_index
 from tests.integration.test_serve import run as run
-from tests.processes import free_ports
-from tests.rawhttp import send
-from tests.stubs import Relay, in_thread
+from tests.support.processes import free_ports
+from tests.support.rawhttp import send
+from tests.support.stubs import Relay, in_thread
 
 __all__ = ["own_index", "run", "stub"]
 

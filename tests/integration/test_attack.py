@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.integration.strict import HOP_BY_HOP, Message, Refused, read_request
-from tests.processes import Serve
+from tests.support.processes import Serve
 
 ATTACKS: Final = int(os.environ.get("ATTACKS", "1500"))
 PATIENCE: Final = 10  # seconds for one stream

@@ -10,17 +10,18 @@ import pytest
 from aiohttp import ClientSession
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from demo.elasticsearch import start
-from proxy.auth import Privileges, Unauthenticated
+from proxy.authorization import Allowed
 from proxy.config import UpstreamConfig
-from proxy.errors import IllegalArgument, ProxyError
-from proxy.privileges import Privilege
-from tests.security import wait_until_settled
-from tests.users import USERS, basic
+from proxy.errors import IllegalArgument, ProxyError, Unauthenticated
+from proxy.inference.actions import InferenceAction
+from proxy.upstream.privileges import Privileges
+from testbed.elasticsearch import start
+from tests.support.security import wait_until_settled
+from tests.support.users import USERS, basic
 
 TARGET = "/_inference/text_embedding/a%2Fb?timeout=1s"
-READ = (Privilege.GET, Privilege.POST, Privilege.SERVICES, Privilege.DIAGNOSTICS)
-WRITE = (Privilege.PUT, Privilege.UPDATE, Privilege.DELETE)
+WRITE = (InferenceAction.PUT, InferenceAction.UPDATE, InferenceAction.DELETE)
+READ = tuple(action for action in InferenceAction if action not in WRITE)
 GRANTING = {
     **dict.fromkeys(READ, "monitor_inference,manage_inference,monitor,manage,all"),
     **dict.fromkeys(WRITE, "manage_inference,manage,all"),
@@ -80,9 +81,9 @@ async def judge(privileges, action, authorization=None, **more):
     pairs = [("Authorization", authorization)] if authorization else []
     pairs += [(name.replace("_", "-"), value) for name, value in more.items()]
     verdict = await privileges.check(CIMultiDictProxy(CIMultiDict(pairs)), TARGET, action)
-    if verdict.allowed:
+    if isinstance(verdict, Allowed):
         return True
-    refusal = await verdict.refusal()
+    refusal = await verdict.error()
     assert (refusal.status, refusal.type, list(refusal.headers)) == (403, "security_exception", [])
     error = refusal.envelope()["error"]
     assert error["root_cause"] == [{"type": "security_exception", "reason": error["reason"]}]
@@ -92,7 +93,7 @@ async def judge(privileges, action, authorization=None, **more):
 async def all_verdicts(privileges, subject, authorization, **more):
     """The actions that are allowed; the refusals of the others have been checked."""
     allowed = set()
-    for action in Privilege:
+    for action in InferenceAction:
         verdict = await judge(privileges, action, authorization, **more)
         if verdict is True:
             allowed.add(action)
@@ -112,8 +113,8 @@ async def test_users_are_judged_by_their_roles(privileges):
         subject = f"user [{name}] with effective roles [{USERS[name][1]}]"
         return await all_verdicts(privileges, subject, basic(name))
 
-    assert await allowed("admin") == set(Privilege)
-    assert await allowed("manager") == set(Privilege)
+    assert await allowed("admin") == set(InferenceAction)
+    assert await allowed("manager") == set(InferenceAction)
     assert await allowed("monitor") == set(READ)
     assert await allowed("nobody") == set()
 
@@ -123,7 +124,7 @@ async def test_api_keys_are_judged_as_themselves(privileges, admin):
         await admin.api_key(),
         await admin.api_key(role_descriptors={"r": {"cluster": ["monitor_inference"]}}),
     )
-    assert await all_verdicts(privileges, "", f"ApiKey {full['encoded']}") == set(Privilege)
+    assert await all_verdicts(privileges, "", f"ApiKey {full['encoded']}") == set(InferenceAction)
     subject = f"API key id [{limited['id']}] of user [admin]"
     assert await all_verdicts(privileges, subject, f"ApiKey {limited['encoded']}") == set(READ)
 
@@ -133,7 +134,7 @@ async def test_a_revoked_key_stops_within_seconds(secured, admin):
     await privileges.open()
     key = await admin.api_key()
     authorization = f"ApiKey {key['encoded']}"
-    assert await judge(privileges, Privilege.GET, authorization) is True
+    assert await judge(privileges, InferenceAction.GET, authorization) is True
     await admin("DELETE", "/_security/api_key", {"ids": [key["id"]]})
     assert "unable to authenticate" in await asyncio.wait_for(
         refused_at_last(privileges, authorization), 5
@@ -145,7 +146,7 @@ async def refused_at_last(privileges, authorization) -> str:
     """Ask until the answer is no."""
     while True:
         try:
-            assert await judge(privileges, Privilege.GET, authorization) is True
+            assert await judge(privileges, InferenceAction.GET, authorization) is True
         except Unauthenticated as error:
             return error.reason
         await asyncio.sleep(0.1)
@@ -156,7 +157,7 @@ async def test_a_role_of_action_patterns_counts(privileges, admin):
     authorization = await admin.user("patterns", {"cluster": patterns})
     subject = "user [patterns] with effective roles [patterns-role]"
     allowed = await all_verdicts(privileges, subject, authorization)
-    assert allowed == {Privilege.GET, Privilege.DELETE}
+    assert allowed == {InferenceAction.GET, InferenceAction.DELETE}
 
 
 # run-as
@@ -181,9 +182,9 @@ async def test_who_runs_as_another_is_judged_as_the_other(privileges, admin):
 async def test_who_may_not_run_as_another_is_told_so(privileges):
     for other in ("manager", "no-such-user"):
         more = {"es_security_runas_user": other}
-        assert await judge(privileges, Privilege.PUT, basic("monitor"), **more) == (
-            f"action [{Privilege.PUT}] is unauthorized for user [monitor] with effective roles "
-            f"[inference_monitor], because user [monitor] is unauthorized to run as [{other}]"
+        assert await judge(privileges, InferenceAction.PUT, basic("monitor"), **more) == (
+            f"action [{InferenceAction.PUT}] is unauthorized for user [monitor] with effective "
+            f"roles [inference_monitor], because user [monitor] is unauthorized to run as [{other}]"
         )
 
 
@@ -192,7 +193,7 @@ async def test_who_may_not_run_as_another_is_told_so(privileges):
 
 async def unauthenticated(privileges, authorization=None, **more) -> Unauthenticated:
     with pytest.raises(Unauthenticated) as error:
-        await judge(privileges, Privilege.GET, authorization, **more)
+        await judge(privileges, InferenceAction.GET, authorization, **more)
     return error.value
 
 
@@ -257,7 +258,7 @@ async def test_a_bad_second_user_is_refused(privileges):
 async def test_two_authorizations_are_refused_as_the_upstream_does(privileges, secured):
     pairs = CIMultiDict([("Authorization", basic("admin")), ("authorization", basic("nobody"))])
     with pytest.raises(IllegalArgument) as refused:
-        await privileges.check(CIMultiDictProxy(pairs), TARGET, Privilege.GET)
+        await privileges.check(CIMultiDictProxy(pairs), TARGET, InferenceAction.GET)
     same_spelling = CIMultiDict([("Authorization", value) for value in pairs.values()])
     async with (
         ClientSession() as session,
@@ -280,8 +281,8 @@ def older(request):
 async def all_may(url: str) -> None:
     privileges = Privileges(UpstreamConfig(url=url))
     await privileges.open()
-    assert await judge(privileges, Privilege.PUT) is True
-    assert await judge(privileges, Privilege.PUT, "Basic whatever") is True
+    assert await judge(privileges, InferenceAction.PUT) is True
+    assert await judge(privileges, InferenceAction.PUT, "Basic whatever") is True
     await privileges.close()
 
 
@@ -295,11 +296,11 @@ async def test_where_security_is_off_in_older_versions_all_may(older):
 
 
 async def test_another_server_is_not_taken_for_one_without_security():
-    from tests.stubs import FaultyServer, Reply
+    from tests.support.stubs import FaultyServer, Reply
 
     async with FaultyServer([Reply(status=404, body=b"nothing here")]) as server:
         privileges = Privileges(UpstreamConfig(url=server.url))
         await privileges.open()
         with pytest.raises(ProxyError):
-            await judge(privileges, Privilege.GET)
+            await judge(privileges, InferenceAction.GET)
         await privileges.close()

@@ -27,8 +27,8 @@ from tests.integration.examples import (
     example_body,
     lines,
 )
-from tests.processes import Server
-from tests.users import USERS
+from tests.support.processes import Server
+from tests.support.users import USERS
 
 JSON = ("-H", "Content-Type: application/json")
 

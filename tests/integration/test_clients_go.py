@@ -11,11 +11,11 @@ from typing import Final
 import orjson
 import pytest
 
-from proxy.provider.packages import cache_folder, made_once
+from proxy.modelserver.packages import cache_folder, made_once
 from tests.integration.examples import EXAMPLES, assert_endpoint
 from tests.integration.journey import JourneyTests
-from tests.rawhttp import send
-from tests.runtimes import tool
+from tests.support.rawhttp import send
+from tests.support.runtimes import tool
 
 pytestmark = pytest.mark.clients
 

@@ -11,8 +11,8 @@ from typing import Final
 
 import pytest
 
-from demo.java import find_java
-from proxy.provider.packages import cache_folder, made_once
+from proxy.modelserver.packages import cache_folder, made_once
+from testbed.java import find_java
 from tests.integration.examples import EXAMPLES, assert_endpoint
 from tests.integration.journey import JourneyTests
 

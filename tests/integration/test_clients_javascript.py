@@ -24,10 +24,10 @@ from tests.integration.examples import (
     assert_ranking,
     example_body,
 )
-from tests.npm import installed
-from tests.processes import Server
-from tests.runtimes import tool
-from tests.users import USERS
+from tests.support.npm import installed
+from tests.support.processes import Server
+from tests.support.runtimes import tool
+from tests.support.users import USERS
 
 pytestmark = pytest.mark.clients
 

@@ -32,8 +32,8 @@ from tests.integration.examples import (
     assert_ranking,
     example_body,
 )
-from tests.processes import Server
-from tests.users import USERS
+from tests.support.processes import Server
+from tests.support.users import USERS
 
 INDEX = "semantic-animals"
 MAPPINGS = {

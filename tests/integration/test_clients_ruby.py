@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from tests.integration.journey import JourneyTests
-from tests.runtimes import tool
+from tests.support.runtimes import tool
 
 pytestmark = pytest.mark.clients
 

@@ -15,11 +15,11 @@ import orjson
 import pytest
 
 from tests.integration.examples import EXAMPLES, MESSAGES, example_body
-from tests.npm import installed
-from tests.processes import Server
-from tests.rawhttp import send
-from tests.runtimes import tool
-from tests.stubs import FaultyServer, Reply, event_reply, in_thread
+from tests.support.npm import installed
+from tests.support.processes import Server
+from tests.support.rawhttp import send
+from tests.support.runtimes import tool
+from tests.support.stubs import FaultyServer, Reply, event_reply, in_thread
 
 pytestmark = pytest.mark.clients
 

@@ -14,7 +14,7 @@ from typing import Final
 
 import pytest
 
-from tests.processes import Serve, Server, clean_environ, command
+from tests.support.processes import Serve, Server, clean_environ, command
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB

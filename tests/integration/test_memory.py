@@ -13,8 +13,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.rawhttp import send
-from tests.stubs import FaultyServer, contract_reply, in_thread, json_reply
+from tests.support.rawhttp import send
+from tests.support.stubs import FaultyServer, contract_reply, in_thread, json_reply
 
 MIB = 1 << 20
 JSON = [("Content-Type", "application/json")]

@@ -13,8 +13,8 @@ import pytest
 from aiohttp import ClientSession, TCPConnector
 from yarl import URL
 
-from tests.rawhttp import send
-from tests.stubs import FaultyServer, Relay, contract_reply, in_thread
+from tests.support.rawhttp import send
+from tests.support.stubs import FaultyServer, Relay, contract_reply, in_thread
 
 JSON = {"Content-Type": "application/json"}
 SECONDS = 4

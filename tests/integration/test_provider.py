@@ -9,7 +9,7 @@ import pytest
 from aiohttp import ClientSession, ClientTimeout
 
 from proxy.sse import EventDecoder
-from tests.processes import Server, clean_environ, command
+from tests.support.processes import Server, clean_environ, command
 
 TEXTS = ["hello world", "hi planet", "the stock market fell"]
 CHAT = {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 8, "temperature": 0}

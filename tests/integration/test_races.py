@@ -22,15 +22,15 @@ import orjson
 import pytest
 from aiohttp import ClientSession, ClientTimeout, TCPConnector
 
-from demo.elasticsearch import RunningElasticsearch
 from proxy.config import StoreConfig, UpstreamConfig
-from proxy.endpoints import InferenceEndpoint, SecretSettings
 from proxy.errors import EndpointNotFound, StatusError
+from proxy.inference.endpoints import InferenceEndpoint, SecretSettings
 from proxy.store.elasticsearch import ElasticsearchStore
-from tests.processes import KEY, Serve
-from tests.rawhttp import send
-from tests.storeconformance import endpoint
-from tests.stubs import FaultyServer
+from testbed.elasticsearch import RunningElasticsearch
+from tests.support.processes import KEY, Serve
+from tests.support.rawhttp import send
+from tests.support.storeconformance import endpoint
+from tests.support.stubs import FaultyServer
 from tests.torture.callers import Recorder, answer_as_provider, once
 from tests.torture.history import Kind, Operation, Outcome, Past, Record, State, check
 

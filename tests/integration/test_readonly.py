@@ -10,7 +10,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.processes import Server, clean_environ, command
+from tests.support.processes import Server, clean_environ, command
 
 # Run in a mount namespace of its own, for a state folder and the command to be run there.
 INSIDE: Final = """

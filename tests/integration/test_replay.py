@@ -33,8 +33,8 @@ from tests.integration.replayed import (
     Pairs,
     Request,
 )
-from tests.processes import Serve
-from tests.rawhttp import send
+from tests.support.processes import Serve
+from tests.support.rawhttp import send
 
 # Headers of one connection.
 PER_HOP: Final = {"connection", "keep-alive", "transfer-encoding"}

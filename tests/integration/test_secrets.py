@@ -23,10 +23,10 @@ import cbor2
 import orjson
 import pytest
 
-from tests.processes import Server, clean_environ, command, free_ports
-from tests.rawhttp import send
-from tests.security import wait_until_settled
-from tests.stubs import (
+from tests.support.processes import Server, clean_environ, command, free_ports
+from tests.support.rawhttp import send
+from tests.support.security import wait_until_settled
+from tests.support.stubs import (
     Call,
     FaultyServer,
     Reply,
@@ -35,8 +35,8 @@ from tests.stubs import (
     in_thread,
     json_reply,
 )
-from tests.traces import children_of, files_below, found_in, of_process
-from tests.users import USERS, basic, store_credentials
+from tests.support.traces import children_of, files_below, found_in, of_process
+from tests.support.users import USERS, basic, store_credentials
 
 OLD: Final = "hf_S3cret+t0ken/with~odd=chars"
 NEW: Final = "hf_An0ther+0ne/of~them="

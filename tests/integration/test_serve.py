@@ -20,10 +20,10 @@ import orjson
 import pytest
 from yarl import URL
 
-from tests.endpoints import delete_all_endpoints
-from tests.processes import Serve, Server, clean_environ, command, free_ports
-from tests.rawhttp import Answer, send
-from tests.stubs import Call, FaultyServer, Relay, Reply, contract_reply, in_thread
+from tests.support.endpoints import delete_all_endpoints
+from tests.support.processes import Serve, Server, clean_environ, command, free_ports
+from tests.support.rawhttp import Answer, send
+from tests.support.stubs import Call, FaultyServer, Relay, Reply, contract_reply, in_thread
 
 JSON: Final = [("Content-Type", "application/json")]
 OTHER_KEY: Final = "7a" * 32

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from proxy.config import UpstreamConfig
-from proxy.errors import EndpointNotFound, StoreError
-from proxy.store import KeyMismatch, served_stale
+from proxy.errors import EndpointNotFound, KeyMismatch, StoreError
+from proxy.inference.ports import served_stale
 from proxy.store.cached import CachedStore
 from proxy.store.elasticsearch import ElasticsearchStore
-from tests.clusters import KEY, STORE_PRIVILEGES, opened, relay
-from tests.storeconformance import TOKEN, StoreConformance, endpoint
+from tests.support.clusters import KEY, STORE_PRIVILEGES, opened, relay
+from tests.support.storeconformance import TOKEN, StoreConformance, endpoint
 
 OTHER_KEY = "22" * 32
 

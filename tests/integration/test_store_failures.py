@@ -10,14 +10,14 @@ import pytest
 from aiohttp import ClientSession
 
 from proxy.config import UpstreamConfig
-from proxy.errors import EndpointNotFound, StoreError
-from proxy.store import AllLost, StoreDamaged, StoreOverloaded, served_stale
+from proxy.errors import AllLost, EndpointNotFound, StoreDamaged, StoreError, StoreOverloaded
+from proxy.inference.ports import served_stale
 from proxy.store.cached import CachedStore
 from proxy.store.elasticsearch import ElasticsearchStore
 from proxy.store.index import FIELDS, MAPPINGS
 from proxy.store.sealed import Keyring, Record
-from tests.clusters import STORE_PRIVILEGES, STORE_USER, Cluster, opened
-from tests.storeconformance import (
+from tests.support.clusters import STORE_PRIVILEGES, STORE_USER, Cluster, opened
+from tests.support.storeconformance import (
     TOKEN,
     as_a_proxy_has_it,
     assert_fails,
@@ -28,8 +28,8 @@ from tests.storeconformance import (
     endpoint,
     with_token,
 )
-from tests.stubs import FaultyServer, contract_reply
-from tests.users import USERS
+from tests.support.stubs import FaultyServer, contract_reply
+from tests.support.users import USERS
 
 ONE_SHARD = {"index": {"number_of_shards": 1, "number_of_replicas": 0}}
 

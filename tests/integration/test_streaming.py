@@ -11,7 +11,7 @@ import orjson
 import pytest
 from aiohttp import ClientSession, web
 
-from tests.processes import Serve, Server
+from tests.support.processes import Serve, Server
 
 SOON: Final = 2.0  # seconds within which a hang-up must have arrived at the provider
 

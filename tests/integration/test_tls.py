@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from tests.certificates import certificate
+from tests.support.certificates import certificate
 
 
 def shown(port: int) -> int:

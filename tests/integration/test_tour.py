@@ -10,8 +10,8 @@ import pytest
 from elasticsearch import Elasticsearch
 
 from demo.steps import STEPS
-from tests.processes import Process, clean_environ
-from tests.users import USERS
+from tests.support.processes import Process, clean_environ
+from tests.support.users import USERS
 
 TIMEOUT = 300.0  # seconds; the first run fetches the models
 

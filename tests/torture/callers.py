@@ -21,7 +21,7 @@ from aiohttp import (
     ClientSession,
 )
 
-from tests.stubs import Call, Reply, json_reply
+from tests.support.stubs import Call, Reply, json_reply
 from tests.torture.history import Kind, Operation, Outcome, Record
 
 TASKS: Final = ("rerank", "text_embedding")

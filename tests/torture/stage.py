@@ -16,10 +16,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from demo.elasticsearch import RunningElasticsearch, start
-from proxy.provider.packages import cache_folder
-from tests.processes import Process, Serve, Server
-from tests.stubs import FaultyServer
+from proxy.modelserver.packages import cache_folder
+from testbed.elasticsearch import RunningElasticsearch, start
+from tests.support.processes import Process, Serve, Server
+from tests.support.stubs import FaultyServer
 from tests.torture.callers import answer_as_provider
 
 FRESHNESS: Final = 0.3  # seconds

@@ -14,10 +14,10 @@ import pytest
 import yaml
 from aiohttp import web
 
-from proxy.__main__ import main
-from proxy.admin import DEFAULT_ADDRESS
+from proxy.admin.listener import DEFAULT_ADDRESS
+from proxy.commands.main import main
 from proxy.config import state_folder
-from tests.processes import ROOT
+from tests.support.processes import ROOT
 
 COMPOSE: Final = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: Final[dict[str, Any]] = COMPOSE["services"]

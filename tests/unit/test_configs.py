@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from proxy.config import Config, describe, load_config
-from tests.processes import ROOT
+from tests.support.processes import ROOT
 
 FOLDER: Final = ROOT / "configs"
 UPSTREAM: Final = "http://localhost:9200"

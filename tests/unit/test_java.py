@@ -2,8 +2,8 @@
 
 import pytest
 
-from demo import java
-from demo.java import JavaMissing, find_java
+from testbed import java
+from testbed.java import JavaMissing, find_java
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import ProxyError
-from proxy.formats import parse
-from proxy.jsonreader import parse_json
 from proxy.masking import MASK, is_harmless, shown_name, shown_value, without
-from tests.traces import found_in
-from tests.unit.samples import at_most
+from proxy.xcontent.formats import parse
+from proxy.xcontent.jsonreader import parse_json
+from tests.support.samples import at_most
+from tests.support.traces import found_in
 
 TOKENS: Final = [
     "hf_DoNotShowThis0123456789",

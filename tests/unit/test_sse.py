@@ -14,7 +14,7 @@ from proxy.sse import (
     ServerSentEvent,
     encode_event,
 )
-from tests.unit.samples import at_most
+from tests.support.samples import at_most
 
 Event = ServerSentEvent
 

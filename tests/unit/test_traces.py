@@ -7,7 +7,7 @@ from base64 import b64encode, urlsafe_b64encode
 
 import pytest
 
-from tests.traces import files_below, found_in, spellings
+from tests.support.traces import files_below, found_in, spellings
 
 SECRET = "hf_S3cret+t0ken/with~odd=chars"
 KEY = bytes(range(200, 232))

@@ -1,0 +1,31 @@
+"""Counts what the application answers."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Final
+
+from aiohttp import web
+
+from proxy.api.answers import LIMIT, Handler
+from proxy.api.dispatcher import ROUTE
+from proxy.telemetry.metrics import Metrics
+
+METRICS: Final = web.AppKey("metrics", Metrics)
+
+
+@web.middleware
+async def count_requests(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Counts what the application answers; the outermost of its middlewares."""
+    metrics, started = request.app[METRICS], monotonic()
+    status = "broken_off"  # by the caller, or by us amid an answer
+    try:
+        response = await handler(request)
+        status = str(response.status)
+        return response
+    finally:
+        route = request.get(ROUTE, "other")
+        metrics.requests.add(route, status)
+        metrics.request_seconds.add(route, seconds=monotonic() - started)
+        if LIMIT in request:
+            metrics.limits_hit.add(request[LIMIT])

@@ -1,0 +1,208 @@
+"""The `_inference` routes: read, call the service, show the result."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from proxy.api.call import Call, Events
+from proxy.errors import (
+    EndpointAlreadyExists,
+    IllegalArgument,
+    ProxyError,
+    StatusError,
+    UnknownService,
+)
+from proxy.inference.catalogue import render_services
+from proxy.inference.chat import ChatRequest, as_chat_error, only_streaming, parse_chat_request
+from proxy.inference.endpoints import (
+    SERVICES,
+    InferenceEndpoint,
+    TaskType,
+    parse_endpoint,
+    parse_update,
+    render_endpoint,
+    resolve_task_type,
+)
+from proxy.inference.fields import wrong_type
+from proxy.inference.requests import InferenceRequest, parse_inference_request
+from proxy.inference.service import refuse_streaming
+from proxy.masking import shown_value
+from proxy.rest.routing import no_handler
+from proxy.xcontent.values import Json
+
+# Endpoints
+
+
+async def put_endpoint(call: Call) -> Json:
+    """PUT _inference/{task_type}/{inference_id}"""
+    body = await call.body_map()
+    task_type = resolve_task_type(call.task_type, body.pop("task_type", None))
+    service = body.pop("service", None)
+    if service is None:
+        raise StatusError(400, "Inference endpoint configuration is missing the [service] setting")
+    if not isinstance(service, str):
+        raise IllegalArgument(wrong_type("service", service, "String"))
+    if service not in SERVICES:
+        await _keep_from_upstream(call)
+        raise UnknownService(shown_value(service, "service"))
+    endpoint = parse_endpoint(task_type, call.inference_id, service, body)
+
+    async def is_taken() -> bool:
+        found = await call.fetch(f"/_inference/{call.inference_id}")
+        return isinstance(found, dict) and bool(found.get("endpoints"))
+
+    return render_endpoint(await call.service.put(endpoint, call.timeout, is_taken))
+
+
+async def _keep_from_upstream(call: Call) -> None:
+    """Refuse an id of ours to an upstream that might know the service, as any duplicate."""
+    if await call.service.exists(call.inference_id) and await call.fetch("/_inference/_services"):
+        raise EndpointAlreadyExists(call.inference_id)
+
+
+async def update_endpoint(call: Call) -> Json:
+    """PUT _inference/{task_type}/{inference_id}/_update"""
+    rules = call.profile.update_rules(call.rest.headers.get("x-elastic-client-meta", ""))
+    update = parse_update(await call.body_map(), rules)
+    task_type = resolve_task_type(call.task_type, update.task_type)
+    return render_endpoint(
+        await call.service.update(call.inference_id, task_type, update, call.timeout)
+    )
+
+
+async def get_endpoint(call: Call) -> Json:
+    """GET _inference/{task_type}/{inference_id}; `_all` and `*` mean all"""
+    if call.inference_id in ("", "_all", "*"):
+        return await get_endpoints(call)
+    endpoint = await call.service.get(call.inference_id, call.task_type)
+    return {"endpoints": [render_endpoint(endpoint)]}
+
+
+async def get_endpoints(call: Call) -> Json:
+    """GET _inference/_all: ours and the upstream's, ours first where both have an id"""
+    ours = [render_endpoint(endpoint) for endpoint in await call.service.find(call.task_type)]
+    theirs = await call.fetch(call.rest.path)
+    others = theirs.get("endpoints") if isinstance(theirs, dict) else None
+    return {"endpoints": _merged("inference_id", others, ours)}
+
+
+async def delete_endpoint(call: Call) -> Json:
+    """DELETE _inference/{task_type}/{inference_id}"""
+    return await call.service.delete(
+        call.inference_id, call.task_type, dry_run=call.flags["dry_run"]
+    )
+
+
+async def get_services(call: Call) -> list[Json]:
+    """GET _inference/_services: ours replace the upstream's entries of the same name"""
+    theirs = await call.fetch(call.rest.path)
+    return _merged("service", theirs, render_services(call.task_type))
+
+
+def _merged(key: str, theirs: Any, ours: list[Json]) -> list[Json]:
+    """Both lists as one, sorted by `key`; ours replace theirs of the same name."""
+    by_name = {}
+    for entry in [*(theirs if isinstance(theirs, list) else []), *ours]:
+        if isinstance(entry, dict) and isinstance(entry.get(key), str):
+            by_name[entry[key]] = entry
+    return [by_name[name] for name in sorted(by_name)]
+
+
+async def get_diagnostics(call: Call) -> Json:
+    """GET _inference/.diagnostics: only an upstream's own plugin has any"""
+    raise no_handler(call.rest)
+
+
+# Inference
+
+
+async def infer(call: Call) -> Json:
+    """POST _inference/{task_type}/{inference_id}"""
+    endpoint = await _untyped_endpoint(call)
+    if _is_chat(call, endpoint):
+        return await _whole_chat(call, endpoint)
+    endpoint, request = await _read_request(call, endpoint)
+    return await call.service.infer(endpoint, request, call.timeout)
+
+
+async def stream(call: Call) -> Events:
+    """POST _inference/{task_type}/{inference_id}/_stream"""
+    endpoint = await _untyped_endpoint(call)
+    if _is_chat(call, endpoint):
+        return _chat(call, endpoint)
+    endpoint, request = await _read_request(call, endpoint)
+    refuse_streaming(endpoint, call.task_type)
+    return call.service.stream(endpoint, request, call.timeout)
+
+
+async def _untyped_endpoint(call: Call) -> InferenceEndpoint | None:
+    """The endpoint where the path names no task type: there it is looked up before the body."""
+    if call.task_type is not TaskType.ANY:
+        return None
+    return await call.service.endpoint_for(call.inference_id, call.task_type)
+
+
+def _is_chat(call: Call, endpoint: InferenceEndpoint | None) -> bool:
+    task_type = call.task_type if endpoint is None else endpoint.task_type
+    return task_type is TaskType.CHAT_COMPLETION
+
+
+async def _read_request(
+    call: Call, endpoint: InferenceEndpoint | None
+) -> tuple[InferenceEndpoint, InferenceRequest]:
+    """The body, checked, and then the endpoint, unless it is known already."""
+    request = parse_inference_request(await call.document())
+    request.validate(call.task_type, call.profile)
+    if (count := len(request.input or [])) > call.max_inputs:
+        raise IllegalArgument(
+            f"the number of inputs [{count}] exceeds the maximum allowed [{call.max_inputs}]"
+        ).of_limit("inputs")
+    if endpoint is None:
+        endpoint = await call.service.endpoint_for(call.inference_id, call.task_type)
+    call.rest.forget_body()  # it is ours
+    return endpoint, request
+
+
+async def _read_chat(
+    call: Call, endpoint: InferenceEndpoint | None
+) -> tuple[InferenceEndpoint, ChatRequest]:
+    """The same for a chat."""
+    request = parse_chat_request(await call.document())
+    if endpoint is None:
+        endpoint = await call.service.endpoint_for(call.inference_id, call.task_type)
+    call.rest.forget_body()
+    return endpoint, request
+
+
+async def _whole_chat(call: Call, endpoint: InferenceEndpoint | None) -> Json:
+    """The answer of a chat in one piece, where the release has it."""
+    if not call.profile.answers_whole_chats:
+        raise only_streaming()
+    try:
+        endpoint, request = await _read_chat(call, endpoint)
+        return await call.service.whole_chat(endpoint, request, call.timeout)
+    except ProxyError as error:
+        raise as_chat_error(error, streams=False) from None
+
+
+@asynccontextmanager
+async def _chat(
+    call: Call, endpoint: InferenceEndpoint | None
+) -> AsyncIterator[AsyncIterator[Json]]:
+    """The chunks of a chat; whatever fails, fails in the shape of chat."""
+    try:
+        endpoint, request = await _read_chat(call, endpoint)
+        async with call.service.chat(endpoint, request, call.timeout) as chunks:
+            yield _failing_as_chat(chunks)
+    except ProxyError as error:
+        raise as_chat_error(error) from None
+
+
+async def _failing_as_chat(chunks: AsyncIterator[Json]) -> AsyncIterator[Json]:
+    try:
+        async for chunk in chunks:
+            yield chunk
+    except ProxyError as error:
+        raise as_chat_error(error) from None

@@ -1,0 +1,78 @@
+"""aiohttp's server, answering what cannot be read as HTTP in the way of the lane.
+
+Such a request never reaches the application. By itself aiohttp answers it with a plain text that
+quotes the caller's bytes, and logs them.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError, InvalidURLError, LineTooLong
+
+from proxy.errors import IllegalArgument, ProxyError, StatusError
+from proxy.http1 import error_answer
+
+log: Final = logging.getLogger(__name__)
+
+
+class Runner(web.AppRunner):
+    """An AppRunner with connections of our own."""
+
+    async def _make_server(self) -> web.Server:
+        made = await super()._make_server()
+        return _Server(
+            made.request_handler,
+            request_factory=made.request_factory,
+            handler_cancellation=made.handler_cancellation,
+            loop=made._loop,
+            **made._kwargs,
+        )
+
+
+class _Server(web.Server):
+    def __call__(self) -> web.RequestHandler:
+        return _Connection(self, loop=self._loop, **self._kwargs)
+
+
+class _Connection(web.RequestHandler):
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to a request that cannot be read; its connection is closed."""
+        if not isinstance(exc, HttpProcessingError) or request.writer.output_size > 0:
+            return super().handle_error(request, status, exc, message)
+        error = _refusal(exc)
+        log.info("refused: %s", error.reason)
+        return _Refusal(error_answer(error, method=b"", keep_alive=False))
+
+
+class _Refusal(web.StreamResponse):
+    """An answer that is written as it is; no signal would take back what aiohttp adds to others."""
+
+    def __init__(self, answer: bytes) -> None:
+        super().__init__()
+        self.force_close()
+        self._answer = answer
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        await request.writer.write(self._answer)
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Nothing is left to write."""
+
+
+def _refusal(error: HttpProcessingError) -> ProxyError:
+    """What the caller is told: the parser's words, without the bytes that it quotes."""
+    if isinstance(error, LineTooLong):
+        return StatusError(431, "the request's head is too large")
+    words = "Invalid target" if isinstance(error, InvalidURLError) else error.message
+    return IllegalArgument(f"invalid HTTP request: {words.partition(':')[0]}")

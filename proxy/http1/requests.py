@@ -1,0 +1,280 @@
+"""The heads of requests: which may be passed on, how, and to whom."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+
+from proxy.errors import IllegalArgument, ProxyError, StatusError
+from proxy.http1.headers import HOP_BY_HOP, SINGLE, Headers, Malformed, Template, keeps_alive
+from proxy.interception import is_inference
+
+_NOTABLE: Final = HOP_BY_HOP | SINGLE.keys()
+_VERSIONS: Final = {b"HTTP/1.1": 1, b"HTTP/1.0": 0}
+# A plain request line; a stranger one is left to llhttp.
+_REQUEST_LINE: Final = re.compile(rb"(GET|POST|PUT|HEAD|DELETE) (/[!\"$-~]*+) HTTP/1\.1(?=\r\n)")
+_IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS"))
+# What Elasticsearch's clients ask by POST although it changes nothing.
+_READS: Final = re.compile(
+    rb"/(?:[^/?]+/)?(?:_search(?:/template)?|_msearch(?:/template)?|_count|_mget|_field_caps|_analyze"
+    rb"|_validate/query|_terms_enum|_termvectors(?:/[^/?]+)?|_mtermvectors|_explain/[^/?]+"
+    rb"|_search_shards|_rank_eval|_render/template)/*(?:\?.*)?"
+)
+
+
+# Not frozen: `object.__setattr__` for each field would cost a microsecond a request.
+@dataclass(slots=True, kw_only=True)
+class RequestHead:
+    """A request's head that may be passed on."""
+
+    method: bytes
+    target: bytes  # raw: routed and forwarded as it was sent, never decoded
+    headers: Headers  # end-to-end, in order, as sent; a Content-Length is the parsed number
+    body_length: int | None  # bytes; None when chunked
+    keep_alive: bool
+    minor: int  # 0 for HTTP/1.0, 1 for HTTP/1.1
+    expects: bool  # whether its body may wait for a 100 that has not been passed back
+    inference: bool  # whether Elasticsearch with the plugin would route it to `_inference`
+    onward: bytes = field(default=b"", compare=False)  # `forwarded`, made once
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it may be sent again after a connection was lost, though it may have run."""
+        if self.method == b"POST":
+            return _READS.fullmatch(self.target) is not None
+        return self.method in _IDEMPOTENT
+
+    def forwarded(self) -> bytes:
+        """The head as it goes on: end-to-end headers, framing as parsed and not as claimed."""
+        lines = [b"%b %b HTTP/1.1" % (self.method, self.target)]
+        lines += [b"%b: %b" % pair for pair in self.headers]
+        lines.append(b"Transfer-Encoding: chunked\r\n\r\n" if self.body_length is None else b"\r\n")
+        return b"\r\n".join(lines)
+
+
+def refusal(method: bytes, target: bytes, version: bytes) -> ProxyError | None:
+    """Why a request line may not be passed on, if so."""
+    if version not in _VERSIONS:
+        return StatusError(505, "only HTTP/1.1 and HTTP/1.0 are supported")
+    if method == b"CONNECT":
+        return StatusError(405, "method [CONNECT] is not allowed")
+    if not method.isascii() or not method[:1].isalpha():
+        return IllegalArgument("invalid HTTP request: Invalid method encountered")
+    # Elasticsearch takes `/_inference#x` for `/_inference`: a fragment could dodge interception.
+    if not target.startswith(b"/") or b"#" in target:
+        return IllegalArgument("the request target must start with [/] and hold no fragment")
+    return None
+
+
+def request_head(method: bytes, target: bytes, version: bytes, headers: Headers) -> RequestHead:
+    """The head that these parsed parts make.
+
+    Raises: ProxyError, what the caller has to be told; its connection cannot be read any further.
+    """
+    error = refusal(method, target, version)
+    if error is not None:
+        raise error
+    minor = _VERSIONS[version]
+    kept: Headers = []
+    notable: dict[bytes, bytes] = {}
+    for pair in headers:
+        name = pair[0].lower()
+        if name in _NOTABLE:
+            if name in notable:
+                if name in SINGLE:
+                    raise _second(name, notable[name])
+                notable[name] += b"," + pair[1]
+                continue
+            if name == b"content-length":
+                pair = (pair[0], _length(pair[1]))
+            notable[name] = pair[1]
+            if name in HOP_BY_HOP:
+                continue
+        kept.append(pair)
+    body_length = _body_length(notable, minor)
+    if b"host" not in notable:
+        if minor == 1:
+            raise IllegalArgument("invalid HTTP request: no Host header")
+        kept.insert(0, (b"Host", b""))  # HTTP/1.0 knows no Host, and the head goes on as HTTP/1.1
+    if notable.get(b"expect", b"100-continue").lower() != b"100-continue":
+        raise StatusError(417, "only the expectation [100-continue] can be met")
+    return RequestHead(
+        method=method,
+        target=target,
+        headers=kept,
+        body_length=body_length,
+        keep_alive=keeps_alive(notable.get(b"connection"), minor),
+        minor=minor,
+        expects=b"expect" in notable,
+        inference=is_inference(target),
+    )
+
+
+def _second(name: bytes, first: bytes) -> ProxyError:
+    error = IllegalArgument(f"multiple values for single-valued header [{SINGLE[name]}].")
+    if name == b"x-opaque-id":  # which Elasticsearch sends back with every answer
+        error.headers = [(SINGLE[name], first.decode())]
+    return error
+
+
+def _length(value: bytes) -> bytes:
+    """A Content-Length as it is sent on: the plain number."""
+    digits = value.strip(b" \t")
+    if not digits.isdigit() or len(digits) > 18:
+        raise IllegalArgument("invalid HTTP request: invalid Content-Length")
+    return b"%d" % int(digits)
+
+
+def _body_length(notable: dict[bytes, bytes], minor: int) -> int | None:
+    coding = notable.get(b"transfer-encoding")
+    if coding is None:
+        return int(notable.get(b"content-length", b"0"))
+    if b"content-length" in notable or minor == 0:
+        raise IllegalArgument("invalid HTTP request: ambiguous message length")
+    if coding.strip(b" \t").lower() != b"chunked":
+        raise StatusError(501, "the only transfer coding supported is [chunked]")
+    return None
+
+
+class RequestParser:
+    """Reads request heads from one connection's bytes, wherever they are cut.
+
+    llhttp in its strict mode does the reading; what it lets through is judged by `request_head`.
+    Bodies are not its business: once it has given out a head, it waits for the next one.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.rewrite: Callable[[Headers], Headers] | None = None  # those that are sent on
+        self._limit = limit  # bytes of a head
+        self._raw = b""  # the part of a head that has come so far
+        self._last: RequestHead | None = None  # the last head, unless it was in HTTP/1.0
+        self._last_raw = b""
+        self._came = self._went = Template(b"")  # how its headers were sent, and passed on
+        self._length_at = 0  # which of them is the Content-Length, if there is one
+        self._headers: Headers = []
+        self._complete = False
+        self._llhttp = HttpRequestParser(self)
+
+    @property
+    def reading(self) -> bool:
+        """Whether a part of a head has come, and not the rest; empty lines are none."""
+        return bool(self._raw.strip(b"\r\n"))
+
+    def feed(self, data: bytes) -> tuple[RequestHead | None, bytes]:
+        """The head that `data` completes, if any, and the bytes that follow it.
+
+        Raises: ProxyError, as `request_head`, and for what llhttp does not take.
+        """
+        if self._last is not None:
+            if data == self._last_raw:  # the same again: most are
+                return self._last, b""
+            known = self._known(self._last, data)
+            if known is not None:
+                return known, data[len(self._last_raw) :]
+        while data:
+            seen = len(self._raw)
+            raw = self._raw + data if seen else data
+            end = raw.find(b"\r\n\r\n", max(seen - 3, 0)) + 4
+            whole = end >= 4
+            if (end if whole else len(raw)) > self._limit:
+                raise StatusError(431, f"the request's head is larger than [{self._limit}] bytes")
+            self._execute(raw[seen:end] if whole else data)
+            if not whole:
+                self._raw = raw
+                self._last = None  # what comes next does not begin a head
+                return None, b""
+            data = raw[end:]
+            self._raw = b""
+            if self._complete:
+                return self._head(raw[:end]), data
+            # Only empty lines so far, which may come before a request.
+        return None, b""
+
+    def _known(self, last: RequestHead, data: bytes) -> RequestHead | None:
+        """The head that `data` begins with, if its headers are the last ones but for the length."""
+        if data.startswith(self._last_raw):
+            return last
+        line = _REQUEST_LINE.match(data)
+        if line is None:
+            return None
+        found = self._came.fit(data, line.end())
+        if found is None or found[0] > self._limit:
+            return None
+        end, length = found
+        whole, last.method, last.target = line.group(0, 1, 2)
+        last.inference = is_inference(last.target)
+        # One request is under way at a time: nobody holds the last head any more.
+        if self._came.sized:
+            digits = b"%d" % length
+            last.headers[self._length_at] = (last.headers[self._length_at][0], digits)
+            last.body_length = length
+            last.onward = whole + self._went.before + digits + self._went.after
+        else:
+            last.onward = whole + self._went.before
+        self._last_raw = data[:end]
+        return last
+
+    def _execute(self, data: bytes) -> None:
+        try:
+            self._llhttp.feed_data(data)
+        except HttpParserUpgrade:
+            pass  # `Upgrade` is not passed on; CONNECT is refused with the rest of the head
+        except HttpParserError as error:
+            reason = str(error)  # llhttp's own fixed texts
+            if "Invalid HTTP version" in reason or "PRI" in reason:
+                raise StatusError(505, "only HTTP/1.1 and HTTP/1.0 are supported") from None
+            if "Transfer-Encoding` header" in reason or "has invalid `Transfer" in reason:
+                raise StatusError(501, "the only transfer coding supported is [chunked]") from None
+            raise IllegalArgument(f"invalid HTTP request: {reason}") from None
+
+    def _head(self, raw: bytes) -> RequestHead:
+        while raw.startswith(b"\r\n"):
+            raw = raw[2:]
+        line = raw[: raw.find(b"\r\n")]
+        parts = line.split(b" ")
+        if not raw.isascii():
+            _check_text(self._headers)
+        if len(parts) == 2:
+            parts.append(b"HTTP/0.9")
+        if len(parts) != 3:
+            raise IllegalArgument("invalid HTTP request: invalid request line")
+        head = request_head(parts[0], parts[1], parts[2], self._headers)
+        if self.rewrite is not None:
+            head.headers = self.rewrite(head.headers)
+        self._last = None if head.expects or head.minor == 0 else head
+        self._last_raw = raw
+        self._came = Template(raw[len(line) :])
+        if self._came.sized:
+            names = [name.lower() for name, _ in head.headers]
+            self._length_at = names.index(b"content-length")
+        head.onward = head.forwarded()
+        self._went = Template(head.onward[len(line) :])
+        self._headers = []
+        self._complete = False
+        if head.body_length != 0 or b"proxy-connection" in raw.lower():
+            # This one waits for the body, and won't see it; or it takes `Proxy-Connection: close`
+            # for more than it is.
+            self._llhttp = HttpRequestParser(self)
+        return head
+
+    # What llhttp calls.
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        if self._complete:  # pragma: no cover - llhttp and `feed` disagree about where heads end
+            raise Malformed("two heads in one")
+        self._complete = True
+
+
+def _check_text(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    for _, value in headers:
+        try:
+            value.decode()
+        except UnicodeDecodeError:
+            raise IllegalArgument("invalid HTTP request: a header is not UTF-8") from None

@@ -1,0 +1,1 @@
+"""Calls to providers: Hugging Face endpoints and servers that speak like them."""

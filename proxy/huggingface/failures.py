@@ -1,0 +1,137 @@
+"""What failures of providers mean: refusals and lost calls in Elasticsearch's words.
+
+What may pass is Retryable; a token that a provider repeats is hidden.
+Source: HuggingFaceResponseHandler, OpenAiResponseHandler, BaseResponseHandler and siblings.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+
+from proxy.errors import ChatError, ParsingFailed, ProxyError, StatusError
+from proxy.huggingface.redaction import hide_token, shown_text
+from proxy.huggingface.retry import Retryable
+from proxy.inference.chat import status_name
+from proxy.inference.endpoints import STREAMING_TASKS, InferenceEndpoint, TaskType
+from proxy.inference.releases import DEFAULT, Profile
+
+_PASSED_ON: Final = {*range(300, 306), 307, *range(400, 418), 422, 423, 424, 429}
+_REDUCE: Final = "Please reduce your prompt; or completion length."
+_TOO_LARGE: Final = "Received a content too large status code"
+_RATE_LIMIT: Final = "Received a rate limit status code"
+_SERVER_ERROR: Final = "Received a server error status code"
+_UNSUCCESSFUL: Final = "Received an unsuccessful status code"
+# The beginning of the message, and whether the call may be tried again.
+_COMMON: Final[dict[int, tuple[str, bool]]] = {
+    401: ("Received an authentication error status code", False),
+    413: (_TOO_LARGE, True),
+}
+_EMBEDDING_PREFIXES: Final = {
+    **_COMMON,
+    429: (_RATE_LIMIT, True),
+    502: (_RATE_LIMIT, True),
+    503: (_RATE_LIMIT, True),
+}
+_CHAT_PREFIXES: Final = {
+    **_COMMON,
+    400: ("Received a bad request status code", False),
+    422: ("Received an input validation error response", False),
+    429: (_RATE_LIMIT, False),
+    500: (_SERVER_ERROR, True),
+    503: ("Received a server busy error status code", True),
+}
+
+
+def failure(
+    endpoint: InferenceEndpoint,
+    status: int,
+    body: bytes,
+    retry_after: float | None,
+    profile: Profile = DEFAULT,
+) -> Exception:
+    """The exception for a provider's answer other than 2xx: a ProxyError, or it in a Retryable."""
+    chats = endpoint.task_type in STREAMING_TASKS
+    reply = _loads(body)
+    text = _error_text(endpoint.task_type, reply)
+    prefix, retryable = _prefix(chats, status, text)
+    if chats and status == 404:
+        prefix = profile.chat_not_found.format(url=endpoint.service_settings.url)
+    reason = (
+        f"{prefix} for request from inference entity id [{endpoint.inference_id}] status [{status}]"
+    )
+    if text is not None:
+        reason += f". Error message: [{shown_text(text, endpoint)}]"
+    shown_status = status if status in _PASSED_ON else 400
+    error: ProxyError
+    if endpoint.task_type is TaskType.CHAT_COMPLETION:
+        error = _chat_failure(shown_status, reason, reply, text, profile)
+    else:
+        error = StatusError(shown_status, reason)
+    return Retryable(error, retry_after) if retryable else error
+
+
+def _prefix(chats: bool, status: int, text: str | None) -> tuple[str, bool]:
+    if 300 <= status < 400:
+        return "Unhandled redirection", False
+    if chats and status == 400 and text is not None and _REDUCE in text:
+        return _TOO_LARGE, True
+    prefixes = _CHAT_PREFIXES if chats else _EMBEDDING_PREFIXES
+    return prefixes.get(status, (_SERVER_ERROR if status >= 500 else _UNSUCCESSFUL, False))
+
+
+def _chat_failure(
+    status: int, reason: str, reply: Any, text: str | None, profile: Profile
+) -> ChatError:
+    if text is None:
+        return ChatError(status, status_name(status), reason, profile.chat_error_type)
+    code: str | None = status_name(status)
+    if isinstance(reply["error"], dict):
+        number = reply["error"].get("http_status_code")
+        code = str(number) if type(number) is int else None
+    return ChatError(status, code, reason, "hugging_face_error")
+
+
+def _error_text(task_type: TaskType, reply: Any) -> str | None:
+    """What the provider says is wrong. Each task has its own idea where that stands."""
+    error = reply.get("error") if isinstance(reply, dict) else None
+    if isinstance(error, str):
+        return error
+    if task_type in STREAMING_TASKS and isinstance(error, dict):
+        message = error.get("message")
+        return message if isinstance(message, str) else None
+    return None
+
+
+def batch_is_too_large(status: int, body: bytes) -> bool:
+    """Whether a refusal is about the number or the bytes of the inputs, not about one of them.
+
+    Text-embeddings-inference answers `batch size 33 > maximum allowed batch size 32` with 413, or
+    422 from 1.9 on, and a body over its limit with 413 and a plain text.
+    """
+    reply = _loads(body)
+    text = reply.get("error") if isinstance(reply, dict) else None
+    if isinstance(text, str):
+        return status in (413, 422) and "batch size" in text
+    return status == 413
+
+
+def _loads(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def failed_to_send(endpoint: InferenceEndpoint, cause: ProxyError) -> ProxyError:
+    """What a caller sees of a failure below HTTP; a wrong shape speaks for itself."""
+    cause = hide_token(cause, endpoint)
+    if isinstance(cause, ParsingFailed):
+        return cause
+    return StatusError(
+        500,
+        f"Failed to send Hugging Face {endpoint.task_type} request from inference entity id "
+        f"[{endpoint.inference_id}]. Cause: {cause.reason}",
+        cause=cause,
+    )

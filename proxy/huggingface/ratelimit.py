@@ -1,0 +1,81 @@
+"""Rate limits of provider calls.
+
+Source: RequestExecutorService, RateLimiter: a token bucket of one, so that calls leave evenly
+spaced and none is refused for being early; those that wait stand in a line of bounded length.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+from proxy.errors import Rejected
+from proxy.huggingface.retry import Clock, Sleep
+from proxy.inference.endpoints import InferenceEndpoint
+
+_MANY: Final = 1000  # groups kept before idle ones are dropped
+
+
+class _Group:
+    """Callers that share a provider, a token and a limit."""
+
+    def __init__(self, interval: float) -> None:
+        self.interval = interval  # seconds between two calls
+        self.next_start = 0.0
+        self.waiting = 0
+        self.turn = asyncio.Lock()  # first come, first served
+
+
+class RateLimiter:
+    """Spaces the calls of each group of endpoints; one per process."""
+
+    def __init__(
+        self, capacity: int, *, clock: Clock = time.monotonic, sleep: Sleep = asyncio.sleep
+    ) -> None:
+        self._capacity = capacity
+        self._clock = clock
+        self._sleep = sleep
+        self._groups: dict[tuple[str, str, int], _Group] = {}
+
+    @property
+    def waiting(self) -> int:
+        """Calls in all lines."""
+        return sum(group.waiting for group in self._groups.values())
+
+    async def wait(self, endpoint: InferenceEndpoint) -> None:
+        """Return when the endpoint's next call may leave. Raises: Rejected when too many wait."""
+        group = self._group(endpoint)
+        if group.waiting >= self._capacity > 0:
+            raise Rejected(
+                f"Failed to execute task for inference id [{endpoint.inference_id}] because the "
+                f"request service [{id(group):x}] queue is full",
+                "queue",
+            )
+        group.waiting += 1
+        try:
+            async with group.turn:
+                if (delay := group.next_start - self._clock()) > 0:
+                    await self._sleep(delay)
+                group.next_start = self._clock() + group.interval
+        finally:
+            group.waiting -= 1
+
+    def _group(self, endpoint: InferenceEndpoint) -> _Group:
+        settings = endpoint.service_settings
+        limit = settings.requests_per_minute
+        key = (settings.url, endpoint.secret_settings.api_key, limit)
+        group = self._groups.get(key)
+        if group is None:
+            if len(self._groups) >= _MANY:
+                self._drop_idle()
+            group = self._groups[key] = _Group(60.0 / limit)
+        return group
+
+    def _drop_idle(self) -> None:
+        now = self._clock()
+        self._groups = {
+            key: group
+            for key, group in self._groups.items()
+            if group.waiting or group.next_start > now
+        }

@@ -1,0 +1,1 @@
+"""The domain: endpoints, inputs and results of the inference service. No I/O."""

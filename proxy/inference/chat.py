@@ -1,0 +1,265 @@
+"""The chat_completion task: its request, and how its errors are shown.
+
+Source: UnifiedCompletionRequest and UnifiedChatCompletionException of x-pack-core 9.2.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+from proxy.errors import (
+    ActionRequestInvalid,
+    ChatError,
+    ChatFailed,
+    ProxyError,
+    StatusError,
+    Unauthorized,
+    XContentParseFailed,
+)
+from proxy.xcontent.document import Document, Node
+from proxy.xcontent.objectparser import (
+    ARRAY,
+    NUMBER,
+    OBJECT,
+    STRING,
+    Field,
+    Located,
+    ObjectParser,
+    parse_object,
+    read_float,
+    read_long,
+    read_plain,
+    read_string,
+)
+from proxy.xcontent.values import Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatRequest:
+    """The body of POST _inference/chat_completion/{inference_id}/_stream.
+
+    Messages, tools and tool choice are kept in the form that goes to the provider.
+    """
+
+    messages: list[Json]
+    model: str | None = None
+    max_completion_tokens: int | None = None
+    stop: list[str] | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    tool_choice: str | Json | None = None
+    tools: list[Json] | None = None
+
+
+def parse_chat_request(document: Document) -> ChatRequest:
+    """Read a chat body. Raises: the parse error; ActionRequestInvalid without messages."""
+    request = ChatRequest(**parse_object(_REQUEST, document))
+    if not request.messages:
+        raise ActionRequestInvalid(["Field [messages] cannot be an empty array"])
+    return request
+
+
+Read = Callable[[Document, Node], Any]
+
+
+def _ordered(parser: ObjectParser, *keys: str, always: tuple[str, ...] = ()) -> Read:
+    """A reader of objects that hands keys on in Elasticsearch's order, `always` even when null."""
+
+    def read(document: Document, node: Node) -> Json:
+        values = parser.parse(document, node)
+        return {key: values.get(key) for key in keys if key in values or key in always}
+
+    return read
+
+
+def _list_of(read: Read) -> Read:
+    def read_list(document: Document, node: Node) -> list[Any]:
+        items = [read(document, item) for item in node.value]
+        document.whole(node)
+        return items
+
+    return read_list
+
+
+def _objects_of(read: Read) -> Read:
+    """A reader of a list of objects, or of one object that stands for such a list."""
+
+    def read_list(document: Document, node: Node) -> list[Any]:
+        if node.kind == "START_OBJECT":
+            return [read(document, node)]
+        items = []
+        for number, item in enumerate(node.value):
+            after = node.value[number + 1] if number + 1 < len(node.value) else None
+            if item.kind == "START_OBJECT":
+                items.append(read(document, item))
+            elif after is None or after.kind != "START_OBJECT" or item.kind == "START_ARRAY":
+                raise _no_object(document, node, item, after)
+        document.whole(node)
+        return items
+
+    return read_list
+
+
+def _no_object(document: Document, node: Node, item: Node, after: Node | None) -> Exception:
+    """The error of an item that is none; Elasticsearch reads on from a scalar to what follows."""
+    offset = item.start
+    if item.kind != "START_ARRAY":
+        if after is None:
+            document.whole(node)
+        offset = node.end - 1 if after is None else after.start
+    return Located(XContentParseFailed(f"{document.at(offset)} expected an object"), offset)
+
+
+def _either(scalar: Read, other: Read) -> Read:
+    """A text by `scalar`, anything else by `other`."""
+
+    def read(document: Document, node: Node) -> Any:
+        return scalar(document, node) if node.kind == "VALUE_STRING" else other(document, node)
+
+    return read
+
+
+def _scalar_text(document: Document, node: Node) -> str:
+    if node.kind in ("VALUE_NULL", "START_OBJECT", "START_ARRAY"):
+        reason = f"{document.at(node.start)} expected a text but was: {node.kind}"
+        raise Located(XContentParseFailed(reason), node.start)
+    return document.text(node)
+
+
+_TEXT: Final = Field(STRING, read_string)
+_CONTENT: Final = _ordered(
+    ObjectParser("ContentObject", {"type": _TEXT, "text": _TEXT}, ("text", "type")),
+    "text",
+    "type",
+)
+_CALLED_FUNCTION: Final = _ordered(
+    ObjectParser(
+        "tool_call_function_field", {"name": _TEXT, "arguments": _TEXT}, ("arguments", "name")
+    ),
+    "arguments",
+    "name",
+)
+_TOOL_CALL: Final = _ordered(
+    ObjectParser(
+        "ToolCall",
+        {"id": _TEXT, "function": Field(OBJECT, _CALLED_FUNCTION), "type": _TEXT},
+        ("id", "function", "type"),
+    ),
+    "id",
+    "function",
+    "type",
+)
+_MESSAGE: Final = _ordered(
+    ObjectParser(
+        "Message",
+        {
+            "content": Field(STRING | ARRAY, _either(read_string, _objects_of(_CONTENT))),
+            "role": _TEXT,
+            "tool_call_id": _TEXT,
+            "tool_calls": Field(OBJECT | ARRAY, _objects_of(_TOOL_CALL)),
+        },
+        ("role",),
+    ),
+    "content",
+    "role",
+    "tool_call_id",
+    "tool_calls",
+)
+_TOOL_CHOICE: Final = _ordered(
+    ObjectParser(
+        "ToolChoiceObject",
+        {
+            "type": _TEXT,
+            "function": Field(
+                OBJECT, ObjectParser("tool_choice_function_field", {"name": _TEXT}, ("name",)).parse
+            ),
+        },
+        ("type", "function"),
+    ),
+    "type",
+    "function",
+)
+_BOOLEAN: Final = Field(frozenset({"VALUE_BOOLEAN"}), read_plain)
+_DECLARED_FUNCTION: Final = _ordered(
+    ObjectParser(
+        "tool_function_field",
+        {
+            "description": _TEXT,
+            "name": _TEXT,
+            "parameters": Field(OBJECT, read_plain),
+            "strict": _BOOLEAN,
+        },
+        ("name",),
+    ),
+    "description",
+    "name",
+    "parameters",
+    "strict",
+    always=("description", "parameters"),
+)
+_TOOL: Final = _ordered(
+    ObjectParser(
+        "Tool", {"type": _TEXT, "function": Field(OBJECT, _DECLARED_FUNCTION)}, ("type", "function")
+    ),
+    "type",
+    "function",
+)
+_REQUEST: Final = ObjectParser(
+    "UnifiedCompletionRequest",
+    {
+        "messages": Field(OBJECT | ARRAY, _objects_of(_MESSAGE)),
+        "model": _TEXT,
+        "max_completion_tokens": Field(NUMBER, read_long),
+        "stop": Field(
+            STRING | ARRAY,
+            _either(lambda document, node: [document.text(node)], _list_of(_scalar_text)),
+        ),
+        "temperature": Field(NUMBER, read_float),
+        "tool_choice": Field(STRING | OBJECT, _either(read_string, _TOOL_CHOICE)),
+        "tools": Field(OBJECT | ARRAY, _objects_of(_TOOL)),
+        "top_p": Field(NUMBER, read_float),
+    },
+    ("messages",),
+)
+
+
+def only_streaming() -> ProxyError:
+    """400 for a chat that is not to be streamed, in releases that only stream."""
+    reason = (
+        "The [chat_completion] task type only supports streaming, "
+        "please try again with the _stream API"
+    )
+    return ChatFailed(StatusError(400, reason))
+
+
+def as_chat_error(error: ProxyError, *, streams: bool = True) -> ProxyError:
+    """Any error as chat shows it; refused callers and empty messages keep the usual envelope."""
+    if isinstance(error, ActionRequestInvalid | Unauthorized):
+        return error
+    if not streams:
+        return ChatFailed(error)
+    if isinstance(error, ChatError):
+        return error
+    shown = ChatError(error.status, status_name(error.status), error.reason, error.type)
+    shown.not_ours, shown.limit, shown.headers = error.not_ours, error.limit, error.headers
+    return shown
+
+
+def status_name(status: int) -> str:
+    """The lower-case name that Elasticsearch's RestStatus has for a status."""
+    if status in _STATUS_NAMES:
+        return _STATUS_NAMES[status]
+    return HTTPStatus(status).name.lower()
+
+
+# Names that Python changed in one of its versions.
+_STATUS_NAMES: Final = {
+    407: "proxy_authentication",
+    413: "request_entity_too_large",
+    414: "request_uri_too_long",
+    416: "requested_range_not_satisfied",
+    422: "unprocessable_entity",
+}

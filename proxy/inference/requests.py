@@ -1,0 +1,144 @@
+"""The inputs of the tasks, chat apart: what a request may say.
+
+Source: InferenceAction.Request of x-pack-core 9.2.4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from proxy.errors import ActionRequestInvalid, Cause, IllegalArgument, ProxyError, ValidationFailed
+from proxy.inference.endpoints import TaskType
+from proxy.inference.releases import DEFAULT, Profile
+from proxy.xcontent.document import Document, Node
+from proxy.xcontent.objectparser import (
+    ARRAY,
+    BOOLEAN,
+    NUMBER,
+    OBJECT,
+    STRING,
+    Field,
+    Located,
+    ObjectParser,
+    parse_object,
+    read_boolean,
+    read_int,
+    read_plain,
+    read_string,
+)
+from proxy.xcontent.values import Json, parse_time
+
+_INPUT_TYPES: Final = ("ingest", "search", "classification", "clustering", "unspecified")
+_INTERNAL_INPUT_TYPES: Final = ("internal_search", "internal_ingest")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferenceRequest:
+    """The body of POST _inference/{task_type}/{inference_id}."""
+
+    input: list[str] | None = None
+    query: str | None = None
+    return_documents: bool | None = None
+    top_n: int | None = None
+    input_type: str | None = None
+    task_settings: Json | None = None
+
+    def validate(self, task_type: TaskType, profile: Profile = DEFAULT) -> None:
+        """Check the fields against the task type of the path; `ANY` skips what is per task.
+
+        Raises: ActionRequestInvalid for the first problem.
+        """
+        if problem := self._problem(task_type, profile):
+            raise ActionRequestInvalid([problem])
+
+    def _problem(self, task: TaskType, profile: Profile) -> str | None:
+        if self.input is None:
+            return "Field [input] cannot be null"
+        if not self.input:
+            return "Field [input] cannot be an empty array"
+        if task is TaskType.RERANK and not self.query:
+            what = "null" if self.query is None else "empty"
+            return f"Field [query] cannot be {what} for task type [{task}]"
+        return self._misplaced(task, profile)
+
+    def _misplaced(self, task: TaskType, profile: Profile) -> str | None:
+        no_query: tuple[TaskType, ...] = ()
+        if profile.embeddings_refuse_query:
+            no_query = (TaskType.TEXT_EMBEDDING, TaskType.SPARSE_EMBEDDING)
+        rules = (
+            ("return_documents", self.return_documents, (TaskType.RERANK, TaskType.ANY)),
+            ("top_n", self.top_n, (TaskType.RERANK, TaskType.ANY)),
+            ("query", self.query, tuple(task for task in TaskType if task not in no_query)),
+            (
+                "input_type",
+                None if self.input_type == "unspecified" else self.input_type,
+                (TaskType.TEXT_EMBEDDING, TaskType.ANY),
+            ),
+        )
+        for name, value, allowed in rules:
+            if value is not None and task not in allowed:
+                return f"Field [{name}] cannot be specified for task type [{task}]"
+        return None
+
+
+def parse_inference_request(document: Document) -> InferenceRequest:
+    """Read the body of an inference. Raises: XContentParseFailed at the first problem."""
+    values = parse_object(_REQUEST, document)
+    values.pop("timeout", None)  # checked, but the query parameter overrules it
+    return InferenceRequest(**values)
+
+
+def _read_input(document: Document, node: Node) -> list[str]:
+    items = node.value if node.kind == "START_ARRAY" else [node]
+    for item in items:
+        if item.kind in ("VALUE_NULL", "START_OBJECT", "START_ARRAY"):
+            raise Located(_not_a_text(document, item), item.start)
+    document.whole(node)
+    return [document.text(item) for item in items]
+
+
+def _not_a_text(document: Document, item: Node) -> ProxyError:
+    if item.kind == "START_ARRAY":
+        return Cause("illegal_state_exception", "expected value but got [START_ARRAY]")
+    line, column = document.position(item.start)
+    return IllegalArgument(f"Expected text at {line}:{column} but found {item.kind}")
+
+
+def _read_input_type(document: Document, node: Node) -> str:
+    text = document.text(node).strip().lower()
+    if text in _INTERNAL_INPUT_TYPES:
+        raise IllegalArgument(f"Unrecognized input_type [{text}]")
+    if text not in _INPUT_TYPES:
+        name = f"org.elasticsearch.inference.InputType.{text.upper()}"
+        raise IllegalArgument(f"No enum constant {name}")
+    return text
+
+
+def _read_timeout(document: Document, node: Node) -> None:
+    parse_time(document.text(node), "timeout")
+
+
+_REQUEST: Final = ObjectParser(
+    "cluster:internal/xpack/inference",
+    {
+        "input": Field(STRING | ARRAY, _read_input),
+        "query": Field(STRING, read_string),
+        "return_documents": Field(BOOLEAN, read_boolean),
+        "top_n": Field(NUMBER, read_int),
+        "input_type": Field(STRING, _read_input_type),
+        "task_settings": Field(OBJECT, read_plain),
+        "timeout": Field(STRING, _read_timeout),
+    },
+)
+
+
+def refuse_input_type(input_type: str | None) -> None:
+    """Raises: ValidationFailed; no input type means anything to a Hugging Face endpoint."""
+    if input_type not in (None, "unspecified"):
+        raise ValidationFailed(
+            [
+                f"Invalid input_type [{input_type}]. "
+                "The input_type option is not supported by this service"
+            ]
+        )

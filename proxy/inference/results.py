@@ -1,0 +1,62 @@
+"""The results of the tasks, chat apart, as Elasticsearch shows them.
+
+Source: the *Results classes of x-pack-core 9.2.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from proxy.xcontent.values import Json
+
+# Results
+
+
+@dataclass(frozen=True, slots=True)
+class SparseVector:
+    tokens: dict[str, float]  # in the order received
+    is_truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RankedDocument:
+    index: int  # into the request's input
+    relevance_score: float
+    text: str | None = None
+
+
+def render_embeddings(vectors: Sequence[Sequence[float]]) -> Json:
+    """One vector of `dimensions` floats per input, in input order."""
+    return {"text_embedding": [{"embedding": vector} for vector in vectors]}
+
+
+def render_sparse(vectors: Sequence[SparseVector]) -> Json:
+    """One map of token weights per input, in input order."""
+    return {
+        "sparse_embedding": [
+            {"is_truncated": vector.is_truncated, "embedding": vector.tokens} for vector in vectors
+        ]
+    }
+
+
+def render_rerank(documents: Sequence[RankedDocument]) -> Json:
+    """The documents, best first; `text` only where the provider sent it."""
+    return {"rerank": [_ranked(document) for document in documents]}
+
+
+def _ranked(document: RankedDocument) -> Json:
+    shown: Json = {"index": document.index, "relevance_score": document.relevance_score}
+    if document.text is not None:
+        shown["text"] = document.text
+    return shown
+
+
+def render_completion(results: Sequence[str]) -> Json:
+    """One result per choice of the provider."""
+    return {"completion": [{"result": result} for result in results]}
+
+
+def render_completion_deltas(deltas: Sequence[str]) -> Json:
+    """One event of a streamed completion."""
+    return {"completion": [{"delta": delta} for delta in deltas]}

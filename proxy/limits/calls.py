@@ -1,0 +1,86 @@
+"""How many calls and streams may be under way at once in this process.
+
+A call that would go beyond is refused before it begins, with 429: callers come again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from ipaddress import IPv4Address, ip_address, ip_network
+from typing import Final
+
+from proxy.authorization import CREDENTIAL_HEADERS, CredentialHash
+from proxy.config import LimitsConfig
+from proxy.errors import Rejected
+
+# The peer's address behind the lane's socket pair, where aiohttp sees none.
+# A function: one pair serves many callers, one after the other.
+address_of_caller: ContextVar[Callable[[], str] | None] = ContextVar("address", default=None)
+_NETWORK_BITS: Final = 64  # of an IPv6 address: who has one has them all
+
+
+class CallLimits:
+    """Counts what is under way; one per process, used in its event loop alone."""
+
+    def __init__(self, config: LimitsConfig) -> None:
+        self.config = config
+        self.calls = 0
+        self.streams = 0
+        self._callers: dict[bytes, int] = {}  # streams of each
+        self._hash = CredentialHash()
+
+    def caller_of(self, headers: Mapping[str, str], address: str) -> bytes:
+        """Whom a request counts for: a keyed hash of its credentials, or of where it comes from.
+
+        `address` is the peer's own; what headers say of it, anybody can write.
+        """
+        credentials = [headers.get(name) for name in CREDENTIAL_HEADERS]
+        return self._hash.of(credentials if any(credentials) else network_of(address))
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """One more call. Raises: Rejected."""
+        _refuse_beyond(self.calls, self.config.calls, "calls")
+        self.calls += 1
+        try:
+            yield
+        finally:
+            self.calls -= 1
+
+    @contextmanager
+    def stream(self, caller: bytes) -> Iterator[None]:
+        """One more stream of a caller. Raises: Rejected."""
+        own = self._callers.get(caller, 0)
+        _refuse_beyond(self.streams, self.config.streams, "streams")
+        _refuse_beyond(own, self.config.streams_per_caller, "streams_per_caller")
+        self.streams += 1
+        self._callers[caller] = own + 1
+        try:
+            yield
+        finally:
+            self.streams -= 1
+            self._callers[caller] -= 1
+            if not self._callers[caller]:
+                del self._callers[caller]
+
+
+def network_of(address: str) -> str:
+    """What one party has all of: an IPv4 address, or the network of an IPv6 address."""
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address  # of another kind of socket
+    if isinstance(found, IPv4Address):
+        return str(found)
+    return str(found.ipv4_mapped or ip_network((found, _NETWORK_BITS), strict=False))
+
+
+def _refuse_beyond(count: int, limit: int, name: str) -> None:
+    if count >= limit:
+        raise Rejected(
+            f"rejected execution of an inference: [{count}] are under way, [limits.{name}] is "
+            f"[{limit}]",
+            name,
+        )

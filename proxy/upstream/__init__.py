@@ -1,0 +1,1 @@
+"""The Elasticsearch behind the proxy: its nodes, how they are asked, what they say of callers."""

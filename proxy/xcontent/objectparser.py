@@ -1,0 +1,174 @@
+"""Request bodies, read field by field as declared; the first problem wins and says where it stood.
+
+Source: ObjectParser, ConstructingObjectParser.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from proxy.errors import Cause, IllegalArgument, ProxyError, XContentParseFailed
+from proxy.masking import shown_name
+from proxy.xcontent.document import Document, Node
+from proxy.xcontent.values import DECIMAL, MAX_INT, MAX_LONG, Json, did_you_mean, parse_boolean
+
+# Request bodies
+
+
+class Located(Exception):
+    """A problem inside a value, with the byte offset where the parser stood."""
+
+    def __init__(self, error: ProxyError, offset: int) -> None:
+        super().__init__(error.reason)
+        self.error = error
+        self.offset = offset
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One declared field: the token kinds that it takes, and how a node becomes its value."""
+
+    kinds: frozenset[str]
+    read: Callable[[Document, Node], Any]
+
+
+class ObjectParser:
+    """Declared fields of one object; the first problem wins.
+
+    `name` is the parser's name in messages; a `lenient` one skips fields that it does not know.
+    Source: ObjectParser.parse.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        fields: Mapping[str, Field],
+        required: Sequence[str] = (),
+        *,
+        lenient: bool = False,
+    ) -> None:
+        self.name = name
+        self._fields = fields
+        self._required = required
+        self._lenient = lenient
+
+    def parse(self, document: Document, node: Node) -> Json:
+        """The values by name. Raises: Located, or the document's syntax error."""
+        if node.kind != "START_OBJECT":
+            raise self._located(document, node.start, f"Expected START_OBJECT but was: {node.kind}")
+        values = {
+            name: self._read(document, name, value, node.keys[name])
+            for name, value in node.value.items()
+            if not self._lenient or name in self._fields
+        }
+        document.whole(node)  # or the syntax error that cuts it off comes next
+        if missing := [name for name in self._required if name not in values]:
+            raise Located(IllegalArgument(f"Required [{', '.join(missing)}]"), node.end - 1)
+        return values
+
+    def _read(self, document: Document, name: str, node: Node, key: int) -> Any:
+        field = self._fields.get(name)
+        if field is None:
+            hint = did_you_mean(name, self._fields)
+            shown = shown_name(name)
+            unknown = self._located(document, key, f"unknown field [{shown}]{hint}")
+            raise Located(unknown.error, node.start)  # the parser stands at the value by now
+        if node.kind not in field.kinds:
+            problem = f"{name} doesn't support values of type: {node.kind}"
+            raise self._located(document, node.start, problem)
+        try:
+            return field.read(document, node)
+        except Located as inner:
+            raise self._failed(document, name, inner.offset, inner.error) from None
+        except ProxyError as error:
+            offset = document.error_at if error is document.error else node.start
+            raise self._failed(document, name, offset, error) from None
+
+    def _failed(self, document: Document, name: str, offset: int, cause: ProxyError) -> Located:
+        return self._located(document, offset, f"failed to parse field [{name}]", cause)
+
+    def _located(
+        self, document: Document, offset: int, problem: str, cause: ProxyError | None = None
+    ) -> Located:
+        reason = f"{document.at(offset)} [{self.name}] {problem}"
+        return Located(XContentParseFailed(reason, cause=cause), offset)
+
+
+STRING: Final = frozenset({"VALUE_STRING"})
+OBJECT: Final = frozenset({"START_OBJECT"})
+ARRAY: Final = frozenset({"START_ARRAY"})
+NUMBER: Final = frozenset({"VALUE_NUMBER", "VALUE_STRING"})
+BOOLEAN: Final = frozenset({"VALUE_BOOLEAN", "VALUE_STRING"})
+
+
+def read_string(document: Document, node: Node) -> str:
+    return document.text(node)
+
+
+def read_plain(document: Document, node: Node) -> Any:
+    document.whole(node)
+    return node.plain()
+
+
+def read_int(document: Document, node: Node) -> int:
+    """A 32-bit integer; texts and fractions are coerced as Elasticsearch does."""
+    return 0 if node.value == "NaN" else _integer(document, node, MAX_INT, "int", "an integer")
+
+
+def read_long(document: Document, node: Node) -> int:
+    """The same in 64 bits."""
+    return _integer(document, node, MAX_LONG, "long", "a long")
+
+
+def _integer(document: Document, node: Node, most: int, java_name: str, words: str) -> int:
+    text = document.text(node).strip()
+    if not DECIMAL.fullmatch(text):
+        raise _not_a_number(text)
+    if node.kind == "VALUE_NUMBER" and not -most - 1 <= node.value <= most:
+        problem = f"Numeric value ({text}) out of range of {java_name} ({-most - 1} - {most})"
+        problem += document.quoted(*document.position(node.end))
+        cause = Cause("input_coercion_exception", problem)
+        raise XContentParseFailed(f"{document.at(node.end)} {problem}", cause=cause)
+    try:
+        number = int(text) if text.lstrip("+-").isdigit() else int(float(text))
+    except (ValueError, OverflowError):
+        raise _not_a_number(text) from None
+    if not -most - 1 <= number <= most:
+        raise IllegalArgument(f"Value [{text}] is out of range for {words}")
+    return number
+
+
+def read_float(document: Document, node: Node) -> float:
+    """A number or a numeric text."""
+    text = document.text(node).strip()
+    if not DECIMAL.fullmatch(text) and text.lstrip("+-") not in ("NaN", "Infinity"):
+        raise _not_a_number(text)
+    number = float(text)
+    if not math.isfinite(number):
+        raise IllegalArgument(f"[float] supports only finite values, but got [{text}]")
+    return number
+
+
+def read_boolean(document: Document, node: Node) -> bool:
+    """A boolean or its text; an empty text is false."""
+    text = document.text(node)
+    return text != "" and parse_boolean(text)
+
+
+def _not_a_number(text: str) -> ProxyError:
+    reason = f'For input string: "{text}"' if text else "empty String"
+    return Cause("number_format_exception", reason)
+
+
+def parse_object(parser: ObjectParser, document: Document) -> Json:
+    """The root object of a body, through `parser`. Raises: the first error that it holds."""
+    if document.root is None:
+        reason = f"[1:0] [{parser.name}] Expected START_OBJECT but was: null"
+        raise document.error or XContentParseFailed(reason)
+    try:
+        return parser.parse(document, document.root)
+    except Located as located:
+        raise located.error from None

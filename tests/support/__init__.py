@@ -1,0 +1,1 @@
+"""What several tests need: parts that are started, stubs, callers, certificates."""

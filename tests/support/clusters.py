@@ -1,0 +1,139 @@
+"""Elasticsearches for the tests of the store, seen from behind the store's back."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from aiohttp import ClientSession
+from yarl import URL
+
+from proxy.config import StoreConfig, UpstreamConfig
+from proxy.store.elasticsearch import ElasticsearchStore
+from proxy.store.index import FIELDS
+from tests.support.storeconformance import Stored
+from tests.support.users import basic
+
+KEY = "11" * 32
+STORE_USER = {"username": "endpoint-store", "password": "endpoint-store-password"}
+STORE_PRIVILEGES = ["read", "write", "create_index"]  # what the documentation asks for
+_indices = itertools.count()
+
+
+class Cluster(Stored):
+    """An Elasticsearch, and one index of it for the store of one test."""
+
+    def __init__(self, url: str, *, secured: bool) -> None:
+        self.url = url
+        self.secured = secured
+        self.index = f"hugging-face-inference-endpoints-{next(_indices)}"
+
+    def upstream(self) -> UpstreamConfig:
+        credentials: dict[str, Any] = STORE_USER if self.secured else {}
+        return UpstreamConfig(url=self.url, **credentials)
+
+    def config(self, **more: Any) -> StoreConfig:
+        return StoreConfig(**{"index": self.index, "encryption_key": KEY, **more})
+
+    async def call(self, method: str, path: str, body: Any = None, expect: int = 200) -> Any:
+        """As the administrator, behind the store's back."""
+        headers = {"Authorization": basic("admin")} if self.secured else {}
+        async with (
+            ClientSession(headers=headers) as session,
+            session.request(method, self.url + path, json=body) as answer,
+        ):
+            assert answer.status in (expect, 201), await answer.text()
+            return await answer.json()
+
+    async def raw(self) -> bytes:
+        found = await self.call("GET", f"/{self.index}/_search?size=100")
+        texts = [repr(hit) for hit in found["hits"]["hits"]]
+        texts += [
+            base64.b64decode(hit["_source"]["blob"]).decode("latin1")
+            for hit in found["hits"]["hits"]
+        ]
+        return "".join(texts).encode("latin1")
+
+    async def copy(self, source: str, target: str) -> None:
+        document = await self._document(source)
+        await self._write(target, {**document, "id": target})
+
+    async def rewrite(self, inference_id: str, **fields: object) -> None:
+        document = await self._document(inference_id)
+        for name, value in fields.items():
+            document[name] = base64.b64encode(value).decode() if isinstance(value, bytes) else value
+        await self._write(inference_id, document)
+
+    async def blob(self, inference_id: str) -> bytes:
+        return base64.b64decode((await self._document(inference_id))["blob"])
+
+    async def assert_as_made(self) -> None:
+        """The index is as the proxy makes it, not as Elasticsearch would by itself."""
+        about = (await self.call("GET", f"/{self.index}"))[self.index]
+        settings = about["settings"]["index"]
+        assert settings["hidden"] == "true"
+        assert settings["number_of_shards"] == "1"
+        assert settings["auto_expand_replicas"] == "0-1"
+        assert about["mappings"]["dynamic"] == "strict"
+        kinds = {name: field["type"] for name, field in about["mappings"]["properties"].items()}
+        assert kinds == FIELDS
+
+    async def set(self, **settings: Any) -> None:
+        """Settings of the index, such as `blocks__write`; None resets one."""
+        body = {f"index.{name.replace('__', '.')}": value for name, value in settings.items()}
+        await self.call("PUT", f"/{self.index}/_settings", body)
+
+    async def set_cluster(self, name: str, value: Any) -> None:
+        await self.call("PUT", "/_cluster/settings", {"persistent": {name: value}})
+
+    async def _document(self, inference_id: str) -> Any:
+        return (await self.call("GET", f"/{self.index}/_doc/{inference_id}"))["_source"]
+
+    async def _write(self, inference_id: str, document: Any) -> None:
+        await self.call("PUT", f"/{self.index}/_doc/{inference_id}?refresh=true", document)
+
+
+async def opened(cluster: Cluster, folder: Path, **config: Any) -> ElasticsearchStore:
+    store = ElasticsearchStore(cluster.upstream(), cluster.config(**config), folder=folder)
+    await store.open()
+    return store
+
+
+@asynccontextmanager
+async def relay(port: int, url: str) -> AsyncIterator[None]:
+    """The cluster at another port for a while; its end cuts every connection."""
+    target = URL(url)
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        inner_reader, inner_writer = await asyncio.open_connection(target.host, target.port)
+        try:
+            await asyncio.gather(pump(reader, inner_writer), pump(inner_reader, writer))
+        except (ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.transport.abort()
+            inner_writer.transport.abort()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", port)
+    try:
+        yield
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await server.wait_closed()

@@ -1,0 +1,72 @@
+"""Looking for secrets in whatever a run has produced, in every spelling that hides little."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+from tests.support.processes import Process
+
+
+def spellings(secret: str | bytes) -> Iterator[tuple[str, bytes]]:
+    """Name and bytes of each way in which a secret can stand somewhere."""
+    data = secret.encode() if isinstance(secret, str) else secret
+    text = data.decode("latin-1")
+    yield "plain", data
+    yield "reversed", data[::-1]
+    yield "hex", data.hex().encode()
+    yield "HEX", data.hex().upper().encode()
+    yield "URL-encoded", quote(data, safe="").encode()
+    yield "URL-encoded throughout", "".join(f"%{byte:02X}" for byte in data).encode()
+    yield "UTF-16", text.encode("utf-16-le")
+    yield "JSON-escaped throughout", "".join(f"\\u{byte:04x}" for byte in data).encode()
+    for lead in range(3):
+        for name, alphabet in (("base64", b"+/"), ("base64url", b"-_")):
+            yield f"{name}, {lead} bytes in", _base64_within(data, lead, alphabet)
+
+
+def _base64_within(data: bytes, lead: int, alphabet: bytes) -> bytes:
+    """What surely stands in the base64 of a text that has `data` after `lead` bytes, mod 3."""
+    encoded = base64.b64encode(bytes(lead) + data, alphabet)
+    first = (lead * 8 + 5) // 6  # characters that hold a bit of what comes before
+    last = (lead + len(data)) * 8 // 6  # and those that hold one of what follows
+    return encoded[first:last]
+
+
+def found_in(pieces: Mapping[str, bytes], secrets: Mapping[str, str | bytes]) -> list[str]:
+    """Where a secret stands: a line each."""
+    return [
+        f"{name} stands in {where}, {spelling}"
+        for name, secret in secrets.items()
+        for spelling, text in spellings(secret)
+        for where, content in pieces.items()
+        if text in content
+    ]
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    """All files of a folder, by path; some may go while others are read."""
+    found = {}
+    for path in folder.rglob("*"):
+        try:
+            if path.is_file():
+                found[str(path)] = path.read_bytes()
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def of_process(process: Process) -> dict[str, bytes]:
+    """What a process has said, and the command lines that anybody on the machine can see of it."""
+    found = {"its output": process.output.encode()}
+    for pid in (process.pid, *children_of(process)):
+        found[f"/proc/{pid}/cmdline"] = Path(f"/proc/{pid}/cmdline").read_bytes()
+    return found
+
+
+def children_of(process: Process) -> list[int]:
+    """The ids of the processes that it has started."""
+    path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return [int(pid) for pid in path.read_text().split()]

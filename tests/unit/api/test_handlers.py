@@ -1,0 +1,183 @@
+"""Handlers with a service that does what it is told: what they add to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from proxy.api.call import Call
+from proxy.api.handlers import get_endpoint, get_endpoints, get_services, put_endpoint, stream
+from proxy.api.routes import ROUTES
+from proxy.errors import EndpointAlreadyExists, IllegalArgument, ProxyError, UnknownService
+from proxy.inference.actions import InferenceAction
+from proxy.inference.endpoints import TaskType, render_endpoint
+from proxy.inference.service import InferenceService
+from proxy.rest.request import RestRequest
+from tests.support.samples import headers_of, make_endpoint
+from tests.unit.inference.test_service import Memory, Told
+
+JSON = {"Content-Type": "application/json"}
+
+
+def call_of(
+    *endpoints: Any,
+    body: bytes = b"",
+    task: TaskType = TaskType.ANY,
+    inference_id: str = "e1",
+    upstream: Any = None,
+    provider: Told | None = None,
+) -> Call:
+    rest = RestRequest("PUT", "/_inference/e1", headers_of(JSON))
+    rest.take_body(body)
+
+    async def fetch(path: str) -> Any:
+        return upstream.get(path) if isinstance(upstream, dict) else upstream
+
+    service = InferenceService(Memory(*endpoints), provider or Told(), 30.0)
+    return Call(rest=rest, service=service, task_type=task, inference_id=inference_id, fetch=fetch)
+
+
+async def failing(call) -> ProxyError:
+    with pytest.raises(ProxyError) as caught:
+        await call
+    return caught.value
+
+
+class TestLists:
+    async def test_ours_and_the_upstreams_are_sorted_and_ours_win(self):
+        theirs = [{"inference_id": ".elser"}, {"inference_id": "e1"}, {"inference_id": "z"}]
+        call = call_of(make_endpoint(), upstream={"/_inference/e1": {"endpoints": theirs}})
+        call.rest.path = "/_inference/e1"
+        assert await get_endpoints(call) == {
+            "endpoints": [theirs[0], render_endpoint(make_endpoint()), theirs[2]]
+        }
+
+    @pytest.mark.parametrize("upstream", [None, [], {}, {"/_inference/e1": {}}])
+    async def test_an_upstream_without_endpoints_adds_none(self, upstream):
+        answer = await get_endpoints(call_of(make_endpoint(), upstream=upstream))
+        assert answer == {"endpoints": [render_endpoint(make_endpoint())]}
+
+    @pytest.mark.parametrize("inference_id", ["", "_all", "*"])
+    async def test_all_has_several_names(self, inference_id):
+        answer = await get_endpoint(call_of(make_endpoint(), inference_id=inference_id))
+        assert len(answer["endpoints"]) == 1
+
+    async def test_other_stars_are_literal(self):
+        error = await failing(get_endpoint(call_of(make_endpoint(), inference_id="e*")))
+        assert error.reason == "Inference endpoint not found [e*]"
+
+    async def test_our_services_replace_the_upstreams(self):
+        theirs = [{"service": "openai"}, {"service": "hugging_face", "name": "old"}]
+        call = call_of(upstream=theirs)
+        services = await get_services(call)
+        assert [entry["service"] for entry in services] == ["hugging_face", "openai"]
+        assert services[0]["name"] == "Hugging Face"
+
+
+class TestPut:
+    @pytest.mark.parametrize(
+        ("body", "reason"),
+        [
+            (b'{"task_type":"rerank"}', "configuration is missing the [service] setting"),
+            (b'{"task_type":"rerank","service":null}', "is missing the [service] setting"),
+            (b'{"task_type":5}', "field [task_type] is not of the expected type"),
+            (b'{"service":"hugging_face"}', "model is missing required setting [task_type]"),
+            (b"[]", "model is missing required setting [task_type]"),
+            (b'{"task_type":"rerank","service":"x"}', "Unknown service [x]"),
+            (b'{"task_type":"rerank","service":[]}', "field [service] is not of the expected"),
+        ],
+    )
+    async def test_task_and_service_come_first(self, body, reason):
+        assert reason in (await failing(put_endpoint(call_of(body=body)))).reason
+
+    async def test_another_service_may_be_the_upstreams(self):
+        body = b'{"task_type":"rerank","service":"openai"}'
+        error = await failing(put_endpoint(call_of(body=body)))
+        assert isinstance(error, UnknownService)
+        assert error.not_ours
+
+    async def test_but_not_with_an_id_of_ours(self):
+        body = b'{"task_type":"rerank","service":"openai"}'
+        upstream = {"/_inference/_services": [{"service": "openai"}]}
+        error = await failing(put_endpoint(call_of(make_endpoint(), body=body, upstream=upstream)))
+        assert isinstance(error, EndpointAlreadyExists)
+        assert not error.not_ours
+
+    async def test_an_id_of_the_upstreams_is_taken(self):
+        body = (
+            b'{"task_type":"completion","service":"hugging_face",'
+            b'"service_settings":{"url":"http://h/","api_key":"k"}}'
+        )
+        upstream = {"/_inference/e1": {"endpoints": [{"inference_id": "e1"}]}}
+        call = call_of(body=body, upstream=upstream, provider=Told(["x"]))
+        assert isinstance(await failing(put_endpoint(call)), EndpointAlreadyExists)
+
+
+class TestChat:
+    BODY = b'{"messages":[{"role":"user"}]}'
+
+    async def test_a_failure_in_the_middle_has_the_shape_of_chat(self):
+        provider = Told([{"id": "1"}, IllegalArgument("broken")])
+        endpoint = make_endpoint(TaskType.CHAT_COMPLETION)
+        for task in (TaskType.ANY, TaskType.CHAT_COMPLETION):
+            call = call_of(endpoint, body=self.BODY, task=task, provider=provider)
+            async with await stream(call) as chunks:
+                assert await anext(chunks) == {"id": "1"}
+                error = await failing(anext(chunks))
+            assert error.envelope() == {
+                "error": {
+                    "code": "bad_request",
+                    "message": "broken",
+                    "type": "illegal_argument_exception",
+                }
+            }
+
+    async def test_a_failure_before_it_too(self):
+        call = call_of(body=b"{}", task=TaskType.CHAT_COMPLETION)
+        error = await failing((await stream(call)).__aenter__())
+        assert error.envelope()["error"]["message"] == "Required [messages]"
+
+    async def test_without_a_task_the_endpoint_comes_first(self):
+        error = await failing(stream(call_of(body=b"{x")))
+        assert error.reason == "Inference endpoint not found [e1]"
+        assert "status" in error.envelope()
+
+    async def test_a_large_body_is_read_like_a_small_one(self):
+        body = b'{"messages":[{"role":"user","content":"' + b"x" * (2 << 20) + b'"}]}'
+        provider = Told([])
+        endpoint = make_endpoint(TaskType.CHAT_COMPLETION)
+        call = call_of(endpoint, body=body, task=TaskType.CHAT_COMPLETION, provider=provider)
+        async with await stream(call) as chunks:
+            assert [chunk async for chunk in chunks] == []
+        assert len(provider.calls[0][1].messages[0]["content"]) == 2 << 20
+
+
+class TestRoutes:
+    def test_every_route_names_the_action_that_must_be_allowed(self):
+        for path, methods in ROUTES.items():
+            for method, route in methods.items():
+                action = {
+                    "GET": InferenceAction.GET,
+                    "POST": InferenceAction.POST,
+                    "PUT": InferenceAction.UPDATE
+                    if path.endswith("_update")
+                    else InferenceAction.PUT,
+                    "DELETE": InferenceAction.DELETE,
+                }[method]
+                if "_services" in path:
+                    action = InferenceAction.SERVICES
+                if ".diagnostics" in path:
+                    action = InferenceAction.DIAGNOSTICS
+                assert route.action == action, (path, method)
+
+    def test_bodies_belong_to_post_and_put(self):
+        for methods in ROUTES.values():
+            for method, route in methods.items():
+                assert route.has_body == (method in ("POST", "PUT"))
+                assert not route.has_body or route.times
+
+    def test_only_those_that_write_an_id_check_it(self):
+        for methods in ROUTES.values():
+            for method, route in methods.items():
+                assert route.checks_id == (method == "PUT")

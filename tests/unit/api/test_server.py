@@ -1,0 +1,77 @@
+"""What cannot be read as HTTP, sent to the application alone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import Final
+
+import pytest
+
+from proxy.api.server import Runner
+from proxy.app import make_application
+from proxy.config import Config, LimitsConfig, StoreConfig
+
+SECRET: Final = b"caller-secret"
+HEAD: Final = b"GET /_inference/x HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.fixture
+async def send(tmp_path):
+    """Sends bytes to a new connection, and returns all that comes back until it is closed."""
+    store = StoreConfig(kind=f"sqlite:{tmp_path}/endpoints.db", encryption_key="11" * 32)
+    config = Config(store=store, limits=LimitsConfig(head=4096))
+    runner = Runner(make_application(config))
+    await runner.setup()
+    assert runner.server is not None
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(runner.server, "127.0.0.1", 0)
+
+    async def send(data: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(data)
+        async with asyncio.timeout(10):
+            answer = await reader.read()
+        writer.close()
+        return answer
+
+    yield send
+    server.close()
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "reason"),
+    [
+        (b"FOO /_inference/caller-secret HTTP/1.1\r\n\r\n", 400, "Invalid method encountered"),
+        (b"caller-secret\r\n\r\n", 400, "Invalid method encountered"),
+        (b"\x16\x03\x01\x02\x00caller-secret", 400, "Received HTTPS traffic on an HTTP port"),
+        (b"GET /caller-secret HTTP/7.7\r\n\r\n", 400, "Bad status line"),
+        (b"GET /a caller-secret HTTP/1.1\r\n\r\n", 400, "Bad status line"),
+        (HEAD + b"A : caller-secret\r\n\r\n", 400, "Invalid header token"),
+        (HEAD + b"Content-Length: caller-secret\r\n\r\n", 400, "Invalid character"),
+        (b"GET http://caller-secret:x/ HTTP/1.1\r\nHost: x\r\n\r\n", 400, "Invalid target"),
+        (b"GET / HTTP/1.1\r\nA: caller-secret\r\n\r\n", 400, "Missing 'Host' header"),
+        (HEAD + b"A: caller-secret" + b"x" * 5000 + b"\r\n\r\n", 431, "head is too large"),
+        (b"GET /caller-secret" + b"x" * 5000 + b" HTTP/1.1\r\n\r\n", 431, "head is too large"),
+    ],
+)
+async def test_is_refused_in_the_envelope_and_not_repeated(send, caplog, data, status, reason):
+    caplog.set_level(logging.DEBUG, "proxy")
+    answer = await send(data)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    first, *headers = head.decode().split("\r\n")
+    assert first.split()[:2] == ["HTTP/1.1", str(status)]
+    assert headers == [
+        "X-elastic-product: Elasticsearch",
+        "content-type: application/json",
+        f"content-length: {len(body)}",
+        "Connection: close",
+    ]
+    shown = json.loads(body)
+    assert shown["status"] == status
+    assert reason in shown["error"]["reason"]
+    assert SECRET not in answer
+    assert SECRET.decode() not in caplog.text
+    assert "Traceback" not in caplog.text

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.errors import ChatError
+from proxy.huggingface.chatreplies import convert_chunk
+from tests.support.samples import json_objects, json_values, refusal_of
+
+
+def convert(chunk):
+    return convert_chunk(chunk, json.dumps(chunk).encode())
+
+
+CHUNK = {
+    "id": "1",
+    "object": "chat.completion.chunk",
+    "created": 5,
+    "model": "m",
+    "system_fingerprint": "x",
+    "choices": [
+        {
+            "index": 0,
+            "logprobs": None,
+            "finish_reason": None,
+            "delta": {"role": "assistant", "content": "hi", "reasoning_content": "x"},
+        }
+    ],
+}
+
+
+class TestChunks:
+    def test_known_keys_stay_in_elasticsearchs_order(self):
+        assert json.dumps(convert(CHUNK)) == json.dumps(
+            {
+                "id": "1",
+                "choices": [{"delta": {"content": "hi", "role": "assistant"}, "index": 0}],
+                "model": "m",
+                "object": "chat.completion.chunk",
+            }
+        )
+
+    def test_tool_calls_keep_a_null_type(self):
+        call = {"index": 0, "id": None, "function": {"name": "f", "arguments": ""}}
+        choice = {"index": 1, "delta": {"tool_calls": [call]}, "finish_reason": "tool_calls"}
+        (converted,) = convert({"id": "", "choices": [choice]})["choices"]
+        assert json.dumps(converted) == json.dumps(
+            {
+                "delta": {
+                    "tool_calls": [
+                        {"index": 0, "function": {"arguments": "", "name": "f"}, "type": None}
+                    ]
+                },
+                "finish_reason": "tool_calls",
+                "index": 1,
+            }
+        )
+
+    def test_usage_keeps_the_three_counts(self):
+        usage = {"total_tokens": 3, "prompt_tokens": 1, "completion_tokens": 2, "other": {}}
+        converted = convert({"id": "1", "choices": [], "usage": usage})
+        assert converted["choices"] == []
+        assert list(converted["usage"].items()) == [
+            ("completion_tokens", 2),
+            ("prompt_tokens", 1),
+            ("total_tokens", 3),
+        ]
+        assert "usage" not in convert({"id": "1", "choices": [], "usage": None})
+
+    @pytest.mark.parametrize(
+        ("chunk", "missing"),
+        [
+            ({}, "id, choices, model, object"),
+            ({"id": "1"}, "choices, model, object"),
+            ({"choices": [], "model": "m"}, "id, object"),
+        ],
+    )
+    def test_a_chunk_without_the_required_keys_is_none(self, chunk, missing):
+        error = refusal_of(lambda: convert(chunk))
+        assert error is not None
+        assert error.envelope() == {
+            "error": {
+                "code": "bad_request",
+                "message": f"Required [{missing}]",
+                "type": "illegal_argument_exception",
+            }
+        }
+
+    @pytest.mark.parametrize(
+        "chunk",
+        [
+            {**CHUNK, "id": 5},
+            {**CHUNK, "choices": None},
+            {**CHUNK, "choices": [None]},
+            {**CHUNK, "choices": [{}]},
+            {**CHUNK, "choices": [{"delta": None, "index": 0}]},
+            {**CHUNK, "choices": [{"delta": {}}]},
+            {**CHUNK, "choices": [{"delta": {}, "index": "0"}]},
+            {**CHUNK, "choices": [{"delta": {}, "index": True}]},
+            {**CHUNK, "choices": [{"delta": {"content": 1}, "index": 0}]},
+            {**CHUNK, "choices": [{"delta": {"tool_calls": [{}]}, "index": 0}]},
+            {**CHUNK, "choices": [{"delta": {"tool_calls": {}}, "index": 0}]},
+            {**CHUNK, "usage": {}},
+            {**CHUNK, "usage": []},
+        ],
+    )
+    def test_a_chunk_of_the_wrong_types_is_none(self, chunk):
+        error = refusal_of(lambda: convert(chunk))
+        assert isinstance(error, ChatError)
+        assert (error.status, error.code, error.type) == (
+            400,
+            "bad_request",
+            "x_content_parse_exception",
+        )
+
+    @pytest.mark.parametrize(
+        ("source", "reason"),
+        [
+            ('{"id":5,"choices":[]}', "[1:7] {} id doesn't support values of type: VALUE_NUMBER"),
+            ('{"id":"","choices":5}', "[1:20] {} choices doesn't support values of type: VALUE_NU"),
+            ('{"id":"","choices":[{}]}', "[1:22] {} failed to parse field [choices]"),
+            ('{"id":"","choices":[{"index":0}]}', "[1:31] {} failed to parse field [choices]"),
+            ('{"id":"","choices":[],"usage":{}}', "[1:32] {} failed to parse field [usage]"),
+        ],
+    )
+    def test_says_where_it_is_wrong(self, source, reason):
+        error = refusal_of(lambda: convert_chunk(json.loads(source), source.encode()))
+        assert error is not None
+        assert error.reason.startswith(reason.format("[chat_completion_chunk]"))
+
+    @given(
+        st.fixed_dictionaries(
+            {"id": json_values, "choices": st.lists(json_objects, max_size=2) | json_values},
+            optional={"usage": json_values, "model": json_values, "object": json_values},
+        )
+    )
+    def test_any_chunk_is_converted_or_refused(self, chunk):
+        error = refusal_of(lambda: convert(chunk))
+        assert error is None or isinstance(error, ChatError)

@@ -1,0 +1,280 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from proxy.errors import (
+    AllLost,
+    EndpointAlreadyExists,
+    EndpointNotFound,
+    KeyMismatch,
+    RecordRefused,
+    StoreError,
+    StoreOverloaded,
+)
+from proxy.inference.ports import served_stale
+from proxy.store.cached import PAUSE, CachedStore
+from tests.support.storeconformance import endpoint, with_token
+
+
+class MemoryStore:
+    """A store in memory that counts reads, and fails or waits when told to."""
+
+    def __init__(self) -> None:
+        self.endpoints = {"e1": endpoint()}
+        self.reads = 0
+        self.failure: Exception | None = None
+        self.gate: asyncio.Event | None = None
+
+    async def open(self):
+        pass
+
+    async def close(self):
+        pass
+
+    async def get(self, inference_id):
+        self.reads += 1
+        found = self.endpoints.get(inference_id)
+        await self._pass()
+        if found is None:
+            raise EndpointNotFound(inference_id)
+        return found
+
+    async def find(self, task_type=None):
+        await self._pass()
+        return list(self.endpoints.values())
+
+    async def create(self, new):
+        await self._pass()
+        if new.inference_id in self.endpoints:
+            raise EndpointAlreadyExists(new.inference_id)
+        self.endpoints[new.inference_id] = new
+
+    async def update(self, inference_id, change):
+        await self._pass()
+        self.endpoints[inference_id] = change(self.endpoints[inference_id])
+        return self.endpoints[inference_id]
+
+    async def delete(self, inference_id):
+        await self._pass()
+        if self.endpoints.pop(inference_id, None) is None:
+            raise EndpointNotFound(inference_id)
+
+    async def _pass(self):
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.failure is not None:
+            raise self.failure
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def inner():
+    return MemoryStore()
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def store(inner, clock):
+    return CachedStore(inner, 1.0, max_staleness=60.0, max_entries=3, clock=clock)
+
+
+def token(found):
+    return found.secret_settings.api_key
+
+
+async def test_an_answer_is_good_for_a_second(store, inner, clock):
+    for _ in range(3):
+        assert await store.get("e1") == endpoint()
+    assert inner.reads == 1
+    inner.endpoints["e1"] = with_token("new")(endpoint())
+    clock.now += 0.99
+    assert await store.get("e1") == endpoint()
+    clock.now += 0.01
+    assert token(await store.get("e1")) == "new"
+    assert inner.reads == 2
+    assert not served_stale.get()
+
+
+async def test_an_endpoint_deleted_elsewhere_is_gone_within_a_second(store, inner, clock):
+    await store.get("e1")
+    inner.endpoints.clear()
+    clock.now += 1
+    for _ in range(2):
+        with pytest.raises(EndpointNotFound):
+            await store.get("e1")
+    inner.failure = StoreError("away")
+    with pytest.raises(StoreError):  # nor does it come back when the store goes
+        await store.get("e1")
+
+
+async def test_that_there_is_none_is_not_remembered(store, inner):
+    for _ in range(2):
+        with pytest.raises(EndpointNotFound):
+            await store.get("e2")
+    inner.endpoints["e2"] = endpoint("e2")
+    assert await store.get("e2")
+    assert inner.reads == 3
+
+
+async def test_own_changes_are_seen_at_once(store):
+    await store.get("e1")
+    await store.update("e1", with_token("new"))
+    assert token(await store.get("e1")) == "new"
+    await store.delete("e1")
+    with pytest.raises(EndpointNotFound):
+        await store.get("e1")
+    await store.create(endpoint(token="third"))
+    assert token(await store.get("e1")) == "third"
+    assert len(await store.find()) == 1
+
+
+async def test_a_read_begun_before_a_change_is_not_kept_after_it(store, inner):
+    inner.gate = asyncio.Event()
+    reading = asyncio.ensure_future(store.get("e1"))
+    await asyncio.sleep(0)
+    assert inner.reads == 1
+    gate, inner.gate = inner.gate, None
+    await store.update("e1", with_token("new"))
+    assert token(await store.get("e1")) == "new"  # without waiting for the old read
+    gate.set()
+    assert await reading == endpoint()
+    assert token(await store.get("e1")) == "new"
+
+
+async def test_a_change_that_failed_leaves_nothing_to_trust(store, inner):
+    await store.get("e1")
+    inner.endpoints["e1"] = with_token("new")(endpoint())
+    with pytest.raises(EndpointAlreadyExists):
+        await store.create(endpoint())
+    assert token(await store.get("e1")) == "new"
+
+
+async def test_reads_at_once_are_one(store, inner):
+    inner.gate = asyncio.Event()
+    reads = [asyncio.ensure_future(store.get("e1")) for _ in range(10)]
+    await asyncio.sleep(0)
+    assert inner.reads == 1
+    reads[0].cancel()
+    for _ in range(5):  # until another has taken over
+        await asyncio.sleep(0)
+    inner.gate.set()
+    assert await asyncio.gather(*reads[1:]) == [endpoint()] * 9
+    assert inner.reads == 2
+
+
+async def test_memory_is_bounded(store, inner):
+    for n in range(5):
+        inner.endpoints[f"x{n}"] = endpoint(f"x{n}")
+        await store.get(f"x{n}")
+    assert list(store._entries) == ["x2", "x3", "x4"]
+
+
+# While the store is away
+
+
+async def test_what_was_known_is_used_while_the_store_is_away(store, inner, clock):
+    await store.get("e1")
+    inner.failure = StoreError("away")
+    clock.now += 59
+    for _ in range(3):
+        assert await store.get("e1") == endpoint()
+        assert served_stale.get()
+    assert store.stale_answers == 3
+    assert inner.reads == 2  # a store that is away is left in peace for a moment
+    with pytest.raises(StoreError):
+        await store.get("unknown")
+    inner.failure = None
+    clock.now += PAUSE
+    await store.get("e1")
+    assert not served_stale.get()
+    assert store.stale_answers == 3
+
+
+async def test_what_was_known_is_used_while_nothing_at_all_is_there(store, inner, clock):
+    await store.get("e1")
+    inner.failure = AllLost("e1")
+    clock.now += 59
+    for _ in range(2):
+        assert await store.get("e1") == endpoint()
+        assert served_stale.get()
+    with pytest.raises(AllLost):
+        await store.update("e1", with_token("new"))
+    assert await store.get("e1") == endpoint()
+    inner.failure = None
+    inner.endpoints = {"e2": endpoint("e2")}  # somebody has begun anew
+    with pytest.raises(EndpointNotFound):
+        await store.get("e1")
+    inner.failure = AllLost("e1")
+    with pytest.raises(AllLost):  # nor does it come back
+        await store.get("e1")
+
+
+async def test_what_was_to_be_deleted_is_not_used_though_nothing_is_there(store, inner):
+    await store.get("e1")
+    inner.failure = AllLost("e1")
+    with pytest.raises(AllLost):
+        await store.delete("e1")
+    with pytest.raises(AllLost):
+        await store.get("e1")
+
+
+async def test_not_for_longer_than_stated(store, inner, clock):
+    await store.get("e1")
+    inner.failure = StoreError("away")
+    clock.now += 60
+    with pytest.raises(StoreError):
+        await store.get("e1")
+
+
+async def test_a_store_that_hangs_does_not_hold_up_what_is_known(store, inner, clock):
+    await store.get("e1")
+    inner.gate = asyncio.Event()
+    clock.now += 1
+    async with asyncio.timeout(5):
+        assert await store.get("e1") == endpoint()
+        assert served_stale.get()
+        assert await store.get("e1") == endpoint()
+    assert inner.reads == 2
+
+
+@pytest.mark.parametrize("failure", [RecordRefused("changed"), KeyMismatch("other key")])
+async def test_a_record_that_was_meddled_with_is_not_replaced_by_memory(
+    store, inner, clock, failure
+):
+    await store.get("e1")
+    inner.failure = failure
+    clock.now += 1
+    with pytest.raises(type(failure)):
+        await store.get("e1")
+    inner.failure = StoreError("away")
+    with pytest.raises(StoreError, match="away"):
+        await store.get("e1")
+
+
+@pytest.mark.parametrize("failure", [StoreError("away"), StoreOverloaded("full")])
+async def test_a_change_that_nobody_knows_of_ends_freshness_but_not_use(
+    store, inner, clock, failure
+):
+    await store.get("e1")
+    inner.failure = failure
+    for change in (store.delete("e1"), store.update("e1", with_token("new"))):
+        with pytest.raises(StoreError):
+            await change
+    assert await store.get("e1") == endpoint()
+    assert served_stale.get()
+    clock.now += PAUSE
+    inner.failure = None
+    await store.get("e1")
+    assert not served_stale.get()
