@@ -9,10 +9,8 @@ from typing import Final
 from aiohttp import web
 from multidict import CIMultiDict
 
-from proxy.api.call import Events
+from proxy.api.call import Call, Events
 from proxy.errors import PlainError, ProxyError, forget_frames
-from proxy.inference.endpoints import shown
-from proxy.inference.ports import left_out, served_stale
 from proxy.rest.request import RestRequest
 from proxy.rest.response import RestResponse
 from proxy.sse import DONE, encode_event
@@ -96,13 +94,12 @@ def allowed_methods(rest: RestRequest, methods: Sequence[str]) -> web.Response:
     return _web_response(answer)
 
 
-async def send_events(
-    request: web.Request, rest: RestRequest, opening: Events
-) -> web.StreamResponse:
+async def send_events(request: web.Request, call: Call, opening: Events) -> web.StreamResponse:
     """Stream events; a failure before the provider has begun to answer is an ordinary error."""
+    rest = call.rest
     async with opening as events:
         headers = rest.response_headers(200, "text/event-stream")
-        response = web.StreamResponse(headers=with_warning(headers))
+        response = web.StreamResponse(headers=with_warning(headers, call.warning))
         coding = rest.stream_coding()
         if coding is not None:
             response.headers["content-encoding"] = coding.name
@@ -113,18 +110,9 @@ async def send_events(
     return response
 
 
-def with_warning(headers: CIMultiDict[str]) -> CIMultiDict[str]:
-    """Say so when an endpoint is used as it was before the store went away, or one is left out."""
-    if served_stale.get():
-        headers["Warning"] = (
-            '299 Elasticsearch "the endpoint store cannot be used, '
-            'the configuration that was known last is used"'
-        )
-    if left_out.get():
-        headers["Warning"] = (
-            f'299 Elasticsearch "inference endpoints {shown(left_out.get())} are left out, '
-            'their stored records cannot be used: GET one to see why"'
-        )
+def with_warning(headers: CIMultiDict[str], warning: str | None) -> CIMultiDict[str]:
+    if warning is not None:
+        headers["Warning"] = warning
     return headers
 
 

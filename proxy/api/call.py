@@ -34,6 +34,7 @@ class Call:
     times: dict[str, float | None] = field(default_factory=dict)  # parameters, in seconds
     flags: dict[str, bool] = field(default_factory=dict)
     fetch: Callable[[str], Awaitable[Any]]  # the upstream's own answer to GET a path, or None
+    warning: str | None = None  # the `Warning` header of the answer, set by the handler
 
     @property
     def timeout(self) -> float | None:

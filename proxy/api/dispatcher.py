@@ -23,7 +23,6 @@ from proxy.authorization import Action, Allowed, Refused, Verdict
 from proxy.errors import NoInferenceFeature, PlainError, ProxyError
 from proxy.inference.actions import InferenceAction
 from proxy.inference.endpoints import TaskType, check_inference_id, parse_task_type
-from proxy.inference.ports import left_out, served_stale
 from proxy.inference.releases import DEFAULT, Profile
 from proxy.inference.service import InferenceService
 from proxy.limits.calls import CallLimits, address_of_caller
@@ -100,8 +99,6 @@ class InferenceApi:
                     request[REST].forget_body()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        served_stale.set(False)  # a connection's requests are one task
-        left_out.set(())
         rest = request[REST] = RestRequest(
             request.method, request.raw_path, request.headers, major=self._profile.major
         )
@@ -135,9 +132,9 @@ class InferenceApi:
             raise await verdict.error()
         with self._room(request, route, verdict):
             if route.streams:
-                return await send_events(request, rest, await route.handler(call))
+                return await send_events(request, call, await route.handler(call))
             answer = rest.respond(200, await route.handler(call))
-        with_warning(answer.headers)
+        with_warning(answer.headers, call.warning)
         return await sent(request, answer)
 
     def _room(

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from proxy.api.call import Call, Events
+from proxy.api.warnings import STALE, incomplete
 from proxy.errors import (
     EndpointAlreadyExists,
     IllegalArgument,
@@ -26,6 +27,7 @@ from proxy.inference.endpoints import (
     resolve_task_type,
 )
 from proxy.inference.fields import wrong_type
+from proxy.inference.ports import Known
 from proxy.inference.requests import InferenceRequest, parse_inference_request
 from proxy.inference.service import refuse_streaming
 from proxy.masking import shown_value
@@ -67,22 +69,24 @@ async def update_endpoint(call: Call) -> Json:
     rules = call.profile.update_rules(call.rest.headers.get("x-elastic-client-meta", ""))
     update = parse_update(await call.body_map(), rules)
     task_type = resolve_task_type(call.task_type, update.task_type)
-    return render_endpoint(
-        await call.service.update(call.inference_id, task_type, update, call.timeout)
-    )
+    changed = await call.service.update(call.inference_id, task_type, update, call.timeout)
+    return render_endpoint(_use(call, changed))
 
 
 async def get_endpoint(call: Call) -> Json:
     """GET _inference/{task_type}/{inference_id}; `_all` and `*` mean all"""
     if call.inference_id in ("", "_all", "*"):
         return await get_endpoints(call)
-    endpoint = await call.service.get(call.inference_id, call.task_type)
-    return {"endpoints": [render_endpoint(endpoint)]}
+    known = await call.service.get(call.inference_id, call.task_type)
+    return {"endpoints": [render_endpoint(_use(call, known))]}
 
 
 async def get_endpoints(call: Call) -> Json:
     """GET _inference/_all: ours and the upstream's, ours first where both have an id"""
-    ours = [render_endpoint(endpoint) for endpoint in await call.service.find(call.task_type)]
+    found = await call.service.find(call.task_type)
+    if found.refused:
+        call.warning = incomplete(found.refused)
+    ours = [render_endpoint(endpoint) for endpoint in found.endpoints]
     theirs = await call.fetch(call.rest.path)
     others = theirs.get("endpoints") if isinstance(theirs, dict) else None
     return {"endpoints": _merged("inference_id", others, ours)}
@@ -90,9 +94,12 @@ async def get_endpoints(call: Call) -> Json:
 
 async def delete_endpoint(call: Call) -> Json:
     """DELETE _inference/{task_type}/{inference_id}"""
-    return await call.service.delete(
+    deletion = await call.service.delete(
         call.inference_id, call.task_type, dry_run=call.flags["dry_run"]
     )
+    if deletion.stale:
+        call.warning = STALE
+    return deletion.result
 
 
 async def get_services(call: Call) -> list[Json]:
@@ -141,7 +148,14 @@ async def _untyped_endpoint(call: Call) -> InferenceEndpoint | None:
     """The endpoint where the path names no task type: there it is looked up before the body."""
     if call.task_type is not TaskType.ANY:
         return None
-    return await call.service.endpoint_for(call.inference_id, call.task_type)
+    return _use(call, await call.service.endpoint_for(call.inference_id, call.task_type))
+
+
+def _use(call: Call, known: Known) -> InferenceEndpoint:
+    """The endpoint; the answer warns of a stale one."""
+    if known.stale:
+        call.warning = STALE
+    return known.endpoint
 
 
 def _is_chat(call: Call, endpoint: InferenceEndpoint | None) -> bool:
@@ -160,7 +174,7 @@ async def _read_request(
             f"the number of inputs [{count}] exceeds the maximum allowed [{call.max_inputs}]"
         ).of_limit("inputs")
     if endpoint is None:
-        endpoint = await call.service.endpoint_for(call.inference_id, call.task_type)
+        endpoint = _use(call, await call.service.endpoint_for(call.inference_id, call.task_type))
     call.rest.forget_body()  # it is ours
     return endpoint, request
 
@@ -171,7 +185,7 @@ async def _read_chat(
     """The same for a chat."""
     request = parse_chat_request(await call.document())
     if endpoint is None:
-        endpoint = await call.service.endpoint_for(call.inference_id, call.task_type)
+        endpoint = _use(call, await call.service.endpoint_for(call.inference_id, call.task_type))
     call.rest.forget_body()
     return endpoint, request
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from proxy.inference.chat import ChatRequest
@@ -16,10 +16,20 @@ Change = Callable[[InferenceEndpoint], InferenceEndpoint]
 MAX_ENDPOINTS: Final = 10_000  # that a list shows
 
 
-# Whether the last `get` of this task answered from memory because the store was away.
-served_stale: ContextVar[bool] = ContextVar("served_stale", default=False)
-# The ids that the last `find` of this task left out, because their records must not be used.
-left_out: ContextVar[tuple[str, ...]] = ContextVar("left_out", default=())
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An endpoint; `stale` if it is remembered from before the store became unusable."""
+
+    endpoint: InferenceEndpoint
+    stale: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Endpoints sorted by id, and the ids of those whose stored records must not be used."""
+
+    endpoints: list[InferenceEndpoint]
+    refused: tuple[str, ...] = ()
 
 
 class EndpointStore(Protocol):
@@ -42,13 +52,16 @@ class EndpointStore(Protocol):
     async def create(self, endpoint: InferenceEndpoint) -> None:
         """Add a new endpoint, or raise EndpointAlreadyExists."""
 
-    async def get(self, inference_id: str) -> InferenceEndpoint:
-        """The endpoint, or EndpointNotFound; AllLost where nothing at all is there."""
+    async def get(self, inference_id: str) -> Known:
+        """The endpoint.
 
-    async def find(self, task_type: TaskType | None = None) -> list[InferenceEndpoint]:
-        """All endpoints, or those of one task type, sorted by id; MAX_ENDPOINTS at most.
+        Raises: RecordRefused; EndpointNotFound, or AllLost when the whole store is missing.
+        """
 
-        A record that must not be used hinders no other: `left_out` has its id, the log why.
+    async def find(self, task_type: TaskType | None = None) -> Listing:
+        """All endpoints, or those of one task type, MAX_ENDPOINTS at most.
+
+        A record that must not be used does not fail the listing; the log says what is wrong.
         """
 
     async def update(self, inference_id: str, change: Change) -> InferenceEndpoint:

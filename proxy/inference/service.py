@@ -9,7 +9,8 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from proxy.errors import (
@@ -26,7 +27,7 @@ from proxy.errors import (
 )
 from proxy.inference.chat import ChatRequest
 from proxy.inference.endpoints import STREAMING_TASKS, EndpointUpdate, InferenceEndpoint, TaskType
-from proxy.inference.ports import EndpointStore, Provider
+from proxy.inference.ports import EndpointStore, Known, Listing, Provider
 from proxy.inference.releases import DEFAULT, Profile
 from proxy.inference.requests import InferenceRequest, refuse_input_type
 from proxy.inference.results import (
@@ -46,6 +47,21 @@ _PROBE_FAILED: Final = (
     "Could not complete inference endpoint creation as validation call to service threw an "
     "exception."
 )
+_OTHER_TASK: Final = (
+    "Requested task type [{requested}] does not match the inference endpoint's task type [{actual}]"
+)
+_INCOMPATIBLE: Final = (
+    "Incompatible task_type, the requested type [{requested}] does not match the model type "
+    "[{actual}]"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """The answer to a deletion; `stale` if the checks looked at what was known last."""
+
+    result: Json
+    stale: bool
 
 
 class InferenceService:
@@ -96,19 +112,19 @@ class InferenceService:
             return True
         return True
 
-    async def get(self, inference_id: str, task_type: TaskType) -> InferenceEndpoint:
+    async def get(self, inference_id: str, task_type: TaskType) -> Known:
         """The endpoint. Raises: StatusError 400 when it has another task than was asked for."""
-        endpoint = await self._store.get(inference_id)
-        if task_type not in (TaskType.ANY, endpoint.task_type):
-            raise StatusError(
-                400,
-                f"Requested task type [{task_type}] does not match the inference endpoint's task "
-                f"type [{endpoint.task_type}]",
-            )
-        return endpoint
+        return await self._get(inference_id, task_type, _OTHER_TASK)
 
-    async def find(self, task_type: TaskType) -> list[InferenceEndpoint]:
-        """All endpoints, or those of one task type, sorted by id."""
+    async def _get(self, inference_id: str, task_type: TaskType, mismatch: str) -> Known:
+        known = await self._store.get(inference_id)
+        actual = known.endpoint.task_type
+        if task_type not in (TaskType.ANY, actual):
+            raise StatusError(400, mismatch.format(requested=task_type, actual=actual))
+        return known
+
+    async def find(self, task_type: TaskType) -> Listing:
+        """All endpoints, or those of one task type."""
         return await self._store.find(None if task_type is TaskType.ANY else task_type)
 
     async def update(
@@ -117,8 +133,12 @@ class InferenceService:
         task_type: TaskType,
         update: EndpointUpdate,
         timeout: float | None = None,
-    ) -> InferenceEndpoint:
-        """Change the token or other settings. Raises: StatusError, ValidationFailed."""
+    ) -> Known:
+        """Change the token or other settings; the changed endpoint.
+
+        It is stale if it was tried out on what was known last. Raises: StatusError,
+        ValidationFailed.
+        """
 
         def change(endpoint: InferenceEndpoint) -> InferenceEndpoint:
             if endpoint.task_type is not task_type:
@@ -128,41 +148,38 @@ class InferenceService:
 
         try:
             if not update.rules.tries_changes:
-                return await self._store.update(inference_id, change)
+                return Known(await self._store.update(inference_id, change))
             old = await self._store.get(inference_id)
-            if (new := change(old)) == old:
+            if (new := change(old.endpoint)) == old.endpoint:
                 return old
             found = (await self._tried(new, timeout)).service_settings
-            return await self._store.update(
+            changed = await self._store.update(
                 inference_id,
                 lambda endpoint: change(endpoint).with_service_settings(
                     dimensions=found.dimensions, similarity=found.similarity
                 ),
             )
+            return Known(changed, old.stale)
         except EndpointNotFound:
             raise EndpointNotUpdated(inference_id) from None
 
-    async def delete(self, inference_id: str, task_type: TaskType, *, dry_run: bool) -> Json:
-        """Remove the endpoint; a dry run only tells what would hinder it."""
-        with suppress(RecordRefused):  # what cannot be read can still be removed
-            await self.get(inference_id, task_type)
+    async def delete(self, inference_id: str, task_type: TaskType, *, dry_run: bool) -> Deletion:
+        """Remove the endpoint; a dry run only makes the checks."""
+        try:
+            stale = (await self.get(inference_id, task_type)).stale
+        except RecordRefused:  # a record that cannot be read can still be removed
+            stale = False
+        result: Json = {"acknowledged": not dry_run, "pipelines": [], "indexes": []}
         if dry_run:
-            return {"acknowledged": False, "pipelines": [], "indexes": [], "error_message": ""}
+            return Deletion({**result, "error_message": ""}, stale)
         await self._store.delete(inference_id)
-        return {"acknowledged": True, "pipelines": [], "indexes": []}
+        return Deletion(result, stale)
 
     # Inference
 
-    async def endpoint_for(self, inference_id: str, task_type: TaskType) -> InferenceEndpoint:
+    async def endpoint_for(self, inference_id: str, task_type: TaskType) -> Known:
         """The endpoint that a request of this task type may use. Raises: StatusError 400."""
-        endpoint = await self._store.get(inference_id)
-        if task_type not in (TaskType.ANY, endpoint.task_type):
-            raise StatusError(
-                400,
-                f"Incompatible task_type, the requested type [{task_type}] does not match the "
-                f"model type [{endpoint.task_type}]",
-            )
-        return endpoint
+        return await self._get(inference_id, task_type, _INCOMPATIBLE)
 
     async def infer(
         self, endpoint: InferenceEndpoint, request: InferenceRequest, timeout: float | None

@@ -11,7 +11,7 @@ from typing import Final
 
 from proxy.errors import AllLost, EndpointNotFound, KeyMismatch, RecordRefused, StoreError
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
-from proxy.inference.ports import Change, EndpointStore, served_stale
+from proxy.inference.ports import Change, EndpointStore, Known, Listing
 from proxy.singleflight import SingleFlight
 
 MAX_ENTRIES: Final = 10_000
@@ -30,8 +30,8 @@ class CachedStore:
     """Another store, its answers to `get` good for `freshness` seconds.
 
     So long a change made by another process can go unnoticed; changes made here are seen at once.
-    While the store is away, or empty as it never was, what was known last is used, `served_stale`
-    says so, and `stale_answers` counts. That an endpoint does not exist is never remembered.
+    While the store cannot be used, or has lost everything, the last known endpoint is returned as
+    stale. That an endpoint does not exist is never remembered.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class CachedStore:
         self._max_entries = max_entries
         self._clock = clock
         self._entries: dict[str, _Entry] = {}  # the longest not renewed first
-        self._reads: SingleFlight[tuple[str, int], InferenceEndpoint] = SingleFlight()
+        self._reads: SingleFlight[tuple[str, int], Known] = SingleFlight()
         self._changes = 0  # made here
         self._pause_ends = 0.0
         self.stale_answers = 0
@@ -62,12 +62,11 @@ class CachedStore:
     async def close(self) -> None:
         await self._store.close()
 
-    async def get(self, inference_id: str) -> InferenceEndpoint:
-        served_stale.set(False)
+    async def get(self, inference_id: str) -> Known:
         now, entry = self._clock(), self._entries.get(inference_id)
         if entry is not None and now - entry.read_at < self._freshness:
             self.remembered_answers += 1
-            return entry.endpoint
+            return Known(entry.endpoint)
         if entry is None or now - entry.read_at >= self._max_staleness:
             return await self._shared_read(inference_id)
         if now < self._pause_ends:
@@ -83,12 +82,11 @@ class CachedStore:
             self._pause_ends = self._clock() + PAUSE
             return self._stale(entry)
 
-    def _stale(self, entry: _Entry) -> InferenceEndpoint:
-        served_stale.set(True)
+    def _stale(self, entry: _Entry) -> Known:
         self.stale_answers += 1
-        return entry.endpoint
+        return Known(entry.endpoint, stale=True)
 
-    async def find(self, task_type: TaskType | None = None) -> list[InferenceEndpoint]:
+    async def find(self, task_type: TaskType | None = None) -> Listing:
         return await self._store.find(task_type)
 
     async def create(self, endpoint: InferenceEndpoint) -> None:
@@ -125,16 +123,16 @@ class CachedStore:
             if kept is not None:
                 self._entries[inference_id] = kept
 
-    async def _shared_read(self, inference_id: str) -> InferenceEndpoint:
+    async def _shared_read(self, inference_id: str) -> Known:
         # A read that began before a change made here is none for those who come after it.
         key = inference_id, self._changes
         return await self._reads.run(key, lambda: self._read(inference_id))
 
-    async def _read(self, inference_id: str) -> InferenceEndpoint:
+    async def _read(self, inference_id: str) -> Known:
         asked_at, changes = self._clock(), self._changes
         self.reads += 1
         try:
-            endpoint = await self._store.get(inference_id)
+            known = await self._store.get(inference_id)
         except AllLost:
             raise
         except (EndpointNotFound, KeyMismatch, RecordRefused):
@@ -142,7 +140,7 @@ class CachedStore:
             raise
         if changes == self._changes:
             self._entries.pop(inference_id, None)
-            self._entries[inference_id] = _Entry(endpoint, asked_at)
+            self._entries[inference_id] = _Entry(known.endpoint, asked_at)
             while len(self._entries) > self._max_entries:
                 del self._entries[next(iter(self._entries))]
-        return endpoint
+        return known

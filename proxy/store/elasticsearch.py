@@ -36,7 +36,7 @@ from proxy.errors import (
     StoreError,
 )
 from proxy.inference.endpoints import InferenceEndpoint, TaskType, check_storable, is_storable
-from proxy.inference.ports import MAX_ENDPOINTS, Change, left_out
+from proxy.inference.ports import MAX_ENDPOINTS, Change, Known, Listing
 from proxy.store.answers import (
     INDEX_MISSING,
     Asked,
@@ -115,21 +115,18 @@ class ElasticsearchStore:
         keys = await self._checked_keys()
         await self._to_the_end(self._create(keys, endpoint))
 
-    async def get(self, inference_id: str) -> InferenceEndpoint:
-        return (await self._get(inference_id))[0]
+    async def get(self, inference_id: str) -> Known:
+        return Known((await self._get(inference_id))[0])
 
-    async def find(self, task_type: TaskType | None = None) -> list[InferenceEndpoint]:
-        left_out.set(())
+    async def find(self, task_type: TaskType | None = None) -> Listing:
         keys = await self._checked_keys()
         if not await self._has_index():
-            return []
+            return Listing([])
         match await self._search(size=MAX_ENDPOINTS, sort=[{"id": "asc"}]):
             case None:
-                return []
+                return Listing([])
             case {"hits": {"hits": list(hits)}}:
-                endpoints, refused = keys.open_all(map(record_of, hits), task_type)
-                left_out.set(tuple(refused))
-                return endpoints
+                return keys.open_all(map(record_of, hits), task_type)
         raise unexpected()
 
     async def update(self, inference_id: str, change: Change) -> InferenceEndpoint:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from proxy.config import Config
 from proxy.errors import StoreError
 from proxy.inference.endpoints import shown
-from proxy.inference.ports import EndpointStore, left_out
+from proxy.inference.ports import EndpointStore
 
 if TYPE_CHECKING:
     from proxy.store.cached import CachedStore
@@ -36,13 +36,13 @@ async def reseal(store: EndpointStore) -> int:
     The last step of a change of keys: after it, the previous one is needed no more.
     Raises: StoreError, after all others are sealed, if there are records that must not be used.
     """
-    endpoints = await store.find()
-    refused = left_out.get()
-    for endpoint in endpoints:
+    found = await store.find()
+    count = len(found.endpoints)
+    for endpoint in found.endpoints:
         await store.update(endpoint.inference_id, lambda current: current)
-    if refused:
+    if found.refused:
         raise StoreError(
-            f"{len(endpoints)} endpoints are sealed with the current key, but {shown(refused)} are "
+            f"{count} endpoints are sealed with the current key, but {shown(found.refused)} are "
             "not, as their records cannot be used: GET one to see why, DELETE what is lost"
         )
-    return len(endpoints)
+    return count

@@ -32,6 +32,7 @@ from proxy.inference.endpoints import (
     is_storable,
     load_endpoint,
 )
+from proxy.inference.ports import Listing
 
 KEY_BYTES: Final = 32
 FORMAT: Final = 1
@@ -93,12 +94,11 @@ class Keyring:
             log.error("%s", refused)
             raise
 
-    def open_all(
-        self, records: Iterable[Record], task_type: TaskType | None = None
-    ) -> tuple[list[InferenceEndpoint], list[str]]:
-        """The endpoints of that task type, or all, by id; the ids of refused records, logged.
+    def open_all(self, records: Iterable[Record], task_type: TaskType | None = None) -> Listing:
+        """The endpoints of one task type, or all of them; records that are refused are logged.
 
-        What stands beside a blob may be changed or missing: the task type inside it counts.
+        The task type is read inside the blob: anybody who can write could have changed the one
+        beside it.
         """
         endpoints, refused = [], []
         for record in records:
@@ -107,7 +107,7 @@ class Keyring:
             except RecordRefused:
                 refused.append(record.inference_id)
         wanted = [one for one in endpoints if task_type in (None, one.task_type)]
-        return sorted(wanted, key=lambda one: one.inference_id), refused
+        return Listing(sorted(wanted, key=lambda one: one.inference_id), tuple(refused))
 
     def _opened(self, record: Record) -> InferenceEndpoint:
         head, sealed_with = record.blob[:_NONCE_AT], record.sealed_with

@@ -21,7 +21,7 @@ from proxy.errors import (
     StoreOverloaded,
 )
 from proxy.inference.endpoints import InferenceEndpoint, TaskType, check_storable, is_storable
-from proxy.inference.ports import MAX_ENDPOINTS, Change, left_out
+from proxy.inference.ports import MAX_ENDPOINTS, Change, Known, Listing
 from proxy.store.sealed import Keyring, Record, load_keyring, make_keyring, private_folder
 
 T = TypeVar("T")
@@ -79,13 +79,11 @@ class SQLiteStore:
         check_storable(endpoint)
         await self._run(lambda: self._create(endpoint))
 
-    async def get(self, inference_id: str) -> InferenceEndpoint:
-        return await self._run(lambda: self._read(inference_id))
+    async def get(self, inference_id: str) -> Known:
+        return Known(await self._run(lambda: self._read(inference_id)))
 
-    async def find(self, task_type: TaskType | None = None) -> list[InferenceEndpoint]:
-        endpoints, refused = await self._run(lambda: self._find(task_type))
-        left_out.set(tuple(refused))
-        return endpoints
+    async def find(self, task_type: TaskType | None = None) -> Listing:
+        return await self._run(lambda: self._find(task_type))
 
     async def update(self, inference_id: str, change: Change) -> InferenceEndpoint:
         return await self._run(lambda: self._update(inference_id, change))
@@ -194,7 +192,7 @@ class SQLiteStore:
             return self._keyring.open_(_record(*row))
         raise EndpointNotFound(inference_id)
 
-    def _find(self, task_type: TaskType | None) -> tuple[list[InferenceEndpoint], list[str]]:
+    def _find(self, task_type: TaskType | None) -> Listing:
         rows = self._select("ORDER BY id LIMIT ?", MAX_ENDPOINTS)
         return self._keyring.open_all((_record(*row) for row in rows), task_type)
 

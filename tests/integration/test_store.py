@@ -6,7 +6,7 @@ import pytest
 
 from proxy.config import UpstreamConfig
 from proxy.errors import EndpointNotFound, KeyMismatch, StoreError
-from proxy.inference.ports import served_stale
+from proxy.inference.ports import Known, Listing
 from proxy.store.cached import CachedStore
 from proxy.store.elasticsearch import ElasticsearchStore
 from tests.support.clusters import KEY, STORE_PRIVILEGES, opened, relay
@@ -70,9 +70,9 @@ async def test_a_first_start_makes_a_key_and_later_ones_use_it(open_cluster, tmp
     for _ in range(2):
         store = await opened(open_cluster, tmp_path / "state", encryption_key=None)
         assert (tmp_path / "state" / "encryption.key").stat().st_mode & 0o777 == 0o600
-        if not await store.find():
+        if not (await store.find()).endpoints:
             await store.create(endpoint())
-        assert await store.get("e1") == endpoint()
+        assert await store.get("e1") == Known(endpoint())
         await store.close()
 
 
@@ -86,7 +86,7 @@ async def test_records_of_another_key_are_a_reason_not_to_start(open_cluster, tm
         await opened(open_cluster, tmp_path, encryption_key=None)
     assert not (tmp_path / "encryption.key").exists()
     rotated = await opened(open_cluster, tmp_path, encryption_key=OTHER_KEY, previous_key=KEY)
-    assert await rotated.get("e1") == endpoint()
+    assert await rotated.get("e1") == Known(endpoint())
     await rotated.close()
 
 
@@ -111,7 +111,7 @@ async def test_an_api_key_is_enough(secured_cluster, tmp_path):
     store = ElasticsearchStore(upstream, secured_cluster.config(), folder=tmp_path)
     await store.open()
     await store.create(endpoint())
-    assert await store.find() == [endpoint()]
+    assert await store.find() == Listing([endpoint()])
     await store.close()
 
 
@@ -150,14 +150,12 @@ async def test_a_store_starts_without_its_upstream_and_recovers_with_it(
         with pytest.raises(EndpointNotFound):
             await store.get("e1")
         await store.create(endpoint())
-        assert await store.get("e1") == endpoint()
-        assert not served_stale.get()
-    assert await store.get("e1") == endpoint()
-    assert served_stale.get()
+        assert await store.get("e1") == Known(endpoint())
+    assert await store.get("e1") == Known(endpoint(), stale=True)
     with pytest.raises(StoreError):
         await store.find()
     async with relay(unused_tcp_port, open_cluster.url):
-        assert await store.find() == [endpoint()]
+        assert await store.find() == Listing([endpoint()])
     await store.close()
 
 

@@ -11,7 +11,7 @@ from aiohttp import ClientSession
 
 from proxy.config import UpstreamConfig
 from proxy.errors import AllLost, EndpointNotFound, StoreDamaged, StoreError, StoreOverloaded
-from proxy.inference.ports import served_stale
+from proxy.inference.ports import Known, Listing
 from proxy.store.cached import CachedStore
 from proxy.store.elasticsearch import ElasticsearchStore
 from proxy.store.index import FIELDS, MAPPINGS
@@ -124,7 +124,7 @@ class _Failures:
         await cluster.set(routing__allocation__require___name=None)
         await cluster.call("GET", f"/_cluster/health/{cluster.index}?wait_for_status=yellow")
         await store.create(endpoint("e2"))
-        assert await store.find() == [endpoint("e2")]
+        assert await store.find() == Listing([endpoint("e2")])
 
     async def test_an_error_that_quotes_the_document_is_not_passed_on(
         self, cluster, tmp_path, caplog
@@ -146,7 +146,7 @@ class _Failures:
         try:
             create = store.create(endpoint("e2"))
             await assert_fails(create, StoreOverloaded, 429, "short of memory: try again later")
-            assert await store.get("e1") == endpoint()
+            assert await store.get("e1") == Known(endpoint())
         finally:
             await cluster.set_cluster("indices.breaker.request.limit", None)
         await assert_usable(store)
@@ -156,9 +156,8 @@ class _Failures:
     async def test_an_index_deleted_meanwhile_stops_no_inference(self, cluster, store, caplog):
         await cluster.call("DELETE", f"/{cluster.index}")
         for _ in range(3):
-            assert await store.get("e1") == endpoint()
-            assert served_stale.get()
-        assert await store.find() == []
+            assert await store.get("e1") == Known(endpoint(), stale=True)
+        assert await store.find() == Listing([])
         with pytest.raises(AllLost) as lost:
             await store.get("e2")
         assert lost.value.status == 404
@@ -175,7 +174,7 @@ class _Failures:
         await cluster.call("DELETE", f"/{cluster.index}")
         await store.create(endpoint("e2"))
         await cluster.assert_as_made()
-        assert await store.find() == [endpoint("e2")]
+        assert await store.find() == Listing([endpoint("e2")])
         with pytest.raises(EndpointNotFound) as missing:  # now that is known
             await store.get("e1")
         assert "hint" not in missing.value.extra
@@ -273,7 +272,7 @@ class _Failures:
             store = await opened(cluster, tmp_path)
             await store.create(endpoint())
             await store.update("e1", with_token("new"))
-            assert await store.find() == [with_token("new")(endpoint())]
+            assert await store.find() == Listing([with_token("new")(endpoint())])
             await store.delete("e1")
             await store.close()
         finally:

@@ -25,7 +25,7 @@ from proxy.inference.endpoints import (
     TaskSettings,
     TaskType,
 )
-from proxy.inference.ports import EndpointStore, left_out, served_stale
+from proxy.inference.ports import EndpointStore, Known, Listing
 from proxy.store.cached import CachedStore
 from proxy.store.opening import reseal
 from proxy.store.sealed import FORMAT
@@ -79,8 +79,7 @@ async def assert_unusable(
     """Whatever needs the store fails like this, and what is known of `e1` is used."""
     for call in (store.get("e2"), store.find(), *changes(store)):
         await assert_fails(call, kind, status, text)
-    assert await store.get("e1") == endpoint()
-    assert served_stale.get()
+    assert await store.get("e1") == Known(endpoint(), stale=True)
 
 
 async def assert_read_only(
@@ -89,9 +88,8 @@ async def assert_read_only(
     """Changes fail like this, and reads are none the worse."""
     for change in changes(store):
         await assert_fails(change, kind, status, text)
-    assert await store.get("e1") == endpoint()
-    assert not served_stale.get()
-    assert await store.find() == [endpoint()]
+    assert await store.get("e1") == Known(endpoint())
+    assert await store.find() == Listing([endpoint()])
 
 
 async def as_a_proxy_has_it(inner: EndpointStore) -> CachedStore:
@@ -104,8 +102,7 @@ async def as_a_proxy_has_it(inner: EndpointStore) -> CachedStore:
 async def assert_usable(store: CachedStore) -> None:
     """Without a restart, as it was before."""
     store._pause_ends = 0.0
-    assert await store.get("e1") == endpoint()
-    assert not served_stale.get()
+    assert await store.get("e1") == Known(endpoint())
     await store.create(endpoint("e3"))
 
 
@@ -138,15 +135,15 @@ class StoreConformance:
             chunking_settings=ChunkingSettings(strategy="none"),
         )
         await store.create(full)
-        assert await store.get("e1") == full
-        assert await store.find() == [full]
+        assert await store.get("e1") == Known(full)
+        assert await store.find() == Listing([full])
 
     async def test_an_id_is_created_once_whatever_its_task(self, store, second):
         await store.create(endpoint())
         for other in (store, second):
             with pytest.raises(EndpointAlreadyExists, match=r"\[e1\] already exists"):
                 await other.create(endpoint(task_type=TaskType.COMPLETION))
-        assert (await store.get("e1")).task_type is TaskType.TEXT_EMBEDDING
+        assert (await store.get("e1")).endpoint.task_type is TaskType.TEXT_EMBEDDING
 
     async def test_unknown_ids_are_not_found(self, store):
         await store.create(endpoint())
@@ -161,7 +158,7 @@ class StoreConformance:
         assert await store.get("e1")
 
     async def test_an_empty_store_has_nothing(self, store):
-        assert await store.find() == []
+        assert await store.find() == Listing([])
         with pytest.raises(EndpointNotFound, match=r"Inference endpoint not found \[e1\]"):
             await store.get("e1")
 
@@ -169,20 +166,20 @@ class StoreConformance:
         ids = ["b", "a", "c-1", "c", "c_1", "c.1", "10", "9"]
         for inference_id in ids:
             await store.create(endpoint(inference_id))
-        assert [found.inference_id for found in await second.find()] == sorted(ids)
+        assert [found.inference_id for found in (await second.find()).endpoints] == sorted(ids)
         await store.delete("a")
         await store.create(endpoint("z", TaskType.RERANK))
         await store.update("b", lambda old: old.with_service_settings(url="http://new/"))
-        found = {one.inference_id: one for one in await second.find()}
+        found = {one.inference_id: one for one in (await second.find()).endpoints}
         assert sorted(found) == sorted([*ids[:1], *ids[2:], "z"])
         assert found["b"].service_settings.url == "http://new/"
-        assert [one.inference_id for one in await second.find(TaskType.RERANK)] == ["z"]
-        assert await second.find(TaskType.COMPLETION) == []
+        assert [one.inference_id for one in (await second.find(TaskType.RERANK)).endpoints] == ["z"]
+        assert await second.find(TaskType.COMPLETION) == Listing([])
 
     async def test_ids_can_be_as_long_as_elasticsearch_takes_them(self, store):
         longest = "x" * MAX_ID_BYTES
         await store.create(endpoint(longest))
-        assert (await store.get(longest)).inference_id == longest
+        assert (await store.get(longest)).endpoint.inference_id == longest
         with pytest.raises(StatusError, match=r"^Failed to store inference endpoint \[x+\]$") as e:
             await store.create(endpoint(longest + "x"))
         assert e.value.status == 500
@@ -191,7 +188,7 @@ class StoreConformance:
         await store.create(endpoint())
         changed = await store.update("e1", with_token("new"))
         assert changed.secret_settings.api_key == "new"
-        assert await second.get("e1") == changed
+        assert await second.get("e1") == Known(changed)
         await second.delete("e1")
         with pytest.raises(EndpointNotFound):
             await store.get("e1")
@@ -204,7 +201,7 @@ class StoreConformance:
 
         with pytest.raises(StatusError, match="no"):
             await store.update("e1", fail)
-        assert await store.get("e1") == endpoint()
+        assert await store.get("e1") == Known(endpoint())
         await store.update("e1", with_token("new"))
 
     async def test_a_deleted_id_can_be_created_again(self, store):
@@ -213,7 +210,7 @@ class StoreConformance:
         with pytest.raises(EndpointNotFound):
             await store.delete("e1")
         await store.create(endpoint(task_type=TaskType.COMPLETION))
-        assert (await store.get("e1")).task_type is TaskType.COMPLETION
+        assert (await store.get("e1")).endpoint.task_type is TaskType.COMPLETION
 
     async def test_of_many_creates_one_wins(self, store, second):
         tries = [(store, second)[n % 2].create(endpoint(url=f"http://h/{n}")) for n in range(12)]
@@ -221,7 +218,7 @@ class StoreConformance:
         winners = [n for n, outcome in enumerate(outcomes) if outcome is None]
         assert len(winners) == 1
         assert all(isinstance(o, EndpointAlreadyExists) for o in outcomes if o is not None)
-        assert (await store.get("e1")).service_settings.url == f"http://h/{winners[0]}"
+        assert (await store.get("e1")).endpoint.service_settings.url == f"http://h/{winners[0]}"
 
     async def test_no_change_is_lost_when_two_come_together(self, store, second):
         await store.create(endpoint(url="http://h/"))
@@ -230,7 +227,7 @@ class StoreConformance:
             return lambda old: old.with_service_settings(url=old.service_settings.url + letter)
 
         await asyncio.gather(store.update("e1", add("a")), second.update("e1", add("b")))
-        assert sorted((await store.get("e1")).service_settings.url[9:]) == ["a", "b"]
+        assert sorted((await store.get("e1")).endpoint.service_settings.url[9:]) == ["a", "b"]
 
     async def test_a_caller_who_leaves_leaves_no_half_change(self, store, second):
         await store.create(endpoint("other"))  # so that all is set up
@@ -238,7 +235,7 @@ class StoreConformance:
         for n in range(8):  # the writes may still be under way
             with suppress(EndpointAlreadyExists):
                 await second.create(endpoint(f"e{n}"))
-            assert await second.get(f"e{n}") == endpoint(f"e{n}")
+            assert await second.get(f"e{n}") == Known(endpoint(f"e{n}"))
 
     async def _cancelled_create(self, store: EndpointStore, n: int) -> None:
         with suppress(TimeoutError):
@@ -259,8 +256,8 @@ class StoreConformance:
         await store.create(endpoint("yours"))
         await stored.copy("mine", "yours")
         await self._is_refused(store, stored, "yours")
-        assert await store.get("mine") == endpoint("mine")
-        assert await store.find() == [endpoint("mine")]
+        assert await store.get("mine") == Known(endpoint("mine"))
+        assert await store.find() == Listing([endpoint("mine")], refused=("yours",))
         with pytest.raises(StoreError, match=r"1 endpoints are sealed .* but \[yours\] are not"):
             await reseal(store)
 
@@ -275,7 +272,7 @@ class StoreConformance:
             await stored.rewrite("e1", blob=cut)
             await self._is_refused(store, stored, "e1")
         await stored.rewrite("e1", blob=blob)
-        assert await store.get("e1") == endpoint()
+        assert await store.get("e1") == Known(endpoint())
         await stored.rewrite("e1", task_type="rerank")
         await self._is_refused(store, stored, "e1")
         await stored.rewrite("e1", task_type="text_embedding", key_id="0" * 16)
@@ -296,8 +293,8 @@ class StoreConformance:
             await store.create(endpoint(inference_id))
         for task_type in (None, TaskType.TEXT_EMBEDDING, TaskType.RERANK):
             found = await store.find(task_type)
-            assert inference_id not in [one.inference_id for one in found]
-            assert left_out.get() == (inference_id,)
+            assert inference_id not in [one.inference_id for one in found.endpoints]
+            assert found.refused == (inference_id,)
         assert await stored.blob(inference_id) == before
 
     async def test_a_record_of_a_newer_format_is_refused(self, store, stored):
@@ -315,7 +312,7 @@ class StoreConformance:
         await self._is_refused(store, stored, "e1")
         await store.delete("e1")
         await store.create(endpoint())
-        assert await store.get("e1") == endpoint()
+        assert await store.get("e1") == Known(endpoint())
 
     async def test_resealing_writes_every_record_anew(self, store, stored):
         await store.create(endpoint("a"))
@@ -325,4 +322,4 @@ class StoreConformance:
         after = [await stored.blob("a"), await stored.blob("b")]
         assert before[0] != after[0]
         assert before[1] != after[1]
-        assert await store.find() == [endpoint("a"), endpoint("b")]
+        assert await store.find() == Listing([endpoint("a"), endpoint("b")])

@@ -40,7 +40,8 @@ async def opened_by(path: Path, key: str) -> bool:
     store = store_with(path, key)
     try:
         await store.open()
-        return await store.get(make_endpoint().inference_id) == make_endpoint()
+        known = await store.get(make_endpoint().inference_id)
+        return known.endpoint == make_endpoint()
     finally:
         await store.close()
 

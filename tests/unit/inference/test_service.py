@@ -21,7 +21,8 @@ from proxy.errors import (
 )
 from proxy.inference.chat import ChatRequest
 from proxy.inference.endpoints import InferenceEndpoint, TaskSettings, TaskType, parse_update
-from proxy.inference.releases import DEFAULT
+from proxy.inference.ports import Known, Listing
+from proxy.inference.releases import DEFAULT, PROFILES
 from proxy.inference.requests import InferenceRequest
 from proxy.inference.results import RankedDocument, SparseVector
 from proxy.inference.service import InferenceService, refuse_streaming
@@ -39,6 +40,7 @@ class Memory:
     def __init__(self, *endpoints: InferenceEndpoint) -> None:
         self.endpoints = {endpoint.inference_id: endpoint for endpoint in endpoints}
         self.broken = False
+        self.stale = False
 
     async def open(self) -> None: ...
 
@@ -54,14 +56,14 @@ class Memory:
             raise StoreError("the store is away")
         if inference_id not in self.endpoints:
             raise EndpointNotFound(inference_id)
-        return self.endpoints[inference_id]
+        return Known(self.endpoints[inference_id], self.stale)
 
     async def find(self, task_type=None):
         found = sorted(self.endpoints.items())
-        return [one for _, one in found if task_type in (None, one.task_type)]
+        return Listing([one for _, one in found if task_type in (None, one.task_type)])
 
     async def update(self, inference_id, change):
-        self.endpoints[inference_id] = change(await self.get(inference_id))
+        self.endpoints[inference_id] = change((await self.get(inference_id)).endpoint)
         return self.endpoints[inference_id]
 
     async def delete(self, inference_id):
@@ -220,7 +222,7 @@ class TestGetAndDelete:
     async def test_a_task_that_is_named_must_be_the_endpoints(self):
         service, _ = service_of(Told(), make_endpoint(TaskType.RERANK))
         for task in (TaskType.ANY, TaskType.RERANK):
-            assert (await service.get("e1", task)).inference_id == "e1"
+            assert (await service.get("e1", task)).endpoint.inference_id == "e1"
         error = await failing(service.get("e1", TaskType.COMPLETION))
         assert error.reason == (
             "Requested task type [completion] does not match the inference endpoint's task type "
@@ -235,24 +237,42 @@ class TestGetAndDelete:
     async def test_lists_may_be_of_one_task(self):
         two = replace(make_endpoint(TaskType.RERANK), inference_id="a")
         service, _ = service_of(Told(), make_endpoint(), two)
-        assert [one.inference_id for one in await service.find(TaskType.ANY)] == ["a", "e1"]
-        assert [one.inference_id for one in await service.find(TaskType.RERANK)] == ["a"]
+        assert [one.inference_id for one in (await service.find(TaskType.ANY)).endpoints] == [
+            "a",
+            "e1",
+        ]
+        assert [one.inference_id for one in (await service.find(TaskType.RERANK)).endpoints] == [
+            "a"
+        ]
 
     async def test_a_dry_run_deletes_nothing(self):
         service, store = service_of(Told(), make_endpoint())
-        assert await service.delete("e1", TaskType.ANY, dry_run=True) == {
+        assert (await service.delete("e1", TaskType.ANY, dry_run=True)).result == {
             "acknowledged": False,
             "pipelines": [],
             "indexes": [],
             "error_message": "",
         }
         assert "e1" in store.endpoints
-        assert await service.delete("e1", TaskType.ANY, dry_run=False) == {
+        assert (await service.delete("e1", TaskType.ANY, dry_run=False)).result == {
             "acknowledged": True,
             "pipelines": [],
             "indexes": [],
         }
         assert store.endpoints == {}
+
+    async def test_answers_say_whether_they_rest_on_a_stale_endpoint(self):
+        service, store = service_of(Told([]), make_endpoint(TaskType.RERANK))
+        update = parse_update({"task_settings": {"top_n": 2}}, PROFILES["9.5"].update)
+        for stale in (False, True):
+            store.stale = stale
+            for task in (TaskType.ANY, TaskType.RERANK):
+                assert (await service.get("e1", task)).stale is stale
+                assert (await service.endpoint_for("e1", task)).stale is stale
+                assert (await service.delete("e1", task, dry_run=True)).stale is stale
+            for _ in ("a change", "no change"):
+                assert (await service.update("e1", TaskType.RERANK, update, None)).stale is stale
+        assert (await service.delete("e1", TaskType.ANY, dry_run=False)).stale
 
     async def test_what_is_not_there_cannot_be_deleted(self):
         service, store = service_of(Told(), make_endpoint())
@@ -272,7 +292,7 @@ class TestUpdate:
     async def test_changes_the_stored_endpoint_without_a_call(self):
         provider = Told()
         service, store = service_of(provider, make_endpoint(TaskType.RERANK))
-        changed = await service.update("e1", TaskType.RERANK, UPDATE)
+        changed = (await service.update("e1", TaskType.RERANK, UPDATE)).endpoint
         assert store.endpoints["e1"] == changed
         assert changed.secret_settings.api_key == "new"
         assert changed.task_settings.top_n == 2

@@ -13,7 +13,7 @@ from proxy.errors import (
     StoreError,
     StoreOverloaded,
 )
-from proxy.inference.ports import served_stale
+from proxy.inference.ports import Known, Listing
 from proxy.store.cached import PAUSE, CachedStore
 from tests.support.storeconformance import endpoint, with_token
 
@@ -39,11 +39,11 @@ class MemoryStore:
         await self._pass()
         if found is None:
             raise EndpointNotFound(inference_id)
-        return found
+        return Known(found)
 
     async def find(self, task_type=None):
         await self._pass()
-        return list(self.endpoints.values())
+        return Listing(list(self.endpoints.values()))
 
     async def create(self, new):
         await self._pass()
@@ -91,20 +91,20 @@ def store(inner, clock):
 
 
 def token(found):
-    return found.secret_settings.api_key
+    return found.endpoint.secret_settings.api_key
 
 
 async def test_an_answer_is_good_for_a_second(store, inner, clock):
     for _ in range(3):
-        assert await store.get("e1") == endpoint()
+        assert await store.get("e1") == Known(endpoint())
     assert inner.reads == 1
     inner.endpoints["e1"] = with_token("new")(endpoint())
     clock.now += 0.99
-    assert await store.get("e1") == endpoint()
+    assert await store.get("e1") == Known(endpoint())
     clock.now += 0.01
     assert token(await store.get("e1")) == "new"
     assert inner.reads == 2
-    assert not served_stale.get()
+    assert not (await store.get("e1")).stale
 
 
 async def test_an_endpoint_deleted_elsewhere_is_gone_within_a_second(store, inner, clock):
@@ -137,7 +137,7 @@ async def test_own_changes_are_seen_at_once(store):
         await store.get("e1")
     await store.create(endpoint(token="third"))
     assert token(await store.get("e1")) == "third"
-    assert len(await store.find()) == 1
+    assert len((await store.find()).endpoints) == 1
 
 
 async def test_a_read_begun_before_a_change_is_not_kept_after_it(store, inner):
@@ -149,7 +149,7 @@ async def test_a_read_begun_before_a_change_is_not_kept_after_it(store, inner):
     await store.update("e1", with_token("new"))
     assert token(await store.get("e1")) == "new"  # without waiting for the old read
     gate.set()
-    assert await reading == endpoint()
+    assert await reading == Known(endpoint())
     assert token(await store.get("e1")) == "new"
 
 
@@ -170,7 +170,7 @@ async def test_reads_at_once_are_one(store, inner):
     for _ in range(5):  # until another has taken over
         await asyncio.sleep(0)
     inner.gate.set()
-    assert await asyncio.gather(*reads[1:]) == [endpoint()] * 9
+    assert await asyncio.gather(*reads[1:]) == [Known(endpoint())] * 9
     assert inner.reads == 2
 
 
@@ -189,16 +189,14 @@ async def test_what_was_known_is_used_while_the_store_is_away(store, inner, cloc
     inner.failure = StoreError("away")
     clock.now += 59
     for _ in range(3):
-        assert await store.get("e1") == endpoint()
-        assert served_stale.get()
+        assert await store.get("e1") == Known(endpoint(), stale=True)
     assert store.stale_answers == 3
     assert inner.reads == 2  # a store that is away is left in peace for a moment
     with pytest.raises(StoreError):
         await store.get("unknown")
     inner.failure = None
     clock.now += PAUSE
-    await store.get("e1")
-    assert not served_stale.get()
+    assert not (await store.get("e1")).stale
     assert store.stale_answers == 3
 
 
@@ -207,11 +205,10 @@ async def test_what_was_known_is_used_while_nothing_at_all_is_there(store, inner
     inner.failure = AllLost("e1")
     clock.now += 59
     for _ in range(2):
-        assert await store.get("e1") == endpoint()
-        assert served_stale.get()
+        assert await store.get("e1") == Known(endpoint(), stale=True)
     with pytest.raises(AllLost):
         await store.update("e1", with_token("new"))
-    assert await store.get("e1") == endpoint()
+    assert await store.get("e1") == Known(endpoint(), stale=True)
     inner.failure = None
     inner.endpoints = {"e2": endpoint("e2")}  # somebody has begun anew
     with pytest.raises(EndpointNotFound):
@@ -243,9 +240,8 @@ async def test_a_store_that_hangs_does_not_hold_up_what_is_known(store, inner, c
     inner.gate = asyncio.Event()
     clock.now += 1
     async with asyncio.timeout(5):
-        assert await store.get("e1") == endpoint()
-        assert served_stale.get()
-        assert await store.get("e1") == endpoint()
+        assert await store.get("e1") == Known(endpoint(), stale=True)
+        assert await store.get("e1") == Known(endpoint(), stale=True)
     assert inner.reads == 2
 
 
@@ -272,9 +268,7 @@ async def test_a_change_that_nobody_knows_of_ends_freshness_but_not_use(
     for change in (store.delete("e1"), store.update("e1", with_token("new"))):
         with pytest.raises(StoreError):
             await change
-    assert await store.get("e1") == endpoint()
-    assert served_stale.get()
+    assert await store.get("e1") == Known(endpoint(), stale=True)
     clock.now += PAUSE
     inner.failure = None
-    await store.get("e1")
-    assert not served_stale.get()
+    assert not (await store.get("e1")).stale

@@ -17,6 +17,10 @@ from proxy.config import Config, StoreConfig
 from tests.support.stubs import FaultyServer, contract_reply
 
 NAMES = ("good", "bad")
+STALE = (
+    '299 Elasticsearch "the endpoint store cannot be used, the configuration that was known last '
+    'is used"'
+)
 
 
 @pytest.fixture
@@ -122,7 +126,14 @@ async def test_a_store_that_is_away_stops_changes_and_no_inference(
         assert "Retry-After" not in refused.headers
     used = await infer(client, "good")
     assert used.status == 200
-    assert "the endpoint store cannot be" in used.headers["Warning"]
+    assert used.headers["Warning"] == STALE
+    for shown in (
+        await client.get("/_inference/good"),
+        await client.delete("/_inference/good?dry_run=true"),
+        await client.post("/_inference/completion/good/_stream", json={"input": "x"}),
+    ):
+        assert shown.status == 200
+        assert shown.headers["Warning"] == STALE
 
 
 async def test_a_full_store_says_when_to_try_again(client: Any, body: Any) -> None:

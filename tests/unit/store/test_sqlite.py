@@ -20,7 +20,7 @@ from proxy.errors import (
     StoreError,
     StoreOverloaded,
 )
-from proxy.inference.ports import left_out
+from proxy.inference.ports import Known, Listing
 from proxy.store.cached import CachedStore
 from proxy.store.opening import open_store
 from proxy.store.sqlite import SQLiteStore
@@ -120,14 +120,13 @@ async def test_rows_of_the_wrong_kind_are_refused_alone(store, stored, column, v
     stored._run(f"UPDATE endpoints SET {column} = {value} WHERE id = 'e1'")
     with pytest.raises(RecordRefused, match="cannot be used"):
         await store.get("e1")
-    assert await store.find() == [endpoint("e2")]
-    assert left_out.get() == ("e1",)
+    assert await store.find() == Listing([endpoint("e2")], refused=("e1",))
 
 
 async def test_an_id_that_is_no_text_hinders_no_other(store, stored, caplog):
     await store.create(endpoint("e2"))
     stored._run("INSERT INTO endpoints VALUES (CAST(x'0aff' AS TEXT), '', '', '')")
-    assert await store.find() == [endpoint("e2")]
+    assert (await store.find()).endpoints == [endpoint("e2")]
     assert r"[\n\ufffd] cannot be used" in caplog.text
 
 
@@ -138,7 +137,7 @@ async def test_endpoints_outlive_the_process(path):
     await first.close()
     later = SQLiteStore(path, StoreConfig())
     await later.open()
-    assert await later.get("e1") == endpoint()
+    assert await later.get("e1") == Known(endpoint())
     await later.close()
 
 
@@ -210,7 +209,7 @@ async def test_a_locked_file_is_an_error_after_the_timeout(path, store):
     locker.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreError, match="SQLITE_BUSY"):
         await impatient.create(endpoint("e2"))
-    assert await impatient.get("e1") == endpoint()  # readers wait for nobody
+    assert await impatient.get("e1") == Known(endpoint())  # readers wait for nobody
     locker.execute("ROLLBACK")
     locker.close()
     await impatient.create(endpoint("e2"))
@@ -224,7 +223,7 @@ async def test_a_full_disk_is_told(path, store):
     with pytest.raises(StoreOverloaded) as full:
         await asyncio.gather(*creates)
     assert full.value.status == 429
-    assert await store.get("e1") == endpoint()
+    assert await store.get("e1") == Known(endpoint())
 
 
 async def test_a_store_that_is_not_open_says_so(path):
@@ -270,8 +269,8 @@ async def test_processes_that_start_at_once_share_one_key_and_one_truth(path):
     assert len(winners) == 1
     store = SQLiteStore(path, StoreConfig())
     await store.open()
-    assert len(await store.find()) == 41
-    settings = (await store.get("e1")).service_settings
+    assert len((await store.find()).endpoints) == 41
+    settings = (await store.get("e1")).endpoint.service_settings
     assert settings.url == f"http://h/{winners[0]}"
     assert settings.dimensions in (1, 2, 3, 4)
     await store.close()
@@ -317,7 +316,7 @@ async def test_kill_loses_nothing_acknowledged_and_brings_nothing_back(path):
         deleted = {int(n) for sign, n in lines if sign == b"-"}
         store = SQLiteStore(path, StoreConfig())
         await store.open()
-        there = {int(one.inference_id[1:]) for one in await store.find()}
+        there = {int(one.inference_id[1:]) for one in (await store.find()).endpoints}
         await store.close()
         next_delete = {
             n - 1 for n in created if n % 3 == 2
@@ -338,9 +337,9 @@ async def test_the_factory_builds_the_configured_store(path):
     assert isinstance(store, CachedStore)
     await store.open()
     await store.create(endpoint())
-    assert await store.get("e1") == endpoint()
+    assert await store.get("e1") == Known(endpoint())
     await store.update("e1", with_token("new"))
-    assert (await store.get("e1")).secret_settings.api_key == "new"
+    assert (await store.get("e1")).endpoint.secret_settings.api_key == "new"
     await store.delete("e1")
     with pytest.raises(EndpointNotFound):
         await store.get("e1")

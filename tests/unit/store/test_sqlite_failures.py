@@ -14,7 +14,7 @@ import pytest
 
 from proxy.config import ConfigError, StoreConfig
 from proxy.errors import StoreDamaged, StoreError, StoreOverloaded
-from proxy.inference.ports import served_stale
+from proxy.inference.ports import Known
 from proxy.store.cached import CachedStore
 from proxy.store.sqlite import SQLiteStore
 from tests.support.processes import clean_environ, command
@@ -90,8 +90,7 @@ async def test_a_full_disk_stops_changes_and_no_reads(store, inner):
         await store.create(endpoint("e2", token="x" * 40_000))
     assert error.value.status == 429
     assert error.value.headers == [("Retry-After", "30")]
-    assert await store.get("e1") == endpoint()
-    assert not served_stale.get()
+    assert await store.get("e1") == Known(endpoint())
     await inner._run(lambda: inner._connection.execute("PRAGMA max_page_count = 1000"))
     await assert_usable(store)
 
@@ -100,8 +99,7 @@ async def test_a_read_only_file_stops_changes_and_no_reads(store, inner):
     await inner._run(lambda: inner._connection.execute("PRAGMA query_only = ON"))
     for change in changes(store):
         await assert_fails(change, StoreError, 503, "SQLITE_READONLY.*must be writable")
-    assert await store.get("e1") == endpoint()
-    assert not served_stale.get()
+    assert await store.get("e1") == Known(endpoint())
     await inner._run(lambda: inner._connection.execute("PRAGMA query_only = OFF"))
     await assert_usable(store)
 
@@ -110,8 +108,7 @@ async def test_a_locked_file_stops_changes_and_no_reads(store, path):
     with locked(path):
         for change in changes(store):
             await assert_fails(change, StoreError, 503, "SQLITE_BUSY.*another process keeps it")
-        assert await store.get("e1") == endpoint()
-        assert not served_stale.get()
+        assert await store.get("e1") == Known(endpoint())
     await assert_usable(store)
 
 
