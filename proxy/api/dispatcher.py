@@ -22,9 +22,11 @@ from proxy.api.routes import ROUTES, Route
 from proxy.authorization import Action, Allowed, Refused, Verdict
 from proxy.errors import NoInferenceFeature, PlainError, ProxyError
 from proxy.inference.actions import InferenceAction
-from proxy.inference.endpoints import TaskType, check_inference_id, parse_task_type
+from proxy.inference.endpoints import TaskType
+from proxy.inference.ids import check_inference_id
 from proxy.inference.releases import DEFAULT, Profile
 from proxy.inference.service import InferenceService
+from proxy.inference.tasktypes import parse_task_type
 from proxy.limits.calls import CallLimits, address_of_caller
 from proxy.limits.memory import MemoryBudget
 from proxy.rest.request import RestRequest

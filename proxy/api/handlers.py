@@ -17,19 +17,15 @@ from proxy.errors import (
 )
 from proxy.inference.catalogue import render_services
 from proxy.inference.chat import ChatRequest, as_chat_error, only_streaming, parse_chat_request
-from proxy.inference.endpoints import (
-    SERVICES,
-    InferenceEndpoint,
-    TaskType,
-    parse_endpoint,
-    parse_update,
-    render_endpoint,
-    resolve_task_type,
-)
+from proxy.inference.endpoints import SERVICES, InferenceEndpoint, TaskType
 from proxy.inference.fields import wrong_type
 from proxy.inference.ports import Known
+from proxy.inference.rendering import render_endpoint
 from proxy.inference.requests import InferenceRequest, parse_inference_request
 from proxy.inference.service import refuse_streaming
+from proxy.inference.settings import parse_endpoint
+from proxy.inference.tasktypes import resolve_task_type
+from proxy.inference.updates import parse_update
 from proxy.masking import shown_value
 from proxy.rest.routing import no_handler
 from proxy.xcontent.values import Json

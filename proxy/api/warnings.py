@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-from proxy.inference.endpoints import shown
+from proxy.inference.ids import list_ids
 
 STALE: Final = (
     '299 Elasticsearch "the endpoint store cannot be used, '
@@ -19,6 +19,6 @@ STALE: Final = (
 def incomplete(refused: Collection[str]) -> str:
     """The header of a list that lacks endpoints, whose ids are `refused`."""
     return (
-        f'299 Elasticsearch "inference endpoints {shown(refused)} are left out, '
+        f'299 Elasticsearch "inference endpoints {list_ids(refused)} are left out, '
         'their stored records cannot be used: GET one to see why"'
     )

@@ -1,6 +1,6 @@
-"""Settings read out of maps, with all problems reported at once, in Elasticsearch's texts.
+"""Reading settings out of maps, so that all problems are reported at once.
 
-Source: ServiceUtils, ModelConfigurations.
+Source: ServiceUtils and ModelConfigurations, which fix the texts.
 """
 
 from __future__ import annotations
@@ -16,11 +16,8 @@ from proxy.xcontent.values import MAX_INT, MAX_LONG, Json
 T = TypeVar("T")
 
 
-# Settings
-
-
 class Problems:
-    """Collects what is wrong, to be reported all at once."""
+    """What is wrong with a body."""
 
     def __init__(self) -> None:
         self._found: list[str] = []
@@ -29,15 +26,17 @@ class Problems:
         self._found.append(problem)
 
     def raise_if_any(self) -> None:
-        """Raises: ValidationFailed, numbered in the order of discovery."""
+        """Raises: ValidationFailed, its problems numbered in the order in which they were added."""
         if self._found:
             raise ValidationFailed(self._found)
 
 
 class Fields:
-    """A map of settings. Each `take_` removes its key, so that what is left over is unknown.
+    """A map of settings; `scope` is its name in texts.
 
-    Source: ServiceUtils.extractRequiredString and its siblings, which fix the texts.
+    Each `take_` removes a key, so what is left over at the end is unknown. A value that is missing
+    or null is read as None; a bad one is added to the problems and read as None, too.
+    Source: ServiceUtils.extractRequiredString and its siblings.
     """
 
     def __init__(self, values: Mapping[str, Any], scope: str, problems: Problems) -> None:
@@ -47,31 +46,29 @@ class Fields:
 
     @property
     def left_over(self) -> Json:
-        """The settings that nobody took."""
+        """The settings that have not been taken."""
         return self._values
 
     def take(self, name: str) -> Any:
-        """The value as it is, None when missing."""
+        """The value, whatever its type."""
         return self._values.pop(name, None)
 
     def take_str(self, name: str) -> str | None:
-        """An optional text that is not empty."""
+        """A string that is not empty."""
         value = self.take_typed(name, str, "String")
         if value == "":
-            self._invalid_empty(name)
+            self.problems.add(
+                f"[{self._scope}] Invalid value empty string. [{name}] must be a non-empty string"
+            )
             return None
         return value
 
     def take_required_str(self, name: str) -> str:
-        """A text that must be there; an empty one stands for a recorded problem."""
-        if self._values.get(name) is None:
-            self._values.pop(name, None)
-            self._missing(name)
-            return ""
-        return self.take_str(name) or ""
+        """A string that must be there; the empty string when there was a problem with it."""
+        return "" if self._lacks(name) else self.take_str(name) or ""
 
     def take_enum(self, name: str, allowed: Sequence[str]) -> str | None:
-        """An optional text out of `allowed`, trimmed and in any letter case."""
+        """One of the `allowed` strings; spaces around it and its letter case do not matter."""
         value = self.take_str(name)
         if value is None:
             return None
@@ -90,10 +87,8 @@ class Fields:
         return self.take_typed(name, list, "List")
 
     def take_positive_int(self, name: str, *, required: bool = False) -> int | None:
-        """An integer of 1 or more; a bad value is recorded and read as None."""
-        if required and self._values.get(name) is None:
-            self._values.pop(name, None)
-            self._missing(name)
+        """A 32-bit integer of 1 or more."""
+        if required and self._lacks(name):
             return None
         value = self.take_typed(name, int, "Integer", _is_int32)
         if value is not None and value <= 0:
@@ -121,15 +116,15 @@ class Fields:
             return None
         return value
 
-    def take_map(self, name: str, scope: str | None = None) -> Fields | None:
-        """A nested map; anything else but null is refused at once."""
+    def take_map(self, name: str) -> Fields | None:
+        """A nested map. Raises: IllegalArgument for any other value but null."""
         value = self.take(name)
         if value is None:
             return None
         if not isinstance(value, dict):
-            # Elasticsearch answers 500 class_cast_exception here.
+            # Elasticsearch answers 500 with a class_cast_exception.
             raise IllegalArgument(wrong_type(name, value, "Map"))
-        return Fields(value, scope or name, self.problems)
+        return Fields(value, name, self.problems)
 
     def take_typed(
         self,
@@ -138,7 +133,7 @@ class Fields:
         java_name: str,
         fits: Callable[[T], bool] | None = None,
     ) -> T | None:
-        """The value if it is of `kind`; a wrong one is recorded and read as None."""
+        """A value of exactly this type, which `java_name` is in texts."""
         value = self.take(name)
         if value is None:
             return None
@@ -148,13 +143,13 @@ class Fields:
             return None
         return value
 
-    def _missing(self, name: str) -> None:
+    def _lacks(self, name: str) -> bool:
+        """Whether a required setting is missing or null, which is a problem."""
+        if self._values.get(name) is not None:
+            return False
+        self._values.pop(name, None)
         self.problems.add(f"[{self._scope}] does not contain the required setting [{name}]")
-
-    def _invalid_empty(self, name: str) -> None:
-        self.problems.add(
-            f"[{self._scope}] Invalid value empty string. [{name}] must be a non-empty string"
-        )
+        return True
 
 
 def wrong_type(name: str, value: Any, java_name: str) -> str:
@@ -170,7 +165,7 @@ def _is_int32(value: int) -> bool:
 
 
 def refuse_unknown(left_over: Mapping[str, Any], service: str) -> None:
-    """Raises: StatusError 400 naming settings that nobody took."""
+    """Raises: StatusError 400 that names the settings left over, if there are any."""
     if left_over:
         raise StatusError(
             400,

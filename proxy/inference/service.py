@@ -26,7 +26,7 @@ from proxy.errors import (
     ValidationFailed,
 )
 from proxy.inference.chat import ChatRequest
-from proxy.inference.endpoints import STREAMING_TASKS, EndpointUpdate, InferenceEndpoint, TaskType
+from proxy.inference.endpoints import STREAMING_TASKS, InferenceEndpoint, TaskSettings, TaskType
 from proxy.inference.ports import EndpointStore, Known, Listing, Provider
 from proxy.inference.releases import DEFAULT, Profile
 from proxy.inference.requests import InferenceRequest, refuse_input_type
@@ -38,6 +38,7 @@ from proxy.inference.results import (
     render_rerank,
     render_sparse,
 )
+from proxy.inference.updates import EndpointUpdate
 from proxy.limits.deadline import request_ends
 from proxy.xcontent.values import Json
 
@@ -232,17 +233,15 @@ class InferenceService:
     async def _rerank(
         self, endpoint: InferenceEndpoint, request: InferenceRequest, inputs: Sequence[str]
     ) -> list[RankedDocument]:
-        """The request's own fields count, then the stored settings."""
-        stored = endpoint.task_settings
-        return_documents = request.return_documents
+        """Settings that the request names replace those of the endpoint."""
+        named = TaskSettings(top_n=request.top_n, return_documents=request.return_documents)
+        settings = endpoint.task_settings.merged(named)
         return await self._provider.rerank(
             endpoint,
             request.query or "",
             inputs,
-            top_n=stored.top_n if request.top_n is None else request.top_n,
-            return_documents=stored.return_documents
-            if return_documents is None
-            else return_documents,
+            top_n=settings.top_n,
+            return_documents=settings.return_documents,
         )
 
     async def _tried(self, endpoint: InferenceEndpoint, timeout: float | None) -> InferenceEndpoint:

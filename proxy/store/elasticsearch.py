@@ -35,7 +35,8 @@ from proxy.errors import (
     StatusError,
     StoreError,
 )
-from proxy.inference.endpoints import InferenceEndpoint, TaskType, check_storable, is_storable
+from proxy.inference.endpoints import InferenceEndpoint, TaskType
+from proxy.inference.ids import check_storable, is_storable
 from proxy.inference.ports import MAX_ENDPOINTS, Change, Known, Listing
 from proxy.store.answers import (
     INDEX_MISSING,
@@ -111,7 +112,7 @@ class ElasticsearchStore:
             self._client = None
 
     async def create(self, endpoint: InferenceEndpoint) -> None:
-        check_storable(endpoint)
+        check_storable(endpoint.inference_id)
         keys = await self._checked_keys()
         await self._to_the_end(self._create(keys, endpoint))
 

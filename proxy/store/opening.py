@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from proxy.config import Config
 from proxy.errors import StoreError
-from proxy.inference.endpoints import shown
+from proxy.inference.ids import list_ids
 from proxy.inference.ports import EndpointStore
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ async def reseal(store: EndpointStore) -> int:
         await store.update(endpoint.inference_id, lambda current: current)
     if found.refused:
         raise StoreError(
-            f"{count} endpoints are sealed with the current key, but {shown(found.refused)} are "
+            f"{count} endpoints are sealed with the current key, but {list_ids(found.refused)} are "
             "not, as their records cannot be used: GET one to see why, DELETE what is lost"
         )
     return count

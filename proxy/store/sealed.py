@@ -25,13 +25,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from proxy.config import ConfigError, StoreConfig
 from proxy.errors import KeyMismatch, RecordRefused
-from proxy.inference.endpoints import (
-    InferenceEndpoint,
-    TaskType,
-    dump_endpoint,
-    is_storable,
-    load_endpoint,
-)
+from proxy.inference.dumping import dump_endpoint, load_endpoint
+from proxy.inference.endpoints import InferenceEndpoint, TaskType
+from proxy.inference.ids import is_storable
 from proxy.inference.ports import Listing
 
 KEY_BYTES: Final = 32

@@ -20,7 +20,8 @@ from proxy.errors import (
     StoreError,
     StoreOverloaded,
 )
-from proxy.inference.endpoints import InferenceEndpoint, TaskType, check_storable, is_storable
+from proxy.inference.endpoints import InferenceEndpoint, TaskType
+from proxy.inference.ids import check_storable, is_storable
 from proxy.inference.ports import MAX_ENDPOINTS, Change, Known, Listing
 from proxy.store.sealed import Keyring, Record, load_keyring, make_keyring, private_folder
 
@@ -76,7 +77,7 @@ class SQLiteStore:
             self._thread = None
 
     async def create(self, endpoint: InferenceEndpoint) -> None:
-        check_storable(endpoint)
+        check_storable(endpoint.inference_id)
         await self._run(lambda: self._create(endpoint))
 
     async def get(self, inference_id: str) -> Known:

@@ -18,13 +18,13 @@ from proxy.errors import (
 )
 from proxy.inference.chunking import ChunkingSettings
 from proxy.inference.endpoints import (
-    MAX_ID_BYTES,
     InferenceEndpoint,
     SecretSettings,
     ServiceSettings,
     TaskSettings,
     TaskType,
 )
+from proxy.inference.ids import MAX_ID_BYTES
 from proxy.inference.ports import EndpointStore, Known, Listing
 from proxy.store.cached import CachedStore
 from proxy.store.opening import reseal

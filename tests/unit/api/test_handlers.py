@@ -11,7 +11,8 @@ from proxy.api.handlers import get_endpoint, get_endpoints, get_services, put_en
 from proxy.api.routes import ROUTES
 from proxy.errors import EndpointAlreadyExists, IllegalArgument, ProxyError, UnknownService
 from proxy.inference.actions import InferenceAction
-from proxy.inference.endpoints import TaskType, render_endpoint
+from proxy.inference.endpoints import TaskType
+from proxy.inference.rendering import render_endpoint
 from proxy.inference.service import InferenceService
 from proxy.rest.request import RestRequest
 from tests.support.samples import headers_of, make_endpoint

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from proxy.errors import ActionRequestInvalid, ValidationFailed
 from proxy.inference.chunking import ChunkingSettings, parse_chunking
+from proxy.inference.dumping import dump_endpoint, load_endpoint
 from proxy.inference.endpoints import (
     ELSER_SERVICE,
     SERVICE,
@@ -18,16 +19,13 @@ from proxy.inference.endpoints import (
     ServiceSettings,
     TaskSettings,
     TaskType,
-    check_inference_id,
-    dump_endpoint,
-    load_endpoint,
-    parse_endpoint,
-    parse_task_type,
-    parse_update,
-    render_endpoint,
-    resolve_task_type,
 )
+from proxy.inference.ids import check_inference_id
 from proxy.inference.releases import DEFAULT, PROFILES
+from proxy.inference.rendering import render_endpoint
+from proxy.inference.settings import parse_endpoint
+from proxy.inference.tasktypes import parse_task_type, resolve_task_type
+from proxy.inference.updates import parse_update
 from tests.support.samples import TASKS, TOKEN, json_objects, json_values, make_endpoint, refusal_of
 
 GOOD = {"url": "http://h/", "api_key": TOKEN}

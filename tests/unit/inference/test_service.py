@@ -20,12 +20,13 @@ from proxy.errors import (
     StoreError,
 )
 from proxy.inference.chat import ChatRequest
-from proxy.inference.endpoints import InferenceEndpoint, TaskSettings, TaskType, parse_update
+from proxy.inference.endpoints import InferenceEndpoint, TaskSettings, TaskType
 from proxy.inference.ports import Known, Listing
 from proxy.inference.releases import DEFAULT, PROFILES
 from proxy.inference.requests import InferenceRequest
 from proxy.inference.results import RankedDocument, SparseVector
 from proxy.inference.service import InferenceService, refuse_streaming
+from proxy.inference.updates import parse_update
 from tests.support.samples import make_endpoint
 
 CREATION = (

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from proxy.config import ConfigError, StoreConfig
 from proxy.errors import KeyMismatch, RecordRefused
-from proxy.inference.endpoints import TaskType, dump_endpoint
+from proxy.inference.dumping import dump_endpoint
+from proxy.inference.endpoints import TaskType
 from proxy.store.sealed import FORMAT, Keyring, key_id, load_keyring, make_keyring, private_folder
 from tests.support.storeconformance import TOKEN, endpoint
 

@@ -16,9 +16,10 @@ import pytest
 
 from proxy.errors import ProxyError
 from proxy.inference.chat import as_chat_error, parse_chat_request
-from proxy.inference.endpoints import TaskType, parse_update
+from proxy.inference.endpoints import TaskType
 from proxy.inference.releases import DEFAULT
 from proxy.inference.requests import parse_inference_request
+from proxy.inference.updates import parse_update
 from proxy.rest.request import RestRequest
 from proxy.xcontent.values import parse_time, time_text
 from tests.support.samples import headers_of
