@@ -1,6 +1,6 @@
-"""What differs between the releases of Elasticsearch whose API can be served, in one table.
+"""What differs between the releases of Elasticsearch whose API can be served.
 
-Whatever is not in it is the same in all of them.
+Whatever is not in this table is the same in all of them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 from proxy.errors import ProxyError, RequestTimedOut, StatusError
 from proxy.xcontent.values import time_text
 
-TimedOut = Callable[[str, float], ProxyError]
+TimedOut = Callable[[str, float], ProxyError]  # of an inference id and seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,44 +23,44 @@ class UpdateRules:
     Source: UpdateInferenceModelAction.Request, TransportUpdateInferenceModelAction.
     """
 
-    # Service settings without a token are refused; the others among them would be ignored.
+    # Service settings must include the token.
     needs_api_key: bool
-    # Nulls inside the settings objects; they stand for the default, or for no change.
+    # Settings may be null, which restores the default or changes nothing.
     takes_nulls: bool
-    # Settings that cannot be updated are refused, not ignored.
+    # Settings that cannot be updated are refused rather than ignored.
     refuses_unknown: bool
-    # A change is tried out before it is stored, as a new endpoint is.
+    # The provider is called with the changed endpoint before the change is stored.
     tries_changes: bool
-    # What settings that are no object are called in the error.
+    # The name that the error for settings of the wrong JSON type gives to `{kind}_settings`.
     not_an_object: str
-    # The query parameter `timeout`, which bounds the trial; `master_timeout` is known to all.
+    # There is a query parameter `timeout`, for that call; every release takes `master_timeout`.
     takes_timeout: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """The rules of one release, where releases do not agree."""
+    """The rules of one release."""
 
-    # `compatible-with` may name this major version and the one before it.
+    # The media type parameter `compatible-with` may name this major version or the one before it.
     # Source: RestCompatibleVersionHelper.
     major: int
-    # The error of a call that took too long. Source: TimedListener.
+    # Makes the error for a call that took too long. Source: TimedListener.
     timed_out: TimedOut
-    # Seconds for a completion or a chat without `timeout`; None: as for every other task.
+    # Default timeout of completions and chats in seconds, None if it is the one of other tasks.
     # Source: BaseInferenceActionRequest.
     chat_timeout: float | None
-    # Whether embedding tasks refuse `query`. Source: InferenceAction.Request.validate.
+    # Embedding tasks refuse `query`. Source: InferenceAction.Request.validate.
     embeddings_refuse_query: bool
-    # Whether a chat is answered without `_stream`, too. Source: TransportInferenceActionProxy.
+    # Chats are also answered in one piece, without `_stream`. Source: TransportInferenceActionProxy.
     answers_whole_chats: bool
-    # How a 404 of a chat's provider is told, and the type of a chat error that tells nothing more.
+    # The text for a chat whose provider answers 404, and the type of a chat error without details.
     # Source: HuggingFaceChatCompletionResponseHandler, UnifiedChatCompletionErrorResponse.
     chat_not_found: str
     chat_error_type: str
     update: UpdateRules
 
     def default_timeout(self, *, streams: bool, configured: float) -> float:
-        """Seconds that a call may take when its request does not say."""
+        """Seconds that a call without `timeout` may take."""
         if streams and self.chat_timeout is not None:
             return max(self.chat_timeout, configured)
         return configured
@@ -68,8 +68,8 @@ class Profile:
     def update_rules(self, client_meta: str) -> UpdateRules:
         """The rules for an `_update` whose caller sent this `x-elastic-client-meta`.
 
-        Newer official clients update other settings than the token; who names itself as one of
-        them may do so, whatever release is served.
+        Official clients from 9.3 on can update other settings than the token, so they may do so
+        whatever release is served.
         """
         named = _CLIENT_RELEASE.search(client_meta)
         if named and (int(named[1]), int(named[2])) >= _UPDATES_ALL_SETTINGS:

@@ -10,7 +10,7 @@ from typing import Final
 
 from proxy.errors import ActionRequestInvalid, Cause, IllegalArgument, ProxyError, ValidationFailed
 from proxy.inference.endpoints import TaskType
-from proxy.inference.releases import DEFAULT, Profile
+from proxy.inference.releases import Profile
 from proxy.xcontent.document import Document, Node
 from proxy.xcontent.objectparser import (
     ARRAY,
@@ -44,7 +44,7 @@ class InferenceRequest:
     input_type: str | None = None
     task_settings: Json | None = None
 
-    def validate(self, task_type: TaskType, profile: Profile = DEFAULT) -> None:
+    def validate(self, task_type: TaskType, profile: Profile) -> None:
         """Check the fields against the task type of the path; `ANY` skips what is per task.
 
         Raises: ActionRequestInvalid for the first problem.

@@ -28,7 +28,7 @@ from proxy.errors import (
 from proxy.inference.chat import ChatRequest
 from proxy.inference.endpoints import STREAMING_TASKS, InferenceEndpoint, TaskSettings, TaskType
 from proxy.inference.ports import EndpointStore, Known, Listing, Provider
-from proxy.inference.releases import DEFAULT, Profile
+from proxy.inference.releases import Profile
 from proxy.inference.requests import InferenceRequest, refuse_input_type
 from proxy.inference.results import (
     RankedDocument,
@@ -77,7 +77,7 @@ class InferenceService:
         store: EndpointStore,
         provider: Provider,
         default_timeout: float,
-        profile: Profile = DEFAULT,
+        profile: Profile,
     ) -> None:
         self._store = store
         self._provider = provider
@@ -133,7 +133,7 @@ class InferenceService:
         inference_id: str,
         task_type: TaskType,
         update: EndpointUpdate,
-        timeout: float | None = None,
+        timeout: float | None,
     ) -> Known:
         """Change the token or other settings; the changed endpoint.
 

@@ -15,8 +15,9 @@ from proxy.inference.endpoints import TaskType
 from proxy.inference.rendering import render_endpoint
 from proxy.inference.service import InferenceService
 from proxy.rest.request import RestRequest
-from tests.support.samples import headers_of, make_endpoint
-from tests.unit.inference.test_service import Memory, Told
+from tests.support.memorystore import MemoryStore
+from tests.support.provider import ScriptedProvider
+from tests.support.samples import PROFILE, headers_of, make_endpoint
 
 JSON = {"Content-Type": "application/json"}
 
@@ -27,7 +28,7 @@ def call_of(
     task: TaskType = TaskType.ANY,
     inference_id: str = "e1",
     upstream: Any = None,
-    provider: Told | None = None,
+    provider: ScriptedProvider | None = None,
 ) -> Call:
     rest = RestRequest("PUT", "/_inference/e1", headers_of(JSON))
     rest.take_body(body)
@@ -35,7 +36,9 @@ def call_of(
     async def fetch(path: str) -> Any:
         return upstream.get(path) if isinstance(upstream, dict) else upstream
 
-    service = InferenceService(Memory(*endpoints), provider or Told(), 30.0)
+    service = InferenceService(
+        MemoryStore(*endpoints), provider or ScriptedProvider(), 30.0, PROFILE
+    )
     return Call(rest=rest, service=service, task_type=task, inference_id=inference_id, fetch=fetch)
 
 
@@ -111,7 +114,7 @@ class TestPut:
             b'"service_settings":{"url":"http://h/","api_key":"k"}}'
         )
         upstream = {"/_inference/e1": {"endpoints": [{"inference_id": "e1"}]}}
-        call = call_of(body=body, upstream=upstream, provider=Told(["x"]))
+        call = call_of(body=body, upstream=upstream, provider=ScriptedProvider(["x"]))
         assert isinstance(await failing(put_endpoint(call)), EndpointAlreadyExists)
 
 
@@ -119,7 +122,7 @@ class TestChat:
     BODY = b'{"messages":[{"role":"user"}]}'
 
     async def test_a_failure_in_the_middle_has_the_shape_of_chat(self):
-        provider = Told([{"id": "1"}, IllegalArgument("broken")])
+        provider = ScriptedProvider([{"id": "1"}, IllegalArgument("broken")])
         endpoint = make_endpoint(TaskType.CHAT_COMPLETION)
         for task in (TaskType.ANY, TaskType.CHAT_COMPLETION):
             call = call_of(endpoint, body=self.BODY, task=task, provider=provider)
@@ -146,7 +149,7 @@ class TestChat:
 
     async def test_a_large_body_is_read_like_a_small_one(self):
         body = b'{"messages":[{"role":"user","content":"' + b"x" * (2 << 20) + b'"}]}'
-        provider = Told([])
+        provider = ScriptedProvider([])
         endpoint = make_endpoint(TaskType.CHAT_COMPLETION)
         call = call_of(endpoint, body=body, task=TaskType.CHAT_COMPLETION, provider=provider)
         async with await stream(call) as chunks:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 
 from proxy.app import make_application
-from proxy.config import Config, StoreConfig
+from proxy.config import RELEASES, Config, StoreConfig
 from proxy.inference.releases import PROFILES
 from tests.support.stubs import FaultyServer, Reply, contract_reply, in_turn, json_reply
 
@@ -55,6 +55,10 @@ async def client_of(aiohttp_client: Any, tmp_path: Any) -> Any:
             return Client(await aiohttp_client(make_application(config)), provider)
 
         yield start
+
+
+def test_every_release_that_can_be_configured_has_a_profile():
+    assert tuple(PROFILES) == RELEASES
 
 
 class TestUpdates:

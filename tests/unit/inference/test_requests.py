@@ -8,18 +8,9 @@ from hypothesis import given
 from proxy.errors import ActionRequestInvalid, ProxyError
 from proxy.inference.endpoints import TaskType
 from proxy.inference.requests import InferenceRequest, parse_inference_request, refuse_input_type
-from proxy.inference.results import (
-    RankedDocument,
-    SparseVector,
-    render_completion,
-    render_completion_deltas,
-    render_embeddings,
-    render_rerank,
-    render_sparse,
-)
 from proxy.xcontent.formats import parse
 from proxy.xcontent.jsonreader import parse_json
-from tests.support.samples import json_objects, json_values, refusal_of
+from tests.support.samples import PROFILE, json_objects, json_values, refusal_of
 
 P = "[cluster:internal/xpack/inference]"
 
@@ -209,7 +200,7 @@ class TestValidation:
         ],
     )
     def test_the_first_problem_is_told(self, task, fields, problem):
-        error = refusal_of(lambda: InferenceRequest(**fields).validate(TaskType(task)))
+        error = refusal_of(lambda: InferenceRequest(**fields).validate(TaskType(task), PROFILE))
         assert isinstance(error, ActionRequestInvalid)
         assert error.reason == f"Validation Failed: 1: {problem};"
 
@@ -224,7 +215,7 @@ class TestValidation:
         ],
     )
     def test_what_a_task_takes_passes(self, task, fields):
-        InferenceRequest(input=["a"], **fields).validate(TaskType(task))
+        InferenceRequest(input=["a"], **fields).validate(TaskType(task), PROFILE)
 
     @pytest.mark.parametrize("input_type", ["search", "ingest", "classification", "clustering"])
     def test_no_input_type_means_anything_to_the_service(self, input_type):
@@ -236,22 +227,3 @@ class TestValidation:
         )
         refuse_input_type(None)
         refuse_input_type("unspecified")
-
-
-class TestResults:
-    def test_results_have_elasticsearchs_shape(self):
-        assert render_embeddings([[0.5], []]) == {
-            "text_embedding": [{"embedding": [0.5]}, {"embedding": []}]
-        }
-        assert render_sparse([SparseVector({"b": 1.0, "a": 0.5}, True)]) == {
-            "sparse_embedding": [{"is_truncated": True, "embedding": {"b": 1.0, "a": 0.5}}]
-        }
-        assert render_rerank([RankedDocument(1, 0.5, "t"), RankedDocument(0, 0.1)]) == {
-            "rerank": [
-                {"index": 1, "relevance_score": 0.5, "text": "t"},
-                {"index": 0, "relevance_score": 0.1},
-            ]
-        }
-        assert render_completion(["a", "b"]) == {"completion": [{"result": "a"}, {"result": "b"}]}
-        assert render_completion_deltas(["a"]) == {"completion": [{"delta": "a"}]}
-        assert render_completion([]) == {"completion": []}

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -21,13 +19,14 @@ from proxy.errors import (
 )
 from proxy.inference.chat import ChatRequest
 from proxy.inference.endpoints import InferenceEndpoint, TaskSettings, TaskType
-from proxy.inference.ports import Known, Listing
-from proxy.inference.releases import DEFAULT, PROFILES
+from proxy.inference.releases import PROFILES
 from proxy.inference.requests import InferenceRequest
 from proxy.inference.results import RankedDocument, SparseVector
 from proxy.inference.service import InferenceService, refuse_streaming
 from proxy.inference.updates import parse_update
-from tests.support.samples import make_endpoint
+from tests.support.memorystore import MemoryStore
+from tests.support.provider import ScriptedProvider
+from tests.support.samples import PROFILE, make_endpoint
 
 CREATION = (
     "Could not complete inference endpoint creation as validation call to service threw an "
@@ -35,96 +34,9 @@ CREATION = (
 )
 
 
-class Memory:
-    """An EndpointStore in a dict."""
-
-    def __init__(self, *endpoints: InferenceEndpoint) -> None:
-        self.endpoints = {endpoint.inference_id: endpoint for endpoint in endpoints}
-        self.broken = False
-        self.stale = False
-
-    async def open(self) -> None: ...
-
-    async def close(self) -> None: ...
-
-    async def create(self, endpoint):
-        if endpoint.inference_id in self.endpoints:
-            raise EndpointAlreadyExists(endpoint.inference_id)
-        self.endpoints[endpoint.inference_id] = endpoint
-
-    async def get(self, inference_id):
-        if self.broken:
-            raise StoreError("the store is away")
-        if inference_id not in self.endpoints:
-            raise EndpointNotFound(inference_id)
-        return Known(self.endpoints[inference_id], self.stale)
-
-    async def find(self, task_type=None):
-        found = sorted(self.endpoints.items())
-        return Listing([one for _, one in found if task_type in (None, one.task_type)])
-
-    async def update(self, inference_id, change):
-        self.endpoints[inference_id] = change((await self.get(inference_id)).endpoint)
-        return self.endpoints[inference_id]
-
-    async def delete(self, inference_id):
-        await self.get(inference_id)
-        del self.endpoints[inference_id]
-
-
-class Told:
-    """A Provider: keeps its calls; `outcome` is what each returns, or raises."""
-
-    def __init__(self, outcome: Any = None) -> None:
-        self.outcome = outcome
-        self.calls: list[tuple[Any, ...]] = []
-        self.called = asyncio.Event()
-
-    async def _answer(self, *call: Any) -> Any:
-        self.calls.append(call)
-        self.called.set()
-        if self.outcome == "hang":
-            await asyncio.Event().wait()
-        if isinstance(self.outcome, Exception):
-            raise self.outcome
-        return self.outcome
-
-    async def embed(self, endpoint, inputs):
-        return await self._answer("embed", list(inputs))
-
-    async def embed_sparse(self, endpoint, inputs):
-        return await self._answer("embed_sparse", list(inputs))
-
-    async def rerank(self, endpoint, query, documents, *, top_n, return_documents):
-        return await self._answer("rerank", query, list(documents), top_n, return_documents)
-
-    async def complete(self, endpoint, text):
-        return await self._answer("complete", text)
-
-    async def chat(self, endpoint, request):
-        return await self._answer("chat", request)
-
-    @asynccontextmanager
-    async def stream_completion(self, endpoint, text):
-        outcome = await self._answer("stream_completion", text)
-        yield _each(outcome)
-
-    @asynccontextmanager
-    async def stream_chat(self, endpoint, request):
-        outcome = await self._answer("stream_chat", request)
-        yield _each(outcome)
-
-
-async def _each(items):
-    for item in items:
-        if isinstance(item, Exception):
-            raise item
-        yield item
-
-
-def service_of(provider: Told, *endpoints: InferenceEndpoint, timeout: float = 30.0):
-    store = Memory(*endpoints)
-    return InferenceService(store, provider, timeout), store
+def service_of(provider: ScriptedProvider, *endpoints: InferenceEndpoint, timeout: float = 30.0):
+    store = MemoryStore(*endpoints)
+    return InferenceService(store, provider, timeout, PROFILE), store
 
 
 async def nobody() -> bool:
@@ -157,21 +69,21 @@ class TestPut:
         ],
     )
     async def test_each_task_is_tried_its_own_way(self, task, outcome, call):
-        provider = Told(outcome)
+        provider = ScriptedProvider(outcome)
         service, store = service_of(provider)
         await service.put(make_endpoint(task), None, nobody)
         assert provider.calls == [call]
         assert "e1" in store.endpoints
 
     async def test_the_try_uses_the_endpoints_own_task_settings(self):
-        provider = Told([])
+        provider = ScriptedProvider([])
         service, _ = service_of(provider)
         settings = TaskSettings(top_n=3, return_documents=True)
         await service.put(make_endpoint(TaskType.RERANK, task_settings=settings), None, nobody)
         assert provider.calls == [("rerank", "test query", ["how big"], 3, True)]
 
     async def test_the_first_vector_tells_the_dimensions(self):
-        service, store = service_of(Told([[1.0, 2.0, 3.0], [1.0]]))
+        service, store = service_of(ScriptedProvider([[1.0, 2.0, 3.0], [1.0]]))
         endpoint = make_endpoint(dimensions=99, similarity="l2_norm")
         made = await service.put(endpoint, None, nobody)
         assert made == store.endpoints["e1"]
@@ -181,39 +93,39 @@ class TestPut:
         )
 
     async def test_cosine_is_the_similarity_unless_another_is_given(self):
-        service, _ = service_of(Told([[1.0]]))
+        service, _ = service_of(ScriptedProvider([[1.0]]))
         made = await service.put(make_endpoint(), None, nobody)
         assert made.service_settings.similarity == "cosine"
 
     @pytest.mark.parametrize("outcome", [CountMismatch(0, 1), [[]]])
     async def test_a_try_without_a_vector_makes_no_endpoint(self, outcome):
-        service, store = service_of(Told(outcome))
+        service, store = service_of(ScriptedProvider(outcome))
         error = await failing(service.put(make_endpoint(), None, nobody))
         assert (error.status, error.reason) == (400, "Could not determine embedding size")
         assert store.endpoints == {}
 
     async def test_a_try_that_fails_makes_no_endpoint(self):
-        service, store = service_of(Told(StatusError(503, "busy")))
+        service, store = service_of(ScriptedProvider(StatusError(503, "busy")))
         error = await failing(service.put(make_endpoint(), None, nobody))
         assert (error.status, error.reason, store.endpoints) == (400, CREATION, {})
         assert error.root_cause().reason == "busy"
 
     async def test_a_try_takes_no_longer_than_it_may(self):
-        service, _ = service_of(Told("hang"))
+        service, _ = service_of(ScriptedProvider("hang"))
         error = await failing(service.put(make_endpoint(), 0.01, nobody))
         assert error.reason == CREATION
         assert error.cause is not None
         assert error.cause.reason == "Request timed out after [10ms] for inference id [e1]"
 
     async def test_an_id_is_used_once_and_only_after_the_try(self):
-        provider = Told([[1.0]])
+        provider = ScriptedProvider([[1.0]])
         service, _ = service_of(provider, make_endpoint())
         error = await failing(service.put(make_endpoint(), None, nobody))
         assert isinstance(error, EndpointAlreadyExists)
         assert len(provider.calls) == 1
 
     async def test_an_id_that_somebody_else_has_is_taken_too(self):
-        service, store = service_of(Told([[1.0]]))
+        service, store = service_of(ScriptedProvider([[1.0]]))
         error = await failing(service.put(make_endpoint(), None, somebody))
         assert isinstance(error, EndpointAlreadyExists)
         assert store.endpoints == {}
@@ -221,7 +133,7 @@ class TestPut:
 
 class TestGetAndDelete:
     async def test_a_task_that_is_named_must_be_the_endpoints(self):
-        service, _ = service_of(Told(), make_endpoint(TaskType.RERANK))
+        service, _ = service_of(ScriptedProvider(), make_endpoint(TaskType.RERANK))
         for task in (TaskType.ANY, TaskType.RERANK):
             assert (await service.get("e1", task)).endpoint.inference_id == "e1"
         error = await failing(service.get("e1", TaskType.COMPLETION))
@@ -237,7 +149,7 @@ class TestGetAndDelete:
 
     async def test_lists_may_be_of_one_task(self):
         two = replace(make_endpoint(TaskType.RERANK), inference_id="a")
-        service, _ = service_of(Told(), make_endpoint(), two)
+        service, _ = service_of(ScriptedProvider(), make_endpoint(), two)
         assert [one.inference_id for one in (await service.find(TaskType.ANY)).endpoints] == [
             "a",
             "e1",
@@ -247,7 +159,7 @@ class TestGetAndDelete:
         ]
 
     async def test_a_dry_run_deletes_nothing(self):
-        service, store = service_of(Told(), make_endpoint())
+        service, store = service_of(ScriptedProvider(), make_endpoint())
         assert (await service.delete("e1", TaskType.ANY, dry_run=True)).result == {
             "acknowledged": False,
             "pipelines": [],
@@ -263,7 +175,7 @@ class TestGetAndDelete:
         assert store.endpoints == {}
 
     async def test_answers_say_whether_they_rest_on_a_stale_endpoint(self):
-        service, store = service_of(Told([]), make_endpoint(TaskType.RERANK))
+        service, store = service_of(ScriptedProvider([]), make_endpoint(TaskType.RERANK))
         update = parse_update({"task_settings": {"top_n": 2}}, PROFILES["9.5"].update)
         for stale in (False, True):
             store.stale = stale
@@ -276,7 +188,7 @@ class TestGetAndDelete:
         assert (await service.delete("e1", TaskType.ANY, dry_run=False)).stale
 
     async def test_what_is_not_there_cannot_be_deleted(self):
-        service, store = service_of(Told(), make_endpoint())
+        service, store = service_of(ScriptedProvider(), make_endpoint())
         assert isinstance(
             await failing(service.delete("x", TaskType.ANY, dry_run=False)), EndpointNotFound
         )
@@ -285,28 +197,28 @@ class TestGetAndDelete:
 
 
 UPDATE = parse_update(
-    {"service_settings": {"api_key": "new"}, "task_settings": {"top_n": 2}}, DEFAULT.update
+    {"service_settings": {"api_key": "new"}, "task_settings": {"top_n": 2}}, PROFILE.update
 )
 
 
 class TestUpdate:
     async def test_changes_the_stored_endpoint_without_a_call(self):
-        provider = Told()
+        provider = ScriptedProvider()
         service, store = service_of(provider, make_endpoint(TaskType.RERANK))
-        changed = (await service.update("e1", TaskType.RERANK, UPDATE)).endpoint
+        changed = (await service.update("e1", TaskType.RERANK, UPDATE, None)).endpoint
         assert store.endpoints["e1"] == changed
         assert changed.secret_settings.api_key == "new"
         assert changed.task_settings.top_n == 2
         assert provider.calls == []
 
     async def test_a_missing_endpoint_is_told_in_other_words(self):
-        service, _ = service_of(Told())
-        error = await failing(service.update("x", TaskType.RERANK, UPDATE))
+        service, _ = service_of(ScriptedProvider())
+        error = await failing(service.update("x", TaskType.RERANK, UPDATE, None))
         assert isinstance(error, EndpointNotUpdated)
 
     async def test_the_task_must_be_the_endpoints(self):
-        service, store = service_of(Told(), make_endpoint())
-        error = await failing(service.update("e1", TaskType.RERANK, UPDATE))
+        service, store = service_of(ScriptedProvider(), make_endpoint())
+        error = await failing(service.update("e1", TaskType.RERANK, UPDATE, None))
         assert error.reason == "Task type must match the task type of the existing endpoint"
         assert store.endpoints["e1"] == make_endpoint()
 
@@ -330,7 +242,7 @@ class TestInference:
         ],
     )
     async def test_each_task_has_its_result(self, task, outcome, result):
-        service, _ = service_of(Told(outcome))
+        service, _ = service_of(ScriptedProvider(outcome))
         request = InferenceRequest(input=["x"], query="q")
         assert await service.infer(make_endpoint(task), request, None) == result
 
@@ -344,7 +256,7 @@ class TestInference:
         ],
     )
     async def test_a_requests_own_fields_beat_the_stored_settings(self, stored, asked, sent):
-        provider = Told([])
+        provider = ScriptedProvider([])
         service, _ = service_of(provider)
         settings = TaskSettings(top_n=stored[0], return_documents=stored[1])
         endpoint = make_endpoint(TaskType.RERANK, task_settings=settings)
@@ -359,7 +271,7 @@ class TestInference:
         assert provider.calls == [("rerank", "q", ["x"], *sent)]
 
     async def test_reranking_needs_a_query_but_takes_an_empty_one(self):
-        service, _ = service_of(Told([]))
+        service, _ = service_of(ScriptedProvider([]))
         endpoint = make_endpoint(TaskType.RERANK)
         error = await failing(service.infer(endpoint, InferenceRequest(input=["x"]), None))
         assert error.reason == (
@@ -368,7 +280,7 @@ class TestInference:
         await service.infer(endpoint, InferenceRequest(input=["x"], query=""), None)
 
     async def test_a_completion_takes_one_input(self):
-        provider = Told()
+        provider = ScriptedProvider()
         service, _ = service_of(provider)
         request = InferenceRequest(input=["a", "b"])
         error = await failing(service.infer(make_endpoint(TaskType.COMPLETION), request, None))
@@ -376,7 +288,7 @@ class TestInference:
         assert provider.calls == []
 
     async def test_an_input_type_is_refused_before_any_call(self):
-        provider = Told()
+        provider = ScriptedProvider()
         service, _ = service_of(provider)
         request = InferenceRequest(input=["a"], input_type="search")
         await failing(service.infer(make_endpoint(), request, None))
@@ -384,18 +296,18 @@ class TestInference:
 
     @pytest.mark.parametrize(("timeout", "text"), [(None, "20ms"), (0.01, "10ms")])
     async def test_a_request_takes_no_longer_than_it_may(self, timeout, text):
-        service, _ = service_of(Told("hang"), timeout=0.02)
+        service, _ = service_of(ScriptedProvider("hang"), timeout=0.02)
         request = InferenceRequest(input=["a"])
         error = await failing(service.infer(make_endpoint(), request, timeout))
         assert (error.status, error.type) == (429, "timeout_exception")
         assert error.reason == f"Request timed out after [{text}] for inference id [e1]"
 
     async def test_a_timeout_of_minus_one_is_none(self):
-        service, _ = service_of(Told([[1.0]]), timeout=0.0)
+        service, _ = service_of(ScriptedProvider([[1.0]]), timeout=0.0)
         await service.infer(make_endpoint(), InferenceRequest(input=["a"]), -1.0)
 
     async def test_a_request_can_be_cancelled(self):
-        provider = Told("hang")
+        provider = ScriptedProvider("hang")
         service, _ = service_of(provider)
         async with asyncio.TaskGroup() as group:
             request = InferenceRequest(input=["a"])
@@ -407,7 +319,7 @@ class TestInference:
 
 class TestStreams:
     async def test_deltas_become_events(self):
-        service, _ = service_of(Told([["a"], ["b", "c"]]))
+        service, _ = service_of(ScriptedProvider([["a"], ["b", "c"]]))
         request = InferenceRequest(input=["x"])
         async with service.stream(make_endpoint(TaskType.COMPLETION), request, None) as events:
             assert [event async for event in events] == [
@@ -416,19 +328,19 @@ class TestStreams:
             ]
 
     async def test_chunks_pass_through(self):
-        service, _ = service_of(Told([{"id": "1"}]))
+        service, _ = service_of(ScriptedProvider([{"id": "1"}]))
         chat = ChatRequest(messages=[{"role": "user"}])
         async with service.chat(make_endpoint(TaskType.CHAT_COMPLETION), chat, None) as chunks:
             assert [chunk async for chunk in chunks] == [{"id": "1"}]
 
     async def test_the_timeout_is_for_the_beginning(self):
-        service, _ = service_of(Told("hang"))
+        service, _ = service_of(ScriptedProvider("hang"))
         stream = service.stream(
             make_endpoint(TaskType.COMPLETION), InferenceRequest(input=["x"]), 0.01
         )
         error = await failing(stream.__aenter__())
         assert error.type == "timeout_exception"
-        service, _ = service_of(Told([["a"]]))
+        service, _ = service_of(ScriptedProvider([["a"]]))
         stream = service.stream(
             make_endpoint(TaskType.COMPLETION), InferenceRequest(input=["x"]), 0.01
         )
@@ -437,7 +349,7 @@ class TestStreams:
             assert len([event async for event in events]) == 1
 
     async def test_a_failure_in_the_middle_comes_after_what_was_there(self):
-        service, _ = service_of(Told([["a"], IllegalArgument("broken")]))
+        service, _ = service_of(ScriptedProvider([["a"], IllegalArgument("broken")]))
         stream = service.stream(
             make_endpoint(TaskType.COMPLETION), InferenceRequest(input=["x"]), None
         )
@@ -461,12 +373,12 @@ class TestStreams:
 
 
 async def test_a_store_that_is_away_is_told():
-    service, store = service_of(Told(), make_endpoint())
-    store.broken = True
+    service, store = service_of(ScriptedProvider(), make_endpoint())
+    store.failure = StoreError("the store is away")
     for call in (
         service.get("e1", TaskType.ANY),
         service.endpoint_for("e1", TaskType.ANY),
         service.delete("e1", TaskType.ANY, dry_run=False),
-        service.update("e1", TaskType.TEXT_EMBEDDING, UPDATE),
+        service.update("e1", TaskType.TEXT_EMBEDDING, UPDATE, None),
     ):
         assert isinstance(await failing(call), StoreError)

@@ -13,59 +13,10 @@ from proxy.errors import (
     StoreError,
     StoreOverloaded,
 )
-from proxy.inference.ports import Known, Listing
+from proxy.inference.ports import Known
 from proxy.store.cached import PAUSE, CachedStore
+from tests.support.memorystore import MemoryStore
 from tests.support.storeconformance import endpoint, with_token
-
-
-class MemoryStore:
-    """A store in memory that counts reads, and fails or waits when told to."""
-
-    def __init__(self) -> None:
-        self.endpoints = {"e1": endpoint()}
-        self.reads = 0
-        self.failure: Exception | None = None
-        self.gate: asyncio.Event | None = None
-
-    async def open(self):
-        pass
-
-    async def close(self):
-        pass
-
-    async def get(self, inference_id):
-        self.reads += 1
-        found = self.endpoints.get(inference_id)
-        await self._pass()
-        if found is None:
-            raise EndpointNotFound(inference_id)
-        return Known(found)
-
-    async def find(self, task_type=None):
-        await self._pass()
-        return Listing(list(self.endpoints.values()))
-
-    async def create(self, new):
-        await self._pass()
-        if new.inference_id in self.endpoints:
-            raise EndpointAlreadyExists(new.inference_id)
-        self.endpoints[new.inference_id] = new
-
-    async def update(self, inference_id, change):
-        await self._pass()
-        self.endpoints[inference_id] = change(self.endpoints[inference_id])
-        return self.endpoints[inference_id]
-
-    async def delete(self, inference_id):
-        await self._pass()
-        if self.endpoints.pop(inference_id, None) is None:
-            raise EndpointNotFound(inference_id)
-
-    async def _pass(self):
-        if self.gate is not None:
-            await self.gate.wait()
-        if self.failure is not None:
-            raise self.failure
 
 
 class Clock:
@@ -77,7 +28,7 @@ class Clock:
 
 @pytest.fixture
 def inner():
-    return MemoryStore()
+    return MemoryStore(endpoint())
 
 
 @pytest.fixture

@@ -17,12 +17,11 @@ import pytest
 from proxy.errors import ProxyError
 from proxy.inference.chat import as_chat_error, parse_chat_request
 from proxy.inference.endpoints import TaskType
-from proxy.inference.releases import DEFAULT
 from proxy.inference.requests import parse_inference_request
 from proxy.inference.updates import parse_update
 from proxy.rest.request import RestRequest
 from proxy.xcontent.values import parse_time, time_text
-from tests.support.samples import headers_of
+from tests.support.samples import PROFILE, headers_of
 
 FILE: Final = Path(__file__).parent / "parser-cases.jsonl"
 CASES: Final = [json.loads(line) for line in FILE.read_text(encoding="utf-8").splitlines()]
@@ -41,14 +40,14 @@ def read_map(body: str, _: str) -> Any:
 
 
 def read_update(body: str, _: str) -> Any:
-    update = parse_update(request_of(body).body_map(), DEFAULT.update)
+    update = parse_update(request_of(body).body_map(), PROFILE.update)
     service, task = update.service_settings or None, update.task_settings or None
     return {"service": service, "task": task, "type": update.task_type}
 
 
 def read_infer(body: str, task: str) -> Any:
     request = parse_inference_request(request_of(body).document())
-    request.validate(TaskType(task))
+    request.validate(TaskType(task), PROFILE)
     return {
         "input": request.input,
         "query": request.query,

@@ -1,0 +1,60 @@
+"""A provider that does what it is told, for tests of what calls it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import Any
+
+
+class ScriptedProvider:
+    """A Provider that records its calls.
+
+    Each call returns `outcome`, raises it if it is an exception, and hangs if it is "hang".
+    """
+
+    def __init__(self, outcome: Any = None) -> None:
+        self.outcome = outcome
+        self.calls: list[tuple[Any, ...]] = []
+        self.called = asyncio.Event()
+
+    async def _answer(self, *call: Any) -> Any:
+        self.calls.append(call)
+        self.called.set()
+        if self.outcome == "hang":
+            await asyncio.Event().wait()
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+    async def embed(self, endpoint, inputs):
+        return await self._answer("embed", list(inputs))
+
+    async def embed_sparse(self, endpoint, inputs):
+        return await self._answer("embed_sparse", list(inputs))
+
+    async def rerank(self, endpoint, query, documents, *, top_n, return_documents):
+        return await self._answer("rerank", query, list(documents), top_n, return_documents)
+
+    async def complete(self, endpoint, text):
+        return await self._answer("complete", text)
+
+    async def chat(self, endpoint, request):
+        return await self._answer("chat", request)
+
+    @asynccontextmanager
+    async def stream_completion(self, endpoint, text):
+        outcome = await self._answer("stream_completion", text)
+        yield _each(outcome)
+
+    @asynccontextmanager
+    async def stream_chat(self, endpoint, request):
+        outcome = await self._answer("stream_chat", request)
+        yield _each(outcome)
+
+
+async def _each(items):
+    for item in items:
+        if isinstance(item, Exception):
+            raise item
+        yield item

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from proxy.inference.results import (
+    RankedDocument,
+    SparseVector,
+    render_completion,
+    render_completion_deltas,
+    render_embeddings,
+    render_rerank,
+    render_sparse,
+)
+
+
+def test_results_have_elasticsearchs_shape():
+    assert render_embeddings([[0.5], []]) == {
+        "text_embedding": [{"embedding": [0.5]}, {"embedding": []}]
+    }
+    assert render_sparse([SparseVector({"b": 1.0, "a": 0.5}, True)]) == {
+        "sparse_embedding": [{"is_truncated": True, "embedding": {"b": 1.0, "a": 0.5}}]
+    }
+    assert render_rerank([RankedDocument(1, 0.5, "t"), RankedDocument(0, 0.1)]) == {
+        "rerank": [
+            {"index": 1, "relevance_score": 0.5, "text": "t"},
+            {"index": 0, "relevance_score": 0.1},
+        ]
+    }
+    assert render_completion(["a", "b"]) == {"completion": [{"result": "a"}, {"result": "b"}]}
+    assert render_completion_deltas(["a"]) == {"completion": [{"delta": "a"}]}
+    assert render_completion([]) == {"completion": []}
