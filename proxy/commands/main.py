@@ -96,7 +96,8 @@ def _check(config: Config) -> int:
 def _rekey(config: Config) -> int:
     """The last step of a change of keys: after it, `store.previous_key` is needed no more."""
     from proxy.errors import ProxyError
-    from proxy.store.opening import open_store, reseal
+    from proxy.store.opening import open_store
+    from proxy.store.resealing import reseal
 
     async def run() -> int:
         store = open_store(config)

@@ -51,7 +51,7 @@ class Profile:
     chat_timeout: float | None
     # Embedding tasks refuse `query`. Source: InferenceAction.Request.validate.
     embeddings_refuse_query: bool
-    # Chats are also answered in one piece, without `_stream`. Source: TransportInferenceActionProxy.
+    # Chats are answered in one piece, too. Source: TransportInferenceActionProxy.
     answers_whole_chats: bool
     # The text for a chat whose provider answers 404, and the type of a chat error without details.
     # Source: HuggingFaceChatCompletionResponseHandler, UnifiedChatCompletionErrorResponse.

@@ -53,7 +53,8 @@ from proxy.store.answers import (
     unexpected,
 )
 from proxy.store.index import FIELDS, MAPPINGS, ONLY_AS_MAPPED, SETTINGS, check_fields
-from proxy.store.sealed import Keyring, Record, load_keyring, make_keyring
+from proxy.store.keys import load_keyring, make_keyring
+from proxy.store.sealed import Keyring, Record
 from proxy.store.transport import JSON, LINES, PlainTransport
 from proxy.upstream.tls import upstream_tls
 

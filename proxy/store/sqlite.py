@@ -23,7 +23,9 @@ from proxy.errors import (
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.ids import check_storable, is_storable
 from proxy.inference.ports import MAX_ENDPOINTS, Change, Known, Listing
-from proxy.store.sealed import Keyring, Record, load_keyring, make_keyring, private_folder
+from proxy.store.keys import load_keyring, make_keyring
+from proxy.store.ownerfiles import is_open_to_others, private_folder
+from proxy.store.sealed import Keyring, Record
 
 T = TypeVar("T")
 
@@ -105,7 +107,7 @@ class SQLiteStore:
             private_folder(self._path.parent)
             # SQLite gives its -wal and -shm files the mode of this one.
             os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
-            if os.name == "posix" and self._path.stat().st_mode & 0o077:
+            if is_open_to_others(self._path.stat().st_mode):
                 raise ConfigError(f"[{self._path}] must be its owner's alone: chmod 600")
         except OSError as error:
             raise ConfigError(f"cannot open [{self._path}]: {error.strerror}") from None

@@ -27,7 +27,7 @@ from proxy.inference.endpoints import (
 from proxy.inference.ids import MAX_ID_BYTES
 from proxy.inference.ports import EndpointStore, Known, Listing
 from proxy.store.cached import CachedStore
-from proxy.store.opening import reseal
+from proxy.store.resealing import reseal
 from proxy.store.sealed import FORMAT
 
 TOKEN = "hf_a-token-that-must-not-be-seen"

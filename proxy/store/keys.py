@@ -1,0 +1,99 @@
+"""Where encryption keys come from: settings, files, or a file that the first start makes."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+import os
+from collections.abc import Collection
+from pathlib import Path
+from typing import Final
+
+from proxy.config import ConfigError, StoreConfig
+from proxy.errors import KeyMismatch
+from proxy.store.ownerfiles import is_open_to_others, private_folder, write_once
+from proxy.store.sealed import Keyring
+
+KEY_BYTES: Final = 32
+
+log = logging.getLogger(__name__)
+
+
+def load_keyring(config: StoreConfig, generated: Path) -> Keyring | None:
+    """The configured keys, or the one in the file `generated`; None if there is neither.
+
+    Raises: ConfigError.
+    """
+    current = _configured("encryption_key", config.encryption_key, config.encryption_key_file)
+    previous = _configured("previous_key", config.previous_key, config.previous_key_file)
+    if current is None and generated.exists():
+        current = _read_key("encryption_key_file", generated)
+    if current is None:
+        if previous is not None:
+            raise ConfigError("[store.previous_key] needs [store.encryption_key] beside it")
+        return None
+    return Keyring(current) if previous is None else Keyring(current, previous)
+
+
+def make_keyring(generated: Path, held: Collection[str], store: str) -> Keyring:
+    """A new key, written to the file `generated`; the key in it, if another process was faster.
+
+    `held` are the ids of the keys that the records in the store are sealed with. Raises:
+    KeyMismatch if there are any, as a new key could not open them; ConfigError.
+    """
+    if held:
+        raise KeyMismatch(
+            f"the store [{store}] holds inference endpoints sealed with the key "
+            f"[{', '.join(sorted(held))}], but no key is at hand: set [store.encryption_key], or "
+            f"put the key file back at [{generated}]"
+        )
+    try:
+        private_folder(generated.parent)
+        if write_once(generated, base64.b64encode(os.urandom(KEY_BYTES)) + b"\n"):
+            log.warning("made a new encryption key at [%s]: keep a copy of it", generated)
+    except OSError as error:
+        raise ConfigError(f"cannot write [{generated}]: {error.strerror}") from None
+    return Keyring(_read_key("encryption_key_file", generated))
+
+
+def _configured(name: str, text: str | None, file: Path | None) -> bytes | None:
+    if text is not None and file is not None:
+        raise ConfigError(f"[store.{name}] and [store.{name}_file] exclude each other")
+    if file is not None:
+        return _read_key(f"{name}_file", file)
+    return None if text is None else _parse_key(f"store.{name}", text.strip())
+
+
+def _read_key(name: str, path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            content = file.read(4096)
+    except OSError as error:
+        raise ConfigError(f"[store.{name}] cannot read [{path}]: {error.strerror}") from None
+    if is_open_to_others(mode):
+        raise ConfigError(
+            f"[store.{name}] [{path}] must be readable by its owner alone: chmod 600 {path}"
+        )
+    text = content.strip()
+    if len(content) == KEY_BYTES and not text.isascii():
+        return content
+    return _parse_key(f"store.{name}", text.decode("ascii", "replace"))
+
+
+def _parse_key(name: str, text: str) -> bytes:
+    """32 bytes from 64 hex digits or base64, which may be of the URL-safe alphabet, unpadded."""
+    try:
+        if len(text) == 2 * KEY_BYTES:
+            key = bytes.fromhex(text)
+        else:
+            standard = text.rstrip("=").replace("-", "+").replace("_", "/")
+            key = base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)
+    except (ValueError, binascii.Error):
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise ConfigError(
+            f"[{name}] must be 32 random bytes in base64 or hex: openssl rand -base64 32"
+        )
+    return key
