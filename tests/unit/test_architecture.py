@@ -70,7 +70,7 @@ def test_every_exception_becomes_an_answer_in_one_place():
                 }
                 if node.type is None or caught & {"Exception", "BaseException"}:
                     found.add(name)
-    assert found <= {"api.answers", "singleflight", "store.sqlite", "commands.workers"}
+    assert found <= {"api.answers", "singleflight", "commands.workers"}
 
 
 def test_no_module_logs_a_body_header_or_token():

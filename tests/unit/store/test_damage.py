@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from aiohttp.test_utils import TestClient
 
 from proxy.app import STORE, make_application
 from proxy.config import Config, StoreConfig
+from tests.support.sqlitestore import run, set_pragma
 from tests.support.stubs import FaultyServer, contract_reply
 
 NAMES = ("good", "bad")
@@ -59,17 +58,12 @@ async def reason(answer: ClientResponse, status: int, kind: str = "status_except
     return str(error["reason"])
 
 
-def rewrite(path: Path, statement: str) -> None:
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute(statement)
-
-
 def remove(path: Path) -> None:
     path.rename(path.with_name("aside"))
 
 
 async def test_a_damaged_record_hinders_no_other(client: Any, path: Path, body: Any) -> None:
-    rewrite(path, "UPDATE endpoints SET blob = x'00' WHERE id = 'bad'")
+    run(path, "UPDATE endpoints SET blob = x'00' WHERE id = 'bad'")
     listed = await client.get("/_inference/_all")
     assert listed.status == 200
     assert [one["inference_id"] for one in (await listed.json())["endpoints"]] == ["good"]
@@ -99,9 +93,7 @@ async def test_a_damaged_record_hinders_no_other(client: Any, path: Path, body: 
 async def test_a_record_of_a_newer_version_is_not_written_over(
     client: Any, path: Path, body: Any
 ) -> None:
-    rewrite(
-        path, "UPDATE endpoints SET blob = CAST(x'02' || substr(blob, 2) AS BLOB) WHERE id = 'bad'"
-    )
+    run(path, "UPDATE endpoints SET blob = CAST(x'02' || substr(blob, 2) AS BLOB) WHERE id = 'bad'")
     text = await reason(await infer(client, "bad"), 500)
     assert "has the format 2, which is newer than this proxy. Upgrade the proxy" in text
     await reason(
@@ -138,7 +130,7 @@ async def test_a_store_that_is_away_stops_changes_and_no_inference(
 
 async def test_a_full_store_says_when_to_try_again(client: Any, body: Any) -> None:
     store = client.app[STORE]._store
-    await store._run(lambda: store._connection.execute("PRAGMA max_page_count = 1"))
+    await set_pragma(store, "max_page_count = 1")
     body["service_settings"]["api_key"] = "x" * 5_000
     refused = await client.put("/_inference/completion/new", json=body)
     assert "is full: free space there" in await reason(refused, 429)

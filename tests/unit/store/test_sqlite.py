@@ -24,39 +24,10 @@ from proxy.inference.ports import Known, Listing
 from proxy.store.cached import CachedStore
 from proxy.store.opening import open_store
 from proxy.store.sqlite import SQLiteStore
-from tests.support.storeconformance import TOKEN, StoreConformance, Stored, endpoint, with_token
+from tests.support.sqlitestore import StoredInSQLite, set_pragma
+from tests.support.storeconformance import TOKEN, StoreConformance, endpoint, with_token
 
 KEY, OTHER_KEY = "11" * 32, "22" * 32
-
-
-class StoredInSQLite(Stored):
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    async def raw(self) -> bytes:
-        return b"".join(file.read_bytes() for file in self._path.parent.glob("*.db*"))
-
-    async def copy(self, source: str, target: str) -> None:
-        row = self._run("SELECT task_type, key_id, blob FROM endpoints WHERE id = ?", source)[0]
-        self._run(
-            "UPDATE endpoints SET task_type = ?, key_id = ?, blob = ? WHERE id = ?", *row, target
-        )
-
-    async def rewrite(self, inference_id: str, **fields: object) -> None:
-        for name, value in fields.items():
-            self._run(f"UPDATE endpoints SET {name} = ? WHERE id = ?", value, inference_id)
-
-    async def blob(self, inference_id: str) -> bytes:
-        blob = self._run("SELECT blob FROM endpoints WHERE id = ?", inference_id)[0][0]
-        assert isinstance(blob, bytes)
-        return blob
-
-    def _run(self, statement: str, *values: object) -> list[Any]:
-        connection = sqlite3.connect(self._path)
-        with connection:
-            rows = connection.execute(statement, values).fetchall()
-        connection.close()
-        return rows
 
 
 @pytest.fixture
@@ -117,7 +88,7 @@ async def test_all_files_are_the_owners_alone(store, path):
 async def test_rows_of_the_wrong_kind_are_refused_alone(store, stored, column, value):
     await store.create(endpoint())
     await store.create(endpoint("e2"))
-    stored._run(f"UPDATE endpoints SET {column} = {value} WHERE id = 'e1'")
+    stored.run(f"UPDATE endpoints SET {column} = {value} WHERE id = 'e1'")
     with pytest.raises(RecordRefused, match="cannot be used"):
         await store.get("e1")
     assert await store.find() == Listing([endpoint("e2")], refused=("e1",))
@@ -125,7 +96,7 @@ async def test_rows_of_the_wrong_kind_are_refused_alone(store, stored, column, v
 
 async def test_an_id_that_is_no_text_hinders_no_other(store, stored, caplog):
     await store.create(endpoint("e2"))
-    stored._run("INSERT INTO endpoints VALUES (CAST(x'0aff' AS TEXT), '', '', '')")
+    stored.run("INSERT INTO endpoints VALUES (CAST(x'0aff' AS TEXT), '', '', '')")
     assert (await store.find()).endpoints == [endpoint("e2")]
     assert r"[\n\ufffd] cannot be used" in caplog.text
 
@@ -218,7 +189,7 @@ async def test_a_locked_file_is_an_error_after_the_timeout(path, store):
 
 async def test_a_full_disk_is_told(path, store):
     await store.create(endpoint())
-    await store._run(lambda: store._connection.execute("PRAGMA max_page_count = 1"))
+    await set_pragma(store, "max_page_count = 1")
     creates = (store.create(endpoint(f"x{n}", token="x" * 4000)) for n in range(20))
     with pytest.raises(StoreOverloaded) as full:
         await asyncio.gather(*creates)

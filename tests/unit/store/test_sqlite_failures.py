@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,6 +17,7 @@ from proxy.inference.ports import Known
 from proxy.store.cached import CachedStore
 from proxy.store.sqlite import SQLiteStore
 from tests.support.processes import clean_environ, command
+from tests.support.sqlitestore import run, set_pragma
 from tests.support.storeconformance import (
     as_a_proxy_has_it,
     assert_fails,
@@ -47,11 +47,6 @@ async def inner(path: Path):
 @pytest.fixture
 async def store(inner: SQLiteStore) -> CachedStore:
     return await as_a_proxy_has_it(inner)
-
-
-def run(path: Path, statement: str) -> list[Any]:
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        return connection.execute(statement).fetchall()
 
 
 @contextmanager
@@ -85,22 +80,22 @@ async def test_a_file_in_its_place_is_left_alone(store, path):
 
 
 async def test_a_full_disk_stops_changes_and_no_reads(store, inner):
-    await inner._run(lambda: inner._connection.execute("PRAGMA max_page_count = 1"))
+    await set_pragma(inner, "max_page_count = 1")
     with pytest.raises(StoreOverloaded, match="is full: free space there") as error:
         await store.create(endpoint("e2", token="x" * 40_000))
     assert error.value.status == 429
     assert error.value.headers == [("Retry-After", "30")]
     assert await store.get("e1") == Known(endpoint())
-    await inner._run(lambda: inner._connection.execute("PRAGMA max_page_count = 1000"))
+    await set_pragma(inner, "max_page_count = 1000")
     await assert_usable(store)
 
 
 async def test_a_read_only_file_stops_changes_and_no_reads(store, inner):
-    await inner._run(lambda: inner._connection.execute("PRAGMA query_only = ON"))
+    await set_pragma(inner, "query_only = ON")
     for change in changes(store):
         await assert_fails(change, StoreError, 503, "SQLITE_READONLY.*must be writable")
     assert await store.get("e1") == Known(endpoint())
-    await inner._run(lambda: inner._connection.execute("PRAGMA query_only = OFF"))
+    await set_pragma(inner, "query_only = OFF")
     await assert_usable(store)
 
 
@@ -127,7 +122,7 @@ async def test_a_damaged_file_is_told_from_one_that_is_away(store, inner, path):
     with path.open("r+b") as file:
         file.seek(4096)
         file.write(b"\xff" * (size - 4096))
-    await inner._run(lambda: inner._connection.execute("PRAGMA shrink_memory"))
+    await set_pragma(inner, "shrink_memory")
     await assert_unusable(store, StoreDamaged, 500, "SQLITE_CORRUPT.*restore it from a backup")
 
 

@@ -1,0 +1,78 @@
+"""Records as rows of the SQLite store."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Final
+
+from proxy.errors import EndpointAlreadyExists, EndpointNotFound
+from proxy.inference.ids import is_storable
+from proxy.inference.ports import MAX_ENDPOINTS
+from proxy.store.sealed import Record
+from proxy.store.sqlite.file import DatabaseFile
+from proxy.store.sqlite.schema import COLUMNS
+
+_COLUMNS: Final = ", ".join(COLUMNS)
+
+
+def read(file: DatabaseFile, inference_id: str) -> Record:
+    """Raises: EndpointNotFound; StoreError."""
+    if is_storable(inference_id):  # SQLite does not take every text
+        for row in file.select(f"SELECT {_COLUMNS} FROM endpoints WHERE id = ?", inference_id):
+            return _record(*row)
+    raise EndpointNotFound(inference_id)
+
+
+def read_all(file: DatabaseFile) -> Iterator[Record]:
+    """The first records by id. Raises: StoreError."""
+    statement = f"SELECT {_COLUMNS} FROM endpoints ORDER BY id LIMIT ?"
+    return (_record(*row) for row in file.select(statement, MAX_ENDPOINTS))
+
+
+def _record(*row: object) -> Record:
+    """A row as a record; as one that no key opens if its values have the wrong types.
+
+    SQLite lets any type be written to any column.
+    """
+    match row:
+        case (str(inference_id), str(task_type), str(key_id), bytes(blob)):
+            return Record(inference_id=inference_id, task_type=task_type, key_id=key_id, blob=blob)
+    return Record(inference_id=str(row[0]), task_type="", key_id="", blob=b"")
+
+
+# In a transaction
+
+
+def insert(connection: sqlite3.Connection, record: Record) -> None:
+    """Raises: EndpointAlreadyExists."""
+    try:
+        connection.execute(
+            f"INSERT INTO endpoints ({_COLUMNS}) VALUES (?, ?, ?, ?)",
+            (record.inference_id, record.task_type, record.key_id, record.blob),
+        )
+    except sqlite3.IntegrityError:
+        raise EndpointAlreadyExists(record.inference_id) from None
+
+
+def replace(connection: sqlite3.Connection, record: Record) -> None:
+    connection.execute(
+        "UPDATE endpoints SET task_type = ?, key_id = ?, blob = ? WHERE id = ?",
+        (record.task_type, record.key_id, record.blob, record.inference_id),
+    )
+
+
+def delete(connection: sqlite3.Connection, inference_id: str) -> None:
+    """Raises: EndpointNotFound."""
+    done = connection.execute("DELETE FROM endpoints WHERE id = ?", (inference_id,))
+    if not done.rowcount:
+        raise EndpointNotFound(inference_id)
+
+
+def key_ids(connection: sqlite3.Connection) -> set[str]:
+    """The ids of the keys that the records are sealed with.
+
+    A record whose blob and `key_id` disagree is damaged, and no sign of a key.
+    """
+    intact = "SELECT DISTINCT key_id FROM endpoints WHERE key_id = lower(hex(substr(blob, 2, 8)))"
+    return {row[0] for row in connection.execute(intact)}

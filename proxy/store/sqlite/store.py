@@ -1,0 +1,114 @@
+"""The embedded endpoint store: an SQLite file, its keys, and the thread that works on it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TypeVar
+
+from proxy.config import StoreConfig
+from proxy.errors import EndpointNotFound, StoreError
+from proxy.inference.endpoints import InferenceEndpoint, TaskType
+from proxy.inference.ids import check_storable, is_storable
+from proxy.inference.ports import Change, Known, Listing
+from proxy.store.keys import load_keyring, make_keyring
+from proxy.store.sealed import Keyring
+from proxy.store.sqlite import records
+from proxy.store.sqlite.file import DatabaseFile
+
+T = TypeVar("T")
+
+
+class SQLiteStore:
+    """An EndpointStore in an SQLite file.
+
+    The encryption key, if none is configured, lies beside the file with `.key` added to its name.
+    """
+
+    def __init__(self, path: str | Path, config: StoreConfig) -> None:
+        self._file = DatabaseFile(Path(path).expanduser().absolute(), config.timeout)
+        self._name = str(self._file.path)  # in errors about keys
+        self._config = config
+        self._thread: ThreadPoolExecutor | None = None  # every use of the file is in it
+        self._keys: Keyring | None = None
+
+    async def open(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="endpoint-store")
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self.close)
+            await self._run(self._open)
+            stack.pop_all()
+
+    async def close(self) -> None:
+        if self._thread is not None:
+            await self._run(self._file.close)
+            self._thread.shutdown()
+            self._thread = None
+
+    async def create(self, endpoint: InferenceEndpoint) -> None:
+        check_storable(endpoint.inference_id)
+        await self._run(lambda: self._create(endpoint))
+
+    async def get(self, inference_id: str) -> Known:
+        return Known(await self._run(lambda: self._read(inference_id)))
+
+    async def find(self, task_type: TaskType | None = None) -> Listing:
+        return await self._run(
+            lambda: self._keyring.open_all(records.read_all(self._file), task_type)
+        )
+
+    async def update(self, inference_id: str, change: Change) -> InferenceEndpoint:
+        return await self._run(lambda: self._update(inference_id, change))
+
+    async def delete(self, inference_id: str) -> None:
+        await self._run(lambda: self._delete(inference_id))
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        """What `work` returns. Once begun, it is done even if the caller is cancelled."""
+        if self._thread is None:
+            raise StoreError("The endpoint store is not open")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    @property
+    def _keyring(self) -> Keyring:
+        if self._keys is None:
+            raise StoreError("The endpoint store could not be opened")
+        return self._keys
+
+    # In the thread
+
+    def _open(self) -> None:
+        path = self._file.path
+        generated = path.with_name(f"{path.name}.key")
+        self._file.make()
+        keys = load_keyring(self._config, generated)
+        self._file.open()
+        with self._file.transaction() as connection:  # one process makes a key
+            held = records.key_ids(connection)
+            keys = keys or make_keyring(generated, held, self._name)
+            keys.check(held, self._name)
+        self._keys = keys
+
+    def _create(self, endpoint: InferenceEndpoint) -> None:
+        with self._file.transaction() as connection:
+            # Another process may have written with another key since this one started.
+            self._keyring.check(records.key_ids(connection), self._name)
+            records.insert(connection, self._keyring.seal(endpoint))
+
+    def _read(self, inference_id: str) -> InferenceEndpoint:
+        return self._keyring.open_(records.read(self._file, inference_id))
+
+    def _update(self, inference_id: str, change: Change) -> InferenceEndpoint:
+        with self._file.transaction() as connection:
+            changed = change(self._read(inference_id))
+            records.replace(connection, self._keyring.seal(changed))
+            return changed
+
+    def _delete(self, inference_id: str) -> None:
+        if not is_storable(inference_id):
+            raise EndpointNotFound(inference_id)
+        with self._file.transaction() as connection:
+            records.delete(connection, inference_id)
