@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.config import Config
+from proxy.config import Config, state_folder
 from proxy.inference.ports import EndpointStore
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def _bare_store(config: Config) -> EndpointStore:
     if config.store_kind == "elasticsearch":
         from proxy.store.elasticsearch import ElasticsearchStore
 
-        return ElasticsearchStore(config.upstream, config.store)
+        return ElasticsearchStore(config.upstream, config.store, folder=state_folder())
     from proxy.store.sqlite import SQLiteStore
 
     return SQLiteStore(config.store_kind.removeprefix("sqlite:"), config.store)

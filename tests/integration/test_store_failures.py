@@ -14,9 +14,18 @@ from proxy.errors import AllLost, EndpointNotFound, StoreDamaged, StoreError, St
 from proxy.inference.ports import Known, Listing
 from proxy.store.cached import CachedStore
 from proxy.store.elasticsearch import ElasticsearchStore
-from proxy.store.index import FIELDS, MAPPINGS
-from proxy.store.sealed import Keyring, Record
-from tests.support.clusters import STORE_PRIVILEGES, STORE_USER, Cluster, opened
+from proxy.store.elasticsearch.connection import Connection
+from proxy.store.elasticsearch.documents import Documents
+from proxy.store.elasticsearch.index import Index
+from proxy.store.elasticsearch.mapping import FIELDS, MAPPINGS
+from proxy.store.sealed import Keyring
+from tests.support.clusters import (
+    STORE_PRIVILEGES,
+    STORE_USER,
+    Cluster,
+    deleting_the_index_before_changes,
+    opened,
+)
 from tests.support.storeconformance import (
     TOKEN,
     as_a_proxy_has_it,
@@ -131,15 +140,16 @@ class _Failures:
     ):
         caplog.set_level("DEBUG")
         await make_red(cluster)
-        store = await opened(cluster, tmp_path, timeout=3.0)
+        connection = Connection(cluster.upstream(), cluster.config(timeout=3.0))
+        connection.open()
         record = Keyring(b"k" * 32).seal(endpoint())
         with pytest.raises(StoreError) as error:
-            await store._create_document(record)
+            await Documents(connection, Index(connection)).create(record)
         assert "unavailable_shards_exception" in caplog.text
         for text in (str(error.value), caplog.text):
             assert "source" not in text
             assert record.key_id not in text
-        await store.close()
+        await connection.close()
 
     async def test_memory_that_is_short_is_told(self, cluster, store):
         await cluster.set_cluster("indices.breaker.request.limit", "1b")
@@ -184,14 +194,16 @@ class _Failures:
         self, cluster, inner, tmp_path, change
     ):
         """At the worst moment: after it was looked at, and before the document is sent."""
-        racing = Racing(cluster, tmp_path)
-        await racing.open()
-        call = (
-            racing.create(endpoint("e2"))
-            if change == "create"
-            else racing.update("e1", with_token("new"))
-        )
-        await assert_fails(call, StoreDamaged, 500, "is not as the proxy makes it")
+        async with deleting_the_index_before_changes(cluster) as upstream:
+            racing = ElasticsearchStore(upstream, cluster.config(), folder=tmp_path)
+            await racing.open()
+            call = (
+                racing.create(endpoint("e2"))
+                if change == "create"
+                else racing.update("e1", with_token("new"))
+            )
+            await assert_fails(call, StoreDamaged, 500, "is not as the proxy makes it")
+            await racing.close()
         assert await count(cluster) == 0
         assert not (await mapping(cluster))[0].get("properties")
         text = r"the field \[id\] is missing, not \[keyword\].*Delete it if nothing in it is needed"
@@ -199,7 +211,6 @@ class _Failures:
         await cluster.call("DELETE", f"/{cluster.index}")
         await inner.create(endpoint("e2"))
         await cluster.assert_as_made()
-        await racing.close()
 
     async def test_an_index_that_elasticsearch_does_not_make_is_told(self, cluster, store):
         await cluster.call("DELETE", f"/{cluster.index}")
@@ -277,18 +288,6 @@ class _Failures:
             await store.close()
         finally:
             await cluster.call("DELETE", f"/{part}")
-
-
-class Racing(ElasticsearchStore):
-    """Whose index is deleted when a document is about to be sent."""
-
-    def __init__(self, cluster: Cluster, folder: Any) -> None:
-        super().__init__(cluster.upstream(), cluster.config(), folder=folder)
-        self._cluster = cluster
-
-    async def _write(self, action: str, record: Record, result: str, **place: int) -> bool:
-        await self._cluster.call("DELETE", f"/{self._cluster.index}")
-        return await super()._write(action, record, result, **place)
 
 
 class TestNow(_Failures):

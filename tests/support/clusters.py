@@ -7,15 +7,17 @@ import base64
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from aiohttp import ClientSession
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
 from yarl import URL
 
 from proxy.config import StoreConfig, UpstreamConfig
 from proxy.store.elasticsearch import ElasticsearchStore
-from proxy.store.index import FIELDS
+from proxy.store.elasticsearch.mapping import FIELDS
 from tests.support.storeconformance import Stored
 from tests.support.users import basic
 
@@ -102,6 +104,29 @@ async def opened(cluster: Cluster, folder: Path, **config: Any) -> Elasticsearch
     store = ElasticsearchStore(cluster.upstream(), cluster.config(**config), folder=folder)
     await store.open()
     return store
+
+
+@asynccontextmanager
+async def deleting_the_index_before_changes(cluster: Cluster) -> AsyncIterator[UpstreamConfig]:
+    """The cluster at another address, where a change always comes too late for the index."""
+
+    async def hand_on(request: web.Request) -> web.Response:
+        if request.path.endswith("/_bulk"):
+            await cluster.call("DELETE", f"/{cluster.index}")
+        async with session.request(
+            request.method,
+            URL(cluster.url + request.raw_path, encoded=True),
+            headers=request.headers,
+            data=await request.read(),
+        ) as answer:
+            names = ("Content-Type", "X-Elastic-Product")
+            headers = {name: answer.headers[name] for name in names if name in answer.headers}
+            return web.Response(status=answer.status, headers=headers, body=await answer.read())
+
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", hand_on)
+    async with ClientSession() as session, TestServer(application) as server:
+        yield replace(cluster.upstream(), url=f"http://{server.host}:{server.port}")
 
 
 @asynccontextmanager

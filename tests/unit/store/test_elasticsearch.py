@@ -12,7 +12,7 @@ import pytest
 from proxy.config import StoreConfig, UpstreamConfig
 from proxy.errors import StoreError, StoreOverloaded
 from proxy.store.elasticsearch import ElasticsearchStore
-from proxy.store.index import FIELDS
+from proxy.store.elasticsearch.mapping import FIELDS
 from tests.support.storeconformance import TOKEN, assert_fails, changes, endpoint, with_token
 from tests.support.stubs import JSON, Call, FaultyServer, Reply, json_reply
 
@@ -42,11 +42,8 @@ PRODUCT = {"X-Elastic-Product": "Elasticsearch", **JSON}
 )
 async def test_answers_that_are_none_are_503(reply, tmp_path, caplog):
     caplog.set_level("DEBUG")
-    async with FaultyServer([reply]) as server:
-        config = StoreConfig(encryption_key=KEY, timeout=0.2)
-        store = ElasticsearchStore(UpstreamConfig(url=server.url), config, folder=tmp_path)
-        await store.open()
-        store._is_checked = True
+    async with open_store(tmp_path, reply, timeout=0.2) as (store, server):
+        server.answer = lambda call: reply
         for call in (
             store.get("e1"),
             store.find(),
@@ -58,7 +55,14 @@ async def test_answers_that_are_none_are_503(reply, tmp_path, caplog):
                 await call
             assert error.value.status == 503
             assert TOKEN not in str(error.value)
-        await store.close()
+        beginner = ElasticsearchStore(
+            UpstreamConfig(url=server.url),
+            StoreConfig(encryption_key=KEY, timeout=0.2),
+            folder=tmp_path,
+        )
+        await beginner.open()  # all the same
+        await assert_fails(beginner.get("e1"), StoreError, 503, "^The ")
+        await beginner.close()
     assert TOKEN not in caplog.text
 
 

@@ -1,10 +1,11 @@
-"""The index of the Elasticsearch store, as the proxy makes it, and whether one is that."""
+"""Settings and fields of the index, and whether an index has these fields."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from proxy.store.answers import not_ours, unexpected
+from proxy.store.elasticsearch.answers import unexpected
+from proxy.store.elasticsearch.failures import not_ours
 
 FIELDS: Final = {"id": "keyword", "task_type": "keyword", "key_id": "keyword", "blob": "binary"}
 SETTINGS: Final = {
@@ -12,7 +13,7 @@ SETTINGS: Final = {
         "hidden": True,
         "number_of_shards": 1,
         "auto_expand_replicas": "0-1",
-        # An index template of the cluster may say otherwise for all indices, but not for this one.
+        # Whatever index templates of the cluster say.
         "translog": {"durability": "request"},
         "default_pipeline": "_none",
         "final_pipeline": "_none",
@@ -25,14 +26,14 @@ MAPPINGS: Final[dict[str, Any]] = {
         for name, kind in FIELDS.items()
     },
 }
-# For a write: it makes an index that is missing, with fields of Elasticsearch's own choice. A field
-# that is mapped needs no dynamic template; of one that is not, a template that nobody has is an
-# error, and nothing is written.
+# For writes, which make a missing index with fields of Elasticsearch's own choice. Fields that are
+# mapped need no dynamic template; for any other field, naming one that does not exist is an error,
+# and nothing is written.
 ONLY_AS_MAPPED: Final = {"dynamic_templates": dict.fromkeys(FIELDS, "none")}
 
 
 def check_fields(body: object, index: str) -> None:
-    """Raises: StoreDamaged when `_field_caps` tells of other FIELDS than the proxy makes."""
+    """Raises: StoreDamaged if an answer to `_field_caps` has anything but FIELDS."""
     match body:
         case {"indices": [_], "fields": dict(fields)}:
             wrong = [_difference(name, set(fields.get(name, {}))) for name in FIELDS]

@@ -1,4 +1,4 @@
-"""How the official client speaks to every version of Elasticsearch that may be behind us."""
+"""How the official client speaks to every version of Elasticsearch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final
 from aiohttp import ClientConnectorError
 from elastic_transport import AsyncTransport, ConnectionError, HttpHeaders, TransportApiResponse
 
-# It would write a line for every request, and one more for every failure that is told anyway.
+# It logs every request, and every failure, which the store reports itself.
 logging.getLogger("elastic_transport").setLevel(logging.ERROR)
 
 JSON: Final = "application/json"
@@ -37,7 +37,7 @@ class PlainTransport(AsyncTransport):
         return TransportApiResponse(meta, answer.body)
 
     async def _answered(self, method: str, target: str, **more: Any) -> TransportApiResponse:
-        """What the first node answers that can; one that failed is passed over for a while."""
+        """The answer of the first node that can be reached; the pool puts failed ones last."""
         is_read = method in ("GET", "HEAD") or target.partition("?")[0].endswith("/_search")
         for left in reversed(range(len(self.node_pool))):
             try:

@@ -1,25 +1,16 @@
-"""What Elasticsearch's answers to the store mean: records out of documents, errors out of the rest.
-
-Pure functions. Of an error only its status and what looks like the name of its type are ever used:
-Elasticsearch's texts can quote documents. Each error of ours names the cause and what mends it.
-"""
+"""Elasticsearch's errors as errors of the store: each names the cause and the remedy."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from elasticsearch import ApiError, BadRequestError, NotFoundError, UnsupportedProductError
+from elasticsearch import ApiError, BadRequestError, UnsupportedProductError
 
 from proxy.errors import StoreDamaged, StoreError, StoreOverloaded
-from proxy.store.sealed import Record
+from proxy.store.elasticsearch.answers import INDEX_MISSING, type_of
 
 PRIVILEGES: Final = "[read, write, create_index]"
-INDEX_MISSING: Final = "index_not_found_exception"
 _NO_SHARD: Final = (
     "search_phase_execution_exception",
     "no_shard_available_action_exception",
@@ -36,130 +27,26 @@ _NO_MASTER: Final = (
 
 
 class IndexUnavailable(StoreError):
-    """None of its shards has started: it is being made, or its node is gone."""
-
-
-# Records
-
-
-def document_of(record: Record) -> dict[str, str]:
-    return {
-        "id": record.inference_id,
-        "task_type": record.task_type,
-        "key_id": record.key_id,
-        "blob": base64.b64encode(record.blob).decode(),
-    }
-
-
-def record_of(hit: Mapping[str, Any]) -> Record:
-    """The record in a document; one that no key opens if it is not as it should be.
-
-    Whoever may write to the index could have put anything there.
-    """
-    inference_id = str(hit.get("_id"))
-    match hit.get("_source"):
-        case {
-            "id": str(named),
-            "task_type": str(task_type),
-            "key_id": str(key_id),
-            "blob": str(blob),
-        } if named == inference_id:
-            return Record(
-                inference_id=inference_id, task_type=task_type, key_id=key_id, blob=_bytes(blob)
-            )
-    return Record(inference_id=inference_id, task_type="", key_id="", blob=b"")
-
-
-def _bytes(blob: str) -> bytes:
-    try:
-        return base64.b64decode(blob, validate=True)
-    except (ValueError, binascii.Error):
-        return b""
-
-
-def keys_in(buckets: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """The ids of keys out of buckets by `key_id`, each with a `sample` of its documents.
-
-    A damaged record, whose parts contradict each other, tells nothing of keys.
-    """
-    for bucket in buckets:
-        if any(record_of(hit).names_its_key for hit in bucket["sample"]["hits"]["hits"]):
-            yield bucket["key"]
-
-
-# Answers
-
-
-def outcome_of(body: object, action: str) -> tuple[int, str]:
-    """Status and result, or the error's type, of the one `action` in the answer to `_bulk`."""
-    match body:
-        case {"items": [dict(item)]}:
-            match item.get(action):
-                case {"status": int(status), "error": {"type": str(kind)}}:
-                    return status, _name(kind)
-                case {"status": int(status), "result": str(result)}:
-                    return status, result
-    raise unexpected()
-
-
-def unexpected() -> StoreError:
-    return StoreError(
-        "The endpoint store did not answer what it was asked: check that [upstream.url] leads to "
-        "Elasticsearch itself, and its log"
-    )
-
-
-def says_missing(error: NotFoundError) -> bool:
-    """Whether it was Elasticsearch that found no document, or no index; a gateway has 404s, too."""
-    match error.body:
-        case {"found": False}:
-            return True
-    return lacks_index(error)
-
-
-def lacks_index(error: NotFoundError) -> bool:
-    return type_of(error) == INDEX_MISSING
-
-
-def type_of(error: ApiError) -> str:
-    """The `type` of Elasticsearch's error, if it looks like one; of a search, that of its cause."""
-    match error.body:
-        case {
-            "error": {
-                "type": "search_phase_execution_exception",
-                "root_cause": [{"type": str(kind)}, *_],
-            }
-        }:
-            return _name(kind)
-        case {"error": {"type": str(kind)}}:
-            return _name(kind)
-    return "unknown"
-
-
-def _name(kind: str) -> str:
-    return kind if re.fullmatch(r"[a-z_]{1,80}", kind) else "unknown"
-
-
-# Errors
+    """No shard of the index has started: the index is being made, or its node is down."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What is asked, and as whom: what the errors about it have to name."""
+class Failures:
+    """Makes errors that name the cause and the remedy; the index and credentials are for that."""
 
     index: str
     credentials: str | None  # the settings that hold them
 
     def translated(self, error: ApiError) -> StoreError:
-        """The error of ours for one of Elasticsearch's."""
+        """The error for one of Elasticsearch's."""
         if isinstance(error, UnsupportedProductError):
             return StoreError(
                 "The upstream is no Elasticsearch: check [upstream.url], or set [store.kind]"
             )
         return self.failed(error.meta.status, type_of(error))
 
-    def not_made(self, error: BadRequestError) -> StoreError:
-        """The same where it was asked to make the index."""
+    def not_created(self, error: BadRequestError) -> StoreError:
+        """The error for a refusal to create the index."""
         match type_of(error):
             case "validation_exception":
                 mend = "it may hold no more shards: delete indices or add a node"
@@ -170,7 +57,7 @@ class Asked:
         return StoreError(f"Elasticsearch does not make the index [{self.index}]: {mend}")
 
     def failed(self, status: int, kind: str) -> StoreError:
-        """The same for a status and the type of an error."""
+        """The error for a status and the type of Elasticsearch's error."""
         index = self.index
         match status:
             case 401:
@@ -245,12 +132,4 @@ def not_ours(index: str, difference: str) -> StoreDamaged:
         f"The index [{index}] is not as the proxy makes it, and left alone: {difference}. Delete "
         "it if nothing in it is needed, or set [store.index] to another name; POST /_reindex "
         "copies endpoints into an index that the proxy has made"
-    )
-
-
-def lost(index: str) -> str:
-    """For the log, and for callers who miss an endpoint."""
-    return (
-        f"the index [{index}] is gone, and all inference endpoints with it: restore it from a "
-        "snapshot, or create them again"
     )

@@ -1,0 +1,209 @@
+"""Records as documents of the index, one each, its id the inference id."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from elasticsearch import NotFoundError
+
+from proxy.errors import EndpointAlreadyExists, EndpointNotFound
+from proxy.inference.ports import MAX_ENDPOINTS
+from proxy.store.elasticsearch.answers import (
+    INDEX_MISSING,
+    lacks_document,
+    outcome_of,
+    unexpected,
+)
+from proxy.store.elasticsearch.connection import Connection
+from proxy.store.elasticsearch.index import Index, IndexMissing, patiently
+from proxy.store.elasticsearch.mapping import ONLY_AS_MAPPED
+from proxy.store.elasticsearch.transport import JSON, LINES
+from proxy.store.sealed import Record
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """Which version of a document was read."""
+
+    seq_no: int
+    primary_term: int
+
+
+class Documents:
+    """Reads and writes records; a change is done once Elasticsearch says so, and sent once."""
+
+    def __init__(self, connection: Connection, index: Index) -> None:
+        self._connection = connection
+        self._index = index
+
+    async def read(self, inference_id: str) -> tuple[Record, Version]:
+        """Raises: EndpointNotFound; AllLost where there is no index."""
+        return await patiently(lambda: self._read(inference_id))
+
+    async def _read(self, inference_id: str) -> tuple[Record, Version]:
+        try:
+            async with self._index.calling() as client:
+                try:
+                    answer = await client.get(index=self._index.name, id=inference_id)
+                except NotFoundError as error:
+                    if lacks_document(error):
+                        raise EndpointNotFound(inference_id) from None
+                    raise
+        except IndexMissing:
+            raise self._index.not_found(inference_id) from None
+        match answer.body:
+            case {"_id": str(found), "_seq_no": int(seq_no), "_primary_term": int(term)} if (
+                found == inference_id
+            ):
+                return record_of(answer.body), Version(seq_no, term)
+        raise unexpected()
+
+    async def read_all(self) -> list[Record]:
+        """The first records by id."""
+        if not await self._index.exists():
+            return []
+        match await self._search(size=MAX_ENDPOINTS, sort=[{"id": "asc"}]):
+            case None:
+                return []
+            case {"hits": {"hits": list(hits)}}:
+                return [record_of(hit) for hit in hits]
+        raise unexpected()
+
+    async def key_ids(self) -> set[str] | None:
+        """The ids of the keys that the records are sealed with; None when there is no index."""
+        if not await self._index.exists():
+            return None
+        samples = {"sample": {"top_hits": {"size": 10}}}
+        by_key = {"terms": {"field": "key_id", "size": 100}, "aggregations": samples}
+        match await self._search(size=0, aggregations={"keys": by_key}):
+            case None:
+                return None
+            case {"aggregations": {"keys": {"buckets": list(buckets)}}}:
+                return set(keys_in(buckets))
+        raise unexpected()
+
+    async def _search(self, **what: Any) -> Mapping[str, Any] | None:
+        """The answer to a search, None when there is no index."""
+        try:
+            async with self._index.calling() as client:
+                answer = await client.search(index=self._index.name, **what)
+        except IndexMissing:
+            return None
+        body: Mapping[str, Any] = answer.body
+        match body:
+            case {"timed_out": False, "_shards": {"failed": 0}}:
+                return body
+        raise unexpected()  # half an answer would hide endpoints
+
+    async def create(self, record: Record) -> None:
+        """Raises: EndpointAlreadyExists."""
+        if not await self._write("create", record, "created"):
+            raise EndpointAlreadyExists(record.inference_id)
+
+    async def replace(self, record: Record, version: Version) -> bool:
+        """Whether the record took the place of that version; if not, another change was first."""
+        return await self._write(
+            "index",
+            record,
+            "updated",
+            if_seq_no=version.seq_no,
+            if_primary_term=version.primary_term,
+        )
+
+    async def delete(self, inference_id: str) -> None:
+        """Raises: EndpointNotFound; AllLost where there is no index."""
+        await self._index.exists()  # a document in somebody else's index must not be deleted
+        found_before = self._index.found
+        status, result = await self._change("delete", {"_id": inference_id})
+        if status == 404 and result == "not_found":
+            raise EndpointNotFound(inference_id)
+        if status == 404 and result == INDEX_MISSING:
+            self._index.note_missing(found_before)
+            raise self._index.not_found(inference_id)
+        self._expect("deleted", status, result)
+
+    async def _write(self, action: str, record: Record, result: str, **version: int) -> bool:
+        """Whether it came to that result; if not, another document was there."""
+        about = {"_id": record.inference_id, **version, **ONLY_AS_MAPPED}
+        status, found = await self._change(action, about, document_of(record))
+        if status == 409:
+            return False
+        self._expect(result, status, found)
+        return True
+
+    async def _change(
+        self, action: str, about: Mapping[str, Any], *document: Mapping[str, Any]
+    ) -> tuple[int, str]:
+        """Status and result of one action.
+
+        By POST, while the client's own method is a PUT: when its connection breaks, aiohttp repeats
+        a PUT or DELETE by itself, and the second answer would tell of what the first had done.
+        """
+        async with self._connection.calling() as client:
+            answer = await client.perform_request(
+                "POST",
+                f"{self._connection.path}/_bulk",
+                params={"refresh": "true", "timeout": self._connection.server_timeout},
+                headers={"accept": JSON, "content-type": LINES},
+                body=[{action: about}, *document],
+            )
+        return outcome_of(answer.body, action)
+
+    def _expect(self, result: str, status: int, found: str) -> None:
+        if status >= 400:
+            log.warning("the endpoint store answered a change with %d %s", status, found)
+            raise self._connection.failures.failed(status, found)
+        if found != result:
+            raise unexpected()
+
+
+def document_of(record: Record) -> dict[str, str]:
+    return {
+        "id": record.inference_id,
+        "task_type": record.task_type,
+        "key_id": record.key_id,
+        "blob": base64.b64encode(record.blob).decode(),
+    }
+
+
+def record_of(hit: Mapping[str, Any]) -> Record:
+    """The record in a document; one that no key opens if the document is of another shape.
+
+    Who may write to the index could have put anything there.
+    """
+    inference_id = str(hit.get("_id"))
+    match hit.get("_source"):
+        case {
+            "id": str(named),
+            "task_type": str(task_type),
+            "key_id": str(key_id),
+            "blob": str(blob),
+        } if named == inference_id:
+            return Record(
+                inference_id=inference_id, task_type=task_type, key_id=key_id, blob=_bytes(blob)
+            )
+    return Record(inference_id=inference_id, task_type="", key_id="", blob=b"")
+
+
+def _bytes(blob: str) -> bytes:
+    try:
+        return base64.b64decode(blob, validate=True)
+    except (ValueError, binascii.Error):
+        return b""
+
+
+def keys_in(buckets: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The ids of keys, from buckets of documents by `key_id` with a `sample` in each.
+
+    A record whose blob and `key_id` disagree is damaged, and no sign of a key.
+    """
+    for bucket in buckets:
+        if any(record_of(hit).names_its_key for hit in bucket["sample"]["hits"]["hits"]):
+            yield bucket["key"]

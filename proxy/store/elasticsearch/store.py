@@ -1,0 +1,114 @@
+"""The endpoint store in Elasticsearch: what EndpointStore asks for, out of the parts beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from proxy.config import StoreConfig, UpstreamConfig
+from proxy.errors import EndpointNotFound, KeyMismatch, StatusError, StoreError
+from proxy.inference.endpoints import InferenceEndpoint, TaskType
+from proxy.inference.ids import check_storable, is_storable
+from proxy.inference.ports import Change, Known, Listing
+from proxy.store.elasticsearch.connection import Connection, Unreachable
+from proxy.store.elasticsearch.documents import Documents, Version
+from proxy.store.elasticsearch.index import Index
+from proxy.store.elasticsearch.keycheck import KeyCheck
+from proxy.store.sealed import Keyring
+
+T = TypeVar("T")
+
+_UPDATE_ATTEMPTS: Final = 5
+
+log = logging.getLogger(__name__)
+
+
+class ElasticsearchStore:
+    """An EndpointStore in an index of Elasticsearch.
+
+    The encryption key, if none is configured, lies in `folder`.
+    """
+
+    def __init__(self, upstream: UpstreamConfig, config: StoreConfig, *, folder: Path) -> None:
+        self._connection = Connection(upstream, config)
+        self._index = Index(self._connection)
+        self._documents = Documents(self._connection, self._index)
+        self._keys = KeyCheck(config, folder / "encryption.key", self._index, self._documents)
+        self._writes: set[asyncio.Future[Any]] = set()
+
+    async def open(self) -> None:
+        self._keys.load()
+        self._connection.open()
+        try:
+            await self._keys.keys()
+        except KeyMismatch:
+            await self.close()
+            raise
+        except Unreachable:
+            pass  # so is the whole upstream, which the proxy says elsewhere
+        except StoreError as error:
+            log.warning("%s; starting all the same, and trying again with every call", error)
+
+    async def close(self) -> None:
+        await asyncio.gather(*self._writes, return_exceptions=True)  # their callers have left
+        await self._connection.close()
+
+    async def create(self, endpoint: InferenceEndpoint) -> None:
+        check_storable(endpoint.inference_id)
+        keys = await self._keys.keys()
+        await self._finish(self._create(keys, endpoint))
+
+    async def get(self, inference_id: str) -> Known:
+        endpoint, _ = await self._read(inference_id)
+        return Known(endpoint)
+
+    async def find(self, task_type: TaskType | None = None) -> Listing:
+        keys = await self._keys.keys()
+        return keys.open_all(await self._documents.read_all(), task_type)
+
+    async def update(self, inference_id: str, change: Change) -> InferenceEndpoint:
+        return await self._finish(self._update(inference_id, change))
+
+    async def delete(self, inference_id: str) -> None:
+        if not is_storable(inference_id):
+            raise EndpointNotFound(inference_id)
+        await self._finish(self._documents.delete(inference_id))
+
+    async def _create(self, keys: Keyring, endpoint: InferenceEndpoint) -> None:
+        # Another proxy may have written with another key since this one started.
+        held = await self._documents.key_ids()
+        if held is None:  # an index that Elasticsearch made would be neither hidden nor strict
+            await self._index.create()
+        keys.check(held or (), self._index.name)
+        await self._documents.create(keys.seal(endpoint))
+
+    async def _read(self, inference_id: str) -> tuple[InferenceEndpoint, Version]:
+        if not is_storable(inference_id):
+            raise EndpointNotFound(inference_id)
+        keys = await self._keys.keys()
+        record, version = await self._documents.read(inference_id)
+        return keys.open_(record), version
+
+    async def _update(self, inference_id: str, change: Change) -> InferenceEndpoint:
+        await self._index.exists()  # somebody else's index must not be written to
+        for _ in range(_UPDATE_ATTEMPTS):
+            endpoint, version = await self._read(inference_id)
+            changed = change(endpoint)
+            record = (await self._keys.keys()).seal(changed)
+            if await self._documents.replace(record, version):
+                return changed
+        raise StatusError(
+            409,
+            f"Endpoint [{inference_id}] is currently being updated. Try again once the update "
+            "completes",
+        )
+
+    async def _finish(self, write: Awaitable[T]) -> T:
+        """The result of a write, which goes on if its caller is cancelled; `close` waits for it."""
+        writing = asyncio.ensure_future(write)
+        self._writes.add(writing)
+        writing.add_done_callback(self._writes.discard)
+        return await asyncio.shield(writing)
