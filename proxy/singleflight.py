@@ -1,4 +1,4 @@
-"""Concurrent calls for the same thing, made once."""
+"""Concurrent calls for the same thing, made only once."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ V = TypeVar("V")
 
 
 class SingleFlight(Generic[K, V]):
-    """Callers that arrive while a call for their key is under way share its outcome."""
+    """Calls by key; whoever arrives while one is under way waits for its outcome."""
 
     def __init__(self) -> None:
         self._flights: dict[K, asyncio.Future[V]] = {}
 
     async def run(self, key: K, call: Callable[[], Awaitable[V]]) -> V:
-        """What `call` returns or raises; of those who wait, one takes over if its caller leaves."""
+        """What `call` returns or raises, or the same of a call for `key` that is under way.
+
+        If the task that made the call is cancelled, one of those that wait calls again.
+        """
         while (flight := self._flights.get(key)) is not None:
-            await asyncio.wait([flight])  # unlike `await flight`: a waiter who leaves ends nothing
+            # Not `await flight`, which would cancel it for all when one that waits is cancelled.
+            await asyncio.wait([flight])
             if not flight.cancelled():
                 return flight.result()
         return await self._lead(key, call)
@@ -31,11 +35,11 @@ class SingleFlight(Generic[K, V]):
             value = await call()
         except Exception as error:
             flight.set_exception(error)
-            flight.exception()  # seen: there may be nobody else to see it
+            flight.exception()  # retrieved, or asyncio would log it where nobody waits
             raise
         else:
             flight.set_result(value)
             return value
         finally:
             del self._flights[key]
-            flight.cancel()  # no effect but when the caller left
+            flight.cancel()  # has no effect unless this task was cancelled

@@ -1,4 +1,4 @@
-"""What the service needs of others: a store of endpoints, and a provider to call."""
+"""What the service needs: a store of endpoints, and a provider to call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from proxy.inference.results import RankedDocument, SparseVector
 from proxy.xcontent.values import Json
 
 Change = Callable[[InferenceEndpoint], InferenceEndpoint]
-MAX_ENDPOINTS: Final = 10_000  # that a list shows
+MAX_ENDPOINTS: Final = 10_000  # in a listing
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +35,22 @@ class Listing:
 class EndpointStore(Protocol):
     """Endpoint configurations by inference id.
 
-    Every method raises StoreError when the store cannot be used. A method that returns has made
-    its change durable; one that is cancelled has made it wholly or not at all.
+    Every method raises StoreError when the store cannot be used. A change is durable when its
+    method returns; if the method is cancelled, the change is made completely or not at all.
     """
 
     async def open(self) -> None:
         """Make the store ready: connect, create what is missing, check the encryption key.
 
-        A store that cannot be reached yet is no error: every call tries again.
+        A store that cannot be reached yet is no error, as every call tries again.
         Raises: KeyMismatch; ConfigError for key files that cannot be used.
         """
 
     async def close(self) -> None:
-        """Give up connections and files."""
+        """Close connections and files."""
 
     async def create(self, endpoint: InferenceEndpoint) -> None:
-        """Add a new endpoint, or raise EndpointAlreadyExists."""
+        """Add a new endpoint. Raises: EndpointAlreadyExists; StatusError for an id too long."""
 
     async def get(self, inference_id: str) -> Known:
         """The endpoint.
@@ -65,17 +65,18 @@ class EndpointStore(Protocol):
         """
 
     async def update(self, inference_id: str, change: Change) -> InferenceEndpoint:
-        """Replace the endpoint by `change(endpoint)` atomically; EndpointNotFound if missing.
+        """Replace the endpoint by `change(endpoint)` atomically; the changed endpoint.
 
         `change` must be pure: it may run several times, and in another thread.
+        Raises: RecordRefused; EndpointNotFound; whatever `change` raises.
         """
 
     async def delete(self, inference_id: str) -> None:
-        """Remove the endpoint, or raise EndpointNotFound. It need not be readable."""
+        """Remove the endpoint, even if its record must not be used. Raises: EndpointNotFound."""
 
 
 class Provider(Protocol):
-    """What the service needs of Hugging Face endpoints; see HuggingFace."""
+    """Calls to the Hugging Face endpoint behind an inference endpoint; see HuggingFace."""
 
     async def embed(
         self, endpoint: InferenceEndpoint, inputs: Sequence[str]

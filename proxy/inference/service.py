@@ -1,4 +1,4 @@
-"""The use cases of the inference service; knows nothing of HTTP between caller and proxy.
+"""What can be done with endpoints; knows nothing of HTTP between caller and proxy.
 
 Source: TransportPutInferenceModelAction, TransportInferenceAction and their siblings.
 """
@@ -14,13 +14,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from proxy.errors import (
-    Cause,
-    CountMismatch,
     EndpointAlreadyExists,
     EndpointNotFound,
     EndpointNotUpdated,
-    MemoryShort,
-    ProxyError,
     RecordRefused,
     StatusError,
     ValidationFailed,
@@ -38,16 +34,11 @@ from proxy.inference.results import (
     render_rerank,
     render_sparse,
 )
+from proxy.inference.trial import try_out
 from proxy.inference.updates import EndpointUpdate
 from proxy.limits.deadline import request_ends
 from proxy.xcontent.values import Json
 
-_PROBE: Final = "how big"
-_PROBE_QUERY: Final = "test query"
-_PROBE_FAILED: Final = (
-    "Could not complete inference endpoint creation as validation call to service threw an "
-    "exception."
-)
 _OTHER_TASK: Final = (
     "Requested task type [{requested}] does not match the inference endpoint's task type [{actual}]"
 )
@@ -59,17 +50,17 @@ _INCOMPATIBLE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """The answer to a deletion; `stale` if the checks looked at what was known last."""
+    """The answer to a deletion; `stale` if its checks were of a stale endpoint."""
 
     result: Json
     stale: bool
 
 
 class InferenceService:
-    """Everything that can be done with endpoints; times are seconds.
+    """The use cases of the `_inference` API; times are in seconds.
 
-    Unless a method says more, it raises EndpointNotFound, StoreError and, where a provider is
-    called, what failures.py makes of its failures.
+    Whatever a method's docstring names, it also raises EndpointNotFound and StoreError, and if it
+    calls a provider, the ProxyErrors for that provider's failures.
     """
 
     def __init__(
@@ -92,29 +83,29 @@ class InferenceService:
         timeout: float | None,
         is_taken: Callable[[], Awaitable[bool]],
     ) -> InferenceEndpoint:
-        """Try the endpoint, complete it by what the provider says, and store it.
+        """Try out a new endpoint and store it as the trial completed it.
 
-        `is_taken` tells whether somebody else than the store has an endpoint of this id.
-        Raises: StatusError 400 when the try fails; MemoryShort; EndpointAlreadyExists.
+        `is_taken` says whether the upstream has an endpoint with this id.
+        Raises: StatusError 400 when the trial fails; MemoryShort; EndpointAlreadyExists.
         """
-        endpoint = await self._tried(endpoint, timeout)
+        endpoint = await try_out(self, endpoint, timeout)
         if await is_taken():
             raise EndpointAlreadyExists(endpoint.inference_id)
         await self._store.create(endpoint)
         return endpoint
 
     async def exists(self, inference_id: str) -> bool:
-        """Whether the store has an endpoint of this id."""
+        """Whether the store has an endpoint with this id, usable or not."""
         try:
             await self._store.get(inference_id)
         except EndpointNotFound:
             return False
         except RecordRefused:
-            return True
+            pass
         return True
 
     async def get(self, inference_id: str, task_type: TaskType) -> Known:
-        """The endpoint. Raises: StatusError 400 when it has another task than was asked for."""
+        """The endpoint. Raises: StatusError 400 when `task_type` is not its own."""
         return await self._get(inference_id, task_type, _OTHER_TASK)
 
     async def _get(self, inference_id: str, task_type: TaskType, mismatch: str) -> Known:
@@ -135,10 +126,9 @@ class InferenceService:
         update: EndpointUpdate,
         timeout: float | None,
     ) -> Known:
-        """Change the token or other settings; the changed endpoint.
+        """Change the token or other settings; the changed endpoint, stale if it was tried so.
 
-        It is stale if it was tried out on what was known last. Raises: StatusError,
-        ValidationFailed.
+        Raises: StatusError; ValidationFailed; EndpointNotUpdated where there is no endpoint.
         """
 
         def change(endpoint: InferenceEndpoint) -> InferenceEndpoint:
@@ -153,7 +143,7 @@ class InferenceService:
             old = await self._store.get(inference_id)
             if (new := change(old.endpoint)) == old.endpoint:
                 return old
-            found = (await self._tried(new, timeout)).service_settings
+            found = (await try_out(self, new, timeout)).service_settings
             changed = await self._store.update(
                 inference_id,
                 lambda endpoint: change(endpoint).with_service_settings(
@@ -179,7 +169,7 @@ class InferenceService:
     # Inference
 
     async def endpoint_for(self, inference_id: str, task_type: TaskType) -> Known:
-        """The endpoint that a request of this task type may use. Raises: StatusError 400."""
+        """The endpoint to call for a request with this task type; as `get`, in other words."""
         return await self._get(inference_id, task_type, _INCOMPATIBLE)
 
     async def infer(
@@ -202,7 +192,7 @@ class InferenceService:
     async def stream(
         self, endpoint: InferenceEndpoint, request: InferenceRequest, timeout: float | None
     ) -> AsyncIterator[AsyncIterator[Json]]:
-        """The events of a streamed completion; entered when the provider has begun to answer."""
+        """The events of a completion; entering waits until the provider begins to answer."""
         text = _checked_inputs(endpoint, request)[0]
         async with AsyncExitStack() as stack:
             async with self._deadline(endpoint, timeout):
@@ -215,7 +205,7 @@ class InferenceService:
     async def chat(
         self, endpoint: InferenceEndpoint, request: ChatRequest, timeout: float | None
     ) -> AsyncIterator[AsyncIterator[Json]]:
-        """The chunks of a chat; entered when the provider has begun to answer."""
+        """The chunks of a chat; entering waits until the provider begins to answer."""
         async with AsyncExitStack() as stack:
             async with self._deadline(endpoint, timeout):
                 chunks = await stack.enter_async_context(
@@ -244,40 +234,6 @@ class InferenceService:
             return_documents=settings.return_documents,
         )
 
-    async def _tried(self, endpoint: InferenceEndpoint, timeout: float | None) -> InferenceEndpoint:
-        """The endpoint, completed by what its provider says.
-
-        Raises: StatusError 400; MemoryShort.
-        """
-        try:
-            return await self._probe(endpoint, timeout)
-        except _Unusable as unusable:
-            raise unusable.error from None
-        except MemoryShort:
-            raise  # says nothing of the endpoint
-        except ProxyError as error:
-            raise StatusError(400, _PROBE_FAILED, cause=error) from None
-
-    async def _probe(self, endpoint: InferenceEndpoint, timeout: float | None) -> InferenceEndpoint:
-        """Call the endpoint once the way its task is called; embeddings tell their dimensions."""
-        request = InferenceRequest(input=[_PROBE], query=_PROBE_QUERY)
-        match endpoint.task_type:
-            case TaskType.CHAT_COMPLETION:
-                message: Json = {"content": _PROBE, "role": "user"}
-                async with self.chat(endpoint, ChatRequest(messages=[message]), timeout):
-                    return endpoint
-            case TaskType.TEXT_EMBEDDING:
-                try:
-                    result = await self.infer(endpoint, request, timeout)
-                except CountMismatch as mismatch:
-                    if mismatch.results:
-                        raise
-                    raise _unusable("Embeddings list is empty") from None
-                return _with_dimensions(endpoint, result)
-            case _:
-                await self.infer(endpoint, request, timeout)
-                return endpoint
-
     @asynccontextmanager
     async def _deadline(
         self, endpoint: InferenceEndpoint, timeout: float | None
@@ -297,30 +253,8 @@ class InferenceService:
             request_ends.reset(token)
 
 
-class _Unusable(Exception):
-    """The provider answered, but no endpoint can be made of the answer."""
-
-    def __init__(self, error: ProxyError) -> None:
-        super().__init__(error.reason)
-        self.error = error
-
-
-def _with_dimensions(endpoint: InferenceEndpoint, result: Json) -> InferenceEndpoint:
-    """The endpoint with the size of the probe's vector, whatever was configured."""
-    vector = result["text_embedding"][0]["embedding"]
-    if not vector:
-        raise _unusable("The embedding is empty")
-    similarity = endpoint.service_settings.similarity or "cosine"
-    return endpoint.with_service_settings(dimensions=len(vector), similarity=similarity)
-
-
-def _unusable(what: str) -> _Unusable:
-    cause = Cause("illegal_state_exception", what)
-    return _Unusable(StatusError(400, "Could not determine embedding size", cause=cause))
-
-
 def _checked_inputs(endpoint: InferenceEndpoint, request: InferenceRequest) -> list[str]:
-    """The inputs, if the task can take them. Raises: ValidationFailed, StatusError 400."""
+    """The inputs. Raises: ValidationFailed or StatusError 400 if the task cannot take them."""
     inputs = request.input or []
     if endpoint.task_type is TaskType.RERANK and request.query is None:
         raise ValidationFailed(["Rerank task type requires a non-null query field"])

@@ -1,1 +1,1 @@
-"""Where endpoints live: in Elasticsearch or in SQLite, every record sealed."""
+"""Where endpoints live: in Elasticsearch or in an SQLite file, each record encrypted."""

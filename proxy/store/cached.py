@@ -1,4 +1,4 @@
-"""What the store said a moment ago, so that an inference costs no store round trip."""
+"""A cache in front of the store, so that an inference costs no round trip to it."""
 
 from __future__ import annotations
 
@@ -15,23 +15,26 @@ from proxy.inference.ports import Change, EndpointStore, Known, Listing
 from proxy.singleflight import SingleFlight
 
 MAX_ENTRIES: Final = 10_000
-MAX_STALENESS: Final = 3600.0  # seconds that an endpoint can be used while the store is away
-PATIENCE: Final = 1.0  # seconds to wait for the store by a call that could do without it
-PAUSE: Final = 2.0  # seconds not to ask a store that was away, by such calls
+MAX_STALENESS: Final = 3600.0  # seconds that an endpoint is used while the store cannot be
+# A call that could use a stale endpoint waits this many seconds for the store, and if the store
+# does not answer, such calls do not ask it again for a while.
+PATIENCE: Final = 1.0
+PAUSE: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    endpoint: InferenceEndpoint
+    known: Known
     read_at: float  # when the store was asked, not when it had answered
 
 
 class CachedStore:
-    """Another store, its answers to `get` good for `freshness` seconds.
+    """An EndpointStore that remembers the endpoints of another one for `freshness` seconds.
 
-    So long a change made by another process can go unnoticed; changes made here are seen at once.
-    While the store cannot be used, or has lost everything, the last known endpoint is returned as
-    stale. That an endpoint does not exist is never remembered.
+    Changes made through it are seen at once; those made by other processes may go unnoticed for
+    that long. While the store cannot be used, or is missing altogether, an endpoint that was read
+    up to `max_staleness` seconds ago is returned as stale. That an endpoint does not exist is never
+    remembered.
     """
 
     def __init__(
@@ -48,13 +51,13 @@ class CachedStore:
         self._max_staleness = max_staleness
         self._max_entries = max_entries
         self._clock = clock
-        self._entries: dict[str, _Entry] = {}  # the longest not renewed first
+        self._entries: dict[str, _Entry] = {}  # the one read longest ago first
         self._reads: SingleFlight[tuple[str, int], Known] = SingleFlight()
-        self._changes = 0  # made here
+        self._changes = 0  # made through this cache
         self._pause_ends = 0.0
         self.stale_answers = 0
         self.remembered_answers = 0
-        self.reads = 0  # of the store
+        self.reads = 0  # of the other store
 
     async def open(self) -> None:
         await self._store.open()
@@ -66,7 +69,7 @@ class CachedStore:
         now, entry = self._clock(), self._entries.get(inference_id)
         if entry is not None and now - entry.read_at < self._freshness:
             self.remembered_answers += 1
-            return Known(entry.endpoint)
+            return entry.known
         if entry is None or now - entry.read_at >= self._max_staleness:
             return await self._shared_read(inference_id)
         if now < self._pause_ends:
@@ -75,7 +78,7 @@ class CachedStore:
             async with asyncio.timeout(PATIENCE):
                 return await self._shared_read(inference_id)
         except (KeyMismatch, RecordRefused):
-            raise  # somebody meddled with it
+            raise  # the record was changed: what is remembered must not be used either
         except AllLost:
             return self._stale(entry)
         except (StoreError, TimeoutError):
@@ -84,7 +87,7 @@ class CachedStore:
 
     def _stale(self, entry: _Entry) -> Known:
         self.stale_answers += 1
-        return Known(entry.endpoint, stale=True)
+        return replace(entry.known, stale=True)
 
     async def find(self, task_type: TaskType | None = None) -> Listing:
         return await self._store.find(task_type)
@@ -102,17 +105,17 @@ class CachedStore:
             try:
                 await self._store.delete(inference_id)
             except AllLost:
-                self._entries.pop(inference_id, None)  # as it was asked for
+                self._entries.pop(inference_id, None)  # the caller wanted it deleted
                 raise
 
     @contextmanager
     def _changing(self, inference_id: str) -> Iterator[None]:
-        """What is remembered of the endpoint ends with the change, whatever comes of it."""
+        """Forget the endpoint after a change, whatever comes of it."""
         kept = None
         try:
             yield
         except (StoreError, AllLost):
-            # Perhaps it was done: no longer fresh, but good enough until the store is back.
+            # It may have been done: what is remembered is fresh no more, but may be used as stale.
             if (entry := self._entries.get(inference_id)) is not None:
                 aged = min(entry.read_at, self._clock() - self._freshness)
                 kept = replace(entry, read_at=aged)
@@ -124,7 +127,7 @@ class CachedStore:
                 self._entries[inference_id] = kept
 
     async def _shared_read(self, inference_id: str) -> Known:
-        # A read that began before a change made here is none for those who come after it.
+        # Calls that come after a change do not share a read that began before it.
         key = inference_id, self._changes
         return await self._reads.run(key, lambda: self._read(inference_id))
 
@@ -140,7 +143,7 @@ class CachedStore:
             raise
         if changes == self._changes:
             self._entries.pop(inference_id, None)
-            self._entries[inference_id] = _Entry(known.endpoint, asked_at)
+            self._entries[inference_id] = _Entry(known, asked_at)
             while len(self._entries) > self._max_entries:
                 del self._entries[next(iter(self._entries))]
         return known

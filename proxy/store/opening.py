@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from proxy.config import Config, state_folder
 from proxy.inference.ports import EndpointStore
-
-if TYPE_CHECKING:
-    from proxy.store.cached import CachedStore
+from proxy.store.cached import CachedStore
 
 
 def open_store(config: Config) -> CachedStore:
     """The configured store behind its cache, not yet opened."""
-    from proxy.store.cached import CachedStore
-
-    return CachedStore(_bare_store(config), config.store.freshness)
+    return CachedStore(_configured_store(config), config.store.freshness)
 
 
-def _bare_store(config: Config) -> EndpointStore:
+def _configured_store(config: Config) -> EndpointStore:
+    # Imported only where it is used: Elasticsearch's client takes long to import.
     if config.store_kind == "elasticsearch":
         from proxy.store.elasticsearch import ElasticsearchStore
 
