@@ -1,1 +1,1 @@
-"""The domain: endpoints, inputs and results of the inference service. No I/O."""
+"""The domain, without I/O: endpoints, requests and results, and what can be done with them."""

@@ -1,4 +1,4 @@
-"""What callers must be allowed for each kind of request, in Elasticsearch's own names."""
+"""The actions that a caller must be allowed, by Elasticsearch's names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class InferenceAction(StrEnum):
-    """The action behind each kind of request; one for each that Elasticsearch tells apart."""
+    """An action for each kind of request. Source: the *Action classes of x-pack-core."""
 
     PUT = "cluster:admin/xpack/inference/put"
     UPDATE = "cluster:admin/xpack/inference/update"
@@ -19,7 +19,7 @@ class InferenceAction(StrEnum):
 
     @property
     def granted_by(self) -> Sequence[str]:
-        """The cluster privileges that grant it. Source: ClusterPrivilegeResolver."""
+        """The cluster privileges that grant the action. Source: ClusterPrivilegeResolver."""
         if self.startswith("cluster:monitor/"):
             return "monitor_inference", "manage_inference", "monitor", "manage", "all"
         return "manage_inference", "manage", "all"

@@ -1,6 +1,6 @@
-"""What `GET _inference/_services` says of the services that we are.
+"""What `GET _inference/_services` says about the service.
 
-Source: HuggingFaceService.Configuration; wire strings.
+Source: HuggingFaceService.Configuration.
 """
 
 from __future__ import annotations
@@ -47,5 +47,5 @@ _HUGGING_FACE: Final[Json] = {
 
 
 def render_services(task_type: TaskType) -> list[Json]:
-    """Our entries for one task type, or for any; `hugging_face_elser` is a hidden alias."""
+    """The entries for a task type, or for any. Elasticsearch hides `hugging_face_elser`, too."""
     return [_HUGGING_FACE] if task_type is TaskType.ANY or task_type in _TASKS else []

@@ -1,4 +1,4 @@
-"""The chat_completion task: its request, and how its errors are shown.
+"""Chats: the body of a request, and the shape of errors.
 
 Source: UnifiedCompletionRequest and UnifiedChatCompletionException of x-pack-core 9.2.4.
 """
@@ -41,7 +41,7 @@ from proxy.xcontent.values import Json
 class ChatRequest:
     """The body of POST _inference/chat_completion/{inference_id}/_stream.
 
-    Messages, tools and tool choice are kept in the form that goes to the provider.
+    Messages, tools and tool choice are in the form in which they are sent to the provider.
     """
 
     messages: list[Json]
@@ -55,7 +55,11 @@ class ChatRequest:
 
 
 def parse_chat_request(document: Document) -> ChatRequest:
-    """Read a chat body. Raises: the parse error; ActionRequestInvalid without messages."""
+    """Read the body of a chat.
+
+    Raises: XContentParseFailed or another error at the first problem; ActionRequestInvalid for an
+    empty list of messages.
+    """
     request = ChatRequest(**parse_object(_REQUEST, document))
     if not request.messages:
         raise ActionRequestInvalid(["Field [messages] cannot be an empty array"])
@@ -66,7 +70,7 @@ Read = Callable[[Document, Node], Any]
 
 
 def _ordered(parser: ObjectParser, *keys: str, always: tuple[str, ...] = ()) -> Read:
-    """A reader of objects that hands keys on in Elasticsearch's order, `always` even when null."""
+    """A reader of objects that sends keys on in this order, null for those in `always`."""
 
     def read(document: Document, node: Node) -> Json:
         values = parser.parse(document, node)
@@ -85,7 +89,7 @@ def _list_of(read: Read) -> Read:
 
 
 def _objects_of(read: Read) -> Read:
-    """A reader of a list of objects, or of one object that stands for such a list."""
+    """A reader of a list of objects, or of a single object in place of the list."""
 
     def read_list(document: Document, node: Node) -> list[Any]:
         if node.kind == "START_OBJECT":
@@ -104,7 +108,10 @@ def _objects_of(read: Read) -> Read:
 
 
 def _no_object(document: Document, node: Node, item: Node, after: Node | None) -> Exception:
-    """The error of an item that is none; Elasticsearch reads on from a scalar to what follows."""
+    """The error for an item that is no object.
+
+    Elasticsearch skips a scalar and complains about what follows it.
+    """
     offset = item.start
     if item.kind != "START_ARRAY":
         if after is None:
@@ -114,7 +121,7 @@ def _no_object(document: Document, node: Node, item: Node, after: Node | None) -
 
 
 def _either(scalar: Read, other: Read) -> Read:
-    """A text by `scalar`, anything else by `other`."""
+    """A reader that reads strings by `scalar` and any other value by `other`."""
 
     def read(document: Document, node: Node) -> Any:
         return scalar(document, node) if node.kind == "VALUE_STRING" else other(document, node)
@@ -227,7 +234,7 @@ _REQUEST: Final = ObjectParser(
 
 
 def only_streaming() -> ProxyError:
-    """400 for a chat that is not to be streamed, in releases that only stream."""
+    """The error for a chat without `_stream`, in releases that only stream."""
     reason = (
         "The [chat_completion] task type only supports streaming, "
         "please try again with the _stream API"
@@ -236,7 +243,10 @@ def only_streaming() -> ProxyError:
 
 
 def as_chat_error(error: ProxyError, *, streams: bool = True) -> ProxyError:
-    """Any error as chat shows it; refused callers and empty messages keep the usual envelope."""
+    """The error in the shape that chats have; the usual one for 403 and for an invalid request.
+
+    `streams` is whether the chat was to be streamed.
+    """
     if isinstance(error, ActionRequestInvalid | Unauthorized):
         return error
     if not streams:
@@ -255,7 +265,7 @@ def status_name(status: int) -> str:
     return HTTPStatus(status).name.lower()
 
 
-# Names that Python changed in one of its versions.
+# Where the names of Python's versions differ from each other.
 _STATUS_NAMES: Final = {
     407: "proxy_authentication",
     413: "request_entity_too_large",

@@ -1,4 +1,4 @@
-"""Chunking settings: how an endpoint's long texts would be cut.
+"""Chunking settings: how long texts are cut, which is stored but not done here.
 
 Source: ChunkingSettingsBuilder and the settings class of each strategy.
 """
@@ -29,7 +29,7 @@ SEPARATORS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkingSettings:
-    """How long texts are cut; sizes count words, `separators` are regular expressions."""
+    """Sizes and overlaps in words (`sentence_overlap` in sentences), separators as patterns."""
 
     strategy: str = "sentence"
     max_chunk_size: int | None = 250
@@ -39,9 +39,9 @@ class ChunkingSettings:
 
 
 def parse_chunking(values: Mapping[str, Any] | None) -> ChunkingSettings:
-    """Read `chunking_settings`; absent or empty means sentences of 250 words, overlap 1.
+    """Read `chunking_settings`; None or an empty map means the default, by sentences.
 
-    Raises: IllegalArgument for the strategy, ValidationFailed for everything else.
+    Raises: IllegalArgument for the strategy; ValidationFailed for the other settings.
     """
     if not values:
         return ChunkingSettings()
@@ -61,7 +61,7 @@ def parse_chunking(values: Mapping[str, Any] | None) -> ChunkingSettings:
 
 
 def render_chunking(settings: ChunkingSettings) -> Json:
-    """What callers see, keys in Elasticsearch's order."""
+    """The settings as callers see them, keys in Elasticsearch's order."""
     shown = {
         "strategy": settings.strategy,
         "max_chunk_size": settings.max_chunk_size,
@@ -124,7 +124,7 @@ def _refuse_others(fields: Fields, what: str, known: tuple[str, ...]) -> None:
 
 
 def _take_size(fields: Fields, least: int) -> int | None:
-    """`max_chunk_size`, required and in range; None stands for a recorded problem."""
+    """`max_chunk_size`, which is required; None when there was a problem with it."""
     size = fields.take_positive_int("max_chunk_size", required=True)
     if size is None or least <= size <= MAX_CHUNK_SIZE:
         return size

@@ -1,4 +1,4 @@
-"""The inputs of the tasks, chat apart: what a request may say.
+"""The body of an inference request, except for chats.
 
 Source: InferenceAction.Request of x-pack-core 9.2.4.
 """
@@ -45,9 +45,9 @@ class InferenceRequest:
     task_settings: Json | None = None
 
     def validate(self, task_type: TaskType, profile: Profile) -> None:
-        """Check the fields against the task type of the path; `ANY` skips what is per task.
+        """Check the fields for the task type in the path; with `ANY`, only what all tasks need.
 
-        Raises: ActionRequestInvalid for the first problem.
+        Raises: ActionRequestInvalid with the first problem.
         """
         if problem := self._problem(task_type, profile):
             raise ActionRequestInvalid([problem])
@@ -85,7 +85,7 @@ class InferenceRequest:
 def parse_inference_request(document: Document) -> InferenceRequest:
     """Read the body of an inference. Raises: XContentParseFailed at the first problem."""
     values = parse_object(_REQUEST, document)
-    values.pop("timeout", None)  # checked, but the query parameter overrules it
+    values.pop("timeout", None)  # only checked: the query parameter `timeout` is what counts
     return InferenceRequest(**values)
 
 
@@ -134,7 +134,7 @@ _REQUEST: Final = ObjectParser(
 
 
 def refuse_input_type(input_type: str | None) -> None:
-    """Raises: ValidationFailed; no input type means anything to a Hugging Face endpoint."""
+    """Raises: ValidationFailed for any input type; a Hugging Face endpoint knows none."""
     if input_type not in (None, "unspecified"):
         raise ValidationFailed(
             [

@@ -1,4 +1,4 @@
-"""The results of the tasks, chat apart, as Elasticsearch shows them.
+"""Results of the tasks, except for chats, and how Elasticsearch shows them.
 
 Source: the *Results classes of x-pack-core 9.2.4.
 """
@@ -10,18 +10,20 @@ from dataclasses import dataclass
 
 from proxy.xcontent.values import Json
 
-# Results
-
 
 @dataclass(frozen=True, slots=True)
 class SparseVector:
+    """Weights by token."""
+
     tokens: dict[str, float]  # in the order received
     is_truncated: bool
 
 
 @dataclass(frozen=True, slots=True)
 class RankedDocument:
-    index: int  # into the request's input
+    """One input of a rerank request, with its score."""
+
+    index: int  # of the input, from 0
     relevance_score: float
     text: str | None = None
 

@@ -126,8 +126,9 @@ class InferenceService:
         update: EndpointUpdate,
         timeout: float | None,
     ) -> Known:
-        """Change the token or other settings; the changed endpoint, stale if it was tried so.
+        """Change the token or other settings; the changed endpoint.
 
+        It is stale if a stale one was tried out with the change.
         Raises: StatusError; ValidationFailed; EndpointNotUpdated where there is no endpoint.
         """
 

@@ -1,7 +1,7 @@
-"""Which texts are usable provider URLs, and Java's words for those that are not.
+"""Which URLs of providers can be used, and the reason why another one cannot.
 
-Source: the reasons are those of java.net.URI; that a URL must be http(s) with a host, and carry no
-user information, is this product's own rule: aiohttp would turn it into credentials.
+Source: the reasons are those of java.net.URI. That a URL must be http(s) with a host and without
+user information, which aiohttp would send as credentials, is the proxy's own rule.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 def url_problem(text: str) -> str | None:
-    """None when `text` is a usable http(s) URL, else the reason why it is not."""
+    """Why `text` is no usable http(s) URL; None if it is one."""
     match = _PARTS.fullmatch(text)
     assert match is not None  # the pattern takes any text
     parts = match.groupdict()
@@ -56,7 +56,7 @@ def _syntax_problem(text: str, parts: dict[str, str | None]) -> str | None:
 
 
 def _use_problem(text: str, scheme: str | None) -> str | None:
-    """What Java lets pass, but no call could use; but for credentials in one reason of Java's."""
+    """Why a URL that Java accepts cannot be called, if possible in the words of java.net.URI."""
     if scheme is None or scheme.lower() not in _DEFAULT_PORTS:
         return _UNUSABLE
     try:
@@ -72,7 +72,7 @@ def _use_problem(text: str, scheme: str | None) -> str | None:
 
 
 def _is_host(host: str) -> bool:
-    """Whether a name server could be asked for it, or it is an address."""
+    """Whether it is an address, or a name that DNS could know."""
     try:
         host.encode("idna")
     except UnicodeError:

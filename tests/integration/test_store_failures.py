@@ -12,7 +12,6 @@ from aiohttp import ClientSession
 from proxy.config import UpstreamConfig
 from proxy.errors import AllLost, EndpointNotFound, StoreDamaged, StoreError, StoreOverloaded
 from proxy.inference.ports import Known, Listing
-from proxy.store.cached import CachedStore
 from proxy.store.elasticsearch import ElasticsearchStore
 from proxy.store.elasticsearch.connection import Connection
 from proxy.store.elasticsearch.documents import Documents
@@ -28,6 +27,7 @@ from tests.support.clusters import (
 )
 from tests.support.storeconformance import (
     TOKEN,
+    Remembering,
     as_a_proxy_has_it,
     assert_fails,
     assert_read_only,
@@ -52,7 +52,7 @@ async def inner(cluster: Cluster, tmp_path: Any):
 
 
 @pytest.fixture
-async def store(inner: ElasticsearchStore) -> CachedStore:
+async def store(inner: ElasticsearchStore) -> Remembering:
     return await as_a_proxy_has_it(inner)
 
 

@@ -1,4 +1,4 @@
-"""What every endpoint store must do; one subclass per store runs it."""
+"""What every endpoint store must do: a test class to be subclassed for each store."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ from proxy.inference.endpoints import (
 )
 from proxy.inference.ids import MAX_ID_BYTES
 from proxy.inference.ports import EndpointStore, Known, Listing
-from proxy.store.cached import CachedStore
+from proxy.store.cached import PAUSE, CachedStore
 from proxy.store.resealing import reseal
 from proxy.store.sealed import FORMAT
+from tests.support.clock import Clock
 
 TOKEN = "hf_a-token-that-must-not-be-seen"
 
@@ -52,7 +53,7 @@ def with_token(token: str):
     return lambda old: replace(old, secret_settings=SecretSettings(api_key=token))
 
 
-# A store that fails, with its cache before it and the endpoint `e1` in both
+# A store that fails, behind a cache; the endpoint `e1` is in both
 
 
 def changes(store: EndpointStore) -> Iterator[Awaitable[object]]:
@@ -76,7 +77,7 @@ async def assert_fails(
 async def assert_unusable(
     store: CachedStore, kind: type[StoreError], status: int, text: str
 ) -> None:
-    """Whatever needs the store fails like this, and what is known of `e1` is used."""
+    """Whatever needs the store fails like this, and `e1` is used as it is remembered."""
     for call in (store.get("e2"), store.find(), *changes(store)):
         await assert_fails(call, kind, status, text)
     assert await store.get("e1") == Known(endpoint(), stale=True)
@@ -85,23 +86,31 @@ async def assert_unusable(
 async def assert_read_only(
     store: CachedStore, kind: type[StoreError], status: int, text: str
 ) -> None:
-    """Changes fail like this, and reads are none the worse."""
+    """Changes fail like this, and reads succeed."""
     for change in changes(store):
         await assert_fails(change, kind, status, text)
     assert await store.get("e1") == Known(endpoint())
     assert await store.find() == Listing([endpoint()])
 
 
-async def as_a_proxy_has_it(inner: EndpointStore) -> CachedStore:
-    """The store behind its memory, which the endpoint `e1` is in."""
-    store = CachedStore(inner, freshness=0.0)
+class Remembering(CachedStore):
+    """A store behind a cache that asks it every time, and does not age."""
+
+    def __init__(self, inner: EndpointStore) -> None:
+        self.clock = Clock()
+        super().__init__(inner, freshness=0.0, clock=self.clock)
+
+
+async def as_a_proxy_has_it(inner: EndpointStore) -> Remembering:
+    """The store behind its cache, which the endpoint `e1` is in."""
+    store = Remembering(inner)
     await store.get("e1")
     return store
 
 
-async def assert_usable(store: CachedStore) -> None:
+async def assert_usable(store: Remembering) -> None:
     """Without a restart, as it was before."""
-    store._pause_ends = 0.0
+    store.clock.now += PAUSE
     assert await store.get("e1") == Known(endpoint())
     await store.create(endpoint("e3"))
 
@@ -114,7 +123,7 @@ class Stored:
         raise NotImplementedError
 
     async def copy(self, source: str, target: str) -> None:
-        """Put the record of one id under another, or a plain overwrite of itself."""
+        """Replace the record of `target` by the one of `source`."""
         raise NotImplementedError
 
     async def rewrite(self, inference_id: str, **fields: object) -> None:
@@ -230,7 +239,7 @@ class StoreConformance:
         assert sorted((await store.get("e1")).endpoint.service_settings.url[9:]) == ["a", "b"]
 
     async def test_a_caller_who_leaves_leaves_no_half_change(self, store, second):
-        await store.create(endpoint("other"))  # so that all is set up
+        await store.create(endpoint("other"))  # which also makes the index
         await asyncio.gather(*(self._cancelled_create(store, n) for n in range(8)))
         for n in range(8):  # the writes may still be under way
             with suppress(EndpointAlreadyExists):
@@ -281,7 +290,7 @@ class StoreConformance:
     async def _is_refused(
         self, store: EndpointStore, stored: Stored, inference_id: str, text: str = "changed by"
     ) -> None:
-        """It is neither used nor written over, and no reason not to start."""
+        """The record is neither used nor overwritten, and does not keep the store from opening."""
         before = await stored.blob(inference_id)
         await store.close()
         await store.open()

@@ -8,35 +8,23 @@ from dataclasses import replace
 import pytest
 
 from proxy.errors import (
-    CountMismatch,
     EndpointAlreadyExists,
     EndpointNotFound,
     EndpointNotUpdated,
     IllegalArgument,
-    ProxyError,
     StatusError,
     StoreError,
 )
 from proxy.inference.chat import ChatRequest
-from proxy.inference.endpoints import InferenceEndpoint, TaskSettings, TaskType
+from proxy.inference.endpoints import TaskSettings, TaskType
 from proxy.inference.releases import PROFILES
 from proxy.inference.requests import InferenceRequest
 from proxy.inference.results import RankedDocument, SparseVector
-from proxy.inference.service import InferenceService, refuse_streaming
+from proxy.inference.service import refuse_streaming
 from proxy.inference.updates import parse_update
-from tests.support.memorystore import MemoryStore
 from tests.support.provider import ScriptedProvider
 from tests.support.samples import PROFILE, make_endpoint
-
-CREATION = (
-    "Could not complete inference endpoint creation as validation call to service threw an "
-    "exception."
-)
-
-
-def service_of(provider: ScriptedProvider, *endpoints: InferenceEndpoint, timeout: float = 30.0):
-    store = MemoryStore(*endpoints)
-    return InferenceService(store, provider, timeout, PROFILE), store
+from tests.support.services import failing, service_of
 
 
 async def nobody() -> bool:
@@ -47,76 +35,7 @@ async def somebody() -> bool:
     return True
 
 
-async def failing(call) -> ProxyError:
-    with pytest.raises(ProxyError) as caught:
-        await call
-    return caught.value
-
-
 class TestPut:
-    @pytest.mark.parametrize(
-        ("task", "outcome", "call"),
-        [
-            (TaskType.TEXT_EMBEDDING, [[1.0]], ("embed", ["how big"])),
-            (TaskType.SPARSE_EMBEDDING, [SparseVector({}, False)], ("embed_sparse", ["how big"])),
-            (TaskType.RERANK, [], ("rerank", "test query", ["how big"], None, None)),
-            (TaskType.COMPLETION, ["x"], ("complete", "how big")),
-            (
-                TaskType.CHAT_COMPLETION,
-                [],
-                ("stream_chat", ChatRequest(messages=[{"content": "how big", "role": "user"}])),
-            ),
-        ],
-    )
-    async def test_each_task_is_tried_its_own_way(self, task, outcome, call):
-        provider = ScriptedProvider(outcome)
-        service, store = service_of(provider)
-        await service.put(make_endpoint(task), None, nobody)
-        assert provider.calls == [call]
-        assert "e1" in store.endpoints
-
-    async def test_the_try_uses_the_endpoints_own_task_settings(self):
-        provider = ScriptedProvider([])
-        service, _ = service_of(provider)
-        settings = TaskSettings(top_n=3, return_documents=True)
-        await service.put(make_endpoint(TaskType.RERANK, task_settings=settings), None, nobody)
-        assert provider.calls == [("rerank", "test query", ["how big"], 3, True)]
-
-    async def test_the_first_vector_tells_the_dimensions(self):
-        service, store = service_of(ScriptedProvider([[1.0, 2.0, 3.0], [1.0]]))
-        endpoint = make_endpoint(dimensions=99, similarity="l2_norm")
-        made = await service.put(endpoint, None, nobody)
-        assert made == store.endpoints["e1"]
-        assert (made.service_settings.dimensions, made.service_settings.similarity) == (
-            3,
-            "l2_norm",
-        )
-
-    async def test_cosine_is_the_similarity_unless_another_is_given(self):
-        service, _ = service_of(ScriptedProvider([[1.0]]))
-        made = await service.put(make_endpoint(), None, nobody)
-        assert made.service_settings.similarity == "cosine"
-
-    @pytest.mark.parametrize("outcome", [CountMismatch(0, 1), [[]]])
-    async def test_a_try_without_a_vector_makes_no_endpoint(self, outcome):
-        service, store = service_of(ScriptedProvider(outcome))
-        error = await failing(service.put(make_endpoint(), None, nobody))
-        assert (error.status, error.reason) == (400, "Could not determine embedding size")
-        assert store.endpoints == {}
-
-    async def test_a_try_that_fails_makes_no_endpoint(self):
-        service, store = service_of(ScriptedProvider(StatusError(503, "busy")))
-        error = await failing(service.put(make_endpoint(), None, nobody))
-        assert (error.status, error.reason, store.endpoints) == (400, CREATION, {})
-        assert error.root_cause().reason == "busy"
-
-    async def test_a_try_takes_no_longer_than_it_may(self):
-        service, _ = service_of(ScriptedProvider("hang"))
-        error = await failing(service.put(make_endpoint(), 0.01, nobody))
-        assert error.reason == CREATION
-        assert error.cause is not None
-        assert error.cause.reason == "Request timed out after [10ms] for inference id [e1]"
-
     async def test_an_id_is_used_once_and_only_after_the_try(self):
         provider = ScriptedProvider([[1.0]])
         service, _ = service_of(provider, make_endpoint())

@@ -15,15 +15,9 @@ from proxy.errors import (
 )
 from proxy.inference.ports import Known
 from proxy.store.cached import PAUSE, CachedStore
+from tests.support.clock import Clock
 from tests.support.memorystore import MemoryStore
 from tests.support.storeconformance import endpoint, with_token
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self):
-        return self.now
 
 
 @pytest.fixture
@@ -126,10 +120,11 @@ async def test_reads_at_once_are_one(store, inner):
 
 
 async def test_memory_is_bounded(store, inner):
-    for n in range(5):
-        inner.endpoints[f"x{n}"] = endpoint(f"x{n}")
-        await store.get(f"x{n}")
-    assert list(store._entries) == ["x2", "x3", "x4"]
+    names = [f"x{n}" for n in range(5)]
+    inner.endpoints = {name: endpoint(name) for name in names}
+    for name in [*names, *reversed(names)]:
+        await store.get(name)
+    assert inner.reads == 5 + 2  # the three read last are remembered
 
 
 # While the store is away

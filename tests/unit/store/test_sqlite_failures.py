@@ -14,11 +14,11 @@ import pytest
 from proxy.config import ConfigError, StoreConfig
 from proxy.errors import StoreDamaged, StoreError, StoreOverloaded
 from proxy.inference.ports import Known
-from proxy.store.cached import CachedStore
 from proxy.store.sqlite import SQLiteStore
 from tests.support.processes import clean_environ, command
 from tests.support.sqlitestore import run, set_pragma
 from tests.support.storeconformance import (
+    Remembering,
     as_a_proxy_has_it,
     assert_fails,
     assert_unusable,
@@ -45,7 +45,7 @@ async def inner(path: Path):
 
 
 @pytest.fixture
-async def store(inner: SQLiteStore) -> CachedStore:
+async def store(inner: SQLiteStore) -> Remembering:
     return await as_a_proxy_has_it(inner)
 
 
