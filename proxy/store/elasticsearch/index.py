@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class IndexMissing(Exception):
-    """There is no index. Never leaves the store."""
+    """There is no index. The documents catch it: callers see what it means for their call."""
 
 
 class Index:
@@ -39,7 +39,7 @@ class Index:
         self._is_deleted = False
 
     async def exists(self) -> bool:
-        """Whether there is an index. Raises: StoreDamaged if the proxy would make it otherwise."""
+        """Whether there is an index. Raises: StoreDamaged for one that the proxy did not make."""
         return await patiently(self._look)
 
     async def create(self) -> None:

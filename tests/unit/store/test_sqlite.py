@@ -11,21 +11,18 @@ from typing import Any
 
 import pytest
 
-from proxy.config import Config, ConfigError, StoreConfig
+from proxy.config import ConfigError, StoreConfig
 from proxy.errors import (
     EndpointAlreadyExists,
-    EndpointNotFound,
     KeyMismatch,
     RecordRefused,
     StoreError,
     StoreOverloaded,
 )
 from proxy.inference.ports import Known, Listing
-from proxy.store.cached import CachedStore
-from proxy.store.opening import open_store
 from proxy.store.sqlite import SQLiteStore
 from tests.support.sqlitestore import StoredInSQLite, set_pragma
-from tests.support.storeconformance import TOKEN, StoreConformance, endpoint, with_token
+from tests.support.storeconformance import TOKEN, StoreConformance, endpoint
 
 KEY, OTHER_KEY = "11" * 32, "22" * 32
 
@@ -297,24 +294,6 @@ async def test_kill_loses_nothing_acknowledged_and_brings_nothing_back(path):
         assert there - created <= {max(created) + 1}
         for leftover in path.parent.glob("*.db-*"):
             leftover.unlink()
-
-
-# The cache over it, and the factory
-
-
-async def test_the_factory_builds_the_configured_store(path):
-    config = Config(store=StoreConfig(kind=f"sqlite:{path}", freshness=60))
-    store = open_store(config)
-    assert isinstance(store, CachedStore)
-    await store.open()
-    await store.create(endpoint())
-    assert await store.get("e1") == Known(endpoint())
-    await store.update("e1", with_token("new"))
-    assert (await store.get("e1")).endpoint.secret_settings.api_key == "new"
-    await store.delete("e1")
-    with pytest.raises(EndpointNotFound):
-        await store.get("e1")
-    await store.close()
 
 
 async def test_no_text_of_ours_holds_the_token(store, caplog):
