@@ -1,4 +1,4 @@
-"""What can happen to the store in a real Elasticsearch: each has its text, and mends without us."""
+"""Failures of the store in a real Elasticsearch: each is named, and needs no restart afterwards."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ class _Failures:
         await store.create(endpoint("e2"))
         await cluster.assert_as_made()
         assert await store.find() == Listing([endpoint("e2")])
-        with pytest.raises(EndpointNotFound) as missing:  # now that is known
+        with pytest.raises(EndpointNotFound) as missing:  # the new index does not have it
             await store.get("e1")
         assert "hint" not in missing.value.extra
 
@@ -193,7 +193,7 @@ class _Failures:
     async def test_an_index_deleted_under_a_change_is_not_made_by_elasticsearch(
         self, cluster, inner, tmp_path, change
     ):
-        """At the worst moment: after it was looked at, and before the document is sent."""
+        """At the worst moment: after the index was checked, and before the document arrives."""
         async with deleting_the_index_before_changes(cluster) as upstream:
             racing = ElasticsearchStore(upstream, cluster.config(), folder=tmp_path)
             await racing.open()
@@ -214,7 +214,7 @@ class _Failures:
 
     async def test_an_index_that_elasticsearch_does_not_make_is_told(self, cluster, store):
         await cluster.call("DELETE", f"/{cluster.index}")
-        other = f"{cluster.index}-other"  # there may be none but this one
+        other = f"{cluster.index}-other"  # so that the cluster has a shard at all
         await cluster.call("PUT", f"/{other}?wait_for_active_shards=0", {"settings": ONE_SHARD})
         try:
             await cluster.set_cluster("cluster.max_shards_per_node", 1)
@@ -303,7 +303,7 @@ class TestOlder(_Failures):
         return older_cluster
 
     async def test_a_node_that_hangs_stops_all_but_inference(self, older, cluster, store):
-        """Only here, where no other test needs the node."""
+        """Only with these nodes, which no other test needs."""
         os.killpg(older.pid, signal.SIGSTOP)
         try:
             text = r"did not answer within \[3\] seconds"
@@ -315,7 +315,7 @@ class TestOlder(_Failures):
 
 
 async def test_callers_go_on_without_the_index(serve, open_cluster):
-    """The whole proxy, as users start it."""
+    """With a whole proxy, as users start it."""
     env = {"HFPROXY_STORE_INDEX": open_cluster.index, "HFPROXY_STORE_FRESHNESS": "0"}
     proxy = serve(upstream=open_cluster.url, env=env)
     async with FaultyServer(contract_reply) as provider, ClientSession(proxy.url) as caller:
@@ -346,7 +346,7 @@ async def test_callers_go_on_without_the_index(serve, open_cluster):
 
 @pytest.fixture
 async def kept(secured_cluster: Cluster, tmp_path: Any):
-    """A store, whose user holds what the documentation asks for, and an endpoint that is known."""
+    """A store that knows an endpoint, and whose user has just the documented privileges."""
     inner = await opened(secured_cluster, tmp_path)
     await inner.create(endpoint())
     store = await as_a_proxy_has_it(inner)

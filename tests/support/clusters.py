@@ -1,4 +1,4 @@
-"""Elasticsearches for the tests of the store, seen from behind the store's back."""
+"""Elasticsearches for the tests of the store, and what lies in them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Cluster(Stored):
         return StoreConfig(**{"index": self.index, "encryption_key": KEY, **more})
 
     async def call(self, method: str, path: str, body: Any = None, expect: int = 200) -> Any:
-        """As the administrator, behind the store's back."""
+        """A call as the administrator, which the store knows nothing of."""
         headers = {"Authorization": basic("admin")} if self.secured else {}
         async with (
             ClientSession(headers=headers) as session,
@@ -108,7 +108,7 @@ async def opened(cluster: Cluster, folder: Path, **config: Any) -> Elasticsearch
 
 @asynccontextmanager
 async def deleting_the_index_before_changes(cluster: Cluster) -> AsyncIterator[UpstreamConfig]:
-    """The cluster at another address, where a change always comes too late for the index."""
+    """The cluster at another address, where the index is deleted as soon as a change arrives."""
 
     async def hand_on(request: web.Request) -> web.Response:
         if request.path.endswith("/_bulk"):
@@ -131,7 +131,7 @@ async def deleting_the_index_before_changes(cluster: Cluster) -> AsyncIterator[U
 
 @asynccontextmanager
 async def relay(port: int, url: str) -> AsyncIterator[None]:
-    """The cluster at another port for a while; its end cuts every connection."""
+    """The cluster at another port too, until the block ends and every connection is cut."""
     target = URL(url)
     tasks: set[asyncio.Task[None]] = set()
 

@@ -1,4 +1,4 @@
-"""A provider that does what it is told, for tests of what calls it."""
+"""A provider whose outcomes are set by the test."""
 
 from __future__ import annotations
 

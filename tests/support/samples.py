@@ -24,7 +24,7 @@ from proxy.xcontent.objectparser import Located
 
 TOKEN: Final = "hf_DoNotShowThis0123456789"
 URL: Final = "http://provider.test/"
-PROFILE: Final[Profile] = PROFILES["9.2"]  # where a test does not care for the release
+PROFILE: Final[Profile] = PROFILES["9.2"]  # for tests that are not about releases
 TASKS: Final = [task for task in TaskType if task is not TaskType.ANY]
 ID: Final = "for request from inference entity id [e1]"  # in errors about `make_endpoint()`
 

@@ -1,4 +1,4 @@
-"""The SQLite store's file, seen and changed behind the store's back."""
+"""The file of an SQLite store, read and changed by others than the store."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class StoredInSQLite(Stored):
         return blob
 
     def run(self, statement: str, *values: object) -> list[Any]:
-        """Execute a statement as another process would, and commit it; its rows."""
+        """Execute a statement, as another process would; its rows."""
         return run(self._path, statement, *values)
 
 
@@ -45,5 +45,5 @@ def run(path: Path, statement: str, *values: object) -> list[Any]:
 
 
 async def set_pragma(store: SQLiteStore, pragma: str) -> None:
-    """Set what holds for one connection only, in the store's own."""
+    """Set a pragma that applies to one connection, in the connection of the store."""
     await store._run(lambda: store._file.connection.execute(f"PRAGMA {pragma}"))

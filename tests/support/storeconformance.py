@@ -116,7 +116,7 @@ async def assert_usable(store: Remembering) -> None:
 
 
 class Stored:
-    """Behind the store's back: what lies in it, and changing that."""
+    """What lies in a store, read and changed by others than the store."""
 
     async def raw(self) -> bytes:
         """Everything that is stored, in one piece."""

@@ -37,7 +37,10 @@ class Version:
 
 
 class Documents:
-    """Reads and writes records; a change is done once Elasticsearch says so, and sent once."""
+    """Reads and writes records.
+
+    A change is sent only once, and counts as made only when Elasticsearch confirms it.
+    """
 
     def __init__(self, connection: Connection, index: Index) -> None:
         self._connection = connection
@@ -100,7 +103,7 @@ class Documents:
         match body:
             case {"timed_out": False, "_shards": {"failed": 0}}:
                 return body
-        raise unexpected()  # half an answer would hide endpoints
+        raise unexpected()  # a partial result would hide endpoints
 
     async def create(self, record: Record) -> None:
         """Raises: EndpointAlreadyExists."""
@@ -130,7 +133,7 @@ class Documents:
         self._expect("deleted", status, result)
 
     async def _write(self, action: str, record: Record, result: str, **version: int) -> bool:
-        """Whether it came to that result; if not, another document was there."""
+        """Whether the action had this result; False if it met another version of the document."""
         about = {"_id": record.inference_id, **version, **ONLY_AS_MAPPED}
         status, found = await self._change(action, about, document_of(record))
         if status == 409:
@@ -143,8 +146,8 @@ class Documents:
     ) -> tuple[int, str]:
         """Status and result of one action.
 
-        By POST, while the client's own method is a PUT: when its connection breaks, aiohttp repeats
-        a PUT or DELETE by itself, and the second answer would tell of what the first had done.
+        It is a POST because aiohttp repeats a PUT or DELETE when the connection breaks, and the
+        answer would then be about the second one. The client's own `bulk` method is a PUT.
         """
         async with self._connection.calling() as client:
             answer = await client.perform_request(

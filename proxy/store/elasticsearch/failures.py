@@ -15,13 +15,13 @@ _NO_SHARD: Final = (
     "search_phase_execution_exception",
     "no_shard_available_action_exception",
     "unavailable_shards_exception",
-    # Of status 404: an index that is just being opened.
+    # With status 404: the index is being opened.
     "illegal_index_shard_state_exception",
     "shard_not_found_exception",
 )
 _NO_MASTER: Final = (
     "master_not_discovered_exception",
-    "cluster_block_exception",  # of status 503
+    "cluster_block_exception",  # with status 503
     "process_cluster_event_timeout_exception",
 )
 
@@ -32,13 +32,13 @@ class IndexUnavailable(StoreError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failures:
-    """Makes errors that name the cause and the remedy; the index and credentials are for that."""
+    """Makes the errors; they name the index and the credentials."""
 
     index: str
     credentials: str | None  # the settings that hold them
 
     def translated(self, error: ApiError) -> StoreError:
-        """The error for one of Elasticsearch's."""
+        """The error for an answer that the client takes for one."""
         if isinstance(error, UnsupportedProductError):
             return StoreError(
                 "The upstream is no Elasticsearch: check [upstream.url], or set [store.kind]"

@@ -14,17 +14,17 @@ from elastic_transport import AsyncTransport, ConnectionError, HttpHeaders, Tran
 logging.getLogger("elastic_transport").setLevel(logging.ERROR)
 
 JSON: Final = "application/json"
-LINES: Final = "application/x-ndjson"  # of a `_bulk` request
+LINES: Final = "application/x-ndjson"  # the media type of `_bulk` requests
 
 
 class PlainTransport(AsyncTransport):
-    """Asks for plain JSON, and reads no deprecation warnings.
+    """Asks for plain JSON, and ignores `Warning` headers.
 
-    The client asks for `compatible-with=9`, which older servers refuse, and turns each `Warning`
-    header into a Python warning, which 7.17 without security sends with every answer.
+    The client would ask for `compatible-with=9`, which older servers refuse, and turn each such
+    header into a Python warning; 7.17 without security sends one with every answer.
     """
 
-    async def perform_request(  # type: ignore[override]  # as its own parent's is
+    async def perform_request(  # type: ignore[override]  # AsyncTransport has it, too, for its own parent
         self, method: str, target: str, *, headers: Mapping[str, str], **more: Any
     ) -> TransportApiResponse:
         plain = {
@@ -45,7 +45,7 @@ class PlainTransport(AsyncTransport):
             except ConnectionError as error:
                 if not left or not (is_read or _was_never_sent(error)):
                     raise
-        raise AssertionError("a client has a node at least")
+        raise AssertionError("a client has at least one node")
 
 
 def _was_never_sent(error: ConnectionError) -> bool:

@@ -1,4 +1,4 @@
-"""The few rules in which releases differ, seen through the application."""
+"""The rules in which releases differ, through the whole application."""
 
 from __future__ import annotations
 

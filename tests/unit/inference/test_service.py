@@ -1,4 +1,4 @@
-"""The use cases, with a store in memory and a provider that does what it is told."""
+"""The use cases, with a store in memory and a scripted provider."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ async def test_an_endpoint_deleted_elsewhere_is_gone_within_a_second(store, inne
         with pytest.raises(EndpointNotFound):
             await store.get("e1")
     inner.failure = StoreError("away")
-    with pytest.raises(StoreError):  # nor does it come back when the store goes
+    with pytest.raises(StoreError):  # nor is it remembered while the store is away
         await store.get("e1")
 
 
@@ -137,7 +137,7 @@ async def test_what_was_known_is_used_while_the_store_is_away(store, inner, cloc
     for _ in range(3):
         assert await store.get("e1") == Known(endpoint(), stale=True)
     assert store.stale_answers == 3
-    assert inner.reads == 2  # a store that is away is left in peace for a moment
+    assert inner.reads == 2  # a store that is away is not asked again at once
     with pytest.raises(StoreError):
         await store.get("unknown")
     inner.failure = None
@@ -156,11 +156,11 @@ async def test_what_was_known_is_used_while_nothing_at_all_is_there(store, inner
         await store.update("e1", with_token("new"))
     assert await store.get("e1") == Known(endpoint(), stale=True)
     inner.failure = None
-    inner.endpoints = {"e2": endpoint("e2")}  # somebody has begun anew
+    inner.endpoints = {"e2": endpoint("e2")}  # somebody made the store anew
     with pytest.raises(EndpointNotFound):
         await store.get("e1")
     inner.failure = AllLost("e1")
-    with pytest.raises(AllLost):  # nor does it come back
+    with pytest.raises(AllLost):  # nor is it remembered any more
         await store.get("e1")
 
 

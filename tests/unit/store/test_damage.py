@@ -1,4 +1,4 @@
-"""A damaged record, and a store that fails, seen by callers."""
+"""What callers see of a damaged record and of a store that fails."""
 
 from __future__ import annotations
 

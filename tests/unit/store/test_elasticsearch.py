@@ -1,4 +1,4 @@
-"""The Elasticsearch store against servers that misbehave; the real ones are in integration."""
+"""The Elasticsearch store and servers that misbehave; tests/integration has real ones."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ async def test_answers_that_are_none_are_503(reply, tmp_path, caplog):
 async def test_a_change_that_is_refused_names_the_cause_and_the_fix(
     tmp_path, status, type_, kind, text, caplog
 ):
-    """Whether the whole request is answered with an error, or the one change in it."""
+    """Be it the whole request that is answered with an error, or the one change in it."""
     error = {"type": type_, "reason": TOKEN}
     whole = json_reply({"error": error, "status": status}, status, headers=PRODUCT)
     item = {"create": {"_id": "e1", "status": status, "error": error}}
@@ -111,13 +111,13 @@ async def test_a_store_that_is_slow_is_told_from_one_that_is_away(tmp_path):
 async def open_store(
     folder: Path, reply: Reply, **config: Any
 ) -> AsyncIterator[tuple[ElasticsearchStore, FaultyServer]]:
-    """A store whose index is in order and empty, and where a change is answered like this."""
+    """A store with an empty index, where `reply` answers changes and reads of one document."""
 
     def answer(call: Call) -> Reply:
         if call.path.endswith("/_field_caps"):
             fields: dict[str, Any] = {name: {kind: {}} for name, kind in FIELDS.items()}
             return json_reply({"indices": ["i"], "fields": fields}, headers=PRODUCT)
-        if call.path.endswith("/_search"):  # for keys
+        if call.path.endswith("/_search"):  # for the ids of keys
             found: dict[str, Any] = {"timed_out": False, "_shards": {"failed": 0}}
             found["aggregations"] = {"keys": {"buckets": []}}
             return json_reply(found, headers=PRODUCT)

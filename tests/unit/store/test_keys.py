@@ -93,7 +93,7 @@ def test_a_first_start_makes_a_key_that_later_ones_find(tmp_path):
     found = load_keyring(StoreConfig(), path)
     assert found is not None
     assert found.key_id == made.key_id
-    assert make_keyring(path, (), "s").key_id == made.key_id  # who comes second takes the first's
+    assert make_keyring(path, (), "s").key_id == made.key_id  # it takes the key that is there
     assert list(path.parent.iterdir()) == [path]
 
 

@@ -288,7 +288,7 @@ async def test_kill_loses_nothing_acknowledged_and_brings_nothing_back(path):
         await store.close()
         next_delete = {
             n - 1 for n in created if n % 3 == 2
-        } - deleted  # done, perhaps, but not said
+        } - deleted  # which may have been done before the kill, but unreported
         assert created - deleted - next_delete <= there
         assert not deleted & there
         assert there - created <= {max(created) + 1}

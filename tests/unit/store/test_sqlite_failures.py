@@ -1,4 +1,4 @@
-"""What can happen to the SQLite store's file: each has its text, and nothing is written over."""
+"""Failures of the SQLite store's file: each is named, and nothing is overwritten."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def store(inner: SQLiteStore) -> Remembering:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Another process that writes, and does not come to an end."""
+    """Another process holds the lock for writing."""
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
@@ -133,7 +133,7 @@ async def test_tables_that_somebody_changed_are_told(store, path):
     await assert_usable(store)
 
 
-# When it starts
+# When the proxy starts
 
 
 def made_by_another_program(path: Path) -> None:
