@@ -18,7 +18,14 @@ from proxy.http1.bodies import (
     SizedBody,
     UnchunkedBody,
 )
-from proxy.http1.headers import CONTINUE, HOP_BY_HOP, Forwarding, Headers, Malformed
+from proxy.http1.headers import (
+    CONTINUE,
+    HOP_BY_HOP,
+    Forwarding,
+    Headers,
+    Malformed,
+    check_text,
+)
 from proxy.http1.requests import RequestHead, RequestParser, request_head
 from proxy.interception import is_inference
 
@@ -39,6 +46,7 @@ __all__ = [
     "RequestParser",
     "SizedBody",
     "UnchunkedBody",
+    "check_text",
     "error_answer",
     "is_inference",
     "request_head",

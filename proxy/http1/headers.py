@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
+
+from proxy.errors import IllegalArgument
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -42,6 +45,15 @@ CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 class Malformed(Exception):
     """Bytes that are no HTTP/1 message; the text never quotes them."""
+
+
+def check_text(values: Iterable[bytes]) -> None:
+    """Raises: IllegalArgument for a value of a header that is not UTF-8."""
+    for value in values:
+        try:
+            value.decode()
+        except UnicodeDecodeError:
+            raise IllegalArgument("invalid HTTP request: a header is not UTF-8") from None
 
 
 def keeps_alive(connection: bytes | None, minor: int) -> bool:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from proxy.errors import IllegalArgument, ProxyError, StatusError
-from proxy.http1.headers import HOP_BY_HOP, SINGLE, Headers, Malformed, Template, keeps_alive
+from proxy.http1.headers import (
+    HOP_BY_HOP,
+    SINGLE,
+    Headers,
+    Malformed,
+    Template,
+    check_text,
+    keeps_alive,
+)
 from proxy.interception import is_inference
 
 _NOTABLE: Final = HOP_BY_HOP | SINGLE.keys()
@@ -237,7 +245,7 @@ class RequestParser:
         line = raw[: raw.find(b"\r\n")]
         parts = line.split(b" ")
         if not raw.isascii():
-            _check_text(self._headers)
+            check_text(value for _, value in self._headers)
         if len(parts) == 2:
             parts.append(b"HTTP/0.9")
         if len(parts) != 3:
@@ -270,11 +278,3 @@ class RequestParser:
         if self._complete:  # pragma: no cover - llhttp and `feed` disagree about where heads end
             raise Malformed("two heads in one")
         self._complete = True
-
-
-def _check_text(headers: Iterable[tuple[bytes, bytes]]) -> None:
-    for _, value in headers:
-        try:
-            value.decode()
-        except UnicodeDecodeError:
-            raise IllegalArgument("invalid HTTP request: a header is not UTF-8") from None
