@@ -28,17 +28,14 @@ from proxy.limits.memory import MemoryBudget
 from proxy.store.cached import CachedStore
 from proxy.store.opening import open_store
 from proxy.telemetry.metrics import Metrics, Reading
-from proxy.upstream.forward import (
-    REFUSED,
-    Forwarder,
-    close_when_unclear,
-    expect_continue,
-    head_of,
-    raw_target,
-    strip_additions,
-)
+from proxy.upstream.forward import Forwarder, forwarding
+from proxy.upstream.grants import Grants
+from proxy.upstream.heads import head_of, raw_target
+from proxy.upstream.hooks import REFUSED, close_when_unclear, expect_continue, strip_additions
 from proxy.upstream.nodes import Nodes
 from proxy.upstream.privileges import Privileges
+from proxy.upstream.security import Security
+from proxy.upstream.session import open_session
 
 log = logging.getLogger(__name__)
 
@@ -112,15 +109,11 @@ async def _parts(app: web.Application, config: Config) -> AsyncIterator[None]:
         store = app[STORE] = open_store(config)
         stack.push_async_callback(store.close)
         await store.open()
-        nodes = app[NODES]
-        privileges = app[PRIVILEGES] = Privileges(config.upstream, nodes)
-        stack.push_async_callback(privileges.close)
-        await privileges.open()
+        upstream = await stack.enter_async_context(open_session(config.upstream, app[NODES]))
+        privileges = app[PRIVILEGES] = Privileges(Security(upstream, config.upstream), Grants())
         forwarder = None
-        if nodes:
-            forwarder = app[_FORWARDER] = Forwarder(config.upstream, nodes)
-            stack.push_async_callback(forwarder.close)
-            await forwarder.open()
+        if config.upstream.urls:
+            forwarder = app[_FORWARDER] = Forwarder(upstream, forwarding(config.upstream))
         session = await stack.enter_async_context(_provider_session(config, app[EGRESS]))
         profile = PROFILES[config.compatibility]
         limiter = RateLimiter(config.provider.queue_capacity)

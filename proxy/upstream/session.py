@@ -1,29 +1,212 @@
-"""What sessions that speak to the upstream for callers have in common."""
+"""The one aiohttp session in which the application speaks to the upstream for its callers.
+
+It has no credentials, so that an anonymous caller cannot borrow the proxy's own, and keeps no
+cookies, so that no caller gets another's.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import (
     ClientConnectionError,
     ClientConnectorError,
+    ClientError,
     ClientResponse,
+    ClientSession,
+    ClientTimeout,
     ConnectionTimeoutError,
+    DummyCookieJar,
+    TCPConnector,
+    hdrs,
 )
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
 
+from proxy.config import UpstreamConfig
+from proxy.errors import UpstreamBroken, UpstreamTimedOut, UpstreamUnavailable
 from proxy.http1 import GIVEN_UP
 from proxy.upstream.nodes import UNAVAILABLE, Node, Nodes
+from proxy.upstream.tls import upstream_tls
 
 if TYPE_CHECKING:
     from aiohttp.connector import Connection
 
+PIECE: Final = 65536  # bytes read at once
+HEAD_LIMIT: Final = 65536  # bytes of a header
+HEADERS_LIMIT: Final = 4096  # Elasticsearch sends a Warning header per deprecation
 
-class UpstreamResponse(ClientResponse):
-    """A `response_class` for sessions that callers' requests go through.
+Body = bytes | AsyncIterator[bytes] | None
 
-    No connection outlives an answer whose status is one of `http1.GIVEN_UP`.
-    """
+
+def _no_body() -> Body:
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A request that any node of the upstream can answer."""
+
+    method: str
+    target: str  # path and query, sent as they are
+    headers: CIMultiDict[str]  # all that are sent, but for Host and framing if they are missing
+    body: Callable[[], Body] = _no_body  # called for each node that is asked
+    # Seconds for a node to answer in full. Without it, only silence is limited, to
+    # `upstream.response_timeout`.
+    time_limit: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An answer that was read to its end."""
+
+    status: int
+    headers: CIMultiDictProxy[str]
+    body: bytes | None  # None when it is larger than was allowed
+
+
+class UpstreamSession:
+    """Asks the nodes of the upstream. Made by `open_session`."""
+
+    def __init__(self, client: ClientSession, upstream: UpstreamConfig, nodes: Nodes) -> None:
+        self.nodes = nodes
+        self.name = f"upstream [{', '.join(node.name for node in nodes)}]"
+        self._client = client
+        self._connect_timeout = upstream.connect_timeout
+        self._streaming = self._timeout(sock_read=upstream.response_timeout or None)
+
+    def _timeout(
+        self, *, total: float | None = None, sock_read: float | None = None
+    ) -> ClientTimeout:
+        return ClientTimeout(total=total, sock_connect=self._connect_timeout, sock_read=sock_read)
+
+    @asynccontextmanager
+    async def ask(self, question: Question, *, repeatable: bool) -> AsyncIterator[ClientResponse]:
+        """An answer whose body is still to be read; 502, 503 or 504 only if no node does better.
+
+        repeatable: whether another node may be asked although this one may have run the request.
+        Raises: UpstreamError when no node answers.
+        """
+        # None of aiohttp's errors is kept as a cause: their texts hold addresses or headers.
+        try:
+            answer = await self._first_answer(question, repeatable)
+        except ConnectionTimeoutError:
+            raise UpstreamTimedOut(f"{self.name} did not accept a connection in time") from None
+        except TimeoutError:
+            raise UpstreamTimedOut(f"{self.name} did not answer in time") from None
+        except ClientConnectorError:
+            raise UpstreamUnavailable(f"{self.name} cannot be reached") from None
+        except ClientError:
+            raise UpstreamBroken(f"{self.name} did not answer properly") from None
+        try:
+            yield answer
+        finally:
+            if answer.content.is_eof():
+                answer.release()
+            else:
+                answer.close()
+
+    async def fetch(self, question: Question, limit: int) -> Answer:
+        """An answer read to its end, unless its body is larger than `limit` bytes.
+
+        For questions that do no harm when asked twice: so they are if a connection is lost, be it
+        because it was idle for too long, or because its node died amid the answer.
+        Raises: UpstreamError when no node answers in full.
+        """
+        try:
+            return await self._fetch(question, limit)
+        except UpstreamBroken:
+            return await self._fetch(question, limit)
+
+    async def _fetch(self, question: Question, limit: int) -> Answer:
+        async with self.ask(question, repeatable=True) as answer:
+            body = await self.read(answer, limit + 1)
+            return Answer(
+                status=answer.status,
+                headers=answer.headers,
+                body=body if len(body) <= limit else None,
+            )
+
+    async def read(self, answer: ClientResponse, limit: int) -> bytes:
+        """The first `limit` bytes of the body, or all of them. Raises: UpstreamError."""
+        body = bytearray()
+        try:
+            while len(body) < limit and not answer.content.at_eof():
+                body += await answer.content.read(limit - len(body))
+        except ClientError:  # also for silence
+            raise UpstreamBroken(f"{self.name} broke off its answer") from None
+        except TimeoutError:
+            raise UpstreamTimedOut(f"{self.name} did not answer in time") from None
+        return bytes(body)
+
+    async def _first_answer(self, question: Question, repeatable: bool) -> ClientResponse:
+        """The answer of the first node that gives a good one, or else of the last.
+
+        A node that no connection can be had to was sent nothing, so the next one is asked. If the
+        request is `repeatable`, so it is after a lost connection or a bad answer.
+        Raises: aiohttp's ClientError or TimeoutError, of the last node.
+        """
+        left = self.nodes.in_turn()
+        while True:
+            node = left.pop(0)
+            try:
+                answer = await self._send(question, node)
+            except (ClientConnectorError, ConnectionTimeoutError) as error:
+                timed_out = isinstance(error, ConnectionTimeoutError)
+                node.unreachable("timed out" if timed_out else error.strerror or "failed")
+                if not left:
+                    raise
+                continue
+            except ClientConnectionError as error:
+                if not left or not repeatable or isinstance(error, TimeoutError):
+                    raise
+                continue
+            if answer.status not in UNAVAILABLE:
+                node.did_well()
+                return answer
+            if len(self.nodes) > 1:
+                node.did_badly(answer.status)
+            if not repeatable or not any(other.live for other in left):
+                return answer
+            answer.close()
+
+    async def _send(self, question: Question, node: Node) -> ClientResponse:
+        timeout = self._streaming
+        if question.time_limit is not None:
+            timeout = self._timeout(total=question.time_limit)
+        return await self._client.request(
+            question.method,
+            URL(node.name + question.target, encoded=True),
+            headers=question.headers,
+            data=question.body(),
+            allow_redirects=False,
+            timeout=timeout,
+        )
+
+
+@asynccontextmanager
+async def open_session(upstream: UpstreamConfig, nodes: Nodes) -> AsyncIterator[UpstreamSession]:
+    """Raises: ConfigError for a certificate or CA file that cannot be used."""
+    async with ClientSession(
+        connector=TCPConnector(limit=0, ssl=upstream_tls(upstream) or True),
+        cookie_jar=DummyCookieJar(),
+        auto_decompress=False,
+        response_class=_Response,
+        trust_env=False,
+        read_bufsize=PIECE,
+        max_line_size=HEAD_LIMIT,
+        max_field_size=HEAD_LIMIT,
+        max_headers=HEADERS_LIMIT,
+        skip_auto_headers=(hdrs.ACCEPT, hdrs.ACCEPT_ENCODING, hdrs.CONTENT_TYPE, hdrs.USER_AGENT),
+    ) as client:
+        yield UpstreamSession(client, upstream, nodes)
+
+
+class _Response(ClientResponse):
+    """A response whose connection is not used again if its status is one of `http1.GIVEN_UP`."""
 
     async def start(self, connection: Connection) -> ClientResponse:
         protocol = connection.protocol
@@ -33,38 +216,3 @@ class UpstreamResponse(ClientResponse):
             if self.content.is_eof():
                 protocol.close()  # it came whole: its connection has been given back already
         return self
-
-
-async def ask(
-    nodes: Nodes, send: Callable[[Node], Awaitable[ClientResponse]], *, repeatable: bool
-) -> ClientResponse:
-    """The answer of the first node in turn that gives one.
-
-    Where no connection can be had, nothing was sent: the next node is asked. So it is where one
-    breaks off or has no good answer, if the request may be `repeatable`.
-
-    Raises: aiohttp's ClientError, as `send` of the last node.
-    """
-    left = nodes.in_turn()
-    while True:
-        node = left.pop(0)
-        try:
-            answer = await send(node)
-        except (ClientConnectorError, ConnectionTimeoutError) as error:
-            timed_out = isinstance(error, ConnectionTimeoutError)
-            node.unreachable("timed out" if timed_out else error.strerror or "failed")
-            if not left:
-                raise
-            continue
-        except ClientConnectionError as error:
-            if not left or not repeatable or isinstance(error, TimeoutError):
-                raise
-            continue
-        if answer.status not in UNAVAILABLE:
-            node.did_well()
-            return answer
-        if len(nodes) > 1:
-            node.did_badly(answer.status)
-        if not repeatable or not any(other.live for other in left):
-            return answer
-        answer.close()

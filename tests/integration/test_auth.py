@@ -14,9 +14,10 @@ from proxy.authorization import Allowed
 from proxy.config import UpstreamConfig
 from proxy.errors import IllegalArgument, ProxyError, Unauthenticated
 from proxy.inference.actions import InferenceAction
-from proxy.upstream.privileges import Privileges
 from testbed.elasticsearch import start
 from tests.support.security import wait_until_settled
+from tests.support.stubs import FaultyServer, Reply
+from tests.support.upstreams import open_privileges
 from tests.support.users import USERS, basic
 
 TARGET = "/_inference/text_embedding/a%2Fb?timeout=1s"
@@ -36,10 +37,8 @@ def secured(secured_elasticsearch):
 
 @pytest.fixture
 async def privileges(secured):
-    privileges = Privileges(UpstreamConfig(url=secured.url, username="proxy"))
-    await privileges.open()
-    yield privileges
-    await privileges.close()
+    async with open_privileges(UpstreamConfig(url=secured.url, username="proxy")) as privileges:
+        yield privileges
 
 
 class Admin:
@@ -130,16 +129,14 @@ async def test_api_keys_are_judged_as_themselves(privileges, admin):
 
 
 async def test_a_revoked_key_stops_within_seconds(secured, admin):
-    privileges = Privileges(UpstreamConfig(url=secured.url))
-    await privileges.open()
-    key = await admin.api_key()
-    authorization = f"ApiKey {key['encoded']}"
-    assert await judge(privileges, InferenceAction.GET, authorization) is True
-    await admin("DELETE", "/_security/api_key", {"ids": [key["id"]]})
-    assert "unable to authenticate" in await asyncio.wait_for(
-        refused_at_last(privileges, authorization), 5
-    )
-    await privileges.close()
+    async with open_privileges(UpstreamConfig(url=secured.url)) as privileges:
+        key = await admin.api_key()
+        authorization = f"ApiKey {key['encoded']}"
+        assert await judge(privileges, InferenceAction.GET, authorization) is True
+        await admin("DELETE", "/_security/api_key", {"ids": [key["id"]]})
+        assert "unable to authenticate" in await asyncio.wait_for(
+            refused_at_last(privileges, authorization), 5
+        )
 
 
 async def refused_at_last(privileges, authorization) -> str:
@@ -279,11 +276,9 @@ def older(request):
 
 
 async def all_may(url: str) -> None:
-    privileges = Privileges(UpstreamConfig(url=url))
-    await privileges.open()
-    assert await judge(privileges, InferenceAction.PUT) is True
-    assert await judge(privileges, InferenceAction.PUT, "Basic whatever") is True
-    await privileges.close()
+    async with open_privileges(UpstreamConfig(url=url)) as privileges:
+        assert await judge(privileges, InferenceAction.PUT) is True
+        assert await judge(privileges, InferenceAction.PUT, "Basic whatever") is True
 
 
 async def test_where_security_is_off_all_may(elasticsearch):
@@ -296,11 +291,9 @@ async def test_where_security_is_off_in_older_versions_all_may(older):
 
 
 async def test_another_server_is_not_taken_for_one_without_security():
-    from tests.support.stubs import FaultyServer, Reply
-
-    async with FaultyServer([Reply(status=404, body=b"nothing here")]) as server:
-        privileges = Privileges(UpstreamConfig(url=server.url))
-        await privileges.open()
+    async with (
+        FaultyServer([Reply(status=404, body=b"nothing here")]) as server,
+        open_privileges(UpstreamConfig(url=server.url)) as privileges,
+    ):
         with pytest.raises(ProxyError):
             await judge(privileges, InferenceAction.GET)
-        await privileges.close()

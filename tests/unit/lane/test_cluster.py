@@ -11,17 +11,14 @@ from typing import Any
 
 import orjson
 import pytest
-from aiohttp import ClientSession, TCPConnector, web
+from aiohttp import ClientSession, TCPConnector
 
-from proxy.config import LimitsConfig, UpstreamConfig
+from proxy.config import LimitsConfig
 from proxy.http1 import Forwarding
 from proxy.lane import Lane, Patience
-from proxy.upstream.forward import Forwarder
 from proxy.upstream.nodes import STRIKES, Nodes
-from proxy.upstream.privileges import Privileges
+from tests.support.nodes import BUSY, OK, StubNode
 
-OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
-BUSY = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 4\r\n\r\nbusy"
 WRITE = ("POST", "/logs/_doc")
 READS = [
     ("GET", "/logs/_search"),
@@ -31,57 +28,6 @@ READS = [
     ("PUT", "/logs/_doc/1"),
     ("DELETE", "/logs"),
 ]
-
-
-class StubNode:
-    """Answers every request with `answer`; without one, it closes the connection instead."""
-
-    def __init__(self) -> None:
-        self.answer: bytes | None = OK
-        self.breaks_off = False  # behind its answer
-        self.heads: list[bytes] = []  # of the requests that came
-        self.bodies: list[bytes] = []
-        self.connections = 0  # that were made
-        self.most_at_once = 0
-        self.gate = asyncio.Event()  # before each answer
-        self.gate.set()
-        self.port = 0
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._server: asyncio.Server | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    def kill(self) -> None:
-        """As by SIGKILL: nothing is finished, and nothing listens."""
-        if self._server is not None:
-            self._server.close()
-        for writer in self._writers:
-            writer.transport.abort()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        self._writers.add(writer)
-        self.most_at_once = max(self.most_at_once, len(self._writers))
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                self.heads.append(head)
-                length = head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]
-                self.bodies.append(await reader.readexactly(int(length or 0)))
-                await self.gate.wait()
-                if self.answer is None:
-                    break
-                writer.write(self.answer)
-                if self.breaks_off:
-                    break
-        self._writers.discard(writer)
-        writer.close()
 
 
 class World:
@@ -281,51 +227,6 @@ async def test_nothing_that_may_be_repeated_fails_when_nodes_die_under_load():
             stop.set()
         assert len(answers) > 500
         assert set(answers) == {(200, b"ok")}
-
-
-@pytest.mark.parametrize("fault", ["killed", "lost", "busy"])
-async def test_without_the_lane_requests_go_elsewhere_too(fault, aiohttp_server):
-    async with world(2) as here:
-        node = here.nodes[0]
-        node.kill() if fault == "killed" else None
-        node.answer = BUSY if fault == "busy" else None
-        forwarder = Forwarder(UpstreamConfig(url=",".join(n.url for n in here.nodes)))
-        await forwarder.open()
-        app = web.Application()
-        app.router.add_route("*", "/{path:.*}", forwarder.hand_on)
-        here.url = str((await aiohttp_server(app)).make_url("/"))[:-1]
-        for _ in range(6):
-            assert await here.ask() == (200, b"ok")
-            assert await here.ask("POST", "/_search", b"{}") == (200, b"ok")
-        await forwarder.close()
-
-
-@pytest.mark.parametrize("what", ["a list", "a privilege"])
-async def test_an_answer_for_ourselves_that_breaks_off_is_asked_for_again(what, aiohttp_server):
-    async with world(2) as here:
-        here.nodes[0].answer, here.nodes[0].breaks_off = OK[:-1], True
-        upstream = UpstreamConfig(url=",".join(node.url for node in here.nodes))
-        if what == "a privilege":
-            privileges = Privileges(upstream)
-            await privileges.open()
-            for _ in range(4):
-                await privileges.ping()
-            await privileges.close()
-        else:
-            forwarder = Forwarder(upstream)
-            await forwarder.open()
-
-            async def fetched(request: web.Request) -> web.Response:
-                return web.Response(body=(await forwarder.fetch(request, "/x"))[2])
-
-            app = web.Application()
-            app.router.add_get("/", fetched)
-            here.url = str((await aiohttp_server(app)).make_url("/"))[:-1]
-            for _ in range(4):
-                assert await here.ask("GET", "/") == (200, b"ok")
-            await forwarder.close()
-        assert here.nodes[0].heads
-        assert here.nodes[1].heads
 
 
 # --- caps

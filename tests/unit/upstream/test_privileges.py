@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 
 import pytest
-from multidict import CIMultiDict, CIMultiDictProxy
+from multidict import CIMultiDict
 
 from proxy.authorization import Allowed, Refused
 from proxy.config import UpstreamConfig
-from proxy.errors import (
-    IllegalArgument,
-    ProxyError,
-    Unauthenticated,
-    UpstreamTimedOut,
-    UpstreamUnavailable,
-)
+from proxy.errors import ProxyError, Unauthenticated, UpstreamTimedOut, UpstreamUnavailable
 from proxy.inference.actions import InferenceAction
-from proxy.upstream import privileges as module
-from proxy.upstream.privileges import Privileges, describe_subject
-from tests.support.stubs import FaultyServer, Reply, json_reply
+from proxy.upstream.grants import OPEN_FRESHNESS
+from proxy.upstream.privileges import ALLOWED
+from proxy.upstream.security import ANSWER_LIMIT
+from tests.support.callers import ASK, BOB, WHO, Clock, asking, check, error, judged
+from tests.support.stubs import Reply, json_reply
+from tests.support.upstreams import open_privileges
 
-ASK, WHO = "/_security/user/_has_privileges", "/_security/_authenticate"
 PRODUCT = {"X-Elastic-Product": "Elasticsearch", "Content-Type": "application/json"}
 SECURITY_OFF = json_reply(
     {"error": f"no handler found for uri [{WHO}] and method [GET]"}, 400, headers=PRODUCT
@@ -30,48 +25,6 @@ SECURITY_OFF = json_reply(
 NO_HANDLER = json_reply(
     {"error": f"no handler found for uri [{ASK}] and method [POST]"}, 400, headers=PRODUCT
 )
-
-
-def judged(value, action=InferenceAction.GET):
-    return json_reply({"username": "u", "cluster": {str(action): value}})
-
-
-def error(status, reason, kind="security_exception", **more):
-    inner = {"type": kind, "reason": reason, **more}
-    return json_reply({"error": {"root_cause": [inner], **inner}, "status": status}, status)
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-
-@asynccontextmanager
-async def asking(answer, clock=None, **config):
-    """A stub upstream, and the check in front of it."""
-    async with FaultyServer(answer) as server:
-        privileges = Privileges(UpstreamConfig(url=server.url, **config), clock=clock or Clock())
-        await privileges.open()
-        try:
-            yield server, privileges
-        finally:
-            await privileges.close()
-
-
-def sending(*pairs):
-    return CIMultiDictProxy(CIMultiDict(pairs))
-
-
-ALICE = sending(("Authorization", "Basic alice"))
-BOB = sending(("Authorization", "Basic bob"))
-
-
-async def check(
-    privileges, headers=ALICE, target="/_inference/x?pretty", action=InferenceAction.GET
-):
-    return await privileges.check(headers, target, action)
 
 
 # What is a yes
@@ -98,7 +51,7 @@ async def test_only_a_json_true_for_that_action_is_a_yes():
         Reply(body=b""),
         Reply(body=b"<html>login</html>"),
         Reply(body=b'{"cluster":{"' + InferenceAction.GET.encode() + b'":true'),
-        Reply(body=b'{"cluster":' + b" " * module.ANSWER_LIMIT + b"true}"),
+        Reply(body=b'{"cluster":' + b" " * ANSWER_LIMIT + b"true}"),
         Reply(status=201, body=judged(True).body),
         Reply(status=204),
         Reply(status=302, headers={"Location": "/elsewhere"}, body=judged(True).body),
@@ -141,12 +94,10 @@ async def test_false_is_a_refusal_that_waits_until_it_is_asked_for():
 
 
 async def test_an_upstream_that_is_away_is_503():
-    privileges = Privileges(UpstreamConfig(url="http://127.0.0.1:1"))
-    await privileges.open()
-    with pytest.raises(UpstreamUnavailable, match="cannot be reached") as away:
-        await check(privileges)
-    assert "127.0.0.1" not in str(away.value)
-    await privileges.close()
+    async with open_privileges(UpstreamConfig(url="http://127.0.0.1:1")) as privileges:
+        with pytest.raises(UpstreamUnavailable, match="cannot be reached") as away:
+            await check(privileges)
+        assert "127.0.0.1" not in str(away.value)
 
 
 @pytest.mark.parametrize(
@@ -160,84 +111,8 @@ async def test_an_upstream_that_takes_too_long_is_504(reply):
 
 
 async def test_without_an_upstream_all_may():
-    privileges = Privileges(UpstreamConfig())
-    await privileges.open()
-    assert isinstance(await check(privileges), Allowed)
-    await privileges.close()
-
-
-# What is sent
-
-
-async def test_the_callers_own_headers_are_put_to_the_upstream_and_no_others():
-    headers = sending(
-        ("authorization", "Basic alice"),
-        ("AUTHORIZATION", "Basic alice"),
-        ("ES-Security-RunAs-User", "carol"),
-        ("es-secondary-authorization", "Basic dave"),
-        ("x-opaque-id", "id"),
-        ("traceparent", "00-1-2-03"),
-        ("Cookie", "c"),
-        ("X-Forwarded-User", "root"),
-        ("Content-Encoding", "gzip"),
-        ("X-HTTP-Method-Override", "GET"),
-    )
-    async with asking([judged(True)]) as (server, privileges):
-        await check(privileges, headers)
-    call = server.calls[0]
-    assert (call.method, call.target) == ("POST", ASK)
-    assert call.json == {"cluster": ["cluster:monitor/xpack/inference/get"]}
-    sent = {name: call.headers.getall(name) for name in call.headers}
-    del sent["Host"], sent["Content-Length"]
-    assert sent == {
-        "Authorization": ["Basic alice"] * 2,
-        "es-security-runas-user": ["carol"],
-        "es-secondary-authorization": ["Basic dave"],
-        "X-Opaque-Id": ["id"],
-        "traceparent": ["00-1-2-03"],
-        "Accept": ["application/json"],
-        "Content-Type": ["application/json"],
-    }
-
-
-async def test_an_anonymous_caller_borrows_no_credentials():
-    own = {"username": "proxy", "password": "secret", "api_key": "key"}
-    async with asking([judged(True)], **own) as (server, privileges):
-        await check(privileges, sending())
-    assert "Authorization" not in server.calls[0].headers
-
-
-async def test_no_cookie_of_one_caller_is_sent_for_another():
-    reply = Reply(body=judged(True).body, headers={"Set-Cookie": "sid=alice; Path=/"})
-    async with asking([reply]) as (server, privileges):
-        await check(privileges)
-        await check(privileges, BOB)
-    assert "Cookie" not in server.calls[1].headers
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "Authorization",
-        "es-security-runas-user",
-        "es-secondary-authorization",
-        "X-Opaque-Id",
-        "traceparent",
-    ],
-)
-async def test_two_values_of_one_header_are_refused_without_asking(name):
-    async with asking([judged(True)]) as (server, privileges):
-        with pytest.raises(IllegalArgument) as refused:
-            await check(privileges, sending((name, "a"), (name.upper(), "b")))
-    assert str(refused.value) == f"multiple values for single-valued header [{name}]."
-    assert server.calls == []
-
-
-async def test_a_header_that_is_not_utf8_is_refused():
-    async with asking([judged(True)]) as (server, privileges):
-        with pytest.raises(IllegalArgument, match="not UTF-8"):
-            await check(privileges, sending(("Authorization", "Basic \udce9\U0001f600")))
-    assert server.calls == []
+    async with open_privileges(UpstreamConfig()) as privileges:
+        assert isinstance(await check(privileges), Allowed)
 
 
 # 401 and 403 in the upstream's words
@@ -296,48 +171,6 @@ async def test_400_of_a_caller_is_passed_on():
     assert refused.value.envelope()["error"]["reason"] == "bad header"
 
 
-@pytest.mark.parametrize(
-    ("authenticated", "effective", "runs_as", "text"),
-    [
-        (("file", "u", ["b", "a"]), None, False, "user [u] with effective roles [a,b]"),
-        (("file", "u", []), None, False, "user [u] with effective roles []"),
-        # What anonymous callers have is added once more.
-        (("file", "u", ["a", "a"]), None, False, "user [u] with effective roles [a]"),
-        (
-            ("file", "u", ["a"]),
-            ("file", "v", ["b"]),
-            True,
-            "user [u] run as [v] with effective roles [b]",
-        ),
-        (("_es_api_key", "u", []), None, False, "API key id [K] of user [u]"),
-        (
-            ("_es_api_key", "u", []),
-            ("file", "v", ["b"]),
-            True,
-            "API key id [K] of user [u] run as [v] with effective roles [b]",
-        ),
-        (("_service_account", "elastic/x", []), None, False, "service account [elastic/x]"),
-    ],
-)
-def test_who_is_refused_is_said_as_elasticsearch_says_it(authenticated, effective, runs_as, text):
-    def body(account):
-        realm, name, roles = account
-        return {
-            "username": name,
-            "roles": roles,
-            "authentication_realm": {"name": "x", "type": realm},
-            "api_key": {"id": "K", "name": "k"},
-        }
-
-    found = describe_subject(body(authenticated), body(effective or authenticated), runs_as=runs_as)
-    assert found == text
-
-
-@pytest.mark.parametrize("body", [None, [], {}, {"username": "u"}, {"authentication_realm": 1}])
-def test_a_body_that_does_not_tell_who_is_refused_is_none(body):
-    assert describe_subject(body, body, runs_as=False) is None
-
-
 # Security off
 
 
@@ -362,7 +195,7 @@ async def test_security_off_is_learned_by_a_request_of_the_proxys_own():
         assert isinstance(await check(privileges, BOB, action=InferenceAction.PUT), Allowed)
         assert len(server.calls) == 2
         off.clear()  # it was turned on
-        clock.now += module.OPEN_FRESHNESS
+        clock.now += OPEN_FRESHNESS
         assert isinstance(await check(privileges), Refused)
 
 
@@ -413,38 +246,7 @@ async def test_a_callers_400_alone_switches_nothing_off():
             await check(privileges)
 
 
-# Remembering
-
-
-async def test_a_yes_is_kept_for_two_seconds_and_for_those_credentials_and_action_alone():
-    clock = Clock()
-    async with asking([judged(True)], clock) as (server, privileges):
-        for _ in range(3):
-            assert isinstance(await check(privileges), Allowed)
-        assert len(server.calls) == 1
-        await check(privileges, BOB)
-        await check(privileges, sending(*ALICE.items(), ("es-security-runas-user", "bob")))
-        await check(privileges, sending(*ALICE.items(), ("es-secondary-authorization", "x")))
-        await check(privileges, sending(("es-security-runas-user", "Basic alice")))
-        await check(privileges, sending())
-        assert len(server.calls) == 6
-        with pytest.raises(UpstreamUnavailable):  # the stub judges another action
-            await check(privileges, action=InferenceAction.PUT)
-        assert len(server.calls) == 7
-        await check(privileges, sending(*ALICE.items(), ("X-Opaque-Id", "no credential")))
-        assert len(server.calls) == 7
-        clock.now += module.FRESHNESS
-        await check(privileges)
-        assert len(server.calls) == 8
-
-
-async def test_neither_no_nor_401_is_remembered():
-    async with asking([judged(False), error(401, "no"), judged(True)]) as (server, privileges):
-        assert isinstance(await check(privileges), Refused)
-        with pytest.raises(Unauthenticated):
-            await check(privileges)
-        assert isinstance(await check(privileges), Allowed)
-        assert len(server.calls) == 3
+# Many at once, and connections that are lost
 
 
 async def test_questions_asked_at_once_are_asked_once():
@@ -459,11 +261,11 @@ async def test_questions_asked_at_once_are_asked_once():
             return_exceptions=True,
         )
         assert len(server.calls) == 2
-    assert outcomes[:20] == [module.ALLOWED] * 20
+    assert outcomes[:20] == [ALLOWED] * 20
     assert all(isinstance(outcome, Unauthenticated) for outcome in outcomes[20:])
 
 
-async def test_who_leaves_takes_no_answer_away_from_others():
+async def test_a_caller_that_leaves_takes_no_answer_away_from_others():
     asked = asyncio.Event()
 
     def answer(_):
@@ -478,27 +280,6 @@ async def test_who_leaves_takes_no_answer_away_from_others():
         assert all(isinstance(verdict, Allowed) for verdict in await asyncio.gather(*others))
         assert len(server.calls) == 2
         assert first.cancelled()
-
-
-async def test_memory_is_bounded(monkeypatch):
-    monkeypatch.setattr(module, "MAX_REMEMBERED", 3)
-    async with asking([judged(True)]) as (server, privileges):
-        callers = [sending(("Authorization", f"Basic {n}")) for n in range(5)]
-        for caller in callers:
-            await check(privileges, caller)
-        await check(privileges, callers[4])
-        assert len(server.calls) == 5
-        await check(privileges, callers[0])
-        assert len(server.calls) == 6
-        assert len(privileges._granted) == 3
-
-
-async def test_what_is_remembered_holds_no_credentials():
-    async with asking([judged(True)]) as (_, privileges):
-        await check(privileges)
-        (key,) = privileges._granted
-        assert len(key) == 32
-        assert b"alice" not in key
 
 
 async def test_a_stale_idle_connection_is_no_failure():
