@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
-from typing import Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from typing import Final, TypeVar
 
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, web
 
@@ -14,8 +15,10 @@ from proxy.admin.listener import admin_ports
 from proxy.api.answers import Handler, mark_started, render_errors
 from proxy.api.counting import METRICS, count_requests
 from proxy.api.dispatcher import InferenceApi
+from proxy.api.server import Runner
 from proxy.config import Config
-from proxy.errors import ProxyError, UpstreamUnavailable
+from proxy.errors import EndpointNotFound, ProxyError, UpstreamUnavailable
+from proxy.http1 import Forwarding
 from proxy.huggingface.client import HuggingFace
 from proxy.huggingface.egress import EgressRules
 from proxy.huggingface.ratelimit import RateLimiter
@@ -40,13 +43,43 @@ from proxy.upstream.session import open_session
 log = logging.getLogger(__name__)
 
 _API: Final = web.AppKey("api", InferenceApi)
-EGRESS: Final = web.AppKey("egress", EgressRules)
 _FORWARDER: Final = web.AppKey("forwarder", Forwarder)
-NODES: Final = web.AppKey("nodes", Nodes)
-PRIVILEGES: Final = web.AppKey("privileges", Privileges)
+_PRIVILEGES: Final = web.AppKey("privileges", Privileges)
 STORE: Final = web.AppKey("store", CachedStore)
 _READ_BUFFER: Final = 65536  # bytes a stalled body may hold
 _MAX_HEADERS: Final = 1000
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """A process's parts, as far as whoever serves them has to know them."""
+
+    runner: web.AppRunner  # of the application, not set up yet
+    egress: EgressRules
+    metrics: Metrics
+    nodes: Nodes  # of the upstream
+    forwarding: Forwarding  # how headers change on the way there
+    checks: Mapping[str, Callable[[], Awaitable[None]]]  # what requests need, by name
+
+
+def make_parts(config: Config) -> Parts:
+    """The application and what stands beside it; see `make_application`."""
+    egress = EgressRules(config.egress, upstream=config.upstream.urls, listeners=[config.listen])
+    for port in admin_ports(config):
+        egress.protect_port(port)
+    nodes = Nodes(*config.upstream.urls)
+    app = _bare_application(config)
+    app[METRICS] = Metrics()
+    app.cleanup_ctx.append(lambda app: _open_parts(app, config, egress, nodes))
+    return Parts(
+        runner=Runner(app, shutdown_timeout=config.limits.drain_timeout),
+        egress=egress,
+        metrics=app[METRICS],
+        nodes=nodes,
+        forwarding=forwarding(config.upstream),
+        checks=_checks(app),
+    )
 
 
 def make_application(config: Config) -> web.Application:
@@ -54,6 +87,11 @@ def make_application(config: Config) -> web.Application:
 
     Starting it raises ConfigError, or KeyMismatch when the store was sealed with another key.
     """
+    return make_parts(config).runner.app
+
+
+def _bare_application(config: Config) -> web.Application:
+    """The application without the parts that answer."""
     app = web.Application(
         middlewares=[count_requests, render_errors, _refuse_ambiguous],
         client_max_size=config.limits.inference_body,
@@ -73,15 +111,23 @@ def make_application(config: Config) -> web.Application:
     app.on_response_prepare.append(mark_started)
     app.on_response_prepare.append(strip_additions)
     app.on_response_prepare.append(close_when_unclear)
-    app[EGRESS] = EgressRules(
-        config.egress, upstream=config.upstream.urls, listeners=[config.listen]
-    )
-    app[NODES] = Nodes(*config.upstream.urls)
-    for port in admin_ports(config):
-        app[EGRESS].protect_port(port)
-    app[METRICS] = Metrics()
-    app.cleanup_ctx.append(lambda app: _parts(app, config))
     return app
+
+
+def _checks(app: web.Application) -> dict[str, Callable[[], Awaitable[None]]]:
+    def opened(key: web.AppKey[T]) -> T:
+        if key not in app:
+            raise UpstreamUnavailable("the proxy is starting")
+        return app[key]
+
+    async def store() -> None:
+        with suppress(EndpointNotFound):
+            await opened(STORE).get("readiness-check")
+
+    async def upstream() -> None:
+        await opened(_PRIVILEGES).ping()
+
+    return {"store": store, "upstream": upstream}
 
 
 @web.middleware
@@ -103,18 +149,20 @@ async def _dispatch(request: web.Request) -> web.StreamResponse:
     return await request.app[_FORWARDER].hand_on(request)
 
 
-async def _parts(app: web.Application, config: Config) -> AsyncIterator[None]:
+async def _open_parts(
+    app: web.Application, config: Config, egress: EgressRules, nodes: Nodes
+) -> AsyncIterator[None]:
     """Everything behind the routes, opened in order and closed in reverse."""
     async with AsyncExitStack() as stack:
         store = app[STORE] = open_store(config)
         stack.push_async_callback(store.close)
         await store.open()
-        upstream = await stack.enter_async_context(open_session(config.upstream, app[NODES]))
-        privileges = app[PRIVILEGES] = Privileges(Security(upstream, config.upstream), Grants())
+        upstream = await stack.enter_async_context(open_session(config.upstream, nodes))
+        privileges = app[_PRIVILEGES] = Privileges(Security(upstream, config.upstream), Grants())
         forwarder = None
         if config.upstream.urls:
             forwarder = app[_FORWARDER] = Forwarder(upstream, forwarding(config.upstream))
-        session = await stack.enter_async_context(_provider_session(config, app[EGRESS]))
+        session = await stack.enter_async_context(_provider_session(config, egress))
         profile = PROFILES[config.compatibility]
         limiter = RateLimiter(config.provider.queue_capacity)
         provider = HuggingFace(

@@ -1,8 +1,10 @@
-"""TLS towards the upstream."""
+"""TLS towards the upstream, and the proxy's own certificates, whoever they are shown to."""
 
 from __future__ import annotations
 
 import ssl
+from dataclasses import dataclass
+from pathlib import Path
 
 from yarl import URL
 
@@ -10,7 +12,7 @@ from proxy.config import ConfigError, TlsConfig, UpstreamConfig
 
 
 def upstream_tls(upstream: UpstreamConfig) -> ssl.SSLContext | None:
-    """What an https upstream is spoken to with; None for http.
+    """The context for connections to an https upstream; None for http.
 
     Raises: ConfigError for a file that cannot be used.
     """
@@ -26,29 +28,44 @@ def upstream_tls(upstream: UpstreamConfig) -> ssl.SSLContext | None:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if upstream.fingerprint is not None:
-        from proxy.upstream.pinning import (
-            pinned,  # what it takes to read certificates, if it is needed
-        )
+        # Imported here, as reading certificates takes a library that is large.
+        from proxy.upstream.pinning import pinned
 
         context.sslobject_class = pinned(bytes.fromhex(upstream.fingerprint.replace(":", "")))
-    if has_certificate("upstream", upstream):
-        load_pair(context, "upstream", upstream)
+    own = own_certificate("upstream", upstream)
+    if own is not None:
+        own.load_into(context)
     return context
 
 
-def has_certificate(section: str, config: TlsConfig | UpstreamConfig) -> bool:
-    if config.certificate is None and config.key is not None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnCertificate:
+    """PEM files of a certificate with its chain, and of its key."""
+
+    section: str  # of the configuration that names them
+    certificate: Path
+    key: Path | None  # None when the key is in `certificate`
+
+    def load_into(self, context: ssl.SSLContext) -> None:
+        """Raises: ConfigError for files that cannot be used."""
+        try:
+            # Without a password, an encrypted key would be asked for on the terminal.
+            context.load_cert_chain(self.certificate, self.key, password=lambda: b"")
+        except OSError as error:  # ssl.SSLError is one
+            files = f"[{self.certificate}]"
+            if self.key is not None:
+                files += f" with [{self.key}]"
+            why = error.strerror or "it is no certificate with its key"
+            raise ConfigError(f"[{self.section}.certificate] cannot use {files}: {why}") from None
+
+
+def own_certificate(section: str, config: TlsConfig | UpstreamConfig) -> OwnCertificate | None:
+    """The files that a section of the configuration names; None if it names none.
+
+    Raises: ConfigError for a key without a certificate.
+    """
+    if config.certificate is not None:
+        return OwnCertificate(section=section, certificate=config.certificate, key=config.key)
+    if config.key is not None:
         raise ConfigError(f"[{section}.key] needs [{section}.certificate]")
-    return config.certificate is not None
-
-
-def load_pair(context: ssl.SSLContext, section: str, config: TlsConfig | UpstreamConfig) -> None:
-    certificate, key = config.certificate, config.key
-    assert certificate is not None
-    try:
-        # An encrypted key would be asked for on the terminal.
-        context.load_cert_chain(certificate, key, password=lambda: b"")
-    except OSError as error:  # ssl.SSLError is one
-        files = f"[{certificate}]" if key is None else f"[{certificate}] with [{key}]"
-        why = error.strerror or "it is no certificate with its key"
-        raise ConfigError(f"[{section}.certificate] cannot use {files}: {why}") from None
+    return None

@@ -10,30 +10,21 @@ import resource
 import signal
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from typing import TypeVar
+from contextlib import asynccontextmanager
 
 from aiohttp import web
 from yarl import URL
 
 from proxy.admin.health import Admin
 from proxy.admin.listener import admin_listening
-from proxy.api.counting import METRICS
-from proxy.api.server import Runner
-from proxy.app import EGRESS, NODES, PRIVILEGES, STORE, make_application
-from proxy.callertls import CallerTls
+from proxy.app import Parts, make_parts
 from proxy.config import Config, ConfigError, split_address
-from proxy.errors import EndpointNotFound, UpstreamUnavailable
 from proxy.lane import Lane, Patience
+from proxy.serving.callertls import CallerTls
 from proxy.telemetry.metrics import Reading
-from proxy.upstream.forward import forwarding
-from proxy.upstream.nodes import Node, Nodes
 from proxy.upstream.tls import upstream_tls
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
-
-# Serving
 
 
 async def serve(
@@ -48,73 +39,53 @@ async def serve(
     stop = _stop_signal()
     tls = CallerTls.of(config.tls)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _renew, tls)
-    app = make_application(config)
-    admin = Admin(app[METRICS], _checks(app))
+    parts = make_parts(config)
+    admin = Admin(parts.metrics, parts.checks)
     async with (
         admin_listening(config, admin) as where,
-        _listening(app, config, reuse_port, tls.context if tls else None) as address,
+        _listening(parts, config, reuse_port, tls.context if tls else None) as address,
     ):
         if admin.port is not None:
-            app[EGRESS].protect_port(admin.port)
+            parts.egress.protect_port(admin.port)
         _announce(f"listening on {'https' if tls else 'http'}://{address}")
         ready()
         log.info(where)
-        await _report_upstream(app[NODES], config.upstream.connect_timeout)
+        await _report_upstream(parts, config.upstream.connect_timeout)
         await stop.wait()
         admin.draining = True
         log.info("stopping: %s seconds at most", config.limits.drain_timeout)
 
 
-def _checks(app: web.Application) -> dict[str, Callable[[], Awaitable[None]]]:
-    """What has to be there before requests can be served."""
-
-    async def store() -> None:
-        with suppress(EndpointNotFound):
-            await _opened(app, STORE).get("readiness-check")
-
-    async def upstream() -> None:
-        await _opened(app, PRIVILEGES).ping()
-
-    return {"store": store, "upstream": upstream}
-
-
-def _opened(app: web.Application, key: web.AppKey[T]) -> T:
-    if key not in app:
-        raise UpstreamUnavailable("the proxy is starting")
-    return app[key]
-
-
 @asynccontextmanager
 async def _listening(
-    app: web.Application, config: Config, reuse_port: bool, tls: ssl.SSLContext | None
+    parts: Parts, config: Config, reuse_port: bool, tls: ssl.SSLContext | None
 ) -> AsyncIterator[str]:
-    """The application, and the lane before it, accepting connections at HOST:PORT."""
-    runner = Runner(app, shutdown_timeout=config.limits.drain_timeout)
+    """Accept callers at HOST:PORT, which it yields; drain when left."""
     try:
-        await runner.setup()
+        await parts.runner.setup()
         accept = _accept_in_lane if config.lane and config.upstream.url else _accept_directly
-        address, drain = await accept(config, runner, reuse_port, tls)
-        app[EGRESS].protect_port(split_address(address)[1])
+        address, drain = await accept(config, parts, reuse_port, tls)
+        parts.egress.protect_port(split_address(address)[1])
         yield address
         await drain()
     finally:
-        await runner.cleanup()
+        await parts.runner.cleanup()
 
 
 Drain = Callable[[], Awaitable[None]]
 
 
 async def _accept_in_lane(
-    config: Config, runner: web.AppRunner, reuse_port: bool, tls: ssl.SSLContext | None
+    config: Config, parts: Parts, reuse_port: bool, tls: ssl.SSLContext | None
 ) -> tuple[str, Drain]:
     upstream = config.upstream
     lane = Lane(
-        upstream=runner.app[NODES],
-        application=runner.server,
+        upstream=parts.nodes,
+        application=parts.runner.server,
         limits=config.limits,
         connect_timeout=upstream.connect_timeout,
         most=upstream.max_connections,
-        forwarding=forwarding(upstream),
+        forwarding=parts.forwarding,
         ssl=upstream_tls(upstream),
         patience=Patience(
             answer=upstream.response_timeout or math.inf,
@@ -125,20 +96,20 @@ async def _accept_in_lane(
     connections = Reading(
         name="connections", text="Connections of callers", read=lambda: len(lane.callers)
     )
-    runner.app[METRICS].readings.append(connections)
+    parts.metrics.readings.append(connections)
     host, port = await lane.listen(*split_address(config.listen), reuse_port=reuse_port, ssl=tls)
     return f"{host}:{port}", lambda: lane.drain(config.limits.drain_timeout)
 
 
 async def _accept_directly(
-    config: Config, runner: web.AppRunner, reuse_port: bool, tls: ssl.SSLContext | None
+    config: Config, parts: Parts, reuse_port: bool, tls: ssl.SSLContext | None
 ) -> tuple[str, Drain]:
     host, port = split_address(config.listen)
     site = web.TCPSite(
-        runner, host, port, backlog=1024, reuse_port=reuse_port or None, ssl_context=tls
+        parts.runner, host, port, backlog=1024, reuse_port=reuse_port or None, ssl_context=tls
     )
     await site.start()
-    host, port = runner.addresses[0][:2]
+    host, port = parts.runner.addresses[0][:2]
     return f"{host}:{port}", site.stop
 
 
@@ -177,22 +148,22 @@ def _renew(tls: CallerTls | None) -> None:
         log.info("the certificate has been read again")
 
 
-async def _report_upstream(nodes: Nodes, timeout: float) -> None:
-    """Say once which nodes are not there yet; requests find out for themselves when they are."""
+async def _report_upstream(parts: Parts, timeout: float) -> None:
+    """Log once which nodes cannot be reached; requests find out for themselves when they can."""
 
-    async def report(node: Node) -> None:
-        url = URL(node.name)
+    async def report(name: str) -> None:
+        url = URL(name)
         try:
             async with asyncio.timeout(timeout):
                 _, writer = await asyncio.open_connection(url.host, url.port)
                 writer.close()
         except (OSError, TimeoutError):
-            then = "asking the others" if len(nodes) > 1 else "answering 503"
-            log.warning("upstream [%s] cannot be reached: %s until it can", node.name, then)
+            then = "asking the others" if len(parts.nodes) > 1 else "answering 503"
+            log.warning("upstream [%s] cannot be reached: %s until it can", name, then)
 
-    async with asyncio.TaskGroup() as group:  # together: nothing is stopped before this has ended
-        for node in nodes:
-            group.create_task(report(node))
+    async with asyncio.TaskGroup() as group:  # side by side: a stop waits for this
+        for node in parts.nodes:
+            group.create_task(report(node.name))
 
 
 def _announce(line: str) -> None:
