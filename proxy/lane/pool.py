@@ -125,7 +125,7 @@ class Pool:
                     "upstream_connections",
                 )
             )
-        if not self.closed and len(self.sides) < self._most and self.node.wants_a_try():
+        if not self.closed and len(self.sides) < self._most and self.node.claim_retry():
             self.connect()
 
     async def close(self) -> None:
@@ -160,9 +160,9 @@ class Pool:
             reason = failure.strerror or type(failure).__name__
         else:
             if not was_wanted:
-                self.node.is_back()
+                self.node.was_reached()
             return
-        self.node.unreachable(reason)
+        self.node.was_unreachable(reason)
         self.forget(side)
         side.connection_failed(error)
         self.fill_up()

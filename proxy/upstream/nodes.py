@@ -1,10 +1,10 @@
-"""The nodes of the upstream: which of them are worth asking.
+"""The nodes of the upstream, and which of them are worth asking.
 
-A node is passed over when it cannot be reached, or answers 502, 503 or 504 three times in a row:
-for a second at first, and twice as long each time that it proves to be no better, up to half a
-minute. Where all are passed over, all are asked again: none is no choice.
+A node is passed over when it cannot be reached, or when it answers 502, 503 or 504 three times in
+a row: for a second at first, and for twice as long each time it still fails, up to half a minute.
+Where all nodes are passed over, all are asked.
 
-What this knows is the process's own, and shared by all that speak to the upstream in it.
+Each process finds this out for itself; within it, the lane and the application share it.
 """
 
 from __future__ import annotations
@@ -28,16 +28,22 @@ class Node:
     """One address of the upstream, and how it has behaved of late."""
 
     def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self.name = name  # as texts show it: its URL
-        self.live = True  # whether it should be asked
+        self.name = name  # its URL, which error texts show
+        self.live = True  # not passed over
         self.retry_at = 0.0  # when to see whether it is live again
-        self.strikes = 0  # since it last did well
+        self.strikes = 0  # bad answers since the last good one
         self._pause = FIRST_PAUSE
         self._clock = clock
 
-    def unreachable(self, reason: str) -> None:
-        """No connection to it can be had."""
+    def was_unreachable(self, reason: str) -> None:
+        """No connection to it could be made."""
         self._pass_over(f"cannot connect to upstream [{self.name}]: {reason}")
+
+    def was_reached(self) -> None:
+        """A connection to it was made; whether it works, its answers will tell."""
+        if not self.live:
+            self.live = True
+            log.info("upstream [%s] is back", self.name)
 
     def did_badly(self, status: int) -> None:
         """It answered one of UNAVAILABLE."""
@@ -49,16 +55,10 @@ class Node:
         """It answered anything else."""
         self.strikes = 0
         self._pause = FIRST_PAUSE
-        self.is_back()
+        self.was_reached()
 
-    def is_back(self) -> None:
-        """It can be reached; whether it does well, its answers tell."""
-        if not self.live:
-            self.live = True
-            log.info("upstream [%s] is back", self.name)
-
-    def wants_a_try(self) -> bool:
-        """Whether it is time to see if it is live again; true once in each pause."""
+    def claim_retry(self) -> bool:
+        """Whether the caller of this method shall try it again; true once in each pause."""
         if self.live or self._clock() < self.retry_at:
             return False
         self.retry_at = self._clock() + self._pause
@@ -68,7 +68,7 @@ class Node:
         self.strikes = STRIKES - 1  # the next bad answer is enough
         self.retry_at = self._clock() + self._pause
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
-        if self.live:  # once, not for each caller
+        if self.live:  # logged once, not for each request
             log.warning(reason)
         self.live = False
 
@@ -87,11 +87,11 @@ class Nodes:
         return len(self._nodes)
 
     def in_turn(self) -> list[Node]:
-        """All of them in the order in which to try them: each call begins with another live one.
+        """All of them in the order in which to try them; each call begins with another live one.
 
-        One that is due for a try comes first: who asks it goes on to the next if it fails.
+        A node that is due for a retry comes first: if it fails, the next one is asked.
         """
         self._turn += 1
         start = self._turn % len(self._nodes)
         turned = self._nodes[start:] + self._nodes[:start]
-        return sorted(turned, key=lambda node: 1 if node.live else 0 if node.wants_a_try() else 2)
+        return sorted(turned, key=lambda node: 1 if node.live else 0 if node.claim_retry() else 2)

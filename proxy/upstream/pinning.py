@@ -1,7 +1,7 @@
-"""Trust in one certificate, known by its fingerprint, and in those that it vouches for.
+"""Trust in one certificate, known by its fingerprint, and in the certificates it has issued.
 
-Elasticsearch prints the fingerprint of the certificate authority that it makes for itself. As with
-its own clients, names and dates do not count then.
+Elasticsearch prints the fingerprint of the certificate authority that it makes for itself. With a
+fingerprint, host names and dates are not checked, as in Elasticsearch's own clients.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from cryptography.hazmat.primitives import hashes
 
 
 def pinned(digest: bytes) -> type[ssl.SSLObject]:
-    """An `sslobject_class` whose handshakes succeed with whom the certificate vouches for.
+    """An `sslobject_class` that trusts only chains which lead to one certificate.
 
-    digest: its SHA-256. Other handshakes raise ssl.SSLCertVerificationError.
+    digest: the certificate's SHA-256. Other handshakes raise ssl.SSLCertVerificationError.
     """
 
     class Pinned(ssl.SSLObject):
         def do_handshake(self) -> None:
             super().do_handshake()
-            # Public from Python 3.13 on, and then in another form.
+            # Python has a public method for it from 3.13 on, of another form.
             sent = self._sslobj.get_unverified_chain() or []  # type: ignore[attr-defined]
             if not is_vouched_for([_read(certificate) for certificate in sent], digest):
                 raise ssl.SSLCertVerificationError("the certificate has another fingerprint")
@@ -35,9 +35,9 @@ def pinned(digest: bytes) -> type[ssl.SSLObject]:
 
 
 def is_vouched_for(chain: Sequence[x509.Certificate], digest: bytes) -> bool:
-    """Whether a server's chain leads to the certificate with this digest, each signed by the next.
+    """Whether the chain leads to the certificate with this digest, each signed by the next.
 
-    The chain's first is the server's own: that it has the key, the handshake has shown.
+    It begins with the server's own certificate, whose key the server has proved to hold.
     """
     for place, certificate in enumerate(chain):
         if place and not _has_issued(certificate, chain[place - 1]):

@@ -156,7 +156,7 @@ class UpstreamSession:
                 answer = await self._send(question, node)
             except (ClientConnectorError, ConnectionTimeoutError) as error:
                 timed_out = isinstance(error, ConnectionTimeoutError)
-                node.unreachable("timed out" if timed_out else error.strerror or "failed")
+                node.was_unreachable("timed out" if timed_out else error.strerror or "failed")
                 if not left:
                     raise
                 continue

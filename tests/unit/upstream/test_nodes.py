@@ -1,4 +1,4 @@
-"""Which nodes are asked: pure, on a clock of the test's."""
+"""Which nodes are asked, on a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def firsts(nodes, count):
     return [nodes.in_turn()[0].name[7] for _ in range(count)]
 
 
-def test_they_take_turns():
+def test_nodes_take_turns():
     _, nodes, *_ = two()
     assert sorted(firsts(nodes, 4)) == ["a", "a", "b", "b"]
     assert {node.name[7] for node in nodes.in_turn()} == {"a", "b"}
 
 
-def test_one_that_cannot_be_reached_is_passed_over_and_tried_once_in_each_pause(caplog):
+def test_a_node_that_cannot_be_reached_is_passed_over_and_tried_once_in_each_pause(caplog):
     clock, nodes, a, _ = two()
-    a.unreachable("refused")
-    a.unreachable("refused")
+    a.was_unreachable("refused")
+    a.was_unreachable("refused")
     assert firsts(nodes, 4) == ["b"] * 4
     assert caplog.text.count("cannot connect to upstream [http://a:9200]: refused") == 1
     clock.now += 2 * FIRST_PAUSE
@@ -44,11 +44,11 @@ def test_pauses_grow_to_a_limit_and_begin_anew_after_a_good_answer():
     clock, _, a, _ = two()
     pauses = []
     for _ in range(8):
-        a.unreachable("refused")
+        a.was_unreachable("refused")
         pauses.append(a.retry_at - clock.now)
     assert pauses == [1, 2, 4, 8, 16, LONGEST_PAUSE, LONGEST_PAUSE, LONGEST_PAUSE]
     a.did_well()
-    a.unreachable("refused")
+    a.was_unreachable("refused")
     assert a.retry_at - clock.now == FIRST_PAUSE
 
 
@@ -64,18 +64,18 @@ def test_bad_answers_count_in_a_row():
     assert not a.live
 
 
-def test_one_that_is_back_and_answers_badly_is_passed_over_at_once():
+def test_a_node_that_is_back_and_answers_badly_is_passed_over_at_once():
     _, _, a, _ = two()
     for _ in range(STRIKES):
         a.did_badly(502)
-    a.is_back()
+    a.was_reached()
     assert a.live
     a.did_badly(502)
     assert not a.live
 
 
-def test_where_all_are_passed_over_all_are_asked():
+def test_where_all_nodes_are_passed_over_all_are_asked():
     _, nodes, a, b = two()
-    a.unreachable("refused")
-    b.unreachable("refused")
+    a.was_unreachable("refused")
+    b.was_unreachable("refused")
     assert len(nodes.in_turn()) == 2
