@@ -39,10 +39,10 @@ PIECE: Final = 65536  # bytes read at once
 HEAD_LIMIT: Final = 65536  # bytes of a header
 HEADERS_LIMIT: Final = 4096  # Elasticsearch sends a Warning header per deprecation
 
-Body = bytes | AsyncIterator[bytes] | None
+Content = bytes | AsyncIterator[bytes] | None
 
 
-def _no_body() -> Body:
+def _nothing() -> Content:
     return None
 
 
@@ -52,10 +52,10 @@ class Question:
 
     method: str
     target: str  # path and query, sent as they are
-    headers: CIMultiDict[str]  # all that are sent, but for Host and framing if they are missing
-    body: Callable[[], Body] = _no_body  # called for each node that is asked
-    # Seconds for a node to answer in full. Without it, only silence is limited, to
-    # `upstream.response_timeout`.
+    headers: CIMultiDict[str]  # where Host or framing are missing, aiohttp adds them
+    body: Callable[[], Content] = _nothing  # called for each node that is asked
+    # Seconds that a node has for its whole answer; without it, `upstream.response_timeout` limits
+    # the time between two pieces of it.
     time_limit: float | None = None
 
 
@@ -112,8 +112,8 @@ class UpstreamSession:
     async def fetch(self, question: Question, limit: int) -> Answer:
         """An answer read to its end, unless its body is larger than `limit` bytes.
 
-        For questions that do no harm when asked twice: so they are if a connection is lost, be it
-        because it was idle for too long, or because its node died amid the answer.
+        Only for questions that do no harm when asked twice, as this one is asked again if the
+        connection breaks: it may have been idle for too long, or its node died amid the answer.
         Raises: UpstreamError when no node answers in full.
         """
         try:
@@ -136,7 +136,7 @@ class UpstreamSession:
         try:
             while len(body) < limit and not answer.content.at_eof():
                 body += await answer.content.read(limit - len(body))
-        except ClientError:  # also for silence
+        except ClientError:  # among them the one for `upstream.response_timeout`
             raise UpstreamBroken(f"{self.name} broke off its answer") from None
         except TimeoutError:
             raise UpstreamTimedOut(f"{self.name} did not answer in time") from None
@@ -145,8 +145,8 @@ class UpstreamSession:
     async def _first_answer(self, question: Question, repeatable: bool) -> ClientResponse:
         """The answer of the first node that gives a good one, or else of the last.
 
-        A node that no connection can be had to was sent nothing, so the next one is asked. If the
-        request is `repeatable`, so it is after a lost connection or a bad answer.
+        If no connection can be made, nothing was sent, so the next node is asked. After a broken
+        connection or a bad answer it is asked only if the request is `repeatable`.
         Raises: aiohttp's ClientError or TimeoutError, of the last node.
         """
         left = self.nodes.in_turn()
@@ -214,5 +214,5 @@ class _Response(ClientResponse):
         if self.status in GIVEN_UP and protocol is not None:
             protocol.force_close()
             if self.content.is_eof():
-                protocol.close()  # it came whole: its connection has been given back already
+                protocol.close()  # the answer is complete, and its connection already in the pool
         return self

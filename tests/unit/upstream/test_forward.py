@@ -171,7 +171,7 @@ async def test_an_upstream_that_does_not_answer_properly_is_502(world, answer, c
 @pytest.mark.parametrize("pieces", [1, 2])
 @pytest.mark.parametrize("status", [b"400 Bad Request", b"413 Too Large", b"431 Too Large"])
 async def test_a_connection_that_was_given_up_is_not_used_again(world, status, pieces):
-    """Elasticsearch drops all that comes behind a head it could not read, and says no word."""
+    """Elasticsearch silently drops all that follows a head which it could not read."""
     answer = b"HTTP/1.1 " + status + b"\r\ncontent-length: 2\r\n\r\nno"
     caller = await world.caller()
     await caller.send(GET)
