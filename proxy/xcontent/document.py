@@ -14,20 +14,16 @@ from proxy.errors import ProxyError
 from proxy.masking import is_harmless, may_hold_token, shown_name, shown_word
 from proxy.xcontent.javatext import java_scalar
 
-MAX_NESTING: Final = 200  # orjson writes 254 levels at most; Elasticsearch reads 1000
 _QUOTED_BYTES: Final = 500  # of a bad body, in the error text
 _LOOKED_AT: Final = 64 * 1024  # bytes of it that tell whether a token may stand there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """What a document may grow to: some bytes of it can become a hundred times as many."""
+    """How large a document may become: a tree takes up to a hundred times the body's bytes."""
 
-    nesting: int = MAX_NESTING
-    values: int = 500_000
-
-
-DEFAULT_BOUNDS: Final = Bounds()
+    nesting: int  # levels of objects and arrays
+    values: int  # scalars, objects and arrays
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from typing import Any, Final
 import orjson
 
 from proxy.errors import ProxyError, XContentParseFailed
-from proxy.xcontent.document import DEFAULT_BOUNDS, Bounds, Document, Node
+from proxy.xcontent.document import Bounds, Document, Node
 from proxy.xcontent.jsonreader import parse_json
 
 MAX_YAML: Final = 256 * 1024  # bytes; its reader is slow
@@ -23,7 +23,7 @@ MAX_BITS: Final = 3000  # of one integer
 _QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
-def parse(data: bytes, media: str = "json", bounds: Bounds = DEFAULT_BOUNDS) -> Document:
+def parse(data: bytes, media: str, bounds: Bounds) -> Document:
     """Read a body in one of the formats `json`, `yaml`, `cbor`; syntax errors are kept in it."""
     return {"json": parse_json, "yaml": _parse_yaml, "cbor": _parse_cbor}[media](data, bounds)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from proxy.errors import ProxyError
-from proxy.xcontent.document import DEFAULT_BOUNDS, Bounds, Document, Node
+from proxy.xcontent.document import Bounds, Document, Node
 from proxy.xcontent.jsonerrors import JsonErrors
 from proxy.xcontent.jsonscanner import (
     NO_TOKEN,
@@ -26,7 +26,7 @@ MAX_DIGITS: Final = 1000  # of one number
 
 
 def parse_json(
-    data: bytes, bounds: Bounds = DEFAULT_BOUNDS, *, is_private: bool = False
+    data: bytes, bounds: Bounds, *, is_private: bool = False
 ) -> Document:
     """Read the first JSON value of `data`; a blank body gives a document without a root.
 

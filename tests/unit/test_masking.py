@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from proxy.errors import ProxyError
 from proxy.masking import MASK, is_harmless, shown_name, shown_value, without
-from proxy.xcontent.formats import parse
-from proxy.xcontent.jsonreader import parse_json
+from tests.support.bodies import read_body
 from tests.support.samples import at_most
 from tests.support.traces import found_in
 
@@ -60,7 +59,7 @@ class TestMalformedConfigurations:
     @pytest.mark.parametrize("body", MALFORMED)
     def test_json_is_not_quoted(self, body, codec, token):
         data = body.replace("TOKEN", token).encode(codec)
-        error = parse_json(data).error
+        error = read_body(data).error
         if error is None:
             assert body in ('{"api_key":"TOKEN"} /',)  # what follows is not read
         else:
@@ -74,7 +73,7 @@ class TestMalformedConfigurations:
         for _ in range(data.draw(st.integers(1, 3))):
             at = data.draw(st.integers(0, len(whole) - 1))
             whole[at : at + 1] = data.draw(st.binary(max_size=2))
-        error = parse_json(bytes(whole)).error
+        error = read_body(bytes(whole)).error
         assert error is None or not quoted(error, token)
         assert error is None or token[:8] not in str(error.envelope())
 
@@ -95,12 +94,12 @@ class TestMalformedConfigurations:
     )
     def test_yaml_is_not_quoted(self, body):
         token = "hfDoNotShowThis0123456789"
-        error = parse(body.replace("TOKEN", token).encode(), "yaml").error
+        error = read_body(body.replace("TOKEN", token).encode(), "yaml").error
         assert error is not None
         assert not quoted(error, token)
 
     def test_what_pyyaml_says_is_kept(self):
-        error = parse(b"a: [1", "yaml").error
+        error = read_body(b"a: [1", "yaml").error
         assert error is not None
         assert error.reason == "[1:6] expected ',' or ']', but got '<stream end>'"
 
@@ -111,14 +110,14 @@ class TestMalformedConfigurations:
             cbor2.dumps({"api_key": [token.encode()]}),
             cbor2.dumps(cbor2.CBORTag(2, token)),
         ):
-            error = parse(data, "cbor").error
+            error = read_body(data, "cbor").error
             assert error is not None
             assert not quoted(error, token)
 
     @pytest.mark.parametrize("body", ["{service:1}", '{"service":', '{"service" "hugging_face"}'])
     def test_what_holds_no_token_is_quoted_as_elsewhere(self, body):
-        with_care = parse_json(body.encode()).error
-        without_care = parse_json(body.replace("service", "serv").encode()).error
+        with_care = read_body(body.encode()).error
+        without_care = read_body(body.replace("service", "serv").encode()).error
         assert with_care is not None
         assert without_care is not None
         quoted_here = str(with_care.envelope()).replace("service", "serv")
@@ -126,7 +125,7 @@ class TestMalformedConfigurations:
 
     def test_a_configuration_that_was_sent_elsewhere_is_known(self):
         body = f'{{"service":"hugging_face","service_settings":{{"api_key":"{TOKENS[0]}",}}}}'
-        error = parse_json(body.encode()).error
+        error = read_body(body.encode()).error
         assert error is not None
         assert not quoted(error, TOKENS[0])
 

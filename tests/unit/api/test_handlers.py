@@ -14,6 +14,7 @@ from proxy.inference.actions import InferenceAction
 from proxy.inference.endpoints import TaskType, render_endpoint
 from proxy.inference.service import InferenceService
 from proxy.rest.request import RestRequest
+from tests.support.bodies import BOUNDS
 from tests.support.samples import headers_of, make_endpoint
 from tests.unit.inference.test_service import Memory, Told
 
@@ -29,6 +30,7 @@ def call_of(
     provider: Told | None = None,
 ) -> Call:
     rest = RestRequest("PUT", "/_inference/e1", headers_of(JSON))
+    rest.bounds = BOUNDS
     rest.take_body(body)
 
     async def fetch(path: str) -> Any:

@@ -9,18 +9,20 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.config import MAX_NESTING
 from proxy.errors import ProxyError, XContentEnd, XContentParseFailed
 from proxy.inference.endpoints import TaskType
 from proxy.xcontent import filterpath
-from proxy.xcontent.document import MAX_NESTING, Document
+from proxy.xcontent.document import Document
 from proxy.xcontent.filterpath import filter_paths
-from proxy.xcontent.formats import WRITERS, dump_json, dump_pretty, dump_yaml, parse
+from proxy.xcontent.formats import WRITERS, dump_json, dump_pretty, dump_yaml
 from proxy.xcontent.jsonreader import parse_json
+from tests.support.bodies import BOUNDS, read_body
 from tests.support.samples import at_most, json_objects, json_values
 
 
 def error_of(data: bytes, media: str = "json") -> ProxyError:
-    error = parse(data, media).error
+    error = read_body(data, media).error
     assert error is not None
     return error
 
@@ -29,11 +31,11 @@ class TestReadingJson:
     @given(json_values, st.booleans(), st.sampled_from([None, 1]))
     def test_reads_what_the_standard_library_reads(self, value, ascii_only, indent):
         data = json.dumps(value, ensure_ascii=ascii_only, indent=indent).encode()
-        assert parse_json(data).plain() == json.loads(data)
+        assert read_body(data).plain() == json.loads(data)
 
     @given(st.binary(max_size=60))
     def test_any_bytes_are_a_value_or_an_error_of_ours(self, data):
-        document = parse_json(data)
+        document = read_body(data)
         if document.error is None:
             document.plain()
         else:
@@ -45,7 +47,7 @@ class TestReadingJson:
         whole = json.dumps(value).encode()
         cut = data.draw(st.integers(0, len(whole)))
         with at_most(2):
-            document = parse_json(whole[:cut])
+            document = read_body(whole[:cut])
         if document.error is None and document.root is not None:
             json.loads(whole[:cut])  # only what is complete passes
         elif document.error is not None:
@@ -56,7 +58,7 @@ class TestReadingJson:
         whole = bytearray(json.dumps(value).encode())
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
         with at_most(2):
-            parse_json(bytes(whole))
+            read_body(bytes(whole))
 
     @pytest.mark.parametrize(
         "text",
@@ -69,15 +71,15 @@ class TestReadingJson:
         ],
     )
     def test_comments_blanks_and_what_follows_the_first_value_do_not_matter(self, text):
-        assert parse_json(text.encode()).plain() == {"a": 1}
+        assert read_body(text.encode()).plain() == {"a": 1}
 
     @pytest.mark.parametrize("codec", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
     def test_reads_every_encoding_of_unicode(self, codec):
-        assert parse_json('{"a": "ü€😀"}'.encode(codec)).plain() == {"a": "ü€😀"}
+        assert read_body('{"a": "ü€😀"}'.encode(codec)).plain() == {"a": "ü€😀"}
 
     @pytest.mark.parametrize("data", [b"", b"  \n ", b"// nothing\n"])
     def test_blank_bodies_have_no_root(self, data):
-        document = parse_json(data)
+        document = read_body(data)
         assert (document.root, document.error, document.plain()) == (None, None, None)
 
     @pytest.mark.parametrize(
@@ -130,12 +132,12 @@ class TestReadingJson:
         assert error.cause.reason.startswith(f"Unexpected end-of-input within/between {where}")
 
     def test_refuses_duplicate_keys_at_each_level_for_itself(self):
-        assert parse_json(b'{"a":{"a":1},"b":{"a":1}}').error is None
+        assert read_body(b'{"a":{"a":1},"b":{"a":1}}').error is None
         assert "Duplicate field 'a'" in error_of(b'{"x":[{"a":1,"a":2}]}').reason
         assert "Duplicate field 'a'" in error_of(rb'{"a":1,"\u0061":2}').reason
 
     def test_positions_count_lines_and_bytes(self):
-        document = parse_json('{\n "ü": [1,\n\t2]}'.encode())
+        document = read_body('{\n "ü": [1,\n\t2]}'.encode())
         assert document.root is not None
         two = document.root.value["ü"].value[1]
         assert document.position(two.start) == (3, 2)
@@ -151,24 +153,24 @@ class TestReadingJson:
         assert len(reason) < 800
 
     def test_does_not_quote_what_a_provider_sent(self):
-        error = parse_json(b'{"private":x}', is_private=True).error
+        error = parse_json(b'{"private":x}', BOUNDS, is_private=True).error
         assert error is not None
         assert "private" not in error.reason
 
     def test_is_as_deep_as_can_be_written_and_no_deeper(self):
         deep = b"[" * MAX_NESTING + b"]" * MAX_NESTING
-        assert dump_json(parse_json(deep).plain()) == deep
+        assert dump_json(read_body(deep).plain()) == deep
         reason = error_of(b"[" * (MAX_NESTING + 1)).reason
         assert "Document nesting depth (201) exceeds the maximum allowed (200" in reason
-        assert parse_json(b'{"a":' * 100_000).error is not None
+        assert read_body(b'{"a":' * 100_000).error is not None
 
     def test_numbers_keep_their_text_and_have_a_greatest_length(self):
-        document = parse_json(b"[1.50, -0, 1e2, 10]")
+        document = read_body(b"[1.50, -0, 1e2, 10]")
         assert document.root is not None
         nodes = document.root.value
         assert [document.text(node) for node in nodes] == ["1.50", "-0", "1e2", "10"]
         assert [type(node.value) for node in nodes] == [float, int, float, int]
-        assert parse_json(b"9" * 1000).error is None
+        assert read_body(b"9" * 1000).error is None
         assert "Number value length (1001)" in error_of(b"9" * 1001).reason
 
     @pytest.mark.parametrize("text", ["a" * 40, r"\n" + "a" * 40, "a" * 1_000_000])
@@ -188,13 +190,13 @@ class TestReadingJson:
     )
     def test_long_documents_take_time_in_proportion(self, unit, count):
         with at_most(10):
-            parse_json(b"[" + unit * count + b"1]")
+            read_body(b"[" + unit * count + b"1]")
 
 
 class TestReadingYaml:
     def test_reads_maps_lists_and_scalars(self):
         body = b"a: 1\nb: [x, 'y', 1.5, true, null]\nc: {d: ''}\ne: 2024-01-31\n"
-        assert parse(body, "yaml").plain() == {
+        assert read_body(body, "yaml").plain() == {
             "a": 1,
             "b": ["x", "y", 1.5, True, None],
             "c": {"d": ""},
@@ -203,7 +205,7 @@ class TestReadingYaml:
 
     @given(json_objects)
     def test_reads_what_it_writes(self, value):
-        document = parse(dump_yaml(value), "yaml")
+        document = read_body(dump_yaml(value), "yaml")
         assert document.error is None
         assert list(document.plain()) == list(value)
 
@@ -215,10 +217,10 @@ class TestReadingYaml:
         assert (error.status, error.type) == (400, "x_content_parse_exception")
 
     def test_refuses_duplicate_keys(self):
-        assert parse(b"a: 1\na: 2\n", "yaml").error is not None
+        assert read_body(b"a: 1\na: 2\n", "yaml").error is not None
 
     def test_finds_texts_behind_letters_of_several_bytes(self):
-        document = parse("input: üüüü\ntop_n: 25\n".encode(), "yaml")
+        document = read_body("input: üüüü\ntop_n: 25\n".encode(), "yaml")
         assert document.root is not None
         assert document.text(document.root.value["top_n"]) == "25"
 
@@ -237,11 +239,11 @@ class TestReadingYaml:
         "text", ["!!bool x", "!!int ''", "!!float ''", "!!timestamp x", "0x1f"]
     )
     def test_scalars_that_json_could_not_say_are_texts(self, text):
-        plain = parse(f"a: {text}".encode(), "yaml").plain()
+        plain = read_body(f"a: {text}".encode(), "yaml").plain()
         assert plain == {"a": text.rpartition(" ")[2].strip("'")}
 
     def test_a_date_that_is_none_is_a_text(self):
-        assert parse(b"a: 2001-99-99", "yaml").plain() == {"a": "2001-99-99"}
+        assert read_body(b"a: 2001-99-99", "yaml").plain() == {"a": "2001-99-99"}
 
     def test_lone_surrogates_are_refused(self):
         assert error_of(rb'a: "\uD800"', "yaml").status == 400
@@ -251,17 +253,17 @@ class TestReadingYaml:
         for n in range(1, 6):
             lines.append(f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]")
         with at_most(1):
-            parse("\n".join(lines).encode(), "yaml")
+            read_body("\n".join(lines).encode(), "yaml")
 
 
 class TestReadingCbor:
     @given(json_objects)
     def test_reads_what_it_writes(self, value):
-        assert parse(WRITERS["cbor"](value), "cbor").plain() == value
+        assert read_body(WRITERS["cbor"](value), "cbor").plain() == value
 
     @given(st.binary(max_size=40))
     def test_any_bytes_are_a_value_or_an_error_of_ours(self, data):
-        document = parse(data, "cbor")
+        document = read_body(data, "cbor")
         assert document.error is None or document.error.status == 400
 
     @pytest.mark.parametrize(
@@ -282,7 +284,7 @@ class TestReadingCbor:
         assert reason.startswith(("[1:1] malformed CBOR", "[1:1] the body goes beyond the limit"))
 
     def test_scalars_have_the_texts_of_json(self):
-        document = parse(cbor2.dumps([True, False, 1e10]), "cbor")
+        document = read_body(cbor2.dumps([True, False, 1e10]), "cbor")
         assert document.root is not None
         texts = [document.text(node) for node in document.root.value]
         assert texts == ["true", "false", "1.0E10"]
@@ -296,7 +298,7 @@ class TestReadingCbor:
         for n in range(6):
             data += b"\xd8\x1c\x88" + (b"\xd8\x1d" + bytes([n])) * 8
         with at_most(1):
-            parse(data, "cbor")
+            read_body(data, "cbor")
 
 
 class TestWriting:
@@ -313,7 +315,7 @@ class TestWriting:
     @pytest.mark.parametrize("kind", sorted(WRITERS))
     def test_task_types_are_written_as_texts(self, kind):
         data = WRITERS[kind]({"task_type": TaskType.RERANK})
-        assert parse(data, kind).plain() == {"task_type": "rerank"}
+        assert read_body(data, kind).plain() == {"task_type": "rerank"}
 
     def test_pretty_json_looks_like_elasticsearchs(self):
         value = {"a": [], "b": {}, "c": [1, {"d": None}], "e": "é"}

@@ -17,7 +17,6 @@ from proxy.errors import (
 )
 from proxy.inference.fields import Fields, Problems, refuse_unknown
 from proxy.xcontent.javatext import java_double, java_hash_order, java_text
-from proxy.xcontent.jsonreader import parse_json
 from proxy.xcontent.objectparser import (
     ARRAY,
     BOOLEAN,
@@ -34,6 +33,7 @@ from proxy.xcontent.objectparser import (
     read_string,
 )
 from proxy.xcontent.values import did_you_mean, parse_boolean, parse_time, time_text
+from tests.support.bodies import read_body
 from tests.support.samples import TOKEN, at_most, json_values, refusal_of
 
 
@@ -272,7 +272,7 @@ PARSER = ObjectParser(
 
 
 def read(text: str, parser: ObjectParser = PARSER):
-    document = parse_json(text.encode())
+    document = read_body(text.encode())
     assert document.root is not None
     try:
         return parser.parse(document, document.root)
@@ -372,7 +372,7 @@ class TestRequestBodies:
 
     @given(json_values)
     def test_any_body_is_read_or_refused(self, value):
-        document = parse_json(json.dumps(value).encode())
+        document = read_body(json.dumps(value).encode())
         root = document.root
         assert root is not None
         refusal = refusal_of(lambda: PARSER.parse(document, root))

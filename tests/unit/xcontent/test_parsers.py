@@ -21,6 +21,7 @@ from proxy.inference.releases import DEFAULT
 from proxy.inference.requests import parse_inference_request
 from proxy.rest.request import RestRequest
 from proxy.xcontent.values import parse_time, time_text
+from tests.support.bodies import BOUNDS
 from tests.support.samples import headers_of
 
 FILE: Final = Path(__file__).parent / "parser-cases.jsonl"
@@ -31,6 +32,7 @@ SOURCE: Final = re.compile(r"^(\[\d+:\d+\] )?(.*)\n at \[Source: .*$", re.DOTALL
 def request_of(body: str) -> RestRequest:
     headers = headers_of({"Content-Type": "application/json"})
     request = RestRequest("POST", "/_inference/e1", headers)
+    request.bounds = BOUNDS
     request.take_body(body.encode())
     return request
 

@@ -1,0 +1,16 @@
+"""Bodies read within bounds that suit a test."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from proxy.config import MAX_NESTING
+from proxy.xcontent.document import Bounds, Document
+from proxy.xcontent.formats import parse
+
+BOUNDS: Final = Bounds(nesting=MAX_NESTING, values=500_000)
+
+
+def read_body(data: bytes, media: str = "json") -> Document:
+    """The document of a body; a syntax error is kept in it."""
+    return parse(data, media, BOUNDS)
