@@ -94,7 +94,7 @@ def _read_input(document: Document, node: Node) -> list[str]:
     for item in items:
         if item.kind in ("VALUE_NULL", "START_OBJECT", "START_ARRAY"):
             raise Located(_not_a_text(document, item), item.start)
-    document.whole(node)
+    document.check_complete(node)
     return [document.text(item) for item in items]
 
 

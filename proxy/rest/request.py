@@ -21,8 +21,9 @@ from proxy.rest.mediatypes import MediaType, check_versions, media_type
 from proxy.rest.response import RestResponse, StreamCoding
 from proxy.xcontent.document import Bounds, Document
 from proxy.xcontent.filterpath import filter_paths
-from proxy.xcontent.formats import WRITERS, dump_pretty, parse
+from proxy.xcontent.formats import WRITERS, parse
 from proxy.xcontent.values import did_you_mean, parse_boolean, parse_time
+from proxy.xcontent.writing import dump_pretty
 
 _COMMON_PARAMETERS: Final = ("pretty", "human", "error_trace", "filter_path", "format")
 _ENCODINGS: Final = ("gzip", "x-gzip", "deflate", "x-deflate")

@@ -25,9 +25,7 @@ from proxy.xcontent.jsonscanner import (
 MAX_DIGITS: Final = 1000  # of one number
 
 
-def parse_json(
-    data: bytes, bounds: Bounds, *, is_private: bool = False
-) -> Document:
+def parse_json(data: bytes, bounds: Bounds, *, is_private: bool = False) -> Document:
     """Read the first JSON value of `data`; a blank body gives a document without a root.
 
     A syntax error is kept in the document, next to what was read before it. Its text quotes the

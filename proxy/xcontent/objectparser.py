@@ -64,7 +64,7 @@ class ObjectParser:
             for name, value in node.value.items()
             if not self._lenient or name in self._fields
         }
-        document.whole(node)  # or the syntax error that cuts it off comes next
+        document.check_complete(node)  # or the syntax error that cuts it off comes next
         if missing := [name for name in self._required if name not in values]:
             raise Located(IllegalArgument(f"Required [{', '.join(missing)}]"), node.end - 1)
         return values
@@ -109,7 +109,7 @@ def read_string(document: Document, node: Node) -> str:
 
 
 def read_plain(document: Document, node: Node) -> Any:
-    document.whole(node)
+    document.check_complete(node)
     return node.plain()
 
 

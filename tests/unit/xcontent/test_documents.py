@@ -15,8 +15,9 @@ from proxy.inference.endpoints import TaskType
 from proxy.xcontent import filterpath
 from proxy.xcontent.document import Document
 from proxy.xcontent.filterpath import filter_paths
-from proxy.xcontent.formats import WRITERS, dump_json, dump_pretty, dump_yaml
+from proxy.xcontent.formats import WRITERS
 from proxy.xcontent.jsonreader import parse_json
+from proxy.xcontent.writing import dump_json, dump_pretty, dump_yaml
 from tests.support.bodies import BOUNDS, read_body
 from tests.support.samples import at_most, json_objects, json_values
 
