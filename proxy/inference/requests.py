@@ -27,7 +27,8 @@ from proxy.xcontent.objectparser import (
     read_plain,
     read_string,
 )
-from proxy.xcontent.values import Json, parse_time
+from proxy.xcontent.times import parse_time
+from proxy.xcontent.values import Json
 
 _INPUT_TYPES: Final = ("ingest", "search", "classification", "clustering", "unspecified")
 _INTERNAL_INPUT_TYPES: Final = ("internal_search", "internal_ingest")

@@ -22,7 +22,9 @@ from proxy.rest.response import RestResponse, StreamCoding
 from proxy.xcontent.document import Bounds, Document
 from proxy.xcontent.filterpath import filter_paths
 from proxy.xcontent.formats import WRITERS, parse
-from proxy.xcontent.values import did_you_mean, parse_boolean, parse_time
+from proxy.xcontent.suggestions import did_you_mean
+from proxy.xcontent.times import parse_time
+from proxy.xcontent.values import parse_boolean
 from proxy.xcontent.writing import dump_pretty
 
 _COMMON_PARAMETERS: Final = ("pretty", "human", "error_trace", "filter_path", "format")

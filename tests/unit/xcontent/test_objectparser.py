@@ -32,7 +32,9 @@ from proxy.xcontent.objectparser import (
     read_plain,
     read_string,
 )
-from proxy.xcontent.values import did_you_mean, parse_boolean, parse_time, time_text
+from proxy.xcontent.suggestions import did_you_mean
+from proxy.xcontent.times import parse_time, time_text
+from proxy.xcontent.values import parse_boolean
 from tests.support.bodies import read_body
 from tests.support.samples import TOKEN, at_most, json_values, refusal_of
 

@@ -20,7 +20,7 @@ from proxy.inference.endpoints import TaskType, parse_update
 from proxy.inference.releases import DEFAULT
 from proxy.inference.requests import parse_inference_request
 from proxy.rest.request import RestRequest
-from proxy.xcontent.values import parse_time, time_text
+from proxy.xcontent.times import parse_time, time_text
 from tests.support.bodies import BOUNDS
 from tests.support.samples import headers_of
 
