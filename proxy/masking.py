@@ -1,8 +1,8 @@
 """What an error may quote of a text that can contain somebody's token.
 
-Errors quote what callers sent, as Elasticsearch's do, except for tokens and what looks like one. A
-malformed body that seems to contain a token is not quoted at all: there is no telling where in it
-the token is.
+Errors quote what callers sent, as Elasticsearch's do, except for tokens and what looks like one. Of
+a malformed body that seems to contain a token they quote only words that the API defines: there is
+no telling where the token is.
 """
 
 from __future__ import annotations
