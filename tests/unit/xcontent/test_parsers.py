@@ -1,8 +1,8 @@
 """Bodies and parameters, read as Elasticsearch 9.2.4 reads them.
 
-parser-cases.jsonl was made with that release's own request classes: `as` names the parser, `expect`
-is what came of the body, the texts of its JSON parser reduced to their positions, tokens masked. To
-make more of them, run those classes: the jars of the test distribution, on a JDK 21 or newer.
+parser-cases.jsonl records what that release's own request classes make of each `body`: `as` names
+the parser, `expect` is the result, with the JSON parser's messages reduced to their positions and
+tokens masked. For more cases, run those classes from the jars of the distribution, on JDK 21.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ READERS: Final = {
 
 
 def without_parser_texts(value: Any) -> Any:
-    """The same with Jackson's texts reduced to the positions that they begin with."""
+    """The value with Jackson's messages reduced to the positions at their beginning."""
     if isinstance(value, dict):
         return {key: without_parser_texts(item) for key, item in value.items()}
     if isinstance(value, list):
