@@ -110,10 +110,11 @@ class JsonErrors:
 
     def _unknown_word(self, start: int) -> ProxyError:
         """Jackson reads on to the end of the identifier, and the byte behind it."""
-        data, end = self._data, self._end_of_identifier(start + 1)
+        data = self._data
+        end = _end_of(_IDENTIFIER_PARTS, data, start + 1)
         while data[end : end + 1] > b"\x7f":
             try:
-                end = self._end_of_identifier(self._end_of_character(end))
+                end = _end_of(_IDENTIFIER_PARTS, data, _end_of_character(data, end))
             except UnicodeDecodeError as error:
                 return self._undecodable(end, error)
         word = data[start:end]
@@ -125,10 +126,6 @@ class JsonErrors:
             return self._failed(end, problem)
         return self._failed(end + 1, problem, line_of=end)
 
-    def _end_of_identifier(self, at: int) -> int:
-        match = _IDENTIFIER_PARTS.match(self._data, at)
-        return match.end() if match else at
-
     def bad_number(self, at: int) -> ProxyError:
         """A digit or minus sign that begins no number."""
         data = self._data
@@ -137,19 +134,15 @@ class JsonErrors:
             return self._bad_digit(at, "expected digit (0-9) to follow minus sign")
         if data[at : at + 1] == b"0" and data[at + 1 : at + 2].isdigit():
             return self._bad_digit(at + 1, "Leading zeroes not allowed")
-        at = self._end_of_digits(at)
+        at = _end_of(_DIGITS, data, at)
         if data[at : at + 1] == b".":
             if not data[at + 1 : at + 2].isdigit():
                 last = len(data) - 1
                 return self._bad_digit(min(at + 1, last), "Decimal point not followed by a digit")
-            at = self._end_of_digits(at + 1)
+            at = _end_of(_DIGITS, data, at + 1)
         at += data[at : at + 1] in (b"e", b"E")
         at += data[at : at + 1] in (b"+", b"-")
         return self._bad_digit(at, "Exponent indicator not followed by a digit")
-
-    def _end_of_digits(self, at: int) -> int:
-        match = _DIGITS.match(self._data, at)
-        return match.end() if match else at
 
     def _bad_digit(self, at: int, problem: str) -> ProxyError:
         if at >= len(self._data):
@@ -159,8 +152,7 @@ class JsonErrors:
     def bad_string(self, start: int) -> ProxyError:
         """A quote that begins no string."""
         data, start = self._data, start + 1
-        content = _STRING_CONTENT.match(data, start)
-        at = content.end() if content else start
+        at = _end_of(_STRING_CONTENT, data, start)
         try:
             data[start : at + 1].decode()
         except UnicodeDecodeError as error:
@@ -179,8 +171,7 @@ class JsonErrors:
     def _bad_escape(self, at: int) -> ProxyError:
         """A backslash that begins no escape, or the end of the text inside a string."""
         if self._data[at : at + 1] == b"u":
-            digits = _HEX_DIGITS.match(self._data, at + 1)
-            at = digits.end() if digits else at + 1
+            at = _end_of(_HEX_DIGITS, self._data, at + 1)
         if at >= len(self._data):
             rule = "Unexpected end-of-input: was expecting closing quote for a string"
             return self._ended(len(self._data), rule)
@@ -194,18 +185,9 @@ class JsonErrors:
         if char <= b"\x7f":
             return self.unexpected(at, rule)
         try:
-            return self._failed(self._end_of_character(at) - 1, _unexpected(char, rule))
+            return self._failed(_end_of_character(self._data, at) - 1, _unexpected(char, rule))
         except UnicodeDecodeError as error:
             return self._undecodable(at, error)
-
-    def _end_of_character(self, at: int) -> int:
-        """Where a character beyond ASCII ends. Raises: UnicodeDecodeError."""
-        for end in range(at + 2, at + 4):
-            with suppress(UnicodeDecodeError):
-                self._data[at:end].decode()
-                return end
-        self._data[at : at + 4].decode()
-        return at + 4
 
     def _undecodable(self, start: int, error: UnicodeDecodeError) -> ProxyError:
         """Bytes from `start` that are not UTF-8; Jackson has read the first bad one."""
@@ -230,6 +212,22 @@ class JsonErrors:
         text += self._document.quoted(*self._document.position(at))
         cause = Cause("json_e_o_f_exception", text)
         return XContentEnd(f"{self._document.at(at)} Unexpected end of file", cause=cause)
+
+
+def _end_of(pattern: re.Pattern[bytes], data: bytes, at: int) -> int:
+    """The end of what matches at `at`, which may be nothing."""
+    match = pattern.match(data, at)
+    return match.end() if match else at
+
+
+def _end_of_character(data: bytes, at: int) -> int:
+    """The end of a character beyond ASCII. Raises: UnicodeDecodeError."""
+    for end in range(at + 2, at + 4):
+        with suppress(UnicodeDecodeError):
+            data[at:end].decode()
+            return end
+    data[at : at + 4].decode()
+    return at + 4
 
 
 def _unexpected(char: bytes, rule: str) -> str:
