@@ -13,12 +13,15 @@ from typing import Final
 from proxy.errors import Cause, ProxyError, XContentEnd, XContentParseFailed
 from proxy.masking import shown_name
 from proxy.xcontent.document import Document
+from proxy.xcontent.jsonscanner import end_of
 
 _QUOTED_TOKEN: Final = 256  # bytes of an unknown word, in the error text
 _VALUES: Final = "(JSON String, Number, Array, Object or token 'null', 'true' or 'false')"
 _NON_STANDARD: Final = (b"NaN", b"Infinity")
 
-_STRING_CONTENT: Final = re.compile(rb'(?:[^"\\\x00-\x1f]++|\\["\\/bfnrt]|\\u[0-9A-Fa-f]{4})*')
+_STRING_CONTENT: Final = re.compile(
+    rb'(?:[^"\\\x00-\x1f]++|\\["\\/bfnrt]|\\u[0-9A-Fa-f]{4}){0,1000}'
+)
 _HEX_DIGITS: Final = re.compile(rb"[0-9A-Fa-f]{0,4}")
 _DIGITS: Final = re.compile(rb"[0-9]*+")
 # What Java allows in identifiers, where Jackson takes each byte for a character of Latin-1.
@@ -111,10 +114,10 @@ class JsonErrors:
     def _unknown_word(self, start: int) -> ProxyError:
         """Jackson reads on to the end of the identifier, and the byte behind it."""
         data = self._data
-        end = _end_of(_IDENTIFIER_PARTS, data, start + 1)
+        end = end_of(_IDENTIFIER_PARTS, data, start + 1)
         while data[end : end + 1] > b"\x7f":
             try:
-                end = _end_of(_IDENTIFIER_PARTS, data, _end_of_character(data, end))
+                end = end_of(_IDENTIFIER_PARTS, data, _end_of_character(data, end))
             except UnicodeDecodeError as error:
                 return self._undecodable(end, error)
         word = data[start:end]
@@ -134,12 +137,12 @@ class JsonErrors:
             return self._bad_digit(at, "expected digit (0-9) to follow minus sign")
         if data[at : at + 1] == b"0" and data[at + 1 : at + 2].isdigit():
             return self._bad_digit(at + 1, "Leading zeroes not allowed")
-        at = _end_of(_DIGITS, data, at)
+        at = end_of(_DIGITS, data, at)
         if data[at : at + 1] == b".":
             if not data[at + 1 : at + 2].isdigit():
                 last = len(data) - 1
                 return self._bad_digit(min(at + 1, last), "Decimal point not followed by a digit")
-            at = _end_of(_DIGITS, data, at + 1)
+            at = end_of(_DIGITS, data, at + 1)
         at += data[at : at + 1] in (b"e", b"E")
         at += data[at : at + 1] in (b"+", b"-")
         return self._bad_digit(at, "Exponent indicator not followed by a digit")
@@ -152,7 +155,9 @@ class JsonErrors:
     def bad_string(self, start: int) -> ProxyError:
         """A quote that begins no string."""
         data, start = self._data, start + 1
-        at = _end_of(_STRING_CONTENT, data, start)
+        at = start
+        while (end := end_of(_STRING_CONTENT, data, at)) > at:
+            at = end
         try:
             data[start : at + 1].decode()
         except UnicodeDecodeError as error:
@@ -171,7 +176,7 @@ class JsonErrors:
     def _bad_escape(self, at: int) -> ProxyError:
         """A backslash that begins no escape, or the end of the text inside a string."""
         if self._data[at : at + 1] == b"u":
-            at = _end_of(_HEX_DIGITS, self._data, at + 1)
+            at = end_of(_HEX_DIGITS, self._data, at + 1)
         if at >= len(self._data):
             rule = "Unexpected end-of-input: was expecting closing quote for a string"
             return self._ended(len(self._data), rule)
@@ -212,12 +217,6 @@ class JsonErrors:
         text += self._document.quoted(*self._document.position(at))
         cause = Cause("json_e_o_f_exception", text)
         return XContentEnd(f"{self._document.at(at)} Unexpected end of file", cause=cause)
-
-
-def _end_of(pattern: re.Pattern[bytes], data: bytes, at: int) -> int:
-    """The end of what matches at `at`, which may be nothing."""
-    match = pattern.match(data, at)
-    return match.end() if match else at
 
 
 def _end_of_character(data: bytes, at: int) -> int:

@@ -132,11 +132,12 @@ class _TreeBuilder:
     def _next_token(self) -> bytes:
         """Move to the next token and return its first byte, or nothing at the end."""
         char = self._data[self._at : self._at + 1]
-        if char in NO_TOKEN:
-            self._at = skip_blanks(self._data, self._at)
-            char = self._data[self._at : self._at + 1]
-            if char in NO_TOKEN:
-                raise self._errors.no_token(self._at)
+        while char in NO_TOKEN:
+            end = skip_blanks(self._data, self._at)
+            if end == self._at:
+                raise self._errors.no_token(end)
+            self._at = end
+            char = self._data[end : end + 1]
         return char
 
     def _after_comma(self, char: bytes) -> bytes:

@@ -12,10 +12,11 @@ from typing import Any, Final
 import orjson
 
 # Possessive quantifiers (`++`) keep the time linear whatever the body. They stand inside groups
-# only: early releases of Python 3.11 match possessive groups wrongly.
-_BLANKS: Final = re.compile(rb"(?:[ \t\r\n]++|//[^\n]*+|/\*.*?\*/)*", re.DOTALL)
+# only: early releases of Python 3.11 match possessive groups wrongly. Groups are repeated at most
+# 1000 times, because `re` keeps some memory for each; longer runs take several matches.
+_BLANKS: Final = re.compile(rb"(?:[ \t\r\n]++|//[^\n]*+|/\*.*?\*/){0,1000}", re.DOTALL)
 _PLAIN_STRING: Final = re.compile(rb'"[^"\\\x00-\x1f]*"')
-_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*"', re.DOTALL)
+_STRING_CONTENT: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+){0,1000}', re.DOTALL)
 _NUMBER: Final = re.compile(
     rb"-?(?:0(?![0-9])|[1-9][0-9]*+)(?:(\.[0-9]++)|(?!\.))(?:([eE][+-]?[0-9]++)|(?![eE]))"
 )
@@ -35,9 +36,8 @@ NUMBER_STARTS: Final = frozenset(b"%d" % digit for digit in range(10)) | {b"-"}
 
 
 def skip_blanks(data: bytes, at: int) -> int:
-    """The offset behind the white space and comments at `at`."""
-    match = _BLANKS.match(data, at)
-    return match.end() if match else at
+    """The offset behind white space and comments at `at`; more may follow a thousand of them."""
+    return end_of(_BLANKS, data, at)
 
 
 def scan_number(data: bytes, at: int) -> tuple[bytes, bool] | None:
@@ -53,7 +53,7 @@ def scan_literal(data: bytes, at: int) -> tuple[str, Any, int] | None:
 
 
 def scan_string(data: bytes, view: memoryview, at: int) -> tuple[str, int] | None:
-    """Value and end offset of the string at `at`.
+    """Value and end offset of the string whose opening quote is at `at`.
 
     `view` is a memoryview of `data`: one string may be most of a large body, and is not copied
     before it is decoded.
@@ -62,9 +62,19 @@ def scan_string(data: bytes, view: memoryview, at: int) -> tuple[str, int] | Non
         if match := _PLAIN_STRING.match(data, at):
             end = match.end()
             return str(view[at + 1 : end - 1], "utf-8"), end
-        if match := _STRING.match(data, at):
-            end = match.end()
-            return str(orjson.loads(view[at:end])), end
-    except ValueError:  # not UTF-8, a bad escape, a control character or a lone surrogate
+        end = _end_of_string_content(data, at + 1) + 1
+        return str(orjson.loads(view[at:end])), end
+    except ValueError:  # no quote at the end, a bad escape, a control character, not Unicode
         return None
-    return None
+
+
+def _end_of_string_content(data: bytes, at: int) -> int:
+    while (end := end_of(_STRING_CONTENT, data, at)) > at:
+        at = end
+    return at
+
+
+def end_of(pattern: re.Pattern[bytes], data: bytes, at: int) -> int:
+    """The end of what matches at `at`, which may be nothing."""
+    match = pattern.match(data, at)
+    return match.end() if match else at

@@ -42,6 +42,12 @@ def test_finds_every_string_with_its_escapes(text):
         assert scan_string(data + b'"', memoryview(data + b'"'), 0) == (text, len(data))
 
 
+@pytest.mark.parametrize("count", [999, 1000, 1001, 5000])
+def test_finds_the_end_of_a_string_with_many_escapes(count):
+    data = b'"' + b'a\\"' * count + b'"'
+    assert scan_string(data + b',"', memoryview(data), 0) == ('a"' * count, len(data))
+
+
 @pytest.mark.parametrize("data", [b'"a', b'"\\x"', b'"\n"', b'"\xff"', b'"\\ud800"'])
 def test_finds_no_string_where_json_has_none(data):
     assert scan_string(data, memoryview(data), 0) is None
