@@ -1,7 +1,8 @@
-"""Server-sent events: reading a provider's stream, writing ours.
+"""Server-sent events: reads those of providers, writes ours.
 
-Source: the HTML standard, section 9.2 "Server-sent events". Elasticsearch writes a byte order mark
-before each event, which standard parsers read as part of the field name: we write none.
+Elasticsearch writes a byte order mark before each event, which standard parsers take for a part of
+the field name; we write none.
+Source: the HTML standard, section 9.2 "Server-sent events".
 """
 
 from __future__ import annotations
@@ -15,19 +16,19 @@ MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 
 
 class EventTooLarge(Exception):
-    """A provider sent an event without end."""
+    """A provider sends an event of more than MAX_EVENT_BYTES."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSentEvent:
-    """One event as it was read."""
+    """One event of a stream; several `data` lines are joined by line feeds."""
 
     data: str
     event: str = "message"
 
 
 def encode_event(data: bytes, event: bytes = b"message") -> bytes:
-    """One event for the wire; `?pretty` makes `data` several lines, written as they are."""
+    """The bytes of one event; `data` is not split at line feeds, which `?pretty` puts into it."""
     return b"event: %b\ndata: %b\n\n" % (event, data)
 
 
@@ -35,22 +36,19 @@ DONE: Final = encode_event(b"[DONE]")
 
 
 class EventDecoder:
-    """Turns chunks of bytes, cut anywhere, into events; does no I/O."""
+    """Reads events from a stream that arrives in chunks cut anywhere."""
 
     def __init__(self) -> None:
         self._text = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._tail: list[str] = []  # the pieces of a line that has not ended
-        self._after_return = False  # the last line ended in CR, so a leading LF belongs to it
+        self._tail: list[str] = []  # pieces of the line that has not ended yet
+        self._after_return = False  # the last line ended in CR: a leading LF belongs to it
         self._started = False
         self._data: list[str] = []
         self._event = ""
-        self._size = 0
+        self._size = 0  # bytes since the last event
 
     def feed(self, chunk: bytes) -> Iterator[ServerSentEvent]:
-        """Yield the events that `chunk` completes; it may hold half a line, or three events.
-
-        Raises: EventTooLarge.
-        """
+        """The events that `chunk` completes. Raises: EventTooLarge."""
         self._size += len(chunk)
         for line in self._lines(self._text.decode(chunk)):
             if line:
@@ -64,7 +62,7 @@ class EventDecoder:
             raise EventTooLarge
 
     def _lines(self, text: str) -> Iterator[str]:
-        """The complete lines in `text`; they end in LF, CR or CRLF."""
+        """The lines that `text` completes, without their LF, CR or CRLF."""
         if not text:
             return
         if not self._started:

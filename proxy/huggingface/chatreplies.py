@@ -17,7 +17,6 @@ from proxy.inference.endpoints import InferenceEndpoint
 from proxy.inference.releases import DEFAULT, Profile
 from proxy.sse import ServerSentEvent
 from proxy.xcontent.document import Document, Node
-from proxy.xcontent.jsonreader import parse_json
 from proxy.xcontent.objectparser import (
     ARRAY,
     OBJECT,
@@ -188,7 +187,7 @@ _PARSERS: Final = {part: _chunk_parser(part) for part in ("delta", "message")}
 def _wrong_shape(source: bytes, part: str, name: str) -> ChatError:
     reason = f"[1:1] [chat_completion_chunk] failed to parse field [{name}]"
     try:
-        parse_object(_PARSERS[part], parse_json(source, is_private=True))
+        parse_object(_PARSERS[part], read_reply(source))
     except ProxyError as error:
         reason = error.reason
     return ChatError(400, "bad_request", reason, "x_content_parse_exception")

@@ -42,8 +42,8 @@ from proxy.limits.memory import PER_REPLY_BYTE, reserve
 from proxy.limits.threads import offload
 from proxy.sse import EventDecoder, EventTooLarge, ServerSentEvent
 from proxy.telemetry.metrics import Metrics
-from proxy.xcontent.formats import dump_json
 from proxy.xcontent.values import Json
+from proxy.xcontent.writing import dump_json
 
 T = TypeVar("T")
 Send = Callable[[list[Text]], Awaitable[list[T]]]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from proxy.errors import ProxyError
+from proxy.huggingface.spellings import hide_secret
 from proxy.inference.endpoints import InferenceEndpoint
-from proxy.masking import without
 
 _QUOTED_TEXT: Final = 2000  # characters of a provider's error text that callers see
 _ENCODED: Final = 20  # times as long as a token may be what encodes it
@@ -32,5 +32,5 @@ def _hidden(text: str, endpoint: InferenceEndpoint, most: int) -> str:
     A bit more of it is looked through: what ends there must not be a part of the token.
     """
     token = endpoint.secret_settings.api_key
-    text = without(token, text[: most + _ENCODED * len(token)])
+    text = hide_secret(token, text[: most + _ENCODED * len(token)])
     return text if len(text) <= most else text[:most] + "…"

@@ -12,9 +12,10 @@ from typing import Final
 
 import orjson
 
+from proxy.config import MAX_NESTING
 from proxy.errors import Cause, ParsingFailed, XContentParseFailed
 from proxy.inference.results import RankedDocument, SparseVector
-from proxy.xcontent.document import Document, Node
+from proxy.xcontent.document import Bounds, Document, Node
 from proxy.xcontent.jsonreader import parse_json
 from proxy.xcontent.objectparser import (
     NUMBER,
@@ -29,6 +30,7 @@ from proxy.xcontent.objectparser import (
 from proxy.xcontent.values import Json
 
 _FLOAT_MAX: Final = 3.4028234663852886e38
+_BOUNDS: Final = Bounds(nesting=MAX_NESTING, values=500_000)
 _NUMBER_TYPES: Final = {float, int}
 
 
@@ -134,7 +136,8 @@ def parse_rerank(data: bytes, count: int) -> list[RankedDocument]:
 
 
 def read_reply(data: bytes) -> Document:
-    return parse_json(data, is_private=True)  # a reply may hold what the caller must not see
+    # Private: a reply may hold what the caller must not see.
+    return parse_json(data, _BOUNDS, is_private=True)
 
 
 def root_of(document: Document) -> Node:

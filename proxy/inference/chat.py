@@ -82,7 +82,7 @@ def _ordered(parser: ObjectParser, *keys: str, always: tuple[str, ...] = ()) -> 
 def _list_of(read: Read) -> Read:
     def read_list(document: Document, node: Node) -> list[Any]:
         items = [read(document, item) for item in node.value]
-        document.whole(node)
+        document.check_complete(node)
         return items
 
     return read_list
@@ -101,7 +101,7 @@ def _objects_of(read: Read) -> Read:
                 items.append(read(document, item))
             elif after is None or after.kind != "START_OBJECT" or item.kind == "START_ARRAY":
                 raise _no_object(document, node, item, after)
-        document.whole(node)
+        document.check_complete(node)
         return items
 
     return read_list
@@ -115,7 +115,7 @@ def _no_object(document: Document, node: Node, item: Node, after: Node | None) -
     offset = item.start
     if item.kind != "START_ARRAY":
         if after is None:
-            document.whole(node)
+            document.check_complete(node)
         offset = node.end - 1 if after is None else after.start
     return Located(XContentParseFailed(f"{document.at(offset)} expected an object"), offset)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from proxy.errors import ProxyError, RequestTimedOut, StatusError
-from proxy.xcontent.values import time_text
+from proxy.xcontent.times import time_text
 
 TimedOut = Callable[[str, float], ProxyError]  # of an inference id and seconds
 

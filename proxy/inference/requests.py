@@ -27,7 +27,8 @@ from proxy.xcontent.objectparser import (
     read_plain,
     read_string,
 )
-from proxy.xcontent.values import Json, parse_time
+from proxy.xcontent.times import parse_time
+from proxy.xcontent.values import Json
 
 _INPUT_TYPES: Final = ("ingest", "search", "classification", "clustering", "unspecified")
 _INTERNAL_INPUT_TYPES: Final = ("internal_search", "internal_ingest")
@@ -94,7 +95,7 @@ def _read_input(document: Document, node: Node) -> list[str]:
     for item in items:
         if item.kind in ("VALUE_NULL", "START_OBJECT", "START_ARRAY"):
             raise Located(_not_a_text(document, item), item.start)
-    document.whole(node)
+    document.check_complete(node)
     return [document.text(item) for item in items]
 
 

@@ -1,14 +1,14 @@
-"""A local provider: real small models, served in Hugging Face's wire formats.
+"""The model server: small real models in Hugging Face's wire formats, for tests and demos.
 
-What it needs beside the proxy's own dependencies comes with the extra `local`, and is imported
-only when it starts.
+It is a program of its own, the command `provider`. Its dependencies come with the extra `local`,
+and are imported only when it runs.
 """
 
 from __future__ import annotations
 
 
 def main(arguments: list[str]) -> int:
-    """Run `provider` with these arguments until it is told to stop; the exit code."""
+    """Run the command `provider` until it is told to stop; its exit code."""
     from proxy.modelserver.command import run
 
     return run(arguments)

@@ -1,6 +1,6 @@
-"""The wire format of text-embeddings-inference: request bodies and error answers.
+"""The request bodies and error answers of Hugging Face's text-embeddings-inference (TEI).
 
-Source: hugging-face-service section 11; TEI 1.9.
+Source: router/src/http/types.rs and server.rs of TEI 1.9.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TITLES: Final = {
 
 
 class Refused(Exception):
-    """A request that cannot be served; `error_type` None makes the answer plain text."""
+    """A request that is answered by an error; without an `error_type`, in plain text."""
 
     def __init__(self, status: int, text: str, error_type: str | None = None) -> None:
         super().__init__(text)
@@ -34,21 +34,29 @@ class Refused(Exception):
 
 
 class Invalid(Refused):
+    """The body has the right form, but values that cannot be served."""
+
     def __init__(self, text: str) -> None:
         super().__init__(422, text, "Validation")
 
 
 class Empty(Refused):
+    """There is nothing to compute."""
+
     def __init__(self, name: str) -> None:
         super().__init__(400, f"`{name}` cannot be empty", "Empty")
 
 
 class BackendFailed(Refused):
+    """The model failed."""
+
     def __init__(self, text: str) -> None:
         super().__init__(424, text, "Backend")
 
 
 class Overloaded(Refused):
+    """Too many requests at the same time."""
+
     def __init__(self) -> None:
         super().__init__(429, "Model is overloaded", "Overloaded")
 

@@ -1,4 +1,4 @@
-"""The chat model: llama.cpp's own OpenAI-compatible server, on a loopback port in this process."""
+"""The chat model: llama.cpp's OpenAI-compatible server, on a loopback port of this process."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Final
 
 import xllamacpp
 
-SLOTS: Final = 4  # chats at a time
-CONTEXT: Final = 2048  # tokens of each
-DEFAULT_MAX_TOKENS: Final = 128  # when the caller sets none; a small model may never stop
+SLOTS: Final = 4  # concurrent chats
+CONTEXT: Final = 2048  # tokens of each chat
+DEFAULT_MAX_TOKENS: Final = 128  # unless a request says otherwise; a small model may never stop
 
 
 class ChatModel:
-    """A running llama.cpp server; ends when it is no longer referred to."""
+    """A running llama.cpp server, which stops when this object is collected."""
 
     def __init__(self, weights: Path, model_id: str) -> None:
         self.model_id = model_id
-        self._token = secrets.token_hex(16)  # only this process may ask it directly
+        self._token = secrets.token_hex(16)  # keeps other programs on this machine out
         params = xllamacpp.CommonParams()
         params.model.path = str(weights)
         params.model_alias = {model_id}
@@ -28,8 +28,8 @@ class ChatModel:
         params.n_parallel = SLOTS
         params.n_ctx = SLOTS * CONTEXT
         params.n_predict = DEFAULT_MAX_TOKENS
-        # Its threads wait for each other at every step, so one that shares its core with something
-        # else halts them all (measured: 40 tokens/s with one thread of two, 3 with both).
+        # The threads wait for each other at every step, so one that shares its core slows down
+        # all (measured on two cores: 40 tokens/s with one thread, 3 with two).
         params.cpuparams.n_threads = max(1, (os.cpu_count() or 1) // 2)
         params.cpuparams.poll = 0  # waiting threads sleep instead of spinning
         params.verbosity = -1
@@ -41,5 +41,5 @@ class ChatModel:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What a request to `url` must carry."""
+        """The headers that a request to `url` needs."""
         return {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}

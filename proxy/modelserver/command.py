@@ -1,4 +1,4 @@
-"""The command `provider`: loads the models, then serves them until it is told to stop."""
+"""The command `provider`: loads models and serves them until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,11 +15,11 @@ from aiohttp import web
 from proxy.modelserver.packages import PackageError, cache_folder
 
 if TYPE_CHECKING:
-    from proxy.modelserver.server import Provider
+    from proxy.modelserver.server import ModelServer
 
 EMBEDDERS: Final = ("all-minilm-l6-v2", "e5-small-v2")
 CHAT: Final = "smollm2-135m-instruct"
-SHUTDOWN: Final = 3.0  # seconds that running requests get
+SHUTDOWN: Final = 3.0  # seconds for requests that are running
 EXTRA: Final = "pip install 'elasticsearch-hugging-face-proxy[local]'"
 
 
@@ -27,8 +28,8 @@ def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        provider = _load(options)
-        asyncio.run(_serve(provider, options.listen))
+        server = _load(options)
+        asyncio.run(_serve(server, options.listen))
     except ModuleNotFoundError as error:
         say(f"the local provider needs {error.name}: {EXTRA}")
         return 1
@@ -41,7 +42,7 @@ def run(arguments: list[str]) -> int:
 
 
 def say(text: str) -> None:
-    """Show progress."""
+    """Report progress on standard error, which is shown at once."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 
@@ -74,27 +75,28 @@ def _address(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _load(options: argparse.Namespace) -> Provider:
+def _load(options: argparse.Namespace) -> ModelServer:
     """Load every model.
 
     Raises: PackageError; ModuleNotFoundError without the extra `local`.
     """
-    from proxy.modelserver.models import find_model, name_of
-    from proxy.modelserver.server import Provider
+    from proxy.modelserver.models import PACKAGED, find_model, name_of
+    from proxy.modelserver.server import ModelServer
     from proxy.modelserver.transformer import BadModel, CrossEncoder, EmbeddingModel
 
     cache = options.models or cache_folder() / "models"
+    find = partial(find_model, cache=cache, say=say, packages=PACKAGED)
     try:
-        provider = Provider(
+        server = ModelServer(
             embedders={
-                name_of(model): EmbeddingModel(*find_model(model, cache, say))
+                name_of(model): EmbeddingModel(*find(model))
                 for model in options.embedding_model or EMBEDDERS
             },
             api_key=options.api_key,
             max_batch=options.max_client_batch_size,
         )
         if options.rerank_model is not None:
-            provider.reranker = CrossEncoder(*find_model(options.rerank_model, cache, say))
+            server.reranker = CrossEncoder(*find(options.rerank_model))
     except BadModel as error:
         raise PackageError(str(error)) from error
     if not options.no_chat:
@@ -102,19 +104,18 @@ def _load(options: argparse.Namespace) -> Provider:
 
         weights, model_id = options.chat_model, str(options.chat_model)
         if weights is None:
-            folder, model_id = find_model(CHAT, cache, say)
+            folder, model_id = find(CHAT)
             weights = folder / "model.gguf"
-        provider.chat = ChatModel(weights, model_id)
-    return provider
+        server.chat = ChatModel(weights, model_id)
+    return server
 
 
-async def _serve(provider: Provider, address: tuple[str, int]) -> None:
-    """Serve until SIGTERM or SIGINT."""
+async def _serve(server: ModelServer, address: tuple[str, int]) -> None:
     from proxy.modelserver.server import make_app
 
     runner = web.AppRunner(
-        make_app(provider),
-        handler_cancellation=True,  # a caller that goes away ends its generation
+        make_app(server),
+        handler_cancellation=True,  # a client that disconnects ends its generation
         access_log=None,
         shutdown_timeout=SHUTDOWN,
     )

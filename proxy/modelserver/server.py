@@ -1,9 +1,9 @@
-"""The HTTP server of the local provider.
+"""The HTTP application of the model server.
 
 POST /, /embed                      the first embedding model
-POST /rerank                        the cross-encoder, or the first embedding model's cosines
-POST /models/{name}[/embed|/rerank] an embedding model by name
-POST /v1/chat/completions           the chat model, streams included
+POST /rerank                        the cross-encoder, else the first embedding model's cosines
+POST /models/{name}[/embed|/rerank] the embedding model of that name
+POST /v1/chat/completions           the chat model, streamed or not
 GET  /info, /models/{name}/info     what is served
 GET  /health, /ping, /              200 without a body
 """
@@ -37,10 +37,10 @@ JSON: Final = {"Content-Type": "application/json"}
 
 
 @dataclass(kw_only=True)
-class Provider:
-    """What is served: at least one embedding model, by name in paths, the default one first."""
+class ModelServer:
+    """The models that are served, and for whom."""
 
-    embedders: Mapping[str, EmbeddingModel]
+    embedders: Mapping[str, EmbeddingModel]  # by name in paths, at least one, the default first
     reranker: CrossEncoder | None = None
     chat: ChatModel | None = None
     api_key: str | None = field(default=None, repr=False)
@@ -57,7 +57,7 @@ class Provider:
         return found
 
     def info(self, name: str | None) -> dict[str, Any]:
-        """The body of GET /info: TEI's keys, and what else is served."""
+        """The body of GET /info: TEI's keys, and those of the other models."""
         model = self.embedder(name)
         return {
             "model_id": model.model_id,
@@ -81,33 +81,32 @@ class Provider:
         return {"model_id": model.model_id, "method": method}
 
 
-PROVIDER: Final = web.AppKey("PROVIDER", Provider)
+SERVER: Final = web.AppKey("SERVER", ModelServer)
 SESSION: Final = web.AppKey("SESSION", ClientSession)
 
 
 class _Gate:
-    """Counts the requests that are being served."""
+    """Refuses what exceeds MAX_CONCURRENT requests at the same time."""
 
     def __init__(self) -> None:
-        self._inside = 0
+        self._running = 0
 
     @web.middleware
     async def limit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Refuse what exceeds MAX_CONCURRENT requests."""
-        if self._inside >= MAX_CONCURRENT and request.method == "POST":
+        if self._running >= MAX_CONCURRENT and request.method == "POST":
             raise Overloaded
-        self._inside += 1
+        self._running += 1
         try:
             return await handler(request)
         finally:
-            self._inside -= 1
+            self._running -= 1
 
 
-def make_app(provider: Provider) -> web.Application:
-    """The application; its models stay the caller's to close."""
+def make_app(server: ModelServer) -> web.Application:
+    """The application. It does not close the models."""
     middlewares = [_render_refusals, _check_key, _Gate().limit]
     app = web.Application(client_max_size=MAX_BODY, middlewares=middlewares)
-    app[PROVIDER] = provider
+    app[SERVER] = server
     for prefix in ("", "/models/{model}"):
         app.router.add_post(prefix or "/", embed)
         app.router.add_post(f"{prefix}/embed", embed)
@@ -140,8 +139,8 @@ async def _render_refusals(request: web.Request, handler: Handler) -> web.Stream
 
 @web.middleware
 async def _check_key(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """With a key, every POST needs it as a Bearer token; the refusal has no body."""
-    key = request.app[PROVIDER].api_key
+    """Answer a POST without the key, where one is set, by 401 and no body."""
+    key = request.app[SERVER].api_key
     if key is not None and request.method == "POST":
         sent = request.headers.get("Authorization", "")
         if not secrets.compare_digest(sent.encode(), f"Bearer {key}".encode()):
@@ -150,31 +149,28 @@ async def _check_key(request: web.Request, handler: Handler) -> web.StreamRespon
 
 
 async def _read_json(request: web.Request) -> bytes:
-    """The body of a request that says it is JSON.
-
-    Raises: Refused.
-    """
+    """The body of a request. Raises: Refused, unless its content type is JSON."""
     if request.content_type != "application/json":
         raise Refused(415, "Expected request with `Content-Type: application/json`")
     return await request.read()
 
 
 async def embed(request: web.Request) -> web.Response:
-    """POST /embed: one vector per input, in order."""
-    provider = request.app[PROVIDER]
-    model = provider.embedder(request.match_info.get("model"))
-    wanted = parse_embed(await _read_json(request), provider.max_batch)
+    """POST /embed: an array with one vector per input, in order."""
+    server = request.app[SERVER]
+    model = server.embedder(request.match_info.get("model"))
+    wanted = parse_embed(await _read_json(request), server.max_batch)
     vectors = await model.embed(wanted.inputs, truncate=wanted.truncate, normalize=wanted.normalize)
     body = orjson.dumps(vectors, option=orjson.OPT_SERIALIZE_NUMPY)
     return web.Response(body=body, headers=JSON)
 
 
 async def rerank(request: web.Request) -> web.Response:
-    """POST /rerank: the texts' indexes and scores, best first."""
-    provider = request.app[PROVIDER]
+    """POST /rerank: an array of `{"index", "score", "text"?}`, best first."""
+    server = request.app[SERVER]
     name = request.match_info.get("model")
-    model = provider.embedder(name) if name else provider.reranker or provider.embedder(None)
-    wanted = parse_rerank(await _read_json(request), provider.max_batch)
+    model = server.embedder(name) if name else server.reranker or server.embedder(None)
+    wanted = parse_rerank(await _read_json(request), server.max_batch)
     scores = await model.rank(
         wanted.query, wanted.texts, truncate=wanted.truncate, raw_scores=wanted.raw_scores
     )
@@ -189,8 +185,8 @@ async def rerank(request: web.Request) -> web.Response:
 
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:
-    """POST /v1/chat/completions: the chat model's own answer, passed on as it comes."""
-    chat = request.app[PROVIDER].chat
+    """POST /v1/chat/completions: llama.cpp's answer, passed on as it arrives."""
+    chat = request.app[SERVER].chat
     if chat is None:
         raise Refused(404, "no chat model is served")
     body = await _read_json(request)
@@ -208,11 +204,11 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
 
 
 async def info(request: web.Request) -> web.Response:
-    """GET /info"""
-    body = request.app[PROVIDER].info(request.match_info.get("model"))
+    """GET /info: see ModelServer.info."""
+    body = request.app[SERVER].info(request.match_info.get("model"))
     return web.Response(body=orjson.dumps(body), headers=JSON)
 
 
 async def health(_: web.Request) -> web.Response:
-    """GET /health: the server only listens once every model is loaded."""
+    """GET /health: always 200, because the server listens only after loading every model."""
     return web.Response()

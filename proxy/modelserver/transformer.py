@@ -1,4 +1,4 @@
-"""Transformer encoders on ONNX Runtime: embedding models and cross-encoders."""
+"""Embedding models and cross-encoders, run by ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tokenizers import Encoding, Tokenizer
 from proxy.modelserver.bodies import BackendFailed, Invalid
 
 Floats = npt.NDArray[np.float32]
-Text = str | tuple[str, str]  # a pair is a cross-encoder's query and text
+Text = str | tuple[str, str]  # cross-encoders take pairs of a query and a text
 
 WEIGHTS: Final = (
     "model.onnx",
@@ -31,11 +31,11 @@ BATCH: Final = 32
 
 
 class BadModel(Exception):
-    """A folder that holds no usable model."""
+    """A folder has no model that can be run."""
 
 
 class Encoder:
-    """Tokenizer and ONNX session of one model folder; calls do not block the event loop."""
+    """The tokenizer and ONNX session of one model; its threads keep the event loop free."""
 
     def __init__(self, folder: Path) -> None:
         weights = next((folder / name for name in WEIGHTS if (folder / name).exists()), None)
@@ -43,23 +43,23 @@ class Encoder:
             names = ", ".join(WEIGHTS)
             raise BadModel(f"{folder} needs tokenizer.json and one of {names}")
         self.max_length = _max_length(folder)
-        self._whole = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._whole.no_padding()
-        self._whole.no_truncation()
-        self._cut = Tokenizer.from_str(self._whole.to_str())
-        self._cut.enable_truncation(self.max_length)
-        # Activations that are quantised at run time take one scale for the whole batch, so that
-        # a text's result depends on its neighbours (MiniLM: cosine 0.98). Such a text runs alone.
-        alone = b"DynamicQuantizeLinear" in weights.read_bytes()
-        self._batch = 1 if alone else BATCH
-        self._session = _session(weights, threads=1 if alone else 0)
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        self._truncating_tokenizer = Tokenizer.from_str(self._tokenizer.to_str())
+        self._truncating_tokenizer.enable_truncation(self.max_length)
+        # Dynamic quantisation scales all texts of a batch alike, so that a text's result depends
+        # on its neighbours (MiniLM: cosine 0.98). Such models get one text at a time.
+        quantizes = b"DynamicQuantizeLinear" in weights.read_bytes()
+        self._batch = 1 if quantizes else BATCH
+        self._session = _session(weights, threads=1 if quantizes else 0)
         self._inputs = {value.name for value in self._session.get_inputs()}
         self._pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix=folder.name)
 
     async def encode(
         self, texts: Sequence[Text], *, truncate: bool
     ) -> list[tuple[Floats, npt.NDArray[np.int64]]]:
-        """The model's first output and the attention mask, for one batch after the other.
+        """The model's first output and the attention mask of each batch, in order.
 
         Raises: Invalid if a text is too long and `truncate` is off; BackendFailed.
         """
@@ -70,7 +70,9 @@ class Encoder:
         return await asyncio.gather(*runs)
 
     def _tokenize(self, texts: Sequence[Text], truncate: bool) -> list[Encoding]:
-        encodings = (self._cut if truncate else self._whole).encode_batch(list(texts))
+        encodings = (self._truncating_tokenizer if truncate else self._tokenizer).encode_batch(
+            list(texts)
+        )
         for encoding in encodings:
             if len(encoding) > self.max_length:
                 rule = f"`inputs` must have less than {self.max_length} tokens"
@@ -94,12 +96,12 @@ class Encoder:
         return output, fields["attention_mask"]
 
     def close(self) -> None:
-        """Let go of the threads; work that has not begun is dropped."""
+        """Stop the threads; work that has not begun is dropped."""
         self._pool.shutdown(cancel_futures=True)
 
 
 class EmbeddingModel:
-    """Texts to vectors."""
+    """Turns texts into vectors."""
 
     def __init__(self, folder: Path, model_id: str) -> None:
         self.model_id = model_id
@@ -122,14 +124,14 @@ class EmbeddingModel:
     async def rank(
         self, query: str, texts: Sequence[str], *, truncate: bool, raw_scores: bool
     ) -> list[float]:
-        """A score per text: the cosine to the query, or from 0 to 1 unless `raw_scores`."""
+        """A score per text, in order: from 0 to 1, or the cosine to the query if `raw_scores`."""
         vectors = await self.embed([query, *texts], truncate=truncate, normalize=True)
         cosines = vectors[1:] @ vectors[0]
         return [float(score) for score in (cosines if raw_scores else (1 + cosines) / 2)]
 
 
 class CrossEncoder:
-    """Pairs of a query and a text to scores."""
+    """Scores pairs of a query and a text."""
 
     def __init__(self, folder: Path, model_id: str) -> None:
         self.model_id = model_id
@@ -138,7 +140,7 @@ class CrossEncoder:
     async def rank(
         self, query: str, texts: Sequence[str], *, truncate: bool, raw_scores: bool
     ) -> list[float]:
-        """A score per text: the model's logit, or its sigmoid unless `raw_scores`."""
+        """A score per text, in order: the sigmoid of the logit, or the logit if `raw_scores`."""
         pairs = [(query, text) for text in texts]
         batches = await self.encoder.encode(pairs, truncate=truncate)
         logits = np.concatenate([output for output, _ in batches])
@@ -149,17 +151,17 @@ class CrossEncoder:
 
 
 def _session(weights: Path, threads: int) -> onnxruntime.InferenceSession:
-    """The loaded model; 0 threads stands for one per core."""
+    """The loaded model; `threads` 0 means one per core."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors
     options.intra_op_num_threads = threads
-    # Threads that wait by spinning take the cores from whatever runs beside.
+    # Threads that spin while they wait take cores from other programs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(str(weights), options, providers=["CPUExecutionProvider"])
 
 
 def _mean(output: Floats, mask: npt.NDArray[np.int64]) -> Floats:
-    """The mean over the tokens that are no padding. Shapes: (texts, tokens, n) to (texts, n)."""
+    """The mean over the tokens that are not padding: (texts, tokens, n) becomes (texts, n)."""
     weights = mask[:, :, np.newaxis].astype(np.float32)
     mean: Floats = (output * weights).sum(axis=1) / weights.sum(axis=1)
     return mean
@@ -171,7 +173,7 @@ def _cls(output: Floats, _: npt.NDArray[np.int64]) -> Floats:
 
 
 def _max_length(folder: Path) -> int:
-    """The most tokens the model takes. Source: sentence-transformers' and transformers' files."""
+    """The most tokens of a text. Source: the files of sentence-transformers and transformers."""
     for file, key in (
         ("sentence_bert_config.json", "max_seq_length"),
         ("config.json", "max_position_embeddings"),

@@ -19,10 +19,13 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from proxy.errors import BadParameter, IllegalArgument, ParseFailed, PlainError, ProxyError
 from proxy.rest.mediatypes import MediaType, check_versions, media_type
 from proxy.rest.response import RestResponse, StreamCoding
-from proxy.xcontent.document import DEFAULT_BOUNDS, Bounds, Document
+from proxy.xcontent.document import Bounds, Document
 from proxy.xcontent.filterpath import filter_paths
-from proxy.xcontent.formats import WRITERS, dump_pretty, parse
-from proxy.xcontent.values import did_you_mean, parse_boolean, parse_time
+from proxy.xcontent.formats import WRITERS, parse
+from proxy.xcontent.suggestions import did_you_mean
+from proxy.xcontent.times import parse_time
+from proxy.xcontent.values import parse_boolean
+from proxy.xcontent.writing import dump_pretty
 
 _COMMON_PARAMETERS: Final = ("pretty", "human", "error_trace", "filter_path", "format")
 _ENCODINGS: Final = ("gzip", "x-gzip", "deflate", "x-deflate")
@@ -47,7 +50,7 @@ class RestRequest:
         self.problem: ProxyError | None = None  # raised after authentication
         self.body = b""
         self.raw_body: bytes | None = None  # as it came, once it has been read
-        self.bounds: Bounds = DEFAULT_BOUNDS  # of the body
+        self.bounds: Bounds  # of the body; set before it is read
         self.values = 0  # in the body, once it has been read
         self.answers_events = False  # whether errors, too, are server-sent events from now on
         self.accept: MediaType | None = None

@@ -1,1 +1,1 @@
-"""Bodies as trees that know where everything stood, in JSON, YAML and CBOR. No I/O."""
+"""Bodies in JSON, YAML and CBOR as trees that know their places, and the values in them. No I/O."""

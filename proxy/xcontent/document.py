@@ -1,8 +1,6 @@
-"""Documents as Elasticsearch reads them: trees that know where everything stood.
+"""A body as a tree whose values know their place, so that an error can name line and column.
 
-A body is read once into a tree of nodes that remember where they stood, so that an error can name
-its line and column, whatever the format: `proxy.jsonreader` reads JSON, `proxy.formats` the others.
-Source: XContentParser; positions are 1-based and count bytes.
+`formats` lists what reads the trees. Source: XContentParser, XContentLocation.
 """
 
 from __future__ import annotations
@@ -14,38 +12,35 @@ from proxy.errors import ProxyError
 from proxy.masking import is_harmless, may_hold_token, shown_name, shown_word
 from proxy.xcontent.javatext import java_scalar
 
-MAX_NESTING: Final = 200  # orjson writes 254 levels at most; Elasticsearch reads 1000
 _QUOTED_BYTES: Final = 500  # of a bad body, in the error text
-_LOOKED_AT: Final = 64 * 1024  # bytes of it that tell whether a token may stand there
+_SEARCHED: Final = 64 * 1024  # bytes of it that are searched for what may be a token
+_MAX_BITS: Final = 3000  # of an integer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """What a document may grow to: some bytes of it can become a hundred times as many."""
+    """How large a document may become: a tree takes up to a hundred times the body's bytes."""
 
-    nesting: int = MAX_NESTING
-    values: int = 500_000
-
-
-DEFAULT_BOUNDS: Final = Bounds()
+    nesting: int  # levels of objects and arrays
+    values: int  # scalars, objects and arrays
 
 
 @dataclass(slots=True)
 class Node:
-    """One value: `kind` is Jackson's token name, `value` a dict or list of nodes, or a scalar.
+    """One value of a document.
 
-    `start` and `end` are byte offsets; `end` is -1 while an object, array or text is not complete,
-    which only happens in a document that has an `error`.
+    `start` and `end` are offsets into the source. `end` is -1 for an object, array or string that
+    a syntax error cuts off.
     """
 
-    kind: str
-    value: Any
+    kind: str  # Jackson's JsonToken, such as `START_OBJECT` or `VALUE_NUMBER`
+    value: Any  # a dict of nodes by key, a list of nodes, or a scalar
     start: int
     end: int
-    keys: dict[str, int] = field(default_factory=dict)  # offset of each key of an object
+    keys: dict[str, int] = field(default_factory=dict)  # of an object: the offset of each key
 
     def plain(self) -> Any:
-        """The value as Python objects."""
+        """The value as dicts, lists and scalars."""
         if self.kind == "START_OBJECT":
             return {key: node.plain() for key, node in self.value.items()}
         if self.kind == "START_ARRAY":
@@ -53,22 +48,40 @@ class Node:
         return self.value
 
 
+def scalar_kind(value: Any) -> str:
+    """The `kind` of a scalar. Raises: ValueError for one that JSON cannot write."""
+    match value:
+        case None:
+            return "VALUE_NULL"
+        case bool():
+            return "VALUE_BOOLEAN"
+        case float() if value != value:
+            raise ValueError("not a number")
+        case int() if value.bit_length() > _MAX_BITS:
+            raise ValueError("an integer beyond measure")
+        case int() | float():
+            return "VALUE_NUMBER"
+        case str():
+            return "VALUE_STRING"
+    raise ValueError(f"unsupported type {type(value).__name__}")
+
+
 @dataclass(slots=True)
 class Document:
-    """A body and its tree; after a syntax error `root` holds what came before it.
+    """A body and its tree. After a syntax error, `root` holds what comes before it.
 
-    Offsets count into `source`: bytes of JSON, characters of YAML, nothing of CBOR.
+    Offsets count bytes of JSON and characters of YAML; CBOR has an empty source, and all are 0.
     """
 
     source: bytes | str
     root: Node | None
     error: ProxyError | None = None
     error_at: int = 0  # where the last token before the error began
-    is_private: bool = False  # whether errors quote nothing that could be a secret
-    values: int = 0  # that were read
+    is_private: bool = False  # whether errors must not quote the source
+    values: int = 0  # how many were read
 
     def position(self, offset: int) -> tuple[int, int]:
-        """Line and column of a place in the source, both from 1."""
+        """Line and column of an offset, both from 1."""
         if isinstance(self.source, str):
             before = self.source[:offset]
             return before.count("\n") + 1, offset - before.rfind("\n")
@@ -76,11 +89,11 @@ class Document:
         return line, offset - self.source.rfind(b"\n", 0, offset)
 
     def at(self, offset: int) -> str:
-        """`[line:column]`, the beginning of Elasticsearch's parse errors."""
+        """`[line:column]` of an offset, as Elasticsearch's parse errors begin."""
         return "[{}:{}]".format(*self.position(offset))
 
     def quoted(self, line: int, column: int) -> str:
-        """The end of Jackson's errors: the beginning of the source, and a place in it."""
+        """The end of Jackson's messages: the first bytes of the source, and a place in it."""
         source = self.source if isinstance(self.source, bytes) else self.source.encode()
         quoted = '"' + source[:_QUOTED_BYTES].decode(errors="replace") + '"'
         more = len(source) - _QUOTED_BYTES
@@ -91,31 +104,31 @@ class Document:
         return f"\n at [Source: (byte[]){quoted}; line: {line}, column: {column}]"
 
     def quoted_word(self, word: str) -> str:
-        """A word outside quotes, as errors quote it."""
+        """A word that stands in the source without quotes, as errors quote it."""
         return shown_word(word) if self._is_guarded() else shown_name(word)
 
     def _is_guarded(self) -> bool:
         if self.is_private:
             return True
-        beginning = self.source[:_LOOKED_AT]
+        beginning = self.source[:_SEARCHED]
         return may_hold_token(beginning if isinstance(beginning, bytes) else beginning.encode())
 
     def text(self, node: Node) -> str:
-        """A scalar as its own text: numbers as they were written. Raises: as `whole`."""
-        self.whole(node)
+        """The text of a scalar; numbers as they were written. Raises: as `check_complete`."""
+        self.check_complete(node)
         if node.kind == "VALUE_STRING":
             return str(node.value)
         written = self.source[node.start : node.end]
         text = written if isinstance(written, str) else written.decode()
         return text or java_scalar(node.value)
 
-    def whole(self, node: Node) -> None:
-        """Raises: the syntax error, if the node was not read to its end."""
+    def check_complete(self, node: Node) -> None:
+        """Raises: the syntax error, if it cuts this value off."""
         if node.end < 0 and self.error is not None:
             raise self.error
 
     def plain(self) -> Any:
-        """The whole document as Python objects. Raises the syntax error if there is one."""
+        """The body as dicts, lists and scalars. Raises: the syntax error, if there is one."""
         if self.error is not None:
             raise self.error
         return None if self.root is None else self.root.plain()

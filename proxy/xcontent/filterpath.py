@@ -1,4 +1,4 @@
-"""`filter_path`: the part of an answer that a caller wants. Source: FilterPath."""
+"""`filter_path`: the part of an answer that the caller asks for. Source: FilterPath."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any, Final
 
 
 def filter_paths(value: Any, filters: str) -> Any:
-    """Keep what a comma list names, with `*`, `**` and a leading `-` to exclude.
+    """What a comma-separated list of paths selects, an empty object if that is nothing.
 
-    Nothing left is an empty object.
+    `*` stands for any part of a name, `**` for any number of levels; a leading `-` excludes.
     """
     patterns = [pattern.strip() for pattern in filters.split(",") if pattern.strip()]
     includes = [_steps(pattern) for pattern in patterns if not pattern.startswith("-")]
@@ -27,7 +27,7 @@ Steps = tuple[str, ...]
 
 
 def _steps(pattern: str) -> Steps:
-    """The parts of a pattern; `**` twice in a row says no more than once."""
+    """The names of a path; `**` twice in a row means the same as once."""
     steps = [step.replace("\\.", ".") for step in re.split(r"(?<!\\)\.", pattern)]
     return tuple(
         step
@@ -37,7 +37,7 @@ def _steps(pattern: str) -> Steps:
 
 
 def _advance(patterns: Iterable[Steps], key: str) -> dict[Steps, None]:
-    """The patterns that go on below `key`, each once; an empty one has matched it whole."""
+    """What is left of the patterns below `key`; an empty one selects all of its value."""
     below: dict[Steps, None] = {}
     for head, *rest in patterns:
         if head == "**":
@@ -73,11 +73,11 @@ def _include(value: Any, patterns: Iterable[Steps]) -> Any:
     return result or None
 
 
-_NOTHING: Final = object()  # null is something
+_NOTHING: Final = object()  # unlike None, which is a value: null
 
 
 def _exclude(value: Any, patterns: Iterable[Steps]) -> Any:
-    """What is left; `_NOTHING` of an object or array that the patterns have emptied."""
+    """What is left of a value; `_NOTHING` if the patterns have emptied an object or array."""
     if isinstance(value, list):
         items = [_exclude(item, patterns) for item in value]
         kept = [item for item in items if item is not _NOTHING]

@@ -1,4 +1,4 @@
-"""Values as Java prints them inside Elasticsearch's messages."""
+"""Values as Java prints them in Elasticsearch's messages."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from proxy.masking import is_secret, shown_name, shown_value
 
 
 def java_text(value: Any, name: str = "") -> str:
-    """A value as Java's toString prints it inside messages: `{a=[1, x], b=null}`.
+    """A value as toString prints it, `{a=[1, x], b=null}`, with masks where a token may stand.
 
-    `name` is that of the setting whose value it is. Elasticsearch would print a token that stands
-    in the wrong place; we print nothing that might be one.
+    `name` is the setting whose value it is. Elasticsearch prints a token that stands in the wrong
+    place; we must not.
     """
     match value:
         case None | bool():
@@ -30,7 +30,7 @@ def java_text(value: Any, name: str = "") -> str:
 
 
 def java_scalar(value: Any) -> str:
-    """Anything but an object or array as Java's toString prints it, whatever it is."""
+    """A scalar as toString prints it, nothing masked."""
     match value:
         case None:
             return "null"
@@ -42,7 +42,7 @@ def java_scalar(value: Any) -> str:
 
 
 def java_double(number: float) -> str:
-    """A double as Double.toString prints it: `1.0`, `1.0E10`, `9.999E-4`."""
+    """A number as Double.toString prints it: `1.0`, `1.0E10`, `9.999E-4`."""
     if not math.isfinite(number):
         return "NaN" if number != number else "Infinity" if number > 0 else "-Infinity"
     exact = Decimal(repr(number))
@@ -56,7 +56,7 @@ def java_double(number: float) -> str:
 
 
 def java_hash_order(keys: Iterable[str]) -> list[str]:
-    """Keys in the order in which a java.util.HashMap that holds them is walked."""
+    """Keys in the order in which a java.util.HashMap iterates over them."""
     names = list(keys)
     size = 16
     while len(names) > size * 0.75:

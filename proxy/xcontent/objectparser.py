@@ -1,4 +1,4 @@
-"""Request bodies, read field by field as declared; the first problem wins and says where it stood.
+"""Objects read by the fields that a parser declares; the first problem is the error.
 
 Source: ObjectParser, ConstructingObjectParser.
 """
@@ -13,13 +13,12 @@ from typing import Any, Final
 from proxy.errors import Cause, IllegalArgument, ProxyError, XContentParseFailed
 from proxy.masking import shown_name
 from proxy.xcontent.document import Document, Node
-from proxy.xcontent.values import DECIMAL, MAX_INT, MAX_LONG, Json, did_you_mean, parse_boolean
-
-# Request bodies
+from proxy.xcontent.suggestions import did_you_mean
+from proxy.xcontent.values import DECIMAL, MAX_INT, MAX_LONG, Json, parse_boolean
 
 
 class Located(Exception):
-    """A problem inside a value, with the byte offset where the parser stood."""
+    """A problem inside a value, and the offset that Elasticsearch's parser has reached."""
 
     def __init__(self, error: ProxyError, offset: int) -> None:
         super().__init__(error.reason)
@@ -29,16 +28,16 @@ class Located(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One declared field: the token kinds that it takes, and how a node becomes its value."""
+    """One declared field: the kinds of values that it allows, and what reads them."""
 
     kinds: frozenset[str]
     read: Callable[[Document, Node], Any]
 
 
 class ObjectParser:
-    """Declared fields of one object; the first problem wins.
+    """Reads objects by their declared fields.
 
-    `name` is the parser's name in messages; a `lenient` one skips fields that it does not know.
+    Messages name the parser by `name`. A `lenient` parser skips fields that are not declared.
     Source: ObjectParser.parse.
     """
 
@@ -56,7 +55,7 @@ class ObjectParser:
         self._lenient = lenient
 
     def parse(self, document: Document, node: Node) -> Json:
-        """The values by name. Raises: Located, or the document's syntax error."""
+        """The values by field name. Raises: Located; the document's syntax error."""
         if node.kind != "START_OBJECT":
             raise self._located(document, node.start, f"Expected START_OBJECT but was: {node.kind}")
         values = {
@@ -64,7 +63,7 @@ class ObjectParser:
             for name, value in node.value.items()
             if not self._lenient or name in self._fields
         }
-        document.whole(node)  # or the syntax error that cuts it off comes next
+        document.check_complete(node)
         if missing := [name for name in self._required if name not in values]:
             raise Located(IllegalArgument(f"Required [{', '.join(missing)}]"), node.end - 1)
         return values
@@ -75,7 +74,7 @@ class ObjectParser:
             hint = did_you_mean(name, self._fields)
             shown = shown_name(name)
             unknown = self._located(document, key, f"unknown field [{shown}]{hint}")
-            raise Located(unknown.error, node.start)  # the parser stands at the value by now
+            raise Located(unknown.error, node.start)  # Elasticsearch's has moved to the value
         if node.kind not in field.kinds:
             problem = f"{name} doesn't support values of type: {node.kind}"
             raise self._located(document, node.start, problem)
@@ -109,17 +108,17 @@ def read_string(document: Document, node: Node) -> str:
 
 
 def read_plain(document: Document, node: Node) -> Any:
-    document.whole(node)
+    document.check_complete(node)
     return node.plain()
 
 
 def read_int(document: Document, node: Node) -> int:
-    """A 32-bit integer; texts and fractions are coerced as Elasticsearch does."""
+    """A 32-bit integer; strings are converted, fractions cut off, as Elasticsearch does."""
     return 0 if node.value == "NaN" else _integer(document, node, MAX_INT, "int", "an integer")
 
 
 def read_long(document: Document, node: Node) -> int:
-    """The same in 64 bits."""
+    """A 64-bit integer, read like a 32-bit one."""
     return _integer(document, node, MAX_LONG, "long", "a long")
 
 
@@ -142,7 +141,7 @@ def _integer(document: Document, node: Node, most: int, java_name: str, words: s
 
 
 def read_float(document: Document, node: Node) -> float:
-    """A number or a numeric text."""
+    """A finite number, or a string of one."""
     text = document.text(node).strip()
     if not DECIMAL.fullmatch(text) and text.lstrip("+-") not in ("NaN", "Infinity"):
         raise _not_a_number(text)
@@ -153,7 +152,7 @@ def read_float(document: Document, node: Node) -> float:
 
 
 def read_boolean(document: Document, node: Node) -> bool:
-    """A boolean or its text; an empty text is false."""
+    """A boolean, or a string of one; an empty string is false."""
     text = document.text(node)
     return text != "" and parse_boolean(text)
 
@@ -164,7 +163,7 @@ def _not_a_number(text: str) -> ProxyError:
 
 
 def parse_object(parser: ObjectParser, document: Document) -> Json:
-    """The root object of a body, through `parser`. Raises: the first error that it holds."""
+    """The values of a body that is one object. Raises: the first error that the body holds."""
     if document.root is None:
         reason = f"[1:0] [{parser.name}] Expected START_OBJECT but was: null"
         raise document.error or XContentParseFailed(reason)

@@ -98,7 +98,7 @@ def test_any_bytes_are_read(chunks):
     decode(*chunks, b"\n\n")
 
 
-def test_bytes_that_are_no_utf_8_become_replacement_characters():
+def test_bytes_that_are_not_utf_8_become_replacement_characters():
     assert decode(b"data: \xff\n\n") == [Event("\ufffd")]
     assert decode(b"data: \xf0\x9f", b"\x98\x80\n\n") == [Event("😀")]
 
@@ -111,7 +111,7 @@ def test_an_event_without_end_is_too_large():
         list(decoder.feed(half))
 
 
-def test_many_events_are_none_too_large():
+def test_the_limit_counts_for_each_event_alone():
     event = b"data: " + b"x" * (MAX_EVENT_BYTES // 4) + b"\n\n"
     assert len(decode(*[event] * 8)) == 8
 

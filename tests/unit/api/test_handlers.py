@@ -15,6 +15,7 @@ from proxy.inference.endpoints import TaskType
 from proxy.inference.rendering import render_endpoint
 from proxy.inference.service import InferenceService
 from proxy.rest.request import RestRequest
+from tests.support.bodies import BOUNDS
 from tests.support.memorystore import MemoryStore
 from tests.support.provider import ScriptedProvider
 from tests.support.samples import PROFILE, headers_of, make_endpoint
@@ -31,6 +32,7 @@ def call_of(
     provider: ScriptedProvider | None = None,
 ) -> Call:
     rest = RestRequest("PUT", "/_inference/e1", headers_of(JSON))
+    rest.bounds = BOUNDS
     rest.take_body(body)
 
     async def fetch(path: str) -> Any:

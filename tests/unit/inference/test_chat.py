@@ -15,7 +15,7 @@ from proxy.inference.chat import (
     parse_chat_request,
     status_name,
 )
-from proxy.xcontent.jsonreader import parse_json
+from tests.support.bodies import read_body
 from tests.support.samples import json_objects, json_values, refusal_of
 
 U = "[UnifiedCompletionRequest]"
@@ -24,7 +24,7 @@ HELLO = {"role": "user", "content": "hello"}
 
 def read(body) -> ChatRequest:
     text = body if isinstance(body, str) else json.dumps(body)
-    return parse_chat_request(parse_json(text.encode()))
+    return parse_chat_request(read_body(text.encode()))
 
 
 def refused(body) -> ProxyError:

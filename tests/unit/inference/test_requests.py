@@ -8,15 +8,14 @@ from hypothesis import given
 from proxy.errors import ActionRequestInvalid, ProxyError
 from proxy.inference.endpoints import TaskType
 from proxy.inference.requests import InferenceRequest, parse_inference_request, refuse_input_type
-from proxy.xcontent.formats import parse
-from proxy.xcontent.jsonreader import parse_json
+from tests.support.bodies import read_body
 from tests.support.samples import PROFILE, json_objects, json_values, refusal_of
 
 P = "[cluster:internal/xpack/inference]"
 
 
 def read(text: str) -> InferenceRequest:
-    return parse_inference_request(parse_json(text.encode()))
+    return parse_inference_request(read_body(text.encode()))
 
 
 def refused(text: str) -> ProxyError:
@@ -141,7 +140,7 @@ class TestReading:
 
         body = {"input": ["ü", 1, True], "top_n": 2, "return_documents": True, "query": "q"}
         data = cbor2.dumps(body) if media == "cbor" else json.dumps(body).encode()
-        request = parse_inference_request(parse(data, media))
+        request = parse_inference_request(read_body(data, media))
         assert request.input == ["ü", "1", "true"]
         assert (request.top_n, request.return_documents) == (2, True)
 

@@ -1,4 +1,4 @@
-"""Request bodies and error answers of the local provider."""
+"""Request bodies and error answers of the model server."""
 
 import json
 

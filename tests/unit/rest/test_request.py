@@ -22,6 +22,7 @@ from proxy.errors import (
 )
 from proxy.rest.request import RestRequest
 from proxy.rest.routing import NoRoute, match_path, no_handler, wrong_method
+from tests.support.bodies import BOUNDS
 from tests.support.samples import headers_of, refusal_of
 
 VND = "application/vnd.elasticsearch+json"
@@ -29,7 +30,9 @@ ZIPPED = gzip.compress(b"{}", mtime=0)
 
 
 def request(target: str = "/_inference/x", method: str = "GET", headers=None) -> RestRequest:
-    return RestRequest(method, target, headers_of(headers))
+    rest = RestRequest(method, target, headers_of(headers))
+    rest.bounds = BOUNDS
+    return rest
 
 
 def problem(target: str = "/", headers=None) -> ProxyError:

@@ -1,8 +1,8 @@
 """Bodies and parameters, read as Elasticsearch 9.2.4 reads them.
 
-parser-cases.jsonl was made with that release's own request classes: `as` names the parser, `expect`
-is what came of the body, the texts of its JSON parser reduced to their positions, tokens masked. To
-make more of them, run those classes: the jars of the test distribution, on a JDK 21 or newer.
+parser-cases.jsonl records what that release's own request classes make of each `body`: `as` names
+the parser, `expect` is the result, with the JSON parser's messages reduced to their positions and
+tokens masked. For more cases, run those classes from the jars of the distribution, on JDK 21.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from proxy.inference.endpoints import TaskType
 from proxy.inference.requests import parse_inference_request
 from proxy.inference.updates import parse_update
 from proxy.rest.request import RestRequest
-from proxy.xcontent.values import parse_time, time_text
+from proxy.xcontent.times import parse_time, time_text
+from tests.support.bodies import BOUNDS
 from tests.support.samples import PROFILE, headers_of
 
 FILE: Final = Path(__file__).parent / "parser-cases.jsonl"
@@ -31,6 +32,7 @@ SOURCE: Final = re.compile(r"^(\[\d+:\d+\] )?(.*)\n at \[Source: .*$", re.DOTALL
 def request_of(body: str) -> RestRequest:
     headers = headers_of({"Content-Type": "application/json"})
     request = RestRequest("POST", "/_inference/e1", headers)
+    request.bounds = BOUNDS
     request.take_body(body.encode())
     return request
 
@@ -81,7 +83,7 @@ READERS: Final = {
 
 
 def without_parser_texts(value: Any) -> Any:
-    """The same with Jackson's texts reduced to the positions that they begin with."""
+    """The value with Jackson's messages reduced to the positions at their beginning."""
     if isinstance(value, dict):
         return {key: without_parser_texts(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,0 +1,38 @@
+"""What a YAML or CBOR body may grow to while it is read.
+
+Their libraries know no bounds, and aliases and shared references make a small body a huge tree.
+"""
+
+from __future__ import annotations
+
+from proxy.errors import ProxyError, XContentParseFailed
+from proxy.xcontent.document import Bounds, Document
+
+
+class BudgetExceeded(ValueError):
+    """A body goes beyond a bound; the text is the bound's name."""
+
+
+class Budget:
+    """Counts the values of one body: no more than its bounds allow, nor more than it has bytes."""
+
+    def __init__(self, data: bytes, bounds: Bounds) -> None:
+        self._most = min(len(data) + 1, bounds.values)
+        self._nesting = bounds.nesting
+        self.values = 0
+
+    def take(self, depth: int) -> None:
+        """Count one more value, which lies in `depth` containers. Raises: BudgetExceeded."""
+        self.values += 1
+        if depth > self._nesting:
+            raise BudgetExceeded("nesting")
+        if self.values > self._most:
+            raise BudgetExceeded("values")
+
+
+def parse_error(document: Document, offset: int, problem: str, cause: Exception) -> ProxyError:
+    """The error of a body that could not be read because of `cause`."""
+    if isinstance(cause, BudgetExceeded):
+        reason = f"{document.at(offset)} the body goes beyond the limit of its {cause}"
+        return XContentParseFailed(reason).of_limit(str(cause))
+    return XContentParseFailed(f"{document.at(offset)} {problem}")

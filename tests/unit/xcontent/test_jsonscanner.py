@@ -1,0 +1,53 @@
+"""Single tokens of JSON."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+
+from proxy.xcontent.jsonscanner import scan_literal, scan_number, scan_string, skip_blanks
+from tests.support.samples import texts
+
+
+@pytest.mark.parametrize(
+    ("data", "end"),
+    [(b" \t\r\n1", 4), (b"// a\n1", 5), (b"/**/ /*\n*/1", 10), (b"1", 0), (b"/*", 0)],
+)
+def test_skips_white_space_and_comments(data, end):
+    assert skip_blanks(data, 0) == end
+
+
+@pytest.mark.parametrize("text", [b"0", b"-0", b"10", b"1.50", b"-1e2", b"1.5E+3"])
+def test_finds_numbers_and_whether_they_are_whole(text):
+    assert scan_number(b"[" + text + b",", 1) == (text, not text.lstrip(b"-").isdigit())
+
+
+@pytest.mark.parametrize("text", [b"01", b"1.", b"-", b"1e", b".5", b"+1", b"NaN"])
+def test_finds_no_number_where_json_has_none(text):
+    assert scan_number(text, 0) is None
+
+
+def test_a_literal_ends_where_the_word_does():
+    assert scan_literal(b"[true]", 1) == ("VALUE_BOOLEAN", True, 5)
+    assert scan_literal(b"null", 0) == ("VALUE_NULL", None, 4)
+    assert scan_literal(b"truest", 0) is None
+    assert scan_literal(b"nul", 0) is None
+
+
+@given(texts)
+def test_finds_every_string_with_its_escapes(text):
+    for data in (json.dumps(text).encode(), json.dumps(text, ensure_ascii=False).encode()):
+        assert scan_string(data + b'"', memoryview(data + b'"'), 0) == (text, len(data))
+
+
+@pytest.mark.parametrize("count", [999, 1000, 1001, 5000])
+def test_finds_the_end_of_a_string_with_many_escapes(count):
+    data = b'"' + b'a\\"' * count + b'"'
+    assert scan_string(data + b',"', memoryview(data), 0) == ('a"' * count, len(data))
+
+
+@pytest.mark.parametrize("data", [b'"a', b'"\\x"', b'"\n"', b'"\xff"', b'"\\ud800"'])
+def test_finds_no_string_where_json_has_none(data):
+    assert scan_string(data, memoryview(data), 0) is None
