@@ -21,17 +21,18 @@ from yarl import URL
 from proxy.config import ProviderConfig
 from proxy.errors import Cause, CountMismatch, ProxyError, StatusError, forget_frames
 from proxy.huggingface.batching import Text, batches, texts_of
-from proxy.huggingface.chatreplies import (
-    parse_chat,
-    parse_chat_event,
-    parse_completion,
-    parse_completion_event,
-)
+from proxy.huggingface.chatreplies import parse_chat, parse_chat_event
 from proxy.huggingface.egress import is_denied
 from proxy.huggingface.failures import batch_is_too_large, failed_to_send, failure
 from proxy.huggingface.ratelimit import RateLimiter
 from proxy.huggingface.redaction import hide_token
-from proxy.huggingface.replies import parse_embeddings, parse_rerank, parse_sparse
+from proxy.huggingface.replies import (
+    parse_completion,
+    parse_completion_event,
+    parse_embeddings,
+    parse_rerank,
+    parse_sparse,
+)
 from proxy.huggingface.requests import chat_body, completion_body
 from proxy.huggingface.retry import Retryable, RetryPolicy
 from proxy.inference.chat import ChatRequest

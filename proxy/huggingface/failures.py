@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import orjson
 
-from proxy.errors import ChatError, ParsingFailed, ProxyError, StatusError
+from proxy.errors import Cause, ChatError, ParsingFailed, ProxyError, StatusError
 from proxy.huggingface.redaction import hide_token, shown_text
 from proxy.huggingface.retry import Retryable
 from proxy.inference.chat import status_name
@@ -124,7 +124,7 @@ def _loads(body: bytes) -> Any:
         return None
 
 
-def failed_to_send(endpoint: InferenceEndpoint, cause: ProxyError) -> ProxyError:
+def failed_to_send(endpoint: InferenceEndpoint, cause: ProxyError | Cause) -> ProxyError:
     """What a caller sees of a failure below HTTP; a wrong shape speaks for itself."""
     cause = hide_token(cause, endpoint)
     if isinstance(cause, ParsingFailed):

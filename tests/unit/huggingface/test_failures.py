@@ -15,11 +15,12 @@ from proxy.errors import (
     StatusError,
     XContentParseFailed,
 )
-from proxy.huggingface.chatreplies import parse_chat_event, parse_completion_event
+from proxy.huggingface.chatreplies import parse_chat_event
 from proxy.huggingface.failures import batch_is_too_large, failed_to_send, failure
-from proxy.huggingface.replies import parse_embeddings, parse_rerank
+from proxy.huggingface.replies import parse_completion_event, parse_embeddings, parse_rerank
 from proxy.huggingface.retry import Retryable
 from proxy.inference.endpoints import TaskType
+from proxy.inference.releases import DEFAULT
 from proxy.sse import ServerSentEvent
 from tests.support.samples import ID, TASKS, TOKEN, json_values, make_endpoint, problem
 
@@ -215,7 +216,7 @@ class TestTokensThatProvidersRepeat:
     def test_an_error_inside_a_stream_does_not_show_them(self, data):
         endpoint = make_endpoint(TaskType.CHAT_COMPLETION)
         event = ServerSentEvent(json.dumps(data))
-        assert TOKEN not in shown(problem(lambda: parse_chat_event(event, endpoint)))
+        assert TOKEN not in shown(problem(lambda: parse_chat_event(event, endpoint, DEFAULT)))
 
     @pytest.mark.parametrize(
         ("parse", "reply"),
