@@ -41,6 +41,7 @@ from proxy.errors import (
     UpstreamUnavailable,
 )
 from proxy.http1 import CONTINUE, HOP_BY_HOP, Forwarding, Headers, RequestHead, request_head
+from proxy.http1.bodies import pieces
 from proxy.interception import is_inference
 from proxy.upstream.nodes import Node, Nodes
 from proxy.upstream.session import UpstreamResponse, ask
@@ -245,7 +246,7 @@ class Forwarder:
                 request.method,
                 target,
                 headers,
-                lambda: _in_pieces(body) if body else None,
+                lambda: pieces(body, PIECE) if body else None,
                 repeatable=head.repeatable,
             )
         upload = _Upload(request, self._body_timeout, expects=hdrs.EXPECT in headers)
@@ -360,12 +361,6 @@ class _Upload:
             if not piece:
                 return
             yield piece
-
-
-async def _in_pieces(body: bytes) -> AsyncIterator[bytes]:
-    """A whole body for the client, which would send it in one go."""
-    for start in range(0, len(body), PIECE):
-        yield body[start : start + PIECE]
 
 
 def lacks_inference(body: bytes, coding: str | None) -> bool:
