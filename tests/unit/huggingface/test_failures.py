@@ -15,10 +15,10 @@ from proxy.errors import (
     StatusError,
     XContentParseFailed,
 )
+from proxy.huggingface.calls import Refusal
 from proxy.huggingface.chatreplies import parse_chat_event
-from proxy.huggingface.failures import batch_is_too_large, failed_to_send, failure
+from proxy.huggingface.failures import failed_to_send, failure, is_batch_too_large
 from proxy.huggingface.replies import parse_completion_event, parse_embeddings, parse_rerank
-from proxy.huggingface.retry import Retryable
 from proxy.inference.endpoints import TaskType
 from proxy.inference.releases import DEFAULT
 from proxy.sse import ServerSentEvent
@@ -28,11 +28,8 @@ EMBEDDING_TASKS = [TaskType.TEXT_EMBEDDING, TaskType.SPARSE_EMBEDDING, TaskType.
 
 
 def failed(task: TaskType, status: int, body: bytes = b"", after: float | None = None):
-    outcome = failure(make_endpoint(task), status, body, after)
-    retried = isinstance(outcome, Retryable)
-    error = outcome.error if isinstance(outcome, Retryable) else outcome
-    assert isinstance(error, ProxyError)
-    return error, retried
+    outcome = failure(make_endpoint(task), Refusal(status, body, after), DEFAULT)
+    return outcome.error, outcome.may_pass
 
 
 UNSUCCESSFUL = "Received an unsuccessful status code"
@@ -138,9 +135,9 @@ class TestFailures:
         assert (shown.get("code"), shown["type"]) == (code, type)
 
     def test_a_wait_that_the_provider_asks_for_is_kept(self):
-        outcome = failure(make_endpoint(), 503, b"", 7.0)
-        assert isinstance(outcome, Retryable)
-        assert outcome.after == 7.0
+        outcome = failure(make_endpoint(), Refusal(503, b"", 7.0), DEFAULT)
+        assert outcome.may_pass
+        assert outcome.retry_after == 7.0
 
     def test_a_long_text_is_cut(self):
         body = json.dumps({"error": "x" * 10_000}).encode()
@@ -171,10 +168,10 @@ class TestFailures:
         ],
     )
     def test_only_some_refusals_are_about_the_batch(self, status, body, too_large):
-        assert batch_is_too_large(status, json.dumps(body).encode()) is too_large
+        assert is_batch_too_large(Refusal(status, json.dumps(body).encode())) is too_large
 
     def test_a_body_over_the_providers_limit_is_a_plain_text(self):
-        assert batch_is_too_large(413, b"length limit exceeded")
+        assert is_batch_too_large(Refusal(413, b"length limit exceeded"))
 
     def test_failures_below_http(self):
         error = failed_to_send(make_endpoint(), Cause("connect_exception", "Connection refused"))
