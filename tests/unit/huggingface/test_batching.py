@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.huggingface.batching import Text, batches, texts_of
+from proxy.huggingface.batching import Batch, Text, batches, texts_of
 from tests.support.samples import texts as any_text
 
 
@@ -81,3 +81,14 @@ class TestGrouping:
             assert 1 <= len(group) <= count
             length = sum(len(text.encode()) + 3 for text in group.contents)
             assert len(group) == 1 or length <= size
+
+
+class TestBatches:
+    def test_a_batch_is_split_in_two_of_half_the_texts(self):
+        first, second = Batch(texts_of(["a", "b", "c"])).split()
+        assert (first.contents, second.contents) == (["a"], ["b", "c"])
+        assert [text.index for text in second.texts] == [1, 2]
+
+    def test_a_shortened_batch_has_as_many_texts_of_half_the_length(self):
+        shortened = Batch(texts_of(["abcd", "ab"])).shortened()
+        assert shortened.texts == [Text("ab", 0, True), Text("a", 1, True)]
