@@ -91,6 +91,17 @@ class TestBatches:
         assert [body["inputs"] for body in provider.bodies] == [["abcdefgh"], ["abcd"], ["ab"]]
         assert vector.is_truncated
 
+    async def test_a_batch_that_is_sent_in_two_has_its_texts_complete_again(self):
+        replies = [
+            json_reply({"error": "too long"}, 413),
+            json_reply({"error": "batch size 2 > maximum allowed batch size 1"}, 413),
+            json_reply([[1]]),
+        ]
+        async with answering(replies) as provider:
+            await provider.embed("abcd", "efgh")
+        sent = [body["inputs"] for body in provider.bodies]
+        assert sent == [["abcd", "efgh"], ["ab", "ef"], ["abcd"], ["efgh"]]
+
     async def test_reranked_documents_are_not_halved(self):
         async with answering(json_reply({"error": "too long"}, 413)) as provider:
             error = await failing(provider.rerank("abcdefgh"))
