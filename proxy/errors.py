@@ -7,6 +7,7 @@ ProxyError                       status and Elasticsearch `type` are fixed by th
 │   └── XContentEnd              400 x_content_e_o_f_exception: it ends too early
 ├── MediaTypeRejected            400 media_type_header_exception: Accept, Content-Type
 ├── ParsingFailed                400 parsing_exception: a provider's answer of the wrong shape
+├── UnreadableReply              500 a provider's answer that holds no result, named by its Cause
 ├── ValidationFailed             400 validation_exception: settings, all problems at once
 ├── ActionRequestInvalid         400 action_request_validation_exception
 ├── StatusError                  status_exception with any status
@@ -36,14 +37,36 @@ ProxyError                       status and Elasticsearch `type` are fixed by th
 ├── ChatFailed                   unified_chat_completion_exception: of a chat in one piece
 └── PlainError                   `{"error": "text"}`: what the REST layer answers before any action
 
-`Cause` stands for exceptions that only ever appear as somebody's `caused_by`.
+`Cause` describes a Java exception that only ever appears inside another one's `caused_by`.
 Source: ElasticsearchException.generateFailureXContent and guessRootCauses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Self
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """A Java exception that callers only see inside `caused_by`: a value, never raised."""
+
+    type: str
+    reason: str
+    cause: Cause | None = None
+
+    def render(self) -> dict[str, Any]:
+        """The error object: `type`, `reason`, `caused_by`."""
+        error: dict[str, Any] = {"type": self.type, "reason": self.reason}
+        if self.cause is not None:
+            error["caused_by"] = self.cause.render()
+        return error
+
+    def reworded(self, reword: Callable[[str], str]) -> Cause:
+        """The same with its text, and those of its causes, changed by `reword`."""
+        cause = None if self.cause is None else self.cause.reworded(reword)
+        return Cause(self.type, reword(self.reason), cause)
 
 
 class ProxyError(Exception):
@@ -63,7 +86,7 @@ class ProxyError(Exception):
         self,
         reason: str,
         *,
-        cause: ProxyError | None = None,
+        cause: ProxyError | Cause | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(reason)
@@ -84,12 +107,25 @@ class ProxyError(Exception):
     def root_cause(self) -> ProxyError:
         """The innermost error that Elasticsearch would name as the root cause."""
         root = self
-        while root.cause is not None and root._looks_through(root.cause):
+        while isinstance(root.cause, ProxyError) and root._looks_through(root.cause):
             root = root.cause
         return root
 
     def _looks_through(self, cause: ProxyError) -> bool:
         return self.is_root_cause and cause.is_root_cause
+
+    def reworded(self, reword: Callable[[str], str]) -> Self:
+        """A copy with its text, and those of its causes, changed by `reword`.
+
+        The error itself if nothing changes.
+        """
+        reason = reword(self.reason)
+        cause = None if self.cause is None else self.cause.reworded(reword)
+        if (reason, cause) == (self.reason, self.cause):
+            return self
+        copy = type(self).__new__(type(self), reason)
+        vars(copy).update(vars(self), reason=reason, cause=cause)
+        return copy
 
     def of_limit(self, limit: str) -> Self:
         """The same error, known to be that of a limit."""
@@ -142,6 +178,16 @@ class ParsingFailed(ProxyError):
         super().__init__(reason, extra={"line": line, "col": col})
 
 
+class UnreadableReply(ProxyError):
+    """What Elasticsearch's reader of a provider's reply throws: `cause`, here on its own."""
+
+    is_root_cause = False
+
+    def __init__(self, cause: Cause) -> None:
+        super().__init__(cause.reason, cause=cause.cause)
+        self.type = cause.type
+
+
 class _Numbered(ProxyError):
     status = 400
 
@@ -171,7 +217,9 @@ class StatusError(ProxyError):
 
     type = "status_exception"
 
-    def __init__(self, status: int, reason: str, *, cause: ProxyError | None = None) -> None:
+    def __init__(
+        self, status: int, reason: str, *, cause: ProxyError | Cause | None = None
+    ) -> None:
         super().__init__(reason, cause=cause)
         self.status = status
 
@@ -313,21 +361,12 @@ def forget_frames(error: BaseException) -> None:
 
     Errors on the way know each other in circles, so that nothing else would, for long.
     """
-    left: list[BaseException | None] = [error]
+    left: list[object] = [error]
     while left:
-        if (known := left.pop()) is not None:
+        known = left.pop()
+        if isinstance(known, BaseException):
             left += [known.__cause__, known.__context__, getattr(known, "cause", None)]
             known.__traceback__ = known.__cause__ = known.__context__ = None
-
-
-class Cause(ProxyError):
-    """A Java exception that callers only see inside `caused_by`."""
-
-    is_root_cause = False
-
-    def __init__(self, type: str, reason: str, *, cause: ProxyError | None = None) -> None:
-        super().__init__(reason, cause=cause)
-        self.type = type
 
 
 class StoreOverloaded(StoreError):

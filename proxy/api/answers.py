@@ -10,7 +10,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from proxy.api.call import Call, Events
-from proxy.errors import PlainError, ProxyError, forget_frames
+from proxy.errors import Cause, PlainError, ProxyError, forget_frames
 from proxy.rest.request import RestRequest
 from proxy.rest.response import RestResponse
 from proxy.sse import DONE, encode_event
@@ -50,10 +50,10 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return _error_response(rest, error)
 
 
-def _limit_of(error: ProxyError | None) -> str | None:
-    while error is not None and error.limit is None:
+def _limit_of(error: ProxyError | Cause | None) -> str | None:
+    while isinstance(error, ProxyError) and error.limit is None:
         error = error.cause
-    return None if error is None else error.limit
+    return error.limit if isinstance(error, ProxyError) else None
 
 
 async def mark_started(request: web.Request, response: web.StreamResponse) -> None:

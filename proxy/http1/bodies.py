@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
 from typing import Final
 
 from proxy.http1.headers import HOP_BY_HOP, SINGLE, Malformed
@@ -153,3 +154,12 @@ class UnchunkedBody(ChunkedBody):
     def feed(self, data: bytes) -> tuple[bytes, int]:
         payload, used = self._payload(data)
         return b"".join(payload), used
+
+
+async def pieces(data: bytes, size: int) -> AsyncIterator[bytes]:
+    """A complete body in slices of at most `size` bytes, for a client that writes each by itself.
+
+    A generator because aiohttp takes pieces from asynchronous ones only; it waits for nothing.
+    """
+    for start in range(0, len(data), size):
+        yield data[start : start + size]

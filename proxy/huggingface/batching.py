@@ -1,4 +1,4 @@
-"""Inputs on their way to a provider: cut to what it reads, grouped as it takes them."""
+"""The texts of a request, cut to what a model reads and grouped into calls."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FRAMING: Final = 3  # bytes of quotes and comma around each text
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One input, its place in the request, and whether it was cut."""
+    """One input, its index in the request, and whether it was cut."""
 
     text: str
     index: int
@@ -27,8 +27,31 @@ class Text:
         return replace(self, text=text, is_truncated=True)
 
     def halved(self) -> Text:
-        """Half of it, for a provider that found it too long."""
+        """The first half, for a provider that finds it too long."""
         return self.shortened(len(self.text.encode("utf-16-le")) // 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Texts for one call; never empty but for a request without texts."""
+
+    texts: list[Text]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def contents(self) -> list[str]:
+        return [text.text for text in self.texts]
+
+    def split(self) -> tuple[Batch, Batch]:
+        """Two batches of half as many texts, for a provider that takes fewer in a call."""
+        middle = len(self.texts) // 2
+        return Batch(self.texts[:middle]), Batch(self.texts[middle:])
+
+    def shortened(self) -> Batch:
+        """As many texts of half the length, for a provider that finds them too long."""
+        return Batch([text.halved() for text in self.texts])
 
 
 def texts_of(inputs: Sequence[str], max_tokens: int | None = None) -> list[Text]:
@@ -39,16 +62,19 @@ def texts_of(inputs: Sequence[str], max_tokens: int | None = None) -> list[Text]
     return [text.shortened(max_tokens * CHARACTERS_PER_TOKEN) for text in texts]
 
 
-def batches(texts: Sequence[Text], max_count: int, max_bytes: int) -> Iterator[list[Text]]:
-    """The texts in order, in groups within a count and a size; a lone text may exceed the size."""
+def batches(texts: Sequence[Text], max_count: int, max_bytes: int) -> Iterator[Batch]:
+    """The texts in order, in batches of at most so many texts and bytes of JSON.
+
+    A text that is longer by itself makes a batch of its own.
+    """
     batch: list[Text] = []
     size = 0
     for text in texts:
-        plain = text.text.isascii()  # a long text need not be copied to be measured
-        length = (len(text.text) if plain else len(text.text.encode())) + _FRAMING
+        is_ascii = text.text.isascii()  # then it need not be encoded to be measured
+        length = (len(text.text) if is_ascii else len(text.text.encode())) + _FRAMING
         if batch and (len(batch) == max_count or size + length > max_bytes):
-            yield batch
+            yield Batch(batch)
             batch, size = [], 0
         batch.append(text)
         size += length
-    yield batch
+    yield Batch(batch)

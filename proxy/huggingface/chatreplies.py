@@ -1,20 +1,21 @@
-"""A chat model's replies and chunks, turned into those that Elasticsearch writes.
+"""Chat models' replies and stream events, turned into those that Elasticsearch sends.
 
-Source: OpenAiUnifiedChatCompletionParser, StreamingUnifiedChatCompletionResults,
-OpenAiStreamingProcessor, OpenAiUnifiedStreamingProcessor.
+Elasticsearch does not pass a provider's JSON on: it reads the fields it knows and writes them in
+its own order. Here a reply is converted as plain dicts, and only one of the wrong shape is parsed
+again, for an error that says where.
+Source: OpenAiUnifiedChatCompletionResponseEntity, OpenAiUnifiedStreamingProcessor,
+StreamingUnifiedChatCompletionResults.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-import orjson
-
-from proxy.errors import Cause, ChatError, ProxyError, XContentParseFailed
+from proxy.errors import ChatError, ProxyError, XContentParseFailed
 from proxy.huggingface.redaction import shown_text
-from proxy.huggingface.replies import expect, items_of, located, read_reply, root_of
+from proxy.huggingface.replyjson import parse_event, read_reply, root_of
 from proxy.inference.endpoints import InferenceEndpoint
-from proxy.inference.releases import DEFAULT, Profile
+from proxy.inference.releases import Profile
 from proxy.sse import ServerSentEvent
 from proxy.xcontent.document import Document, Node
 from proxy.xcontent.objectparser import (
@@ -25,7 +26,6 @@ from proxy.xcontent.objectparser import (
     ObjectParser,
     parse_object,
     read_int,
-    read_string,
 )
 from proxy.xcontent.values import Json
 
@@ -33,17 +33,70 @@ _REQUIRED: Final = ("id", "choices", "model", "object")
 _COUNTS: Final = ("completion_tokens", "prompt_tokens", "total_tokens")
 
 
-def convert_chunk(chunk: Json, source: bytes) -> Json:
-    """A provider's chunk as Elasticsearch writes it: known keys, in its order, nulls left out.
+def parse_chat(data: bytes) -> Json:
+    """A chat's answer in one piece, as Elasticsearch writes it.
 
-    Lenient towards providers: `model` and `object` may be missing, any text may be null.
-    Raises: ChatError for a chunk that is none; `source`, its JSON, tells where it is wrong.
+    Raises: XContentParseFailed for what is no JSON object, else as convert_chunk.
+    """
+    document = read_reply(data)
+    root = root_of(document)
+    if root.kind != "START_OBJECT":
+        raise XContentParseFailed(
+            f"{document.at(root.start)} [chat_completion_chunk] Expected START_OBJECT but was: "
+            f"{root.kind}"
+        )
+    return convert_reply(document.plain(), data)
+
+
+def parse_chat_event(event: ServerSentEvent, endpoint: InferenceEndpoint, profile: Profile) -> Json:
+    """One chunk of a streamed chat, as Elasticsearch writes it.
+
+    Raises: ChatError for an event that is no chunk, or in which the provider reports an error.
+    """
+    prefix = (
+        f"Received an error response for request from inference entity id [{endpoint.inference_id}]"
+    )
+    try:
+        chunk = parse_event(event)
+    except ProxyError as error:
+        if event.event == "error":
+            raise ChatError(400, "stream_error", prefix, profile.chat_error_type) from None
+        raise ChatError(400, "bad_request", error.reason, error.type) from None
+    if (reported := _reported_error(chunk, event.event)) is not None:
+        text, code = reported
+        reason = f"{prefix}. Error message: [{shown_text(text, endpoint)}]"
+        raise ChatError(400, code, reason, "hugging_face_error")
+    return convert_chunk(chunk, event.data.encode())
+
+
+def _reported_error(chunk: Json, event: str) -> tuple[str, str | None] | None:
+    """Text and code of the error that the provider reports inside a stream, if it does."""
+    error = chunk.get("error")
+    if isinstance(error, str):
+        return error, None
+    if not isinstance(error, dict):
+        return ("unknown", None) if event == "error" else None
+    message, code = error.get("message"), error.get("http_status_code")
+    return (
+        message if isinstance(message, str) else "unknown",
+        str(code) if type(code) is int else None,
+    )
+
+
+# Conversion
+
+
+def convert_chunk(chunk: Json, source: bytes) -> Json:
+    """A provider's chunk as Elasticsearch writes it: known keys, in its order, without nulls.
+
+    More lenient than Elasticsearch: `model` and `object` may be missing, any text may be null.
+    Raises: ChatError for a chunk of the wrong shape; `source`, its JSON, tells the place.
     """
     return _converted(chunk, source, "delta")
 
 
 def convert_reply(reply: Json, source: bytes) -> Json:
-    """The same for a reply in one piece, in which each choice has a `message`."""
+    """The same for a reply in one piece, where each choice has a `message` for its `delta`."""
     return _converted(reply, source, "message")
 
 
@@ -71,7 +124,7 @@ def _choice(choice: Json, part: str) -> Json:
     converted: Json = {part: _present(message, "content", "refusal", "role")}
     if message.get("tool_calls") is not None:
         calls = _list(message, "tool_calls")
-        if part == "message":  # whole calls are in their order, and need no index
+        if part == "message":  # in one piece, their order is their index
             calls = [{"index": index, **call} for index, call in enumerate(calls)]
         converted[part]["tool_calls"] = [_tool_call(call) for call in calls]
     converted |= _present(choice, "finish_reason")
@@ -120,17 +173,17 @@ def _integer(values: Json, name: str) -> int:
     return value
 
 
-# What is wrong with a chunk, and where: only asked when something is.
+# Errors: what is wrong with a chunk, and where. Only used once something is.
 
 _NULL: Final = frozenset({"VALUE_NULL"})
 _INTEGER: Final = Field(frozenset({"VALUE_NUMBER"}), read_int)
 
 
-def _ignored(document: Document, node: Node) -> None:
-    """The value does not matter any more."""
+def _ignore(document: Document, node: Node) -> None:
+    """Only the kind of the value is checked."""
 
 
-_TEXT: Final = Field(STRING | _NULL, _ignored)
+_TEXT: Final = Field(STRING | _NULL, _ignore)
 
 
 def _parser(name: str, fields: dict[str, Field], *required: str) -> ObjectParser:
@@ -191,126 +244,3 @@ def _wrong_shape(source: bytes, part: str, name: str) -> ChatError:
     except ProxyError as error:
         reason = error.reason
     return ChatError(400, "bad_request", reason, "x_content_parse_exception")
-
-
-def _one_or_more(document: Document, node: Node) -> list[Json]:
-    items = node.value if node.kind == "START_ARRAY" else [node]
-    return [_CHOICE.parse(document, item) for item in items]
-
-
-_MESSAGE: Final = ObjectParser(
-    "Message", {"content": Field(STRING, read_string)}, ("content",), lenient=True
-)
-_CHOICE: Final = ObjectParser(
-    "Choice", {"message": Field(OBJECT, _MESSAGE.parse)}, ("message",), lenient=True
-)
-_COMPLETION: Final = ObjectParser(
-    "CompletionResult",
-    {"choices": Field(ARRAY | OBJECT, _one_or_more)},
-    ("choices",),
-    lenient=True,
-)
-
-
-def parse_completion(data: bytes) -> list[str]:
-    """The text of each choice of a chat completion."""
-    document = read_reply(data)
-    values = located(_COMPLETION, document, root_of(document))
-    return [choice["message"]["content"] for choice in values["choices"]]
-
-
-def parse_chat(data: bytes) -> Json:
-    """A chat's answer in one piece, as Elasticsearch writes it."""
-    document = read_reply(data)
-    root = root_of(document)
-    if root.kind != "START_OBJECT":
-        raise XContentParseFailed(
-            f"{document.at(root.start)} [chat_completion_chunk] Expected START_OBJECT but was: "
-            f"{root.kind}"
-        )
-    return convert_reply(document.plain(), data)
-
-
-# Streams
-
-
-def parse_completion_event(event: ServerSentEvent) -> list[str]:
-    """The deltas of one event of a streamed completion; null and empty ones are nothing."""
-    chunk = _parse_event(event)
-    try:
-        contents = [choice["delta"].get("content") for choice in chunk["choices"]]
-    except (KeyError, TypeError, AttributeError):
-        contents = [chunk]  # something is wrong with it
-    if not all(isinstance(content, str | None) for content in contents):
-        contents = _walk_deltas(read_reply(event.data.encode()))
-    return [content for content in contents if content]
-
-
-def _walk_deltas(document: Document) -> list[str | None]:
-    """The careful way, token by token."""
-    contents: list[str | None] = []
-    for choice in items_of(document, _required(root_of(document), "choices")):
-        delta = _required(choice, "delta")
-        expect(document, delta, "START_OBJECT")
-        content = delta.value.get("content")
-        if content is not None and content.kind != "VALUE_NULL":
-            expect(document, content, "VALUE_STRING")
-            contents.append(content.value)
-    return contents
-
-
-def _required(node: Node, name: str) -> Node:
-    found: Node | None = node.value.get(name) if node.kind == "START_OBJECT" else None
-    if found is None:
-        reason = f"Failed to find required field [{name}] in OpenAI chat completions response"
-        raise Cause("illegal_state_exception", reason)
-    return found
-
-
-def parse_chat_event(
-    event: ServerSentEvent, endpoint: InferenceEndpoint, profile: Profile = DEFAULT
-) -> Json:
-    """One chunk of a streamed chat. Raises: ChatError."""
-    prefix = (
-        f"Received an error response for request from inference entity id [{endpoint.inference_id}]"
-    )
-    try:
-        chunk = _parse_event(event)
-    except ProxyError as error:
-        if event.event == "error":
-            raise ChatError(400, "stream_error", prefix, profile.chat_error_type) from None
-        raise ChatError(400, "bad_request", error.reason, error.type) from None
-    if (failure := _stream_failure(chunk, event.event)) is not None:
-        text, code = failure
-        raise ChatError(
-            400,
-            code,
-            f"{prefix}. Error message: [{shown_text(text, endpoint)}]",
-            "hugging_face_error",
-        )
-    return convert_chunk(chunk, event.data.encode())
-
-
-def _stream_failure(chunk: Json, event: str) -> tuple[str, str | None] | None:
-    """Text and code of an error inside a stream, if the event is one."""
-    error = chunk.get("error")
-    if isinstance(error, str):
-        return error, None
-    if not isinstance(error, dict):
-        return ("unknown", None) if event == "error" else None
-    message, code = error.get("message"), error.get("http_status_code")
-    return (
-        message if isinstance(message, str) else "unknown",
-        str(code) if type(code) is int else None,
-    )
-
-
-def _parse_event(event: ServerSentEvent) -> Json:
-    try:
-        value = orjson.loads(event.data)
-    except orjson.JSONDecodeError:
-        error = read_reply(event.data.encode()).error
-        raise error or XContentParseFailed("[1:1] malformed JSON") from None
-    if not isinstance(value, dict):
-        raise XContentParseFailed("[1:1] expected an object")
-    return value

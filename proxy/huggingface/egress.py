@@ -1,14 +1,14 @@
 """Where provider calls may go.
 
-Callers choose the URLs, so names, odd notations and rebinding all have to end somewhere: addresses
-are judged where the socket is made, after everything that could change them. The texts of URLs are
-judged before, by `url_problem`.
+Callers choose the URLs of endpoints, so names, odd notations of addresses and DNS rebinding must
+all fail. An address is therefore checked where the socket is made, after everything that could
+still change it. The text of a URL is checked earlier, by `proxy.inference.urls`.
 
-Never reached: link-local, metadata, unspecified, multicast, broadcast and reserved addresses; and
-the upstream and the proxy itself, where a call could do what its caller may not. Private and
-loopback addresses are reached, because model servers live beside the proxy, unless there is an
-allow list: then nothing is reached but what it names. A forward proxy makes the connections itself:
-there only what stands in the URL can be judged.
+Never reached: link-local, metadata, unspecified, multicast, broadcast and reserved addresses, the
+upstream, and the proxy itself: a call to these could do what its caller may not. Private and
+loopback addresses are reached, because model servers run beside the proxy. With an allow list only
+what it names is reached. A forward proxy makes the connections itself: then only the URL's host can
+be checked.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ if TYPE_CHECKING:
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-RESOLVED_FOR: Final = 30.0  # seconds that the upstream's addresses are taken for known
+RESOLVED_FOR: Final = 30.0  # seconds until the upstream's addresses are looked up again
 RESOLVE_TIMEOUT: Final = 5.0
 
-# Beside what the properties of IPv4Address and IPv6Address tell.
+# In addition to what IPv4Address and IPv6Address classify themselves.
 _DENIED: Final = tuple(
     ip_network(text)
     for text in (
@@ -66,23 +66,40 @@ _LOOPBACK: Final = IPv6Address("::1")
 _NAME: Final = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 
 
-class _Way(Enum):
-    """How the host of a URL came to be judged, before its addresses are."""
+class EgressDenied(PermissionError):
+    """The rules forbid a connection. The text has no address, or callers could look names up."""
 
-    BY_ADDRESS = auto()
-    BY_NAME = auto()  # the allow list names the host: any address will do but those never reached
-    BY_FORWARD_PROXY = auto()  # the connection goes to the forward proxy, which was configured
+    def __init__(self) -> None:
+        super().__init__("the proxy's egress rules do not allow this address")
 
 
-_way: ContextVar[_Way] = ContextVar("_way", default=_Way.BY_ADDRESS)
+def is_denied(error: BaseException | None) -> bool:
+    """Whether a call failed because of the rules, however aiohttp wrapped the EgressDenied."""
+    while error is not None:
+        if isinstance(error, EgressDenied):
+            return True
+        error = getattr(error, "os_error", None) or error.__cause__
+    return False
+
+
+class HostCheck(Enum):
+    """What is left to check of a connection once the host of its URL was checked."""
+
+    ADDRESS = auto()  # its address, by all rules
+    NEVER_REACHED = auto()  # the allow list names the host: only what is never reached is denied
+    NOTHING = auto()  # it goes to the forward proxy, whose address is the operator's choice
+
+
+# A context variable, because aiohttp calls the socket factory with an address alone.
+_left_to_check: ContextVar[HostCheck] = ContextVar("left_to_check", default=HostCheck.ADDRESS)
 
 
 class EgressRules:
-    """The rules in force, and connectors that keep to them.
+    """The rules in force, and connectors that follow them.
 
-    upstream: the URLs of its nodes. listeners: HOST:PORT each, where this process accepts
-    connections.
-    Raises: ConfigError for an entry of the allow list that is none.
+    `upstream` holds the URLs of its nodes, `listeners` a HOST:PORT for each socket on which this
+    process accepts connections.
+    Raises: ConfigError for an entry of the allow list that is no name, address or network.
     """
 
     def __init__(
@@ -102,7 +119,7 @@ class EgressRules:
         self._clock = clock
 
     def protect_port(self, port: int) -> None:
-        """Deny a port of this machine: where the process listens, once that is known."""
+        """Deny a port of this machine, on which the process turned out to listen."""
         self._own_ports.add(port)
 
     def connector(self, **options: Any) -> TCPConnector:
@@ -110,20 +127,17 @@ class EgressRules:
         return _GuardedConnector(self, **options)
 
     def socket_factory(self, info: tuple[Any, ...]) -> socket.socket:
-        """For TCPConnector: a socket, if what it will be connected to is allowed.
-
-        Raises: EgressDenied.
-        """
-        family, kind, protocol, _, place = info
-        way = _way.get()
-        if way is not _Way.BY_FORWARD_PROXY and self.denies(
-            place[0], place[1], named=way is _Way.BY_NAME
-        ):
-            raise EgressDenied
+        """For TCPConnector: a socket for an entry of getaddrinfo. Raises: EgressDenied."""
+        family, kind, protocol, _, (address, port, *_) = info
+        check = _left_to_check.get()
+        if check is not HostCheck.NOTHING:
+            named = check is HostCheck.NEVER_REACHED
+            if self.denies(address, port, named=named):
+                raise EgressDenied
         return socket.socket(family, kind, protocol)
 
     def denies(self, address: str, port: int, *, named: bool = False) -> bool:
-        """Whether an address must not be connected to; `named`: its host is on the allow list."""
+        """Whether an address must not be connected to; `named` if the allow list has its host."""
         inner = unwrap(ip_address(address))
         if is_never_reached(inner) or self._is_protected(inner, port):
             return True
@@ -131,31 +145,31 @@ class EgressRules:
             return False
         return not any(inner in network for network in self._networks)
 
-    def judge(self, url: URL, *, forward_proxy: bool = False) -> _Way:
-        """What can be told before addresses are known. Raises: EgressDenied."""
+    def check_host(self, url: URL, *, forward_proxy: bool = False) -> HostCheck:
+        """Check what is known before any address is, and say what is left. Raises: EgressDenied."""
         host, port = (url.host or "").rstrip(".").lower(), url.port or 0
         if any((host, port) == (node.host, node.port) for node in self._upstream):
             raise EgressDenied
         named = any(_matches(host, name) for name in self._names)
         if not forward_proxy:
-            return _Way.BY_NAME if named else _Way.BY_ADDRESS
+            return HostCheck.NEVER_REACHED if named else HostCheck.ADDRESS
         literal = _literal(host)
         if literal is not None:
             if self.denies(str(literal), port, named=named):
                 raise EgressDenied
         elif (self._names or self._networks) and not named:
             raise EgressDenied
-        return _Way.BY_FORWARD_PROXY
+        return HostCheck.NOTHING
 
     async def refresh(self) -> None:
-        """Look the upstream up again if its addresses have not been for a while."""
+        """Look the upstream's addresses up if they were not for RESOLVED_FOR seconds."""
         if not self._upstream or self._clock() < self._resolved_until:
             return
         async with self._resolving:
             if self._clock() < self._resolved_until:
                 return
             for node in self._upstream:
-                # Unresolved, it is not reached by anybody; what was known last still counts.
+                # What cannot be resolved cannot be reached, either; the last addresses still count.
                 with suppress(OSError, TimeoutError):
                     self._upstream_addresses[node] = await _resolve(node)
             self._resolved_until = self._clock() + RESOLVED_FOR
@@ -169,14 +183,14 @@ class EgressRules:
             if node.port == port
             for known in addresses
         ]
-        # A server on this machine can mostly be reached by all of its addresses.
+        # A server on this machine can usually be reached at all of the machine's addresses.
         return address in on_port or (
             is_of_this_machine(address) and any(is_of_this_machine(known) for known in on_port)
         )
 
 
 class _GuardedConnector(TCPConnector):
-    """Judges the host of every request, and the address of every new connection."""
+    """Checks the host of every request, and the address of every new connection."""
 
     def __init__(self, rules: EgressRules, **options: Any) -> None:
         super().__init__(socket_factory=rules.socket_factory, **options)
@@ -186,16 +200,17 @@ class _GuardedConnector(TCPConnector):
         self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout
     ) -> Connection:
         await self._rules.refresh()
-        # The socket is made in this context, or in that of a task that is started from it.
-        token = _way.set(self._rules.judge(req.url, forward_proxy=req.proxy is not None))
+        check = self._rules.check_host(req.url, forward_proxy=req.proxy is not None)
+        # The socket is made in this context, or in a copy of it: that of a task started here.
+        token = _left_to_check.set(check)
         try:
             return await super().connect(req, traces, timeout)
         finally:
-            _way.reset(token)
+            _left_to_check.reset(token)
 
 
 def unwrap(address: Address) -> Address:
-    """The address that is really meant: IPv6 has many ways to write one of IPv4."""
+    """The IPv4 address inside an IPv6 address that stands for one, however deep; else `address`."""
     while isinstance(address, IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour
         if inner is None and address.teredo is not None:
@@ -212,7 +227,7 @@ def unwrap(address: Address) -> Address:
 
 
 def is_never_reached(address: Address) -> bool:
-    """Whether no configuration allows an unwrapped address."""
+    """Whether an unwrapped address is denied whatever the configuration says."""
     return (
         address.is_link_local
         or address.is_unspecified
@@ -223,7 +238,7 @@ def is_never_reached(address: Address) -> bool:
 
 
 def is_of_this_machine(address: Address) -> bool:
-    """Whether an unwrapped address is one of the machine's own: only such can be bound to."""
+    """Whether an unwrapped address is one of this machine's: only those can be bound to."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
@@ -241,7 +256,7 @@ async def _resolve(url: URL) -> frozenset[Address]:
 
 
 def _literal(host: str) -> Address | None:
-    """The address that a host is, in any notation that some resolver takes."""
+    """The address that a host is in any notation that resolvers take; None if it is a name."""
     try:
         return ip_address(host)
     except ValueError:
@@ -253,7 +268,7 @@ def _literal(host: str) -> Address | None:
 
 
 def _parse_allow(entries: Sequence[str]) -> tuple[tuple[str, ...], tuple[Network, ...]]:
-    """Host names, `*.` in front for all below one, and networks; an address is a small network."""
+    """Host names, with `*.` for all below one, and networks, an address being one by itself."""
     names, networks = [], []
     for entry in entries:
         try:
@@ -271,19 +286,3 @@ def _matches(host: str, name: str) -> bool:
     if name.startswith("*."):
         return host.endswith(name[1:]) and len(host) > len(name) - 1
     return host == name
-
-
-class EgressDenied(PermissionError):
-    """The rules forbid the connection; the text names no address, or names could be looked up."""
-
-    def __init__(self) -> None:
-        super().__init__("the proxy's egress rules do not allow this address")
-
-
-def is_denied(error: BaseException | None) -> bool:
-    """Whether a call failed because of the rules, however aiohttp has wrapped that."""
-    while error is not None:
-        if isinstance(error, EgressDenied):
-            return True
-        error = getattr(error, "os_error", None) or error.__cause__
-    return False

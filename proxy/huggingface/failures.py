@@ -1,7 +1,7 @@
-"""What failures of providers mean: refusals and lost calls in Elasticsearch's words.
+"""What failed calls mean, in Elasticsearch's words, and which of them may be tried again.
 
-What may pass is Retryable; a token that a provider repeats is hidden.
-Source: HuggingFaceResponseHandler, OpenAiResponseHandler, BaseResponseHandler and siblings.
+Source: HuggingFaceResponseHandler, OpenAiResponseHandler, BaseResponseHandler,
+HuggingFaceChatCompletionResponseHandler, ErrorResponse.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from typing import Any, Final
 
 import orjson
 
-from proxy.errors import ChatError, ParsingFailed, ProxyError, StatusError
+from proxy.errors import Cause, ChatError, ParsingFailed, ProxyError, StatusError
+from proxy.huggingface.calls import FailedCall, InvalidHost, Refusal
 from proxy.huggingface.redaction import hide_token, shown_text
-from proxy.huggingface.retry import Retryable
+from proxy.huggingface.retry import Failure
 from proxy.inference.chat import status_name
 from proxy.inference.endpoints import STREAMING_TASKS, InferenceEndpoint, TaskType
-from proxy.inference.releases import DEFAULT, Profile
+from proxy.inference.releases import Profile
 
+# Statuses that callers see as they are; they see 400 for all others.
 _PASSED_ON: Final = {*range(300, 306), 307, *range(400, 418), 422, 423, 424, 429}
 _REDUCE: Final = "Please reduce your prompt; or completion length."
 _TOO_LARGE: Final = "Received a content too large status code"
@@ -44,18 +46,25 @@ _CHAT_PREFIXES: Final = {
 }
 
 
-def failure(
-    endpoint: InferenceEndpoint,
-    status: int,
-    body: bytes,
-    retry_after: float | None,
-    profile: Profile = DEFAULT,
-) -> Exception:
-    """The exception for a provider's answer other than 2xx: a ProxyError, or it in a Retryable."""
-    chats = endpoint.task_type in STREAMING_TASKS
-    reply = _loads(body)
+def failure(endpoint: InferenceEndpoint, outcome: FailedCall, profile: Profile) -> Failure:
+    """What a failed call means for its caller."""
+    if isinstance(outcome, Refusal):
+        return _refused(endpoint, outcome, profile)
+    if isinstance(outcome, InvalidHost):
+        return Failure(StatusError(400, outcome.reason))
+    return Failure(failed_to_send(endpoint, outcome.cause), outcome.may_pass)
+
+
+def unreadable(endpoint: InferenceEndpoint, error: ProxyError) -> Failure:
+    """What a reply means that cannot be read: the next one may be better."""
+    return Failure(failed_to_send(endpoint, error), may_pass=True)
+
+
+def _refused(endpoint: InferenceEndpoint, refusal: Refusal, profile: Profile) -> Failure:
+    chats, status = endpoint.task_type in STREAMING_TASKS, refusal.status
+    reply = _loads(refusal.body)
     text = _error_text(endpoint.task_type, reply)
-    prefix, retryable = _prefix(chats, status, text)
+    prefix, may_pass = _prefix(chats, status, text)
     if chats and status == 404:
         prefix = profile.chat_not_found.format(url=endpoint.service_settings.url)
     reason = (
@@ -69,7 +78,7 @@ def failure(
         error = _chat_failure(shown_status, reason, reply, text, profile)
     else:
         error = StatusError(shown_status, reason)
-    return Retryable(error, retry_after) if retryable else error
+    return Failure(error, may_pass, refusal.retry_after)
 
 
 def _prefix(chats: bool, status: int, text: str | None) -> tuple[str, bool]:
@@ -94,7 +103,7 @@ def _chat_failure(
 
 
 def _error_text(task_type: TaskType, reply: Any) -> str | None:
-    """What the provider says is wrong. Each task has its own idea where that stands."""
+    """The provider's own text: `error`, or with chat models also `error.message`."""
     error = reply.get("error") if isinstance(reply, dict) else None
     if isinstance(error, str):
         return error
@@ -104,17 +113,17 @@ def _error_text(task_type: TaskType, reply: Any) -> str | None:
     return None
 
 
-def batch_is_too_large(status: int, body: bytes) -> bool:
-    """Whether a refusal is about the number or the bytes of the inputs, not about one of them.
+def is_batch_too_large(refusal: Refusal) -> bool:
+    """Whether a provider refused the number or the bytes of the inputs, not one of them.
 
     Text-embeddings-inference answers `batch size 33 > maximum allowed batch size 32` with 413, or
     422 from 1.9 on, and a body over its limit with 413 and a plain text.
     """
-    reply = _loads(body)
+    reply = _loads(refusal.body)
     text = reply.get("error") if isinstance(reply, dict) else None
     if isinstance(text, str):
-        return status in (413, 422) and "batch size" in text
-    return status == 413
+        return refusal.status in (413, 422) and "batch size" in text
+    return refusal.status == 413
 
 
 def _loads(body: bytes) -> Any:
@@ -124,8 +133,8 @@ def _loads(body: bytes) -> Any:
         return None
 
 
-def failed_to_send(endpoint: InferenceEndpoint, cause: ProxyError) -> ProxyError:
-    """What a caller sees of a failure below HTTP; a wrong shape speaks for itself."""
+def failed_to_send(endpoint: InferenceEndpoint, cause: ProxyError | Cause) -> ProxyError:
+    """What callers see of a failure that is no refusal: only a ParsingFailed is not wrapped."""
     cause = hide_token(cause, endpoint)
     if isinstance(cause, ParsingFailed):
         return cause

@@ -1,7 +1,8 @@
 """Rate limits of provider calls.
 
-Source: RequestExecutorService, RateLimiter: a token bucket of one, so that calls leave evenly
-spaced and none is refused for being early; those that wait stand in a line of bounded length.
+A token bucket of one: calls leave evenly spaced, and one that comes too early waits for its turn in
+a queue of bounded length.
+Source: RequestExecutorService, RateLimiter.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from proxy.errors import Rejected
 from proxy.huggingface.retry import Clock, Sleep
 from proxy.inference.endpoints import InferenceEndpoint
 
-_MANY: Final = 1000  # groups kept before idle ones are dropped
+_MANY: Final = 1000  # groups; idle ones are dropped beyond that
 
 
 class _Group:
-    """Callers that share a provider, a token and a limit."""
+    """Endpoints that share a URL, a token and a limit."""
 
     def __init__(self, interval: float) -> None:
         self.interval = interval  # seconds between two calls
@@ -40,11 +41,11 @@ class RateLimiter:
 
     @property
     def waiting(self) -> int:
-        """Calls in all lines."""
+        """Calls in all queues."""
         return sum(group.waiting for group in self._groups.values())
 
     async def wait(self, endpoint: InferenceEndpoint) -> None:
-        """Return when the endpoint's next call may leave. Raises: Rejected when too many wait."""
+        """Return when the endpoint's next call may leave. Raises: Rejected if the queue is full."""
         group = self._group(endpoint)
         if group.waiting >= self._capacity > 0:
             raise Rejected(

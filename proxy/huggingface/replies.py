@@ -1,27 +1,35 @@
-"""What providers answer: results out of good replies, Elasticsearch's errors out of bad ones.
+"""Results out of what providers answer, chat apart. Pure functions on bytes and events.
 
-Pure functions on bytes. A reply of the wrong shape is a `parsing_exception` that names the place;
-a reply that cannot be read at all has the error of its parser.
-Source: HuggingFace*ResponseEntity, OpenAiStreamingProcessor, OpenAiUnifiedStreamingProcessor.
+All raise ParsingFailed, XContentParseFailed or UnreadableReply for a reply of another shape.
+Source: HuggingFaceEmbeddingsResponseEntity, HuggingFaceElserResponseEntity,
+HuggingFaceRerankResponseEntity, OpenAiChatCompletionResponseEntity, OpenAiStreamingProcessor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import orjson
 
-from proxy.config import MAX_NESTING
-from proxy.errors import Cause, ParsingFailed, XContentParseFailed
+from proxy.errors import Cause, ParsingFailed, UnreadableReply
+from proxy.huggingface.replyjson import (
+    expect,
+    items_of,
+    parse_event,
+    parse_fields,
+    read_reply,
+    root_of,
+)
 from proxy.inference.results import RankedDocument, SparseVector
-from proxy.xcontent.document import Bounds, Document, Node
-from proxy.xcontent.jsonreader import parse_json
+from proxy.sse import ServerSentEvent
+from proxy.xcontent.document import Document, Node
 from proxy.xcontent.objectparser import (
+    ARRAY,
     NUMBER,
+    OBJECT,
     STRING,
     Field,
-    Located,
     ObjectParser,
     read_float,
     read_int,
@@ -30,26 +38,22 @@ from proxy.xcontent.objectparser import (
 from proxy.xcontent.values import Json
 
 _FLOAT_MAX: Final = 3.4028234663852886e38
-_BOUNDS: Final = Bounds(nesting=MAX_NESTING, values=500_000)
 _NUMBER_TYPES: Final = {float, int}
 
 
-# Good replies
+# Embeddings
 
 
 def parse_embeddings(data: bytes) -> list[list[float]]:
-    """The vectors of `[[…]]` or `{"embeddings": [[…]]}`, in reply order.
-
-    Raises: ParsingFailed, Cause or XContentParseFailed for anything else.
-    """
-    vectors = _plain_vectors(data)
+    """The vectors of `[[…]]` or `{"embeddings": [[…]]}`, in the reply's order."""
+    vectors = _vectors_at_once(data)
     if vectors is None:
-        vectors = _walk_vectors(read_reply(data))
+        vectors = _vectors_by_token(read_reply(data))
     return [_floats(vector) for vector in vectors]
 
 
-def _plain_vectors(data: bytes) -> list[list[float]] | None:
-    """The fast way for good replies; None when there is something to say about the reply."""
+def _vectors_at_once(data: bytes) -> list[list[float]] | None:
+    """The vectors of a flawless reply, fast; None for any other, which is then read by token."""
     try:
         reply = orjson.loads(data)
     except orjson.JSONDecodeError:
@@ -63,14 +67,13 @@ def _plain_vectors(data: bytes) -> list[list[float]] | None:
     return vectors
 
 
-def _walk_vectors(document: Document) -> list[list[float]]:
-    """The careful way, token by token."""
+def _vectors_by_token(document: Document) -> list[list[float]]:
+    """The vectors as Elasticsearch finds them, or its error with the place of the problem."""
     root = root_of(document)
     if root.kind == "START_OBJECT":
         found = root.value.get("embeddings")
         if found is None:
-            name = "Failed to find required field [embeddings] in Hugging Face embeddings response"
-            raise document.error or Cause("illegal_state_exception", name)
+            raise document.error or _missing("embeddings", "Hugging Face embeddings")
         root = found
     elif root.kind != "START_ARRAY":
         problem = f"Failed to parse object: unexpected token [{root.kind}] found"
@@ -86,9 +89,10 @@ def _walk_vectors(document: Document) -> list[list[float]]:
 
 
 def _floats(vector: Sequence[float]) -> list[float]:
-    """The vector as floats. Raises: Cause for a number that no 32-bit float can hold."""
+    """The vector as floats. Raises: UnreadableReply for a number beyond a 32-bit float."""
     if vector and (max(vector) > _FLOAT_MAX or min(vector) < -_FLOAT_MAX):
-        raise Cause("illegal_argument_exception", "a number is out of range for a 32-bit float")
+        problem = "a number is out of range for a 32-bit float"
+        raise UnreadableReply(Cause("illegal_argument_exception", problem))
     return [float(number) for number in vector]
 
 
@@ -106,6 +110,8 @@ def parse_sparse(data: bytes, truncated: Sequence[bool]) -> list[SparseVector]:
     return vectors
 
 
+# Rerank
+
 _RANKED: Final = ObjectParser(
     "hugging_face_rerank_response",
     {
@@ -121,52 +127,81 @@ _RANKED: Final = ObjectParser(
 def parse_rerank(data: bytes, count: int) -> list[RankedDocument]:
     """The documents of `[{"index", "score", "text"?}, …]`, in the reply's order.
 
-    Raises: as parse_embeddings; an index outside `count` texts is a bad reply, too.
+    Raises: UnreadableReply for an index outside the `count` texts sent, too.
     """
     document = read_reply(data)
     ranked = []
     for item in items_of(document, root_of(document)):
         expect(document, item, "START_OBJECT")
-        values = located(_RANKED, document, item)
+        values = parse_fields(_RANKED, document, item)
         if not 0 <= values["index"] < count:
             problem = f"index [{values['index']}] is outside the [{count}] documents sent"
-            raise Cause("illegal_argument_exception", problem)
+            raise UnreadableReply(Cause("illegal_argument_exception", problem))
         ranked.append(RankedDocument(values["index"], values["score"], values.get("text")))
     return ranked
 
 
-def read_reply(data: bytes) -> Document:
-    # Private: a reply may hold what the caller must not see.
-    return parse_json(data, _BOUNDS, is_private=True)
+# Completions
 
 
-def root_of(document: Document) -> Node:
-    if document.root is None:
-        raise document.error or XContentParseFailed("[1:1] no value found")
-    return document.root
+def _one_or_more_choices(document: Document, node: Node) -> list[Json]:
+    items = node.value if node.kind == "START_ARRAY" else [node]
+    return [_CHOICE.parse(document, item) for item in items]
 
 
-def items_of(document: Document, node: Node) -> Iterator[Node]:
-    """The elements of an array, then the syntax error that cuts it off, if one does.
-
-    What follows a complete array does not matter.
-    """
-    expect(document, node, "START_ARRAY")
-    yield from node.value
-    if node.end < 0:
-        raise document.error or XContentParseFailed("[1:1] unclosed array")
-
-
-def expect(document: Document, node: Node, kind: str) -> None:
-    if node.kind != kind:
-        problem = (
-            f"Failed to parse object: expecting token of type [{kind}] but found [{node.kind}]"
-        )
-        raise ParsingFailed(problem, *document.position(node.start))
+_MESSAGE: Final = ObjectParser(
+    "Message", {"content": Field(STRING, read_string)}, ("content",), lenient=True
+)
+_CHOICE: Final = ObjectParser(
+    "Choice", {"message": Field(OBJECT, _MESSAGE.parse)}, ("message",), lenient=True
+)
+_COMPLETION: Final = ObjectParser(
+    "CompletionResult",
+    {"choices": Field(ARRAY | OBJECT, _one_or_more_choices)},
+    ("choices",),
+    lenient=True,
+)
 
 
-def located(parser: ObjectParser, document: Document, node: Node) -> Json:
+def parse_completion(data: bytes) -> list[str]:
+    """The text of each choice of a chat completion."""
+    document = read_reply(data)
+    values = parse_fields(_COMPLETION, document, root_of(document))
+    return [choice["message"]["content"] for choice in values["choices"]]
+
+
+def parse_completion_event(event: ServerSentEvent) -> list[str]:
+    """The deltas of one event of a streamed completion, without those that are null or empty."""
+    chunk = parse_event(event)
     try:
-        return parser.parse(document, node)
-    except Located as located:
-        raise located.error from None
+        contents = [choice["delta"].get("content") for choice in chunk["choices"]]
+    except (KeyError, TypeError, AttributeError):
+        contents = None
+    if contents is None or not all(isinstance(content, str | None) for content in contents):
+        contents = _deltas_by_token(read_reply(event.data.encode()))
+    return [content for content in contents if content]
+
+
+def _deltas_by_token(document: Document) -> list[str | None]:
+    """The deltas as Elasticsearch finds them, or its error with the place of the problem."""
+    contents: list[str | None] = []
+    for choice in items_of(document, _required(root_of(document), "choices")):
+        delta = _required(choice, "delta")
+        expect(document, delta, "START_OBJECT")
+        content = delta.value.get("content")
+        if content is not None and content.kind != "VALUE_NULL":
+            expect(document, content, "VALUE_STRING")
+            contents.append(content.value)
+    return contents
+
+
+def _required(node: Node, name: str) -> Node:
+    found: Node | None = node.value.get(name) if node.kind == "START_OBJECT" else None
+    if found is None:
+        raise _missing(name, "OpenAI chat completions")
+    return found
+
+
+def _missing(name: str, what: str) -> UnreadableReply:
+    problem = f"Failed to find required field [{name}] in {what} response"
+    return UnreadableReply(Cause("illegal_state_exception", problem))

@@ -1,13 +1,27 @@
-"""The bodies of calls to chat models.
+"""The bodies of calls.
 
-Source: the request entities of HuggingFaceActionCreator.
+Source: HuggingFaceEmbeddingsRequestEntity, HuggingFaceElserRequestEntity,
+HuggingFaceRerankRequestEntity, HuggingFaceUnifiedChatCompletionRequestEntity.
 """
 
 from __future__ import annotations
 
+from proxy.huggingface.batching import Batch
 from proxy.inference.chat import ChatRequest
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.xcontent.values import Json
+
+
+def embedding_body(batch: Batch) -> Json:
+    return {"inputs": batch.contents}
+
+
+def rerank_body(
+    batch: Batch, query: str, *, top_n: int | None, return_documents: bool | None
+) -> Json:
+    options = {"return_text": return_documents, "top_n": top_n}
+    kept = {key: value for key, value in options.items() if value is not None}
+    return {"texts": batch.contents, "query": query, **kept}
 
 
 def completion_body(endpoint: InferenceEndpoint, text: str, *, stream: bool) -> Json:

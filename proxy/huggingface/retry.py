@@ -1,7 +1,7 @@
-"""Trying a provider call again.
+"""How often a failed call is tried again, and after what wait.
 
 Source: RetryingHttpSender, RetrySettings: three attempts, doubling waits, each drawn from the upper
-half of its bound. `Retry-After` is honoured when it fits, which Elasticsearch does not do.
+half of its bound. Unlike Elasticsearch, a wait that the provider asks for is kept if it fits.
 """
 
 from __future__ import annotations
@@ -11,52 +11,61 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 from proxy.errors import ProxyError
-from proxy.limits.deadline import request_ends
+from proxy.limits.deadline import Deadline
 
-T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]
 Clock = Callable[[], float]
 
 
-class Retryable(Exception):
-    """A failure that may pass; `error` is what the caller sees when it does not."""
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What a caller sees of an attempt that failed, and whether another one may succeed."""
 
-    def __init__(self, error: ProxyError, after: float | None = None) -> None:
-        super().__init__(error.reason)
-        self.error = error
-        self.after = after  # seconds that the provider asks for
+    error: ProxyError
+    may_pass: bool = False
+    retry_after: float | None = None  # seconds that the provider asks to wait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """How often and after what waits; seconds."""
+    """How many attempts a call has, and the waits between them; seconds."""
 
     attempts: int = 3
     initial_delay: float = 1.0
     max_delay: float = 5.0
-    timeout: float = 30.0  # no new attempt after it
+    timeout: float = 30.0  # no attempt begins after it
     sleep: Sleep = asyncio.sleep
     clock: Clock = time.monotonic
 
-    async def run(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """The result of `attempt`, tried until it succeeds, fails for good, or time is up.
+    def start(self, deadline: Deadline) -> Retries:
+        """The retries of one call whose first attempt is made now."""
+        return Retries(self, deadline)
 
-        Raises: the last Retryable's error, or whatever else `attempt` raises, at once.
-        """
-        deadline, bound = self.clock() + self.timeout, self.initial_delay
-        for left in reversed(range(self.attempts)):
-            try:
-                return await attempt()
-            except Retryable as failure:
-                delay = max(random.uniform(bound / 2, bound), failure.after or 0.0)
-                late = self.clock() + delay > deadline
-                # Waiting for nothing would hide what the provider said behind a timeout.
-                too_late = failure.after and self.clock() + failure.after > request_ends.get()
-                if not left or late or too_late:
-                    raise failure.error from None
-            await self.sleep(delay)
-            bound = min(bound * 2, self.max_delay)
-        raise AssertionError("unreachable")
+
+class Retries:
+    """The retries of one call: its attempts are counted, and its waits double."""
+
+    def __init__(self, policy: RetryPolicy, deadline: Deadline) -> None:
+        self._policy = policy
+        self._deadline = deadline
+        self._end = policy.clock() + policy.timeout
+        self._bound = policy.initial_delay
+        self.failed = 0  # attempts
+
+    async def wait(self, failure: Failure) -> None:
+        """Return when the call is to be tried again. Raises: the failure's error if it is not."""
+        self.failed += 1
+        delay = max(random.uniform(self._bound / 2, self._bound), failure.retry_after or 0.0)
+        if not failure.may_pass or not self._may_wait(delay, failure.retry_after):
+            raise failure.error
+        await self._policy.sleep(delay)
+        self._bound = min(self._bound * 2, self._policy.max_delay)
+
+    def _may_wait(self, delay: float, asked: float | None) -> bool:
+        policy = self._policy
+        if self.failed == policy.attempts or policy.clock() + delay > self._end:
+            return False
+        # A wait that outlasts the request would hide what the provider said behind a timeout.
+        return not asked or asked <= self._deadline.seconds_left(policy.clock)

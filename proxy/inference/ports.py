@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from proxy.inference.chat import ChatRequest
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.results import RankedDocument, SparseVector
+from proxy.limits.deadline import Deadline
 from proxy.xcontent.values import Json
 
 Change = Callable[[InferenceEndpoint], InferenceEndpoint]
@@ -76,14 +77,17 @@ class EndpointStore(Protocol):
 
 
 class Provider(Protocol):
-    """Calls to the Hugging Face endpoint behind an inference endpoint; see HuggingFace."""
+    """What the service needs of Hugging Face endpoints; see HuggingFace.
+
+    No method ends at its deadline by itself: it only waits for nothing that lies beyond.
+    """
 
     async def embed(
-        self, endpoint: InferenceEndpoint, inputs: Sequence[str]
+        self, endpoint: InferenceEndpoint, inputs: Sequence[str], deadline: Deadline
     ) -> list[list[float]]: ...
 
     async def embed_sparse(
-        self, endpoint: InferenceEndpoint, inputs: Sequence[str]
+        self, endpoint: InferenceEndpoint, inputs: Sequence[str], deadline: Deadline
     ) -> list[SparseVector]: ...
 
     async def rerank(
@@ -91,19 +95,24 @@ class Provider(Protocol):
         endpoint: InferenceEndpoint,
         query: str,
         documents: Sequence[str],
+        deadline: Deadline,
         *,
         top_n: int | None,
         return_documents: bool | None,
     ) -> list[RankedDocument]: ...
 
-    async def complete(self, endpoint: InferenceEndpoint, text: str) -> list[str]: ...
+    async def complete(
+        self, endpoint: InferenceEndpoint, text: str, deadline: Deadline
+    ) -> list[str]: ...
 
     def stream_completion(
-        self, endpoint: InferenceEndpoint, text: str
+        self, endpoint: InferenceEndpoint, text: str, deadline: Deadline
     ) -> AbstractAsyncContextManager[AsyncIterator[list[str]]]: ...
 
     def stream_chat(
-        self, endpoint: InferenceEndpoint, request: ChatRequest
+        self, endpoint: InferenceEndpoint, request: ChatRequest, deadline: Deadline
     ) -> AbstractAsyncContextManager[AsyncIterator[Json]]: ...
 
-    async def chat(self, endpoint: InferenceEndpoint, request: ChatRequest) -> Json: ...
+    async def chat(
+        self, endpoint: InferenceEndpoint, request: ChatRequest, deadline: Deadline
+    ) -> Json: ...

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from proxy.errors import ActionRequestInvalid, Cause, IllegalArgument, ProxyError, ValidationFailed
+from proxy.errors import ActionRequestInvalid, Cause, IllegalArgument, ValidationFailed
 from proxy.inference.endpoints import TaskType
 from proxy.inference.releases import Profile
 from proxy.xcontent.document import Document, Node
@@ -18,6 +18,7 @@ from proxy.xcontent.objectparser import (
     NUMBER,
     OBJECT,
     STRING,
+    BadValue,
     Field,
     Located,
     ObjectParser,
@@ -94,16 +95,18 @@ def _read_input(document: Document, node: Node) -> list[str]:
     items = node.value if node.kind == "START_ARRAY" else [node]
     for item in items:
         if item.kind in ("VALUE_NULL", "START_OBJECT", "START_ARRAY"):
-            raise Located(_not_a_text(document, item), item.start)
+            raise _not_a_text(document, item)
     document.check_complete(node)
     return [document.text(item) for item in items]
 
 
-def _not_a_text(document: Document, item: Node) -> ProxyError:
+def _not_a_text(document: Document, item: Node) -> BadValue | Located:
     if item.kind == "START_ARRAY":
-        return Cause("illegal_state_exception", "expected value but got [START_ARRAY]")
+        cause = Cause("illegal_state_exception", "expected value but got [START_ARRAY]")
+        return BadValue(cause, item.start)
     line, column = document.position(item.start)
-    return IllegalArgument(f"Expected text at {line}:{column} but found {item.kind}")
+    error = IllegalArgument(f"Expected text at {line}:{column} but found {item.kind}")
+    return Located(error, item.start)
 
 
 def _read_input_type(document: Document, node: Node) -> str:

@@ -6,8 +6,6 @@ Source: TransportPutInferenceModelAction, TransportInferenceAction and their sib
 from __future__ import annotations
 
 import asyncio
-import math
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -36,7 +34,7 @@ from proxy.inference.results import (
 )
 from proxy.inference.trial import try_out
 from proxy.inference.updates import EndpointUpdate
-from proxy.limits.deadline import request_ends
+from proxy.limits.deadline import Deadline
 from proxy.xcontent.values import Json
 
 _OTHER_TASK: Final = (
@@ -178,16 +176,20 @@ class InferenceService:
     ) -> Json:
         """The result in Elasticsearch's shape. Raises: ValidationFailed, RequestTimedOut."""
         inputs = _checked_inputs(endpoint, request)
-        async with self._deadline(endpoint, timeout):
+        async with self._deadline(endpoint, timeout) as deadline:
             match endpoint.task_type:
                 case TaskType.TEXT_EMBEDDING:
-                    return render_embeddings(await self._provider.embed(endpoint, inputs))
+                    return render_embeddings(await self._provider.embed(endpoint, inputs, deadline))
                 case TaskType.SPARSE_EMBEDDING:
-                    return render_sparse(await self._provider.embed_sparse(endpoint, inputs))
+                    return render_sparse(
+                        await self._provider.embed_sparse(endpoint, inputs, deadline)
+                    )
                 case TaskType.RERANK:
-                    return render_rerank(await self._rerank(endpoint, request, inputs))
+                    return render_rerank(await self._rerank(endpoint, request, inputs, deadline))
                 case _:
-                    return render_completion(await self._provider.complete(endpoint, inputs[0]))
+                    return render_completion(
+                        await self._provider.complete(endpoint, inputs[0], deadline)
+                    )
 
     @asynccontextmanager
     async def stream(
@@ -196,9 +198,9 @@ class InferenceService:
         """The events of a completion; entering waits until the provider begins to answer."""
         text = _checked_inputs(endpoint, request)[0]
         async with AsyncExitStack() as stack:
-            async with self._deadline(endpoint, timeout):
+            async with self._deadline(endpoint, timeout) as deadline:
                 deltas = await stack.enter_async_context(
-                    self._provider.stream_completion(endpoint, text)
+                    self._provider.stream_completion(endpoint, text, deadline)
                 )
             yield (render_completion_deltas(delta) async for delta in deltas)
 
@@ -208,9 +210,9 @@ class InferenceService:
     ) -> AsyncIterator[AsyncIterator[Json]]:
         """The chunks of a chat; entering waits until the provider begins to answer."""
         async with AsyncExitStack() as stack:
-            async with self._deadline(endpoint, timeout):
+            async with self._deadline(endpoint, timeout) as deadline:
                 chunks = await stack.enter_async_context(
-                    self._provider.stream_chat(endpoint, request)
+                    self._provider.stream_chat(endpoint, request, deadline)
                 )
             yield chunks
 
@@ -218,11 +220,15 @@ class InferenceService:
         self, endpoint: InferenceEndpoint, request: ChatRequest, timeout: float | None
     ) -> Json:
         """The answer of a chat in one piece."""
-        async with self._deadline(endpoint, timeout):
-            return await self._provider.chat(endpoint, request)
+        async with self._deadline(endpoint, timeout) as deadline:
+            return await self._provider.chat(endpoint, request, deadline)
 
     async def _rerank(
-        self, endpoint: InferenceEndpoint, request: InferenceRequest, inputs: Sequence[str]
+        self,
+        endpoint: InferenceEndpoint,
+        request: InferenceRequest,
+        inputs: Sequence[str],
+        deadline: Deadline,
     ) -> list[RankedDocument]:
         """Settings that the request names replace those of the endpoint."""
         named = TaskSettings(top_n=request.top_n, return_documents=request.return_documents)
@@ -231,6 +237,7 @@ class InferenceService:
             endpoint,
             request.query or "",
             inputs,
+            deadline,
             top_n=settings.top_n,
             return_documents=settings.return_documents,
         )
@@ -238,20 +245,18 @@ class InferenceService:
     @asynccontextmanager
     async def _deadline(
         self, endpoint: InferenceEndpoint, timeout: float | None
-    ) -> AsyncIterator[None]:
+    ) -> AsyncIterator[Deadline]:
+        """Bounds what is done within to `timeout` seconds, or to the default."""
         seconds = timeout
         if seconds is None:
             seconds = self._profile.default_timeout(
                 streams=endpoint.streams, configured=self._default_timeout
             )
-        token = request_ends.set(time.monotonic() + seconds if seconds >= 0 else math.inf)
         try:
             async with asyncio.timeout(None if seconds < 0 else seconds):
-                yield
+                yield Deadline.after(seconds)
         except TimeoutError:
             raise self._profile.timed_out(endpoint.inference_id, seconds) from None
-        finally:
-            request_ends.reset(token)
 
 
 def _checked_inputs(endpoint: InferenceEndpoint, request: InferenceRequest) -> list[str]:

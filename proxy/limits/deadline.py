@@ -3,7 +3,26 @@
 from __future__ import annotations
 
 import math
-from contextvars import ContextVar
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
 
-# When the request under way will have run out of time, by `time.monotonic`.
-request_ends: ContextVar[float] = ContextVar("request_ends", default=math.inf)
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """The end of the time that a request may take, as `time.monotonic` tells it."""
+
+    at: float
+
+    @classmethod
+    def after(cls, seconds: float, clock: Callable[[], float] = time.monotonic) -> Deadline:
+        """So many seconds from now; a negative number stands for no limit."""
+        return cls(clock() + seconds) if seconds >= 0 else NO_DEADLINE
+
+    def seconds_left(self, clock: Callable[[], float] = time.monotonic) -> float:
+        """Negative once it has passed, infinite where there is no limit."""
+        return self.at - clock()
+
+
+NO_DEADLINE: Final = Deadline(math.inf)

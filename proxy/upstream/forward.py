@@ -20,6 +20,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from proxy.config import UpstreamConfig
 from proxy.errors import NoInferenceFeature, UpstreamBroken, UpstreamError
 from proxy.http1 import HOP_BY_HOP, Forwarding, Headers, RequestHead
+from proxy.http1.bodies import pieces
 from proxy.interception import is_inference
 from proxy.upstream.feature import REFUSAL_LIMIT, lacks_inference
 from proxy.upstream.heads import head_of
@@ -124,7 +125,7 @@ class Forwarder:
             method=request.method,
             target=request.raw_path,
             headers=headers,
-            body=upload.pieces if body is None else partial(_in_pieces, body),
+            body=upload.pieces if body is None else partial(_slices, body),
         )
         repeatable = head.repeatable and body is not None
         try:
@@ -170,14 +171,8 @@ async def _pass_back(
     return response
 
 
-def _in_pieces(body: bytes) -> AsyncIterator[bytes] | None:
-    """A body for aiohttp's client, which would write all of it at once."""
-
-    async def pieces() -> AsyncIterator[bytes]:
-        for start in range(0, len(body), PIECE):
-            yield body[start : start + PIECE]
-
-    return pieces() if body else None
+def _slices(body: bytes) -> AsyncIterator[bytes] | None:
+    return pieces(body, PIECE) if body else None
 
 
 def _joined(pairs: Iterable[tuple[bytes, bytes]]) -> CIMultiDict[str]:

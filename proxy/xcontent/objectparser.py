@@ -26,6 +26,15 @@ class Located(Exception):
         self.offset = offset
 
 
+class BadValue(Exception):
+    """Raised by a field's reader: what Java throws for its value, and where if not at its start."""
+
+    def __init__(self, cause: Cause, offset: int | None = None) -> None:
+        super().__init__(cause.reason)
+        self.cause = cause
+        self.offset = offset
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """One declared field: the kinds of values that it allows, and what reads them."""
@@ -82,15 +91,24 @@ class ObjectParser:
             return field.read(document, node)
         except Located as inner:
             raise self._failed(document, name, inner.offset, inner.error) from None
+        except BadValue as bad:
+            offset = node.start if bad.offset is None else bad.offset
+            raise self._failed(document, name, offset, bad.cause) from None
         except ProxyError as error:
             offset = document.error_at if error is document.error else node.start
             raise self._failed(document, name, offset, error) from None
 
-    def _failed(self, document: Document, name: str, offset: int, cause: ProxyError) -> Located:
+    def _failed(
+        self, document: Document, name: str, offset: int, cause: ProxyError | Cause
+    ) -> Located:
         return self._located(document, offset, f"failed to parse field [{name}]", cause)
 
     def _located(
-        self, document: Document, offset: int, problem: str, cause: ProxyError | None = None
+        self,
+        document: Document,
+        offset: int,
+        problem: str,
+        cause: ProxyError | Cause | None = None,
     ) -> Located:
         reason = f"{document.at(offset)} [{self.name}] {problem}"
         return Located(XContentParseFailed(reason, cause=cause), offset)
@@ -157,9 +175,9 @@ def read_boolean(document: Document, node: Node) -> bool:
     return text != "" and parse_boolean(text)
 
 
-def _not_a_number(text: str) -> ProxyError:
+def _not_a_number(text: str) -> BadValue:
     reason = f'For input string: "{text}"' if text else "empty String"
-    return Cause("number_format_exception", reason)
+    return BadValue(Cause("number_format_exception", reason))
 
 
 def parse_object(parser: ObjectParser, document: Document) -> Json:

@@ -27,28 +27,28 @@ class ScriptedProvider:
             raise self.outcome
         return self.outcome
 
-    async def embed(self, endpoint, inputs):
+    async def embed(self, endpoint, inputs, deadline):
         return await self._answer("embed", list(inputs))
 
-    async def embed_sparse(self, endpoint, inputs):
+    async def embed_sparse(self, endpoint, inputs, deadline):
         return await self._answer("embed_sparse", list(inputs))
 
-    async def rerank(self, endpoint, query, documents, *, top_n, return_documents):
+    async def rerank(self, endpoint, query, documents, deadline, *, top_n, return_documents):
         return await self._answer("rerank", query, list(documents), top_n, return_documents)
 
-    async def complete(self, endpoint, text):
+    async def complete(self, endpoint, text, deadline):
         return await self._answer("complete", text)
 
-    async def chat(self, endpoint, request):
+    async def chat(self, endpoint, request, deadline):
         return await self._answer("chat", request)
 
     @asynccontextmanager
-    async def stream_completion(self, endpoint, text):
+    async def stream_completion(self, endpoint, text, deadline):
         outcome = await self._answer("stream_completion", text)
         yield _each(outcome)
 
     @asynccontextmanager
-    async def stream_chat(self, endpoint, request):
+    async def stream_chat(self, endpoint, request, deadline):
         outcome = await self._answer("stream_chat", request)
         yield _each(outcome)
 

@@ -56,6 +56,8 @@ def headers_of(
     return CIMultiDictProxy(CIMultiDict(values or {}))
 
 
+# What a stream's event must not carry: each is no JSON object.
+NO_OBJECTS: Final = ["", "x", "[]", "1", "null", '{"a":', "NaN", "[" * 5000]
 # Texts that UTF-8 can carry.
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 scalars = (

@@ -17,6 +17,7 @@ from proxy.errors import (
     RequestTimedOut,
     StatusError,
     UnknownService,
+    UnreadableReply,
     ValidationFailed,
     XContentParseFailed,
 )
@@ -58,6 +59,19 @@ def test_an_envelope_names_the_error_twice_and_its_status():
 )
 def test_the_root_cause_is_the_innermost_exception_of_elasticsearchs_own(error, root):
     assert root_of(error) == root
+
+
+def test_a_reply_that_holds_no_result_has_the_type_of_its_cause():
+    error = UnreadableReply(Cause("illegal_state_exception", "no field"))
+    shown = {"type": "illegal_state_exception", "reason": "no field"}
+    assert error.envelope() == {"error": {"root_cause": [shown], **shown}, "status": 500}
+    assert root_of(StatusError(500, "outer", cause=error)) == "outer"
+
+
+def test_causes_of_causes_are_shown():
+    cause = Cause("a_exception", "a", Cause("b_exception", "b"))
+    inner = {"type": "b_exception", "reason": "b"}
+    assert cause.render() == {"type": "a_exception", "reason": "a", "caused_by": inner}
 
 
 def test_causes_nest_and_keep_what_their_class_adds():

@@ -14,7 +14,7 @@ from aiohttp import ClientRequest
 
 from proxy.api.counting import METRICS
 from proxy.errors import ProxyError
-from proxy.huggingface.retry import Retryable
+from proxy.huggingface.retry import Failure
 from proxy.inference.requests import InferenceRequest
 from proxy.limits.memory import PER_BODY_BYTE
 from proxy.limits.threads import offload
@@ -279,7 +279,7 @@ FAILURES: Final = {
 
 
 def _requests_and_errors() -> list[object]:
-    kinds = (ProxyError, Retryable, ClientRequest, InferenceRequest)
+    kinds = (ProxyError, Failure, ClientRequest, InferenceRequest)
     return [found for found in gc.get_objects() if isinstance(found, kinds)]
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.huggingface.batching import Text, batches, texts_of
+from proxy.huggingface.batching import Batch, Text, batches, texts_of
 from tests.support.samples import texts as any_text
 
 
@@ -58,7 +58,7 @@ class TestCutting:
 class TestGrouping:
     def test_groups_hold_so_many_texts_and_no_more(self):
         groups = list(batches(texts_of([str(n) for n in range(7)]), 3, 1000))
-        assert [[text.text for text in group] for group in groups] == [
+        assert [group.contents for group in groups] == [
             ["0", "1", "2"],
             ["3", "4", "5"],
             ["6"],
@@ -70,14 +70,25 @@ class TestGrouping:
 
     def test_a_lone_text_may_be_larger(self):
         groups = list(batches(texts_of(["x", "y" * 100, "z"]), 10, 20))
-        assert [[text.text[0] for text in group] for group in groups] == [["x"], ["y"], ["z"]]
+        assert [[text[0] for text in group.contents] for group in groups] == [["x"], ["y"], ["z"]]
 
     @given(st.lists(any_text, min_size=1, max_size=30), st.integers(1, 5), st.integers(1, 60))
     def test_nothing_is_lost_or_moved(self, inputs, count, size):
         groups = list(batches(texts_of(inputs), count, size))
-        assert [text.text for group in groups for text in group] == inputs
-        assert [text.index for group in groups for text in group] == [*range(len(inputs))]
+        assert [text for group in groups for text in group.contents] == inputs
+        assert [text.index for group in groups for text in group.texts] == [*range(len(inputs))]
         for group in groups:
             assert 1 <= len(group) <= count
-            length = sum(len(text.text.encode()) + 3 for text in group)
+            length = sum(len(text.encode()) + 3 for text in group.contents)
             assert len(group) == 1 or length <= size
+
+
+class TestBatches:
+    def test_a_batch_is_split_in_two_of_half_the_texts(self):
+        first, second = Batch(texts_of(["a", "b", "c"])).split()
+        assert (first.contents, second.contents) == (["a"], ["b", "c"])
+        assert [text.index for text in second.texts] == [1, 2]
+
+    def test_a_shortened_batch_has_as_many_texts_of_half_the_length(self):
+        shortened = Batch(texts_of(["abcd", "ab"])).shortened()
+        assert shortened.texts == [Text("ab", 0, True), Text("a", 1, True)]

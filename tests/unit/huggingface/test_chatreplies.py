@@ -3,12 +3,23 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.errors import ChatError
-from proxy.huggingface.chatreplies import convert_chunk
-from tests.support.samples import json_objects, json_values, refusal_of
+from proxy.huggingface.chatreplies import convert_chunk, parse_chat_event
+from proxy.inference.endpoints import TaskType
+from proxy.inference.releases import DEFAULT
+from proxy.sse import ServerSentEvent
+from tests.support.samples import (
+    ID,
+    NO_OBJECTS,
+    json_objects,
+    json_values,
+    make_endpoint,
+    problem,
+    refusal_of,
+)
 
 
 def convert(chunk):
@@ -140,3 +151,48 @@ class TestChunks:
     def test_any_chunk_is_converted_or_refused(self, chunk):
         error = refusal_of(lambda: convert(chunk))
         assert error is None or isinstance(error, ChatError)
+
+
+def read_event(data: str):
+    endpoint = make_endpoint(TaskType.CHAT_COMPLETION)
+    return parse_chat_event(ServerSentEvent(data), endpoint, DEFAULT)
+
+
+class TestEvents:
+    @pytest.mark.parametrize("data", NO_OBJECTS)
+    def test_events_that_are_no_objects_are_errors(self, data):
+        problem(lambda: read_event(data))
+
+    @given(json_values)
+    @example({"choices": "x"})
+    @example({"choices": [{"delta": [1]}]})
+    def test_any_event_is_read_or_an_error(self, value):
+        refusal_of(lambda: read_event(json.dumps(value)))
+
+    @pytest.mark.parametrize(
+        ("event", "data", "code", "message"),
+        [
+            ("message", {"error": {"message": "m", "http_status_code": 422}}, "422", "m"),
+            ("error", {"error": {"message": "m", "code": 5}}, None, "m"),
+            ("error", {"error": {}}, None, "unknown"),
+            ("error", {}, None, "unknown"),
+            ("error", {"error": "text"}, None, "text"),
+            ("message", {"error": "text", "id": "1", "choices": []}, None, "text"),
+        ],
+    )
+    def test_an_error_inside_a_chat_keeps_its_text_and_code(self, event, data, code, message):
+        endpoint = make_endpoint(TaskType.CHAT_COMPLETION)
+        sent = ServerSentEvent(json.dumps(data), event)
+        error = problem(lambda: parse_chat_event(sent, endpoint, DEFAULT)).envelope()["error"]
+        assert error.get("code") == code
+        assert error["type"] == "hugging_face_error"
+        assert error["message"] == (f"Received an error response {ID}. Error message: [{message}]")
+
+    def test_an_error_event_that_cannot_be_read_says_so(self):
+        endpoint = make_endpoint(TaskType.CHAT_COMPLETION)
+        error = problem(lambda: parse_chat_event(ServerSentEvent("x", "error"), endpoint, DEFAULT))
+        assert error.envelope()["error"] == {
+            "code": "stream_error",
+            "message": f"Received an error response {ID}",
+            "type": "UnifiedChatCompletionErrorResponse",
+        }

@@ -8,13 +8,24 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.errors import ParsingFailed
-from proxy.huggingface.chatreplies import parse_chat_event, parse_completion, parse_completion_event
 from proxy.huggingface.failures import failed_to_send
-from proxy.huggingface.replies import parse_embeddings, parse_rerank, parse_sparse
-from proxy.inference.endpoints import TaskType
+from proxy.huggingface.replies import (
+    parse_completion,
+    parse_completion_event,
+    parse_embeddings,
+    parse_rerank,
+    parse_sparse,
+)
 from proxy.inference.results import RankedDocument, SparseVector
 from proxy.sse import ServerSentEvent
-from tests.support.samples import ID, json_objects, json_values, make_endpoint, problem, refusal_of
+from tests.support.samples import (
+    NO_OBJECTS,
+    json_objects,
+    json_values,
+    make_endpoint,
+    problem,
+    refusal_of,
+)
 
 
 class TestEmbeddings:
@@ -244,7 +255,7 @@ class TestAnyReply:
         refusal_of(lambda: parse_completion(json.dumps({"choices": choices}).encode()))
 
 
-class TestStreams:
+class TestCompletionEvents:
     @pytest.mark.parametrize(
         ("data", "deltas"),
         [
@@ -295,13 +306,9 @@ class TestStreams:
             "col": col,
         }
 
-    @pytest.mark.parametrize("data", ["", "x", "[]", "1", "null", '{"a":', "NaN", "[" * 5000])
-    @pytest.mark.parametrize(
-        "parse",
-        [parse_completion_event, lambda event: parse_chat_event(event, make_endpoint())],
-    )
-    def test_events_that_are_no_objects_are_errors(self, parse, data):
-        problem(lambda: parse(ServerSentEvent(data)))
+    @pytest.mark.parametrize("data", NO_OBJECTS)
+    def test_events_that_are_no_objects_are_errors(self, data):
+        problem(lambda: parse_completion_event(ServerSentEvent(data)))
 
     @given(json_values)
     @example({"choices": "x"})
@@ -309,32 +316,3 @@ class TestStreams:
     def test_any_event_is_read_or_an_error(self, value):
         event = ServerSentEvent(json.dumps(value))
         refusal_of(lambda: parse_completion_event(event))
-        refusal_of(lambda: parse_chat_event(event, make_endpoint(TaskType.CHAT_COMPLETION)))
-
-    @pytest.mark.parametrize(
-        ("event", "data", "code", "message"),
-        [
-            ("message", {"error": {"message": "m", "http_status_code": 422}}, "422", "m"),
-            ("error", {"error": {"message": "m", "code": 5}}, None, "m"),
-            ("error", {"error": {}}, None, "unknown"),
-            ("error", {}, None, "unknown"),
-            ("error", {"error": "text"}, None, "text"),
-            ("message", {"error": "text", "id": "1", "choices": []}, None, "text"),
-        ],
-    )
-    def test_an_error_inside_a_chat_keeps_its_text_and_code(self, event, data, code, message):
-        endpoint = make_endpoint(TaskType.CHAT_COMPLETION)
-        sent = ServerSentEvent(json.dumps(data), event)
-        error = problem(lambda: parse_chat_event(sent, endpoint)).envelope()["error"]
-        assert error.get("code") == code
-        assert error["type"] == "hugging_face_error"
-        assert error["message"] == (f"Received an error response {ID}. Error message: [{message}]")
-
-    def test_an_error_event_that_cannot_be_read_says_so(self):
-        endpoint = make_endpoint(TaskType.CHAT_COMPLETION)
-        error = problem(lambda: parse_chat_event(ServerSentEvent("x", "error"), endpoint))
-        assert error.envelope()["error"] == {
-            "code": "stream_error",
-            "message": f"Received an error response {ID}",
-            "type": "UnifiedChatCompletionErrorResponse",
-        }

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from proxy.errors import IllegalArgument, ProxyError, StatusError
-from proxy.huggingface.retry import Retryable, RetryPolicy
-from proxy.limits.deadline import request_ends
+from proxy.huggingface.retry import Failure, RetryPolicy
+from proxy.limits.deadline import NO_DEADLINE, Deadline
 
 
 class Time:
@@ -48,34 +48,42 @@ class Attempts:
         return outcome
 
 
-def passing(number: int, after: float | None = None) -> Retryable:
-    return Retryable(StatusError(500, f"failure {number}"), after)
+def passing(number: int, after: float | None = None) -> Failure:
+    return Failure(StatusError(500, f"failure {number}"), may_pass=True, retry_after=after)
+
+
+async def run(policy: RetryPolicy, attempt, deadline: Deadline = NO_DEADLINE) -> object:
+    """The first outcome of `attempt` that is no failure."""
+    retries = policy.start(deadline)
+    while isinstance(outcome := await attempt(), Failure):
+        await retries.wait(outcome)
+    return outcome
 
 
 async def test_a_success_is_not_repeated(time):
     attempts = Attempts("result")
-    assert await policy(time).run(attempts) == "result"
+    assert await run(policy(time), attempts) == "result"
     assert (attempts.made, time.slept) == (1, [])
 
 
 async def test_a_failure_that_passes_is_tried_again(time):
     attempts = Attempts(passing(1), passing(2), "result")
-    assert await policy(time).run(attempts) == "result"
+    assert await run(policy(time), attempts) == "result"
     assert attempts.made == 3
 
 
 async def test_three_attempts_are_made_and_the_last_failure_is_told(time):
     attempts = Attempts(passing(1), passing(2), passing(3), "too late")
     with pytest.raises(StatusError, match="failure 3"):
-        await policy(time).run(attempts)
+        await run(policy(time), attempts)
     assert attempts.made == 3
 
 
 @pytest.mark.parametrize("error", [IllegalArgument("no"), ValueError("bug"), KeyError("x")])
 async def test_other_failures_are_told_at_once(time, error):
-    attempts = Attempts(error)
+    attempts = Attempts(Failure(error) if isinstance(error, ProxyError) else error)
     with pytest.raises(type(error)):
-        await policy(time).run(attempts)
+        await run(policy(time), attempts)
     assert attempts.made == 1
 
 
@@ -84,7 +92,7 @@ async def test_waits_double_and_are_drawn_from_the_upper_half_of_their_bound():
     for _ in range(50):
         time = Time()
         with pytest.raises(ProxyError):
-            await policy(time).run(Attempts(passing(1)))
+            await run(policy(time), Attempts(passing(1)))
         seen.append(time.slept)
     for first, second in seen:
         assert 0.5 <= first <= 1.0
@@ -94,46 +102,42 @@ async def test_waits_double_and_are_drawn_from_the_upper_half_of_their_bound():
 
 async def test_a_wait_has_a_greatest_bound(time):
     with pytest.raises(ProxyError):
-        await policy(time, attempts=6, initial_delay=2.0, max_delay=3.0).run(Attempts(passing(1)))
+        await run(policy(time, attempts=6, initial_delay=2.0, max_delay=3.0), Attempts(passing(1)))
     assert all(1.0 <= wait <= 3.0 for wait in time.slept)
     assert len(time.slept) == 5
 
 
 async def test_a_provider_that_names_a_time_is_given_it(time):
-    await policy(time).run(Attempts(passing(1, 7.0), "result"))
+    await run(policy(time), Attempts(passing(1, 7.0), "result"))
     assert time.slept == [7.0]
 
 
 async def test_a_shorter_time_than_our_own_wait_does_not_hurry_us(time):
-    await policy(time).run(Attempts(passing(1, 0.1), "result"))
+    await run(policy(time), Attempts(passing(1, 0.1), "result"))
     assert 0.5 <= time.slept[0] <= 1.0
 
 
 async def test_a_time_beyond_the_end_is_not_waited_for(time):
     attempts = Attempts(passing(1, 31.0), "too late")
     with pytest.raises(StatusError, match="failure 1"):
-        await policy(time).run(attempts)
+        await run(policy(time), attempts)
     assert (attempts.made, time.slept) == (1, [])
 
 
 async def test_a_time_beyond_the_end_of_the_request_is_not_waited_for(time):
     attempts = Attempts(passing(1, after=9.0))
-    token = request_ends.set(time.now + 5.0)
-    try:
-        with pytest.raises(StatusError):
-            await policy(time).run(attempts)
-    finally:
-        request_ends.reset(token)
+    with pytest.raises(StatusError):
+        await run(policy(time), attempts, Deadline(time.now + 5.0))
     assert (attempts.made, time.slept) == (1, [])
 
 
 async def test_no_attempt_begins_after_the_end(time):
     async def slow():
         time.now += 20.0
-        raise passing(int(time.now))
+        return passing(int(time.now))
 
     with pytest.raises(StatusError, match=r"failure 14[01]"):
-        await policy(time).run(slow)
+        await run(policy(time), slow)
     assert len(time.slept) == 1
 
 
@@ -145,7 +149,7 @@ async def test_a_wait_can_be_cancelled():
         await asyncio.Event().wait()
 
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(RetryPolicy(sleep=sleep).run(Attempts(passing(1))))
+        task = group.create_task(run(RetryPolicy(sleep=sleep), Attempts(passing(1))))
         await waiting.wait()
         task.cancel()
     assert task.cancelled()

@@ -1,0 +1,102 @@
+"""The texts of a request, sent in batches, a few of them at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic, TypeVar
+
+from proxy.config import ProviderConfig
+from proxy.errors import ProxyError
+from proxy.huggingface.batching import Batch, Text, batches
+from proxy.huggingface.calls import Call, Refusal
+from proxy.huggingface.failures import is_batch_too_large
+from proxy.huggingface.retry import Failure
+from proxy.huggingface.sender import Sender
+from proxy.inference.endpoints import InferenceEndpoint
+from proxy.limits.deadline import Deadline
+from proxy.xcontent.values import Json
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchTask(Generic[T]):
+    """What is asked of a provider about a batch, and how its reply is read.
+
+    `read` raises ProxyError for a reply that cannot be read.
+    """
+
+    body: Callable[[Batch], Json]
+    read: Callable[[Batch, bytes], list[T]]
+    cuts_texts: bool  # whether texts that the provider finds too long may be cut
+
+
+class BatchSender:
+    """Sends texts in batches that providers take."""
+
+    def __init__(self, sender: Sender, config: ProviderConfig) -> None:
+        self._sender = sender
+        self._config = config
+
+    async def results(
+        self,
+        endpoint: InferenceEndpoint,
+        task: BatchTask[T],
+        texts: list[Text],
+        deadline: Deadline,
+    ) -> list[T]:
+        """The results of all batches, in order.
+
+        Raises: the first failure, after the other batches are cancelled.
+        """
+        config = self._config
+        groups = list(batches(texts, config.max_batch_inputs, config.max_batch_bytes))
+        if len(groups) == 1:
+            return await self._send(endpoint, task, groups[0], deadline)
+        places = asyncio.Semaphore(config.concurrency)
+
+        async def send(batch: Batch) -> list[T]:
+            async with places:
+                return await self._send(endpoint, task, batch, deadline)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(send(batch)) for batch in groups]
+        except ExceptionGroup as failures:
+            tasks.clear()  # its tasks know the failure, the failure this frame and all results
+            raise _first(failures) from None
+        return [result for task in tasks for result in task.result()]
+
+    async def _send(
+        self, endpoint: InferenceEndpoint, task: BatchTask[T], batch: Batch, deadline: Deadline
+    ) -> list[T]:
+        """The results of one batch. Every batch of every task goes through here.
+
+        One that the provider refuses for its size is sent in two, and texts that it finds too long
+        are cut in half, if the task allows it.
+        """
+        sender, sent = self._sender, batch
+        retries = await sender.turn(endpoint, deadline)
+        while True:
+            call = Call(endpoint, task.body(sent), retries.failed > 0)
+            outcome = await sender.attempt(call, partial(task.read, sent))
+            if isinstance(outcome, Refusal):
+                if len(batch) > 1 and is_batch_too_large(outcome):
+                    break
+                if task.cuts_texts and outcome.status == 413:
+                    sent = sent.shortened()
+                outcome = sender.failure(endpoint, outcome)
+            if not isinstance(outcome, Failure):
+                return outcome
+            await retries.wait(outcome)
+        first, second = batch.split()
+        results = await self._send(endpoint, task, first, deadline)
+        return results + await self._send(endpoint, task, second, deadline)
+
+
+def _first(failures: ExceptionGroup[Exception]) -> Exception:
+    first = failures.exceptions[0]
+    return first if isinstance(first, ProxyError) else failures

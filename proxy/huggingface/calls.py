@@ -1,0 +1,221 @@
+"""One HTTP call to a provider, and what became of it.
+
+What a failure means for the caller is none of this module's business: see failures.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from typing import Final, TypeAlias
+
+import aiohttp
+from yarl import URL
+
+from proxy.config import ProviderConfig
+from proxy.errors import Cause, forget_frames
+from proxy.http1.bodies import pieces
+from proxy.huggingface.egress import is_denied
+from proxy.inference.endpoints import InferenceEndpoint
+from proxy.limits.memory import PER_REPLY_BYTE, reserve
+from proxy.telemetry.metrics import Metrics
+from proxy.xcontent.values import Json
+from proxy.xcontent.writing import dump_json
+
+_PIECE: Final = 2 * 1024 * 1024  # bytes; aiohttp copies what it is given in one go
+_MAX_REFUSAL: Final = 64 * 1024  # bytes read of a refusal's body
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A POST of `body` to the endpoint's URL, with the endpoint's token."""
+
+    endpoint: InferenceEndpoint
+    body: Json
+    is_retry: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The body of an answer of status 2xx; never empty."""
+
+    body: bytes
+
+
+class OpenReply:
+    """An answer of status 2xx whose body is still to be read; a context that ends the call."""
+
+    def __init__(self, content: aiohttp.StreamReader, context: AsyncExitStack) -> None:
+        self.content = content
+        self._context = context
+
+    async def __aenter__(self) -> OpenReply:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._context.aclose()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer of any other status."""
+
+    status: int
+    body: bytes  # the beginning of it
+    retry_after: float | None = None  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class NoReply:
+    """No answer, or one that broke off or cannot be used; `cause` holds no address."""
+
+    cause: Cause
+    may_pass: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidHost:
+    """The URL's host does not exist, or must not be called."""
+
+    reason: str
+
+
+FailedCall: TypeAlias = Refusal | NoReply | InvalidHost
+
+
+class Calls:
+    """Sends calls, all over one aiohttp session, and counts them."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, config: ProviderConfig, metrics: Metrics
+    ) -> None:
+        self._session = session
+        self._config = config
+        self._metrics = metrics
+
+    async def send(self, call: Call) -> Reply | FailedCall:
+        """The outcome once all of the reply has been read. Raises: MemoryShort."""
+        data = self._prepared(call)
+        try:
+            async with (
+                self._metrics.provider_call(call.endpoint.task_type) as counted,
+                self._post(call.endpoint, data) as answer,
+            ):
+                counted.status = str(answer.status)
+                if not 200 <= answer.status < 300:
+                    return await _refusal(answer)
+                return await self._reply(call.endpoint, answer)
+        except (aiohttp.ClientError, OSError, UnicodeError) as error:
+            return what_failed(call.endpoint, error)
+
+    async def open(self, call: Call) -> OpenReply | FailedCall:
+        """The outcome once the head of the reply has been read."""
+        data = self._prepared(call)
+        try:
+            async with AsyncExitStack() as stack:
+                counted = await stack.enter_async_context(
+                    self._metrics.provider_call(call.endpoint.task_type)
+                )
+                answer = await stack.enter_async_context(self._post(call.endpoint, data))
+                counted.status = str(answer.status)
+                if not 200 <= answer.status < 300:
+                    return await _refusal(answer)
+                stack.callback(answer.close)  # one that is not read to its end cannot be reused
+                return OpenReply(answer.content, stack.pop_all())
+        except (aiohttp.ClientError, OSError, UnicodeError) as error:
+            return what_failed(call.endpoint, error)
+
+    def _prepared(self, call: Call) -> bytes:
+        if call.is_retry:
+            self._metrics.provider_retries.add(call.endpoint.task_type)
+        return dump_json(call.body)
+
+    def _post(
+        self, endpoint: InferenceEndpoint, data: bytes
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        url = _called_url(endpoint)
+        return self._session.post(
+            URL(url, encoded=url.isascii()),  # letters beyond ASCII must be escaped
+            data=data if len(data) <= _PIECE else pieces(data, _PIECE),
+            headers={
+                "Content-Type": "application/json",
+                "Authorization": f"Bearer {endpoint.secret_settings.api_key}",
+                "Content-Length": str(len(data)),
+            },
+            allow_redirects=False,
+        )
+
+    async def _reply(
+        self, endpoint: InferenceEndpoint, answer: aiohttp.ClientResponse
+    ) -> Reply | NoReply:
+        limit = self._config.max_response_bytes
+        chunks, size = [], 0
+        async for chunk in answer.content.iter_any():
+            chunks.append(chunk)
+            reserve(len(chunk) * PER_REPLY_BYTE)
+            if (size := size + len(chunk)) > limit:
+                problem = f"Maximum limit of [{limit}] bytes reached"
+                return NoReply(Cause("i_o_exception", problem), may_pass=False)
+        if not size:
+            problem = (
+                "Response body was empty for request from inference entity id "
+                f"[{endpoint.inference_id}]"
+            )
+            return NoReply(Cause("illegal_state_exception", problem), may_pass=False)
+        return Reply(b"".join(chunks))
+
+
+def what_failed(endpoint: InferenceEndpoint, error: Exception) -> NoReply | InvalidHost:
+    """The outcome of a call that an error of aiohttp ended, in words that hold no address."""
+    denied = is_denied(error)
+    forget_frames(error)
+    if isinstance(error, aiohttp.ClientConnectorDNSError | UnicodeError):
+        url = _called_url(endpoint)
+        return InvalidHost(f"Invalid host [{url}], please check that the URL is correct.")
+    if denied:
+        url = endpoint.service_settings.url
+        return InvalidHost(f"Invalid host [{url}], its address is not allowed.")
+    return NoReply(_cause(error))
+
+
+def _cause(error: Exception) -> Cause:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        refused = isinstance(error.os_error, ConnectionRefusedError)
+        return Cause("connect_exception", "Connection refused" if refused else "Connect failed")
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return Cause("connection_closed_exception", "Connection closed unexpectedly")
+    if isinstance(error, TimeoutError):
+        return Cause("connect_timeout_exception", "Connect timed out")
+    if isinstance(error, ConnectionError):
+        return Cause("socket_exception", "Connection reset")
+    return Cause("i_o_exception", "the reply was malformed or broke off")
+
+
+def _called_url(endpoint: InferenceEndpoint) -> str:
+    return endpoint.service_settings.url.partition("#")[0]
+
+
+async def _refusal(answer: aiohttp.ClientResponse) -> Refusal:
+    body = b""
+    while len(body) < _MAX_REFUSAL and (piece := await answer.content.readany()):
+        body += piece
+    return Refusal(answer.status, body[:_MAX_REFUSAL], _retry_after(answer))
+
+
+def _retry_after(answer: aiohttp.ClientResponse) -> float | None:
+    """The seconds of `Retry-After`, be it a number or a date. Source: RFC 9110 section 10.2.3."""
+    value = answer.headers.get("Retry-After", "")
+    if value.isdecimal():
+        return float(value)
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError, OverflowError):
+        return None

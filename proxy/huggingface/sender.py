@@ -1,0 +1,91 @@
+"""Calls in their endpoint's turn, tried again where a failure may pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from proxy.errors import CountMismatch, ProxyError, forget_frames
+from proxy.huggingface.calls import Call, Calls, FailedCall, OpenReply, Refusal, Reply
+from proxy.huggingface.failures import failure, unreadable
+from proxy.huggingface.ratelimit import RateLimiter
+from proxy.huggingface.retry import Failure, Retries, RetryPolicy
+from proxy.inference.endpoints import InferenceEndpoint
+from proxy.inference.releases import Profile
+from proxy.limits.deadline import Deadline
+from proxy.limits.threads import offload
+from proxy.telemetry.metrics import Metrics
+from proxy.xcontent.values import Json
+
+T = TypeVar("T")
+Read = Callable[[bytes], T]  # a reply's body; raises ProxyError if it cannot be read
+_QUICKLY_READ: Final = 256 * 1024  # bytes of a reply
+
+
+class Sender:
+    """Sends calls and reads their replies. A deadline ends no call; it only ends retries."""
+
+    def __init__(
+        self,
+        calls: Calls,
+        limiter: RateLimiter,
+        retry: RetryPolicy,
+        profile: Profile,
+        metrics: Metrics,
+    ) -> None:
+        self._calls = calls
+        self._limiter = limiter
+        self._retry = retry
+        self._profile = profile
+        self._metrics = metrics
+
+    async def answer(
+        self, endpoint: InferenceEndpoint, body: Json, read: Read[T], deadline: Deadline
+    ) -> T:
+        """What `read` makes of the reply to a call. Raises: the last attempt's error."""
+        retries = await self.turn(endpoint, deadline)
+        while True:
+            outcome = await self.attempt(Call(endpoint, body, retries.failed > 0), read)
+            if isinstance(outcome, Refusal):
+                outcome = self.failure(endpoint, outcome)
+            if not isinstance(outcome, Failure):
+                return outcome
+            await retries.wait(outcome)
+
+    async def open(self, endpoint: InferenceEndpoint, body: Json, deadline: Deadline) -> OpenReply:
+        """The reply to a call, once it has begun. Raises: the last attempt's error."""
+        retries = await self.turn(endpoint, deadline)
+        while True:
+            outcome = await self._calls.open(Call(endpoint, body, retries.failed > 0))
+            if isinstance(outcome, OpenReply):
+                return outcome
+            await retries.wait(self.failure(endpoint, outcome))
+
+    async def turn(self, endpoint: InferenceEndpoint, deadline: Deadline) -> Retries:
+        """Wait until the endpoint's rate limit lets a call leave. Raises: Rejected."""
+        with self._metrics.rate_limit_wait():
+            await self._limiter.wait(endpoint)
+        return self._retry.start(deadline)
+
+    async def attempt(self, call: Call, read: Read[T]) -> T | Refusal | Failure:
+        """The outcome of one call, its reply read, beside the event loop if it is large.
+
+        Raises: MemoryShort; CountMismatch, which another attempt would not change.
+        """
+        outcome = await self._calls.send(call)
+        if isinstance(outcome, Refusal):
+            return outcome
+        if not isinstance(outcome, Reply):
+            return self.failure(call.endpoint, outcome)
+        data = outcome.body
+        try:
+            return await offload(len(data), _QUICKLY_READ, lambda: read(data))
+        except CountMismatch:
+            raise
+        except ProxyError as error:
+            forget_frames(error)
+            return unreadable(call.endpoint, error)
+
+    def failure(self, endpoint: InferenceEndpoint, outcome: FailedCall) -> Failure:
+        """What a failed call means in the release that is served."""
+        return failure(endpoint, outcome, self._profile)

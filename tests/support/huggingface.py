@@ -1,0 +1,118 @@
+"""A HuggingFace in front of a provider that misbehaves on demand; retries do not wait."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import aiohttp
+import pytest
+
+from proxy.config import ProviderConfig
+from proxy.errors import ProxyError
+from proxy.huggingface.client import HuggingFace
+from proxy.huggingface.ratelimit import RateLimiter
+from proxy.huggingface.retry import RetryPolicy
+from proxy.inference.chat import ChatRequest
+from proxy.inference.endpoints import TaskType
+from proxy.inference.releases import DEFAULT
+from proxy.limits.deadline import NO_DEADLINE
+from proxy.telemetry.metrics import Metrics
+from tests.support.samples import make_endpoint
+from tests.support.stubs import Call, FaultyServer, Reply, json_reply
+
+SEND: Final = "Failed to send Hugging Face {} request from inference entity id [e1]. Cause: {}"
+HELLO: Final = ChatRequest(messages=[{"content": "hello", "role": "user"}])
+
+
+class Provider:
+    """A HuggingFace, the server it calls, and the waits between its attempts."""
+
+    def __init__(self, hugging_face: HuggingFace, server: FaultyServer, waits: list[float]) -> None:
+        self.hugging_face = hugging_face
+        self.server = server
+        self.waits = waits
+
+    def endpoint(self, task: TaskType = TaskType.TEXT_EMBEDDING, path: str = "/", **settings: Any):
+        return make_endpoint(task, url=self.server.url + path, **settings)
+
+    @property
+    def calls(self) -> list[Call]:
+        return self.server.calls
+
+    @property
+    def bodies(self) -> list[Any]:
+        return [call.json for call in self.server.calls]
+
+    async def embed(self, *inputs: str, **settings: Any):
+        return await self.hugging_face.embed(self.endpoint(**settings), inputs, NO_DEADLINE)
+
+    async def embed_sparse(self, *inputs: str, **settings: Any):
+        endpoint = self.endpoint(TaskType.SPARSE_EMBEDDING, **settings)
+        return await self.hugging_face.embed_sparse(endpoint, inputs, NO_DEADLINE)
+
+    async def rerank(self, *documents: str, top_n=None, return_documents=None):
+        return await self.hugging_face.rerank(
+            self.endpoint(TaskType.RERANK),
+            "query",
+            documents,
+            NO_DEADLINE,
+            top_n=top_n,
+            return_documents=return_documents,
+        )
+
+    async def complete(self, text: str = "hello", **settings: Any):
+        return await self.hugging_face.complete(
+            self.endpoint(TaskType.COMPLETION, **settings), text, NO_DEADLINE
+        )
+
+    async def deltas(self, **settings: Any) -> list[list[str]]:
+        endpoint = self.endpoint(TaskType.COMPLETION, **settings)
+        async with self.hugging_face.stream_completion(endpoint, "hello", NO_DEADLINE) as deltas:
+            return [delta async for delta in deltas]
+
+    async def chunks(self, request: ChatRequest = HELLO, **settings: Any) -> list[Any]:
+        endpoint = self.endpoint(TaskType.CHAT_COMPLETION, **settings)
+        async with self.hugging_face.stream_chat(endpoint, request, NO_DEADLINE) as chunks:
+            return [chunk async for chunk in chunks]
+
+
+@asynccontextmanager
+async def answering(answer: Callable[[Call], Reply] | Sequence[Reply] | Reply, **settings: Any):
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    replies = [answer] if isinstance(answer, Reply) else answer
+    session = aiohttp.ClientSession(
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=5),
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
+    async with FaultyServer(replies) as server, session:
+        yield Provider(
+            HuggingFace(
+                session,
+                ProviderConfig(**settings),
+                RateLimiter(0),
+                RetryPolicy(sleep=sleep),
+                DEFAULT,
+                Metrics(),
+            ),
+            server,
+            waits,
+        )
+
+
+async def failing(call) -> ProxyError:
+    with pytest.raises(ProxyError) as caught:
+        await call
+    json.dumps(caught.value.envelope())
+    return caught.value
+
+
+def vectors(call: Call) -> Reply:
+    """One vector per input, which holds the number that the input is."""
+    return json_reply([[float(text)] for text in call.json["inputs"]])

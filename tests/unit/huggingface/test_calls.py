@@ -1,0 +1,149 @@
+"""One call at a time, without retries: what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+
+from proxy.config import EgressConfig, ProviderConfig
+from proxy.errors import Cause, MemoryShort
+from proxy.huggingface.calls import Call, Calls, InvalidHost, NoReply, OpenReply, Refusal, Reply
+from proxy.huggingface.egress import EgressRules
+from proxy.limits.memory import MemoryBudget
+from proxy.telemetry.metrics import Metrics
+from tests.support.samples import ID, make_endpoint
+from tests.support.stubs import FaultyServer, json_reply
+from tests.support.stubs import Reply as Answer
+
+
+class Provider:
+    """Calls to one server that answers as it is told."""
+
+    def __init__(self, calls: Calls, metrics: Metrics, server: FaultyServer) -> None:
+        self.calls = calls
+        self.metrics = metrics
+        self.server = server
+        self.url = server.url
+
+    def call(self, **changes: Any) -> Call:
+        return Call(make_endpoint(url=self.url), {"inputs": ["x"]}, **changes)
+
+    async def send(self, **changes: Any):
+        return await self.calls.send(self.call(**changes))
+
+    @property
+    def counted(self) -> dict[tuple[str, ...], float]:
+        return dict(self.metrics.provider_calls.values)
+
+
+@asynccontextmanager
+async def answering(answer: Answer, *, allow: tuple[str, ...] = (), **settings: Any):
+    connector = EgressRules(EgressConfig(allow=allow)).connector()
+    session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+    async with FaultyServer([answer]) as server, session:
+        metrics = Metrics()
+        yield Provider(Calls(session, ProviderConfig(**settings), metrics), metrics, server)
+
+
+async def test_a_success_is_its_body():
+    async with answering(json_reply([[1]])) as provider:
+        assert await provider.send() == Reply(b"[[1]]")
+    assert provider.counted == {("text_embedding", "200"): 1}
+
+
+async def test_any_other_answer_is_a_refusal():
+    answer = json_reply({"error": "busy"}, 503, headers={"Retry-After": "7"})
+    async with answering(answer) as provider:
+        assert await provider.send() == Refusal(503, b'{"error":"busy"}', 7.0)
+        assert await provider.calls.open(provider.call()) == await provider.send()
+    assert provider.counted == {("text_embedding", "503"): 3}
+
+
+async def test_a_refusal_is_read_in_part():
+    async with answering(Answer(status=400, body=b"x" * 1_000_000)) as provider:
+        outcome = await provider.send()
+    assert outcome == Refusal(400, b"x" * 65536)
+
+
+async def test_an_empty_reply_is_none():
+    problem = f"Response body was empty {ID}"
+    async with answering(Answer()) as provider:
+        outcome = await provider.send()
+    assert outcome == NoReply(Cause("illegal_state_exception", problem), may_pass=False)
+
+
+async def test_a_reply_that_is_too_large_is_none():
+    async with answering(Answer(body=b"x" * 2000), max_response_bytes=1000) as provider:
+        outcome = await provider.send()
+    problem = "Maximum limit of [1000] bytes reached"
+    assert outcome == NoReply(Cause("i_o_exception", problem), may_pass=False)
+
+
+async def test_a_connection_that_breaks_off_may_hold_another_time():
+    async with answering(Answer(fault="reset")) as provider:
+        outcome = await provider.send()
+    assert isinstance(outcome, NoReply)
+    assert outcome.may_pass
+    assert provider.counted == {("text_embedding", "failed"): 1}
+
+
+async def test_a_denied_address_is_no_valid_host():
+    async with answering(json_reply([[1]]), allow=("10.0.0.0/8",)) as provider:
+        for outcome in (await provider.send(), await provider.calls.open(provider.call())):
+            assert outcome == InvalidHost(
+                f"Invalid host [{provider.url}], its address is not allowed."
+            )
+
+
+async def test_an_unknown_host_is_named_without_the_fragment():
+    async with answering(Answer()) as provider:
+        endpoint = make_endpoint(url="http://nowhere.invalid/x#fragment")
+        outcome = await provider.calls.send(Call(endpoint, {}))
+    assert outcome == InvalidHost(
+        "Invalid host [http://nowhere.invalid/x], please check that the URL is correct."
+    )
+
+
+async def test_a_reply_beyond_the_memory_is_an_error():
+    async with answering(Answer(body=b"x" * 2000)) as provider:
+        with MemoryBudget(1000).request(), pytest.raises(MemoryShort):
+            await provider.send()
+
+
+async def test_only_retries_are_counted_as_such():
+    async with answering(json_reply([[1]])) as provider:
+        await provider.send()
+        assert provider.metrics.provider_retries.values == {}
+        await provider.send(is_retry=True)
+        assert provider.metrics.provider_retries.values == {("text_embedding",): 1}
+
+
+async def test_an_open_reply_lasts_until_it_is_left():
+    async with answering(Answer(chunks=[b"a", b"b"])) as provider:
+        reply = await provider.calls.open(provider.call())
+        assert isinstance(reply, OpenReply)
+        async with reply:
+            assert await reply.content.readany() == b"a"
+            assert provider.counted == {}
+        assert provider.counted == {("text_embedding", "200"): 1}
+
+
+async def test_a_large_body_arrives_complete():
+    async with answering(json_reply([[1]])) as provider:
+        text = "x" * 5_000_000
+        endpoint = make_endpoint(url=provider.url)
+        outcome = await provider.calls.send(Call(endpoint, {"inputs": [text]}))
+    assert isinstance(outcome, Reply)
+    assert provider.server.calls[0].json == {"inputs": [text]}
+
+
+async def test_a_call_that_is_cancelled_is_counted_as_failed():
+    async with answering(Answer(fault="hang")) as provider:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await provider.send()
+    assert provider.counted == {("text_embedding", "failed"): 1}

@@ -1,0 +1,153 @@
+"""Streams, whole, cut and silent."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from proxy.errors import ProxyError
+from proxy.inference.endpoints import TaskType
+from proxy.limits.deadline import NO_DEADLINE
+from tests.support.huggingface import SEND, answering, failing
+from tests.support.samples import make_endpoint
+from tests.support.stubs import Reply, event_reply, json_reply
+
+
+def delta(text: str | None) -> str:
+    return f"data: {json.dumps({'choices': [{'delta': {'content': text}}]})}\n\n"
+
+
+CHUNK = {
+    "id": "1",
+    "choices": [{"index": 0, "delta": {"content": "ü"}}],
+    "model": "m",
+    "object": "o",
+}
+
+
+class TestStreams:
+    async def test_deltas_come_one_by_one(self):
+        reply = event_reply(
+            ": hello\n\n", delta(None), delta("a"), delta(""), delta("b"), "data: [DONE]\n\n"
+        )
+        async with answering(reply) as provider:
+            assert await provider.deltas() == [["a"], ["b"]]
+
+    async def test_a_chunk_is_there_before_the_next_is_sent(self):
+        more = asyncio.Event()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + delta("a").encode())
+            await more.wait()
+            writer.write(delta("b").encode())
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        endpoint = make_endpoint(TaskType.COMPLETION, url=f"http://127.0.0.1:{port}/")
+        async with (
+            answering(Reply()) as provider,
+            provider.hugging_face.stream_completion(endpoint, "x", NO_DEADLINE) as deltas,
+        ):
+            assert await anext(deltas) == ["a"]
+            more.set()
+            assert [each async for each in deltas] == [["b"]]
+        server.close()
+
+    @pytest.mark.parametrize("ending", ["data: [DONE]\n\n", "data: [done]\n\n", ""])
+    async def test_the_end_may_be_said_or_not(self, ending):
+        async with answering(event_reply(delta("a"), ending)) as provider:
+            assert await provider.deltas() == [["a"]]
+
+    async def test_an_event_cut_off_at_the_end_is_lost(self):
+        async with answering(event_reply(delta("a"), delta("b")[:-1])) as provider:
+            assert await provider.deltas() == [["a"]]
+
+    async def test_letters_may_be_cut_between_packets(self):
+        data = f"data: {json.dumps(CHUNK, ensure_ascii=False)}\n\n".encode()
+        reply = Reply(
+            headers={"Content-Type": "text/event-stream"},
+            chunks=[data[n : n + 1] for n in range(len(data))],
+        )
+        async with answering(reply) as provider:
+            (chunk,) = await provider.chunks()
+        assert chunk["choices"][0]["delta"]["content"] == "ü"
+
+    async def test_a_call_is_tried_again_until_the_provider_answers(self):
+        replies = [json_reply({"error": {"message": "busy"}}, 503), event_reply(delta("a"))]
+        async with answering(replies) as provider:
+            assert await provider.deltas() == [["a"]]
+        assert len(provider.calls) == 2
+
+    async def test_a_refusal_is_told_before_the_stream_begins(self):
+        async with answering(json_reply({"error": "bad token"}, 401)) as provider:
+            error = await failing(provider.chunks())
+        assert error.status == 401
+        assert error.envelope()["error"]["code"] == "unauthorized"
+
+    async def test_a_stream_that_breaks_off_says_so_after_what_came(self):
+        reply = event_reply(delta("a"), fault="reset_after")
+        got = []
+        async with answering(reply) as provider:
+            endpoint = provider.endpoint(TaskType.COMPLETION)
+            async with provider.hugging_face.stream_completion(
+                endpoint, "x", NO_DEADLINE
+            ) as deltas:
+                got.append(await anext(deltas))
+                error = await failing(anext(deltas))
+        assert got == [["a"]]
+        assert error.status == 500
+        assert error.reason.startswith(SEND.format("completion", ""))
+        assert len(provider.calls) == 1
+
+    async def test_a_stream_that_falls_silent_ends(self):
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + delta("a").encode())
+            await reader.read()
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        endpoint = make_endpoint(TaskType.COMPLETION, url=f"http://127.0.0.1:{port}/")
+        async with (
+            answering(Reply(), stream_idle_timeout=0.05) as provider,
+            provider.hugging_face.stream_completion(endpoint, "x", NO_DEADLINE) as deltas,
+        ):
+            assert await anext(deltas) == ["a"]
+            with pytest.raises(ProxyError) as caught:
+                await anext(deltas)
+        assert caught.value.reason == "Request timed out after [50ms] for inference id [e1]"
+        server.close()
+
+    async def test_a_stream_that_is_left_is_closed(self):
+        closed = asyncio.Event()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + delta("a").encode())
+            await reader.read()
+            closed.set()
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        endpoint = make_endpoint(TaskType.COMPLETION, url=f"http://127.0.0.1:{port}/")
+        async with answering(Reply()) as provider:
+            async with provider.hugging_face.stream_completion(
+                endpoint, "x", NO_DEADLINE
+            ) as deltas:
+                await anext(deltas)
+            async with asyncio.timeout(5):
+                await closed.wait()
+        server.close()
+
+    @pytest.mark.parametrize("data", ["x", "{}", "[]", "", '{"choices":[{}]}', "[" * 5000])
+    async def test_an_event_that_is_none_ends_the_stream(self, data):
+        reply = event_reply(f"data: {data}\n\n")
+        async with answering(reply) as provider:
+            await failing(provider.deltas())
+            await failing(provider.chunks())
