@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Final
 
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, web
 
-from proxy.admin.listener import admin_ports
+from proxy.admin import admin_ports
 from proxy.api.answers import Handler, mark_started, render_errors
 from proxy.api.counting import METRICS, count_requests
 from proxy.api.dispatcher import InferenceApi
@@ -27,7 +27,7 @@ from proxy.limits.calls import CallLimits
 from proxy.limits.memory import MemoryBudget
 from proxy.store.cached import CachedStore
 from proxy.store.opening import open_store
-from proxy.telemetry.metrics import Metrics, Reading
+from proxy.telemetry.metrics import Metrics
 from proxy.upstream.forward import (
     REFUSED,
     Forwarder,
@@ -141,41 +141,45 @@ async def _parts(app: web.Application, config: Config) -> AsyncIterator[None]:
         app[_API] = InferenceApi(
             service, privileges, forwarder, profile, limits=limits, memory=memory
         )
-        app[METRICS].readings += _readings(limits, memory, limiter, store, privileges)
+        _show_counts(app[METRICS], limits, memory, limiter, store, privileges)
         yield
 
 
-def _readings(
+def _show_counts(
+    metrics: Metrics,
     limits: CallLimits,
     memory: MemoryBudget,
     limiter: RateLimiter,
     store: CachedStore,
     privileges: Privileges,
-) -> list[Reading]:
-    """What the parts count for themselves."""
-
-    def gauge(name: str, text: str, read: Callable[[], float]) -> Reading:
-        return Reading(name=name, text=text, read=read)
-
-    def answers(name: str, text: str, source: str, read: Callable[[], float]) -> Reading:
-        return Reading(name=name, text=text, read=read, grows=True, labels=(("source", source),))
-
-    told, asked, waits = (
-        "Endpoints looked up, by where they were found",
-        "Privilege checks, by who answers",
-        "Calls that wait for their endpoint's rate limit now",
+) -> None:
+    """Add what the parts count for themselves to the figures."""
+    metrics.add_gauge("calls_open", "Calls under way", lambda: limits.calls)
+    metrics.add_gauge("streams_open", "Streams under way", lambda: limits.streams)
+    metrics.add_gauge(
+        "held_bytes", "Memory of bodies and replies, as estimated", lambda: memory.reserved
     )
-    return [
-        gauge("calls_open", "Calls under way", lambda: limits.calls),
-        gauge("streams_open", "Streams under way", lambda: limits.streams),
-        gauge("held_bytes", "Memory of bodies and replies, as estimated", lambda: memory.reserved),
-        gauge("rate_limit_waiting", waits, lambda: limiter.waiting),
-        answers("endpoint_reads", told, "memory", lambda: store.remembered_answers),
-        answers("endpoint_reads", told, "store", lambda: store.reads),
-        answers("endpoint_reads", told, "stale", lambda: store.stale_answers),
-        answers("privilege_checks", asked, "memory", lambda: privileges.remembered),
-        answers("privilege_checks", asked, "upstream", lambda: privileges.asked),
-    ]
+    metrics.add_gauge(
+        "rate_limit_waiting",
+        "Calls that wait for their endpoint's rate limit now",
+        lambda: limiter.waiting,
+    )
+    metrics.add_counter(
+        "endpoint_reads",
+        "Endpoints looked up, by where they were found",
+        "source",
+        {
+            "memory": lambda: store.remembered_answers,
+            "store": lambda: store.reads,
+            "stale": lambda: store.stale_answers,
+        },
+    )
+    metrics.add_counter(
+        "privilege_checks",
+        "Privilege checks, by who answers",
+        "source",
+        {"memory": lambda: privileges.remembered, "upstream": lambda: privileges.asked},
+    )
 
 
 def _provider_session(config: Config, rules: EgressRules) -> ClientSession:

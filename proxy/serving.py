@@ -16,8 +16,7 @@ from typing import TypeVar
 from aiohttp import web
 from yarl import URL
 
-from proxy.admin.health import Admin
-from proxy.admin.listener import admin_listening
+from proxy.admin import Health, admin_application, admin_listening
 from proxy.api.counting import METRICS
 from proxy.api.server import Runner
 from proxy.app import EGRESS, NODES, PRIVILEGES, STORE, make_application
@@ -25,7 +24,6 @@ from proxy.callertls import CallerTls
 from proxy.config import Config, ConfigError, split_address
 from proxy.errors import EndpointNotFound, UpstreamUnavailable
 from proxy.lane import Lane, Patience
-from proxy.telemetry.metrics import Reading
 from proxy.upstream.forward import forwarding
 from proxy.upstream.nodes import Node, Nodes
 from proxy.upstream.tls import upstream_tls
@@ -49,19 +47,19 @@ async def serve(
     tls = CallerTls.of(config.tls)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _renew, tls)
     app = make_application(config)
-    admin = Admin(app[METRICS], _checks(app))
+    health = Health(_checks(app))
     async with (
-        admin_listening(config, admin) as where,
+        admin_listening(config, admin_application(health, app[METRICS].registry)) as admin,
         _listening(app, config, reuse_port, tls.context if tls else None) as address,
     ):
         if admin.port is not None:
             app[EGRESS].protect_port(admin.port)
         _announce(f"listening on {'https' if tls else 'http'}://{address}")
         ready()
-        log.info(where)
+        log.info(admin.report)
         await _report_upstream(app[NODES], config.upstream.connect_timeout)
         await stop.wait()
-        admin.draining = True
+        health.draining = True
         log.info("stopping: %s seconds at most", config.limits.drain_timeout)
 
 
@@ -122,10 +120,9 @@ async def _accept_in_lane(
             queue=upstream.queue_timeout,
         ),
     )
-    connections = Reading(
-        name="connections", text="Connections of callers", read=lambda: len(lane.callers)
+    runner.app[METRICS].add_gauge(
+        "connections", "Connections of callers", lambda: len(lane.callers)
     )
-    runner.app[METRICS].readings.append(connections)
     host, port = await lane.listen(*split_address(config.listen), reuse_port=reuse_port, ssl=tls)
     return f"{host}:{port}", lambda: lane.drain(config.limits.drain_timeout)
 

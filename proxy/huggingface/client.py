@@ -233,7 +233,7 @@ class HuggingFace:
         async def judged() -> T:
             nonlocal attempts
             if attempts:
-                self._metrics.provider_retries.add(endpoint.task_type)
+                self._metrics.count_retry(endpoint.task_type)
             attempts += 1
             try:
                 return await attempt()
