@@ -50,6 +50,7 @@ PRIVILEGES: Final = web.AppKey("privileges", Privileges)
 STORE: Final = web.AppKey("store", CachedStore)
 _READ_BUFFER: Final = 65536  # bytes a stalled body may hold
 _MAX_HEADERS: Final = 1000
+_PROVIDER_CONNECT_TIMEOUT: Final = 5.0  # seconds
 
 
 def make_application(config: Config) -> web.Application:
@@ -131,7 +132,6 @@ async def _parts(app: web.Application, config: Config) -> AsyncIterator[None]:
             RetryPolicy(
                 initial_delay=config.provider.retry_initial_delay,
                 max_delay=config.provider.retry_max_delay,
-                timeout=config.provider.retry_timeout,
             ),
             profile,
             app[METRICS],
@@ -188,10 +188,11 @@ def _provider_session(config: Config, rules: EgressRules) -> ClientSession:
     return ClientSession(
         connector=rules.connector(
             limit=0,
-            limit_per_host=config.provider.max_connections,
+            # As many as there can be calls, so that none waits here.
+            limit_per_host=config.limits.calls + config.limits.streams,
             ssl=ssl.create_default_context(cafile=egress.ca_file) if egress.ca_file else True,
         ),
-        timeout=ClientTimeout(total=None, sock_connect=config.provider.connect_timeout),
+        timeout=ClientTimeout(total=None, sock_connect=_PROVIDER_CONNECT_TIMEOUT),
         cookie_jar=DummyCookieJar(),
         trust_env=egress.proxy == "environment",
         proxy=egress.proxy if egress.proxy not in (None, "environment") else None,

@@ -63,9 +63,7 @@ class UpstreamConfig:
     x_forwarded: str = "pass"  # or `append`, `replace`
     max_connections: int = 10_000  # of each node
     connect_timeout: float = 10.0  # seconds
-    queue_timeout: float = 10.0  # seconds for a connection, when all are in use
     response_timeout: float = 0.0  # seconds for the next bytes of an answer; 0 is for ever
-    idle_timeout: float = 30.0  # seconds that a connection is kept
     check_timeout: float = 10.0  # seconds for a privilege check
 
     @property
@@ -101,18 +99,14 @@ class ProviderConfig:
     """How Hugging Face endpoints are called."""
 
     timeout: float = 30.0  # seconds, when the request names none
-    connect_timeout: float = 5.0
     stream_idle_timeout: float = 120.0  # seconds between two chunks of a stream
-    max_connections: int = 5000  # per host; as many as calls and streams may be
     max_response_bytes: int = 50 * 1024 * 1024
     max_batch_inputs: int = 32
-    max_batch_bytes: int = 1_900_000
     concurrency: int = 4  # batches of one request under way at once
     queue_capacity: int = 2000  # requests waiting for one endpoint's rate limit
     # Elasticsearch's xpack.inference.http.retry.*, in seconds.
     retry_initial_delay: float = 1.0
     retry_max_delay: float = 5.0
-    retry_timeout: float = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +134,6 @@ class LimitsConfig:
     head: int = 65536
     keepalive_timeout: float = 75.0
     head_timeout: float = 30.0
-    body_rate: int = 100  # bytes per second, over a minute
     drain_timeout: float = 30.0
 
 
@@ -329,9 +322,7 @@ _MAY_BE_ZERO: Final = frozenset(
         "provider.queue_capacity",
         "provider.retry_initial_delay",
         "provider.retry_max_delay",
-        "provider.retry_timeout",
         "upstream.response_timeout",
-        "limits.body_rate",
         "limits.drain_timeout",
     )
 )

@@ -114,11 +114,7 @@ async def _accept_in_lane(
         most=upstream.max_connections,
         forwarding=forwarding(upstream),
         ssl=upstream_tls(upstream),
-        patience=Patience(
-            answer=upstream.response_timeout or math.inf,
-            idle=upstream.idle_timeout,
-            queue=upstream.queue_timeout,
-        ),
+        patience=Patience(answer=upstream.response_timeout or math.inf),
     )
     runner.app[METRICS].add_gauge(
         "connections", "Connections of callers", lambda: len(lane.callers)

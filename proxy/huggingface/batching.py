@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 CHARACTERS_PER_TOKEN: Final = 3  # UTF-16 units; Source: Truncator
+MAX_BYTES: Final = 1_900_000  # of one call's texts; text-embeddings-inference takes 2 MB by default
 _FRAMING: Final = 3  # bytes of quotes and comma around each text
 
 
@@ -39,7 +40,9 @@ def texts_of(inputs: Sequence[str], max_tokens: int | None = None) -> list[Text]
     return [text.shortened(max_tokens * CHARACTERS_PER_TOKEN) for text in texts]
 
 
-def batches(texts: Sequence[Text], max_count: int, max_bytes: int) -> Iterator[list[Text]]:
+def batches(
+    texts: Sequence[Text], max_count: int, max_bytes: int = MAX_BYTES
+) -> Iterator[list[Text]]:
     """The texts in order, in groups within a count and a size; a lone text may exceed the size."""
     batch: list[Text] = []
     size = 0

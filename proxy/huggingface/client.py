@@ -176,7 +176,7 @@ class HuggingFace:
         Raises: the first failure, after the other batches are cancelled.
         """
         config = self._config
-        groups = list(batches(texts, config.max_batch_inputs, config.max_batch_bytes))
+        groups = list(batches(texts, config.max_batch_inputs))
         if len(groups) == 1:
             return await self._send(endpoint, groups[0], send, halve)
         places = asyncio.Semaphore(config.concurrency)
