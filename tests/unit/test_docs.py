@@ -8,6 +8,9 @@ from typing import Final
 
 import pytest
 
+from proxy.config import Config, describe
+from release import settings
+
 ROOT: Final = Path(__file__).parent.parent.parent
 DOCS: Final = sorted((ROOT / "docs").glob("*.md"))
 REFERENCES: Final = re.findall(
@@ -25,6 +28,23 @@ def test_no_row_stands_without_a_test() -> None:
     rows = [line for line in text.splitlines() if line.startswith("| ")][1:]
     assert len(rows) > 8
     assert not [row for row in rows if "::test_" not in row]
+
+
+def test_every_setting_is_in_the_table() -> None:
+    table = settings.PAGE.read_text("utf-8").partition("| key | default | meaning |")[2]
+    named = {key for row in table.splitlines() for key in re.findall(r"`([a-z_.]+)`", row)}
+    assert not [key for key in describe(Config()) if key not in named]
+
+
+def test_the_page_of_settings_says_what_the_code_says() -> None:
+    present = settings.PAGE.read_text("utf-8")
+    assert settings.page(present) == present, "make settings"
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_every_file_it_points_to_is_there(path: Path) -> None:
+    targets = re.findall(r"\]\(([^)#:]+)\)", path.read_text("utf-8"))
+    assert not [target for target in targets if not (path.parent / target).exists()]
 
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
