@@ -1,4 +1,4 @@
-"""The log: plain text or ECS JSON, on standard error. It never holds a body, a header or a token."""
+"""The log: plain text or ECS JSON on standard error, and never a body, a header or a token."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from proxy.config import LogConfig
-from proxy.telemetry.logs import set_up_logging, hide_quoted_requests
+from proxy.telemetry.logs import hide_quoted_requests, set_up_logging
 
 
 def record_of(error):
