@@ -7,13 +7,10 @@ dataclasses would need a translation of their errors longer than this.
 
 from __future__ import annotations
 
-import difflib
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
-
-import yaml
 
 from proxy.config.checking import ConfigError, check
 from proxy.config.keys import PREFIX, Key
@@ -45,6 +42,8 @@ def load_config(
 
 
 def _read_yaml(path: Path) -> dict[Any, Any]:
+    import yaml  # slow to import, and many proxies have no file
+
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -86,6 +85,8 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _unknown(key: str) -> ConfigError:
+    import difflib
+
     shown = ".".join(map(shown_name, key.split(".")))  # a part may be a secret, misplaced
     similar = difflib.get_close_matches(key, KEYS, n=1, cutoff=_SIMILAR)
     hint = f"; did you mean [{similar[0]}]?" if similar else ""
