@@ -10,7 +10,7 @@ from typing import Final
 
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, web
 
-from proxy.admin import admin_ports
+from proxy.admin.listener import admin_ports
 from proxy.api.answers import Handler, mark_started, render_errors
 from proxy.api.counting import METRICS, count_requests
 from proxy.api.dispatcher import InferenceApi

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 from pathlib import Path
 from typing import Final
@@ -51,3 +52,24 @@ def test_every_file_it_points_to_is_there(path: Path) -> None:
 def test_every_module_it_names_is_there(path: Path) -> None:
     named = re.findall(r"`(proxy/[a-z_./]+)`", path.read_text("utf-8"))
     assert not [name for name in named if not (ROOT / name).exists()]
+
+
+ROWS: Final = re.findall(
+    r"^\| `([a-z0-9]+)` \|.*\| ([^|]*)\|$",
+    (ROOT / "docs" / "architecture.md").read_text("utf-8").partition("## The way")[0],
+    re.MULTILINE,
+)
+
+
+def test_every_room_has_its_line() -> None:
+    rooms = {path.name for path in (ROOT / "proxy").iterdir() if (path / "__init__.py").exists()}
+    assert {room for room, _ in ROWS} >= rooms
+
+
+@pytest.mark.parametrize(("room", "imports"), [row for row in ROWS if row[0] != "app"])
+def test_a_room_may_import_what_its_line_says(room: str, imports: str) -> None:
+    rules = configparser.ConfigParser()
+    rules.read(ROOT / "setup.cfg")
+    rule = rules[f"importlinter:contract:{room}"]
+    allowed = rule.get("may_import", "").split()
+    assert [f"proxy.{name.strip()}" for name in imports.split(",") if name.strip()] == allowed
