@@ -149,8 +149,8 @@ class StoreConfig:
         None,
         "Key that encrypts the endpoints: 32 bytes in base64 or hex (`openssl rand -hex 32`)",
         "Proxies that share a store need the same one. The one that is made on the first start "
-        "lies in the state folder ($XDG_STATE_HOME or ~/.local/state, hugging-face-proxy). Keep a "
-        "copy.",
+        "lies beside a SQLite file, else in the state folder ($XDG_STATE_HOME or ~/.local/state, "
+        "hugging-face-proxy). Keep a copy.",
         absent="made on the first start",
         secret=True,
     )
@@ -336,8 +336,9 @@ class Config:
     compatibility: str = setting(
         "9.2",
         "Release of Elasticsearch whose _inference API is served: 8.19, 9.2, 9.5 or 9.6",
-        "8.19 answers time-outs with 408. From 9.5 on, chats may take two minutes by default and "
-        "`_update` needs no token; 9.6 also has chats without `_stream`.",
+        "8.19 answers time-outs with 408. From 9.5 on, chats may take two minutes by default, and "
+        "`_update` needs no token and is tried before it is stored. 9.6 also has chats without "
+        "`_stream`.",
     )
     tls: TlsConfig = field(default_factory=TlsConfig)
     upstream: UpstreamConfig = field(default_factory=UpstreamConfig)
