@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 CANDIDATES := $(PYTHON) python3.13 python3.12 python3.11 python3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-clients lint bench soak torture lock audit sbom clean
+.PHONY: help demo test test-clients lint bench soak torture settings lock audit sbom clean
 
 help: ## show this list
 	@echo 'make TARGET, where TARGET is one of'
@@ -39,6 +39,9 @@ soak: $(INSTALLED) ## callers of every kind for MINUTES=30: whether memory and f
 torture: $(INSTALLED) ## proxies and Elasticsearch killed under load: is anything lost? (ARGS='--rounds 20 --seed 7')
 	$(BIN)/python -m tests.torture $(ARGS)
 	$(BIN)/python -m pytest tests/integration/test_memory.py
+
+settings: $(INSTALLED) ## write docs/configuration.md and configs/proxy.yml anew from proxy/config/values.py
+	$(BIN)/python -m release.settings
 
 lock: $(INSTALLED) ## write requirements.lock anew: what the image installs, with hashes
 	$(BIN)/python -m release.lock

@@ -30,7 +30,7 @@ from proxy.limits.calls import CallLimits
 from proxy.limits.memory import MemoryBudget
 from proxy.store.cached import CachedStore
 from proxy.store.opening import open_store
-from proxy.telemetry.metrics import Metrics, Reading
+from proxy.telemetry.metrics import Metrics
 from proxy.upstream.forward import Forwarder, forwarding
 from proxy.upstream.grants import Grants
 from proxy.upstream.heads import head_of, raw_target
@@ -80,6 +80,9 @@ def make_parts(config: Config) -> Parts:
         forwarding=forwarding(config.upstream),
         checks=_checks(app),
     )
+
+
+_PROVIDER_CONNECT_TIMEOUT: Final = 5.0  # seconds
 
 
 def make_application(config: Config) -> web.Application:
@@ -172,7 +175,6 @@ async def _open_parts(
             RetryPolicy(
                 initial_delay=config.provider.retry_initial_delay,
                 max_delay=config.provider.retry_max_delay,
-                timeout=config.provider.retry_timeout,
             ),
             profile,
             app[METRICS],
@@ -182,41 +184,45 @@ async def _open_parts(
         app[_API] = InferenceApi(
             service, privileges, forwarder, profile, limits=limits, memory=memory
         )
-        app[METRICS].readings += _readings(limits, memory, limiter, store, privileges)
+        _show_counts(app[METRICS], limits, memory, limiter, store, privileges)
         yield
 
 
-def _readings(
+def _show_counts(
+    metrics: Metrics,
     limits: CallLimits,
     memory: MemoryBudget,
     limiter: RateLimiter,
     store: CachedStore,
     privileges: Privileges,
-) -> list[Reading]:
-    """What the parts count for themselves."""
-
-    def gauge(name: str, text: str, read: Callable[[], float]) -> Reading:
-        return Reading(name=name, text=text, read=read)
-
-    def answers(name: str, text: str, source: str, read: Callable[[], float]) -> Reading:
-        return Reading(name=name, text=text, read=read, grows=True, labels=(("source", source),))
-
-    told, asked, waits = (
-        "Endpoints looked up, by where they were found",
-        "Privilege checks, by who answers",
-        "Calls that wait for their endpoint's rate limit now",
+) -> None:
+    """Add what the parts count for themselves to the figures."""
+    metrics.add_gauge("calls_open", "Calls under way", lambda: limits.calls)
+    metrics.add_gauge("streams_open", "Streams under way", lambda: limits.streams)
+    metrics.add_gauge(
+        "held_bytes", "Memory of bodies and replies, as estimated", lambda: memory.reserved
     )
-    return [
-        gauge("calls_open", "Calls under way", lambda: limits.calls),
-        gauge("streams_open", "Streams under way", lambda: limits.streams),
-        gauge("held_bytes", "Memory of bodies and replies, as estimated", lambda: memory.reserved),
-        gauge("rate_limit_waiting", waits, lambda: limiter.waiting),
-        answers("endpoint_reads", told, "memory", lambda: store.remembered_answers),
-        answers("endpoint_reads", told, "store", lambda: store.reads),
-        answers("endpoint_reads", told, "stale", lambda: store.stale_answers),
-        answers("privilege_checks", asked, "memory", lambda: privileges.remembered),
-        answers("privilege_checks", asked, "upstream", lambda: privileges.asked),
-    ]
+    metrics.add_gauge(
+        "rate_limit_waiting",
+        "Calls that wait for their endpoint's rate limit now",
+        lambda: limiter.waiting,
+    )
+    metrics.add_counter(
+        "endpoint_reads",
+        "Endpoints looked up, by where they were found",
+        "source",
+        {
+            "memory": lambda: store.remembered_answers,
+            "store": lambda: store.reads,
+            "stale": lambda: store.stale_answers,
+        },
+    )
+    metrics.add_counter(
+        "privilege_checks",
+        "Privilege checks, by who answers",
+        "source",
+        {"memory": lambda: privileges.remembered, "upstream": lambda: privileges.asked},
+    )
 
 
 def _provider_session(config: Config, rules: EgressRules) -> ClientSession:
@@ -225,10 +231,11 @@ def _provider_session(config: Config, rules: EgressRules) -> ClientSession:
     return ClientSession(
         connector=rules.connector(
             limit=0,
-            limit_per_host=config.provider.max_connections,
+            # As many as there can be calls, so that none waits here.
+            limit_per_host=config.limits.calls + config.limits.streams,
             ssl=ssl.create_default_context(cafile=egress.ca_file) if egress.ca_file else True,
         ),
-        timeout=ClientTimeout(total=None, sock_connect=config.provider.connect_timeout),
+        timeout=ClientTimeout(total=None, sock_connect=_PROVIDER_CONNECT_TIMEOUT),
         cookie_jar=DummyCookieJar(),
         trust_env=egress.proxy == "environment",
         proxy=egress.proxy if egress.proxy not in (None, "environment") else None,

@@ -1,1 +1,9 @@
-"""For whoever runs the proxy: health and figures, on a listener of their own."""
+"""For whoever operates the proxy: health and figures, on a port of their own."""
+
+from __future__ import annotations
+
+from proxy.admin.application import admin_application
+from proxy.admin.health import Health
+from proxy.admin.listener import Listening, admin_listening, admin_ports
+
+__all__ = ["Health", "Listening", "admin_application", "admin_listening", "admin_ports"]

@@ -1,28 +1,30 @@
-"""For whoever runs the proxy: `/livez`, `/readyz` and `/metrics`, on a listener of their own.
-
-There the proxied path space stays whole, and callers have no way to it. Nothing there is secret,
-and nobody is asked who they are: the default address is this machine's alone.
-"""
+"""Where the admin application listens: by default on this machine's own address alone."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
 
-from proxy.admin.health import Admin
 from proxy.config import Config, ConfigError, split_address
 
 DEFAULT_ADDRESS: Final = "127.0.0.1:9280"
+CLOSE_TIMEOUT: Final = 1.0  # seconds for admin requests under way when the proxy ends
 
 
-# Listening
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listening:
+    """What became of the attempt to listen: `port` is None if there is none, `report` says why."""
+
+    port: int | None
+    report: str  # a line for the log
 
 
 def admin_ports(config: Config) -> list[int]:
-    """Ports that the workers' admin listeners may have; none if that is off, or left to chance."""
+    """The ports that the workers may take; none if admin is off, or the system chooses the port."""
     if config.admin.listen == "":
         return []
     _, port = split_address(config.admin.listen or DEFAULT_ADDRESS)
@@ -30,24 +32,25 @@ def admin_ports(config: Config) -> list[int]:
 
 
 @asynccontextmanager
-async def admin_listening(config: Config, admin: Admin) -> AsyncIterator[str]:
-    """Admin requests are answered; yields a line that says where, or why not.
+async def admin_listening(config: Config, app: web.Application) -> AsyncIterator[Listening]:
+    """Serve `app` on the admin port while the block runs.
 
-    Each worker takes the next free port, so that each can be asked for its own figures.
+    Each worker takes the first port of `admin_ports` that is free, so that each can be asked for
+    its own figures. The default address may be taken: then there is no admin port.
     Raises: ConfigError when an address that was configured cannot be had.
     """
     if config.admin.listen == "":
-        yield "no metrics: [admin.listen] is empty"
+        yield Listening(port=None, report="no metrics: [admin.listen] is empty")
         return
-    runner = web.AppRunner(admin.application(), access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_TIMEOUT)
     await runner.setup()
     try:
-        yield await _bound(config, runner, admin)
+        yield await _bind(config, runner)
     finally:
         await runner.cleanup()
 
 
-async def _bound(config: Config, runner: web.AppRunner, admin: Admin) -> str:
+async def _bind(config: Config, runner: web.AppRunner) -> Listening:
     address = config.admin.listen or DEFAULT_ADDRESS
     host, _ = split_address(address)
     reason = ""
@@ -57,9 +60,9 @@ async def _bound(config: Config, runner: web.AppRunner, admin: Admin) -> str:
         except OSError as error:
             reason = error.strerror or str(error)
             continue
-        found = runner.addresses[0]
-        admin.port = found[1]
-        return f"metrics on http://{found[0]}:{found[1]}/metrics"
+        bound = runner.addresses[0]
+        return Listening(port=bound[1], report=f"metrics on http://{bound[0]}:{bound[1]}/metrics")
+    problem = f"cannot listen on [{address}]: {reason}"
     if config.admin.listen is None:
-        return f"no metrics: cannot listen on [{address}]: {reason}; see [admin.listen]"
-    raise ConfigError(f"[admin.listen] cannot listen on [{address}]: {reason}")
+        return Listening(port=None, report=f"no metrics: {problem}; see [admin.listen]")
+    raise ConfigError(f"[admin.listen] {problem}")

@@ -25,7 +25,6 @@ async def count_requests(request: web.Request, handler: Handler) -> web.StreamRe
         return response
     finally:
         route = request.get(ROUTE, "other")
-        metrics.requests.add(route, status)
-        metrics.request_seconds.add(route, seconds=monotonic() - started)
+        metrics.count_request(route, status, monotonic() - started)
         if LIMIT in request:
-            metrics.limits_hit.add(request[LIMIT])
+            metrics.count_limit(request[LIMIT])

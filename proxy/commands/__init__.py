@@ -1,1 +1,1 @@
-"""What can be run from the command line."""
+"""The command line: `python -m proxy` and its commands serve, check, rekey and provider."""

@@ -1,60 +1,62 @@
-"""The command `serve`: one process, or several workers."""
+"""`serve`: runs the proxy as one process, or as several workers.
+
+`proxy.serving` is imported where it runs, so that other commands start at once and the parent of
+workers stays small.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
+from proxy.commands.failure import CommandFailed
 from proxy.config import Config, split_address
+from proxy.errors import StoreError
+from proxy.telemetry.logs import set_up_logging
 
 
-def serve_command(config: Config) -> int:
-    from proxy.errors import StoreError
-    from proxy.telemetry.logs import set_up_logging
+def serve(config: Config) -> int:
+    """Serve until the process is told to stop; the exit code.
 
+    Raises: ConfigError; CommandFailed when the store or the address cannot be had.
+    """
     set_up_logging(config.log)
     try:
         if config.workers > 1:
             return _serve_by_workers(config)
-        _run(config)
+        _serve_here(config)
     except StoreError as error:
-        return fail(str(error))
+        raise CommandFailed(str(error)) from None
     except OSError as error:
-        return fail(f"cannot listen on [{config.listen}]: {error.strerror or error}")
+        reason = error.strerror or error
+        raise CommandFailed(f"cannot listen on [{config.listen}]: {reason}") from None
     return 0
 
 
 def _serve_by_workers(config: Config) -> int:
-    from proxy.commands.workers import Workers, reserve
+    from proxy.commands.workers import Workers, reserve  # for POSIX alone
 
     host, port = split_address(config.listen)
-    held, port = reserve(host, port)
+    reserved, port = reserve(host, port)
     shared = replace(config, listen=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
-    with held:
-        work = Workers(config.workers, lambda ready: _run(shared, ready, reuse_port=True))
+    with reserved:
+        work = Workers(config.workers, lambda ready: _serve_here(shared, ready, reuse_port=True))
         return work.run()
 
 
-def _run(
+def _serve_here(
     config: Config, ready: Callable[[], None] = lambda: None, *, reuse_port: bool = False
 ) -> None:
-    from proxy.serving import serve
+    from proxy import serving
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(serve(config, ready, reuse_port=reuse_port))
+        runner.run(serving.serve(config, ready, reuse_port=reuse_port))
 
 
-def _loop_factory() -> Any:
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
         import uvloop
     except ImportError:
         return None
     return uvloop.new_event_loop
-
-
-def fail(reason: str) -> int:
-    sys.stderr.write(f"error: {reason}\n")
-    return 1

@@ -1,4 +1,4 @@
-"""Several processes on one port: the parent starts them, replaces them and ends them."""
+"""Several processes on one port: their parent starts them, replaces them and ends them."""
 
 from __future__ import annotations
 
@@ -18,27 +18,29 @@ Work = Callable[[Callable[[], None]], None]  # calls its argument once it accept
 
 
 def reserve(host: str, port: int) -> tuple[socket.socket, int]:
-    """Hold an address that workers can listen on together, and its port, also for port 0.
+    """A socket that reserves an address for the workers, and its port (chosen, for port 0).
+
+    They listen on the same address, each with a socket of its own.
 
     Raises: OSError when the address cannot be had.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    held = socket.socket(family, socket.SOCK_STREAM)
+    reserved = socket.socket(family, socket.SOCK_STREAM)
     try:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        held.bind((host, port))
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        reserved.bind((host, port))
     except OSError:
-        held.close()
+        reserved.close()
         raise
-    return held, int(held.getsockname()[1])
+    return reserved, int(reserved.getsockname()[1])
 
 
 class Workers:
     """Processes that run the same work, until SIGTERM or SIGINT.
 
-    A worker that dies is replaced. One that dies before it accepts connections would do so again:
-    then the others are ended, too. None outlives this process, however it ends.
+    A worker that ends is replaced. One that ends before it accepts connections would only do so
+    again, so the others are ended, too. No worker outlives this process, however it ends.
     """
 
     def __init__(self, count: int, work: Work) -> None:
@@ -46,12 +48,14 @@ class Workers:
         self._work = work
         self._pids: set[int] = set()
         self._stopping = False
-        self._watched, self._held = os.pipe()  # it closes with this process
+        # Workers wait for the end of this pipe, which comes when this process ends.
+        self._parent_ended, self._parent_alive = os.pipe()
 
     def run(self) -> int:
-        """Start them one after the other, so that what hinders all is said once; the exit code.
+        """Start the workers and look after them; the exit code.
 
-        Signals are blocked and waited for: none can come between a look and a wait.
+        They start one after the other, so that what stops all of them is reported once. Signals are
+        blocked and waited for, so that none is lost between two of them.
         """
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         failed = not all(self._start() for _ in range(self._count))
@@ -73,7 +77,7 @@ class Workers:
         return int(failed)
 
     def _ended(self) -> Iterator[tuple[int, int]]:
-        """The workers that have ended since the last look, with their exit codes."""
+        """The workers that have ended since the last call, with their exit codes."""
         for pid in list(self._pids):
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:
@@ -81,24 +85,25 @@ class Workers:
                 yield pid, os.waitstatus_to_exitcode(status)
 
     def _start(self) -> bool:
-        """Start a worker; whether it came to accept connections."""
-        ready, said = os.pipe()
+        """Start a worker, and wait until it accepts connections; False if it ended before."""
+        reader, writer = os.pipe()
         pid = os.fork()
         if not pid:
-            os.close(ready)
-            self._be_a_worker(said)
+            os.close(reader)
+            self._run_worker(writer)
         self._pids.add(pid)
-        os.close(said)
-        with os.fdopen(ready, "rb") as pipe:
+        os.close(writer)
+        with os.fdopen(reader, "rb") as pipe:
             return bool(pipe.read(1))
 
-    def _be_a_worker(self, said: int) -> NoReturn:
+    def _run_worker(self, ready: int) -> NoReturn:
+        """In the new process: do the work, and report on the pipe `ready` when it has begun."""
         code = 1
-        os.close(self._held)
+        os.close(self._parent_alive)
         threading.Thread(target=self._end_with_parent, daemon=True).start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         try:
-            self._work(lambda: _say_ready(said))
+            self._work(lambda: _report_ready(ready))
             code = 0
         except Exception as error:
             sys.stderr.write(f"error: {error}\n")
@@ -107,8 +112,8 @@ class Workers:
             os._exit(code)
 
     def _end_with_parent(self) -> None:
-        """A worker left alone would share the port with those of the next start, for ever."""
-        os.read(self._watched, 1)  # nothing is written: it returns when the other end is gone
+        """Else a worker without a parent would go on sharing the port with those started later."""
+        os.read(self._parent_ended, 1)  # nothing is ever written: it returns when the parent ends
         os.kill(os.getpid(), signal.SIGTERM)
 
     def _stop(self) -> None:
@@ -117,9 +122,9 @@ class Workers:
 
     def _send(self, number: signal.Signals) -> None:
         for pid in self._pids:
-            os.kill(pid, number)  # one that has ended is there until it is waited for
+            os.kill(pid, number)  # a worker that has ended keeps its pid until it is waited for
 
 
-def _say_ready(pipe: int) -> None:
+def _report_ready(pipe: int) -> None:
     os.write(pipe, b"1")
     os.close(pipe)

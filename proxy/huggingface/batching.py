@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 CHARACTERS_PER_TOKEN: Final = 3  # UTF-16 units; Source: Truncator
+MAX_BYTES: Final = 1_900_000  # of one call's texts; text-embeddings-inference takes 2 MB by default
 _FRAMING: Final = 3  # bytes of quotes and comma around each text
 
 
@@ -62,7 +63,7 @@ def texts_of(inputs: Sequence[str], max_tokens: int | None = None) -> list[Text]
     return [text.shortened(max_tokens * CHARACTERS_PER_TOKEN) for text in texts]
 
 
-def batches(texts: Sequence[Text], max_count: int, max_bytes: int) -> Iterator[Batch]:
+def batches(texts: Sequence[Text], max_count: int, max_bytes: int = MAX_BYTES) -> Iterator[Batch]:
     """The texts in order, in batches of at most so many texts and bytes of JSON.
 
     A text that is longer by itself makes a batch of its own.

@@ -53,7 +53,7 @@ class BatchSender:
         Raises: the first failure, after the other batches are cancelled.
         """
         config = self._config
-        groups = list(batches(texts, config.max_batch_inputs, config.max_batch_bytes))
+        groups = list(batches(texts, config.max_batch_inputs))
         if len(groups) == 1:
             return await self._send(endpoint, task, groups[0], deadline)
         places = asyncio.Semaphore(config.concurrency)

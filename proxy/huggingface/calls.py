@@ -135,7 +135,7 @@ class Calls:
 
     def _prepared(self, call: Call) -> bytes:
         if call.is_retry:
-            self._metrics.provider_retries.add(call.endpoint.task_type)
+            self._metrics.count_retry(call.endpoint.task_type)
         return dump_json(call.body)
 
     def _post(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 from proxy import http1
 from proxy.errors import IllegalArgument, ProxyError, Rejected, StatusError, UpstreamTimedOut
 from proxy.http1 import Body, Malformed, RequestHead
-from proxy.lane.states import ANSWER, BODY, HEAD, HELD_LIMIT, LINGER, NEVER, REST
+from proxy.lane.states import ANSWER, BODY, BODY_RATE, HEAD, HELD_LIMIT, LINGER, NEVER, REST
 
 if TYPE_CHECKING:
     from proxy.lane.listener import Lane
@@ -318,7 +318,7 @@ class CallerSide(asyncio.Protocol):
 
     def _least(self) -> float:
         """The bytes of a body that are due until its deadline; one at least."""
-        return max(1.0, self.lane.limits.body_rate * self.lane.patience.body)
+        return max(1.0, BODY_RATE * self.lane.patience.body)
 
     def end_when_idle(self) -> None:
         """Draining: close now, or after the answer under way."""

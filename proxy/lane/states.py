@@ -12,6 +12,7 @@ State = enum.Enum("State", ("HEAD", "BODY", "ANSWER", "REST", "LINGER", "CONNECT
 HEAD, BODY, ANSWER, REST, LINGER, CONNECTING, IDLE = State
 
 NEVER: Final = math.inf
+BODY_RATE: Final = 100  # bytes per second that a body must bring, over `Patience.body`
 HELD_LIMIT: Final = 64 * 1024  # bytes of pipelined requests, or of a request kept for a retry
 
 
@@ -19,7 +20,7 @@ HELD_LIMIT: Final = 64 * 1024  # bytes of pipelined requests, or of a request ke
 class Patience:
     """How long the lane waits, in seconds, where the configuration does not say."""
 
-    body: float = 60.0  # for the next `limits.body_rate` bytes of each second of a body
+    body: float = 60.0  # for a body to bring BODY_RATE bytes for each of these seconds
     reader: float = 300.0  # for a caller who does not read its answer
     half_closed: float = 1.0  # for the next bytes of the answer to a caller who has closed its side
     linger: float = 5.0  # for a caller to close after our last byte, or to end an answered body

@@ -15,13 +15,11 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from yarl import URL
 
-from proxy.admin.health import Admin
-from proxy.admin.listener import admin_listening
+from proxy.admin import Health, admin_application, admin_listening
 from proxy.app import Parts, make_parts
 from proxy.config import Config, ConfigError, split_address
 from proxy.lane import Lane, Patience
 from proxy.serving.callertls import CallerTls
-from proxy.telemetry.metrics import Reading
 from proxy.upstream.tls import upstream_tls
 
 log = logging.getLogger(__name__)
@@ -40,19 +38,19 @@ async def serve(
     tls = CallerTls.of(config.tls)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _renew, tls)
     parts = make_parts(config)
-    admin = Admin(parts.metrics, parts.checks)
+    health = Health(parts.checks)
     async with (
-        admin_listening(config, admin) as where,
+        admin_listening(config, admin_application(health, parts.metrics.registry)) as admin,
         _listening(parts, config, reuse_port, tls.context if tls else None) as address,
     ):
         if admin.port is not None:
             parts.egress.protect_port(admin.port)
         _announce(f"listening on {'https' if tls else 'http'}://{address}")
         ready()
-        log.info(where)
+        log.info(admin.report)
         await _report_upstream(parts, config.upstream.connect_timeout)
         await stop.wait()
-        admin.draining = True
+        health.draining = True
         log.info("stopping: %s seconds at most", config.limits.drain_timeout)
 
 
@@ -87,16 +85,10 @@ async def _accept_in_lane(
         most=upstream.max_connections,
         forwarding=parts.forwarding,
         ssl=upstream_tls(upstream),
-        patience=Patience(
-            answer=upstream.response_timeout or math.inf,
-            idle=upstream.idle_timeout,
-            queue=upstream.queue_timeout,
-        ),
+        patience=Patience(answer=upstream.response_timeout or math.inf),
     )
-    connections = Reading(
-        name="connections", text="Connections of callers", read=lambda: len(lane.callers)
-    )
-    parts.metrics.readings.append(connections)
+    parts.metrics.add_gauge("connections", "Connections of callers", lambda: len(lane.callers))
+
     host, port = await lane.listen(*split_address(config.listen), reuse_port=reuse_port, ssl=tls)
     return f"{host}:{port}", lambda: lane.drain(config.limits.drain_timeout)
 

@@ -1,1 +1,1 @@
-"""What a process tells of its own work: figures and log lines."""
+"""What a process reports of its own work: figures and log lines."""

@@ -1,4 +1,4 @@
-"""Log output: plain text on a terminal, ECS JSON elsewhere. Never a body, a header or a token."""
+"""The log: plain text or ECS JSON on standard error, and never a body, a header or a token."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from proxy.config import LogConfig
 
 
 def set_up_logging(config: LogConfig) -> None:
-    """Send this product's log lines, and others' warnings, to standard error."""
+    """Write the proxy's own lines, and warnings of libraries, to standard error."""
     kind = config.format or ("text" if sys.stderr.isatty() else "json")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_ecs() if kind == "json" else _text())
-    handler.addFilter(without_texts)
+    handler.addFilter(hide_exception_texts)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("proxy").setLevel(config.level.upper())
-    logging.getLogger("aiohttp.server").addFilter(without_quotes)
-    logging.getLogger("asyncio").addFilter(without_objects)
+    logging.getLogger("aiohttp.server").addFilter(hide_quoted_requests)
+    logging.getLogger("asyncio").addFilter(hide_listed_objects)
 
 
 def _text() -> logging.Formatter:
@@ -34,10 +34,10 @@ def _ecs() -> logging.Formatter:
     return ecs_logging.StdlibFormatter(exclude_fields=["log.original", "process", "log.origin"])
 
 
-def without_quotes(record: logging.LogRecord) -> bool:
-    """What aiohttp's server logs, without the bytes of callers that it quotes.
+def hide_quoted_requests(record: logging.LogRecord) -> bool:
+    """A filter for aiohttp's server, which quotes bytes of the request: keep the kind of the error.
 
-    Nothing is left of a caller that has gone away: that is no error.
+    False for a caller that closed its connection, which is no error.
     """
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, ConnectionError):
@@ -47,14 +47,14 @@ def without_quotes(record: logging.LogRecord) -> bool:
     return True
 
 
-def without_objects(record: logging.LogRecord) -> bool:
-    """What asyncio complains of, without the objects that it prints below it."""
+def hide_listed_objects(record: logging.LogRecord) -> bool:
+    """A filter for asyncio, which lists the objects in question: keep the first line."""
     record.msg, record.args = record.getMessage().partition("\n")[0], ()
     return True
 
 
-def without_texts(record: logging.LogRecord) -> bool:
-    """Where an exception came from and of what kind it is; what it says may be anything."""
+def hide_exception_texts(record: logging.LogRecord) -> bool:
+    """A filter that keeps where an exception was raised and its type: its text may be anything."""
     error = record.exc_info[1] if record.exc_info else None
     if error is not None:
         record.stack_info = "\n".join(_places(error))
@@ -63,7 +63,7 @@ def without_texts(record: logging.LogRecord) -> bool:
 
 
 def _places(error: BaseException) -> Iterator[str]:
-    """The frames and the name of an exception, after those of what led to it."""
+    """Frames and type of an exception, those of the exceptions that led to it first."""
     before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if before is not None:
         yield from _places(before)

@@ -1,138 +1,154 @@
-"""What a process counts of its own work. No I/O: `proxy.admin` shows it.
+"""The figures of one process, kept by Prometheus' client library; `proxy.admin` shows them.
 
-Labels are taken from closed sets only (routes, tasks, statuses, limits): nothing that callers or
-providers choose freely, no inference id, and nothing secret.
+Label values come from closed sets (routes, task types, statuses, limits), never from what callers
+or providers choose: no inference id, and nothing secret.
 """
 
 from __future__ import annotations
 
 import time
-from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
-# Upper bounds in seconds; whatever takes longer is counted in one more.
-BUCKETS: Final = (
-    0.001,
-    0.0025,
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1.0,
-    2.5,
-    5.0,
-    10.0,
-    30.0,
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
 )
-BUCKETS_AND_MORE: Final = len(BUCKETS) + 1
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
+PREFIX: Final = "hfproxy"  # of every name, followed by an underscore
+# Upper bounds in seconds; the library adds one for all that takes longer.
+BUCKETS: Final = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1.0, 2.5, 5.0, 10.0, 30.0),
+)
+NO_WAIT: Final = 0.001  # seconds; a shorter one at a rate limit is not counted as a wait
 
-class Counter:
-    """A number that only grows, for each combination of labels."""
-
-    def __init__(self, name: str, text: str, *labels: str) -> None:
-        self.name, self.text, self.labels = name, text, labels
-        self.values: dict[tuple[str, ...], float] = defaultdict(float)
-
-    def add(self, *labels: str, by: float = 1.0) -> None:
-        self.values[labels] += by
-
-
-class Timer:
-    """How often something took how long, for each combination of labels."""
-
-    def __init__(self, name: str, text: str, *labels: str) -> None:
-        self.name, self.text, self.labels = name, text, labels
-        self.counts: dict[tuple[str, ...], list[int]] = defaultdict(lambda: [0] * BUCKETS_AND_MORE)
-        self.sums: dict[tuple[str, ...], float] = defaultdict(float)
-
-    def add(self, *labels: str, seconds: float) -> None:
-        self.counts[labels][bisect_left(BUCKETS, seconds)] += 1
-        self.sums[labels] += seconds
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """A figure that somebody else keeps, read when it is shown."""
-
-    name: str
-    text: str
-    read: Callable[[], float]
-    grows: bool = False  # whether it is a counter
-    labels: tuple[tuple[str, str], ...] = ()
+# Else each series gets a second one with the time of its first count. (It has no annotations.)
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class ProviderCall:
-    """A call under way; `status` is what came of it."""
+    """A call under way. `status` is the reply's, as text, once its head has come."""
 
-    status = "failed"  # no answer: not reached, broken off, or not waited for
+    status = "failed"  # no reply: not reached, broken off, or not waited for
 
 
 class Metrics:
-    """All figures of one process."""
+    """Counts what the application does; `registry` holds the figures.
+
+    Most collectors are kept as the cached `labels` of one, as the library takes a microsecond to
+    find the series for some label values.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self.requests = Counter(
-            "requests", "Requests that the application has answered", "route", "status"
+        self.registry = CollectorRegistry()
+        self._requests = cache(
+            self._counter(
+                "requests", "Requests that the application has answered", "route", "status"
+            ).labels
         )
-        self.request_seconds = Timer(
-            "request_seconds", "Time until the last byte of the answer was written", "route"
+        self._limits_hit = cache(
+            self._counter("limits_hit", "Requests refused because of a limit", "limit").labels
         )
-        self.limits_hit = Counter("limits_hit", "Requests refused because of a limit", "limit")
-        self.provider_calls = Counter("provider_calls", "Calls to providers", "task", "status")
-        self.provider_seconds = Timer(
-            "provider_seconds", "Time until the last byte of a provider's reply", "task"
+        self._provider_calls = cache(
+            self._counter("provider_calls", "Calls to providers", "task", "status").labels
         )
-        self.provider_retries = Counter(
-            "provider_retries", "Calls to providers that repeat a failed one", "task"
+        self._provider_retries = cache(
+            self._counter(
+                "provider_retries", "Calls to providers that repeat a failed one", "task"
+            ).labels
         )
-        self.rate_limit_waits = Counter(
+        self._rate_limit_waits = self._counter(
             "rate_limit_waits", "Calls that waited for their endpoint's rate limit"
         )
-        self.rate_limit_wait_seconds = Counter(
+        self._rate_limit_wait_seconds = self._counter(
             "rate_limit_wait_seconds", "Time that they waited, together"
         )
-        self.readings: list[Reading] = []
-        for unlabelled in (self.rate_limit_waits, self.rate_limit_wait_seconds):
-            unlabelled.add(by=0.0)  # shown from the start
-
-    @property
-    def counters(self) -> tuple[Counter, ...]:
-        return (
-            *(self.requests, self.limits_hit, self.provider_calls, self.provider_retries),
-            *(self.rate_limit_waits, self.rate_limit_wait_seconds),
+        self._request_seconds = cache(
+            self._histogram(
+                "request_seconds", "Time until the last byte of the answer was written", "route"
+            ).labels
         )
+        self._provider_seconds = cache(
+            self._histogram(
+                "provider_seconds", "Time until the last byte of a provider's reply", "task"
+            ).labels
+        )
+        ProcessCollector(registry=self.registry)
 
-    @property
-    def timers(self) -> tuple[Timer, ...]:
-        return self.request_seconds, self.provider_seconds
+    def count_request(self, route: str, status: str, seconds: float) -> None:
+        """One more request is answered, `seconds` after it came."""
+        self._requests(route, status).inc()
+        self._request_seconds(route).observe(seconds)
+
+    def count_limit(self, limit: str) -> None:
+        """One more request is refused because of `limit`, a key of the section `limits`."""
+        self._limits_hit(limit).inc()
+
+    def count_retry(self, task: str) -> None:
+        """One more call to a provider repeats a failed one."""
+        self._provider_retries(task).inc()
 
     @asynccontextmanager
     async def provider_call(self, task: str) -> AsyncIterator[ProviderCall]:
-        """Counts a call to its end, however it ends."""
+        """Count a call when the block ends, however it ends."""
         call, started = ProviderCall(), self._clock()
         try:
             yield call
         finally:
-            self.provider_calls.add(task, call.status)
-            self.provider_seconds.add(task, seconds=self._clock() - started)
+            self._provider_calls(task, call.status).inc()
+            self._provider_seconds(task).observe(self._clock() - started)
 
     @contextmanager
     def rate_limit_wait(self) -> Iterator[None]:
-        """Counts a wait, if there is any."""
+        """Count the block as a wait if it takes longer than NO_WAIT."""
         started = self._clock()
         try:
             yield
         finally:
             waited = self._clock() - started
-            if waited > 0.001:
-                self.rate_limit_waits.add()
-                self.rate_limit_wait_seconds.add(by=waited)
+            if waited > NO_WAIT:
+                self._rate_limit_waits.inc()
+                self._rate_limit_wait_seconds.inc(waited)
+
+    def add_gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
+        """Show a figure that another part keeps, read whenever the figures are shown."""
+        Gauge(name, text, namespace=PREFIX, registry=self.registry).set_function(read)
+
+    def add_counter(
+        self, name: str, text: str, label: str, reads: Mapping[str, Callable[[], int]]
+    ) -> None:
+        """Show counts that another part keeps, one for each value of `label`."""
+        self.registry.register(_CountedElsewhere(f"{PREFIX}_{name}", text, label, reads))
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, namespace=PREFIX, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
+        return Histogram(
+            name, text, labels, namespace=PREFIX, buckets=BUCKETS, registry=self.registry
+        )
+
+
+class _CountedElsewhere(Collector):
+    """A counter whose values are read when shown: the library has that for gauges only."""
+
+    def __init__(
+        self, name: str, text: str, label: str, reads: Mapping[str, Callable[[], int]]
+    ) -> None:
+        self._name, self._text, self._label, self._reads = name, text, label, reads
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        family = CounterMetricFamily(self._name, self._text, labels=[self._label])
+        for value, read in self._reads.items():
+            family.add_metric([value], read())
+        return [family]

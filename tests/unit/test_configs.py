@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from proxy.config import Config, describe, load_config
+from release import settings
 from tests.support.processes import ROOT
 
 FOLDER: Final = ROOT / "configs"
@@ -34,6 +35,11 @@ def test_proxy_yml_shows_the_defaults():
         defaults, upstream=dataclasses.replace(defaults.upstream, url=UPSTREAM)
     )
     assert load_config(FOLDER / "proxy.yml", {}) == expected
+
+
+def test_proxy_yml_says_what_the_code_says():
+    present = settings.EXAMPLE.read_text("utf-8")
+    assert settings.example(present) == present, "make settings"
 
 
 def test_every_key_of_proxy_yml_stands_under_a_comment():

@@ -6,16 +6,8 @@ import re
 from pathlib import Path
 from typing import Final
 
-from proxy.config import Config, describe
-
 ROOT: Final = Path(__file__).parent.parent.parent
 README: Final = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def test_every_setting_is_in_the_table() -> None:
-    table = README.partition("| key | default | meaning |")[2]
-    named = {key for row in table.splitlines() for key in re.findall(r"`([a-z_.]+)`", row)}
-    assert not [key for key in describe(Config()) if key not in named]
 
 
 def test_every_file_it_points_to_is_there() -> None:

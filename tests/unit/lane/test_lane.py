@@ -1063,7 +1063,7 @@ async def test_slow_bodies_are_refused(world):
     await peer.lost()
 
 
-@lane_test(patience=Patience(body=0.3), limits=LimitsConfig(body_rate=100))
+@lane_test(patience=Patience(body=0.3))
 async def test_a_body_that_drips_is_refused_and_one_that_flows_is_not(world):
     for size, refused in ((1, True), (10, False)):
         caller = await world.caller()

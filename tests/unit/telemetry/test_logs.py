@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from proxy.config import LogConfig
-from proxy.telemetry.logs import set_up_logging, without_quotes
+from proxy.telemetry.logs import hide_quoted_requests, set_up_logging
 
 
 def record_of(error):
@@ -21,13 +21,13 @@ def record_of(error):
 
 def test_what_aiohttp_quotes_is_not_logged():
     record = record_of(ValueError("Authorization: Basic c2VjcmV0"))
-    assert without_quotes(record)
+    assert hide_quoted_requests(record)
     assert logging.Formatter().format(record) == "a request was cut off: ValueError"
 
 
 @pytest.mark.parametrize("error", [ConnectionResetError("x"), BrokenPipeError("x")])
 def test_a_caller_that_has_gone_is_no_error(error):
-    assert not without_quotes(record_of(error))
+    assert not hide_quoted_requests(record_of(error))
 
 
 SECRET = "hf_DoNotShowThis0123456789"

@@ -1,0 +1,47 @@
+"""The configuration: its keys with their defaults and texts, read from a file and the environment.
+
+A key `section.name` is the variable `HFPROXY_SECTION_NAME`. The environment wins over the file, and
+command-line flags win over both. An unknown key is an error.
+"""
+
+from __future__ import annotations
+
+from proxy.config.checking import ConfigError, split_address
+from proxy.config.describing import describe
+from proxy.config.keys import PREFIX
+from proxy.config.reading import ALIASES, load_config
+from proxy.config.values import (
+    MAX_NESTING,
+    RELEASES,
+    AdminConfig,
+    Config,
+    EgressConfig,
+    LimitsConfig,
+    LogConfig,
+    ProviderConfig,
+    StoreConfig,
+    TlsConfig,
+    UpstreamConfig,
+    state_folder,
+)
+
+__all__ = [
+    "ALIASES",
+    "MAX_NESTING",
+    "PREFIX",
+    "RELEASES",
+    "AdminConfig",
+    "Config",
+    "ConfigError",
+    "EgressConfig",
+    "LimitsConfig",
+    "LogConfig",
+    "ProviderConfig",
+    "StoreConfig",
+    "TlsConfig",
+    "UpstreamConfig",
+    "describe",
+    "load_config",
+    "split_address",
+    "state_folder",
+]

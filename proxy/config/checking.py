@@ -1,0 +1,99 @@
+"""The rules that a configuration must follow, beyond the types of its values."""
+
+from __future__ import annotations
+
+import math
+import re
+from operator import attrgetter
+
+from yarl import URL
+
+from proxy.config.keys import Key
+from proxy.config.values import (
+    KEYS,
+    LOG_FORMATS,
+    LOG_LEVELS,
+    MAX_NESTING,
+    RELEASES,
+    X_FORWARDED,
+    Config,
+    UpstreamConfig,
+)
+
+
+class ConfigError(Exception):
+    """What is wrong with the configuration, in one line."""
+
+
+def check(config: Config) -> None:
+    """Raises: ConfigError for the first rule that is broken."""
+    split_address(config.listen)
+    if config.admin.listen:
+        _, port = split_address(config.admin.listen)
+        if not port and config.workers > 1:  # a worker could not deny providers the others' ports
+            raise ConfigError("[admin.listen] needs a port of its own with several [workers]")
+    if config.compatibility not in RELEASES:
+        raise ConfigError(f"[compatibility] must be one of {', '.join(RELEASES)}")
+    for key in KEYS.values():
+        if key.kind in (int, float):
+            _check_number(key, attrgetter(key.name)(config))
+    if config.limits.nesting > MAX_NESTING:
+        raise ConfigError(f"[limits.nesting] must be {MAX_NESTING} or less")
+    if config.log.format not in (None, *LOG_FORMATS):
+        raise ConfigError("[log.format] must be text or json")
+    if config.log.level not in LOG_LEVELS:
+        raise ConfigError("[log.level] must be debug, info, warning or error")
+    _check_store(config)
+    if config.upstream.url is not None:
+        _check_upstream(config.upstream)
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """`HOST:PORT`, or `[V6]:PORT`, as a pair. Raises: ConfigError."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+        raise ConfigError(f"[{address}] is not HOST:PORT")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def _check_number(key: Key, value: float) -> None:
+    if not math.isfinite(value) or value < 0 or (value == 0 and not key.may_be_zero):
+        rule = "more than 0" if isinstance(value, float) else "1 or more"
+        raise ConfigError(f"[{key.name}] must be {'0 or more' if key.may_be_zero else rule}")
+
+
+def _check_store(config: Config) -> None:
+    kind = config.store_kind
+    if kind != "elasticsearch" and not kind.startswith("sqlite:"):
+        raise ConfigError("[store.kind] must be elasticsearch or sqlite:PATH")
+    if kind == "elasticsearch" and not config.upstream.url:
+        raise ConfigError("[store.kind] elasticsearch needs [upstream.url]")
+
+
+def _check_upstream(upstream: UpstreamConfig) -> None:
+    schemes = {_upstream_url(text).scheme for text in upstream.urls}
+    if len(schemes) != 1:
+        raise ConfigError("[upstream.url] must be http for all nodes, or https for all")
+    if upstream.fingerprint is not None:
+        if schemes != {"https"}:
+            raise ConfigError("[upstream.fingerprint] needs an https [upstream.url]")
+        if not re.fullmatch(r"([0-9a-fA-F]{2}:?){31}[0-9a-fA-F]{2}", upstream.fingerprint):
+            raise ConfigError("[upstream.fingerprint] must be SHA-256 in hex")
+    if upstream.host is not None and not re.fullmatch(r"[\w.:\[\]-]+", upstream.host, re.ASCII):
+        raise ConfigError("[upstream.host] must be HOST or HOST:PORT")
+    if upstream.x_forwarded not in X_FORWARDED:
+        raise ConfigError(f"[upstream.x_forwarded] must be one of {', '.join(X_FORWARDED)}")
+
+
+def _upstream_url(text: str) -> URL:
+    try:
+        url = URL(text)
+        plain = url.scheme in ("http", "https") and url.host and url.port
+    except ValueError:
+        plain = False
+    if not plain or url.path not in ("", "/") or url.query_string or url.fragment:
+        raise ConfigError("[upstream.url] must be http(s)://HOST:PORT, with no path")
+    if url.user is not None or url.password is not None:
+        # User info would override the caller's own Authorization header.
+        raise ConfigError("[upstream.url] must hold no user name: set [upstream.username]")
+    return url

@@ -1,0 +1,370 @@
+"""The values of the configuration: one dataclass for each section, one field for each key.
+
+The texts beside the fields are written into configs/proxy.yml and docs/configuration.md by
+`make settings`.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from proxy.config.keys import Key, keys_of, setting
+
+# Releases of Elasticsearch whose API can be served; proxy.inference.releases has what differs.
+RELEASES: Final = ("8.19", "9.2", "9.5", "9.6")
+MAX_NESTING: Final = 200  # orjson writes 254 levels at most; Elasticsearch reads 1000
+X_FORWARDED: Final = ("pass", "append", "replace")
+LOG_FORMATS: Final = ("text", "json")
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+
+
+def state_folder() -> Path:
+    """Where files that the proxy makes for itself live by default."""
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "hugging-face-proxy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsConfig:
+    """TLS towards callers. Without a certificate they speak plain HTTP."""
+
+    certificate: Path | None = setting(
+        None,
+        "PEM file with the certificate and its chain",
+        "On SIGHUP it is read again.",
+        absent="plain HTTP",
+    )
+    key: Path | None = setting(
+        None, "PEM file with its key", absent="the same file as the certificate"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamConfig:
+    """The Elasticsearch behind the proxy.
+
+    The credentials here are the proxy's own, for its store alone. Callers are let through with
+    theirs, and Elasticsearch decides what they may do.
+    """
+
+    url: str | None = setting(
+        None,
+        "Address of Elasticsearch: `http(s)://HOST:PORT`, several nodes with commas between",
+        "Also ELASTICSEARCH_URL. Each request goes to the node with the fewest under way. A node "
+        "that cannot be reached, or answers 502, 503 or 504 three times in a row, is passed over "
+        "until it works again; requests that may be repeated then go to another one.",
+        absent="only _inference is served",
+    )
+    api_key: str | None = setting(
+        None,
+        "API key of the proxy, in its encoded form",
+        "Also ELASTIC_API_KEY. It needs the privileges read, write and create_index on "
+        "store.index, and no others.",
+        secret=True,
+    )
+    username: str | None = setting(None, "User of the proxy, instead of an API key")
+    password: str | None = setting(None, "Password of that user", secret=True)
+    ca_file: Path | None = setting(
+        None, "PEM file with the certificates to trust", absent="those of the system"
+    )
+    certificate: Path | None = setting(
+        None, "PEM file with the proxy's certificate, if Elasticsearch asks clients for one"
+    )
+    key: Path | None = setting(
+        None, "PEM file with its key", absent="the same file as the certificate"
+    )
+    fingerprint: str | None = setting(
+        None,
+        "SHA-256, in hex, of Elasticsearch's certificate or of the authority that signed it",
+        "Elasticsearch prints it when it starts for the first time. Nothing else of the "
+        "certificate is checked then.",
+    )
+    verify: bool = setting(
+        True,
+        "Whether Elasticsearch's certificate is checked",
+        "`false` accepts any: whoever is in between can read and change everything.",
+    )
+    host: str | None = setting(
+        None,
+        "`Host` header that Elasticsearch sees: `HOST` or `HOST:PORT`",
+        "Needed where a name decides who answers, as in Elastic Cloud.",
+        absent="the caller's own",
+    )
+    x_forwarded: str = setting(
+        "pass",
+        "What happens to X-Forwarded-For, -Proto and -Host: `pass`, `append` or `replace`",
+        "`pass` sends them as they come; `append` adds the caller's address to what a proxy in "
+        "front of this one says; `replace` drops what callers say, where they are not trusted.",
+    )
+    max_connections: int = setting(
+        10_000,
+        "Connections to each node, of each worker",
+        "When all are in use, a request waits ten seconds for one, then gets a 429.",
+    )
+    connect_timeout: float = setting(10.0, "Time for a connection to be made", unit="seconds")
+    response_timeout: float = setting(
+        0.0,
+        "Time for the next bytes of an answer, then 504; 0 is without limit",
+        "Some requests take hours.",
+        unit="seconds",
+        may_be_zero=True,
+    )
+    check_timeout: float = setting(
+        10.0,
+        "Time for Elasticsearch to say whether a caller may do what it asks for",
+        unit="seconds",
+    )
+
+    @property
+    def urls(self) -> list[str]:
+        """One for each node."""
+        return [url.strip() for url in items(self.url or "")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreConfig:
+    """Where inference endpoints are kept, with their tokens encrypted."""
+
+    kind: str | None = setting(
+        None,
+        "`elasticsearch`, or `sqlite:PATH`",
+        "Any number of proxies can share the first, those on one machine the second.",
+        absent="elasticsearch with an upstream, else endpoints.db in the state folder",
+    )
+    index: str = setting(
+        "hugging-face-inference-endpoints",
+        "Hidden index of the Elasticsearch store, for the proxy alone",
+    )
+    freshness: float = setting(
+        1.0,
+        "Time for which a process may use an endpoint as it last read it",
+        unit="seconds",
+        may_be_zero=True,
+    )
+    timeout: float = setting(10.0, "Time for one answer of the store", unit="seconds")
+    encryption_key: str | None = setting(
+        None,
+        "Key that encrypts the endpoints: 32 bytes in base64 or hex (`openssl rand -hex 32`)",
+        "Proxies that share a store need the same one. The one that is made on the first start "
+        "lies beside a SQLite file, else in the state folder ($XDG_STATE_HOME or ~/.local/state, "
+        "hugging-face-proxy). Keep a copy.",
+        absent="made on the first start",
+        secret=True,
+    )
+    encryption_key_file: Path | None = setting(
+        None, "File that holds this key, instead of `encryption_key`"
+    )
+    previous_key: str | None = setting(
+        None,
+        "Key before the present one, while keys are changed",
+        "What it encrypted can still be read; what is written is encrypted with the present one. "
+        "`python -m proxy rekey` ends the change.",
+        secret=True,
+    )
+    previous_key_file: Path | None = setting(
+        None, "File that holds this key, instead of `previous_key`"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderConfig:
+    """How providers, the Hugging Face endpoints, are called."""
+
+    timeout: float = setting(
+        30.0, "Time for a whole answer, where the request has no `timeout`", unit="seconds"
+    )
+    stream_idle_timeout: float = setting(
+        120.0, "Time between two pieces of a streamed answer", unit="seconds"
+    )
+    max_response_bytes: int = setting(
+        50 * 1024 * 1024,
+        "Size of a reply; a longer one is refused",
+        "Elasticsearch's xpack.inference.http.max_response_size.",
+        unit="bytes",
+    )
+    max_batch_inputs: int = setting(
+        32,
+        "Inputs of one call",
+        "More, or more than 1.9 MB of them, are sent as several calls and put together again. 32 "
+        "inputs and 2 MB are what text-embeddings-inference takes by default.",
+    )
+    concurrency: int = setting(
+        4, "Calls that one request of several batches may have under way at once"
+    )
+    queue_capacity: int = setting(
+        2000,
+        "Requests that may wait for the rate limit of one endpoint; further ones get a 429",
+        may_be_zero=True,
+    )
+    retry_initial_delay: float = setting(
+        1.0,
+        "First wait before a call is repeated",
+        "Elasticsearch's xpack.inference.http.retry.initial_delay. Each further wait is twice as "
+        "long, and the third attempt is the last.",
+        unit="seconds",
+        may_be_zero=True,
+    )
+    retry_max_delay: float = setting(
+        5.0,
+        "Longest wait before a call is repeated",
+        "Elasticsearch's xpack.inference.http.retry.max_delay_bound.",
+        unit="seconds",
+        may_be_zero=True,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EgressConfig:
+    """Where calls to providers may go.
+
+    They never go to Elasticsearch, to the proxy itself, or to link-local and metadata addresses,
+    where clouds hand out credentials.
+    """
+
+    proxy: str | None = setting(
+        None,
+        "HTTP proxy for these calls: its URL, or `environment` for HTTPS_PROXY and its like",
+        absent="no proxy",
+        may_hold_password=True,
+    )
+    allow: tuple[str, ...] = setting(
+        (),
+        "Host names, addresses and networks that may be called, and then no others",
+        'For instance ["*.endpoints.huggingface.cloud", "10.1.0.0/16"]. An empty list allows '
+        "private addresses, too, since model servers often stand beside the proxy.",
+    )
+    ca_file: Path | None = setting(
+        None, "PEM file with the certificates to trust", absent="those of the system"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitsConfig:
+    """What callers may send, and how much at once. Each worker counts for itself."""
+
+    inference_body: int = setting(
+        100 * 1024 * 1024,
+        "Size of an _inference request's body, once decompressed",
+        "All other bodies are streamed, and Elasticsearch limits them.",
+        unit="bytes",
+    )
+    memory: int = setting(
+        320 * 1024 * 1024,
+        "Memory of all bodies and replies under way together, as estimated",
+        "Three bytes are reckoned for each byte of a body (five where not all of it is ASCII, "
+        "seven with characters beyond U+FFFF), four for each byte of a reply. Requests beyond it "
+        "are refused with 429, as by Elasticsearch's circuit breakers.",
+        unit="bytes",
+    )
+    nesting: int = setting(
+        MAX_NESTING, f"How deeply a body may be nested, {MAX_NESTING} levels at most"
+    )
+    values: int = setting(100_000, "Values in a body")
+    inputs: int = setting(10_000, "Inputs of one request")
+    calls: int = setting(
+        2000, "Inferences and changes of endpoints under way at once; further ones get a 429"
+    )
+    streams: int = setting(3000, "Streams under way at once; further ones get a 429")
+    streams_per_caller: int = setting(
+        1500,
+        "Streams of one caller at once",
+        "A caller is who sends the same credentials, or, without any that Elasticsearch checks, "
+        "who comes from the same address (IPv6: the same network of 64 bits).",
+    )
+    connections: int = setting(10_000, "Connections of callers; further ones get a 429")
+    head: int = setting(65536, "Size of a request's head", unit="bytes")
+    keepalive_timeout: float = setting(
+        75.0, "Time that a caller's connection may stay unused", unit="seconds"
+    )
+    head_timeout: float = setting(30.0, "Time for a request's head to arrive", unit="seconds")
+    drain_timeout: float = setting(
+        30.0,
+        "Time for requests under way to end, once the proxy is told to stop",
+        unit="seconds",
+        may_be_zero=True,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminConfig:
+    """What operators see: `/livez`, `/readyz`, and `/metrics` for Prometheus.
+
+    Nobody is asked for credentials.
+    """
+
+    listen: str | None = setting(
+        None,
+        'Address, `HOST:PORT`; `""` for none',
+        "The first worker takes this port, each further one the next that is free. An address "
+        "that stands here must be free.",
+        absent="127.0.0.1:9280 if that is free",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogConfig:
+    """The log, on standard error. It never holds a body, a header or a token."""
+
+    format: str | None = setting(
+        None,
+        "`text`, or `json` (Elastic Common Schema)",
+        absent="text on a terminal, else json",
+    )
+    level: str = setting("info", "`debug`, `info`, `warning` or `error`")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The whole configuration; `Config()` is what holds without a file."""
+
+    listen: str = setting(
+        "127.0.0.1:9201",
+        "Address where callers connect, `HOST:PORT`",
+        "Only this machine reaches the default; 0.0.0.0:9201 is for all.",
+    )
+    workers: int = setting(
+        1, "Processes that share the address", "One is enough for most; at most one for each core."
+    )
+    lane: bool = setting(
+        True,
+        "Whether requests are forwarded by the lane, the fast path",
+        "`false`, or `--no-lane`, serves everything by aiohttp: slower, but without uvloop.",
+    )
+    compatibility: str = setting(
+        "9.2",
+        "Release of Elasticsearch whose _inference API is served: 8.19, 9.2, 9.5 or 9.6",
+        "8.19 answers time-outs with 408. From 9.5 on, chats may take two minutes by default, and "
+        "`_update` needs no token and is tried before it is stored. 9.6 also has chats without "
+        "`_stream`.",
+    )
+    tls: TlsConfig = field(default_factory=TlsConfig)
+    upstream: UpstreamConfig = field(default_factory=UpstreamConfig)
+    store: StoreConfig = field(default_factory=StoreConfig)
+    provider: ProviderConfig = field(default_factory=ProviderConfig)
+    egress: EgressConfig = field(default_factory=EgressConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    admin: AdminConfig = field(default_factory=AdminConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+
+    @property
+    def store_kind(self) -> str:
+        """The store in force, defaults applied."""
+        if self.store.kind is not None:
+            return self.store.kind
+        return "elasticsearch" if self.upstream.url else f"sqlite:{state_folder() / 'endpoints.db'}"
+
+
+KEYS: Final[dict[str, Key]] = {key.name: key for key in keys_of(Config)}
+SECTIONS: Final[dict[str, type[Any]]] = {
+    entry.name: type(value)
+    for entry in fields(Config)
+    if is_dataclass(value := getattr(Config(), entry.name))
+}
+
+
+def items(text: str) -> list[str]:
+    """The parts of a text with commas between them."""
+    return [item for item in text.split(",") if item.strip()]

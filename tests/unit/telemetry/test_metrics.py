@@ -1,0 +1,90 @@
+"""What is counted, and how Prometheus sees it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from proxy.telemetry.metrics import Metrics
+
+EXPECTED: Final = (Path(__file__).parent / "metrics.txt").read_text("utf-8")
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def own_families(text):
+    """Name, kind, help text and samples of each family of ours."""
+    return {
+        family.name: (
+            family.type,
+            family.documentation,
+            {(s.name, *sorted(s.labels.items())): s.value for s in family.samples},
+        )
+        for family in text_string_to_metric_families(text)
+        if family.name.startswith("hfproxy_")
+    }
+
+
+def shown(metrics):
+    return generate_latest(metrics.registry).decode()
+
+
+async def test_names_texts_labels_and_buckets_are_as_dashboards_know_them():
+    clock = Clock()
+    metrics = Metrics(clock)
+    for seconds in (0.0005, 0.001):
+        metrics.count_request("infer", "200", seconds)
+    metrics.count_request("put_endpoint", "400", 0.004)
+    metrics.count_limit("inputs")
+    metrics.count_retry("rerank")
+    async with metrics.provider_call("rerank") as call:
+        call.status = "503"
+        clock.now += 0.2
+    async with metrics.provider_call("text_embedding"):
+        clock.now += 3
+    for wait in (0.5, 0.0005):
+        with metrics.rate_limit_wait():
+            clock.now += wait
+    found, expected = own_families(shown(metrics)), own_families(EXPECTED)
+    assert found == expected
+
+
+async def test_a_call_that_fails_is_counted():
+    metrics = Metrics()
+    with pytest.raises(OSError, match="reset"):
+        async with metrics.provider_call("rerank"):
+            raise OSError("reset")
+    labels = {"task": "rerank", "status": "failed"}
+    assert metrics.registry.get_sample_value("hfproxy_provider_calls_total", labels) == 1
+    assert metrics.registry.get_sample_value("hfproxy_provider_seconds_count", {"task": "rerank"})
+
+
+def test_figures_of_other_parts_are_read_when_they_are_shown():
+    metrics, counts = Metrics(), {"open": 1, "memory": 2}
+    metrics.add_gauge("open", "Open now", lambda: counts["open"])
+    metrics.add_counter("reads", "Reads", "source", {"memory": lambda: counts["memory"]})
+    counts |= {"open": 5, "memory": 6}
+    text = shown(metrics)
+    assert "# TYPE hfproxy_open gauge\nhfproxy_open 5.0\n" in text
+    assert '# TYPE hfproxy_reads_total counter\nhfproxy_reads_total{source="memory"} 6.0\n' in text
+
+
+def test_processes_count_for_themselves():
+    one, other = Metrics(), Metrics()
+    one.count_limit("inputs")
+    assert 'limit="inputs"' not in shown(other)
+
+
+def test_no_series_has_a_time_of_creation():
+    metrics = Metrics()
+    metrics.count_request("infer", "200", 0.1)
+    assert "_created" not in shown(metrics)
