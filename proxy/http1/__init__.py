@@ -27,7 +27,6 @@ from proxy.http1.headers import (
     check_text,
 )
 from proxy.http1.requests import RequestHead, RequestParser, request_head
-from proxy.interception import is_inference
 
 __all__ = [
     "CONTINUE",
@@ -48,6 +47,5 @@ __all__ = [
     "UnchunkedBody",
     "check_text",
     "error_answer",
-    "is_inference",
     "request_head",
 ]

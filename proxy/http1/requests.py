@@ -19,7 +19,6 @@ from proxy.http1.headers import (
     check_text,
     keeps_alive,
 )
-from proxy.interception import is_inference
 
 _NOTABLE: Final = HOP_BY_HOP | SINGLE.keys()
 _VERSIONS: Final = {b"HTTP/1.1": 1, b"HTTP/1.0": 0}
@@ -46,7 +45,6 @@ class RequestHead:
     keep_alive: bool
     minor: int  # 0 for HTTP/1.0, 1 for HTTP/1.1
     expects: bool  # whether its body may wait for a 100 that has not been passed back
-    inference: bool  # whether Elasticsearch with the plugin would route it to `_inference`
     onward: bytes = field(default=b"", compare=False)  # `forwarded`, made once
 
     @property
@@ -118,7 +116,6 @@ def request_head(method: bytes, target: bytes, version: bytes, headers: Headers)
         keep_alive=keeps_alive(notable.get(b"connection"), minor),
         minor=minor,
         expects=b"expect" in notable,
-        inference=is_inference(target),
     )
 
 
@@ -214,7 +211,6 @@ class RequestParser:
             return None
         end, length = found
         whole, last.method, last.target = line.group(0, 1, 2)
-        last.inference = is_inference(last.target)
         # One request is under way at a time: nobody holds the last head any more.
         if self._came.sized:
             digits = b"%d" % length

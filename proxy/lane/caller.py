@@ -16,6 +16,7 @@ from proxy.lane.states import ANSWER, BODY, HEAD, HELD_LIMIT, LINGER, NEVER, RES
 
 if TYPE_CHECKING:
     from proxy.lane.listener import Lane
+    from proxy.lane.pool import Cluster, Pool
     from proxy.lane.upstream import UpstreamSide
 
 CHUNKS_AT_ONCE: Final = 32 * 1024  # bytes of small chunks
@@ -43,6 +44,8 @@ class CallerSide(asyncio.Protocol):
         self._body: Body | None = None
         self._begun = False  # whether a part of a head has come
         self._held = b""  # pipelined requests
+        self._target: bytes | None = None  # of the last request, and who answers it:
+        self._pool: Pool | Cluster = lane.upstream
 
     # --- events of the connection
 
@@ -133,8 +136,10 @@ class CallerSide(asyncio.Protocol):
             self._body = http1.SizedBody(head.body_length or 0) if sized else http1.RechunkedBody()
             self.await_body()
             data += self._take_body(self._body, rest)
-        pool = lane.application if head.inference else lane.upstream
-        pool.take().start(self, data)
+        if head.target is not self._target:  # a head that comes again is the same object
+            self._target = head.target
+            self._pool = lane.application if lane.intercepts(head.target) else lane.upstream
+        self._pool.take().start(self, data)
 
     def _read_body(self, data: bytes) -> None:
         try:

@@ -25,18 +25,19 @@ from proxy.upstream.nodes import Node, Nodes
 
 
 class Lane:
-    """Listens for callers; `_inference` goes to the application, everything else upstream.
+    """Listens for callers; sends what is intercepted to the application, and the rest upstream.
 
-    `application` makes aiohttp's server protocols (a `web.Server` is such a factory); without one,
-    everything goes upstream. `ssl` is for an https upstream, and `most` the connections that each
-    of its nodes may have.
+    `application` makes aiohttp's server protocols (a `web.Server` is such a factory); it gets the
+    requests whose raw target `intercepts` takes. `ssl` is for an https upstream, and `most` the
+    connections that each of its nodes may have.
     """
 
     def __init__(
         self,
         *,
         upstream: Nodes,
-        application: Callable[[], asyncio.Protocol] | None,
+        application: Callable[[], asyncio.Protocol],
+        intercepts: Callable[[bytes], bool],
         limits: LimitsConfig,
         connect_timeout: float,
         most: float = math.inf,
@@ -58,11 +59,10 @@ class Lane:
         self.upstream: Pool | Cluster = self._pools[0]
         if len(self._pools) > 1:
             self.upstream = Cluster(self._pools)
-        self.application = self.upstream
-        if application is not None:
-            self._serve = application
-            self.application = Pool(Node("application"), self._pair, connect_timeout)
-            self._pools.append(self.application)
+        self.intercepts = intercepts
+        self._serve = application
+        self.application = Pool(Node("application"), self._pair, connect_timeout)
+        self._pools.append(self.application)
         self._servers: list[asyncio.Server] = []
         self._tasks: asyncio.TaskGroup | None = None
         self._sweep_timer: asyncio.TimerHandle | None = None
@@ -119,7 +119,7 @@ class Lane:
             self._tasks = None
 
     def is_application(self, pool: Pool) -> bool:
-        return pool is self.application is not self.upstream
+        return pool is self.application
 
     def forget(self, caller: CallerSide) -> None:
         self.callers.discard(caller)

@@ -1,0 +1,375 @@
+"""Requests of a caller, and answers to them, through the lane."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from proxy.config import LimitsConfig
+from proxy.lane import Patience
+from tests.support.http1 import REFUSED
+from tests.support.lanes import lane_test
+from tests.support.peers import BROKEN, GET, HOST, MIB, OK, Peer
+
+# --- requests
+
+METHODS = ["GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "PROPFIND", "QUERY"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@lane_test()
+async def test_every_method_passes_with_a_body(world, method):
+    caller = await world.caller()
+    await caller.send(method.encode() + b" /x HTTP/1.1\r\n" + HOST + b"Content-Length: 2\r\n\r\n{}")
+    peer = await world.accept()
+    assert (await peer.head()).startswith(method.encode() + b" /x HTTP/1.1\r\n")
+    assert await peer.read(2) == b"{}"
+    await peer.send(OK)
+    assert await caller.read(len(OK)) == OK
+
+
+@lane_test()
+async def test_a_sized_body_streams(world):
+    caller = await world.caller()
+    await caller.send(b"POST /x HTTP/1.1\r\n" + HOST + b"Content-Length: 10\r\n\r\n")
+    peer = await world.accept()
+    await peer.head()
+    for piece in (b"0", b"123", b"456789"):
+        await caller.send(piece)
+        assert await peer.read(len(piece)) == piece
+    await peer.send(OK[:-2])
+    assert await caller.read(len(OK) - 2) == OK[:-2]
+    for byte in (b"o", b"k"):
+        await peer.send(byte)
+        assert await caller.read(1) == byte
+
+
+@lane_test()
+async def test_a_chunked_body_streams_in_chunks_of_our_own(world):
+    caller = await world.caller()
+    await caller.send(b"POST /x HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n")
+    peer = await world.accept()
+    assert (await peer.head()).endswith(b"\r\nTransfer-Encoding: chunked\r\n\r\n")
+    await caller.send(b"0003;ext=1\r\nabc\r\n")
+    assert await peer.read(8) == b"3\r\nabc\r\n"
+    await caller.send(b"A\r\n01234")
+    assert await peer.read(10) == b"5\r\n01234\r\n"
+    await caller.send(b"56789\r\n0\r\nX-Sum: 1\r\n\r\n")
+    assert await peer.read(15) == b"5\r\n56789\r\n0\r\n\r\n"
+    await peer.send(OK)
+    assert await caller.read(len(OK)) == OK
+
+
+@lane_test()
+async def test_heads_may_come_in_two_pieces_cut_anywhere(world):
+    caller = await world.caller()
+    peer = await world.exchange(caller)
+    for cut in range(1, len(GET)):
+        await caller.send(GET[:cut])
+        await asyncio.sleep(0)
+        await caller.send(GET[cut:])
+        assert await peer.head() == GET
+        await peer.send(OK[: cut % len(OK)])
+        await asyncio.sleep(0)
+        await peer.send(OK[cut % len(OK) :])
+        assert await caller.read(len(OK)) == OK
+
+
+@lane_test()
+async def test_pipelined_requests_are_answered_in_order_one_at_a_time(world):
+    caller = await world.caller()
+    requests = [b"GET /%d HTTP/1.1\r\nHost: es\r\n\r\n" % number for number in range(20)]
+    posts = [b"POST /p HTTP/1.1\r\nHost: es\r\nContent-Length: 3\r\n\r\nabc"]
+    await caller.send(b"".join(requests + posts))
+    peer = await world.accept()
+    for number, request in enumerate(requests):
+        assert await peer.head() == request
+        answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n%02d" % number
+        await peer.send(answer)
+        assert await caller.read(len(answer)) == answer
+    assert await peer.read(len(posts[0])) == posts[0]
+    assert world.connections == 1
+
+
+@lane_test()
+async def test_pipelined_requests_are_held_within_bounds(world):
+    caller = await world.caller()
+    await caller.send(GET)
+    peer = await world.accept()
+    caller.writer.transport.set_write_buffer_limits(high=0)
+    request = b"GET /" + b"x" * 1000 + b" HTTP/1.1\r\nHost: es\r\n\r\n"
+    flood = asyncio.ensure_future(caller.send(request * 20_000))
+    await peer.head()
+    await world.wait(lambda: len(next(iter(world.lane.callers))._held) > 65536)
+    assert not flood.done()
+    assert len(next(iter(world.lane.callers))._held) < 1 * MIB
+    for _ in range(5):
+        await peer.send(OK)
+        assert await caller.read(len(OK)) == OK
+        assert await peer.head() == request
+    flood.cancel()
+
+
+# --- HTTP/1.0, and callers who want to close
+
+
+@lane_test()
+async def test_a_caller_may_speak_http_1_0(world):
+    caller = await world.caller()
+    await caller.send(b"GET /x HTTP/1.0\r\n\r\n")
+    peer = await world.accept()
+    assert await peer.head() == b"GET /x HTTP/1.1\r\nHost: \r\n\r\n"
+    await peer.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhel")
+    assert await caller.head() == b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+    await peer.send(b"lo\r\n0\r\n\r\n")
+    assert await caller.rest() == b"hello"
+
+
+@lane_test()
+async def test_a_caller_may_keep_its_connection_in_http_1_0(world):
+    caller = await world.caller()
+    request = b"GET /x HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
+    await caller.send(request)
+    peer = await world.accept()
+    for _ in range(2):
+        await peer.head()
+        await peer.send(OK)
+        assert await caller.head() == (
+            b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nConnection: keep-alive\r\n\r\n"
+        )
+        assert await caller.read(2) == b"ok"
+        await caller.send(request)
+
+
+@lane_test()
+async def test_a_caller_may_ask_to_close(world):
+    caller = await world.caller()
+    await caller.send(b"GET /x HTTP/1.1\r\nHost: es\r\nConnection: close\r\n\r\n" + GET)
+    peer = await world.accept()
+    assert await peer.head() == GET
+    await peer.send(OK)
+    assert await caller.rest() == (
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nConnection: close\r\n\r\nok"
+    )
+    other = await world.caller()
+    await other.send(GET)
+    assert await peer.head() == GET  # the upstream connection is kept all the same
+
+
+@lane_test()
+async def test_what_follows_a_last_request_does_not_cost_its_answer(world):
+    caller = await world.caller()
+    await caller.send(b"POST /x HTTP/1.0\r\nHost: es\r\n\r\n")
+    peer = await world.accept()
+    await peer.head()
+    await peer.send(OK)
+    await caller.send(b"\r\n")
+    assert (await caller.rest()).endswith(b"\r\n\r\nok")
+
+
+# --- what is refused
+
+
+@pytest.mark.parametrize("name", REFUSED)
+@lane_test()
+async def test_what_is_refused_is_answered_and_nothing_of_it_forwarded(world, name):
+    raw, status = REFUSED[name]
+    caller = await world.caller()
+    await caller.send(raw + b"0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: es\r\n\r\n")
+    await caller.error(status)
+    assert await caller.rest() == b""
+    assert world.connections == 0
+
+
+@lane_test()
+async def test_what_is_refused_behind_a_good_request_waits_for_its_answer(world):
+    caller = await world.caller()
+    await caller.send(GET + b"GET / HTTP/2.0\r\nHost: es\r\n\r\n")
+    peer = await world.accept()
+    await peer.head()
+    await peer.send(OK)
+    assert await caller.read(len(OK)) == OK
+    await caller.error(505)
+    assert await caller.rest() == b""
+
+
+@pytest.mark.parametrize(
+    "chunk", [b"0x2\r\n", b"2\r\nabc", b"2\nab", b"-1\r\n", b"0\r\nHost: x\r\n"]
+)
+@lane_test()
+async def test_a_bad_chunk_ends_the_request_on_both_sides(world, chunk):
+    caller = await world.caller()
+    head = b"POST /x HTTP/1.1\r\nHost: es\r\nTransfer-Encoding: chunked\r\n\r\n"
+    await caller.send(head + b"1\r\na\r\n")
+    peer = await world.accept()
+    await peer.head()
+    assert await peer.read(6) == b"1\r\na\r\n"
+    await caller.send(chunk + b"\r\nGET /smuggled HTTP/1.1\r\nHost: es\r\n\r\n")
+    await caller.error(400)
+    assert await caller.rest() == b""
+    await peer.lost()
+
+
+@lane_test()
+async def test_a_bad_first_chunk_reaches_nobody(world):
+    caller = await world.caller()
+    head = b"POST /x HTTP/1.1\r\nHost: es\r\nTransfer-Encoding: chunked\r\n\r\n"
+    await caller.send(head + b"0x1\r\na\r\n")
+    await caller.error(400)
+    assert world.connections == 0
+
+
+@lane_test()
+async def test_a_bad_chunk_after_the_answer_began_cuts_it(world):
+    caller = await world.caller()
+    await caller.send(
+        b"POST /x HTTP/1.1\r\nHost: es\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n"
+    )
+    peer = await world.accept()
+    await peer.head()
+    await peer.send(OK[:-1])
+    assert await caller.read(len(OK) - 1) == OK[:-1]
+    await caller.send(b"bad\n")
+    with pytest.raises(ConnectionResetError):
+        await caller.rest()
+
+
+@lane_test(limits=LimitsConfig(head=1024))
+async def test_long_heads_are_refused(world):
+    caller = await world.caller()
+    await caller.send(b"GET /x HTTP/1.1\r\nHost: es\r\nX: " + b"x" * 5000)
+    await caller.error(431)
+    assert await caller.rest() == b""
+
+
+# --- answers that come before the request is whole
+
+
+@lane_test()
+async def test_an_answer_may_come_while_the_body_is_sent(world):
+    caller = await world.caller()
+    await caller.send(b"POST /x HTTP/1.1\r\nHost: es\r\nContent-Length: 10003\r\n\r\nabc")
+    peer = await world.accept()
+    await peer.head()
+    await peer.send(OK)
+    assert await caller.read(len(OK)) == OK
+    await peer.lost()
+    for _ in range(10):
+        await caller.send(b"x" * 1000)  # what the caller has still under way
+    await world.exchange(caller)
+
+
+@lane_test(patience=Patience(linger=0.2))
+async def test_an_answered_body_that_does_not_end_ends_the_connection(world):
+    caller = await world.caller()
+    await caller.send(b"POST /x HTTP/1.1\r\nHost: es\r\nContent-Length: 1000\r\n\r\nabc")
+    peer = await world.accept()
+    await peer.head()
+    await peer.send(OK)
+    assert await caller.rest() == OK
+
+
+@lane_test()
+async def test_a_bad_chunk_behind_an_early_answer_ends_the_connection(world):
+    caller = await world.caller()
+    await caller.send(
+        b"POST /x HTTP/1.1\r\nHost: es\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n"
+    )
+    peer = await world.accept()
+    await peer.head()
+    await peer.send(OK)
+    assert await caller.read(len(OK)) == OK
+    await caller.send(b"zz\r\n" + GET)
+    assert await caller.rest() == b""
+
+
+@lane_test()
+async def test_an_answer_may_stream_while_the_body_streams(world):
+    caller = await world.caller()
+    await caller.send(b"POST /x HTTP/1.1\r\nHost: es\r\nContent-Length: 10\r\n\r\n")
+    peer = await world.accept()
+    await peer.head()
+    head = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n"
+    await peer.send(head)
+    assert await caller.read(len(head)) == head
+    for number in range(10):
+        await caller.send(b"%d" % number)
+        assert await peer.read(1) == b"%d" % number
+        await peer.send(b"%d" % number)
+        assert await caller.read(1) == b"%d" % number
+    await caller.send(GET)
+    assert await peer.head() == GET
+
+
+# --- when the caller fails
+
+
+@lane_test()
+async def test_a_caller_that_leaves_its_body_unfinished_ends_the_request(world):
+    for leave in (Peer.end, Peer.reset):
+        caller = await world.caller()
+        await caller.send(b"POST /x HTTP/1.1\r\nHost: es\r\nContent-Length: 10\r\n\r\nabc")
+        peer = await world.accept()
+        await peer.head()
+        await peer.read(3)
+        leave(caller)
+        await peer.lost()
+
+
+@lane_test(patience=Patience(half_closed=0.1))
+async def test_a_caller_that_hangs_up_ends_the_request(world):
+    caller = await world.caller()
+    await caller.send(GET)
+    peer = await world.accept()
+    await peer.head()
+    await caller.close()
+    await peer.lost()
+
+
+@lane_test(patience=Patience(half_closed=0.1))
+async def test_a_caller_that_hangs_up_amid_the_answer_ends_the_request(world):
+    caller = await world.caller()
+    await caller.send(GET)
+    peer = await world.accept()
+    await peer.head()
+    await peer.send(BROKEN["chunked"])
+    await caller.head()
+    await caller.close()
+    await peer.lost()
+
+
+@lane_test()
+async def test_a_caller_that_resets_ends_the_request(world):
+    caller = await world.caller()
+    await caller.send(GET)
+    peer = await world.accept()
+    await peer.head()
+    caller.reset()
+    await peer.lost()
+
+
+@lane_test(patience=Patience(half_closed=0.3))
+async def test_a_half_closed_caller_gets_its_answers_as_long_as_they_flow(world):
+    caller = await world.caller()
+    await caller.send(GET + GET)
+    caller.end()
+    peer = await world.accept()
+    await peer.head()
+    await peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n")
+    for _ in range(5):  # longer than the patience, all in all
+        await asyncio.sleep(0.1)
+        await peer.send(b"x")
+    assert await peer.head() == GET
+    await peer.send(OK)
+    assert await caller.rest() == b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nxxxxx" + OK
+
+
+@lane_test()
+async def test_a_caller_that_leaves_before_there_is_a_connection_leaves_nothing_behind(world):
+    for _ in range(20):
+        caller = await world.caller()
+        await caller.send(GET)
+        caller.reset()
+    await world.wait(lambda: not world.lane.callers)
+    await world.wait(lambda: not world.lane.upstream.sides)
