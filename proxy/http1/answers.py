@@ -151,7 +151,7 @@ class AnswerParser:
         self._came = Template(data[:end])
         return self._last, data[end:]
 
-    def is_whole(self, data: bytes, method: bytes) -> bool:
+    def is_complete(self, data: bytes, method: bytes) -> bool:
         """Whether `data` is one whole answer whose head is the last one but for the length.
 
         Only for heads that any caller of HTTP/1.1 may get as they are, on a connection that stays.

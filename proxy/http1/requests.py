@@ -45,7 +45,7 @@ class RequestHead:
     keep_alive: bool
     minor: int  # 0 for HTTP/1.0, 1 for HTTP/1.1
     expects: bool  # whether its body may wait for a 100 that has not been passed back
-    onward: bytes = field(default=b"", compare=False)  # `forwarded`, made once
+    encoded: bytes = field(default=b"", compare=False)  # `forwarded`, made once
 
     @property
     def repeatable(self) -> bool:
@@ -216,9 +216,9 @@ class RequestParser:
             digits = b"%d" % length
             last.headers[self._length_at] = (last.headers[self._length_at][0], digits)
             last.body_length = length
-            last.onward = whole + self._went.before + digits + self._went.after
+            last.encoded = whole + self._went.before + digits + self._went.after
         else:
-            last.onward = whole + self._went.before
+            last.encoded = whole + self._went.before
         self._last_raw = data[:end]
         return last
 
@@ -255,8 +255,8 @@ class RequestParser:
         if self._came.sized:
             names = [name.lower() for name, _ in head.headers]
             self._length_at = names.index(b"content-length")
-        head.onward = head.forwarded()
-        self._went = Template(head.onward[len(line) :])
+        head.encoded = head.forwarded()
+        self._went = Template(head.encoded[len(line) :])
         self._headers = []
         self._complete = False
         if head.body_length != 0 or b"proxy-connection" in raw.lower():

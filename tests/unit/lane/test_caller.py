@@ -101,9 +101,9 @@ async def test_pipelined_requests_are_held_within_bounds(world):
     request = b"GET /" + b"x" * 1000 + b" HTTP/1.1\r\nHost: es\r\n\r\n"
     flood = asyncio.ensure_future(caller.send(request * 20_000))
     await peer.head()
-    await world.wait(lambda: len(next(iter(world.lane.callers))._held) > 65536)
+    await world.wait(lambda: len(next(iter(world.lane.callers)).pipelined) > 65536)
     assert not flood.done()
-    assert len(next(iter(world.lane.callers))._held) < 1 * MIB
+    assert len(next(iter(world.lane.callers)).pipelined) < 1 * MIB
     for _ in range(5):
         await peer.send(OK)
         assert await caller.read(len(OK)) == OK

@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 
 import pytest
+from aiohttp import web
 
 from proxy.config import LimitsConfig
 from proxy.lane import Patience
@@ -242,3 +243,38 @@ async def test_a_caller_that_does_not_read_is_cut(world):
     await peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 100000000\r\n\r\n")
     with pytest.raises(ConnectionError):
         await send_for_ever(peer, 65536)
+
+
+@lane_test(patience=Patience(reader=0.3))
+async def test_a_caller_that_does_not_read_an_answer_that_has_ended_is_cut(world):
+    caller = await world.caller(limit=1000)
+    await caller.send(GET * 200)
+    peer = await world.accept()
+
+    async def answer_all() -> None:
+        body = b"x" * 200_000
+        while True:
+            await peer.head()
+            await peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+
+    async with asyncio.TaskGroup() as tasks:
+        answering = tasks.create_task(answer_all())
+        await world.wait(lambda: not world.lane.callers)
+        answering.cancel()
+    other = await world.caller()
+    await other.send(GET)
+    assert await peer.head() == GET  # it was given back all the same
+
+
+async def answer_for_ever(request: web.BaseRequest) -> web.StreamResponse:
+    response = web.StreamResponse()
+    await response.prepare(request)
+    while True:
+        await response.write(b"x" * 65536)
+
+
+@lane_test(patience=Patience(reader=0.3), handler=answer_for_ever)
+async def test_a_caller_that_does_not_read_an_answer_of_the_application_is_cut(world):
+    caller = await world.caller(limit=1000)
+    await caller.send(b"GET /_inference/x HTTP/1.1\r\nHost: es\r\n\r\n")
+    await world.wait(lambda: not world.lane.callers)

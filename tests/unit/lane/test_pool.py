@@ -28,8 +28,8 @@ async def test_connections_are_kept_on_both_sides(world):
 async def test_a_connection_that_closed_while_idle_is_not_used(world):
     caller = await world.caller()
     peer = await world.exchange(caller)
-    await peer.close()
-    await world.wait(lambda: not world.lane.upstream._idle)
+    peer.end()
+    assert await peer.rest() == b""  # the lane has seen it
     await world.exchange(caller, b"POST /x HTTP/1.1\r\nHost: es\r\n\r\n")
 
 
