@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from typing import Final, cast
 
 from proxy import http1
 from proxy.errors import IllegalArgument, ProxyError, Rejected
-from proxy.http1 import Body, Malformed, RequestHead
+from proxy.http1 import Body, Headers, Malformed, RequestHead
 from proxy.lane import sides
 from proxy.lane.answering import AnsweringConnection
 from proxy.lane.states import ANSWER, BODY, HEAD, LINGER, NEVER, REST
@@ -19,11 +20,12 @@ CHUNKS_AT_ONCE: Final = 32 * 1024  # bytes of small chunks that are read in one 
 class CallerSide(AnsweringConnection):
     """One caller's connection, with one request under way at a time."""
 
+    _parser: http1.RequestParser
+
     def __init__(self, lane: sides.Lane, callers: set[CallerSide]) -> None:
         """`callers` are all that are connected: this one adds and removes itself."""
         super().__init__(lane)
         self._callers = callers
-        self._parser = http1.RequestParser(lane.limits.head)
         self._head_begun = False  # whether a part of a head has come
         self._body: Body = http1.SizedBody(0)
         self._body_taken = 0  # bytes since its deadline was set
@@ -35,17 +37,22 @@ class CallerSide(AnsweringConnection):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self._callers.add(self)
-        forwarding, most = self.lane.forwarding, self.lane.limits.connections
-        if not forwarding.changes_nothing:
-            peer = str(transport.get_extra_info("peername")[0])
-            scheme = b"https" if transport.get_extra_info("sslcontext") else b"http"
-            self._parser.rewrite = partial(forwarding.applied, peer=peer, scheme=scheme)
+        self._parser = http1.RequestParser(self.lane.limits.head, self._rewrite())
+        most = self.lane.limits.connections
         if len(self._callers) > most:
             self.keep_alive = False
             self.write_error(Rejected(f"all of [{most}] connections are in use", "connections"))
             self.close()
         elif self.lane.draining:
             self.end_when_idle()
+
+    def _rewrite(self) -> Callable[[Headers], Headers] | None:
+        """What is done to the headers that this caller sends, before they go upstream."""
+        if self.lane.forwarding.changes_nothing:
+            return None
+        peer = str(self.transport.get_extra_info("peername")[0])
+        scheme = b"https" if self.transport.get_extra_info("sslcontext") else b"http"
+        return partial(self.lane.forwarding.applied, peer=peer, scheme=scheme)
 
     def connection_lost(self, error: Exception | None) -> None:
         self.state = LINGER
