@@ -21,16 +21,16 @@ The connection that serves it (`UpstreamSide`) is in one of four:
 
     CONNECTING ──→ ASKED ──→ ANSWERING ──→ IDLE ──→ ASKED …
 
-An answer that needs no parsing goes from ASKED to IDLE. From every state the connection may be lost,
-or closed: what becomes of its caller then stands in `UpstreamSide.connection_lost`.
+A complete answer that needs no parsing leads from ASKED to IDLE at once. The connection may be lost
+in every state; what becomes of its caller then stands in `UpstreamSide.connection_lost`.
 
 The application is one more upstream. Its pool makes socket pairs, gives one end to aiohttp's server
 and drives the other exactly like a connection to Elasticsearch.
 
 Three rules hold throughout. A side whose peer takes no more bytes stops reading its own, so that
 nothing is held but one read and one write buffer. A side that is lost during a message resets its
-peer, so that half a message never looks complete. And how messages are parsed, judged and framed
-stands in `proxy.http1`; here bytes are moved.
+peer, so that half a message never looks complete. And all that is known about messages stands in
+`proxy.http1`: here bytes are moved.
 
 Where to look:
 
