@@ -1,10 +1,10 @@
-"""HTTP/1 heads and bodies as the lane passes them on: pure functions on bytes, no I/O.
+"""HTTP/1 messages as a proxy reads and rewrites them: functions on bytes, no I/O.
 
-Two rules hold throughout. What is ambiguous is refused, never repaired, because Elasticsearch's own
-parser repairs in its own way and would run the rest as a second request. And what is decided on is
-what is sent: targets are compared raw and forwarded raw.
+Two rules hold throughout. An ambiguous message is refused, never repaired: Elasticsearch's own
+parser repairs in its own way, and could run a part of the message as a second request. And what a
+decision is based on is what is sent: targets are compared and forwarded as raw bytes.
 
-Requests, answers and bodies are read in the modules of these names; `headers` has what they share.
+`requests`, `answers` and `bodies` each read what their name says; `headers` has what they share.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from proxy.http1.headers import (
     check_text,
 )
 from proxy.http1.requests import RequestHead, RequestParser, request_head
-from proxy.interception import is_inference
 
 __all__ = [
     "CONTINUE",
@@ -48,6 +47,5 @@ __all__ = [
     "UnchunkedBody",
     "check_text",
     "error_answer",
-    "is_inference",
     "request_head",
 ]

@@ -1,4 +1,4 @@
-"""The heads of answers: where the message ends, and what of it may stay as it is."""
+"""The heads of answers: where the message ends, and whether it may be passed on as it is."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _ANSWER: Final = re.compile(
     rb"HTTP/1\.([01]) ([1-5]\d\d)(?: [^\r\n\0]*+)?"
     rb"(?:\r\n[!#-'*+\-.^-z|~A-Z0-9]++:[^\r\n\0]*+)*\r\n\r\n"
 )
-# So Elasticsearch may answer a head that its parser gives up on (one of more than 16 KiB). It keeps
-# the connection open then, and drops whatever comes on it: used again, it would let one caller's
-# request hang another's.
+# Statuses with which Elasticsearch may answer a head that its parser gives up on, such as one of
+# more than 16 KiB. It keeps the connection open, but drops whatever comes on it: the next request
+# there would never be answered.
 GIVEN_UP: Final = frozenset((400, 413, 431))
-_ANSWER_LIMIT: Final = 256 * 1024  # bytes of a head; Elasticsearch sends a header per deprecation
+_ANSWER_LIMIT: Final = 256 * 1024  # bytes of a head, as there is a header for each deprecation
 _ANSWER_NOTABLE: Final = re.compile(
     rb"\r\n(connection|keep-alive|proxy-(?:authenticate|connection)|te|transfer-encoding"
     rb"|content-length|upgrade|http2-settings):[ \t]*([^\r\n]*)",
@@ -31,23 +31,23 @@ _ANSWER_NOTABLE: Final = re.compile(
 
 @dataclass(slots=True, kw_only=True)
 class AnswerHead:
-    """The head of an answer: where the message ends, and whether its bytes may stay as they are."""
+    """The head of an answer."""
 
     raw: bytes
     method: bytes  # of the request
     status: int
-    length: int | None  # bytes of the body; None when chunked or until the connection closes
+    length: int | None  # bytes of the body; None when chunked, or until the connection closes
     chunked: bool
     keep_alive: bool  # whether the connection it came on can be used again
-    clean: bool  # no header in it is wrong for a caller whose connection is kept
-    as_it_is: bool = field(init=False)  # whether a whole answer may pass unread
+    clean: bool  # whether a caller whose connection is kept may get it byte for byte
+    verbatim: bool = field(init=False)  # whether the whole answer may pass without being parsed
 
     def __post_init__(self) -> None:
-        whole = self.length is not None and self.clean and self.keep_alive
-        self.as_it_is = whole and self.status >= 200
+        sized = self.length is not None
+        self.verbatim = sized and self.clean and self.keep_alive and self.status >= 200
 
     def body(self, minor: int) -> Body:
-        """What follows it, for a caller who speaks HTTP/1.`minor`."""
+        """The body behind it, in a form for a caller who speaks HTTP/1.`minor`."""
         if self.length is not None:
             return SizedBody(self.length)
         if self.chunked:
@@ -55,7 +55,7 @@ class AnswerHead:
         return EndlessBody()
 
     def forwarded(self, *, keep_alive: bool, minor: int) -> bytes:
-        """The head with headers about the connection to a caller who speaks HTTP/1.`minor`."""
+        """The head for a caller who speaks HTTP/1.`minor`, and whose connection is kept or not."""
         lines = self.raw[:-4].split(b"\r\n")
         kept = [b"HTTP/1.1" + lines[0][8:]]
         for line in lines[1:]:
@@ -72,9 +72,9 @@ class AnswerHead:
 
 
 def answer_head(raw: bytes, method: bytes) -> AnswerHead:
-    """The head of the answer to a request with `method`; `raw` ends with its empty line.
+    """The head of an answer to a request with `method`; `raw` is all of it, with its empty line.
 
-    Raises: Malformed, also where two readers could see the message end at different places.
+    Raises: Malformed, also where two parsers could see the message end at different places.
     """
     match = _ANSWER.fullmatch(raw)
     if match is None:
@@ -119,20 +119,24 @@ def answer_head(raw: bytes, method: bytes) -> AnswerHead:
 
 
 class AnswerParser:
-    """Reads the heads of answers from one connection's bytes, wherever they are cut."""
+    """Reads the heads of answers from one connection's bytes, wherever these are cut.
 
-    __slots__ = ("_came", "_last", "_raw")
+    The last head is remembered: one that differs from it only in the value of Content-Length is not
+    parsed again.
+    """
+
+    __slots__ = ("_last", "_raw", "_received")
 
     def __init__(self) -> None:
-        self._raw = b""  # the part of a head that has come so far
+        self._raw = b""  # what has come of a head that is not complete
         self._last: AnswerHead | None = None
-        self._came = Template(b"")
+        self._received = Template(b"")  # the last head
 
     def feed(self, data: bytes, method: bytes) -> tuple[AnswerHead | None, bytes]:
         """The head that `data` completes, if any, and the bytes that follow it.
 
-        1xx answers come like others. Raises: Malformed, as `answer_head`, and for a head that is
-        too long, or none at all.
+        Heads of 1xx answers are given out like others.
+        Raises: Malformed as `answer_head`, and for what is too long, or not HTTP at all.
         """
         known = self._known(data, method)
         if known is not None:
@@ -144,34 +148,35 @@ class AnswerParser:
             if len(data) > _ANSWER_LIMIT or data[:7] != b"HTTP/1."[: len(data)]:
                 raise Malformed("not an HTTP/1 answer")
             self._raw = data
-            self._last = None  # it does not go on with a part of a head
+            self._last = None  # what comes next is not the beginning of a head
             return None, b""
         self._raw = b""
         self._last = answer_head(data[:end], method)
-        self._came = Template(data[:end])
+        self._received = Template(data[:end])
         return self._last, data[end:]
 
-    def is_whole(self, data: bytes, method: bytes) -> bool:
-        """Whether `data` is one whole answer whose head is the last one but for the length.
+    def is_complete(self, data: bytes, method: bytes) -> bool:
+        """Whether `data` is exactly one answer, which may be passed on without being parsed.
 
-        Only for heads that any caller of HTTP/1.1 may get as they are, on a connection that stays.
+        Its head must be like the last one, and such that any caller who speaks HTTP/1.1 and keeps
+        its connection may get it.
         """
-        if self._last is None or not self._last.as_it_is:
+        if self._last is None or not self._last.verbatim:
             return False
         found = self._fit(data, method)
         return found is not None and len(data) == found[0] + found[1]
 
     def _fit(self, data: bytes, method: bytes) -> tuple[int, int] | None:
-        """Where a head that is the last one but for the length ends, and the length it gives."""
+        """Where a head that is like the last one ends, and its length; None if it is not."""
         last = self._last
         if last is None or last.method != method:
             return None
         if data.startswith(last.raw):
             return len(last.raw), last.length or 0
-        return self._came.fit(data, 0) if last.length else None
+        return self._received.fit(data, 0) if last.length else None
 
     def _known(self, data: bytes, method: bytes) -> AnswerHead | None:
-        """The head that `data` begins with, if it is the last one but for the length."""
+        """The head that `data` begins with, if it is like the last one."""
         last, found = self._last, self._fit(data, method)
         if last is None or found is None:
             return None
@@ -191,7 +196,7 @@ class AnswerParser:
 
 
 def error_answer(error: ProxyError, *, method: bytes, keep_alive: bool) -> bytes:
-    """A whole answer holding the error as Elasticsearch prints it; no body for HEAD."""
+    """A complete answer with the error as Elasticsearch prints it; without a body for HEAD."""
     body = orjson.dumps(error.envelope())
     head = (
         b"HTTP/1.1 %d %b\r\nX-elastic-product: Elasticsearch\r\ncontent-type: application/json\r\n"

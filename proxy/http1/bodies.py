@@ -1,4 +1,4 @@
-"""Bodies on their way: what belongs to them, and what of that goes on."""
+"""Bodies: where they end, and in which form they are passed on."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from typing import Final
 
 from proxy.http1.headers import HOP_BY_HOP, SINGLE, Malformed
 
-_LINE_LIMIT: Final = 4096  # bytes of a line that is read here: a request's, a chunk's
+_LINE_LIMIT: Final = 4096  # bytes of a chunk's size line, or of a trailer
 
 
 class Body:
-    """A body on its way: what of the connection's bytes belongs to it, and what of that goes on."""
+    """A body that is passed on while it comes."""
 
     __slots__ = ("ended",)
-    until_close = False  # whether only the end of the connection ends it
+    until_close = False  # whether the end of the connection is the end of the body
 
     def __init__(self) -> None:
         self.ended = False
 
     def feed(self, data: bytes) -> tuple[bytes, int]:
-        """The bytes to pass on for `data`, and how many of its bytes belong to the body.
+        """The bytes to pass on for `data`, and how many bytes of `data` belong to the body.
 
-        Raises: Malformed
+        What follows these belongs to the next message; `ended` says whether they end the body.
+        Raises: Malformed for chunks that are not valid.
         """
         raise NotImplementedError
 
@@ -45,7 +46,7 @@ class SizedBody(Body):
 
 
 class EndlessBody(Body):
-    """A body that lasts until its connection closes."""
+    """An answer's body that lasts until its connection closes."""
 
     __slots__ = ()
     until_close = True
@@ -59,15 +60,15 @@ _EXTENSION: Final = rb";" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb'|"[ !#-\[\]-~]*")
 _SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:" + _EXTENSION + rb")*")
 _TRAILER: Final = re.compile(rb"(" + _TOKEN + rb"):[\t\x20-\x7e\x80-\xff]*")
 _TRAILER_LIMIT: Final = 16384  # bytes of all trailers
-# Headers that must not be smuggled in at the end of a body.
+# Headers that must not be smuggled in behind a body, where they would change what it means.
 _NO_TRAILERS: Final = HOP_BY_HOP | SINGLE.keys()
 
 
 class ChunkedBody(Body):
-    """A chunked body, passed on as it is.
+    """A chunked body, passed on byte for byte.
 
-    Read strictly: RFC 9112 section 7.1 and nothing more, so that no other reader can find another
-    end.
+    It is read strictly, so that no other parser can see it end elsewhere.
+    Source: RFC 9112 section 7.1.
     """
 
     __slots__ = ("_after_data", "_left", "_line", "_trailers")
@@ -75,9 +76,9 @@ class ChunkedBody(Body):
     def __init__(self) -> None:
         super().__init__()
         self._left = 0  # bytes of the current chunk still to come
-        self._after_data = False  # the line break behind a chunk's payload is due
-        self._line = b""  # the part of a line that has come so far
-        self._trailers = -1  # their bytes so far; -1 before the last chunk
+        self._after_data = False  # whether the line break behind a chunk's payload is due
+        self._line = b""  # what has come of a line that is not complete
+        self._trailers = -1  # bytes of trailers so far; -1 before the last chunk
 
     def feed(self, data: bytes) -> tuple[bytes, int]:
         _, used = self._payload(data)
@@ -134,7 +135,7 @@ class ChunkedBody(Body):
 
 
 class RechunkedBody(ChunkedBody):
-    """A chunked body whose chunks are written anew: no extension, no trailer, no odd spelling."""
+    """A chunked body, passed on in chunks of our own: without extensions and trailers."""
 
     __slots__ = ()
 
@@ -147,7 +148,7 @@ class RechunkedBody(ChunkedBody):
 
 
 class UnchunkedBody(ChunkedBody):
-    """The payload of a chunked body, for HTTP/1.0."""
+    """A chunked body, passed on without its chunks, to a caller who speaks HTTP/1.0."""
 
     __slots__ = ()
 

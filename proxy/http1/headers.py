@@ -1,4 +1,4 @@
-"""What is true of the headers of requests and answers alike."""
+"""Rules about headers that requests and answers share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from proxy.errors import IllegalArgument
 
 Headers = list[tuple[bytes, bytes]]
 
-# Not in it: what `Connection` names. "Connection: es-security-runas-user" would undo a run-as.
+# Headers for one connection only, which are not forwarded. Source: RFC 9110 section 7.6.1, except
+# that headers which `Connection` names are kept: "Connection: es-security-runas-user" would make a
+# request run as another user than its sender meant.
 HOP_BY_HOP: Final = frozenset(
     (
         b"connection",
@@ -26,7 +28,8 @@ HOP_BY_HOP: Final = frozenset(
         b"upgrade",
     )
 )
-# A second one of these is refused, in whatever spelling; the value is Elasticsearch's own name.
+# A request with two of these is refused. The key is the name in lower case, the value the name as
+# Elasticsearch spells it in its error.
 SINGLE: Final = {
     b"authorization": "Authorization",
     b"content-length": "Content-Length",
@@ -44,7 +47,7 @@ CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Malformed(Exception):
-    """Bytes that are no HTTP/1 message; the text never quotes them."""
+    """Bytes that are not a valid HTTP/1 message; the text never quotes them."""
 
 
 def check_text(values: Iterable[bytes]) -> None:
@@ -57,6 +60,7 @@ def check_text(values: Iterable[bytes]) -> None:
 
 
 def keeps_alive(connection: bytes | None, minor: int) -> bool:
+    """Whether a connection outlives a message of HTTP/1.`minor` with this `Connection` header."""
     if connection is None:
         return minor == 1
     if connection in (b"keep-alive", b"Keep-Alive"):
@@ -66,10 +70,10 @@ def keeps_alive(connection: bytes | None, minor: int) -> bool:
 
 
 class Template:
-    """Headers as they were sent, with the digits of their Content-Length left open.
+    """The headers of one message, with a gap where the digits of the Content-Length are.
 
-    Most heads differ from the one before on their connection in nothing else: what they mean need
-    not be found out again.
+    Most heads differ from the one before them on their connection in these digits only. Such a head
+    is recognised by its template, and not parsed again.
     """
 
     __slots__ = ("after", "before", "sized")
@@ -81,9 +85,9 @@ class Template:
         self.after = b"" if length is None else headers[length.end(1) :]
 
     def fit(self, data: bytes, start: int) -> tuple[int, int] | None:
-        """Where headers of this form end in `data` from `start`, and what length they give.
+        """Where the headers that begin at `start` end, and their Content-Length.
 
-        Without a Content-Length it is 0. None if the headers are others.
+        The length is 0 if there is no such header. None if `data` has other headers than these.
         """
         if not data.startswith(self.before, start):
             return None
@@ -98,33 +102,33 @@ class Template:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forwarding:
-    """What a request tells the upstream about the way it has come."""
+    """What the upstream is told about the caller and the proxy, by `Host` and `X-Forwarded-*`."""
 
-    host: bytes | None = None  # instead of the caller's Host
-    x_forwarded: str = "pass"  # as it came; `append` to what came, or `replace` it
+    host: bytes | None = None  # sent instead of the caller's Host
+    x_forwarded: str = "pass"  # `pass` on what the caller sent, `append` to it, or `replace` it
 
     @property
     def changes_nothing(self) -> bool:
         return self.host is None and self.x_forwarded == "pass"
 
     def applied(self, headers: Headers, *, peer: str, scheme: bytes) -> Headers:
-        """The headers to be sent for a caller at the address `peer`."""
+        """The headers to send upstream for a caller at the address `peer`, who speaks `scheme`."""
         host = next((value for name, value in headers if name.lower() == b"host"), b"")
-        kept = headers
+        sent = headers
         if self.host is not None:
-            kept = [(n, self.host if n.lower() == b"host" else value) for n, value in kept]
+            sent = [(n, self.host if n.lower() == b"host" else value) for n, value in sent]
         if self.x_forwarded == "pass":
-            return kept
-        came: dict[bytes, list[bytes]] = {}
+            return sent
+        received: dict[bytes, list[bytes]] = {}
         dropped = {*_X_FORWARDED, b"x-forwarded-port", b"x-real-ip", b"forwarded"}
         if self.x_forwarded == "append":
             for name, value in headers:
-                came.setdefault(name.lower(), []).append(value)
+                received.setdefault(name.lower(), []).append(value)
             dropped = {*_X_FORWARDED}
-        way = b", ".join([*came.get(b"x-forwarded-for", []), peer.encode()])
+        addresses = b", ".join([*received.get(b"x-forwarded-for", []), peer.encode()])
         return [
-            *((name, value) for name, value in kept if name.lower() not in dropped),
-            (b"X-Forwarded-For", way),
-            (b"X-Forwarded-Proto", came.get(b"x-forwarded-proto", [scheme])[0]),
-            (b"X-Forwarded-Host", came.get(b"x-forwarded-host", [host])[0]),
+            *((name, value) for name, value in sent if name.lower() not in dropped),
+            (b"X-Forwarded-For", addresses),
+            (b"X-Forwarded-Proto", received.get(b"x-forwarded-proto", [scheme])[0]),
+            (b"X-Forwarded-Host", received.get(b"x-forwarded-host", [host])[0]),
         ]

@@ -1,4 +1,4 @@
-"""The heads of requests: which may be passed on, how, and to whom."""
+"""The heads of requests: which may be passed on, and in which form."""
 
 from __future__ import annotations
 
@@ -19,14 +19,13 @@ from proxy.http1.headers import (
     check_text,
     keeps_alive,
 )
-from proxy.interception import is_inference
 
 _NOTABLE: Final = HOP_BY_HOP | SINGLE.keys()
 _VERSIONS: Final = {b"HTTP/1.1": 1, b"HTTP/1.0": 0}
-# A plain request line; a stranger one is left to llhttp.
+# The request line of nearly every request; llhttp reads the others.
 _REQUEST_LINE: Final = re.compile(rb"(GET|POST|PUT|HEAD|DELETE) (/[!\"$-~]*+) HTTP/1\.1(?=\r\n)")
 _IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS"))
-# What Elasticsearch's clients ask by POST although it changes nothing.
+# What Elasticsearch's clients send by POST although it changes nothing.
 _READS: Final = re.compile(
     rb"/(?:[^/?]+/)?(?:_search(?:/template)?|_msearch(?:/template)?|_count|_mget|_field_caps|_analyze"
     rb"|_validate/query|_terms_enum|_termvectors(?:/[^/?]+)?|_mtermvectors|_explain/[^/?]+"
@@ -34,30 +33,32 @@ _READS: Final = re.compile(
 )
 
 
-# Not frozen: `object.__setattr__` for each field would cost a microsecond a request.
+# Not frozen, as that costs a microsecond for each request.
 @dataclass(slots=True, kw_only=True)
 class RequestHead:
-    """A request's head that may be passed on."""
+    """The head of a request that may be passed on."""
 
     method: bytes
-    target: bytes  # raw: routed and forwarded as it was sent, never decoded
-    headers: Headers  # end-to-end, in order, as sent; a Content-Length is the parsed number
+    target: bytes  # as it was sent: routed and forwarded without being decoded
+    headers: Headers  # end-to-end, in their order and spelling; Content-Length as a plain number
     body_length: int | None  # bytes; None when chunked
     keep_alive: bool
     minor: int  # 0 for HTTP/1.0, 1 for HTTP/1.1
-    expects: bool  # whether its body may wait for a 100 that has not been passed back
-    inference: bool  # whether Elasticsearch with the plugin would route it to `_inference`
-    onward: bytes = field(default=b"", compare=False)  # `forwarded`, made once
+    expects: bool  # whether its sender may hold the body back until it gets a 100
+    encoded: bytes = field(default=b"", compare=False)  # what `forwarded` returns, kept
 
     @property
     def repeatable(self) -> bool:
-        """Whether it may be sent again after a connection was lost, though it may have run."""
+        """Whether it may be sent a second time although the first may have been executed.
+
+        Source: RFC 9110 section 9.2.2.
+        """
         if self.method == b"POST":
             return _READS.fullmatch(self.target) is not None
         return self.method in _IDEMPOTENT
 
     def forwarded(self) -> bytes:
-        """The head as it goes on: end-to-end headers, framing as parsed and not as claimed."""
+        """The head to send upstream, with the body's framing as it was parsed."""
         lines = [b"%b %b HTTP/1.1" % (self.method, self.target)]
         lines += [b"%b: %b" % pair for pair in self.headers]
         lines.append(b"Transfer-Encoding: chunked\r\n\r\n" if self.body_length is None else b"\r\n")
@@ -65,23 +66,24 @@ class RequestHead:
 
 
 def refusal(method: bytes, target: bytes, version: bytes) -> ProxyError | None:
-    """Why a request line may not be passed on, if so."""
+    """Why a request line may not be passed on; None if it may."""
     if version not in _VERSIONS:
         return StatusError(505, "only HTTP/1.1 and HTTP/1.0 are supported")
     if method == b"CONNECT":
         return StatusError(405, "method [CONNECT] is not allowed")
     if not method.isascii() or not method[:1].isalpha():
         return IllegalArgument("invalid HTTP request: Invalid method encountered")
-    # Elasticsearch takes `/_inference#x` for `/_inference`: a fragment could dodge interception.
+    # Elasticsearch routes `/_inference#x` like `/_inference`: it must not slip past interception.
     if not target.startswith(b"/") or b"#" in target:
         return IllegalArgument("the request target must start with [/] and hold no fragment")
     return None
 
 
 def request_head(method: bytes, target: bytes, version: bytes, headers: Headers) -> RequestHead:
-    """The head that these parsed parts make.
+    """The head of a request with this request line and these headers.
 
-    Raises: ProxyError, what the caller has to be told; its connection cannot be read any further.
+    Raises: ProxyError for a request that must not be passed on. Where it ends is not known then, so
+    nothing more can be read from its connection.
     """
     error = refusal(method, target, version)
     if error is not None:
@@ -107,7 +109,7 @@ def request_head(method: bytes, target: bytes, version: bytes, headers: Headers)
     if b"host" not in notable:
         if minor == 1:
             raise IllegalArgument("invalid HTTP request: no Host header")
-        kept.insert(0, (b"Host", b""))  # HTTP/1.0 knows no Host, and the head goes on as HTTP/1.1
+        kept.insert(0, (b"Host", b""))  # HTTP/1.0 knows no Host; HTTP/1.1, which is sent, needs one
     if notable.get(b"expect", b"100-continue").lower() != b"100-continue":
         raise StatusError(417, "only the expectation [100-continue] can be met")
     return RequestHead(
@@ -118,19 +120,18 @@ def request_head(method: bytes, target: bytes, version: bytes, headers: Headers)
         keep_alive=keeps_alive(notable.get(b"connection"), minor),
         minor=minor,
         expects=b"expect" in notable,
-        inference=is_inference(target),
     )
 
 
 def _second(name: bytes, first: bytes) -> ProxyError:
     error = IllegalArgument(f"multiple values for single-valued header [{SINGLE[name]}].")
-    if name == b"x-opaque-id":  # which Elasticsearch sends back with every answer
+    if name == b"x-opaque-id":  # Elasticsearch repeats it in every answer, also in this one
         error.headers = [(SINGLE[name], first.decode())]
     return error
 
 
 def _length(value: bytes) -> bytes:
-    """A Content-Length as it is sent on: the plain number."""
+    """A Content-Length as a plain number, without zeros or blanks around it."""
     digits = value.strip(b" \t")
     if not digits.isdigit() or len(digits) > 18:
         raise IllegalArgument("invalid HTTP request: invalid Content-Length")
@@ -149,36 +150,40 @@ def _body_length(notable: dict[bytes, bytes], minor: int) -> int | None:
 
 
 class RequestParser:
-    """Reads request heads from one connection's bytes, wherever they are cut.
+    """Reads the heads of requests from one connection's bytes, wherever these are cut.
 
-    llhttp in its strict mode does the reading; what it lets through is judged by `request_head`.
-    Bodies are not its business: once it has given out a head, it waits for the next one.
+    llhttp parses them in its strict mode, and `request_head` judges what it accepts. Bodies are
+    left to the caller: behind one head the parser expects the next.
+
+    The last head is remembered. One that differs from it only in the request line and the value of
+    Content-Length is not parsed again; the same `RequestHead` is given out with these changed.
     """
 
-    def __init__(self, limit: int) -> None:
-        self.rewrite: Callable[[Headers], Headers] | None = None  # those that are sent on
-        self._limit = limit  # bytes of a head
-        self._raw = b""  # the part of a head that has come so far
-        self._last: RequestHead | None = None  # the last head, unless it was in HTTP/1.0
+    def __init__(self, limit: int, rewrite: Callable[[Headers], Headers] | None = None) -> None:
+        """`limit` is in bytes of a head; `rewrite` changes the headers that are to be sent on."""
+        self._limit = limit
+        self._rewrite = rewrite
+        self._raw = b""  # what has come of a head that is not complete
+        self._last: RequestHead | None = None  # the last head, if it can come again
         self._last_raw = b""
-        self._came = self._went = Template(b"")  # how its headers were sent, and passed on
-        self._length_at = 0  # which of them is the Content-Length, if there is one
+        self._received = self._sent = Template(b"")  # its headers as received, and as sent on
+        self._length_at = 0  # the place of Content-Length among them, if it is there
         self._headers: Headers = []
         self._complete = False
         self._llhttp = HttpRequestParser(self)
 
     @property
     def reading(self) -> bool:
-        """Whether a part of a head has come, and not the rest; empty lines are none."""
+        """Whether a part of a head has come, and not yet the rest; empty lines do not count."""
         return bool(self._raw.strip(b"\r\n"))
 
     def feed(self, data: bytes) -> tuple[RequestHead | None, bytes]:
         """The head that `data` completes, if any, and the bytes that follow it.
 
-        Raises: ProxyError, as `request_head`, and for what llhttp does not take.
+        Raises: ProxyError as `request_head`, and for what llhttp rejects.
         """
         if self._last is not None:
-            if data == self._last_raw:  # the same again: most are
+            if data == self._last_raw:
                 return self._last, b""
             known = self._known(self._last, data)
             if known is not None:
@@ -187,42 +192,41 @@ class RequestParser:
             seen = len(self._raw)
             raw = self._raw + data if seen else data
             end = raw.find(b"\r\n\r\n", max(seen - 3, 0)) + 4
-            whole = end >= 4
-            if (end if whole else len(raw)) > self._limit:
+            complete = end >= 4
+            if (end if complete else len(raw)) > self._limit:
                 raise StatusError(431, f"the request's head is larger than [{self._limit}] bytes")
-            self._execute(raw[seen:end] if whole else data)
-            if not whole:
+            self._execute(raw[seen:end] if complete else data)
+            if not complete:
                 self._raw = raw
-                self._last = None  # what comes next does not begin a head
+                self._last = None  # what comes next is not the beginning of a head
                 return None, b""
             data = raw[end:]
             self._raw = b""
             if self._complete:
                 return self._head(raw[:end]), data
-            # Only empty lines so far, which may come before a request.
+            # Only empty lines so far. Source: RFC 9112 section 2.2.
         return None, b""
 
     def _known(self, last: RequestHead, data: bytes) -> RequestHead | None:
-        """The head that `data` begins with, if its headers are the last ones but for the length."""
+        """The head that `data` begins with, if it is like the last one, which it replaces."""
         if data.startswith(self._last_raw):
             return last
         line = _REQUEST_LINE.match(data)
         if line is None:
             return None
-        found = self._came.fit(data, line.end())
+        found = self._received.fit(data, line.end())
         if found is None or found[0] > self._limit:
             return None
         end, length = found
-        whole, last.method, last.target = line.group(0, 1, 2)
-        last.inference = is_inference(last.target)
-        # One request is under way at a time: nobody holds the last head any more.
-        if self._came.sized:
+        request_line, last.method, last.target = line.group(0, 1, 2)
+        # One request is under way at a time, so nobody uses the last head any more.
+        if self._received.sized:
             digits = b"%d" % length
             last.headers[self._length_at] = (last.headers[self._length_at][0], digits)
             last.body_length = length
-            last.onward = whole + self._went.before + digits + self._went.after
+            last.encoded = request_line + self._sent.before + digits + self._sent.after
         else:
-            last.onward = whole + self._went.before
+            last.encoded = request_line + self._sent.before
         self._last_raw = data[:end]
         return last
 
@@ -230,9 +234,9 @@ class RequestParser:
         try:
             self._llhttp.feed_data(data)
         except HttpParserUpgrade:
-            pass  # `Upgrade` is not passed on; CONNECT is refused with the rest of the head
+            pass  # `Upgrade` is dropped, and `request_head` refuses CONNECT
         except HttpParserError as error:
-            reason = str(error)  # llhttp's own fixed texts
+            reason = str(error)  # one of llhttp's fixed texts, which quote nothing
             if "Invalid HTTP version" in reason or "PRI" in reason:
                 raise StatusError(505, "only HTTP/1.1 and HTTP/1.0 are supported") from None
             if "Transfer-Encoding` header" in reason or "has invalid `Transfer" in reason:
@@ -251,25 +255,25 @@ class RequestParser:
         if len(parts) != 3:
             raise IllegalArgument("invalid HTTP request: invalid request line")
         head = request_head(parts[0], parts[1], parts[2], self._headers)
-        if self.rewrite is not None:
-            head.headers = self.rewrite(head.headers)
+        if self._rewrite is not None:
+            head.headers = self._rewrite(head.headers)
         self._last = None if head.expects or head.minor == 0 else head
         self._last_raw = raw
-        self._came = Template(raw[len(line) :])
-        if self._came.sized:
+        self._received = Template(raw[len(line) :])
+        if self._received.sized:
             names = [name.lower() for name, _ in head.headers]
             self._length_at = names.index(b"content-length")
-        head.onward = head.forwarded()
-        self._went = Template(head.onward[len(line) :])
+        head.encoded = head.forwarded()
+        self._sent = Template(head.encoded[len(line) :])
         self._headers = []
         self._complete = False
         if head.body_length != 0 or b"proxy-connection" in raw.lower():
-            # This one waits for the body, and won't see it; or it takes `Proxy-Connection: close`
-            # for more than it is.
+            # The old one waits for a body that it does not get, or takes `Proxy-Connection: close`
+            # for the end of the connection.
             self._llhttp = HttpRequestParser(self)
         return head
 
-    # What llhttp calls.
+    # --- called by llhttp
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers.append((name, value))

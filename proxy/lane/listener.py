@@ -3,81 +3,88 @@
 from __future__ import annotations
 
 import asyncio
-import math
-import socket
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import astuple
-from functools import partial
 from ssl import SSLContext
 from time import monotonic
-from typing import cast
-
-from yarl import URL
 
 from proxy.config import LimitsConfig
 from proxy.http1 import Forwarding
 from proxy.lane.caller import CallerSide
-from proxy.lane.pool import Cluster, Pool, gone
+from proxy.lane.connecting import to_application, to_node
+from proxy.lane.expiry import expire
+from proxy.lane.pool import Cluster, Pool
 from proxy.lane.states import NEVER, Patience
-from proxy.lane.upstream import UpstreamSide
-from proxy.limits.calls import address_of_caller
 from proxy.upstream.nodes import Node, Nodes
+
+SHORTEST_TICK, LONGEST_TICK = 0.01, 1.0  # seconds between two looks at the deadlines
 
 
 class Lane:
-    """Listens for callers; `_inference` goes to the application, everything else upstream.
+    """Listens for callers; sends what is intercepted to the application, and the rest upstream.
 
-    `application` makes aiohttp's server protocols (a `web.Server` is such a factory); without one,
-    everything goes upstream. `ssl` is for an https upstream, and `most` the connections that each
-    of its nodes may have.
+    `application` makes aiohttp's server protocols (a `web.Server` is such a factory); it gets the
+    requests whose raw target `intercepts` takes. Each node of the upstream may have `most`
+    connections, made within `connect_timeout` seconds; `ssl` is for those that speak https.
     """
 
     def __init__(
         self,
         *,
         upstream: Nodes,
-        application: Callable[[], asyncio.Protocol] | None,
+        application: Callable[[], asyncio.Protocol],
+        intercepts: Callable[[bytes], bool],
         limits: LimitsConfig,
         connect_timeout: float,
-        most: float = math.inf,
-        forwarding: Forwarding | None = None,
-        ssl: SSLContext | None = None,
-        patience: Patience | None = None,
+        most: float,
+        forwarding: Forwarding,
+        ssl: SSLContext | None,
+        patience: Patience,
     ) -> None:
+        self.intercepts = intercepts
         self.limits = limits
-        self.forwarding = forwarding or Forwarding()
-        self.patience = patience or Patience()
+        self.forwarding = forwarding
+        self.patience = patience
         self.draining = False
         self.callers: set[CallerSide] = set()
         self.keepalive_deadline = NEVER  # for a caller that is idle from now on
-        self._ssl = ssl
-        self._pools = [
-            Pool(node, partial(self._connect, node.name), connect_timeout, most)
+        nodes = [
+            Pool(
+                node,
+                to_node(node.name, ssl),
+                timeout=connect_timeout,
+                most=most,
+                bounds_answers=True,
+            )
             for node in upstream
         ]
-        self.upstream: Pool | Cluster = self._pools[0]
-        if len(self._pools) > 1:
-            self.upstream = Cluster(self._pools)
-        self.application = self.upstream
-        if application is not None:
-            self._serve = application
-            self.application = Pool(Node("application"), self._pair, connect_timeout)
-            self._pools.append(self.application)
+        self.upstream: Pool | Cluster = Cluster(nodes) if len(nodes) > 1 else nodes[0]
+        self.application = Pool(
+            Node("application"),
+            to_application(application),
+            timeout=connect_timeout,
+            most=NEVER,
+            bounds_answers=False,  # it has time-outs of its own
+        )
+        self._pools = [*nodes, self.application]
         self._servers: list[asyncio.Server] = []
-        self._tasks: asyncio.TaskGroup | None = None
-        self._sweep_timer: asyncio.TimerHandle | None = None
-        self._empty = asyncio.Event()
+        self._listening = AsyncExitStack()  # what is open as long as the lane listens
+        self._left = asyncio.Event()  # set when the last caller has left
+        self._tick = _tick_for(limits, patience)
+        self._timer: asyncio.TimerHandle | None = None
 
     async def listen(
         self, host: str, port: int, *, reuse_port: bool = False, ssl: SSLContext | None = None
     ) -> tuple[str, int]:
-        """Accept callers; the bound address. `ssl` is what callers are spoken to with.
+        """Accept callers, until `drain`; the bound address. `ssl` is what callers are to speak.
 
+        A fault in the lane ends the task that calls this.
         Raises: OSError when the address cannot be had.
         """
         loop = asyncio.get_running_loop()
         server = await loop.create_server(
-            lambda: CallerSide(self),
+            lambda: CallerSide(self, self.callers),
             host,
             port,
             backlog=1024,
@@ -85,12 +92,8 @@ class Lane:
             ssl=ssl,
             start_serving=False,
         )
-        if self._tasks is None:
-            # Held open until `drain`: a fault in it ends the task that called `listen`.
-            self._tasks = await asyncio.TaskGroup().__aenter__()
-            for pool in self._pools:
-                pool.tasks = self._tasks
-            self._sweep()
+        if not self._servers:
+            await self._open_pools()
         self._servers.append(server)
         await server.start_serving()
         address = server.sockets[0].getsockname()
@@ -105,58 +108,50 @@ class Lane:
             caller.end_when_idle()
         try:
             async with asyncio.timeout(timeout):
-                await self._until_empty()
+                await self._until_all_left()
         except TimeoutError:
             for caller in list(self.callers):
                 caller.cut()
-            await gone(self.callers)
-        for pool in self._pools:
-            await pool.close()
-        if self._sweep_timer is not None:
-            self._sweep_timer.cancel()
-        if self._tasks is not None:
-            await self._tasks.__aexit__(None, None, None)
-            self._tasks = None
+            await self._until_all_left()
+        await self._listening.aclose()
 
-    def is_application(self, pool: Pool) -> bool:
-        return pool is self.application is not self.upstream
-
-    def forget(self, caller: CallerSide) -> None:
-        self.callers.discard(caller)
+    def caller_left(self) -> None:
         if not self.callers:
-            self._empty.set()
+            self._left.set()
 
-    async def _until_empty(self) -> None:
+    async def _until_all_left(self) -> None:
         while self.callers:
-            self._empty.clear()
-            await self._empty.wait()
+            self._left.clear()
+            await self._left.wait()
 
-    async def _connect(self, node: str, side: UpstreamSide) -> None:
-        loop = asyncio.get_running_loop()
-        url = URL(node)
-        host, port = cast(str, url.host), cast(int, url.port)
-        ssl = (self._ssl or True) if url.scheme == "https" else None
-        await loop.create_connection(lambda: side, host, port, ssl=ssl)
+    async def _open_pools(self) -> None:
+        """Start what runs until the lane is drained; it ends in reverse."""
+        tasks = await self._listening.enter_async_context(asyncio.TaskGroup())
+        for pool in self._pools:
+            pool.open(tasks)
+            self._listening.push_async_callback(pool.close)
+        self._sweep()
+        self._listening.callback(self._stop_sweeping)
 
-    async def _pair(self, side: UpstreamSide) -> None:
-        loop = asyncio.get_running_loop()
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        theirs.setblocking(False)
-        address_of_caller.set(lambda: side.address)  # seen by what serves `theirs`, alone
-        await loop.connect_accepted_socket(self._serve, theirs)
-        await loop.connect_accepted_socket(lambda: side, ours)
+    # --- deadlines
 
     def _sweep(self) -> None:
         """Look for deadlines that have passed: one timer for all connections, not one for each."""
-        now = monotonic()
+        now, patience = monotonic(), self.patience
         for caller in list(self.callers):
             if now >= caller.deadline or now >= caller.write_deadline:
-                caller.expire()
-        limits, patience = self.limits, self.patience
+                expire(caller)
         for pool in self._pools:
             pool.sweep(idle_before=now - patience.idle, queued_before=now - patience.queue)
-        shortest = min(limits.head_timeout, limits.keepalive_timeout, *astuple(patience))
-        tick = min(1.0, max(0.01, shortest / 4))
         self.keepalive_deadline = now + self.limits.keepalive_timeout
-        self._sweep_timer = asyncio.get_running_loop().call_later(tick, self._sweep)
+        self._timer = asyncio.get_running_loop().call_later(self._tick, self._sweep)
+
+    def _stop_sweeping(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+def _tick_for(limits: LimitsConfig, patience: Patience) -> float:
+    """Seconds between two sweeps: a quarter of the shortest time that is bounded."""
+    shortest = min(limits.head_timeout, limits.keepalive_timeout, *astuple(patience))
+    return float(min(LONGEST_TICK, max(SHORTEST_TICK, shortest / 4)))

@@ -1,49 +1,56 @@
-"""Who is asked: the connections to one node, and the nodes of a cluster."""
+"""The connections to one node, and which node of a cluster is asked."""
 
 from __future__ import annotations
 
 import asyncio
-import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from operator import attrgetter
-from time import monotonic
 from typing import Final, cast
 
 from proxy.errors import ProxyError, Rejected, UpstreamBroken, UpstreamTimedOut, UpstreamUnavailable
+from proxy.lane import sides
 from proxy.lane.states import CONNECTING, IDLE
 from proxy.lane.upstream import UpstreamSide
 from proxy.upstream.nodes import Node
+
+Connect = Callable[[UpstreamSide], Awaitable[object]]
 
 
 class Pool:
     """Connections to one node, or to the application; the one used last is used next.
 
-    When `most` are in use, requests wait for their turn.
+    `connect` makes the connection of a side, for at most `timeout` seconds. When `most` connections
+    are in use, requests wait for their turn. `bounds_answers` says whether an answer must come
+    within `Patience.answer`.
     """
 
     def __init__(
-        self,
-        node: Node,
-        open_side: Callable[[UpstreamSide], Awaitable[object]],
-        timeout: float,
-        most: float = math.inf,
+        self, node: Node, connect: Connect, *, timeout: float, most: float, bounds_answers: bool
     ) -> None:
         self.node = node
-        self.closed = False
-        self.tasks: asyncio.TaskGroup | None = None  # set as long as the lane listens
-        self.sides: set[UpstreamSide] = set()
-        self._cluster: Cluster | None = None
-        self._open_side = open_side
+        self.sides: set[sides.Connection] = set()  # connected, or connecting
+        self._connect = connect
         self._timeout = timeout
         self._most = most
-        self._idle: list[UpstreamSide] = []
-        self._queue: deque[UpstreamSide] = deque()  # not connected, nor in `sides`
+        self._bounds_answers = bounds_answers
+        self._cluster: Cluster | None = None
+        self._tasks: asyncio.TaskGroup | None = None
+        self._closed = False
+        self._idle: list[sides.Connection] = []
+        self._queue: deque[UpstreamSide] = deque()  # requests that wait; not in `sides`
         self._connecting: set[asyncio.Task[None]] = set()
+
+    def open(self, tasks: asyncio.TaskGroup) -> None:
+        """Connect in these tasks from now on, until `close`."""
+        self._tasks = tasks
+
+    def join(self, cluster: Cluster) -> None:
+        """Belong to a cluster, whose other nodes can answer what this one can."""
+        self._cluster = cluster
 
     @property
     def has_others(self) -> bool:
-        """Whether other nodes can serve what this one can."""
         return self._cluster is not None
 
     @property
@@ -51,70 +58,73 @@ class Pool:
         """Requests under way, or waiting."""
         return len(self.sides) - len(self._idle) + len(self._queue)
 
-    def take(self) -> UpstreamSide:
-        """An idle connection, or one in the making, or one that waits for its turn."""
+    # --- connections given out, and taken back
+
+    def take(self) -> sides.Connection:
+        """An idle connection, or one that is being made, or one that waits for its turn."""
         if self._idle:
             return self._idle.pop()
         if len(self.sides) < self._most:
             return self.connect()
         side = UpstreamSide(self)
-        side.since = monotonic()
         self._queue.append(side)
         return side
 
-    def put(self, side: UpstreamSide) -> None:
-        """Let others use a connection that nobody uses any more."""
-        if self.closed:
-            side.drop()
-            return
-        side.tried = ()
-        if self._queue:
-            side.take_over(self._queue.popleft())
-            return
-        side.state = IDLE
-        side.since = monotonic()
-        self._idle.append(side)
+    def take_other(self, tried: tuple[sides.Pool, ...], *, live: bool) -> sides.Connection | None:
+        """As `take`, to another node than this one and those `tried`; None if there is none.
+
+        `live`: only to a node that is thought to do better.
+        """
+        if self._cluster is None or self._closed:
+            return None
+        return self._cluster.take_other((*tried, self), live=live)
 
     def connect(self) -> UpstreamSide:
-        """A connection in the making."""
+        """A connection that is being made."""
         side = UpstreamSide(self)
         self._begin(side)
         return side
 
-    def elsewhere(self, tried: Sequence[Pool], *, live: bool) -> UpstreamSide | None:
-        """As `take`, to another node than this one and those `tried`; None if there is none.
+    def put(self, side: sides.Connection) -> None:
+        if self._closed:
+            side.drop()
+        elif self._queue:
+            self._queue.popleft().hand_over(side)
+        else:
+            self._idle.append(side)
 
-        `live`: only where the node is thought to do better.
-        """
-        if self._cluster is None or self.closed:
-            return None
-        return self._cluster.take_other((*tried, self), live=live)
-
-    def join(self, cluster: Cluster) -> None:
-        self._cluster = cluster
-
-    def retire(self, side: UpstreamSide) -> None:
-        """Let nobody take this connection any more."""
+    def retire(self, side: sides.Connection) -> None:
         if side.state is IDLE and side in self._idle:
             self._idle.remove(side)
         elif side.state is CONNECTING and side in self._queue:
-            self._queue.remove(side)
+            self._queue.remove(cast(UpstreamSide, side))
 
-    def forget(self, side: UpstreamSide) -> None:
-        """It is closed."""
+    def forget(self, side: sides.Connection) -> None:
         self.retire(side)
         self.sides.discard(side)
 
     def fill_up(self) -> None:
-        """Let connections begin that wait for others to end."""
-        while self._queue and len(self.sides) < self._most and not self.closed:
+        """Begin connections for requests that wait, as far as there is room for more."""
+        while self._queue and len(self.sides) < self._most and not self._closed:
             self._begin(self._queue.popleft())
+
+    # --- what callers are told
 
     def broken(self, what: str) -> UpstreamBroken:
         return UpstreamBroken(f"upstream [{self.node.name}] {what}")
 
+    def late_answer(self) -> UpstreamTimedOut | None:
+        if not self._bounds_answers:
+            return None
+        return UpstreamTimedOut(f"upstream [{self.node.name}] did not answer in time")
+
+    # --- time, and the end
+
     def sweep(self, *, idle_before: float, queued_before: float) -> None:
-        """Close what is idle for too long, refuse what waits for too long, try what was away."""
+        """Close what has been idle for too long, refuse what has waited for too long.
+
+        Also try a node again that was passed over, when it is time for that.
+        """
         for side in [side for side in self._idle if side.since < idle_before]:
             side.drop()
         while self._queue and self._queue[0].since < queued_before:
@@ -125,20 +135,24 @@ class Pool:
                     "upstream_connections",
                 )
             )
-        if not self.closed and len(self.sides) < self._most and self.node.claim_retry():
+        if not self._closed and len(self.sides) < self._most and self.node.claim_retry():
             self.connect()
 
     async def close(self) -> None:
-        self.closed = True
+        """Close all connections, and wait until they are."""
+        self._closed = True
         for task in self._connecting:
             task.cancel()
         for side in list(self.sides):
             side.drop()
-        await gone(self.sides)
+        while self.sides:  # noqa: ASYNC110 - the loop closes what was aborted in a turn or two
+            await asyncio.sleep(0)
+
+    # --- connecting
 
     def _begin(self, side: UpstreamSide) -> None:
         self.sides.add(side)
-        task = cast(asyncio.TaskGroup, self.tasks).create_task(self._open(side))
+        task = cast(asyncio.TaskGroup, self._tasks).create_task(self._open(side))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
 
@@ -148,7 +162,7 @@ class Pool:
         was_wanted = side.caller is not None
         try:
             async with asyncio.timeout(self._timeout):
-                await self._open_side(side)
+                await self._connect(side)
         except asyncio.CancelledError:
             self.sides.discard(side)
             raise
@@ -169,18 +183,19 @@ class Pool:
 
 
 class Cluster:
-    """The pools of several nodes: the one that has least to do is asked, each in its turn."""
+    """The pools of several nodes: the one with the least to do is asked, each in its turn."""
 
     def __init__(self, pools: Iterable[Pool]) -> None:
         self._pools = deque(pools)
         for pool in self._pools:
             pool.join(self)
 
-    def take(self) -> UpstreamSide:
+    def take(self) -> sides.Connection:
         """As `Pool.take`."""
         return self._next(self._pools).take()
 
-    def take_other(self, tried: tuple[Pool, ...], *, live: bool) -> UpstreamSide | None:
+    def take_other(self, tried: tuple[sides.Pool, ...], *, live: bool) -> sides.Connection | None:
+        """As `Pool.take_other`."""
         left = [pool for pool in self._pools if pool not in tried]
         if live:
             left = [pool for pool in left if pool.node.live]
@@ -195,9 +210,3 @@ class Cluster:
 
 
 _LOAD: Final = attrgetter("load")
-
-
-async def gone(connections: Collection[object]) -> None:
-    """Wait until the loop has closed connections that were aborted: it takes a turn or two."""
-    while connections:  # noqa: ASYNC110 - no event is worth a turn
-        await asyncio.sleep(0)

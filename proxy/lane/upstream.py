@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from time import monotonic
+from typing import cast
 
 from proxy import http1
 from proxy.errors import ProxyError
 from proxy.http1 import AnswerHead, Body, Malformed, RequestHead
-from proxy.lane.states import ANSWER, BODY, CONNECTING, HEAD, HELD_LIMIT, NEVER
+from proxy.lane import sides
+from proxy.lane.states import (
+    ANSWER,
+    ANSWERING,
+    ASKED,
+    BODY,
+    CONNECTING,
+    HELD_LIMIT,
+    IDLE,
+    NEVER,
+)
 from proxy.upstream.nodes import UNAVAILABLE
-
-if TYPE_CHECKING:
-    from proxy.lane.caller import CallerSide
-    from proxy.lane.pool import Pool
 
 
 class UpstreamSide(asyncio.Protocol):
@@ -21,58 +28,45 @@ class UpstreamSide(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: sides.Pool) -> None:
         self.pool = pool
         self.state = CONNECTING
-        self.caller: CallerSide | None = None
-        self.since = NEVER  # when it became idle, or began to wait for its turn
-        self.tried: tuple[Pool, ...] = ()  # the nodes that have failed the request under way
-        self._waiting: list[bytes] = []  # to be sent once there is a connection
+        self.caller: sides.Caller | None = None
+        self.since = monotonic()  # when it became idle, or was made
+        self._tried: tuple[sides.Pool, ...] = ()  # nodes that have failed the request under way
+        self._unsent: list[bytes] = []  # of the request, as long as there is no connection
         self._retry: bytes | None = None  # the whole request so far, if it may be sent again
         self._parser = http1.AnswerParser()
         self._body: Body = http1.EndlessBody()
         self._used = False  # whether it has been idle
         self._reusable = False  # whether the connection outlives the answer
-        self._full = False  # whether the transport wants no more writes
+        self._full = False  # whether the transport takes no more writes
 
     @property
     def address(self) -> str:
-        """Of the caller that is served; empty when it has gone."""
+        """Where the caller is; empty when there is none any more."""
         peer = self.caller and self.caller.transport.get_extra_info("peername")
         return str(peer[0]) if peer else ""
 
     # --- the request
 
-    def start(self, caller: CallerSide, data: bytes) -> None:
-        """Serve `caller`, whose request begins with `data`."""
+    def start(self, caller: sides.Caller, data: bytes) -> None:
         self.caller = caller
-        caller.upstream = self
         if self.state is CONNECTING:
-            self._waiting.append(data)
+            self._unsent.append(data)
             if caller.state is BODY:
-                caller.deadline = NEVER
-                caller.transport.pause_reading()
+                caller.pause_body()
             return
-        self.state = HEAD
+        self.state = ASKED
         self._used = True
         self._retry = data if len(data) <= HELD_LIMIT else None
         self.transport.write(data)
         if caller.full:
             self.transport.pause_reading()
 
-    def take_over(self, other: UpstreamSide, data: bytes | None = None) -> None:
-        """Serve the caller of another one, which has sent `data`, or nothing yet."""
-        caller, other.caller = cast("CallerSide", other.caller), None
-        self.tried = other.tried if other.pool is self.pool else (*other.tried, other.pool)
-        self.start(caller, b"".join(other._waiting) if data is None else data)
-        if self.state is not CONNECTING and caller.state is BODY:
-            caller.await_body()
-            caller.read_on()
-
     def send(self, data: bytes) -> None:
-        """Pass on a part of the request's body."""
         if self.state is CONNECTING:
-            self._waiting.append(data)
+            self._unsent.append(data)
             return
         if self._retry is not None:
             kept = self._retry + data
@@ -80,13 +74,42 @@ class UpstreamSide(asyncio.Protocol):
         self.transport.write(data)
 
     def drop(self) -> None:
-        """Nobody will hear what is still to come."""
         self.caller = None
         self.pool.retire(self)
         if self.state is CONNECTING:
-            self._waiting.clear()
+            self._unsent.clear()
         else:
             self.transport.abort()
+
+    def hand_over(self, other: sides.Connection, sent: bytes | None = None) -> None:
+        """Let another connection serve the caller; `sent` is its request, if it has been sent."""
+        caller, self.caller = cast(sides.Caller, self.caller), None
+        data = b"".join(self._unsent) if sent is None else sent
+        failed = () if other.pool is self.pool else (self.pool,)
+        other.take_over(caller, data, self._tried + failed)
+
+    def take_over(self, caller: sides.Caller, data: bytes, tried: tuple[sides.Pool, ...]) -> None:
+        self._tried = tried
+        caller.served_by(self)
+        self.start(caller, data)
+        if caller.state is BODY and self.takes_more:
+            caller.resume_body()
+
+    # --- flow
+
+    @property
+    def takes_more(self) -> bool:
+        return self.state is not CONNECTING and not self._full
+
+    def pause_writing(self) -> None:
+        self._full = True
+        if self.caller is not None and self.caller.state is BODY:
+            self.caller.pause_body()
+
+    def resume_writing(self) -> None:
+        self._full = False
+        if self.caller is not None and self.caller.state is BODY:
+            self.caller.resume_body()
 
     def pause_reading(self) -> None:
         if self.state is not CONNECTING:
@@ -96,102 +119,85 @@ class UpstreamSide(asyncio.Protocol):
         if self.state is not CONNECTING:
             self.transport.resume_reading()
 
-    # --- events of the connection
+    # --- the connection is made, or lost
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        self.state = HEAD
         caller = self.caller
-        if caller is None:  # gone meanwhile
+        if caller is None:  # it has left meanwhile, or this connection is a try
+            self.state = IDLE
             self.pool.put(self)
             return
-        data = b"".join(self._waiting)
-        self._waiting.clear()
+        self.state = ASKED
+        data = b"".join(self._unsent)
+        self._unsent.clear()
         if len(data) <= HELD_LIMIT and self.pool.has_others:
             self._retry = data
-        if caller.state is BODY:
-            caller.await_body()
         self.transport.write(data)
-        caller.transport.resume_reading()
+        if self.takes_more:
+            caller.resume_body()
         if caller.full:
             self.transport.pause_reading()
 
     def connection_failed(self, error: ProxyError) -> None:
-        """There is none to be had; nothing has been sent."""
+        """There is no connection to be had; nothing has been sent."""
         if self.caller is None or self._moved(None):
             return
         caller, self.caller = self.caller, None
         caller.fail(error)
 
     def eof_received(self) -> None:
-        self.pool.retire(self)  # at once: its loss is reported later
+        self.pool.retire(self)  # before `connection_lost`, which the loop calls a turn later
 
     def connection_lost(self, error: Exception | None) -> None:
         self.pool.forget(self)
         caller = self.caller
-        if caller is not None and not (self.state is HEAD and self._sent_again(caller)):
+        if caller is not None and not (self.state is ASKED and self._sent_again(caller)):
             self._break_off(caller, error)
         self.pool.fill_up()
 
-    def _break_off(self, caller: CallerSide, error: Exception | None) -> None:
+    def _break_off(self, caller: sides.Caller, error: Exception | None) -> None:
         self.caller = None
-        if self.state is not BODY:
+        if self.state is not ANSWERING:
             caller.fail(self.pool.broken("closed the connection without an answer"))
         elif self._body.until_close and error is None:
             caller.answer_ended()
         else:
             caller.cut()
 
-    def _sent_again(self, caller: CallerSide) -> bool:
+    def _sent_again(self, caller: sides.Caller) -> bool:
         """Whether the request goes once more: no answer came, and every byte is at hand."""
         if self._retry is None or not cast(RequestHead, caller.request).repeatable:
             return False
         if not self._used:
             return self._moved(self._retry)
-        self.pool.connect().take_over(self, self._retry)  # this one was idle too long
+        self.hand_over(self.pool.connect(), self._retry)  # this one was closed while it was idle
         return True
 
-    def _moved(self, data: bytes | None, *, live: bool = False) -> bool:
-        """Whether another node serves the caller now; `data` is what this one was sent."""
-        other = self.pool.elsewhere(self.tried, live=live)
+    def _moved(self, sent: bytes | None, *, live: bool = False) -> bool:
+        """Whether another node serves the caller from now on; arguments are passed on."""
+        other = self.pool.take_other(self._tried, live=live)
         if other is None:
             return False
-        other.take_over(self, data)
+        self.hand_over(other, sent)
         return True
 
-    @property
-    def takes_more(self) -> bool:
-        """Whether more of a body may be sent."""
-        return self.state is not CONNECTING and not self._full
-
-    def pause_writing(self) -> None:
-        self._full = True
-        caller = self.caller
-        if caller is not None and caller.state is BODY:
-            caller.deadline = NEVER
-            caller.transport.pause_reading()
-
-    def resume_writing(self) -> None:
-        self._full = False
-        caller = self.caller
-        if caller is not None and caller.state is BODY:
-            caller.await_body()
-            caller.transport.resume_reading()
+    # --- the answer
 
     def data_received(self, data: bytes) -> None:
         caller = self.caller
-        if caller is None:  # an answer that nobody asked for
+        if caller is None:  # an answer to no request
             self.drop()
             return
         if caller.deadline != NEVER and caller.state is ANSWER:
             caller.await_answer()
-        if self.state is BODY:
+        if self.state is ANSWERING:
             self._pass_back(caller, b"", data)
             return
         request = caller.request
         assert request is not None
         plain = caller.keep_alive and caller.state is ANSWER and request.minor
-        if plain and self._parser.is_whole(data, request.method):
+        if plain and self._parser.is_complete(data, request.method):
             self._retry = None
             if self.pool.node.strikes:
                 self.pool.node.did_well()
@@ -204,52 +210,42 @@ class UpstreamSide(asyncio.Protocol):
             self.drop()
             caller.fail(self.pool.broken(f"did not answer properly: {error}"))
 
-    # --- the answer
-
-    def _read_head(self, caller: CallerSide, request: RequestHead, data: bytes) -> None:
+    def _read_head(self, caller: sides.Caller, request: RequestHead, data: bytes) -> None:
         sent, self._retry = self._retry, None  # it is being answered
         head, rest = self._parser.feed(data, request.method)
         while head is not None and head.status < 200:
             if head.status == 101:
                 raise Malformed("it changed the protocol")
             sent = None
-            if request.minor:
-                request.expects = request.expects and head.status != 100
-                caller.transport.write(head.raw)
+            caller.pass_interim(head)
             head, rest = self._parser.feed(rest, request.method)
-        if head is None or not self._stands(head, request, sent):
+        if head is None or self._asked_another(head, request, sent):
             return
-        minor = request.minor
-        if caller.state is BODY and request.expects:
-            caller.keep_alive = False  # whether the body will come after this, nobody knows
-        if head.length is None and not (head.chunked and minor):
-            caller.keep_alive = False  # only closing the connection tells where the answer ends
-        raw = head.raw
-        if not (head.clean and minor and caller.keep_alive):
-            raw = head.forwarded(keep_alive=caller.keep_alive, minor=minor)
-        self.state = BODY
-        self._body = head.body(minor)
+        self.state = ANSWERING
+        self._body = head.body(request.minor)
         self._reusable = head.keep_alive
-        caller.answering = True
-        self._pass_back(caller, raw, rest)
+        self._pass_back(caller, caller.begin_answer(head), rest)
 
-    def _stands(self, head: AnswerHead, request: RequestHead, sent: bytes | None) -> bool:
-        """Whether this is the answer that the caller gets: another node may have a better one."""
+    def _asked_another(self, head: AnswerHead, request: RequestHead, sent: bytes | None) -> bool:
+        """Whether another node is asked instead, as it may have a better answer.
+
+        `sent` is the request, as long as it may be sent again.
+        """
         node = self.pool.node
         if head.status not in UNAVAILABLE:
             if node.strikes:
                 node.did_well()
-            return True
+            return False
         if not self.pool.has_others:
-            return True
+            return False
         node.did_badly(head.status)
         if sent is None or not request.repeatable or not self._moved(sent, live=True):
-            return True
+            return False
         self.drop()
-        return False
+        return True
 
-    def _pass_back(self, caller: CallerSide, head: bytes, data: bytes) -> None:
-        """Write `head` and that part of `data` which belongs to the answer; see whether it ends."""
+    def _pass_back(self, caller: sides.Caller, head: bytes, data: bytes) -> None:
+        """Write `head` and what of `data` belongs to the answer; see whether that is its end."""
         body = self._body
         try:
             part, used = body.feed(data)
@@ -262,12 +258,18 @@ class UpstreamSide(asyncio.Protocol):
         if body.ended:
             self._finish(caller, self._reusable and used == len(data))
 
-    def _finish(self, caller: CallerSide, reusable: bool) -> None:
+    def _finish(self, caller: sides.Caller, reusable: bool) -> None:
         self.caller = None
         if reusable and caller.state is ANSWER:
             if caller.full:
                 self.transport.resume_reading()
+            self.state = IDLE
+            self.since = monotonic()
+            self._tried = ()
             self.pool.put(self)
         else:
             self.drop()
         caller.answer_ended()
+
+    def late_answer(self) -> ProxyError | None:
+        return self.pool.late_answer()

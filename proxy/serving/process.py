@@ -18,6 +18,7 @@ from yarl import URL
 from proxy.admin import Health, admin_application, admin_listening
 from proxy.app import Parts, make_parts
 from proxy.config import Config, ConfigError, split_address
+from proxy.interception import is_inference
 from proxy.lane import Lane, Patience
 from proxy.serving.callertls import CallerTls
 from proxy.upstream.tls import upstream_tls
@@ -77,9 +78,11 @@ async def _accept_in_lane(
     config: Config, parts: Parts, reuse_port: bool, tls: ssl.SSLContext | None
 ) -> tuple[str, Drain]:
     upstream = config.upstream
+    assert parts.runner.server is not None, "the runner is not set up"
     lane = Lane(
         upstream=parts.nodes,
         application=parts.runner.server,
+        intercepts=is_inference,
         limits=config.limits,
         connect_timeout=upstream.connect_timeout,
         most=upstream.max_connections,

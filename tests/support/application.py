@@ -16,10 +16,8 @@ from proxy.errors import NoInferenceFeature, ProxyError
 from proxy.upstream.forward import Forwarder
 from proxy.upstream.heads import head_of
 from proxy.upstream.hooks import expect_continue, strip_additions
+from tests.support.peers import MIB, Peer
 from tests.support.upstreams import open_forwarder
-from tests.unit.lane.test_lane import Peer
-
-MIB = 1024 * 1024
 
 
 class World:
@@ -124,12 +122,6 @@ async def _serving(world: World) -> web.AppRunner:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     world.address = runner.addresses[0][:2]
     return runner
-
-
-def same_error(error: Any, reason: str) -> None:
-    """The error is Elasticsearch's status_exception with this reason."""
-    cause = {"type": "status_exception", "reason": reason}
-    assert error == {"root_cause": [cause], **cause}
 
 
 async def error_of(caller: Peer, status: int) -> Any:

@@ -16,7 +16,8 @@ from aiohttp import ClientSession, TCPConnector
 from proxy.config import LimitsConfig
 from proxy.http1 import Forwarding
 from proxy.lane import Lane, Patience
-from proxy.upstream.nodes import STRIKES, Nodes
+from proxy.upstream.nodes import STRIKES
+from tests.support.lanes import make_lane
 from tests.support.nodes import BUSY, OK, StubNode
 
 WRITE = ("POST", "/logs/_doc")
@@ -57,14 +58,7 @@ async def world(count: int, **options: Any) -> AsyncIterator[World]:
     nodes = [StubNode() for _ in range(count)]
     for node in nodes:
         await node.start()
-    limits = options.pop("limits", LimitsConfig())
-    lane = Lane(
-        upstream=Nodes(*(node.url for node in nodes)),
-        application=None,
-        limits=limits,
-        connect_timeout=5,
-        **options,
-    )
+    lane = make_lane(*(node.url for node in nodes), connect_timeout=5, **options)
     host, port = await lane.listen("127.0.0.1", 0)
     try:
         async with (

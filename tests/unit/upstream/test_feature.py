@@ -8,8 +8,8 @@ import orjson
 import pytest
 
 from proxy.upstream.feature import lacks_inference
-from tests.support.application import MIB, World
-from tests.unit.lane.test_lane import noise
+from tests.support.application import World
+from tests.support.peers import MIB, noise
 
 INVALID_NAME = {
     "type": "invalid_index_name_exception",

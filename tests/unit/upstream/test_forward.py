@@ -10,14 +10,13 @@ from contextlib import ExitStack
 
 import pytest
 
-from proxy.config import LimitsConfig, UpstreamConfig
+from proxy.config import UpstreamConfig
 from proxy.errors import UpstreamBroken
-from proxy.lane import Lane
 from proxy.upstream.forward import FETCH_LIMIT
-from proxy.upstream.nodes import Nodes
-from tests.support.application import MIB, error_of, same_error
+from tests.support.application import error_of
+from tests.support.lanes import make_lane
+from tests.support.peers import GET, MIB, OK, Peer, same_error
 from tests.support.upstreams import open_forwarder
-from tests.unit.lane.test_lane import GET, OK, Peer
 
 # What passes
 
@@ -291,9 +290,7 @@ SAME_ANSWERS = [
 async def test_the_lane_and_the_application_forward_alike(world, request_, answer):
     if request_.startswith(b"HEAD"):
         answer = answer.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
-    lane = Lane(
-        upstream=Nodes(world.upstream), application=None, limits=LimitsConfig(), connect_timeout=1
-    )
+    lane = make_lane(world.upstream)
     seen = []
     for address in (await lane.listen("127.0.0.1", 0), world.address):
         caller = Peer(*await asyncio.open_connection(*address))

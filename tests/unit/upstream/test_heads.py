@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from tests.unit.http1.test_requests import REFUSED
+from tests.support.http1 import REFUSED
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.lane.test_lane import GET, OK
+from tests.support.peers import GET, OK
 
 
 @pytest.mark.parametrize("kind", ["server: es", "date: now", "content-type: text/plain"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 
-from tests.support.application import MIB, error_of, same_error
-from tests.unit.lane.test_lane import GET, OK, noise
+from tests.support.application import error_of
+from tests.support.peers import GET, MIB, OK, noise, same_error
 
 
 async def test_bodies_stream_both_ways(world):

@@ -1,0 +1,161 @@
+"""Bodies on their way: where they end, and what of them is passed on, wherever they are cut."""
+
+from __future__ import annotations
+
+import httptools
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.http1 import (
+    ChunkedBody,
+    EndlessBody,
+    Malformed,
+    RechunkedBody,
+    SizedBody,
+    UnchunkedBody,
+)
+from tests.support.http1 import feed_bytes
+
+CHUNKED = b'5\r\nhello\r\n00006;a=b;c="d"\r\n world\r\nA\r\n0123456789\r\n0\r\nX-Sum: 1\r\n\r\n'
+
+PAYLOAD = b"hello world0123456789"
+
+FORMS = {
+    ChunkedBody: CHUNKED,
+    UnchunkedBody: PAYLOAD,
+    RechunkedBody: b"15\r\n" + PAYLOAD + b"\r\n0\r\n\r\n",
+}
+
+
+def payload_of(raw: bytes) -> bytes:
+    part, _ = UnchunkedBody().feed(raw)
+    return part
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_chunked_bodies_in_one_piece(form):
+    body = form()
+    assert body.feed(CHUNKED + b"GET / HTTP/1.1") == (FORMS[form], len(CHUNKED))
+    assert body.ended
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("cut", range(1, len(CHUNKED)))
+def test_chunked_bodies_may_be_cut_anywhere(form, cut):
+    body = form()
+    first, used = body.feed(CHUNKED[:cut])
+    assert used == cut
+    assert not body.ended
+    second, used = body.feed(CHUNKED[cut:] + b"GET")
+    assert used == len(CHUNKED) - cut
+    assert body.ended
+    if form is RechunkedBody:
+        assert payload_of(first + second) == PAYLOAD
+    else:
+        assert first + second == FORMS[form]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"0x2\r\nab\r\n0\r\n\r\n",
+        b" 2\r\nab\r\n0\r\n\r\n",
+        b"2 \r\nab\r\n0\r\n\r\n",
+        b"2 ;a\r\nab\r\n0\r\n\r\n",
+        b"-2\r\nab\r\n0\r\n\r\n",
+        b"+2\r\nab\r\n0\r\n\r\n",
+        b"\r\nab\r\n0\r\n\r\n",
+        b"g\r\nab\r\n0\r\n\r\n",
+        b"ffffffffffffffffff\r\nab",
+        b"2\nab\r\n0\r\n\r\n",
+        b"2\rab\r\n0\r\n\r\n",
+        b"2;a\nb\r\nab\r\n0\r\n\r\n",
+        b"2;a\x00b\r\nab\r\n0\r\n\r\n",
+        b"2\r\nabc\r\n0\r\n\r\n",
+        b"2\r\nab0\r\n\r\n",
+        b"2\r\nab\n0\r\n\r\n",
+        b"2\r\nab\r\r\n0\r\n\r\n",
+        b"0\r\nContent-Length: 5\r\n\r\n",
+        b"0\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"0\r\nAuthorization: x\r\n\r\n",
+        b"0\r\nno colon\r\n\r\n",
+        b"0\r\n\n",
+        b"0\r\nX: y\n\r\n",
+        b"0\r\n" + b"X: y\r\n" * 10_000,
+        b"2;" + b"x" * 10_000,
+    ],
+)
+def test_bad_chunks_are_refused_wherever_they_are_cut(raw):
+    with pytest.raises(Malformed):
+        ChunkedBody().feed(raw)
+    with pytest.raises(Malformed):
+        feed_bytes(ChunkedBody(), raw)
+
+
+class Recorder:
+    """What llhttp finds in a request with a chunked body."""
+
+    ended = False
+    failed = False
+
+    def __init__(self, raw: bytes) -> None:
+        self.body = b""
+        parser = httptools.HttpRequestParser(self)
+        parser.feed_data(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        try:
+            parser.feed_data(raw)
+        except httptools.HttpParserError:
+            self.failed = True
+
+    def on_body(self, data: bytes) -> None:
+        self.body += data
+
+    def on_message_complete(self) -> None:
+        self.ended = True
+
+
+CHUNKS = st.lists(
+    st.sampled_from(
+        [
+            *(b"0", b"1", b"2", b"a", b"00", b"\r\n", b"\r", b"\n", b";", b"=", b" ", b"x", b'"'),
+            *(b"X: y\r\n", b"1\r\na\r\n", b"2\r\nab\r\n", b"0\r\n\r\n", b"\0"),
+        ]
+    ),
+    max_size=10,
+).map(b"".join)
+
+
+@given(CHUNKS)
+def test_whatever_is_taken_llhttp_takes_in_the_same_way(raw):
+    body = UnchunkedBody()
+    try:
+        payload, used = body.feed(raw)
+    except Malformed:
+        return
+    other = Recorder(raw[:used])
+    assert other.body == payload
+    if body.ended:
+        assert (other.ended, other.failed) == (True, False)
+
+
+@given(st.lists(st.binary(min_size=1, max_size=5)))
+def test_what_is_chunked_anew_is_read_by_llhttp(pieces):
+    raw = b"".join(b"%x;ext\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+    rechunked, _ = RechunkedBody().feed(raw)
+    other = Recorder(rechunked)
+    assert (other.body, other.ended, other.failed) == (b"".join(pieces), True, False)
+
+
+def test_sized_bodies_end_where_they_said():
+    body = SizedBody(5)
+    assert (body.feed(b"abc"), body.ended) == ((b"abc", 3), False)
+    assert (body.feed(b"defGET"), body.ended) == ((b"de", 2), True)
+    assert SizedBody(0).ended
+
+
+def test_endless_bodies_take_everything():
+    body = EndlessBody()
+    assert body.feed(b"abc") == (b"abc", 3)
+    assert not body.ended
+    assert body.until_close

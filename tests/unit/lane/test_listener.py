@@ -1,0 +1,102 @@
+"""Listening, draining, and what the lane logs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+from yarl import URL
+
+from proxy.lane import Patience
+from tests.support.http1 import REFUSED
+from tests.support.lanes import lane_test, make_lane
+from tests.support.peers import BROKEN, GET, OK, Peer
+
+
+def test_a_lane_that_intercepts_nothing_forwards_everything():
+    async def scenario():
+        async def answer(reader, writer):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(OK)
+            await writer.drain()
+            writer.close()
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        url = URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        lane = make_lane(url)
+        caller = Peer(*await asyncio.open_connection(*await lane.listen("127.0.0.1", 0)))
+        await caller.send(b"GET /_inference HTTP/1.1\r\nHost: es\r\n\r\n")
+        assert await caller.read(len(OK)) == OK
+        await caller.close()
+        await lane.drain(1)
+        server.close()
+
+    asyncio.run(scenario())
+
+
+@lane_test()
+async def test_draining_finishes_what_is_under_way(world):
+    idle, busy = await world.caller(), await world.caller()
+    await world.exchange(idle)
+    await busy.send(GET)
+    peer = world.peers[-1]
+    assert await peer.head() == GET
+    async with asyncio.TaskGroup() as tasks:
+        draining = tasks.create_task(world.lane.drain(10))
+        assert await idle.rest() == b""
+        with pytest.raises(ConnectionRefusedError):
+            await world.caller()
+        assert not draining.done()
+        await peer.send(OK)
+        assert await busy.rest() == OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    assert await peer.rest() == b""
+
+
+@lane_test()
+async def test_draining_cuts_what_does_not_end(world):
+    caller = await world.caller()
+    await caller.send(GET)
+    peer = await world.accept()
+    await peer.head()
+    await peer.send(BROKEN["sized"])
+    await caller.head()
+    await world.lane.drain(0.1)
+    with pytest.raises(ConnectionResetError):
+        await caller.rest()
+    await peer.lost()
+
+
+@lane_test()
+async def test_an_address_in_use_is_an_oserror(world):
+    with pytest.raises(OSError, match="in use"):
+        await world.lane.listen(*world.address)
+
+
+@lane_test()
+async def test_two_may_share_a_port(world):
+    one = make_lane("http://127.0.0.1:1")
+    host, port = await one.listen("127.0.0.1", 0, reuse_port=True)
+    two = make_lane("http://127.0.0.1:1")
+    assert await two.listen(host, port, reuse_port=True) == (host, port)
+    await one.drain(1)
+    await two.drain(1)
+
+
+@lane_test(patience=Patience(half_closed=0.1, linger=0.1))
+async def test_no_secret_is_logged_or_answered(world, caplog):
+    caplog.set_level(logging.DEBUG)
+    secret = b"Authorization: Basic c2VjcmV0\r\nX-Token: c2VjcmV0\r\n"
+    answers = b""
+    for raw, _ in REFUSED.values():
+        caller = await world.caller()
+        await caller.send(raw[:-2] + secret + b"\r\n")
+        caller.end()
+        answers += await caller.rest()
+    world.upstream.close()
+    caller = await world.caller()
+    await caller.send(b"GET /c2VjcmV0 HTTP/1.1\r\nHost: es\r\n" + secret + b"\r\n")
+    await caller.error(503)
+    assert "cannot connect to upstream" in caplog.text
+    assert b"c2VjcmV0" not in answers
+    assert "c2VjcmV0" not in caplog.text
