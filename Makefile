@@ -5,9 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CANDIDATES := $(PYTHON) python3.13 python3.12 python3.11 python3
+# Two processes run the tests of a file each; a test that is marked with `alone` has both to itself.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-clients lint bench soak torture lock audit sbom clean
+.PHONY: help demo quick test test-clients lint bench soak torture lock audit sbom clean
 
 help: ## show this list
 	@echo 'make TARGET, where TARGET is one of'
@@ -17,12 +19,15 @@ help: ## show this list
 demo: $(INSTALLED) ## the whole product on real parts, step by step (KEEP=1: leave it running)
 	$(BIN)/python -m demo.tour $(if $(KEEP),--keep)
 
-test: lint ## lint, then every test but test-clients (ARGS='-k name' chooses)
-	$(BIN)/python -m pytest -m 'not clients' $(ARGS)
+quick: lint ## lint, then unit tests and contract cases: for every change (ARGS='-k name' chooses)
+	$(PYTEST) tests/unit tests/contract $(ARGS)
 
-test-clients: $(INSTALLED) ## all clients, those that need Go, Node.js, Ruby and PHP, too
+test: lint ## lint, then every test but test-clients (ARGS='-k name' chooses)
+	$(PYTEST) -m 'not clients' $(ARGS)
+
+test-clients: $(INSTALLED) ## all clients, also those that need Go, Node.js, Ruby and PHP
 	$(BIN)/python -m tests.support.runtimes
-	$(BIN)/python -m pytest tests/integration/test_clients_*.py tests/integration/test_kibana_streams.py $(ARGS)
+	$(PYTEST) tests/integration/test_clients_*.py tests/integration/test_kibana_streams.py $(ARGS)
 
 lint: $(INSTALLED) ## formatting, lint rules, types, who imports whom
 	$(BIN)/ruff format --check .

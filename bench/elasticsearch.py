@@ -27,7 +27,8 @@ from typing import Any, Final
 
 from bench.forwarding import RESULTS, duration, find, processor
 from bench.subjects import Cores, Running, install_tools, nginx, proxy, start
-from testbed.elasticsearch import DEFAULT_VERSION, RunningElasticsearch
+from testbed.distribution import DEFAULT_VERSION
+from testbed.elasticsearch import RunningElasticsearch
 from testbed.elasticsearch import start as start_elasticsearch
 
 POST: Final = Path(__file__).parent / "post.lua"

@@ -26,8 +26,8 @@ from demo.show import INDENT, Screen
 from demo.steps import STEPS, TIMEOUT, CheckFailed, Step, Tour, WatchedTransport, clean_up
 from proxy.config import ConfigError
 from proxy.modelserver.packages import PackageError
-from testbed.elasticsearch import StartFailed
 from testbed.java import JavaMissing
+from testbed.node import StartFailed
 
 
 class StepFailed(Exception):

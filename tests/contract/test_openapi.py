@@ -19,8 +19,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode, Response
 
+from testbed.processes import Server
 from tests.contract.compare import parse_events
-from tests.support.processes import Serve, Server
+from tests.support.processes import Serve
 from tests.support.rawhttp import send
 from tests.support.stubs import FaultyServer
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from testbed.elasticsearch import start
 from tests.support.clusters import STORE_PRIVILEGES, STORE_USER, Cluster
 from tests.support.security import wait_until_settled
 
@@ -29,10 +28,9 @@ async def secured_cluster(secured_elasticsearch):
 
 
 @pytest.fixture(scope="module")
-def older(request):
-    elasticsearch = start(version=request.param)
-    yield elasticsearch
-    elasticsearch.stop()
+def older(request, clusters):
+    """An Elasticsearch without security, of the version that is the fixture's parameter."""
+    return clusters.get(request.param)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import pytest
 
+from testbed.processes import Server
 from tests.integration.examples import (
     DOCUMENTS,
     EXAMPLES,
@@ -29,7 +30,6 @@ from tests.integration.examples import (
     example_body,
 )
 from tests.support.endpoints import delete_all_endpoints
-from tests.support.processes import Server
 
 PATIENCE: Final = 400  # seconds for the whole journey, on a busy machine
 UPDATE: Final = {"service_settings": {"api_key": "another-token"}, "task_settings": {"top_n": 1}}

@@ -9,10 +9,10 @@ from urllib.request import urlopen
 import orjson
 import pytest
 
+from testbed.processes import free_ports
 from tests.integration.test_serve import assert_refused, eventually, infer, put, stub
 from tests.integration.test_serve import own_index as own_index
 from tests.integration.test_serve import run as run
-from tests.support.processes import free_ports
 from tests.support.rawhttp import send
 from tests.support.stubs import Relay, in_thread
 

@@ -15,7 +15,6 @@ from proxy.config import UpstreamConfig
 from proxy.errors import IllegalArgument, ProxyError, Unauthenticated
 from proxy.inference.actions import InferenceAction
 from proxy.upstream.privileges import Privileges
-from testbed.elasticsearch import start
 from tests.support.security import wait_until_settled
 from tests.support.users import USERS, basic
 
@@ -269,13 +268,6 @@ async def test_two_authorizations_are_refused_as_the_upstream_does(privileges, s
 
 
 # Security off
-
-
-@pytest.fixture(scope="module")
-def older(request):
-    elasticsearch = start(version=request.param)
-    yield elasticsearch
-    elasticsearch.stop()
 
 
 async def all_may(url: str) -> None:

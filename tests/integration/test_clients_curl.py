@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 import pytest
 
+from testbed.processes import Server
 from tests.integration.examples import (
     DOCUMENTS,
     EXAMPLES,
@@ -27,7 +28,6 @@ from tests.integration.examples import (
     example_body,
     lines,
 )
-from tests.support.processes import Server
 from tests.support.users import USERS
 
 JSON = ("-H", "Content-Type: application/json")

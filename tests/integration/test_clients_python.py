@@ -18,6 +18,7 @@ from elasticsearch import (
 )
 from elasticsearch.helpers import async_bulk, bulk
 
+from testbed.processes import Server
 from tests.integration.examples import (
     DOCUMENTS,
     EXAMPLES,
@@ -32,7 +33,6 @@ from tests.integration.examples import (
     assert_ranking,
     example_body,
 )
-from tests.support.processes import Server
 from tests.support.users import USERS
 
 INDEX = "semantic-animals"

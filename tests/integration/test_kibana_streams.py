@@ -14,9 +14,9 @@ from typing import Any, Final
 import orjson
 import pytest
 
+from testbed.processes import Server
 from tests.integration.examples import EXAMPLES, MESSAGES, example_body
 from tests.support.npm import installed
-from tests.support.processes import Server
 from tests.support.rawhttp import send
 from tests.support.runtimes import tool
 from tests.support.stubs import FaultyServer, Reply, event_reply, in_thread

@@ -14,7 +14,8 @@ from typing import Final
 
 import pytest
 
-from tests.support.processes import Serve, Server, clean_environ, command
+from testbed.processes import Server, proxy_command
+from tests.support.processes import Serve, clean_environ
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
@@ -108,7 +109,7 @@ def start(
     def start(url: str = upstream.url, files: int | None = None, **env: str) -> Server:
         folder = tmp_path_factory.mktemp("limits")
         flags = ["--upstream", url, "--listen", "127.0.0.1:0", "--store", f"sqlite:{folder}/s.db"]
-        arguments = command("serve", *flags)
+        arguments = proxy_command("serve", *flags)
         if files is not None:
             arguments = ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", *arguments]
         return serve_for_session.start(Server(arguments, clean_environ(folder, env)))

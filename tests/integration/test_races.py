@@ -26,7 +26,7 @@ from proxy.config import StoreConfig, UpstreamConfig
 from proxy.errors import EndpointNotFound, StatusError
 from proxy.inference.endpoints import InferenceEndpoint, SecretSettings
 from proxy.store.elasticsearch import ElasticsearchStore
-from testbed.elasticsearch import RunningElasticsearch
+from testbed.elasticsearch import Elasticsearch
 from tests.support.processes import KEY, Serve
 from tests.support.rawhttp import send
 from tests.support.storeconformance import endpoint
@@ -45,7 +45,7 @@ AT_ONCE: Final = 100  # connections
 async def start(
     request: pytest.FixtureRequest,
     serve: Serve,
-    elasticsearch: RunningElasticsearch,
+    elasticsearch: Elasticsearch,
     tmp_path: Path,
 ) -> AsyncIterator[Start]:
     """Starts two proxies over a store that is still empty, and says how to call them."""
@@ -191,7 +191,7 @@ async def test_no_update_of_one_field_undoes_one_of_another(start: Start) -> Non
 
 
 async def test_who_is_always_overtaken_is_told_to_try_again(
-    elasticsearch: RunningElasticsearch, tmp_path: Path
+    elasticsearch: Elasticsearch, tmp_path: Path
 ) -> None:
     config = StoreConfig(index=f"overtaken-{uuid4().hex[:8]}", encryption_key=KEY)
     store = ElasticsearchStore(UpstreamConfig(url=elasticsearch.url), config, folder=tmp_path)
@@ -216,7 +216,7 @@ async def test_who_is_always_overtaken_is_told_to_try_again(
 
 
 async def test_nobody_fails_while_the_index_is_made(
-    elasticsearch: RunningElasticsearch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    elasticsearch: Elasticsearch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Not even who only reads; nor is what comes into being said to be lost."""
     upstream = UpstreamConfig(url=elasticsearch.url)

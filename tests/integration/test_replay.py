@@ -36,6 +36,9 @@ from tests.integration.replayed import (
 from tests.support.processes import Serve
 from tests.support.rawhttp import send
 
+# What is read of the whole cluster must not change between one way and the next.
+pytestmark = pytest.mark.alone
+
 # Headers of one connection.
 PER_HOP: Final = {"connection", "keep-alive", "transfer-encoding"}
 # What Elasticsearch quotes of a body depends on the pieces in which it came, and where it sees an

@@ -23,7 +23,8 @@ import cbor2
 import orjson
 import pytest
 
-from tests.support.processes import Server, clean_environ, command, free_ports
+from testbed.processes import Server, free_ports, proxy_command
+from tests.support.processes import clean_environ
 from tests.support.rawhttp import send
 from tests.support.security import wait_until_settled
 from tests.support.stubs import (
@@ -452,7 +453,7 @@ def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[bytes]]:
     def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[bytes]:
         own = {"HFPROXY_STORE_ENCRYPTION_KEY": KEY.hex(), "HFPROXY_LOG_LEVEL": "debug", **env}
         return subprocess.run(
-            command(*arguments),
+            proxy_command(*arguments),
             env=clean_environ(tmp_path / "state", own),
             capture_output=True,
             timeout=30,

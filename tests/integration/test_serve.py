@@ -20,8 +20,9 @@ import orjson
 import pytest
 from yarl import URL
 
+from testbed.processes import Server, free_ports, proxy_command
 from tests.support.endpoints import delete_all_endpoints
-from tests.support.processes import Serve, Server, clean_environ, command, free_ports
+from tests.support.processes import Serve, clean_environ
 from tests.support.rawhttp import Answer, send
 from tests.support.stubs import Call, FaultyServer, Relay, Reply, contract_reply, in_thread
 
@@ -47,7 +48,7 @@ def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
     def run(*arguments: str, env: Mapping[str, str | None] | None = None):
         return subprocess.run(
-            command(*arguments),
+            proxy_command(*arguments),
             env=clean_environ(tmp_path / "state", env),
             capture_output=True,
             text=True,

@@ -99,6 +99,7 @@ class _Failures:
         await cluster.set(blocks__read=None)
         await assert_usable(store)
 
+    @pytest.mark.alone  # the whole cluster is changed
     async def test_a_read_only_cluster_stops_changes_and_no_reads(self, cluster, store):
         await cluster.set_cluster("cluster.blocks.read_only", True)
         try:
@@ -141,6 +142,7 @@ class _Failures:
             assert record.key_id not in text
         await store.close()
 
+    @pytest.mark.alone  # the whole cluster is changed
     async def test_memory_that_is_short_is_told(self, cluster, store):
         await cluster.set_cluster("indices.breaker.request.limit", "1b")
         try:
@@ -202,6 +204,7 @@ class _Failures:
         await cluster.assert_as_made()
         await racing.close()
 
+    @pytest.mark.alone  # the whole cluster is changed
     async def test_an_index_that_elasticsearch_does_not_make_is_told(self, cluster, store):
         await cluster.call("DELETE", f"/{cluster.index}")
         other = f"{cluster.index}-other"  # there may be none but this one
@@ -304,8 +307,9 @@ class TestOlder(_Failures):
     def cluster(self, older_cluster):
         return older_cluster
 
+    @pytest.mark.alone  # the whole cluster stands still
     async def test_a_node_that_hangs_stops_all_but_inference(self, older, cluster, store):
-        """Only here, where no other test needs the node."""
+        """Not with the open cluster, which the proxies of other tests are connected to."""
         os.killpg(older.pid, signal.SIGSTOP)
         try:
             text = r"did not answer within \[3\] seconds"

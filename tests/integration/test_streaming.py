@@ -11,7 +11,8 @@ import orjson
 import pytest
 from aiohttp import ClientSession, web
 
-from tests.support.processes import Serve, Server
+from testbed.processes import Server
+from tests.support.processes import Serve
 
 SOON: Final = 2.0  # seconds within which a hang-up must have arrived at the provider
 

@@ -10,7 +10,8 @@ import pytest
 from elasticsearch import Elasticsearch
 
 from demo.steps import STEPS
-from tests.support.processes import Process, clean_environ
+from testbed.processes import Process
+from tests.support.processes import clean_environ
 from tests.support.users import USERS
 
 TIMEOUT = 300.0  # seconds; the first run fetches the models

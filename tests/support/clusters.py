@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from aiohttp import ClientSession
 from yarl import URL
@@ -22,7 +22,6 @@ from tests.support.users import basic
 KEY = "11" * 32
 STORE_USER = {"username": "endpoint-store", "password": "endpoint-store-password"}
 STORE_PRIVILEGES = ["read", "write", "create_index"]  # what the documentation asks for
-_indices = itertools.count()
 
 
 class Cluster(Stored):
@@ -31,7 +30,7 @@ class Cluster(Stored):
     def __init__(self, url: str, *, secured: bool) -> None:
         self.url = url
         self.secured = secured
-        self.index = f"hugging-face-inference-endpoints-{next(_indices)}"
+        self.index = f"hugging-face-inference-endpoints-{uuid4().hex[:12]}"
 
     def upstream(self) -> UpstreamConfig:
         credentials: dict[str, Any] = STORE_USER if self.secured else {}

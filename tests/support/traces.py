@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from tests.support.processes import Process
+from testbed.processes import Process
 
 
 def spellings(secret: str | bytes) -> Iterator[tuple[str, bytes]]:

@@ -12,7 +12,7 @@ from typing import Final
 
 from aiohttp import ClientSession, ClientTimeout, TCPConnector
 
-from tests.support.processes import Process
+from testbed.processes import Process
 from tests.torture.callers import IDS, Recorder, answered, call_until, once
 from tests.torture.history import (
     Kind,

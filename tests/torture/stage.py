@@ -18,7 +18,8 @@ from typing import Final
 
 from proxy.modelserver.packages import cache_folder
 from testbed.elasticsearch import RunningElasticsearch, start
-from tests.support.processes import Process, Serve, Server
+from testbed.processes import Process, Server
+from tests.support.processes import Serve
 from tests.support.stubs import FaultyServer
 from tests.torture.callers import answer_as_provider
 

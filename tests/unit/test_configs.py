@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from proxy.config import Config, describe, load_config
-from tests.support.processes import ROOT
+from testbed.processes import ROOT
 
 FOLDER: Final = ROOT / "configs"
 UPSTREAM: Final = "http://localhost:9200"

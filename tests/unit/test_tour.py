@@ -19,7 +19,8 @@ from demo.parts import Part, PartFailed
 from demo.show import Screen, brief, duration, shortened, visible
 from demo.steps import CheckFailed, Tour, WatchedTransport, _Stream, ask_questions
 from demo.tour import StepFailed, take_steps
-from tests.support.processes import ROOT, clean_environ
+from testbed.processes import ROOT
+from tests.support.processes import clean_environ
 
 
 class Terminal(io.StringIO):
