@@ -17,21 +17,30 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from elastic_transport import TransportError
 from elasticsearch import ApiError, Elasticsearch
 
-from demo.parts import PartFailed, running_parts
+from demo.parts import Unreachable, running_parts
 from demo.show import INDENT, Screen
 from demo.steps import STEPS, TIMEOUT, CheckFailed, Step, Tour, WatchedTransport, clean_up
 from proxy.config import ConfigError
 from proxy.modelserver.packages import PackageError
 from testbed.java import JavaMissing
 from testbed.node import StartFailed
+from testbed.processes import ProcessFailed
 
 
 class StepFailed(Exception):
     """A step of the tour failed; the text names it."""
+
+
+# What ends the tour with a message that says all there is to know.
+FAILURES: Final = (
+    *(JavaMissing, PackageError, StartFailed, ProcessFailed),
+    *(Unreachable, ConfigError, StepFailed),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,7 +69,7 @@ def _guarded(screen: Screen, folder: Path, keep: bool) -> int:
     except KeyboardInterrupt:
         screen.line("\nInterrupted; what was started has been ended")
         return 130
-    except (JavaMissing, PackageError, StartFailed, PartFailed, ConfigError, StepFailed) as error:
+    except FAILURES as error:
         screen.line()
         screen.failed(str(error))
         return 1
@@ -112,7 +121,7 @@ def take_steps(tour: Tour, steps: Sequence[tuple[str, Step]], first: int = 1) ->
             reason = f"step {number}, {title}: {_reason(error)}"
             try:
                 tour.parts.check()
-            except PartFailed as cause:
+            except ProcessFailed as cause:
                 reason = f"{reason}\n{cause}"
             raise StepFailed(reason) from error
 

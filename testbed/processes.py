@@ -72,7 +72,7 @@ class Process:
     """A running child in a process group of its own.
 
     Standard output and standard error are kept together as one text, and copied to the file `log`
-    if there is one.
+    if there is one. With `guard` it is ended even when this process is killed.
     """
 
     def __init__(
@@ -82,13 +82,15 @@ class Process:
         *,
         name: str = "",
         log: Path | None = None,
+        guard: bool = False,
     ) -> None:
         self.name = name or " ".join(arguments)
+        self._guard = guard
         self._lines: list[str] = []
         self._ended = False
         self._changed = threading.Condition()
         self._child = subprocess.Popen(
-            list(arguments),
+            guarded(arguments) if guard else arguments,
             cwd=ROOT,
             env=dict(environ),
             stdin=subprocess.PIPE,
@@ -171,12 +173,15 @@ class Process:
         return code
 
     def terminate(self) -> None:
-        """Send SIGTERM."""
-        self._child.terminate()
+        """Send SIGTERM, to its guard as well."""
+        if self._child.poll() is None and self._guard:
+            os.killpg(self.pid, signal.SIGTERM)
+        else:
+            self._child.terminate()
 
     def stop(self, timeout: float = 40.0) -> int:
         """End it by SIGTERM, its whole group by SIGKILL if that takes too long; its exit code."""
-        self._child.terminate()
+        self.terminate()
         try:
             self._child.wait(timeout)
         except subprocess.TimeoutExpired:

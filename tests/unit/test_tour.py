@@ -15,11 +15,11 @@ from elastic_transport import NodeConfig
 
 from demo import show
 from demo.corpus import Passage, Question
-from demo.parts import Part, PartFailed
+from demo.parts import Part
 from demo.show import Screen, brief, duration, shortened, visible
 from demo.steps import CheckFailed, Tour, WatchedTransport, _Stream, ask_questions
 from demo.tour import StepFailed, take_steps
-from testbed.processes import ROOT
+from testbed.processes import ROOT, ProcessFailed
 from tests.support.processes import clean_environ
 
 
@@ -147,21 +147,21 @@ def serve_arguments(folder):
 def test_a_part_tells_its_address_and_ends_when_it_is_told(tmp_path):
     part = Part("proxy", serve_arguments(tmp_path), clean_environ(tmp_path), tmp_path / "log")
     try:
-        url = part.wait_until_listening(20, lambda text: None)
+        part.wait_until_listening(20)
         part.check()
     finally:
         part.stop()
-    assert url.startswith("http://127.0.0.1:")
+    assert part.url.startswith("http://127.0.0.1:")
     assert not is_alive(part.pid)
-    with pytest.raises(PartFailed, match="the proxy ended"):
+    with pytest.raises(ProcessFailed, match="the proxy ended"):
         part.check()
 
 
 def test_a_part_that_cannot_start_shows_its_last_words(tmp_path):
     part = Part("proxy", ["serve", "--workers", "0"], clean_environ(tmp_path), tmp_path / "log")
     try:
-        with pytest.raises(PartFailed, match=r"(?s)exit code 1.*\[workers\]"):
-            part.wait_until_listening(20, lambda text: None)
+        with pytest.raises(ProcessFailed, match=r"(?s)exit code 1.*\[workers\]"):
+            part.wait_until_listening(20)
     finally:
         part.stop()
 
@@ -172,7 +172,7 @@ def test_a_part_ends_even_when_the_tour_is_killed(tmp_path):
 import os, pathlib, time
 from demo.parts import Part
 part = Part("proxy", {arguments}, dict(os.environ), pathlib.Path({str(tmp_path / "log")!r}))
-part.wait_until_listening(20, lambda text: None)
+part.wait_until_listening(20)
 print(part.pid, flush=True)
 time.sleep(60)
 """
