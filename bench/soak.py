@@ -32,8 +32,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from bench.callers import CALLERS, PATIENCE, Unexpected, World, prepare
 from bench.stub import provider
 from testbed.elasticsearch import start as start_elasticsearch
+from testbed.processes import ROOT, children_of, proxy_command
 
-ROOT: Final = Path(__file__).parent.parent
 PORT: Final = 19180  # of the proxy
 ADMIN: Final = 19190  # and the next, of its workers
 SAMPLES: Final = 90  # in all
@@ -155,19 +155,16 @@ def left_over(workers: int) -> list[str]:
 @contextmanager
 def proxy(folder: Path, upstream: str, workers: int) -> Iterator[dict[str, int]]:
     """A proxy; its processes by name."""
-    command = [sys.executable, "-m", "proxy", "serve", "--upstream", upstream]
+    command = proxy_command("serve", "--upstream", upstream, "--workers", str(workers))
     command += ["--listen", f"127.0.0.1:{PORT}", "--admin", f"127.0.0.1:{ADMIN}"]
     environ = {**os.environ, "XDG_STATE_HOME": str(folder), "HFPROXY_PROVIDER_TIMEOUT": "80"}
     with (folder / "proxy.log").open("wb") as log:
-        child = subprocess.Popen(
-            [*command, "--workers", str(workers)], cwd=ROOT, env=environ, stderr=log
-        )
+        child = subprocess.Popen(command, cwd=ROOT, env=environ, stderr=log)
     try:
         for number in range(workers):
             wait_until_answered(f"http://127.0.0.1:{ADMIN + number}/readyz", child)
-        below = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
         pids = {"proxy": child.pid}
-        pids |= {f"worker {number}": int(pid) for number, pid in enumerate(below)}
+        pids |= {f"worker {number}": pid for number, pid in enumerate(children_of(child.pid))}
         yield pids
     finally:
         child.terminate()

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).parent.parent
+from testbed.processes import ROOT, children_of, proxy_command
+
 STUB: Final = 19100  # ports of the upstreams
 SINK: Final = 19101
 FIRST_PORT: Final = 19110  # of what is measured
@@ -51,14 +52,14 @@ NGINX_STUB: Final = """
     }}
 """
 NGINX_PROXY: Final = """
-    upstream stub {{ server 127.0.0.1:{stub}; keepalive 64; keepalive_requests 1000000000; }}
+    upstream origin {{ server 127.0.0.1:{upstream}; keepalive 64; keepalive_requests 1000000000; }}
     server {{
         listen 127.0.0.1:{port} backlog=1024;
         proxy_http_version 1.1;
         proxy_set_header Connection "";
         proxy_buffering off;
         proxy_request_buffering off;
-        location / {{ proxy_pass http://stub; }}
+        location / {{ proxy_pass http://origin; }}
         location = /upload {{ proxy_pass http://127.0.0.1:{sink}; }}
     }}
 """
@@ -121,8 +122,7 @@ class Running:
 
     def pids(self) -> list[int]:
         """Its processes: workers are children of the one that was started."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [self.process.pid, *map(int, children.split())]
+        return [self.process.pid, *children_of(self.process.pid)]
 
     def cpu_seconds(self) -> float:
         ticks = 0
@@ -194,8 +194,9 @@ def stubs(folder: Path) -> list[tuple[str, list[str], int]]:
     ]
 
 
-def nginx_proxy(folder: Path, port: int, _upstream: int) -> list[str]:
-    return nginx(folder, "proxy", NGINX_PROXY.format(port=port, stub=STUB, sink=SINK))
+def nginx_proxy(folder: Path, port: int, upstream: int) -> list[str]:
+    body = NGINX_PROXY.format(port=port, upstream=upstream, sink=SINK)
+    return nginx(folder, "proxy", body)
 
 
 def haproxy(folder: Path, port: int, _upstream: int) -> list[str]:
@@ -209,9 +210,8 @@ def plain(_folder: Path, port: int, upstream: int) -> list[str]:
 
 
 def proxy(folder: Path, port: int, upstream: int) -> list[str]:
-    command = [sys.executable, "-m", "proxy", "serve", "--upstream", f"http://127.0.0.1:{upstream}"]
-    store = f"sqlite:{folder}/{port}.db"
-    return [*command, "--listen", f"127.0.0.1:{port}", "--store", store]
+    options = ["--upstream", f"http://127.0.0.1:{upstream}", "--listen", f"127.0.0.1:{port}"]
+    return proxy_command("serve", *options, "--store", f"sqlite:{folder}/{port}.db")
 
 
 def application(folder: Path, port: int, upstream: int) -> list[str]:

@@ -23,7 +23,7 @@ import cbor2
 import orjson
 import pytest
 
-from testbed.processes import Server, free_ports, proxy_command
+from testbed.processes import Server, children_of, free_ports, proxy_command
 from tests.support.processes import clean_environ
 from tests.support.rawhttp import send
 from tests.support.security import wait_until_settled
@@ -36,7 +36,7 @@ from tests.support.stubs import (
     in_thread,
     json_reply,
 )
-from tests.support.traces import children_of, files_below, found_in, of_process
+from tests.support.traces import files_below, found_in, of_process
 from tests.support.users import USERS, basic, store_credentials
 
 OLD: Final = "hf_S3cret+t0ken/with~odd=chars"
@@ -526,7 +526,7 @@ def test_a_worker_that_crashes_leaves_no_core(serve, tmp_path):
         requests = Run(proxy, None)
         target = "/_inference/text_embedding/one"
         assert requests("PUT", target, configuration(provider.url + "/embed")) == 200
-        for worker in children_of(proxy):
+        for worker in children_of(proxy.pid):
             limits = Path(f"/proc/{worker}/limits").read_text()
             assert re.search(r"Max core file size +0 +0 ", limits)
             os.kill(worker, signal.SIGABRT)

@@ -20,7 +20,7 @@ import orjson
 import pytest
 from yarl import URL
 
-from testbed.processes import Server, free_ports, proxy_command
+from testbed.processes import Server, children_of, free_ports, proxy_command
 from tests.support.endpoints import delete_all_endpoints
 from tests.support.processes import Serve, clean_environ
 from tests.support.rawhttp import Answer, send
@@ -323,8 +323,7 @@ def test_workers_share_a_free_port(serve, elasticsearch, own_index):
 def test_a_worker_that_is_killed_is_replaced(serve, elasticsearch, own_index):
     proxy = serve("--workers", "2", upstream=elasticsearch.url, env=own_index)
     eventually(lambda: proxy.output.count("listening on") == 2)
-    children = Path(f"/proc/{proxy.pid}/task/{proxy.pid}/children").read_text().split()
-    os.kill(int(children[0]), signal.SIGKILL)
+    os.kill(children_of(proxy.pid)[0], signal.SIGKILL)
     eventually(lambda: proxy.output.count("listening on") == 3)
     assert send(proxy.url, "GET", "/_inference/_all").status == 200
     assert proxy.stop() == 0

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from testbed.processes import Process
+from testbed.processes import Process, children_of
 
 
 def spellings(secret: str | bytes) -> Iterator[tuple[str, bytes]]:
@@ -61,12 +61,6 @@ def files_below(folder: Path) -> dict[str, bytes]:
 def of_process(process: Process) -> dict[str, bytes]:
     """What a process has said, and the command lines that anybody on the machine can see of it."""
     found = {"its output": process.output.encode()}
-    for pid in (process.pid, *children_of(process)):
+    for pid in (process.pid, *children_of(process.pid)):
         found[f"/proc/{pid}/cmdline"] = Path(f"/proc/{pid}/cmdline").read_bytes()
     return found
-
-
-def children_of(process: Process) -> list[int]:
-    """The ids of the processes that it has started."""
-    path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    return [int(pid) for pid in path.read_text().split()]

@@ -18,7 +18,7 @@ from typing import Final
 
 from proxy.modelserver.packages import cache_folder
 from testbed.elasticsearch import RunningElasticsearch, start
-from testbed.processes import Process, Server
+from testbed.processes import Process, Server, children_of, is_running
 from tests.support.processes import Serve
 from tests.support.stubs import FaultyServer
 from tests.torture.callers import answer_as_provider
@@ -175,16 +175,6 @@ def _kill(pids: Sequence[int], delay: float) -> int:
 def workers_of(proxy: Server) -> list[int]:
     """The process ids of those that run now."""
     try:
-        children = Path(f"/proc/{proxy.pid}/task/{proxy.pid}/children").read_text()
+        return [pid for pid in children_of(proxy.pid) if is_running(pid)]
     except OSError:  # it has ended
         return []
-    return [pid for pid in map(int, children.split()) if is_running(pid)]
-
-
-def is_running(pid: int) -> bool:
-    """Whether there is such a process, other than one that only waits to be reaped."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return text.rpartition(")")[2].split()[0] not in ("Z", "X")
