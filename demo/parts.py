@@ -39,7 +39,7 @@ class Part(Server):
         self._log = log
         self._began = time.time()
         command = proxy_command(*arguments)
-        super().__init__(command, environ, name=f"the {name}", log=log, guard=True)
+        super().__init__(command, environ, name=f"the {name}", log=log)
 
     @property
     def took(self) -> float:

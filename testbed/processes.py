@@ -19,9 +19,10 @@ from typing import IO, Final
 ROOT: Final = Path(__file__).parent.parent
 LISTENING: Final = re.compile(r"listening on (?P<url>https?://(?P<host>[^\s\"/]+):(?P<port>\d+))")
 TAIL: Final = 40  # lines of output in the text of a failure
-# Becomes the command, after leaving a watcher behind that ends it once our end of its standard
-# input is closed. The kernel closes that whenever this process ends, even by SIGKILL.
-GUARD: Final = 'exec 3<&0; (read _ <&3; kill $$) >/dev/null 2>&1 & exec "$@" 3<&- </dev/null'
+# Becomes the command, after leaving a guard behind that ends it once our end of its standard input
+# is closed. The kernel closes that when this process ends in any way, by SIGKILL, too. The guard is
+# nobody's child, and ends quietly on an empty line.
+GUARD: Final = 'exec 3<&0; ( (read _ <&3 || kill $$) >/dev/null 2>&1 & ); exec "$@" 3<&- </dev/null'
 
 
 def proxy_command(*arguments: str) -> list[str]:
@@ -30,10 +31,7 @@ def proxy_command(*arguments: str) -> list[str]:
 
 
 def guarded(command: Sequence[str]) -> list[str]:
-    """A command that is also ended when its parent dies without having ended it.
-
-    It must get a pipe as its standard input. Its watcher counts among its children.
-    """
+    """A command that ends when its parent dies; its standard input must be a pipe."""
     return ["/bin/sh", "-c", GUARD, "sh", *command]
 
 
@@ -69,10 +67,10 @@ class ProcessFailed(Exception):
 
 
 class Process:
-    """A running child in a process group of its own.
+    """A running child in a process group of its own, which does not outlive this process.
 
     Standard output and standard error are kept together as one text, and copied to the file `log`
-    if there is one. With `guard` it is ended even when this process is killed.
+    if there is one.
     """
 
     def __init__(
@@ -82,15 +80,13 @@ class Process:
         *,
         name: str = "",
         log: Path | None = None,
-        guard: bool = False,
     ) -> None:
         self.name = name or " ".join(arguments)
-        self._guard = guard
         self._lines: list[str] = []
         self._ended = False
         self._changed = threading.Condition()
         self._child = subprocess.Popen(
-            guarded(arguments) if guard else arguments,
+            guarded(arguments),
             cwd=ROOT,
             env=dict(environ),
             stdin=subprocess.PIPE,
@@ -132,9 +128,14 @@ class Process:
             return "".join(self._lines)
 
     def wait_for(
-        self, text: str, timeout: float = 30.0, tell: Callable[[str], None] = lambda _: None
+        self,
+        text: str,
+        timeout: float = 30.0,
+        *,
+        count: int = 1,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> str:
-        """The first line of its output that contains `text`; `tell` hears of those before it.
+        """The `count`-th line of its output that contains `text`; `tell` hears of all before it.
 
         Raises: ProcessFailed if it ends first, or `timeout` seconds pass.
         """
@@ -143,7 +144,9 @@ class Process:
         while lines := self._lines_after(seen, deadline):
             for line in lines:
                 if text in line:
-                    return line
+                    count -= 1
+                    if not count:
+                        return line
                 tell(line.strip())
             seen += len(lines)
         what = self._ending() if self._ended else f"has run for {timeout:g} s"
@@ -173,11 +176,8 @@ class Process:
         return code
 
     def terminate(self) -> None:
-        """Send SIGTERM, to its guard as well."""
-        if self._child.poll() is None and self._guard:
-            os.killpg(self.pid, signal.SIGTERM)
-        else:
-            self._child.terminate()
+        """Send SIGTERM."""
+        self._child.terminate()
 
     def stop(self, timeout: float = 40.0) -> int:
         """End it by SIGTERM, its whole group by SIGKILL if that takes too long; its exit code."""
@@ -187,9 +187,15 @@ class Process:
         except subprocess.TimeoutExpired:
             with suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
-        if self._child.stdin is not None:
-            self._child.stdin.close()
+        self._dismiss_guard()
         return self.wait()
+
+    def _dismiss_guard(self) -> None:
+        assert self._child.stdin is not None
+        with suppress(OSError, ValueError):  # it is gone, or this was done before
+            self._child.stdin.write("\n")
+        with suppress(OSError):
+            self._child.stdin.close()
 
     def _ending(self) -> str:
         """What to say of its end; its output is at its end a moment earlier than itself."""
@@ -213,7 +219,7 @@ class Server(Process):
         self, timeout: float = 30.0, tell: Callable[[str], None] = lambda _: None
     ) -> None:
         """Fills in `host`, `port` and `url`. Raises: ProcessFailed."""
-        line = self.wait_for("listening on", timeout, tell)
+        line = self.wait_for("listening on", timeout, tell=tell)
         match = LISTENING.search(line)
         if match is None:
             raise self._failure(f"tells no address in [{line.strip()}]")

@@ -162,3 +162,17 @@ class JourneyTests:
         hits = journey.result("search")["hits"]["hits"]
         assert [hit["_source"]["text"] for hit in hits] == [DOCUMENTS[2]]
         self.assert_refused(journey.error("no index"), 404, "no such index")
+
+
+class TypedJourneyTests(JourneyTests):
+    """And those of programs whose client has a type for each request."""
+
+    @pytest.mark.parametrize("task_type", EXAMPLES)
+    def test_put_hugging_face_is_the_same_as_put(self, journey, provider, task_type):
+        made = journey.result(f"put_hugging_face {task_type}")
+        assert_endpoint(made, task_type, provider.url)
+        assert journey.result(f"delete after put_hugging_face {task_type}")["acknowledged"] is True
+
+    def test_an_update_that_names_the_service_is_refused_as_elasticsearch_does(self, journey):
+        reason = "cannot be updated, remove these fields and try again [{service=hugging_face}]"
+        self.assert_refused(journey.error("update with service"), 400, reason)

@@ -9,53 +9,24 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
 
 import orjson
 import pytest
 from yarl import URL
 
-from testbed.processes import Server, children_of, free_ports, proxy_command
-from tests.support.endpoints import delete_all_endpoints
-from tests.support.processes import Serve, clean_environ
+from testbed.processes import Server, children_of, free_ports
+from tests.support.endpoints import JSON, delete_all_endpoints, infer, put
+from tests.support.processes import Serve
 from tests.support.rawhttp import Answer, send
 from tests.support.stubs import Call, FaultyServer, Relay, Reply, contract_reply, in_thread
+from tests.support.waiting import eventually
 
-JSON: Final = [("Content-Type", "application/json")]
 OTHER_KEY: Final = "7a" * 32
-
-
-@pytest.fixture
-def stub() -> Iterator[FaultyServer]:
-    with in_thread(FaultyServer(contract_reply)) as server:
-        yield server
-
-
-@pytest.fixture
-def own_index() -> dict[str, str]:
-    """A store index for this test alone."""
-    return {"HFPROXY_STORE_INDEX": f"hugging-face-inference-endpoints-{uuid4().hex[:8]}"}
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs a command of the proxy to its end."""
-
-    def run(*arguments: str, env: Mapping[str, str | None] | None = None):
-        return subprocess.run(
-            proxy_command(*arguments),
-            env=clean_environ(tmp_path / "state", env),
-            capture_output=True,
-            text=True,
-            timeout=30,
-        )
-
-    return run
 
 
 def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
@@ -65,25 +36,6 @@ def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
     (line,) = done.stderr.strip().splitlines()
     for word in words:
         assert word in line
-
-
-def put(url: str, inference_id: str, provider: str, task: str = "text_embedding") -> Answer:
-    paths = {"text_embedding": "/embed", "completion": "/v1/chat/completions"}
-    settings = {"api_key": "secret", "url": provider + paths[task]}
-    body = orjson.dumps({"service": "hugging_face", "service_settings": settings})
-    return send(url, "PUT", f"/_inference/{task}/{inference_id}", JSON, body)
-
-
-def infer(url: str, inference_id: str, timeout: float = 60.0) -> Answer:
-    return send(url, "POST", f"/_inference/{inference_id}", JSON, b'{"input":"a"}', timeout)
-
-
-def eventually(holds: Callable[[], bool], within: float = 15.0) -> None:
-    """Wait until something outside this process has come about."""
-    deadline = time.monotonic() + within
-    while not holds():
-        assert time.monotonic() < deadline, "it has not come about"
-        time.sleep(0.05)
 
 
 # A bad start.
@@ -306,7 +258,7 @@ def test_an_idle_proxy_ends_at_once(serve, elasticsearch, own_index):
 def test_workers_share_an_address_and_end_together(serve, elasticsearch, own_index, stub):
     address = f"127.0.0.1:{free_ports()}"
     proxy = serve("--workers", "2", upstream=elasticsearch.url, listen=address, env=own_index)
-    eventually(lambda: proxy.output.count(f"listening on http://{address}") == 2)
+    proxy.wait_for(f"listening on http://{address}", count=2)
     assert put(proxy.url, "shared", stub.url).status == 200
     assert {infer(proxy.url, "shared").status for _ in range(20)} == {200}
     assert proxy.stop() == 0
@@ -316,15 +268,15 @@ def test_workers_share_an_address_and_end_together(serve, elasticsearch, own_ind
 
 def test_workers_share_a_free_port(serve, elasticsearch, own_index):
     proxy = serve("--workers", "2", upstream=elasticsearch.url, env=own_index)
-    eventually(lambda: proxy.output.count("listening on") == 2)
+    proxy.wait_for("listening on", count=2)
     assert proxy.output.count(f"listening on {proxy.url}") == 2
 
 
 def test_a_worker_that_is_killed_is_replaced(serve, elasticsearch, own_index):
     proxy = serve("--workers", "2", upstream=elasticsearch.url, env=own_index)
-    eventually(lambda: proxy.output.count("listening on") == 2)
+    proxy.wait_for("listening on", count=2)
     os.kill(children_of(proxy.pid)[0], signal.SIGKILL)
-    eventually(lambda: proxy.output.count("listening on") == 3)
+    proxy.wait_for("listening on", count=3)
     assert send(proxy.url, "GET", "/_inference/_all").status == 200
     assert proxy.stop() == 0
 

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from elastic_transport import NodeConfig
@@ -21,6 +20,7 @@ from demo.steps import CheckFailed, Tour, WatchedTransport, _Stream, ask_questio
 from demo.tour import StepFailed, take_steps
 from testbed.processes import ROOT, ProcessFailed
 from tests.support.processes import clean_environ
+from tests.support.waiting import eventually
 
 
 class Terminal(io.StringIO):
@@ -98,10 +98,10 @@ def test_short_forms():
 def test_a_wait_is_told_in_lines_without_a_terminal():
     plain = Screen(io.StringIO(), {}, patience=0.01)
     with plain.working("first") as say:
-        wait_until(lambda: "first" in printed(plain))
+        eventually(lambda: "first" in printed(plain))
         say("second")
         say("  still second (9 s)")
-        wait_until(lambda: "second" in printed(plain))
+        eventually(lambda: "second" in printed(plain))
     lines = printed(plain).splitlines()
     assert lines[0] == "   first … 0 s"
     assert lines[-1] == "   second … 0 s"
@@ -123,13 +123,6 @@ def test_a_wait_leaves_nothing_on_a_terminal():
 
 
 # The processes it starts
-
-
-def wait_until(condition, timeout=20.0):
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def is_alive(pid):
@@ -188,7 +181,7 @@ time.sleep(60)
         pid = int(tour.stdout.readline())
         assert is_alive(pid)
         tour.send_signal(signal.SIGKILL)
-    wait_until(lambda: not is_alive(pid))
+    eventually(lambda: not is_alive(pid))
 
 
 # Its checks
