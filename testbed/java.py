@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -24,13 +24,22 @@ class JavaMissing(Exception):
     """No installed Java fits; the text says which one to install."""
 
 
-def find_java(oldest: int, newest: int, *, compiler: bool = False) -> Path:
+def find_java(
+    oldest: int,
+    newest: int,
+    *,
+    compiler: bool = False,
+    environ: Mapping[str, str] = os.environ,
+    folders: Sequence[str] = FOLDERS,
+) -> Path:
     """The home of the oldest installed Java within `oldest` to `newest`.
 
+    It is looked for where `environ` says, and in the `folders` that hold one home for each version.
     With `compiler`, only a JDK will do.
     Raises: JavaMissing, naming the versions that were found.
     """
-    found = {home: version for home in _homes() if (version := _version_of(home))}
+    homes = _homes(environ, folders)
+    found = {home: version for home in homes if (version := _version_of(home))}
     fitting = {
         home: version
         for home, version in found.items()
@@ -46,17 +55,17 @@ def find_java(oldest: int, newest: int, *, compiler: bool = False) -> Path:
     )
 
 
-def _homes() -> Iterator[Path]:
+def _homes(environ: Mapping[str, str], folders: Sequence[str]) -> Iterator[Path]:
     """Every folder that may be a Java home, likely ones first; the same one may come twice."""
     for variable in ("JAVA_HOME", "ES_JAVA_HOME"):
-        if value := os.environ.get(variable):
+        if value := environ.get(variable):
             yield Path(value).resolve()
-    folders = [Path(folder).expanduser() for folder in FOLDERS]
-    if java := shutil.which("java"):
+    parents = [Path(folder).expanduser() for folder in folders]
+    if java := shutil.which("java", path=environ.get("PATH", os.defpath)):
         home = Path(java).resolve().parent.parent
         yield home
-        folders.insert(0, home.parent)
-    for folder in folders:
+        parents.insert(0, home.parent)
+    for folder in parents:
         if folder.is_dir():
             for child in sorted(folder.iterdir()):
                 yield child.resolve()

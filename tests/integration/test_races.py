@@ -225,6 +225,7 @@ async def test_nobody_fails_while_the_index_is_made(
         stores = [ElasticsearchStore(upstream, config, folder=tmp_path) for _ in range(2)]
         made = asyncio.Event()
         async with asyncio.TaskGroup() as group:
+            creations = []
             for n, store in enumerate(stores):
                 await store.open()
                 for call in (
@@ -234,8 +235,8 @@ async def test_nobody_fails_while_the_index_is_made(
                     lambda store=store: store.delete("e2"),
                 ):
                     group.create_task(_call_until(made, call))
-                group.create_task(store.create(endpoint(f"e{n}")))
-            await asyncio.sleep(0.5)
+                creations.append(group.create_task(store.create(endpoint(f"e{n}"))))
+            await asyncio.wait(creations)
             made.set()
         for store in stores:
             assert len(await store.find()) == 2
@@ -244,7 +245,10 @@ async def test_nobody_fails_while_the_index_is_made(
 
 
 async def _call_until(made: asyncio.Event, call: Callable[[], Awaitable[object]]) -> None:
-    while not made.is_set():
+    """Call again and again, and once more when it is made."""
+    is_last = False
+    while not is_last:
+        is_last = made.is_set()
         with suppress(EndpointNotFound):
             await call()
 
