@@ -33,9 +33,11 @@ from testbed.processes import children_of
 
 POST: Final = Path(__file__).parent / "post.lua"
 PORT: Final = 19150
-JAVA_OPTIONS: Final = "-Xms1g -Xmx1g"  # with all of its compilers: a fast one shows more
-DOCUMENTS: Final = 1000  # in the index that is searched
-BULK_BYTES: Final = 1 << 20  # about, of one body
+JAVA_OPTIONS: Final = (
+    "-Xms1g -Xmx1g"  # with all compilers: a fast Elasticsearch shows the proxy's cost best
+)
+DOCUMENTS: Final = 1000  # in the index that searches read
+BULK_BYTES: Final = 1 << 20  # of one body, roughly
 WARM_UP: Final = 20  # seconds for each load, for Java's compilers
 CONNECTIONS: Final = (1, 16)
 FILLED: Final = "filled"  # the index that bulk requests go to
@@ -44,12 +46,12 @@ Rates = dict[str, dict[str, list[dict[str, float]]]]
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is asked; `body` is a file to be posted."""
+    """A request; `body` is the file to post, if any."""
 
     name: str
     target: str
     body: Path | None
-    wanted: str = ""  # in each answer to a post
+    wanted: str = ""  # text that each answer to a post must contain
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +61,11 @@ class Rate:
     requests_per_second: float
     p50_milliseconds: float
     p99_milliseconds: float
-    cpu_milliseconds: float  # of processor time per request, by what stands between
+    cpu_milliseconds: float  # of processor time per request, used by the proxy or nginx
 
 
 def measure(port: int, load: Load, connections: int, seconds: int, core: int) -> Rate:
-    """Of what listens on `port`; the processor time is left at nothing."""
+    """Load what listens on `port`; processor time is not measured."""
     told = wrk.load(
         f"http://127.0.0.1:{port}{load.target}",
         connections=connections,
@@ -91,7 +93,7 @@ def measure_through(server: Running, load: Load, connections: int, seconds: int,
 
 
 def call(url: str, method: str, body: bytes | None = None) -> None:
-    """One request; raises what is not 2xx."""
+    """Send a request. Raises: HTTPError unless the answer is 2xx."""
     headers = {"Content-Type": "application/x-ndjson"}
     request = urllib.request.Request(url, body, headers, method=method)
     with urllib.request.urlopen(request, timeout=60) as answer:
@@ -99,7 +101,7 @@ def call(url: str, method: str, body: bytes | None = None) -> None:
 
 
 def documents(count: int) -> bytes:
-    """A bulk body of small documents, alike in size."""
+    """A bulk body of small documents of about the same size."""
     lines = []
     for number in range(count):
         lines.append(b'{"index":{}}')
@@ -115,7 +117,7 @@ def empty_index(base: str, name: str) -> None:
 
 
 def prepare(base: str, folder: Path) -> list[Load]:
-    """The loads, with what they need in Elasticsearch."""
+    """The loads; what they need is put into Elasticsearch."""
     empty_index(base, "searched")
     call(f"{base}/searched/_bulk?refresh=true", "POST", documents(DOCUMENTS))
     body = documents(BULK_BYTES // (len(documents(100)) // 100))
@@ -128,7 +130,7 @@ def prepare(base: str, folder: Path) -> list[Load]:
 
 @contextmanager
 def elasticsearch(core: int) -> Iterator[RunningElasticsearch]:
-    """A real one, pinned to a core."""
+    """An Elasticsearch that is pinned to a core."""
     running = start_elasticsearch(java_options=JAVA_OPTIONS, version=DEFAULT_VERSION)
     try:
         for pid in processes(running.pid):
@@ -140,17 +142,17 @@ def elasticsearch(core: int) -> Iterator[RunningElasticsearch]:
 
 
 def processes(pid: int) -> list[int]:
-    """A process and all below it."""
+    """A process and its descendants."""
     return [pid, *(below for child in children_of(pid) for below in processes(child))]
 
 
 def run(seconds: int, rounds: int) -> dict[str, Any]:
-    """All measurements, by load and by subject, one entry per round."""
+    """All measurements by load and subject, one entry per round."""
     cores = Cores.here()
     rates: Rates = {}
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
-        folder.chmod(0o755)  # nginx's workers run as somebody else
+        folder.chmod(0o755)  # nginx's workers run as another user
         os.environ["XDG_STATE_HOME"] = name
         running = stack.enter_context(elasticsearch(cores.load))
         commands = {

@@ -1,10 +1,10 @@
-"""How fast requests that are not ours are passed on: the proxy against nginx and others.
+"""Speed of forwarding: the proxy compared with nginx and others.
 
     python -m bench.forwarding [--seconds N] [--rounds N]
 
-Every server has one core to itself; load and upstream have another. Rounds are interleaved, so that
-what else the machine does hits all alike, and ratios are taken within a round. The processor time
-that a server used per request is reported too: it does not depend on who else wants the core.
+Every server has a core to itself; load and upstream share another. Rounds are interleaved, so that
+other load on the machine affects all servers alike, and ratios are taken within a round. Processor
+time per request is reported, too, as it depends less on other load.
 Results are written to bench/results/: forwarding.json, a table in forwarding.txt, forwarding.svg.
 """
 
@@ -155,7 +155,7 @@ def run(seconds: int, rounds: int) -> dict[str, Any]:
 def start_subjects(
     folder: Path, cores: Cores, stack: ExitStack
 ) -> tuple[list[Running], list[Running]]:
-    """The servers, and for each the one that takes uploads: often itself."""
+    """The servers, and for each of them the server for its uploads, often the same."""
     os.environ["XDG_STATE_HOME"] = str(folder)  # where the proxy keeps its generated key
     servers, uploaders = [], []
     for number, (name, (command, twice)) in enumerate(SUBJECTS.items()):
@@ -179,13 +179,13 @@ def as_json(table: dict[str, dict[str, list[Any]]]) -> dict[str, Any]:
 
 
 def of_nginx(results: dict[str, Any], label: str, server: str, key: str) -> float:
-    """A server's figure as a part of nginx's."""
+    """A figure of a server relative to nginx's."""
     rows = {**results["rates"], **results["transfers"]}[label]
     return ratio(rows[server], rows["nginx"], key)
 
 
 def picture(results: dict[str, Any]) -> str:
-    """Each server's figures as a part of nginx's, as an SVG."""
+    """All figures relative to nginx's, as an SVG."""
     groups: dict[str, dict[str, float]] = {}
     for label, rows in results["rates"].items():
         groups[f"requests/s, small GET, connections: {label}"] = {

@@ -1,4 +1,4 @@
-"""What every bench ends with: its options, its results in files, medians and ratios of rounds."""
+"""What the benches share: options, medians and ratios of rounds, and writing results."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def median(entries: Entries, key: str) -> float:
 
 
 def ratio(entries: Entries, base: Entries, key: str) -> float:
-    """The median of the ratios within a round: what else the machine does hits both alike."""
+    """The median of the ratios within each round, which other load affects least."""
     pairs = zip(entries, base, strict=True)
     return statistics.median(one[key] / other[key] for one, other in pairs)
 

@@ -1,4 +1,4 @@
-"""The servers that are measured, and the stubs behind them, each pinned to one core."""
+"""The servers that are compared, and the stub upstreams, each pinned to a core."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from testbed.processes import ROOT, children_of, proxy_command
 
 STUB: Final = 19100  # ports of the upstreams
 SINK: Final = 19101
-FIRST_PORT: Final = 19110  # of what is measured
+FIRST_PORT: Final = 19110  # of the servers
 ANSWER_BYTES: Final = 340
 LARGE: Final = 256 * 1024 * 1024  # bytes of a download and of an upload
 TOOLS: Final = {"nginx": "nginx-light", "haproxy": "haproxy", "wrk": "wrk"}
@@ -84,7 +84,7 @@ backend sink
 
 
 def install_tools() -> None:
-    """Have nginx, HAProxy and wrk; exits with a hint where they cannot be installed."""
+    """Install nginx, HAProxy and wrk if they are missing; exits with a hint if it cannot."""
     missing = [package for tool, package in TOOLS.items() if shutil.which(tool) is None]
     if not missing:
         return
@@ -97,7 +97,7 @@ def install_tools() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Cores:
-    """Which core serves, which one loads, which one answers; the last two may be one."""
+    """The cores for the server, the load and the upstream; the last two may be the same."""
 
     subject: int
     load: int
@@ -113,7 +113,7 @@ class Cores:
 
 @dataclass(slots=True)
 class Running:
-    """A server under way."""
+    """A running server."""
 
     name: str
     port: int
@@ -121,7 +121,7 @@ class Running:
     process: subprocess.Popen[bytes] = field(repr=False)
 
     def pids(self) -> list[int]:
-        """Its processes: workers are children of the one that was started."""
+        """Its process and its workers."""
         return [self.process.pid, *children_of(self.process.pid)]
 
     def cpu_seconds(self) -> float:
@@ -132,7 +132,7 @@ class Running:
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def resident_mib(self) -> float:
-        """Memory of its own: pages shared with others are counted in parts."""
+        """Its memory; pages that several processes share are counted in parts."""
         kilobytes = 0
         for pid in self.pids():
             for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
@@ -182,10 +182,10 @@ def nginx(folder: Path, name: str, body: str) -> list[str]:
 
 
 def stubs(folder: Path) -> list[tuple[str, list[str], int]]:
-    """The upstreams: nginx with a fixed answer and a large file, and one that takes uploads."""
+    """The upstreams: nginx with a fixed answer and a large file, and a sink for uploads."""
     with (folder / "large").open("wb") as file:
         file.truncate(LARGE)
-    folder.chmod(0o755)  # nginx's workers run as somebody else
+    folder.chmod(0o755)  # nginx's workers run as another user
     answer = '{"stub":"' + "x" * (ANSWER_BYTES - 11) + '"}'
     body = NGINX_STUB.format(port=STUB, answer=answer, folder=folder)
     return [
@@ -218,8 +218,8 @@ def application(folder: Path, port: int, upstream: int) -> list[str]:
     return [*proxy(folder, port, upstream), "--no-lane"]
 
 
-# How each is started: folder, port, port of its upstream. Those that do not choose an upstream by
-# path (marked True) are started a second time for uploads.
+# The command of each by folder, port and upstream port; and whether a second one is started for
+# uploads, as it cannot choose an upstream by path.
 SUBJECTS: Final[dict[str, tuple[Callable[[Path, int, int], list[str]], bool]]] = {
     "nginx": (nginx_proxy, False),
     "haproxy": (haproxy, False),

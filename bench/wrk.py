@@ -1,4 +1,4 @@
-"""The load generator wrk: started on a core of its own, and what it writes."""
+"""Runs the load generator wrk on a core of its own, and reads what it prints."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNITS: Final = {"us": 1.0, "ms": 1e3, "s": 1e6}  # in microseconds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What one run told."""
+    """The result of a run."""
 
     text: str
     requests: int
@@ -34,7 +34,7 @@ def load(
 ) -> Report:
     """Load a server from one thread. `script`: a Lua file and its arguments.
 
-    Exits where a request failed.
+    Exits if a request failed.
     """
     command = ["taskset", "-c", str(core), "wrk", "--latency", "-t1", f"-c{connections}"]
     command += [f"-d{seconds}s", *options]
@@ -55,7 +55,7 @@ def load(
 
 
 def find(pattern: str, text: str) -> str:
-    """The first group of a pattern in what wrk wrote; exits where it is not there."""
+    """The first group of a pattern in wrk's output; exits if it does not match."""
     match = re.search(pattern, text)
     if match is None:
         sys.exit(f"wrk wrote something else than expected:\n{text}")

@@ -1,4 +1,4 @@
-"""The parts of the tour: started in order, ended whatever happens."""
+"""The processes of the tour: started in order, and always ended."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ FOREIGN: Final = (PREFIX, *ALIASES, "HF_TOKEN")
 
 
 class Unreachable(Exception):
-    """The user's own Elasticsearch does not serve; the text says why, and what to do."""
+    """The user's own Elasticsearch cannot be used; the text says why, and what to do."""
 
 
 class Part(Server):
-    """A child `python -m proxy …`; what it writes goes into the file `log`."""
+    """A process `python -m proxy …`; its output is copied to the file `log`."""
 
     def __init__(self, name: str, arguments: Sequence[str], environ: Mapping[str, str], log: Path):
         self.title = name
@@ -43,20 +43,20 @@ class Part(Server):
 
     @property
     def took(self) -> float:
-        """Seconds from its start to the last line that it wrote."""
+        """Seconds from its start to its last line of output."""
         return max(0.0, self._log.stat().st_mtime - self._began)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """The Elasticsearch of the tour: one that was started for it, or the user's own."""
+    """The Elasticsearch of the tour: started for it, or the user's own."""
 
     url: str
     version: str | None  # None: not started here
     config: UpstreamConfig  # credentials and TLS, if it is the user's own
 
     def credentials(self) -> dict[str, Any]:
-        """Arguments for a client, of it or of the proxy before it."""
+        """Arguments for a client of it, or of the proxy in front of it."""
         if self.config.api_key:
             return {"api_key": self.config.api_key}
         if self.config.username:
@@ -64,7 +64,7 @@ class Target:
         return {}
 
     def client(self) -> Elasticsearch:
-        """A client of it, with no proxy in between."""
+        """A client that is connected directly."""
         tls: dict[str, Any] = {}
         if self.url.startswith("https:"):
             tls["verify_certs"] = tls["ssl_show_warn"] = self.config.verify
@@ -75,7 +75,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What is running, and where."""
+    """The running processes, and their URLs."""
 
     target: Target
     provider: str
@@ -130,7 +130,7 @@ def _part(
 
 
 def _await(screen: Screen, part: Part, timeout: float) -> str:
-    """The address of a part, once it listens."""
+    """Wait until a part listens; its URL."""
     with screen.working(part.title) as say:
         part.wait_until_listening(timeout, lambda line: say(f"{part.title}: {line}"))
     _show_part(screen, part.title, part.url, part.took)
@@ -139,9 +139,9 @@ def _await(screen: Screen, part: Part, timeout: float) -> str:
 
 @contextmanager
 def _elasticsearch(screen: Screen, folder: Path, provider: Part) -> Iterator[Target]:
-    """The one that the environment names, or one that is started here and ends with the block.
+    """The one that the environment names, or one that runs until the block ends.
 
-    Nobody waits for it if the provider has failed meanwhile.
+    Its start is given up if the provider fails meanwhile.
     """
     config = load_config(None, _upstream_environ()).upstream
     began = time.monotonic()
@@ -163,13 +163,13 @@ def _elasticsearch(screen: Screen, folder: Path, provider: Part) -> Iterator[Tar
     try:
         yield Target(url=running.url, version=running.version, config=UpstreamConfig())
     finally:
-        with suppress(OSError):  # a help after a failure, and no reason for another
+        with suppress(OSError):  # only a help after a failure
             shutil.copyfile(running.log, folder / "elasticsearch.log")
         running.stop()
 
 
 def _upstream_environ() -> dict[str, str]:
-    """What the environment says about the user's own Elasticsearch."""
+    """The variables about the user's own Elasticsearch."""
     names = (*ALIASES, f"{PREFIX}UPSTREAM_")
     return {name: text for name, text in os.environ.items() if name.startswith(names)}
 
@@ -188,7 +188,7 @@ def _check_reachable(target: Target) -> None:
 
 @contextmanager
 def _store_index(target: Target) -> Iterator[str]:
-    """The name of an index in the user's Elasticsearch that goes with the block."""
+    """The name of an index in the user's Elasticsearch, which is deleted when the block ends."""
     name = f"hugging-face-tour-{secrets.token_hex(4)}"
     try:
         yield name

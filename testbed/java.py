@@ -1,4 +1,4 @@
-"""Finds a Java of a fitting version among those installed on this machine."""
+"""Finds an installed Java of a suitable version."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FOLDERS: Final = (
 
 
 class JavaMissing(Exception):
-    """No installed Java fits; the text says which one to install."""
+    """No installed Java is suitable; the text says which one to install."""
 
 
 def find_java(
@@ -34,7 +34,7 @@ def find_java(
 ) -> Path:
     """The home of the oldest installed Java within `oldest` to `newest`.
 
-    It is looked for where `environ` says, and in the `folders` that hold one home for each version.
+    Searches JAVA_HOME and PATH of `environ`, and the `folders`, which have a home for each version.
     With `compiler`, only a JDK will do.
     Raises: JavaMissing, naming the versions that were found.
     """
@@ -56,7 +56,7 @@ def find_java(
 
 
 def _homes(environ: Mapping[str, str], folders: Sequence[str]) -> Iterator[Path]:
-    """Every folder that may be a Java home, likely ones first; the same one may come twice."""
+    """Every folder that may be a Java home, likely ones first; some come twice."""
     for variable in ("JAVA_HOME", "ES_JAVA_HOME"):
         if value := environ.get(variable):
             yield Path(value).resolve()
@@ -73,7 +73,7 @@ def _homes(environ: Mapping[str, str], folders: Sequence[str]) -> Iterator[Path]
 
 
 def _version_of(home: Path) -> int | None:
-    """The major version of the Java in a folder; None if there is none that runs."""
+    """The major version of the Java in a folder; None if none runs there."""
     java = home / "bin/java"
     if not java.is_file():
         return None

@@ -18,7 +18,7 @@ Case = Mapping[str, Any]
 
 API: Final = load_cases("api-cases.jsonl")
 HF: Final = load_cases("hf-cases.jsonl")
-KIBANA: Final = load_cases("kibana-cases.jsonl")  # what its server and its console send
+KIBANA: Final = load_cases("kibana-cases.jsonl")  # what Kibana's server and its console send
 
 
 def needs_security(case: Case) -> bool:
@@ -26,12 +26,12 @@ def needs_security(case: Case) -> bool:
 
 
 def needs_time(case: Case) -> bool:
-    """Whether its bounds on time are about retries as users get them."""
+    """Whether it is about the default retry delays."""
     return "min_elapsed_ms" in case
 
 
 def each(cases: Iterable[Case]) -> pytest.MarkDecorator:
-    """One test per case, named by its id; what is not built yet must fail."""
+    """Parametrize by cases, with their ids as names; those in NOT_YET must fail."""
     return pytest.mark.parametrize(
         "case",
         [
@@ -49,7 +49,7 @@ def each(cases: Iterable[Case]) -> pytest.MarkDecorator:
 
 
 def check(case: Case, target: Target, run: Callable[[Case], list[str]]) -> None:
-    """Run a case; where we differ on purpose, ours must hold, and Elasticsearch's must not."""
+    """Run a case; one in BY_DESIGN must pass with our expectation and fail with its own."""
     difference = BY_DESIGN.get(case["id"])
     expected = case if difference is None else {**case, **difference.changes}
     delete_all_endpoints(target.url, target.authorization)

@@ -1,8 +1,7 @@
-"""Requests made from Elastic's own description of the API, well-formed and not.
+"""Requests generated from Elastic's OpenAPI description of the API, valid and invalid.
 
-Whatever comes in, nothing is a server's error, nothing hangs, every answer fits its description,
-and every refusal is an error as Elasticsearch writes them. A real proxy in front of a real
-Elasticsearch answers; the provider is a stub.
+No answer is a 5xx, none is missing, each fits its description, and errors have one of
+Elasticsearch's forms. The proxy and Elasticsearch are real; the provider is a stub.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ PROVIDER_PATHS: Final = {
 
 
 def closed(value: Any) -> Any:
-    """A copy whose objects have no other keys than the named ones: Elasticsearch refuses others."""
+    """A copy of a schema whose objects allow only the named keys, as Elasticsearch does."""
     if isinstance(value, list):
         return [closed(item) for item in value]
     if not isinstance(value, dict):
@@ -57,26 +56,26 @@ OPERATIONS: Final = [
     for path, methods in DESCRIPTION["paths"].items()
     for method in methods
 ]
-# Any text will do as an inference id: where there is nothing else, nothing can be wrong.
+# Any text is a valid inference id: an operation without other parameters has no rules.
 WITH_RULES: Final = [
     each for each in OPERATIONS if each.values[1] != "GET" or "{task_type}" in str(each.values[0])
 ]
 
 
 class Endpoints:
-    """One endpoint of each task, called like its task with hyphens."""
+    """One endpoint of each task, named after it with hyphens."""
 
     def __init__(self, proxy: Server, provider: FaultyServer) -> None:
         self._url = proxy.url
         self._provider = provider
 
     def body(self, task_type: str) -> dict[str, Any]:
-        """What creates an endpoint of this task."""
+        """The body of the PUT that creates it."""
         url = f"{self._provider.url}{PROVIDER_PATHS[task_type]}"
         return {"service": "hugging_face", "service_settings": {"api_key": "secret", "url": url}}
 
     def restore(self) -> None:
-        """Have exactly these, whatever has been created or deleted."""
+        """Create what is missing, and delete what is not one of these."""
         listed = send(self._url, "GET", "/_inference/_all")
         there = {one["inference_id"] for one in orjson.loads(listed.body)["endpoints"]}
         if NEW in there:
@@ -125,7 +124,7 @@ def _nothing_unforeseen(proxy: Server) -> Iterator[None]:
 
 
 def settle(case: Case[Any], task_type: str, endpoints: Endpoints) -> None:
-    """Let a generated request be about an endpoint and a provider that exist."""
+    """Make a generated request name an endpoint and a provider that exist."""
     if isinstance(case.path_parameters, dict):
         for name in case.path_parameters:
             identity = NEW if creates(case) else endpoint_of(task_type)
@@ -137,7 +136,7 @@ def settle(case: Case[Any], task_type: str, endpoints: Endpoints) -> None:
 
 
 def simplify(case: Case[Any], task_type: str, text: str, endpoints: Endpoints) -> None:
-    """Let it say only what it must, and be about the task that its path names."""
+    """Reduce a request to what is required, for the task that its path names."""
     named = [part for part in case.path.split("/") if part in PROVIDER_PATHS]
     (task_type,) = named or [task_type]
     settle(case, task_type, endpoints)
@@ -155,7 +154,7 @@ def creates(case: Case[Any]) -> bool:
 
 
 def inference_of(task_type: str, text: str) -> dict[str, Any]:
-    """The shortest body that a task takes."""
+    """The shortest valid body of an inference request."""
     if task_type == "chat_completion":
         return {"messages": [{"role": "user", "content": text}]}
     return {"input": [text]} | ({"query": f"a{text}"} if task_type == "rerank" else {})
@@ -165,7 +164,7 @@ Prepare = Callable[[Case[Any], str, str, bool], None]
 
 
 def exercise(cases: Any, proxy: Server, prepare: Prepare) -> set[int]:
-    """Send every generated request, check every answer; the statuses that came."""
+    """Send the generated requests and check their answers; returns the statuses."""
     statuses: set[int] = set()
 
     @settings(
@@ -174,7 +173,7 @@ def exercise(cases: Any, proxy: Server, prepare: Prepare) -> set[int]:
         deadline=None,
         max_examples=EXAMPLES,
         suppress_health_check=list(HealthCheck),
-        phases=[Phase.generate],  # a request over HTTP is too slow to be shrunk
+        phases=[Phase.generate],  # without shrinking: requests over HTTP are too slow
     )
     @given(cases, st.sampled_from(list(PROVIDER_PATHS)), st.text(max_size=20), st.booleans())
     def run(case: Case[Any], task_type: str, text: str, simple: bool) -> None:
@@ -188,7 +187,7 @@ def exercise(cases: Any, proxy: Server, prepare: Prepare) -> set[int]:
 
 
 def check(case: Case[Any], response: Response) -> None:
-    """Fail unless the answer is what its status promises."""
+    """Check that the answer fits its status."""
     content_type = response.headers["content-type"][0]
     if content_type == "text/event-stream":
         assert case.path.endswith("_stream")

@@ -1,4 +1,4 @@
-"""Requests that are valid, that can be read in two ways, and that are mutated anywhere."""
+"""Byte streams to attack with: valid, ambiguous and mutated requests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 
 def ours(target: bytes) -> bool:
-    """Whether Elasticsearch would route it to `_inference`."""
+    """Whether Elasticsearch would route this target to `_inference`."""
     path = target.partition(b"?")[0].rstrip(b"/")
     return path == b"/_inference" or path.startswith(b"/_inference/")
 
@@ -91,7 +91,7 @@ def valid_requests(draw: st.DrawFn, closing: bool = False) -> bytes:
 
 
 VALID: Final = st.lists(valid_requests(), min_size=1, max_size=4).map(b"".join)
-# Lines that frame a message, or seem to.
+# Header lines that frame a message, or look as if they did.
 FRAMING: Final = [
     *(b"Content-Length: 0", b"Content-Length: 5", b"content-length: 44", b"Content-Length: +5"),
     *(
@@ -179,7 +179,7 @@ SMUGGLED: Final = b"GET /smuggled HTTP/1.1\r\nHost: es\r\n\r\n"
 
 @st.composite
 def smuggling(draw: st.DrawFn) -> bytes:
-    """A request whose end can be seen at several places, and another one at one of them."""
+    """A request whose end is ambiguous, with another request at one of its possible ends."""
     lines = draw(
         st.permutations([b"Host: es", *draw(st.lists(st.sampled_from(FRAMING), max_size=3))])
     )

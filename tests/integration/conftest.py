@@ -1,4 +1,4 @@
-"""What proxies and stores of one test need beside the Elasticsearches that all tests share."""
+"""Fixtures for proxies and stores: indices of their own, older Elasticsearches, a provider."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def stub() -> Iterator[FaultyServer]:
 
 @pytest.fixture
 def own_index() -> dict[str, str]:
-    """The setting of a store index for this test alone."""
+    """The setting that gives a proxy a store index for this test alone."""
     return {"HFPROXY_STORE_INDEX": f"hugging-face-inference-endpoints-{uuid4().hex[:8]}"}
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs a command of the proxy to its end."""
+    """Runs a command of the proxy until it ends."""
 
     def run(*arguments: str, env: Mapping[str, str | None] | None = None):
         return subprocess.run(
@@ -66,7 +66,7 @@ async def secured_cluster(secured_elasticsearch):
 
 @pytest.fixture(scope="module")
 def older(request, clusters):
-    """An Elasticsearch without security, of the version that is the fixture's parameter."""
+    """An Elasticsearch without security; the parameter is its version."""
     return clusters.get(request.param)
 
 

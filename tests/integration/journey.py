@@ -1,8 +1,8 @@
-"""A journey through the inference API, made by programs in other languages, and what it must find.
+"""A journey through the inference API by programs in other languages, and the tests of its results.
 
-A program reads a plan (see `plan`) from standard input and writes one line of JSON for each step:
-`{"step": …, "result": …}`, or `{"step": …, "error": {"name", "status", "reason"}}` where its client
-raised. A streamed answer is `{"text", "pieces"}`: the whole of it, and in how many it arrived.
+A program reads a plan (see `plan`) from standard input and writes a line of JSON for each step:
+`{"step": …, "result": …}`, or `{"step": …, "error": {"name", "status", "reason"}}` if its client
+raised. A streamed answer is `{"text", "pieces"}`: the complete text, and the number of its pieces.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ UPDATE: Final = {"service_settings": {"api_key": "another-token"}, "task_setting
 
 
 class Journey:
-    """The answers of a program by the names of its steps."""
+    """The answers of a program, by step."""
 
     def __init__(self, text: str) -> None:
         self._answers = {line["step"]: line for line in map(json.loads, text.splitlines())}
@@ -53,7 +53,7 @@ class Journey:
 
 
 def plan(proxy: str, provider: str) -> dict[str, Any]:
-    """All that a program needs to know."""
+    """What a program reads."""
     endpoints = [
         {"task_type": task, "inference_id": name, "body": example_body(task, provider)}
         for task, (name, _) in EXAMPLES.items()
@@ -74,7 +74,7 @@ def plan(proxy: str, provider: str) -> dict[str, Any]:
 
 
 def travel(program: Sequence[str], proxy: str, provider: str) -> Journey:
-    """Start a program and let it finish."""
+    """Run a program to its end."""
     done = subprocess.run(
         program,
         input=json.dumps(plan(proxy, provider)),
@@ -88,10 +88,10 @@ def travel(program: Sequence[str], proxy: str, provider: str) -> Journey:
 
 
 class JourneyTests:
-    """The tests of every program; a subclass's module has the fixture `program`, its command."""
+    """Tests of a program; the module of a subclass has a fixture `program`, the command."""
 
     error_name: str  # the exception of its client
-    streams = True  # whether its client hands on a stream while it arrives
+    streams = True  # whether its client passes a stream on while it arrives
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -165,7 +165,7 @@ class JourneyTests:
 
 
 class TypedJourneyTests(JourneyTests):
-    """And those of programs whose client has a type for each request."""
+    """Also tests what clients with a type for each request offer."""
 
     @pytest.mark.parametrize("task_type", EXAMPLES)
     def test_put_hugging_face_is_the_same_as_put(self, journey, provider, task_type):

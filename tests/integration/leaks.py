@@ -1,4 +1,4 @@
-"""What callers and providers send that holds secrets, in right places and in wrong ones."""
+"""Requests and replies that contain secrets, in the right places and in wrong ones."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ LIMIT: Final = {"requests_per_minute": 1_000_000}
 
 
 class Run:
-    """Sends requests to a proxy, and keeps every byte of every answer."""
+    """Sends requests to a proxy and keeps all bytes of the answers."""
 
     def __init__(self, proxy: Server, authorization: str | None) -> None:
         self.proxy = proxy
@@ -78,7 +78,7 @@ class Run:
         headers: Mapping[str, str] = JSON,
         **others: str,
     ) -> int:
-        """The status of one request's answer."""
+        """Send a request; the status of the answer."""
         given = {"Host": "x", "Connection": "close", **self._own, **headers, **others}
         fields = {name.replace("_", "-").title(): text for name, text in given.items()}
         fields["Content-Length"] = str(len(body))
@@ -87,13 +87,13 @@ class Run:
         return int(answer.split(b" ", 2)[1])
 
     def raw(self, data: bytes) -> bytes:
-        """All that is answered to some bytes."""
+        """Send bytes; all that is answered."""
         answer = b""
         with socket.create_connection((self.proxy.host, self.proxy.port), timeout=30) as caller:
             caller.sendall(data)
             while piece := caller.recv(65536):
                 answer += piece
-        # Not what was sent: it holds secrets, and names the answer in a failure.
+        # Named by the start of the request alone: failures show names, and the rest has secrets.
         self.answers[f"answer {len(self.answers)}, to {data[:60]!r}"] = answer
         return answer
 
@@ -107,7 +107,7 @@ def configuration(url: str, **settings: Any) -> bytes:
 
 
 def uses(run: Run, url: str) -> None:
-    """Everything that succeeds."""
+    """Requests that succeed."""
     for task, path in TASKS.items():
         assert run("PUT", f"/_inference/{task}/{task}?human", configuration(url + path)) == 200
         target = f"/_inference/{task}/{task}"
@@ -127,7 +127,7 @@ def uses(run: Run, url: str) -> None:
 
 
 def mistakes(run: Run, url: str) -> None:
-    """Configurations that are none."""
+    """Invalid configurations."""
     good = configuration(url + "/embed").decode()
     updates = good.replace('"service":"hugging_face",', "")
     for number, (put, update) in enumerate(zip(damaged(good), damaged(updates), strict=True)):
@@ -157,7 +157,7 @@ def mistakes(run: Run, url: str) -> None:
         run("PUT", "/_inference/rerank/rerank/_update", orjson.dumps({**body, **settings}))
         run("POST", "/_inference/rerank/rerank", orjson.dumps({**body, **settings}))
     for text in YAML:
-        for token in (OLD, MISPLACED):  # the second one can be a name in YAML, too
+        for token in (OLD, MISPLACED):  # the second one is also a valid name in YAML
             body = text.replace("TOKEN", token).encode()
             run("PUT", "/_inference/rerank/wrong", body, content_type="application/yaml")
             run("PUT", "/_inference/rerank/rerank/_update", body, content_type="application/yaml")
@@ -236,7 +236,7 @@ YAML: Final = [
 
 
 def failures(run: Run, provider: FaultyServer) -> None:
-    """Providers that say again what they were told, in whatever way."""
+    """Calls of providers that repeat the token in their answers."""
     for spell in (plain, encoded):
         for misbehave in misbehaviours(spell):
             provider.answer = misbehave
@@ -270,7 +270,7 @@ def plain(call: Call) -> str:
 
 
 def encoded(call: Call) -> str:
-    """The header in every encoding, and the token alone in some."""
+    """The header in many encodings, and the token alone in some."""
     header = call.headers["Authorization"]
     token = header.removeprefix("Bearer ")
     copies = [quote(token, safe=""), quote(quote(header, safe="")), header.encode().hex().upper()]
@@ -300,7 +300,7 @@ def misbehaviours(spell: Callable[[Call], str]) -> Iterator[Callable[[Call], Rep
 
 
 def refusals(run: Run, url: str, elasticsearch: str) -> None:
-    """What the rules forbid, and callers who may not do what they ask for."""
+    """URLs that are not allowed, and callers without the privileges."""
     for denied in (
         "http://169.254.169.254/",
         elasticsearch,
@@ -333,7 +333,7 @@ def refusals(run: Run, url: str, elasticsearch: str) -> None:
 
 
 def nonsense(run: Run) -> None:
-    """What is no HTTP."""
+    """Input that is not HTTP."""
     line = b"Authorization: Bearer " + OLD.encode()
     start = b"PUT /_inference/rerank/e1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
     for data in (

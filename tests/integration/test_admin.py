@@ -18,7 +18,7 @@ from tests.support.waiting import eventually
 
 
 def where(proxy):
-    """Where a proxy's figures are."""
+    """The URL of a proxy's metrics."""
     return proxy.wait_for("metrics on ").rpartition("metrics on ")[2].split('"')[0].strip()
 
 

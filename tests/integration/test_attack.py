@@ -1,10 +1,10 @@
-"""Attacks on the protocol: valid and mutated byte streams, cut anywhere, against a real proxy.
+"""Attacks on the protocol: byte streams, split anywhere, are sent to a real proxy.
 
-What reaches the upstream is what a strict reader of the same bytes would have forwarded. Where the
-proxy is stricter still, or the strict reader refuses, the caller is told, the connection is closed,
-and nothing of that request or behind it arrives.
+The upstream must get what a strict parser reads from the same bytes. Where that parser refuses, or
+the proxy is even stricter, the caller gets an error, the connection is closed, and neither the
+request nor anything behind it is forwarded.
 
-`ATTACKS=100000 pytest tests/integration/test_attack.py` goes on for longer.
+`ATTACKS=100000 pytest tests/integration/test_attack.py` runs longer.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SENTINEL: Final = b"GET /sentinel HTTP/1.1\r\nHost: es\r\nConnection: close\r\n\
 
 
 class Recorder(asyncio.Protocol):
-    """An upstream that keeps each whole request, and what it cannot read strictly."""
+    """An upstream that records complete requests, and input that is not strictly valid."""
 
     def __init__(self, arena: Arena) -> None:
         self._arena = arena
@@ -60,7 +60,7 @@ class Recorder(asyncio.Protocol):
 
 
 def answer_to(message: Message) -> bytes:
-    """Elasticsearch without security and without the inference plugin, and a mark."""
+    """Answer like Elasticsearch without security and inference plugin, with a mark."""
     status, body = b"200 OK", b"{}"
     if message.target.startswith((b"/_security", b"/_inference")):
         status = b"400 Bad Request"
@@ -77,12 +77,12 @@ def answer_to(message: Message) -> bytes:
 @dataclass(frozen=True, slots=True)
 class Answer:
     status: int
-    passed_on: bool  # whether the upstream gave it
-    closes: bool  # whether it says to be the last
+    passed_on: bool  # whether it is the upstream's
+    closes: bool  # whether it announces the end of the connection
 
 
 def read_answers(data: bytes, methods: list[bytes]) -> list[Answer]:
-    """Answers to requests with these methods, and to one more, of an unknown one."""
+    """The answers to requests with these methods, and to one more of unknown method."""
     data = re.sub(rb"HTTP/1\.1 100 Continue\r\n\r\n", b"", data)
     found = []
     for method in [*methods, b""]:
@@ -92,7 +92,7 @@ def read_answers(data: bytes, methods: list[bytes]) -> list[Answer]:
         length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
         size = int(length[1]) if length and method != b"HEAD" else 0
         if len(rest) < size and method:
-            break  # a refusal has no body where a HEAD is refused
+            break  # a refused HEAD gets no body
         closes = re.search(rb"(?i)\r\nconnection: *close", head) is not None
         found.append(Answer(int(head[9:12]), b"X-Upstream" in head, closes))
         data = rest[size:]
@@ -100,14 +100,14 @@ def read_answers(data: bytes, methods: list[bytes]) -> list[Answer]:
 
 
 class Arena:
-    """A proxy between a recorder and a caller."""
+    """A caller, a proxy, and the recorder as its upstream."""
 
     def __init__(self, *, exact: bool) -> None:
-        self.exact = exact  # whether the proxy is the lane: aiohttp may close without a word
+        self.exact = exact  # whether it is the lane; aiohttp may close without an answer
         self.runner = asyncio.Runner()
         self.arrived: list[Message] = []
         self.strange: list[bytes] = []
-        self.reset = False  # whether the last exchange ended so
+        self.reset = False  # whether the last connection was reset
         self.transports: set[asyncio.Transport] = set()
         self.address = ("", 0)
         self.url = self.runner.run(self._listen())
@@ -118,7 +118,7 @@ class Arena:
         return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     def send(self, pieces: list[bytes], done: Callable[[bytes], bool]) -> bytes:
-        """All that comes back; our side is closed when `done`."""
+        """Send the pieces; all that is answered. Our side is closed once `done`."""
         self.arrived.clear()
         self.strange.clear()
         self.reset = False
@@ -127,7 +127,7 @@ class Arena:
     async def _send(self, pieces: list[bytes], done: Callable[[bytes], bool]) -> bytes:
         async with asyncio.timeout(PATIENCE):
             received = await self._exchange(pieces, done)
-            # What was forwarded before is read by the recorder before this is answered.
+            # Once this is answered, the recorder has read what was forwarded before.
             reset = self.reset
             await self._exchange([SENTINEL], lambda _: False)
             self.reset = reset
@@ -143,7 +143,7 @@ class Arena:
                 writer.write(piece)
                 await asyncio.sleep(0.0005 if len(pieces) > 1 else 0)
             while not done(received):
-                # aiohttp reads on for a while after some refusals.
+                # aiohttp continues to read for a while after some refusals.
                 async with asyncio.timeout(PATIENCE if self.exact else 0.3):
                     data = await reader.read(65536)
                 if not data:
@@ -151,7 +151,7 @@ class Arena:
                 received += data
             writer.write_eof()
             return received + await reader.read()
-        except OSError:  # TimeoutError is one
+        except OSError:  # including TimeoutError
             self.reset = True
             return received
         finally:
@@ -185,7 +185,7 @@ def arena(
 
 
 def strictly(data: bytes) -> tuple[list[Message], bool]:
-    """What a strict reader takes, and whether it refuses what follows."""
+    """The requests that the strict parser accepts, and whether it refuses the next one."""
     messages: list[Message] = []
     try:
         while read := read_request(data):
@@ -199,7 +199,7 @@ def strictly(data: bytes) -> tuple[list[Message], bool]:
 
 
 def attack(arena: Arena, data: bytes, cuts: list[int]) -> list[Answer]:
-    """Send `data`, cut at some places, and compare; the answers."""
+    """Send `data`, split at the cuts, and check what arrived; the answers."""
     messages, refused = strictly(data)
     methods = [message.method for message in messages]
     ends = refused or (bool(messages) and messages[-1].last)
@@ -215,7 +215,7 @@ def attack(arena: Arena, data: bytes, cuts: list[int]) -> list[Answer]:
     assert [one for one in arena.arrived if HOP_BY_HOP & {n.lower() for n, _ in one.headers}] == []
 
     arrived = [plain(one) for one in arena.arrived if not internal(one)]
-    # Bytes behind a request that asked to close may cost it its answer.
+    # Bytes behind a request that asks to close may reset the connection.
     assert not arena.exact or not arena.reset or messages[-1].last
     if not arena.exact or arena.reset:
         assert arrived == [plain(one) for one in messages if not ours(one.target)][: len(arrived)]
@@ -230,19 +230,19 @@ def attack(arena: Arena, data: bytes, cuts: list[int]) -> list[Answer]:
         assert not answers[-1].passed_on
         assert answers[-1].status >= 400
     for message, answer in zip(messages, answers[:taken], strict=False):
-        if message.method != b"HEAD":  # without a body nobody can tell why it was refused
+        if message.method != b"HEAD":  # its refusal has no body to tell the two apart
             assert answer.passed_on != ours(message.target)
     assert arrived == [plain(one) for one in messages[:taken] if not ours(one.target)]
     return answers
 
 
 def internal(message: Message) -> bool:
-    """Whether the proxy asked for itself, or handed on a request for `_inference`."""
+    """Whether it is the proxy's own, or was forwarded after the upstream proved to own it."""
     return ours(message.target) or message.target.startswith(b"/_security/")
 
 
 def plain(message: Message) -> tuple[bytes, bytes, list[tuple[bytes, bytes]], bytes]:
-    """What is compared: aiohttp moves Host, spells equal names alike, drops an empty query."""
+    """What is compared; aiohttp moves Host, unifies the case of names, drops empty queries."""
     headers = sorted((name.lower(), value) for name, value in message.headers)
     return message.method, message.target.removesuffix(b"?"), headers, message.body
 
@@ -262,7 +262,7 @@ QUIET: Final = settings(
 def test_what_is_valid_arrives(arena, streams, cuts):
     data = b"".join(streams)
     answers = attack(arena, data, cuts)
-    if arena.exact:  # aiohttp's connections end with a chunked request
+    if arena.exact:  # aiohttp closes after a chunked request
         assert len(answers) == len(strictly(data)[0])
 
 
@@ -273,7 +273,7 @@ def test_nothing_is_smuggled(arena, data, cuts):
     attack(arena, data, cuts)
 
 
-# Not without the lane: aiohttp puts up with more spaces, which do no harm in a head written anew.
+# Only the lane: aiohttp accepts more spaces, which are harmless as it writes heads anew.
 @pytest.mark.parametrize("arena", ["lane"], indirect=True)
 @settings(QUIET, max_examples=ATTACKS * 2 // 5)
 @given(data=mutated(), cuts=CUTS)
@@ -292,7 +292,7 @@ def test_what_is_mutated_is_refused_or_read_strictly(arena, data, cuts):
             b"/_inference/a",
         ),
         *(b"/_inference/%5f", b"/_inference/a/b/c/d", b"/_inference/;a", b"/_inference/.."),
-        # Elasticsearch's routes take an empty segment for a value like any other.
+        # In Elasticsearch's routes an empty segment is a value like any other.
         *(b"/_inference//a", b"/_inference/a//b"),
     ],
 )

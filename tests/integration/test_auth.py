@@ -61,7 +61,7 @@ class Admin:
         return made
 
     async def user(self, name: str, role: dict[str, Any] | None) -> str:
-        """Their Authorization header; `role` None stands for a role that does not exist."""
+        """Create a user; the Authorization header. `role` None: of a role that does not exist."""
         if role is not None:
             await self("PUT", f"/_security/role/{name}-role", role)
         user = {"password": f"{name}-password", "roles": [f"{name}-role"]}
@@ -76,7 +76,7 @@ async def admin(secured):
 
 
 async def judge(privileges, action, authorization=None, **more):
-    """True, or the text of the 403."""
+    """True if allowed, otherwise the reason of the 403."""
     pairs = [("Authorization", authorization)] if authorization else []
     pairs += [(name.replace("_", "-"), value) for name, value in more.items()]
     verdict = await privileges.check(CIMultiDictProxy(CIMultiDict(pairs)), TARGET, action)
@@ -90,7 +90,7 @@ async def judge(privileges, action, authorization=None, **more):
 
 
 async def all_verdicts(privileges, subject, authorization, **more):
-    """The actions that are allowed; the refusals of the others have been checked."""
+    """The allowed actions; the refusals of the others are checked here."""
     allowed = set()
     for action in InferenceAction:
         verdict = await judge(privileges, action, authorization, **more)
@@ -197,7 +197,7 @@ async def unauthenticated(privileges, authorization=None, **more) -> Unauthentic
 
 
 async def same_as_upstream(session: ClientSession, url: str, error: Unauthenticated, **headers):
-    """The error is what the upstream says to the same caller at the same target."""
+    """Check that the error equals the upstream's answer to the same request."""
     async with session.get(f"{url}{TARGET}", headers=headers) as answer:
         body = await answer.json()
         challenges = answer.headers.getall("WWW-Authenticate")

@@ -24,7 +24,7 @@ SOURCES: Final = ("go.mod", "go.sum", "main.go")
 
 @pytest.fixture(scope="session")
 def program() -> list[str]:
-    """The compiled program; compiled once and kept, for the client takes minutes."""
+    """The program, compiled once and kept: compiling the client takes minutes."""
     go = tool("go")
     wanted = b"".join((FOLDER / name).read_bytes() for name in SOURCES)
     name = f"go-client-{hashlib.sha256(wanted).hexdigest()[:12]}"
@@ -32,10 +32,10 @@ def program() -> list[str]:
 
 
 def build(scratch: Path, go: str) -> Path:
-    """Fill a folder with the program, made of exactly the modules of go.sum."""
+    """A folder with the program, built from exactly the modules of go.sum."""
     folder = scratch / "built"
     folder.mkdir()
-    # What compiling leaves for the next time stays beside what it makes.
+    # The compiler's cache is kept as well.
     environ = os.environ | {"GOCACHE": str(cache_folder() / "go-build")}
     command = [go, "build", "-mod=readonly", "-trimpath", "-o", str(folder / "journey"), "."]
     done = subprocess.run(command, cwd=FOLDER, env=environ, capture_output=True, text=True)

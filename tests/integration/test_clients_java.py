@@ -22,7 +22,7 @@ OLDEST, NEWEST = 17, 99  # the versions of Java that the client runs on
 
 @pytest.fixture(scope="session")
 def program() -> list[str]:
-    """The command that runs the compiled program; compiled once and kept."""
+    """The command that runs the program, which is compiled once and kept."""
     java = find_java(OLDEST, NEWEST, compiler=True) / "bin"
     wanted = b"".join((FOLDER / name).read_bytes() for name in SOURCES)
     name = f"java-client-{hashlib.sha256(wanted).hexdigest()[:12]}"
@@ -31,7 +31,7 @@ def program() -> list[str]:
 
 
 def build(scratch: Path, compiler: Path) -> Path:
-    """Fill a folder with the client's libraries and the program's classes."""
+    """A folder with the client's libraries and the program's classes."""
     maven = shutil.which("mvn")
     if maven is None:
         pytest.fail("mvn is missing: install Maven (Debian: apt-get install maven)")
@@ -53,4 +53,4 @@ def run(command: Sequence[str]) -> None:
 
 class TestJava(TypedJourneyTests):
     error_name = "ElasticsearchException"
-    streams = False  # its transport reads an answer to its end before it hands it on
+    streams = False  # its transport reads an answer to its end first

@@ -65,7 +65,7 @@ class JavaScriptClient:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self._child:  # closes its input, on which it ends
+        with self._child:  # closes its input, which ends it
             pass
         assert self._child.returncode == 0
 

@@ -24,7 +24,7 @@ async def session():
 
 @pytest.fixture(scope="module")
 def guarded(serve_for_session, tmp_path_factory):
-    """A provider that asks for a key and takes three inputs at most; one model, no chat."""
+    """A provider that needs a key and takes at most three inputs; one model, no chat."""
     flags = ["--api-key", "the-key", "--max-client-batch-size", "3"]
     model = ["--embedding-model", "all-minilm-l6-v2", "--no-chat"]
     environ = clean_environ(tmp_path_factory.mktemp("guarded"))
@@ -33,7 +33,7 @@ def guarded(serve_for_session, tmp_path_factory):
 
 
 async def post(session, url, body):
-    """The decoded answer of a POST that succeeds."""
+    """The JSON answer of a POST that must succeed."""
     async with session.post(url, json=body) as answer:
         assert answer.status == 200, await answer.text()
         assert answer.content_type == "application/json"

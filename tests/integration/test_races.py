@@ -1,6 +1,6 @@
-"""Changes of one endpoint at the same moment, through two proxies of two workers over one store.
+"""Concurrent changes of one endpoint, through two proxies with two workers each over one store.
 
-What is told of them is held against `tests.torture.history`, which knows what can have been.
+`tests.torture.history` checks whether their answers can be right.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ async def start(
     elasticsearch: Elasticsearch,
     tmp_path: Path,
 ) -> AsyncIterator[Start]:
-    """Starts two proxies over a store that is still empty, and says how to call them."""
+    """Starts two proxies over an empty store; the recorder calls them."""
     environ = {
         "HFPROXY_STORE_FRESHNESS": str(FRESHNESS),
         "HFPROXY_STORE_INDEX": f"hugging-face-inference-endpoints-{uuid4().hex[:8]}",
@@ -80,7 +80,7 @@ async def start(
 
 
 async def test_of_a_thousand_creations_one_succeeds(start: Start) -> None:
-    """The others are told what Elasticsearch tells: `outcome_of` knows status and type."""
+    """The others get Elasticsearch's error, whose status and type `outcome_of` checks."""
     recorder = start()
     async with asyncio.TaskGroup() as group:
         for _ in range(1000):
@@ -115,7 +115,7 @@ async def test_deletion_against_everything_else_is_answered_as_allowed(start: St
 
 @dataclass(slots=True, kw_only=True)
 class Registers:
-    """The fields of one endpoint, each as a register: who changes one is shown the others."""
+    """The fields of one endpoint as registers; changing one shows the others."""
 
     recorder: Recorder
     born: int
@@ -128,7 +128,7 @@ class Registers:
             self.conflicts += 1
 
     async def update(self, name: str) -> bool:
-        """Change one field; whether that was done."""
+        """Change a field; False if it was refused with 409."""
         number = next(self.numbers)
         body: dict[str, Any] = {"task_settings": {"top_n": number}}
         if name == "rate":
@@ -218,7 +218,7 @@ async def test_who_is_always_overtaken_is_told_to_try_again(
 async def test_nobody_fails_while_the_index_is_made(
     elasticsearch: Elasticsearch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Not even who only reads; nor is what comes into being said to be lost."""
+    """Nor do readers, and no log says that the index was lost."""
     upstream = UpstreamConfig(url=elasticsearch.url)
     for _ in range(5):
         config = StoreConfig(index=f"being-made-{uuid4().hex[:8]}", encryption_key=KEY)
@@ -245,7 +245,7 @@ async def test_nobody_fails_while_the_index_is_made(
 
 
 async def _call_until(made: asyncio.Event, call: Callable[[], Awaitable[object]]) -> None:
-    """Call again and again, and once more when it is made."""
+    """Call repeatedly, and once more when the index is made."""
     is_last = False
     while not is_last:
         is_last = made.is_set()
@@ -264,7 +264,7 @@ async def test_a_change_through_one_proxy_is_seen_by_the_other_within_the_bound(
     longest = 0.0
     for action in (recorder.create, *[recorder.update, recorder.update, recorder.delete] * 3):
         recorder.urls = [there]
-        await recorder.read(ID)  # which is remembered there
+        await recorder.read(ID)  # which is cached there
         recorder.urls = [here]
         if action is recorder.update:
             await recorder.create(ID)  # if the last round deleted it
@@ -275,11 +275,11 @@ async def test_a_change_through_one_proxy_is_seen_by_the_other_within_the_bound(
     assert recorder.errors == []
     assert check(recorder.operations, {}) == []
     sys.stdout.write(f"seen by the other proxy after {longest:.3f} s at most\n")
-    assert 0 < longest <= FRESHNESS  # else nothing was remembered, or for too long
+    assert 0 < longest <= FRESHNESS  # otherwise nothing was cached, or for too long
 
 
 async def _lag(recorder: Recorder, changed: Operation) -> float:
-    """Seconds after the acknowledgement at which the last read began that shows an older state."""
+    """How long after its acknowledgement a change was still not shown, in seconds."""
     lag = 0.0
     while True:
         await recorder.read(ID)

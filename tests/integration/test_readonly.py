@@ -1,4 +1,4 @@
-"""The proxy needs no shell, no capability and no writable file but its state folder's."""
+"""The proxy needs no shell, no capability and no writable folder but its state folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from testbed.processes import Server, proxy_command
 from tests.support.processes import clean_environ
 
-# Run in a mount namespace of its own, for a state folder and the command to be run there.
+# Run in its own mount namespace with a state folder and the command to run.
 INSIDE: Final = """
 set -e
 mount --make-rprivate /

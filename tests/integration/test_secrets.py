@@ -1,4 +1,4 @@
-"""A full run of a real proxy, and a search through all that it has produced for its secrets."""
+"""Runs of a real proxy, and a search for secrets in all that they have produced."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_nothing_tells_a_secret(serve, secured_elasticsearch, tmp_path, flags, s
     assert len(run.answers) > 500
     assert len(heard) > 200
     assert b"hugging_face" in b"".join(run.answers.values())
-    assert OLD.encode() in heard["call 0"]  # or nothing was looked for
+    assert OLD.encode() in heard["call 0"]  # otherwise the search proves nothing
     assert found_in(found, SECRETS) == []
     assert found_in(heard, {k: v for k, v in SECRETS.items() if "token" not in k}) == []
 
@@ -96,7 +96,7 @@ def said_to_provider(call: Call) -> bytes:
 
 
 def stored(url: str, index: str) -> dict[str, bytes]:
-    """What an administrator sees of the store."""
+    """What an administrator can read of the store."""
     headers = [("Authorization", basic("admin"))]
     return {
         target: send(url, "GET", target, headers).content
@@ -110,7 +110,7 @@ def stored(url: str, index: str) -> dict[str, bytes]:
 
 
 def of_elasticsearch(running: Any) -> dict[str, bytes]:
-    """What it has on its disk."""
+    """Its data and its log."""
     return files_below(running.data) | {"its log": running.log.read_bytes()}
 
 
@@ -119,7 +119,7 @@ def of_elasticsearch(running: Any) -> dict[str, bytes]:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[bytes]]:
-    """Runs a command of the proxy to its end, with a key of its own."""
+    """Runs a command of the proxy until it ends, with KEY as its encryption key."""
 
     def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[bytes]:
         own = {"HFPROXY_STORE_ENCRYPTION_KEY": KEY.hex(), "HFPROXY_LOG_LEVEL": "debug", **env}

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: starting, failing, recovering, ending."""
+"""The command line: starting, failing to start, recovering, ending."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OTHER_KEY: Final = "7a" * 32
 
 
 def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
-    """It ended with an error, and one line that says why."""
+    """Check that it failed with one line that says why."""
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
     (line,) = done.stderr.strip().splitlines()
@@ -91,7 +91,7 @@ def test_a_malformed_key_is_refused_in_one_line(run, elasticsearch, own_index, k
 def test_a_missing_or_wrong_key_is_refused_in_one_line(
     serve, run, elasticsearch, own_index, stub, tmp_path, kind, key
 ):
-    """With endpoints in the store; an empty store takes a key of the proxy's own making."""
+    """Only if the store has endpoints; for an empty one the proxy makes a key."""
     store = ("--store", store_of(kind, tmp_path))
     proxy = serve(*store, upstream=elasticsearch.url, env=own_index)
     assert put(proxy.url, "one", stub.url).status == 200
@@ -174,13 +174,13 @@ def test_an_inference_goes_on_while_the_store_is_away(serve, elasticsearch, stub
         answer = infer(proxy.url, "one")
         assert answer.status == 200
         assert answer.header("warning") is None
-    answer = infer(proxy.url, "one")  # for a moment it is still known that security is off
+    answer = infer(proxy.url, "one")  # that security is off is still cached
     assert answer.status == 200
     assert "the configuration that was known last" in (answer.header("warning") or "")
 
 
 def assert_unavailable(answer: Answer) -> None:
-    """503 in Elasticsearch's envelope."""
+    """Check for 503 in Elasticsearch's error envelope."""
     assert answer.status == 503
     assert answer.header("content-type") == "application/json"
     body = orjson.loads(answer.content)
@@ -328,7 +328,7 @@ def ways(serve_for_session: Serve, elasticsearch) -> dict[str, str]:
 
 
 def seen(answer: Answer) -> tuple[int, list[tuple[str, str]], bytes]:
-    """What must be the same on every way: status, headers as a multiset, bytes."""
+    """What must be equal: status, headers as a multiset, body bytes."""
     pairs = [(name.lower(), value) for name, value in answer.headers]
     return answer.status, sorted(p for p in pairs if p[0] not in PER_HOP), answer.body
 
@@ -362,7 +362,7 @@ def test_inference_is_the_same_with_and_without_the_lane(ways, stub):
 @pytest.mark.parametrize("target", ["/_cluster/health", "/_inference/one"])
 @pytest.mark.parametrize("way", ["lane", "no-lane"])
 def test_an_unheard_of_method_is_refused_in_the_envelope(ways, way, target):
-    """Elasticsearch says 405; no parser that is strict about requests gets that far."""
+    """Elasticsearch says 405, but a strict parser refuses the method first."""
     answer = send(ways[way], "FOO", target)
     assert answer.status == 400
     body = orjson.loads(answer.content)
@@ -371,7 +371,7 @@ def test_an_unheard_of_method_is_refused_in_the_envelope(ways, way, target):
 
 
 def test_one_connection_serves_both_kinds_of_requests(ways: Mapping[str, str]):
-    """Pipelined: Elasticsearch's and our own answers come in the order of the requests."""
+    """Pipelined: forwarded answers and our own come in the order of the requests."""
     url = URL(ways["lane"])
     targets = ["/_cluster/health", "/_inference/nope", "/_cat/health", "/_inference"] * 3
     heads = "".join(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n" for target in targets[:-1])

@@ -1,4 +1,4 @@
-"""The Elasticsearch store against real ones: open, secured, and of older versions."""
+"""The Elasticsearch store with real ones: open, secured, and of older versions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TestOpen(_OnElasticsearch):
 
 
 class TestSecured(_OnElasticsearch):
-    """With no rights but those that the documentation asks for."""
+    """With only the privileges that the documentation asks for."""
 
     @pytest.fixture
     def stored(self, secured_cluster):
@@ -53,7 +53,7 @@ class TestOlder(_OnElasticsearch):
 # The index
 
 
-@pytest.mark.alone  # no other index may be seen
+@pytest.mark.alone  # searches all indices
 async def test_the_index_is_hidden_and_strict(open_cluster, tmp_path):
     store = await opened(open_cluster, tmp_path)
     await store.create(endpoint())
@@ -141,7 +141,7 @@ async def test_a_store_starts_without_its_upstream_and_recovers_with_it(
         freshness=0.0,
     )
     await store.open()
-    assert not (tmp_path / "state").exists()  # no key before it is known that none is needed
+    assert not (tmp_path / "state").exists()  # no key is made before the store can be read
     with pytest.raises(StoreError, match="cannot be reached") as error:
         await store.get("e1")
     assert str(unused_tcp_port) not in str(error.value)

@@ -1,4 +1,4 @@
-"""What can happen to the store in a real Elasticsearch: each has its text, and mends without us."""
+"""Failures of the store's index in a real Elasticsearch: clear errors, and recovery by itself."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def open_again(cluster: Cluster) -> None:
 
 
 async def make_red(cluster: Cluster) -> None:
-    """An index whose one shard no node may hold."""
+    """Create an index whose shard no node may hold."""
     settings = {"index.routing.allocation.require._name": "no-such-node"}
     body = {"settings": settings, "mappings": MAPPINGS}
     await cluster.call("PUT", f"/{cluster.index}?wait_for_active_shards=0", body)
@@ -99,7 +99,7 @@ class _Failures:
         await cluster.set(blocks__read=None)
         await assert_usable(store)
 
-    @pytest.mark.alone  # the whole cluster is changed
+    @pytest.mark.alone  # changes the whole cluster
     async def test_a_read_only_cluster_stops_changes_and_no_reads(self, cluster, store):
         await cluster.set_cluster("cluster.blocks.read_only", True)
         try:
@@ -142,7 +142,7 @@ class _Failures:
             assert record.key_id not in text
         await store.close()
 
-    @pytest.mark.alone  # the whole cluster is changed
+    @pytest.mark.alone  # changes the whole cluster
     async def test_memory_that_is_short_is_told(self, cluster, store):
         await cluster.set_cluster("indices.breaker.request.limit", "1b")
         try:
@@ -178,7 +178,7 @@ class _Failures:
         await store.create(endpoint("e2"))
         await cluster.assert_as_made()
         assert await store.find() == [endpoint("e2")]
-        with pytest.raises(EndpointNotFound) as missing:  # now that is known
+        with pytest.raises(EndpointNotFound) as missing:  # as the index exists again
             await store.get("e1")
         assert "hint" not in missing.value.extra
 
@@ -186,7 +186,7 @@ class _Failures:
     async def test_an_index_deleted_under_a_change_is_not_made_by_elasticsearch(
         self, cluster, inner, tmp_path, change
     ):
-        """At the worst moment: after it was looked at, and before the document is sent."""
+        """At the worst moment: after the check of the index, before the document is sent."""
         racing = Racing(cluster, tmp_path)
         await racing.open()
         call = (
@@ -204,10 +204,10 @@ class _Failures:
         await cluster.assert_as_made()
         await racing.close()
 
-    @pytest.mark.alone  # the whole cluster is changed
+    @pytest.mark.alone  # changes the whole cluster
     async def test_an_index_that_elasticsearch_does_not_make_is_told(self, cluster, store):
         await cluster.call("DELETE", f"/{cluster.index}")
-        other = f"{cluster.index}-other"  # there may be none but this one
+        other = f"{cluster.index}-other"  # so that the limit of 1 is reached
         await cluster.call("PUT", f"/{other}?wait_for_active_shards=0", {"settings": ONE_SHARD})
         try:
             await cluster.set_cluster("cluster.max_shards_per_node", 1)
@@ -284,7 +284,7 @@ class _Failures:
 
 
 class Racing(ElasticsearchStore):
-    """Whose index is deleted when a document is about to be sent."""
+    """A store whose index is deleted just before a document is sent."""
 
     def __init__(self, cluster: Cluster, folder: Any) -> None:
         super().__init__(cluster.upstream(), cluster.config(), folder=folder)
@@ -307,9 +307,9 @@ class TestOlder(_Failures):
     def cluster(self, older_cluster):
         return older_cluster
 
-    @pytest.mark.alone  # the whole cluster stands still
+    @pytest.mark.alone  # stops the whole cluster
     async def test_a_node_that_hangs_stops_all_but_inference(self, older, cluster, store):
-        """Not with the open cluster, which the proxies of other tests are connected to."""
+        """Not on the open cluster, to which proxies of other tests are connected."""
         os.killpg(older.pid, signal.SIGSTOP)
         try:
             text = r"did not answer within \[3\] seconds"
@@ -321,7 +321,7 @@ class TestOlder(_Failures):
 
 
 async def test_callers_go_on_without_the_index(serve, open_cluster):
-    """The whole proxy, as users start it."""
+    """With a complete proxy."""
     env = {"HFPROXY_STORE_INDEX": open_cluster.index, "HFPROXY_STORE_FRESHNESS": "0"}
     proxy = serve(upstream=open_cluster.url, env=env)
     async with FaultyServer(contract_reply) as provider, ClientSession(proxy.url) as caller:

@@ -1,4 +1,4 @@
-"""What passes between caller and provider while a request runs: events at once, hang-ups, too."""
+"""Between caller and provider, events and hang-ups are passed on at once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SOON: Final = 2.0  # seconds within which a hang-up must have arrived at the pro
 
 
 class SteeredProvider:
-    """A chat provider that writes a chunk when it is told to, and notices who leaves."""
+    """A chat provider that writes chunks when told to, and notices hang-ups."""
 
     def __init__(self) -> None:
         self.writes: asyncio.Queue[bytes | None] = asyncio.Queue()

@@ -37,7 +37,7 @@ def shown(port: int) -> int:
 
 
 def shown_by_all(port: int, serial: int) -> bool:
-    """Whether new connections get this certificate; each goes to one of the workers, by chance."""
+    """Whether new connections get this certificate; each reaches a random worker."""
     return all(shown(port) == serial for _ in range(8))
 
 
@@ -89,12 +89,12 @@ class Healthy(http.server.BaseHTTPRequestHandler):
         self.wfile.write(b"{}")
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def strict_upstream(tmp_path: Path) -> Iterator[tuple[int, Path]]:
-    """An https upstream that asks for the one certificate it trusts; its port, and its own."""
+    """An https upstream that requires a client certificate: its port and its own certificate."""
     pem = certificate(tmp_path / "upstream.pem")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)

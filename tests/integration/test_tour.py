@@ -1,4 +1,4 @@
-"""The whole tour, as `make demo` runs it, with somebody's own Elasticsearch."""
+"""The complete tour, as `make demo` runs it, with a user's own Elasticsearch."""
 
 from __future__ import annotations
 

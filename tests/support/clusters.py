@@ -1,4 +1,4 @@
-"""Elasticsearches for the tests of the store, seen from behind the store's back."""
+"""Elasticsearch for the tests of the store: one index per test, and direct access to it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Cluster(Stored):
         return StoreConfig(**{"index": self.index, "encryption_key": KEY, **more})
 
     async def call(self, method: str, path: str, body: Any = None, expect: int = 200) -> Any:
-        """As the administrator, behind the store's back."""
+        """Send a request as the administrator, not through the store."""
         headers = {"Authorization": basic("admin")} if self.secured else {}
         async with (
             ClientSession(headers=headers) as session,
@@ -72,7 +72,7 @@ class Cluster(Stored):
         return base64.b64decode((await self._document(inference_id))["blob"])
 
     async def assert_as_made(self) -> None:
-        """The index is as the proxy makes it, not as Elasticsearch would by itself."""
+        """Check settings and mappings: made by the proxy, not by dynamic mapping."""
         about = (await self.call("GET", f"/{self.index}"))[self.index]
         settings = about["settings"]["index"]
         assert settings["hidden"] == "true"
@@ -83,7 +83,7 @@ class Cluster(Stored):
         assert kinds == FIELDS
 
     async def set(self, **settings: Any) -> None:
-        """Settings of the index, such as `blocks__write`; None resets one."""
+        """Change settings of the index, such as `blocks__write`; None resets one."""
         body = {f"index.{name.replace('__', '.')}": value for name, value in settings.items()}
         await self.call("PUT", f"/{self.index}/_settings", body)
 
@@ -105,7 +105,7 @@ async def opened(cluster: Cluster, folder: Path, **config: Any) -> Elasticsearch
 
 @asynccontextmanager
 async def relay(port: int, url: str) -> AsyncIterator[None]:
-    """The cluster at another port for a while; its end cuts every connection."""
+    """Make the cluster reachable at another port; connections are cut when the block ends."""
     target = URL(url)
     tasks: set[asyncio.Task[None]] = set()
 

@@ -1,4 +1,4 @@
-"""Proxies as real processes, each in an environment that holds nothing of the developer's own."""
+"""Proxies as real processes, in an environment without the developer's own settings."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Final
 from proxy.config import ALIASES, PREFIX
 from testbed.processes import Process, Server, proxy_command
 
-# Settings for a proxy of the developer's own, which the tests' proxies must not see.
+# The developer's own settings, which the proxies under test must not see.
 FOREIGN: Final = (PREFIX, *ALIASES, "HF_TOKEN")
 KEY: Final = "6b" * 32  # an encryption key for tests: 32 bytes, hex
-# One store for the proxies of each process that runs tests: the Elasticsearch is shared by all.
+# Each pytest process has a store index of its own, as all share one Elasticsearch.
 INDEX: Final = f"hugging-face-inference-endpoints-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
 
 
@@ -36,7 +36,7 @@ def clean_environ(state: Path, values: Mapping[str, str | None] | None = None) -
 
 
 class Serve:
-    """Starts proxies and ends them all with the `with` block it stands in.
+    """Starts proxies; the end of its `with` block ends them all.
 
     `serve("--no-lane", upstream=url, env={"HFPROXY_STORE_INDEX": "mine"})` returns a running
     Server; with `wait=False` it is not yet listening. Each gets a free port unless told otherwise.

@@ -1,7 +1,6 @@
-"""The Elasticsearches that all tests share, started once however many processes run the tests.
+"""The Elasticsearch clusters that all tests share, started once for all pytest processes.
 
-They belong to the process that was started by hand. Those that pytest-xdist starts beside it, its
-workers, ask it for them.
+The main process owns them. The workers that pytest-xdist starts ask it for their addresses.
 """
 
 from __future__ import annotations
@@ -20,17 +19,17 @@ SECURED: Final = "secured_elasticsearch"
 
 
 class Clusters(Protocol):
-    """Elasticsearches by name: OPEN, SECURED, or a version, which is open, too."""
+    """Clusters by name: OPEN, SECURED, or a version (without security)."""
 
     def prepare(self, names: Collection[str]) -> None:
-        """Start those that are not started yet, side by side, and do not wait for them."""
+        """Begin to start those that have not been started yet; does not wait."""
 
     def get(self, name: str) -> Elasticsearch:
-        """One that can be used. Raises: JavaMissing, PackageError, StartFailed."""
+        """A running one, started if need be. Raises: JavaMissing, PackageError, StartFailed."""
 
 
 class OwnClusters:
-    """Started here, and ended by `close`."""
+    """Clusters of this process; `close` stops them."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor()
@@ -69,11 +68,11 @@ def _start(name: str) -> RunningElasticsearch:
 
 
 def _ignore(_: str) -> None:
-    """The progress of a start is of no interest here; a failure is raised."""
+    """Progress messages are of no interest; failures are raised."""
 
 
 class ClusterServer:
-    """Hands a process's own clusters to the other processes of a run, over a Unix socket."""
+    """Lets other processes use the clusters of this one, over a Unix socket."""
 
     def __init__(self, clusters: OwnClusters) -> None:
         self._clusters = clusters
@@ -96,7 +95,7 @@ class ClusterServer:
             Thread(target=self._answer, args=[connection], daemon=True).start()
 
     def _answer(self, connection: Connection) -> None:
-        """Requests of a connection: names to be prepared in a list, or the name of one to get."""
+        """Answer one request: a list of names to prepare, or the name of a cluster to get."""
         with connection:
             asked: list[str] | str = connection.recv()
             if isinstance(asked, list):
@@ -109,7 +108,7 @@ class ClusterServer:
 
 
 class RemoteClusters:
-    """Those of the process that has a ClusterServer at `address`."""
+    """The clusters of the process whose ClusterServer is at `address`."""
 
     def __init__(self, address: str) -> None:
         self._address = address

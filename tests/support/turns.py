@@ -1,4 +1,4 @@
-"""Whether a test may run beside those of other processes, or has to be alone."""
+"""Lets a test run alone although several processes run tests."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 
 
 class Turns:
-    """Tests of several processes, side by side or one alone; the processes share a `folder`.
+    """Whose turn it is; all processes use the same `folder`.
 
-    A lock on the file `floor` is held during a test: a shared one, or an exclusive one to be alone.
-    Both go through `door` first, where one that waits to be alone keeps others from coming in.
+    During a test the file `floor` is locked: shared, or exclusively to be alone. The lock on `door`
+    comes first and is kept while waiting, so that a test that waits to be alone lets no other pass.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -34,6 +34,6 @@ class Turns:
 
 @contextmanager
 def _locked(file: Path, kind: int) -> Iterator[None]:
-    with file.open("a") as opened:  # whose end unlocks it
+    with file.open("a") as opened:  # closing it unlocks it
         fcntl.flock(opened, kind)
         yield
