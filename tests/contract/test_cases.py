@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import pytest
@@ -32,20 +32,17 @@ def needs_time(case: Case) -> bool:
 
 def each(cases: Iterable[Case]) -> pytest.MarkDecorator:
     """Parametrize by cases, with their ids as names; those in NOT_YET must fail."""
+    here = (case for case in cases if case["id"] not in NOT_HERE)
     return pytest.mark.parametrize(
-        "case",
-        [
-            pytest.param(
-                case,
-                id=case["id"],
-                marks=[pytest.mark.xfail(reason=NOT_YET[case["id"]])]
-                if case["id"] in NOT_YET
-                else [],
-            )
-            for case in cases
-            if case["id"] not in NOT_HERE
-        ],
+        "case", [pytest.param(case, id=case["id"], marks=list(marks(case))) for case in here]
     )
+
+
+def marks(case: Case) -> Iterator[pytest.MarkDecorator]:
+    if case["id"] in NOT_YET:
+        yield pytest.mark.xfail(reason=NOT_YET[case["id"]])
+    if "max_elapsed_ms" in case:
+        yield pytest.mark.alone
 
 
 def check(case: Case, target: Target, run: Callable[[Case], list[str]]) -> None:

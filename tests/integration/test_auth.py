@@ -128,6 +128,7 @@ async def test_api_keys_are_judged_as_themselves(privileges, admin):
     assert await all_verdicts(privileges, subject, f"ApiKey {limited['encoded']}") == set(READ)
 
 
+@pytest.mark.alone
 async def test_a_revoked_key_stops_within_seconds(secured, admin):
     privileges = Privileges(UpstreamConfig(url=secured.url))
     await privileges.open()

@@ -218,6 +218,7 @@ def test_sigterm_lets_requests_finish(serve, elasticsearch, own_index):
     assert "Traceback" not in proxy.output
 
 
+@pytest.mark.alone
 def test_sigterm_ends_within_the_drain_time(serve, elasticsearch, own_index):
     arrived = threading.Event()
 
@@ -242,6 +243,7 @@ def test_sigterm_ends_within_the_drain_time(serve, elasticsearch, own_index):
     assert "Traceback" not in proxy.output
 
 
+@pytest.mark.alone
 def test_an_idle_proxy_ends_at_once(serve, elasticsearch, own_index):
     proxy = serve(upstream=elasticsearch.url, env=own_index)
     assert send(proxy.url, "GET", "/_cluster/health").status == 200

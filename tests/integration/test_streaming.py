@@ -14,6 +14,8 @@ from aiohttp import ClientSession, web
 from testbed.processes import Server
 from tests.support.processes import Serve
 
+pytestmark = pytest.mark.alone  # hang-ups are timed
+
 SOON: Final = 2.0  # seconds within which a hang-up must have arrived at the provider
 
 
