@@ -9,7 +9,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 from pathlib import Path
@@ -194,15 +194,21 @@ def assert_unavailable(answer: Answer) -> None:
 # The end.
 
 
-def test_sigterm_lets_requests_finish(serve, elasticsearch, own_index):
-    arrived = threading.Event()
+def answering(arrived: threading.Event, reply: Reply) -> Callable[[Call], Reply]:
+    """A provider that lets endpoints be created; `arrived` is set when another request arrives."""
 
     def answer(call: Call) -> Reply:
         if b"how big" in call.body or call.method != "POST":
             return contract_reply(call)
         arrived.set()
-        return Reply(body=b"[[0.1]]", delay=1.0)
+        return reply
 
+    return answer
+
+
+def test_sigterm_lets_requests_finish(serve, elasticsearch, own_index):
+    arrived = threading.Event()
+    answer = answering(arrived, Reply(body=b"[[0.1]]", delay=1.0))
     with in_thread(FaultyServer(answer)) as provider, ThreadPoolExecutor() as pool:
         proxy = serve(upstream=elasticsearch.url, env=own_index)
         assert put(proxy.url, "slow", provider.url).status == 200
@@ -221,13 +227,7 @@ def test_sigterm_lets_requests_finish(serve, elasticsearch, own_index):
 @pytest.mark.alone
 def test_sigterm_ends_within_the_drain_time(serve, elasticsearch, own_index):
     arrived = threading.Event()
-
-    def answer(call: Call) -> Reply:
-        if b"how big" in call.body or call.method != "POST":
-            return contract_reply(call)
-        arrived.set()
-        return Reply(fault="hang")
-
+    answer = answering(arrived, Reply(fault="hang"))
     env = own_index | {"HFPROXY_LIMITS_DRAIN_TIMEOUT": "1"}
     with in_thread(FaultyServer(answer)) as provider, ThreadPoolExecutor() as pool:
         proxy = serve(upstream=elasticsearch.url, env=env)
