@@ -33,6 +33,7 @@ from bench.subjects import (
     Cores,
     Running,
     install_tools,
+    pinned,
     start,
     stubs,
 )
@@ -123,7 +124,7 @@ def run(seconds: int, rounds: int) -> dict[str, Any]:
             for label, command, port in stubs(folder)
         ]
         servers, uploaders = start_subjects(folder, cores, stack)
-        os.sched_setaffinity(0, {cores.load})
+        stack.enter_context(pinned(cores.load))  # transfers are made here
         memory["idle"] = {server.name: server.resident_mib() for server in servers}
         for number in range(rounds):
             for label, connections, varied in LOADS:
