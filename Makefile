@@ -1,28 +1,37 @@
-# Every target works alone on a machine with Java, Maven, Python >= 3.11 and make:
-# it first makes the virtual environment that it needs.
+# Every target works by itself on a machine with Java, Maven, Python >= 3.11 and make: it first
+# creates the virtual environment that it needs.
 
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CANDIDATES := $(PYTHON) python3.13 python3.12 python3.11 python3
+# Two processes run tests, a file each at a time; tests marked with `alone` run while no other does.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-clients lint bench soak torture settings lock audit sbom clean
+.PHONY: help demo quick test test-clients test-all lint bench soak torture settings lock audit sbom clean
 
 help: ## show this list
 	@echo 'make TARGET, where TARGET is one of'
 	@sed -n 's/^\([a-z-]*\):.*## /  \1	/p' $(MAKEFILE_LIST)
-	@echo 'PYTHON=/path/to/python chooses another Python for a new $(VENV).'
+	@echo 'PYTHON=/path/to/python selects the Python for a new $(VENV).'
 
-demo: $(INSTALLED) ## the whole product on real parts, step by step (KEEP=1: leave it running)
+demo: $(INSTALLED) ## the product with real parts, step by step (KEEP=1: leave it running)
 	$(BIN)/python -m demo.tour $(if $(KEEP),--keep)
 
-test: lint ## lint, then every test but test-clients (ARGS='-k name' chooses)
-	$(BIN)/python -m pytest -m 'not clients' $(ARGS)
+quick: lint ## lint, unit tests and contract cases, for the loop at the desk (ARGS='-k name' selects)
+	$(PYTEST) tests/unit tests/contract $(ARGS)
 
-test-clients: $(INSTALLED) ## all clients, those that need Go, Node.js, Ruby and PHP, too
+test: lint ## lint and all tests but those of test-clients (ARGS='-k name' selects)
+	$(PYTEST) -m 'not clients' $(ARGS)
+
+test-clients: $(INSTALLED) ## all clients, also those that need Go, Node.js, Ruby and PHP
 	$(BIN)/python -m tests.support.runtimes
-	$(BIN)/python -m pytest tests/integration/test_clients_*.py tests/integration/test_kibana_streams.py $(ARGS)
+	$(PYTEST) tests/integration/test_clients_*.py tests/integration/test_kibana_streams.py $(ARGS)
+
+test-all: lint ## lint and every test, in one run
+	$(BIN)/python -m tests.support.runtimes
+	$(PYTEST) $(ARGS)
 
 lint: $(INSTALLED) ## formatting, lint rules, types, who imports whom
 	$(BIN)/ruff format --check .
@@ -30,27 +39,27 @@ lint: $(INSTALLED) ## formatting, lint rules, types, who imports whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(INSTALLED) ## speed, compared with other proxies (ARGS=forwarding, ARGS=elasticsearch: one part)
+bench: $(INSTALLED) ## speed, compared with other proxies (ARGS=forwarding or elasticsearch: one part)
 	$(BIN)/python -m bench $(ARGS)
 
-soak: $(INSTALLED) ## callers of every kind for MINUTES=30: whether memory and files stay as they are
+soak: $(INSTALLED) ## many kinds of callers for MINUTES=30: memory and open files must not grow
 	$(BIN)/python -m bench.soak --minutes $(or $(MINUTES),30) $(ARGS)
 
-torture: $(INSTALLED) ## proxies and Elasticsearch killed under load: is anything lost? (ARGS='--rounds 20 --seed 7')
+torture: $(INSTALLED) ## kill proxies and Elasticsearch under load: nothing may be lost (ARGS='--rounds 20 --seed 7')
 	$(BIN)/python -m tests.torture $(ARGS)
 	$(BIN)/python -m pytest tests/integration/test_memory.py
 
 settings: $(INSTALLED) ## write docs/configuration.md and configs/proxy.yml anew from proxy/config/values.py
 	$(BIN)/python -m release.settings
 
-lock: $(INSTALLED) ## write requirements.lock anew: what the image installs, with hashes
+lock: $(INSTALLED) ## rewrite requirements.lock: what the image installs, with hashes
 	$(BIN)/python -m release.lock
 
-audit: $(INSTALLED) ## ask for known vulnerabilities in that; exit code 2: could not be asked
+audit: $(INSTALLED) ## check requirements.lock for known vulnerabilities (exit code 2: could not be checked)
 	$(BIN)/python -m release.audit
 
-# The image makes the same of itself; here its packages are only unpacked.
-sbom: $(INSTALLED) ## list what the image holds as CycloneDX JSON, in build/sbom.cdx.json
+# The image's build writes the same; here its packages are only unpacked.
+sbom: $(INSTALLED) ## write what the image contains to build/sbom.cdx.json (CycloneDX)
 	rm -rf build/image
 	$(BIN)/uv pip install --quiet --target build/image --no-deps --require-hashes \
 	    --only-binary :all: --python-version 3.13 --python-platform x86_64-manylinux_2_28 \
@@ -59,7 +68,7 @@ sbom: $(INSTALLED) ## list what the image holds as CycloneDX JSON, in build/sbom
 	$(BIN)/uv pip install --quiet --target build/image --no-deps .
 	$(BIN)/python -m release.sbom build/image > build/sbom.cdx.json
 
-clean: ## remove what was built here; fetched models and servers stay in the cache folder
+clean: ## remove what was built here, but not the cache folder of models and servers
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -68,7 +77,7 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	    "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; \
 	done; \
 	if [ "$$python" = none ]; then \
-	    echo 'Python 3.11 or newer is needed: install it, or say where it is: make PYTHON=...' >&2; \
+	    echo 'Python 3.11 or newer is needed: install it, or name it: make PYTHON=...' >&2; \
 	    exit 1; \
 	fi; \
 	if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \

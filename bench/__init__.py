@@ -1,1 +1,1 @@
-"""Measurements against what else could stand in the proxy's place; see `docs/lane.md`."""
+"""Speed of the proxy compared with nginx and others (see docs/lane.md), and the soak."""

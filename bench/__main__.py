@@ -1,4 +1,4 @@
-"""Everything that is measured: `python -m bench [forwarding | elasticsearch] [options]`."""
+"""`python -m bench [forwarding | elasticsearch] [options]`: run one bench, or all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PARTS: Final[dict[str, Callable[[], None]]] = {
 
 
 def main() -> None:
-    """Those parts that are named first, or all; the options are for each of them."""
+    """Run the benches that are named, or all; each gets the options."""
     named = [argument for argument in sys.argv[1:] if argument in PARTS]
     sys.argv[1:] = [argument for argument in sys.argv[1:] if argument not in PARTS]
     for name in named or PARTS:

@@ -1,7 +1,6 @@
-"""Callers of every kind, good and bad, for the soak: each does one thing, again and again.
+"""Callers of many kinds, good and bad, for the soak: each does one thing again and again.
 
-A caller raises Unexpected when an answer is not what it should be. What a caller breaks off by
-itself has no answer that could be wrong.
+A caller raises Unexpected if an answer is wrong. A request that it aborts has no answer.
 """
 
 from __future__ import annotations
@@ -23,18 +22,18 @@ from bench.stub import EVENTS, VECTOR
 from proxy.lane import Patience
 
 JSON: Final = {"Content-Type": "application/json"}
-LARGE: Final = 200  # documents of one large answer
+LARGE: Final = 200  # documents in a large answer
 DOCUMENT_BYTES: Final = 20_000  # of each of them
-PATIENCE: Final = 90.0  # seconds for anything
+PATIENCE: Final = 90.0  # seconds for one call of a caller
 
 
 class Unexpected(Exception):
-    """An answer that should have been another."""
+    """An answer is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Where everything is."""
+    """What the callers share."""
 
     port: int  # of the proxy
     session: ClientSession
@@ -59,7 +58,7 @@ class World:
     async def connection(
         self, receive: int | None = None
     ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-        """A plain connection, aborted at the end; `receive` is the size of its buffer."""
+        """A plain connection, aborted at the end; `receive` is its receive buffer in bytes."""
         sock = socket.socket()
         sock.setblocking(False)
         if receive is not None:
@@ -80,7 +79,7 @@ def head(method: str, target: str, length: int = 0) -> bytes:
 
 
 async def read_answer(reader: asyncio.StreamReader, pause: float = 0.0) -> int:
-    """Read one answer to its end; the bytes of its body. Raises: Unexpected."""
+    """Read an answer to its end; the size of its body. Raises: Unexpected."""
     start = await reader.readuntil(b"\r\n\r\n")
     if not start.startswith(b"HTTP/1.1 200 "):
         raise Unexpected(repr(start[:200]))
@@ -106,7 +105,7 @@ async def read_bytes(reader: asyncio.StreamReader, left: int, pause: float) -> N
             await asyncio.sleep(pause)
 
 
-# What passes through
+# Requests that are forwarded
 
 
 async def get(world: World) -> None:
@@ -121,7 +120,7 @@ async def search(world: World) -> None:
 
 
 def filled(ago: int = 0) -> str:
-    """The index that is filled this minute, or was some minutes ago."""
+    """The index that is filled in this minute, or was `ago` minutes earlier."""
     return f"/soak-filled-{int(time.monotonic() // 60) - ago}"
 
 
@@ -133,7 +132,7 @@ async def bulk(world: World) -> None:
 
 
 async def empty(world: World) -> None:
-    """So that Elasticsearch does not fill up."""
+    """Delete the indices of past minutes, so that the disk does not fill up."""
     for ago in (3, 4):
         await world.ask("DELETE", f"{filled(ago)}?ignore_unavailable=true")
 
@@ -153,7 +152,7 @@ async def slow_reader(world: World) -> None:
 
 
 async def half_closed(world: World) -> None:
-    """It looks like one that hung up, so the lane waits for its answer, but not for long."""
+    """A caller that closes its sending side: the lane waits for its answer, but not for long."""
     began = time.monotonic()
     async with world.connection() as (reader, writer):
         writer.write(head("GET", "/soak/_search?size=10"))
@@ -195,7 +194,7 @@ async def malformed(world: World) -> None:
             raise Unexpected(repr(answer[:200]))
 
 
-# What is answered here
+# Requests that the proxy answers
 
 
 async def infer(world: World) -> None:
@@ -244,7 +243,7 @@ async def bad_inference(world: World) -> None:
 
 
 async def change_endpoint(world: World) -> None:
-    """On one connection, and so at one worker: others may know an endpoint for a second longer."""
+    """On one connection, so at one worker: others may still have a deleted endpoint cached."""
     async with ClientSession() as session:
         own = World(world.port, session, world.provider)
         target = f"/_inference/text_embedding/soak-{random.getrandbits(40):x}"
@@ -262,7 +261,7 @@ def endpoint(url: str) -> dict[str, Any]:
     return {"service": "hugging_face", "service_settings": settings}
 
 
-# Each with the seconds between two goes and how many do it at once.
+# Each with its pause in seconds, and how many do it concurrently.
 CALLERS: Final[list[tuple[Callable[[World], Awaitable[None]], float, int]]] = [
     (get, 0.02, 4),
     (search, 0.1, 2),
@@ -286,7 +285,7 @@ CALLERS: Final[list[tuple[Callable[[World], Awaitable[None]], float, int]]] = [
 
 
 async def prepare(world: World) -> None:
-    """What the callers find."""
+    """Create the indices and endpoints that the callers use."""
     settings = {"number_of_shards": 1, "number_of_replicas": 0}
     await world.ask("PUT", "/soak", {"settings": settings})
     text = "some words " * (DOCUMENT_BYTES // 11 + 1)

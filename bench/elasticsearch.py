@@ -10,11 +10,9 @@ bench/results/: elasticsearch.json, and a table in elasticsearch.txt.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -25,41 +23,35 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from bench.forwarding import RESULTS, duration, find, processor
-from bench.subjects import Cores, Running, install_tools, nginx, proxy, start
-from testbed.elasticsearch import DEFAULT_VERSION, RunningElasticsearch
+from bench import wrk
+from bench.results import median, options_of, processor, ratio, write
+from bench.subjects import Cores, Running, install_tools, nginx_proxy, proxy, start
+from testbed.distribution import DEFAULT_VERSION
+from testbed.elasticsearch import RunningElasticsearch
 from testbed.elasticsearch import start as start_elasticsearch
+from testbed.processes import children_of
 
 POST: Final = Path(__file__).parent / "post.lua"
 PORT: Final = 19150
-JAVA_OPTIONS: Final = "-Xms1g -Xmx1g"  # with all of its compilers: a fast one shows more
-DOCUMENTS: Final = 1000  # in the index that is searched
-BULK_BYTES: Final = 1 << 20  # about, of one body
+JAVA_OPTIONS: Final = (
+    "-Xms1g -Xmx1g"  # with all compilers: a fast Elasticsearch shows the proxy's cost best
+)
+DOCUMENTS: Final = 1000  # in the index that searches read
+BULK_BYTES: Final = 1 << 20  # of one body, roughly
 WARM_UP: Final = 20  # seconds for each load, for Java's compilers
 CONNECTIONS: Final = (1, 16)
 FILLED: Final = "filled"  # the index that bulk requests go to
 Rates = dict[str, dict[str, list[dict[str, float]]]]
-NGINX: Final = """
-    upstream elasticsearch {{ server 127.0.0.1:{upstream}; keepalive 64; }}
-    server {{
-        listen 127.0.0.1:{port} backlog=1024;
-        proxy_http_version 1.1;
-        proxy_set_header Connection "";
-        proxy_buffering off;
-        proxy_request_buffering off;
-        location / {{ proxy_pass http://elasticsearch; }}
-    }}
-"""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is asked; `body` is a file to be posted."""
+    """A request; `body` is the file to post, if any."""
 
     name: str
     target: str
     body: Path | None
-    wanted: str = ""  # in each answer to a post
+    wanted: str = ""  # text that each answer to a post must contain
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,23 +61,25 @@ class Rate:
     requests_per_second: float
     p50_milliseconds: float
     p99_milliseconds: float
-    cpu_milliseconds: float  # of processor time per request, by what stands between
+    cpu_milliseconds: float  # of processor time per request, used by the proxy or nginx
 
 
 def measure(port: int, load: Load, connections: int, seconds: int, core: int) -> Rate:
-    """Of what listens on `port`; the processor time is left at nothing."""
-    command = ["taskset", "-c", str(core), "wrk", "--latency", "-t1", f"-c{connections}"]
-    command += [f"-d{seconds}s", "--timeout", "30s", f"http://127.0.0.1:{port}{load.target}"]
-    if load.body is not None:
-        command += ["-s", str(POST), "--", str(load.body), load.wanted]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    failed = "Non-2xx" in told or "Socket errors" in told or "\n  0 requests in" in told
-    if failed or (load.body is not None and find(r"Wrong answers: (\d+)", told) != "0"):
-        sys.exit(f"{load.name} failed on port {port}:\n{told}")
+    """Load what listens on `port`; processor time is not measured."""
+    told = wrk.load(
+        f"http://127.0.0.1:{port}{load.target}",
+        connections=connections,
+        seconds=seconds,
+        core=core,
+        options=["--timeout", "30s"],
+        script=[] if load.body is None else [str(POST), str(load.body), load.wanted],
+    )
+    if load.body is not None and wrk.find(r"Wrong answers: (\d+)", told.text) != "0":
+        sys.exit(f"{load.name} failed on port {port}:\n{told.text}")
     return Rate(
-        requests_per_second=float(find(r"Requests/sec:\s+([\d.]+)", told)),
-        p50_milliseconds=duration(find(r"\n +50% +(\S+)", told)) / 1e3,
-        p99_milliseconds=duration(find(r"\n +99% +(\S+)", told)) / 1e3,
+        requests_per_second=told.requests_per_second,
+        p50_milliseconds=told.p50_microseconds / 1e3,
+        p99_milliseconds=told.p99_microseconds / 1e3,
         cpu_milliseconds=0.0,
     )
 
@@ -99,7 +93,7 @@ def measure_through(server: Running, load: Load, connections: int, seconds: int,
 
 
 def call(url: str, method: str, body: bytes | None = None) -> None:
-    """One request; raises what is not 2xx."""
+    """Send a request. Raises: HTTPError unless the answer is 2xx."""
     headers = {"Content-Type": "application/x-ndjson"}
     request = urllib.request.Request(url, body, headers, method=method)
     with urllib.request.urlopen(request, timeout=60) as answer:
@@ -107,7 +101,7 @@ def call(url: str, method: str, body: bytes | None = None) -> None:
 
 
 def documents(count: int) -> bytes:
-    """A bulk body of small documents, alike in size."""
+    """A bulk body of small documents of about the same size."""
     lines = []
     for number in range(count):
         lines.append(b'{"index":{}}')
@@ -123,7 +117,7 @@ def empty_index(base: str, name: str) -> None:
 
 
 def prepare(base: str, folder: Path) -> list[Load]:
-    """The loads, with what they need in Elasticsearch."""
+    """The loads; what they need is put into Elasticsearch."""
     empty_index(base, "searched")
     call(f"{base}/searched/_bulk?refresh=true", "POST", documents(DOCUMENTS))
     body = documents(BULK_BYTES // (len(documents(100)) // 100))
@@ -136,7 +130,7 @@ def prepare(base: str, folder: Path) -> list[Load]:
 
 @contextmanager
 def elasticsearch(core: int) -> Iterator[RunningElasticsearch]:
-    """A real one, pinned to a core."""
+    """An Elasticsearch that is pinned to a core."""
     running = start_elasticsearch(java_options=JAVA_OPTIONS, version=DEFAULT_VERSION)
     try:
         for pid in processes(running.pid):
@@ -148,22 +142,21 @@ def elasticsearch(core: int) -> Iterator[RunningElasticsearch]:
 
 
 def processes(pid: int) -> list[int]:
-    """A process and all under it."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(below for child in children for below in processes(int(child)))]
+    """A process and its descendants."""
+    return [pid, *(below for child in children_of(pid) for below in processes(child))]
 
 
 def run(seconds: int, rounds: int) -> dict[str, Any]:
-    """All measurements, by load and by subject, one entry per round."""
+    """All measurements by load and subject, one entry per round."""
     cores = Cores.here()
     rates: Rates = {}
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
-        folder.chmod(0o755)  # nginx's workers run as somebody else
+        folder.chmod(0o755)  # nginx's workers run as another user
         os.environ["XDG_STATE_HOME"] = name
         running = stack.enter_context(elasticsearch(cores.load))
         commands = {
-            "nginx": nginx(folder, "nginx", NGINX.format(port=PORT, upstream=running.port)),
+            "nginx": nginx_proxy(folder, PORT, running.port),
             "proxy": proxy(folder, PORT + 1, running.port),
         }
         servers = [
@@ -200,14 +193,6 @@ def run(seconds: int, rounds: int) -> dict[str, Any]:
 def report(results: dict[str, Any]) -> str:
     """The medians as a table; ratios are medians of those within a round."""
 
-    def median(entries: list[dict[str, float]], key: str) -> float:
-        return statistics.median(entry[key] for entry in entries)
-
-    def ratio(entries: list[dict[str, float]], base: list[dict[str, float]], key: str) -> float:
-        return statistics.median(
-            one[key] / other[key] for one, other in zip(entries, base, strict=True)
-        )
-
     columns = ("requests/s", "of direct", "p50 ms", "of direct", "p99 ms", "cpu ms")
     lines = []
     for label, rows in results["rates"].items():
@@ -223,17 +208,10 @@ def report(results: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--seconds", type=int, default=6, help="of load per subject and round")
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
+    options = options_of(__doc__, seconds=6)
     install_tools()
     results = run(options.seconds, options.rounds)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "elasticsearch.json").write_text(json.dumps(results, indent=1) + "\n")
-    table = report(results)
-    (RESULTS / "elasticsearch.txt").write_text(table)
-    print("\n" + table, end="")
+    write("elasticsearch", results, report(results))
 
 
 if __name__ == "__main__":

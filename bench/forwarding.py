@@ -1,23 +1,18 @@
-"""How fast requests that are not ours are passed on: the proxy against nginx and others.
+"""Speed of forwarding: the proxy compared with nginx and others.
 
     python -m bench.forwarding [--seconds N] [--rounds N]
 
-Every server has one core to itself; load and upstream have another. Rounds are interleaved, so that
-what else the machine does hits all alike, and ratios are taken within a round. The processor time
-that a server used per request is reported too: it does not depend on who else wants the core.
+Every server has a core to itself; load and upstream share another. Rounds are interleaved, so that
+other load on the machine affects all servers alike, and ratios are taken within a round. Processor
+time per request is reported, too, as it depends less on other load.
 Results are written to bench/results/: forwarding.json, a table in forwarding.txt, forwarding.svg.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import platform
-import re
 import socket
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,7 +21,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bench import plot
+from bench import plot, wrk
+from bench.results import median, options_of, processor, ratio, write
 from bench.subjects import (
     ANSWER_BYTES,
     FIRST_PORT,
@@ -37,11 +33,11 @@ from bench.subjects import (
     Cores,
     Running,
     install_tools,
+    pinned,
     start,
     stubs,
 )
 
-RESULTS: Final = Path(__file__).parent / "results"
 VARY: Final = Path(__file__).parent / "vary.lua"
 # Name, connections, whether targets vary.
 LOADS: Final = [("1", 1, False), ("32", 32, False), ("32 varied", 32, True)]
@@ -67,36 +63,21 @@ class Transfer:
 
 
 def measure_rate(server: Running, connections: int, varied: bool, seconds: int, core: int) -> Rate:
-    script = ["-s", str(VARY)] if varied else []
-    url = f"http://127.0.0.1:{server.port}/index/_doc/1"
-    command = ["taskset", "-c", str(core), "wrk", "--latency", "-t1", f"-c{connections}"]
     used = server.cpu_seconds()
-    run = subprocess.run(
-        [*command, f"-d{seconds}s", *script, url], capture_output=True, text=True, check=True
+    run = wrk.load(
+        f"http://127.0.0.1:{server.port}/index/_doc/1",
+        connections=connections,
+        seconds=seconds,
+        core=core,
+        script=[str(VARY)] if varied else [],
     )
     used = server.cpu_seconds() - used
-    if "Non-2xx" in run.stdout or "Socket errors" in run.stdout:
-        sys.exit(f"{server.name} failed under load:\n{run.stdout}")
-    requests = int(find(r"(\d+) requests in", run.stdout))
     return Rate(
-        requests_per_second=float(find(r"Requests/sec:\s+([\d.]+)", run.stdout)),
-        p50_microseconds=duration(find(r"\n +50% +(\S+)", run.stdout)),
-        p99_microseconds=duration(find(r"\n +99% +(\S+)", run.stdout)),
-        cpu_microseconds=used / requests * 1e6,
+        requests_per_second=run.requests_per_second,
+        p50_microseconds=run.p50_microseconds,
+        p99_microseconds=run.p99_microseconds,
+        cpu_microseconds=used / run.requests * 1e6,
     )
-
-
-def find(pattern: str, text: str) -> str:
-    match = re.search(pattern, text)
-    if match is None:
-        sys.exit(f"wrk wrote something else than expected:\n{text}")
-    return match[1]
-
-
-def duration(text: str) -> float:
-    """wrk's `12.50us`, `1.20ms` or `2.00s`, in microseconds."""
-    unit = find(r"(us|ms|s)$", text)
-    return float(text.removesuffix(unit)) * {"us": 1, "ms": 1e3, "s": 1e6}[unit]
 
 
 def download(port: int) -> None:
@@ -143,7 +124,7 @@ def run(seconds: int, rounds: int) -> dict[str, Any]:
             for label, command, port in stubs(folder)
         ]
         servers, uploaders = start_subjects(folder, cores, stack)
-        os.sched_setaffinity(0, {cores.load})
+        stack.enter_context(pinned(cores.load))  # transfers are made here
         memory["idle"] = {server.name: server.resident_mib() for server in servers}
         for number in range(rounds):
             for label, connections, varied in LOADS:
@@ -175,7 +156,7 @@ def run(seconds: int, rounds: int) -> dict[str, Any]:
 def start_subjects(
     folder: Path, cores: Cores, stack: ExitStack
 ) -> tuple[list[Running], list[Running]]:
-    """The servers, and for each the one that takes uploads: often itself."""
+    """The servers, and for each of them the server for its uploads, often the same."""
     os.environ["XDG_STATE_HOME"] = str(folder)  # where the proxy keeps its generated key
     servers, uploaders = [], []
     for number, (name, (command, twice)) in enumerate(SUBJECTS.items()):
@@ -198,30 +179,24 @@ def as_json(table: dict[str, dict[str, list[Any]]]) -> dict[str, Any]:
     }
 
 
-def processor() -> str:
-    match = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    return match[1] if match else platform.machine()
-
-
-def ratio(results: dict[str, Any], label: str, server: str, key: str, kind: str = "rates") -> float:
-    """A server's figure as a part of nginx's, the median of the rounds."""
-    rows = results[kind][label]
-    pairs = zip(rows[server], rows["nginx"], strict=True)
-    return float(statistics.median(mine[key] / nginx[key] for mine, nginx in pairs))
+def of_nginx(results: dict[str, Any], label: str, server: str, key: str) -> float:
+    """A figure of a server relative to nginx's."""
+    rows = {**results["rates"], **results["transfers"]}[label]
+    return ratio(rows[server], rows["nginx"], key)
 
 
 def picture(results: dict[str, Any]) -> str:
-    """Each server's figures as a part of nginx's, as an SVG."""
+    """All figures relative to nginx's, as an SVG."""
     groups: dict[str, dict[str, float]] = {}
     for label, rows in results["rates"].items():
         groups[f"requests/s, small GET, connections: {label}"] = {
-            server: ratio(results, label, server, "requests_per_second")
+            server: of_nginx(results, label, server, "requests_per_second")
             for server in rows
             if server != "stub"
         }
     for label, rows in results["transfers"].items():
         groups[f"MiB/s, {LARGE >> 20} MiB {label}"] = {
-            server: ratio(results, label, server, "mib_per_second", "transfers") for server in rows
+            server: of_nginx(results, label, server, "mib_per_second") for server in rows
         }
     machine = results["machine"]
     caption = f"{machine['processor']}, Python {machine['python']}; nginx is 1.0, more is better"
@@ -230,10 +205,6 @@ def picture(results: dict[str, Any]) -> str:
 
 def report(results: dict[str, Any]) -> str:
     """The medians as a table."""
-
-    def median(entries: list[dict[str, float]], key: str) -> float:
-        return statistics.median(entry[key] for entry in entries)
-
     lines: list[str] = []
     for label, rows in results["rates"].items():
         lines.append(f"small GET, connections: {label}")
@@ -242,7 +213,7 @@ def report(results: dict[str, Any]) -> str:
         for server, entries in rows.items():
             lines.append(
                 f"{server:18}{median(entries, 'requests_per_second'):12.0f}"
-                f"{ratio(results, label, server, 'requests_per_second'):12.2f}"
+                f"{of_nginx(results, label, server, 'requests_per_second'):12.2f}"
                 f"{median(entries, 'cpu_microseconds'):12.1f}"
                 f"{median(entries, 'p50_microseconds'):12.0f}"
                 f"{median(entries, 'p99_microseconds'):12.0f}"
@@ -259,7 +230,7 @@ def report(results: dict[str, Any]) -> str:
             line += f"{median(entries, 'cpu_seconds_per_gib'):12.2f}"
         memory = results["memory_mib"]
         lines.append(line + f"{memory['idle'][server]:12.1f}{memory['after'][server]:12.1f}")
-    found = ratio(results, "32", "proxy", "requests_per_second")
+    found = of_nginx(results, "32", "proxy", "requests_per_second")
     lines.append(
         f"\nforwarding ratio (proxy / nginx, 32 connections): {found:.2f}, wanted {WANTED}"
     )
@@ -267,19 +238,11 @@ def report(results: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--seconds", type=int, default=3, help="of load per server and round")
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
+    options = options_of(__doc__, seconds=3)
     install_tools()
     results = run(options.seconds, options.rounds)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "forwarding.json").write_text(json.dumps(results, indent=1) + "\n")
-    (RESULTS / "forwarding.svg").write_text(picture(results))
-    table = report(results)
-    (RESULTS / "forwarding.txt").write_text(table)
-    print("\n" + table, end="")
-    if ratio(results, "32", "proxy", "requests_per_second") < WANTED:
+    write("forwarding", results, report(results), picture(results))
+    if of_nginx(results, "32", "proxy", "requests_per_second") < WANTED:
         sys.exit(1)
 
 

@@ -1,4 +1,4 @@
-"""The results of a run as a picture: a bar for each server, as a part of nginx's figure."""
+"""Draws results as an SVG: a bar for each server, relative to nginx."""
 
 from __future__ import annotations
 

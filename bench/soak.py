@@ -1,11 +1,10 @@
-"""Hours in minutes: callers of every kind at once, and whether the proxy stays as it is.
+"""The soak: many kinds of callers at once, while memory and open files must not grow.
 
     python -m bench.soak [--minutes N] [--workers N]
 
-In front of a real Elasticsearch and a stub provider. Each minute the memory and the open files of
-every process of the proxy are printed. Exit code 1: its memory or its files grew from the second
-third of the time to the last, an answer was not what it should be, or something was still counted
-as under way when all callers had gone.
+The proxy is in front of a real Elasticsearch and a stub provider. Each minute memory and open files
+of each process of the proxy are printed. Exit code 1: memory or files grew from the second third of
+the time to the last, an answer was wrong, or gauges of work in progress were not 0 at the end.
 """
 
 from __future__ import annotations
@@ -32,21 +31,21 @@ from prometheus_client.parser import text_string_to_metric_families
 from bench.callers import CALLERS, PATIENCE, Unexpected, World, prepare
 from bench.stub import provider
 from testbed.elasticsearch import start as start_elasticsearch
+from testbed.processes import ROOT, children_of, proxy_command
 
-ROOT: Final = Path(__file__).parent.parent
 PORT: Final = 19180  # of the proxy
-ADMIN: Final = 19190  # and the next, of its workers
-SAMPLES: Final = 90  # in all
-GROWTH: Final = 0.05  # of the memory, or
-GROWTH_MIB: Final = 8.0  # whichever is more
-FILES: Final = 8  # more than in the second third: what happens to be open
+ADMIN: Final = 19190  # of the first worker; the others have the next ports
+SAMPLES: Final = 90  # in total
+GROWTH: Final = 0.05  # tolerated, as a part of the memory, or
+GROWTH_MIB: Final = 8.0  # in MiB, whichever is more
+FILES: Final = 8  # tolerated growth: some happen to be open
 IDLE: Final = ("connections", "calls_open", "streams_open", "held_bytes", "rate_limit_waiting")
-SHOWN: Final = 20  # failures; the others are counted
+SHOWN: Final = 20  # failures that are printed; all are counted
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One process at one time."""
+    """A process at one moment."""
 
     resident: float  # MiB
     files: int
@@ -59,7 +58,7 @@ class Sample:
 
 
 def verdict(name: str, samples: Sequence[Sample]) -> tuple[str, bool]:
-    """A line on whether the last third is as the second was, and whether it is."""
+    """A line that compares the last third with the second, and whether there is no growth."""
     third = len(samples) // 3
     before, after = samples[third : 2 * third], samples[-third:]
     resident = [statistics.median(one.resident for one in part) for part in (before, after)]
@@ -73,7 +72,7 @@ def verdict(name: str, samples: Sequence[Sample]) -> tuple[str, bool]:
 
 @dataclass(slots=True)
 class Outcome:
-    """What the callers did, and what should not have happened."""
+    """How often each caller was called, and its failures."""
 
     done: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
@@ -82,7 +81,7 @@ class Outcome:
 async def call(
     caller: Callable[[World], Awaitable[None]], pause: float, world: World, outcome: Outcome
 ) -> None:
-    """One caller, until it is cancelled."""
+    """Run a caller again and again, until cancelled."""
     name = getattr(caller, "__name__", "caller")
     while True:
         try:
@@ -98,7 +97,7 @@ async def call(
 
 
 async def watch(pids: dict[str, int], seconds: float) -> dict[str, list[Sample]]:
-    """Samples of each process, spread over the time; shown once a minute."""
+    """Samples of each process, evenly spaced; printed once a minute."""
     samples: dict[str, list[Sample]] = {name: [] for name in pids}
     began = shown = time.monotonic()
     for number in range(1, SAMPLES + 1):
@@ -115,7 +114,7 @@ async def watch(pids: dict[str, int], seconds: float) -> dict[str, list[Sample]]
 
 
 async def soak(pids: dict[str, int], seconds: float) -> tuple[bool, Outcome]:
-    """All callers for that long; whether the processes stayed as they were, and what happened."""
+    """Run all callers; whether no process grew, and the outcome."""
     outcome = Outcome()
     connector = TCPConnector(limit=0)
     patience = ClientTimeout(total=PATIENCE)
@@ -140,7 +139,7 @@ async def soak(pids: dict[str, int], seconds: float) -> tuple[bool, Outcome]:
 
 
 def left_over(workers: int) -> list[str]:
-    """What the proxy counts as under way though nobody calls any more."""
+    """Gauges of work in progress that are not 0, though no caller is left."""
     found = []
     for number in range(workers):
         with urllib.request.urlopen(f"http://127.0.0.1:{ADMIN + number}/metrics") as answer:
@@ -154,20 +153,17 @@ def left_over(workers: int) -> list[str]:
 
 @contextmanager
 def proxy(folder: Path, upstream: str, workers: int) -> Iterator[dict[str, int]]:
-    """A proxy; its processes by name."""
-    command = [sys.executable, "-m", "proxy", "serve", "--upstream", upstream]
+    """A running proxy: the ids of its processes by name."""
+    command = proxy_command("serve", "--upstream", upstream, "--workers", str(workers))
     command += ["--listen", f"127.0.0.1:{PORT}", "--admin", f"127.0.0.1:{ADMIN}"]
     environ = {**os.environ, "XDG_STATE_HOME": str(folder), "HFPROXY_PROVIDER_TIMEOUT": "80"}
     with (folder / "proxy.log").open("wb") as log:
-        child = subprocess.Popen(
-            [*command, "--workers", str(workers)], cwd=ROOT, env=environ, stderr=log
-        )
+        child = subprocess.Popen(command, cwd=ROOT, env=environ, stderr=log)
     try:
         for number in range(workers):
             wait_until_answered(f"http://127.0.0.1:{ADMIN + number}/readyz", child)
-        below = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
         pids = {"proxy": child.pid}
-        pids |= {f"worker {number}": int(pid) for number, pid in enumerate(below)}
+        pids |= {f"worker {number}": pid for number, pid in enumerate(children_of(child.pid))}
         yield pids
     finally:
         child.terminate()
@@ -197,7 +193,7 @@ def main() -> int:
         stack.callback(running.stop)
         pids = stack.enter_context(proxy(Path(name), running.url, options.workers))
         flat, outcome = asyncio.run(soak(pids, options.minutes * 60))
-        time.sleep(3)  # for what was broken off at last to be noticed
+        time.sleep(3)  # until the last aborted requests have been noticed
         left = left_over(options.workers)
     print("done: " + ", ".join(f"{name} {count}" for name, count in outcome.done.items()))
     print(f"failures: {len(outcome.failures)}")

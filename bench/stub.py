@@ -1,4 +1,4 @@
-"""A provider for the soak: it answers at once, and cuts streams midway where it is asked to."""
+"""A provider for the soak: answers at once, and cuts streams midway at /cut."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aiohttp import web
 
 VECTOR: Final = [0.25] * 384
 EVENTS: Final = 20  # of a stream
-PAUSE: Final = 0.02  # seconds between two of them
+PAUSE: Final = 0.02  # seconds between two events
 
 
 async def embed(request: web.Request) -> web.Response:
@@ -40,7 +40,7 @@ async def chat(request: web.Request) -> web.StreamResponse:
 
 @asynccontextmanager
 async def provider() -> AsyncIterator[str]:
-    """It answers at the URL that is yielded."""
+    """A running provider: its URL."""
     app = web.Application(client_max_size=1 << 30)
     app.router.add_post("/embed", embed)
     app.router.add_post("/v1/chat/completions", chat)

@@ -1,4 +1,4 @@
-"""The servers that are measured, and the stubs behind them, each pinned to one core."""
+"""The servers that are compared, and the stub upstreams, each pinned to a core."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).parent.parent
+from testbed.processes import ROOT, children_of, proxy_command
+
 STUB: Final = 19100  # ports of the upstreams
 SINK: Final = 19101
-FIRST_PORT: Final = 19110  # of what is measured
+FIRST_PORT: Final = 19110  # of the servers
 ANSWER_BYTES: Final = 340
 LARGE: Final = 256 * 1024 * 1024  # bytes of a download and of an upload
 TOOLS: Final = {"nginx": "nginx-light", "haproxy": "haproxy", "wrk": "wrk"}
@@ -51,14 +52,14 @@ NGINX_STUB: Final = """
     }}
 """
 NGINX_PROXY: Final = """
-    upstream stub {{ server 127.0.0.1:{stub}; keepalive 64; keepalive_requests 1000000000; }}
+    upstream origin {{ server 127.0.0.1:{upstream}; keepalive 64; keepalive_requests 1000000000; }}
     server {{
         listen 127.0.0.1:{port} backlog=1024;
         proxy_http_version 1.1;
         proxy_set_header Connection "";
         proxy_buffering off;
         proxy_request_buffering off;
-        location / {{ proxy_pass http://stub; }}
+        location / {{ proxy_pass http://origin; }}
         location = /upload {{ proxy_pass http://127.0.0.1:{sink}; }}
     }}
 """
@@ -83,7 +84,7 @@ backend sink
 
 
 def install_tools() -> None:
-    """Have nginx, HAProxy and wrk; exits with a hint where they cannot be installed."""
+    """Install nginx, HAProxy and wrk if they are missing; exits with a hint if it cannot."""
     missing = [package for tool, package in TOOLS.items() if shutil.which(tool) is None]
     if not missing:
         return
@@ -96,7 +97,7 @@ def install_tools() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Cores:
-    """Which core serves, which one loads, which one answers; the last two may be one."""
+    """The cores for the server, the load and the upstream; the last two may be the same."""
 
     subject: int
     load: int
@@ -110,9 +111,20 @@ class Cores:
         return cls(cores[0], cores[1], cores[2] if len(cores) > 2 else cores[1])
 
 
+@contextmanager
+def pinned(core: int) -> Iterator[None]:
+    """Let this thread run on one core alone."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
 @dataclass(slots=True)
 class Running:
-    """A server under way."""
+    """A running server."""
 
     name: str
     port: int
@@ -120,9 +132,8 @@ class Running:
     process: subprocess.Popen[bytes] = field(repr=False)
 
     def pids(self) -> list[int]:
-        """Its processes: workers are children of the one that was started."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [self.process.pid, *map(int, children.split())]
+        """Its process and its workers."""
+        return [self.process.pid, *children_of(self.process.pid)]
 
     def cpu_seconds(self) -> float:
         ticks = 0
@@ -132,7 +143,7 @@ class Running:
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def resident_mib(self) -> float:
-        """Memory of its own: pages shared with others are counted in parts."""
+        """Its memory; pages that several processes share are counted in parts."""
         kilobytes = 0
         for pid in self.pids():
             for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
@@ -182,10 +193,10 @@ def nginx(folder: Path, name: str, body: str) -> list[str]:
 
 
 def stubs(folder: Path) -> list[tuple[str, list[str], int]]:
-    """The upstreams: nginx with a fixed answer and a large file, and one that takes uploads."""
+    """The upstreams: nginx with a fixed answer and a large file, and a sink for uploads."""
     with (folder / "large").open("wb") as file:
         file.truncate(LARGE)
-    folder.chmod(0o755)  # nginx's workers run as somebody else
+    folder.chmod(0o755)  # nginx's workers run as another user
     answer = '{"stub":"' + "x" * (ANSWER_BYTES - 11) + '"}'
     body = NGINX_STUB.format(port=STUB, answer=answer, folder=folder)
     return [
@@ -194,8 +205,9 @@ def stubs(folder: Path) -> list[tuple[str, list[str], int]]:
     ]
 
 
-def nginx_proxy(folder: Path, port: int, _upstream: int) -> list[str]:
-    return nginx(folder, "proxy", NGINX_PROXY.format(port=port, stub=STUB, sink=SINK))
+def nginx_proxy(folder: Path, port: int, upstream: int) -> list[str]:
+    body = NGINX_PROXY.format(port=port, upstream=upstream, sink=SINK)
+    return nginx(folder, "proxy", body)
 
 
 def haproxy(folder: Path, port: int, _upstream: int) -> list[str]:
@@ -209,17 +221,16 @@ def plain(_folder: Path, port: int, upstream: int) -> list[str]:
 
 
 def proxy(folder: Path, port: int, upstream: int) -> list[str]:
-    command = [sys.executable, "-m", "proxy", "serve", "--upstream", f"http://127.0.0.1:{upstream}"]
-    store = f"sqlite:{folder}/{port}.db"
-    return [*command, "--listen", f"127.0.0.1:{port}", "--store", store]
+    options = ["--upstream", f"http://127.0.0.1:{upstream}", "--listen", f"127.0.0.1:{port}"]
+    return proxy_command("serve", *options, "--store", f"sqlite:{folder}/{port}.db")
 
 
 def application(folder: Path, port: int, upstream: int) -> list[str]:
     return [*proxy(folder, port, upstream), "--no-lane"]
 
 
-# How each is started: folder, port, port of its upstream. Those that do not choose an upstream by
-# path (marked True) are started a second time for uploads.
+# The command of each by folder, port and upstream port; and whether a second one is started for
+# uploads, as it cannot choose an upstream by path.
 SUBJECTS: Final[dict[str, tuple[Callable[[Path, int, int], list[str]], bool]]] = {
     "nginx": (nginx_proxy, False),
     "haproxy": (haproxy, False),

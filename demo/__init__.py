@@ -1,1 +1,1 @@
-"""What the demonstration and the tests share: real parts, fetched and started on this machine."""
+"""`make demo`: a tour of the product with real parts on this machine."""

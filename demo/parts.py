@@ -1,14 +1,10 @@
-"""The parts of the tour: started in order, watched through their logs, ended whatever happens."""
+"""The processes of the tour: started in order, and always ended."""
 
 from __future__ import annotations
 
 import os
-import re
 import secrets
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -19,109 +15,48 @@ from typing import Any, Final
 from elastic_transport import TransportError
 from elasticsearch import ApiError, Elasticsearch
 
-from demo.show import Say, Screen, duration
+from demo.show import Screen, duration
 from proxy.config import ALIASES, PREFIX, UpstreamConfig, load_config
 from testbed.elasticsearch import start
+from testbed.processes import Server, proxy_command
 
-ROOT: Final = Path(__file__).parent.parent
-LISTENING: Final = re.compile(r"listening on (https?://[^\s\"]+)")
 PROVIDER_TIMEOUT: Final = 900.0  # seconds; the first start fetches the models
 PROXY_TIMEOUT: Final = 30.0
 STOP_TIMEOUT: Final = 10.0
-TAIL: Final = 15  # lines of a log
-# Becomes the command, after leaving a watcher behind that ends it when our end of the pipe is gone:
-# nothing is left running, however the tour dies.
-LAUNCH: Final = 'exec 3<&0; (read _ <&3; kill $$) >/dev/null 2>&1 & exec "$@" 3<&- </dev/null'
-# Of a proxy that the user runs otherwise; the tour's must not find them.
+# Settings for a proxy of the user's own, which the tour's must not see.
 FOREIGN: Final = (PREFIX, *ALIASES, "HF_TOKEN")
 
 
-class PartFailed(Exception):
-    """A part ended, stayed silent or cannot be reached; the text says what there is to know."""
+class Unreachable(Exception):
+    """The user's own Elasticsearch cannot be used; the text says why, and what to do."""
 
 
-class Part:
-    """A child process `python -m proxy …` that says in its log where it listens.
-
-    It has a process group of its own: Ctrl-C reaches the tour alone, which ends its parts in order.
-    """
+class Part(Server):
+    """A process `python -m proxy …`; its output is copied to the file `log`."""
 
     def __init__(self, name: str, arguments: Sequence[str], environ: Mapping[str, str], log: Path):
-        self.name = name
-        self.log = log
+        self.title = name
+        self._log = log
         self._began = time.time()
-        with log.open("wb") as file:
-            self._child = subprocess.Popen(
-                ["/bin/sh", "-c", LAUNCH, "sh", sys.executable, "-m", "proxy", *arguments],
-                cwd=ROOT,
-                env=dict(environ),
-                stdin=subprocess.PIPE,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    @property
-    def pid(self) -> int:
-        return self._child.pid
-
-    def wait_until_listening(self, timeout: float, say: Say) -> str:
-        """The address it serves; what it says until then is passed on.
-
-        Raises: PartFailed.
-        """
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
-            ended = self._child.poll() is not None  # asked before its last words are read
-            text = self._text()
-            if found := LISTENING.search(text):
-                return found[1]
-            if ended:
-                raise PartFailed(self._story(f"ended with exit code {self._child.returncode}"))
-            if text.strip():
-                say(f"{self.name}: {text.strip().splitlines()[-1].strip()}")
-            time.sleep(0.1)
-        raise PartFailed(self._story(f"did not listen within {timeout:.0f} s"))
+        command = proxy_command(*arguments)
+        super().__init__(command, environ, name=f"the {name}", log=log)
 
     @property
     def took(self) -> float:
-        """Seconds from its start to its last word."""
-        return max(0.0, self.log.stat().st_mtime - self._began)
-
-    def check(self) -> None:
-        """Raises: PartFailed if it has ended by itself."""
-        if self._child.poll() is not None:
-            raise PartFailed(self._story(f"ended with exit code {self._child.returncode}"))
-
-    def stop(self) -> None:
-        """End it, by force if it takes too long."""
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            with suppress(ProcessLookupError):
-                os.killpg(self._child.pid, number)
-            with suppress(subprocess.TimeoutExpired):
-                self._child.wait(STOP_TIMEOUT)
-                break
-        if self._child.stdin is not None:
-            self._child.stdin.close()
-
-    def _text(self) -> str:
-        return self.log.read_text(encoding="utf-8", errors="replace")
-
-    def _story(self, what: str) -> str:
-        tail = "\n".join(self._text().splitlines()[-TAIL:])
-        return f"the {self.name} {what}; the end of its log:\n{tail}"
+        """Seconds from its start to its last line of output."""
+        return max(0.0, self._log.stat().st_mtime - self._began)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """The Elasticsearch of the tour: one that was started for it, or the user's own."""
+    """The Elasticsearch of the tour: started for it, or the user's own."""
 
     url: str
     version: str | None  # None: not started here
     config: UpstreamConfig  # credentials and TLS, if it is the user's own
 
     def credentials(self) -> dict[str, Any]:
-        """Arguments for a client, of it or of the proxy before it."""
+        """Arguments for a client of it, or of the proxy in front of it."""
         if self.config.api_key:
             return {"api_key": self.config.api_key}
         if self.config.username:
@@ -129,7 +64,7 @@ class Target:
         return {}
 
     def client(self) -> Elasticsearch:
-        """A client of it, with no proxy in between."""
+        """A client that is connected directly."""
         tls: dict[str, Any] = {}
         if self.url.startswith("https:"):
             tls["verify_certs"] = tls["ssl_show_warn"] = self.config.verify
@@ -140,7 +75,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What is running, and where."""
+    """The running processes, and their URLs."""
 
     target: Target
     provider: str
@@ -148,7 +83,7 @@ class Parts:
     children: Sequence[Part]
 
     def check(self) -> None:
-        """Raises: PartFailed if one has ended by itself."""
+        """Raises: ProcessFailed if one has ended by itself."""
         for child in self.children:
             child.check()
 
@@ -158,7 +93,7 @@ def running_parts(screen: Screen, folder: Path) -> Iterator[Parts]:
     """Elasticsearch, the local provider and the proxy, each shown as soon as it is up.
 
     Logs and the proxy's state go into `folder`. Raises: JavaMissing, PackageError, StartFailed,
-    PartFailed, ConfigError.
+    ProcessFailed, Unreachable, ConfigError.
     """
     with ExitStack() as stack:
         environ = {name: text for name, text in os.environ.items() if not name.startswith(FOREIGN)}
@@ -191,22 +126,22 @@ def _part(
     try:
         yield part
     finally:
-        part.stop()
+        part.stop(STOP_TIMEOUT)
 
 
 def _await(screen: Screen, part: Part, timeout: float) -> str:
-    """The address of a part, once it listens."""
-    with screen.working(part.name) as say:
-        url = part.wait_until_listening(timeout, say)
-    _show_part(screen, part.name, url, part.took)
-    return url
+    """Wait until a part listens; its URL."""
+    with screen.working(part.title) as say:
+        part.wait_until_listening(timeout, lambda line: say(f"{part.title}: {line}"))
+    _show_part(screen, part.title, part.url, part.took)
+    return part.url
 
 
 @contextmanager
 def _elasticsearch(screen: Screen, folder: Path, provider: Part) -> Iterator[Target]:
-    """The one that the environment names, or one that is started here and ends with the block.
+    """The one that the environment names, or one that runs until the block ends.
 
-    Nobody waits for it if the provider has failed meanwhile.
+    Its start is given up if the provider fails meanwhile.
     """
     config = load_config(None, _upstream_environ()).upstream
     began = time.monotonic()
@@ -228,13 +163,13 @@ def _elasticsearch(screen: Screen, folder: Path, provider: Part) -> Iterator[Tar
     try:
         yield Target(url=running.url, version=running.version, config=UpstreamConfig())
     finally:
-        with suppress(OSError):  # a help after a failure, and no reason for another
+        with suppress(OSError):  # only a help after a failure
             shutil.copyfile(running.log, folder / "elasticsearch.log")
         running.stop()
 
 
 def _upstream_environ() -> dict[str, str]:
-    """What the environment says about the user's own Elasticsearch."""
+    """The variables about the user's own Elasticsearch."""
     names = (*ALIASES, f"{PREFIX}UPSTREAM_")
     return {name: text for name, text in os.environ.items() if name.startswith(names)}
 
@@ -244,7 +179,7 @@ def _check_reachable(target: Target) -> None:
         with target.client() as client:
             client.cluster.health()
     except (ApiError, TransportError) as error:
-        raise PartFailed(
+        raise Unreachable(
             f"the Elasticsearch that ELASTICSEARCH_URL names [{target.url}] does not serve: "
             f"{error}. Without that variable one is started here; with security on, "
             "ELASTIC_API_KEY is needed"
@@ -253,7 +188,7 @@ def _check_reachable(target: Target) -> None:
 
 @contextmanager
 def _store_index(target: Target) -> Iterator[str]:
-    """The name of an index in the user's Elasticsearch that goes with the block."""
+    """The name of an index in the user's Elasticsearch, which is deleted when the block ends."""
     name = f"hugging-face-tour-{secrets.token_hex(4)}"
     try:
         yield name

@@ -1,7 +1,7 @@
-"""What the tour prints: steps, requests with their timing, results, and a line while it waits.
+"""What the tour prints: steps, requests with their timing, results, and progress.
 
-On a terminal in colour (unless NO_COLOR is set) and with one line that is updated; elsewhere
-plain text, with a line every few seconds.
+On a terminal in colour (unless NO_COLOR is set), with one line of progress that is updated;
+otherwise plain text, with a line every few seconds.
 """
 
 from __future__ import annotations
@@ -22,15 +22,17 @@ Say = Callable[[str], None]
 
 WIDTH: Final = 88  # columns, at most
 INDENT: Final = "   "
-PATIENCE: Final = 2.0  # seconds without a word; elsewhere than on a terminal, then twice as long
+PATIENCE: Final = (
+    2.0  # seconds until progress is shown; without a terminal, the next after twice as long
+)
 BODY_LINES: Final = 4
-WORD: Final = 12  # columns; a streamed line is broken at a blank that comes later
+WORD: Final = 12  # columns; a streamed line is broken at a space in the last ones
 STYLES: Final = {"bold": "1", "dim": "2", "red": "31", "green": "32", "cyan": "36"}
 ESCAPES: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Screen:
-    """A terminal, or whatever else standard output is."""
+    """The terminal, or whatever standard output is."""
 
     def __init__(
         self,
@@ -44,10 +46,10 @@ class Screen:
         self._coloured = self._is_terminal and not environ.get("NO_COLOR")
         columns = shutil.get_terminal_size((WIDTH, 24)).columns if self._is_terminal else WIDTH
         self.width = max(40, min(WIDTH, columns - 1))
-        self._column = 0  # where a streamed text goes on
+        self._column = 0  # where streamed text continues
 
     def style(self, text: str, *styles: str) -> str:
-        """`text` in the given STYLES, where colours are wanted."""
+        """`text` in the given STYLES, if colours are used."""
         if not self._coloured:
             return text
         codes = ";".join(STYLES[style] for style in styles)
@@ -63,24 +65,24 @@ class Screen:
         self.line(f"\n{self.style(f'{number}  {text}', 'bold')}")
 
     def note(self, text: str) -> None:
-        """A result, wrapped."""
+        """Print a result, wrapped."""
         for part in textwrap.wrap(text, self.width - len(INDENT)) or [""]:
             self.line(INDENT + part)
 
     def passed(self, text: str) -> None:
-        """What was checked and holds."""
+        """Print a check that holds."""
         self.line(f"{INDENT}{self.style('✓', 'green')} {text}")
 
     def missed(self, text: str) -> None:
-        """What did not work out, as may happen."""
+        """Print something that did not work out, as may happen."""
         self.line(f"{INDENT}{self.style('·', 'cyan')} {text}")
 
     def failed(self, text: str) -> None:
-        """What was checked and does not hold."""
+        """Print a check that does not hold."""
         self.line(f"{INDENT}{self.style('✗', 'red')} {text}")
 
     def request(self, method: str, target: str, status: int, seconds: float, body: Any) -> None:
-        """The line of a request, its timing at the right margin, and the body in short."""
+        """Print a request, its timing at the right margin, and its shortened body."""
         left = f"{INDENT}{self.style(method, 'cyan')} {target}"
         right = f"{status} {duration(seconds):>7}"
         gap = " " * max(2, self.width - visible(left) - len(right))
@@ -90,7 +92,7 @@ class Screen:
                 self.line(f"{INDENT}    {self.style(part, 'dim')}")
 
     def table(self, rows: Iterable[Sequence[str]]) -> None:
-        """Rows of cells, left aligned; a number aligns itself."""
+        """Print rows of cells, left aligned; numbers must be padded."""
         rows = list(rows)
         widths = [max(visible(cell) for cell in column) for column in zip(*rows, strict=True)]
         for row in rows:
@@ -101,7 +103,7 @@ class Screen:
             self.line(INDENT + "   ".join(cells).rstrip())
 
     def stream(self, text: str) -> None:
-        """A piece of a longer text, shown at once; the text ends with `end_stream`."""
+        """Print a piece of a longer text at once; `end_stream` ends the text."""
         for piece in re.split(r"(\s+)", text):
             if piece.isspace() and ("\n" in piece or self._column > self.width - WORD):
                 self.end_stream()
@@ -117,9 +119,9 @@ class Screen:
 
     @contextmanager
     def working(self, text: str) -> Iterator[Say]:
-        """Tells what is under way and for how long; gone from a terminal with the block.
+        """Show what is under way and for how long, until the block ends.
 
-        The value changes the text.
+        The value is a function that changes the text.
         """
         width = self.width if self._is_terminal else None
         live = _LiveLine(text, self._write, width, self._patience)
@@ -139,7 +141,7 @@ class Screen:
 
 
 class _LiveLine(threading.Thread):
-    """Shows a text and the seconds that have passed, until it is ended."""
+    """Shows a text and the elapsed seconds, until `end`."""
 
     def __init__(self, text: str, write: Say, width: int | None, patience: float) -> None:
         super().__init__(daemon=True)
@@ -153,7 +155,7 @@ class _LiveLine(threading.Thread):
 
     def say(self, text: str) -> None:
         if text.startswith(" "):
-            return  # a sign of life, which this line is anyway
+            return  # says that work goes on, as this line does anyway
         self._text = text
         if self._width is not None:
             self._draw()
@@ -186,7 +188,7 @@ class _LiveLine(threading.Thread):
 
 
 def visible(text: str) -> int:
-    """The columns that a text takes, colours aside."""
+    """The number of columns that a text takes, without colours."""
     return len(ESCAPES.sub("", text))
 
 
@@ -201,7 +203,7 @@ def shortened(text: str, length: int) -> str:
 
 
 def brief(value: Any) -> str:
-    """A JSON value in short: long texts cut, of long lists the first two members."""
+    """A JSON value, shortened: long strings are cut, of long lists two members are left."""
     if isinstance(value, dict):
         pairs = (f"{json.dumps(name)}: {brief(inner)}" for name, inner in value.items())
         return "{" + ", ".join(pairs) + "}"

@@ -36,26 +36,26 @@ PATHS: Final = {
 }
 INDEX: Final = "passages"
 DIMENSIONS: Final = 384
-BATCH: Final = 64  # passages in a request, twice what the provider takes at once
+BATCH: Final = 64  # passages in a request: twice as many as the provider takes at once
 RECALL: Final = 0.8  # of the questions must have a right passage among the first three
 SHOWN: Final = 10  # questions in full; of the others only those that failed
-TIMEOUT: Final = 120.0  # seconds for a request: a small machine may be busy
+TIMEOUT: Final = 120.0  # seconds for a request, enough for a small, busy machine
 PROMPT: Final = "Write one sentence about the sea."
 
 
 class CheckFailed(Exception):
-    """Something is not as it should be; the text says what."""
+    """A check failed; the text says which."""
 
 
 class WatchedTransport(Transport):
-    """The client's own transport; tells its watcher what goes out and how long the answer takes."""
+    """The client's own transport, which also shows each request and its timing on `watcher`."""
 
     watcher: Screen | None = None
 
     def perform_request(
         self, method: str, target: str, *, body: Any = None, **others: Any
     ) -> TransportApiResponse:
-        """The answer of the node, errors included, shown as a request line."""
+        """The node's answer, errors included."""
         send = super().perform_request
         if self.watcher is None:
             return send(method, target, body=body, **others)
@@ -74,7 +74,7 @@ class Tour:
     screen: Screen
     parts: Parts
     client: Elasticsearch  # of the proxy
-    prefix: str = ""  # of every name that the tour gives
+    prefix: str = ""  # of all names of endpoints and indices
     corpus: Sequence[Passage] = field(default_factory=passages)
     questions: Sequence[Question] = field(default_factory=questions)
     leftovers: list[Callable[[], object]] = field(default_factory=list)
@@ -88,20 +88,20 @@ class Tour:
         return f"{self.prefix}{ENDPOINTS[task_type]}"
 
     def check(self, holds: bool, text: str) -> None:
-        """Show that `text` holds, or raise CheckFailed."""
+        """Print `text` if it holds. Raises: CheckFailed otherwise."""
         if not holds:
             raise CheckFailed(f"not so: {text}")
         self.screen.passed(text)
 
     def watch(self, watcher: Screen | None) -> None:
-        """Show the client's requests on `watcher`."""
+        """Show the client's requests on `watcher` from now on; None: nowhere."""
         transport = self.client.transport
         assert isinstance(transport, WatchedTransport)
         transport.watcher = watcher
 
     @contextmanager
     def quietly(self) -> Iterator[None]:
-        """Requests within are not shown: they are many, or of no interest."""
+        """Do not show the requests of the block: they are many, or of no interest."""
         self.watch(None)
         try:
             yield
@@ -172,7 +172,7 @@ def index_passages(tour: Tour) -> None:
 
 
 def _embed_corpus(tour: Tour) -> list[list[float]]:
-    """The first request is shown, the others are counted."""
+    """Only the first request is shown."""
     texts = [passage.text for passage in tour.corpus]
     began = time.monotonic()
     vectors = tour.embed(texts[:BATCH])
@@ -191,7 +191,7 @@ def _embed_corpus(tour: Tour) -> list[list[float]]:
 
 def ask_questions(tour: Tour) -> None:
     vectors = tour.embed([question.question for question in tour.questions])
-    _search(tour, vectors[0])  # shown once; the others are alike
+    _search(tour, vectors[0])  # shown, as the others are the same
     answers, times = [], []
     with tour.quietly(), tour.screen.working("searching"):
         for vector in vectors:
@@ -278,7 +278,7 @@ def rerank_passages(tour: Tour) -> None:
 
 
 def _poor_ranking(tour: Tour) -> tuple[Question, list[dict[str, Any]]]:
-    """A question whose answer a search by words ranks low, and the ten passages it finds."""
+    """A question whose answer a search by words ranks low, and the ten passages found."""
     with tour.quietly():
         for question in tour.questions:
             hits = _search_words(tour, question, 10)
@@ -324,7 +324,7 @@ def chat(tour: Tour) -> None:
 
 @dataclass(kw_only=True)
 class _Stream:
-    """What has come of a chat so far; times in seconds since the request."""
+    """What has arrived of a chat so far; times are seconds since the request."""
 
     text: str = ""
     latest: str = ""
@@ -334,7 +334,7 @@ class _Stream:
     is_done: bool = False
 
     def take(self, data: str, now: float) -> None:
-        """One event. Raises: CheckFailed for anything but a chunk or [DONE]."""
+        """Take one event. Raises: CheckFailed for anything but a chunk or [DONE]."""
         self.latest = ""
         if self.is_done:
             raise CheckFailed(f"an event after [DONE]: {data}")
@@ -354,7 +354,7 @@ class _Stream:
 
 
 def _events(tour: Tour, path: str, body: Mapping[str, Any]) -> Iterator[str]:
-    """The data of each event as it arrives; Elastic's client has no call for that."""
+    """The data of each event as it arrives, which Elastic's client has no call for."""
     connection = http.client.HTTPConnection(urlsplit(tour.parts.proxy).netloc, timeout=TIMEOUT)
     headers = {"Content-Type": "application/json", **_authorization(tour.parts)}
     began = time.monotonic()
@@ -373,7 +373,7 @@ def _events(tour: Tour, path: str, body: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _authorization(parts: Parts) -> dict[str, str]:
-    """The header that the client would send."""
+    """The Authorization header that the client would send."""
     credentials = parts.target.credentials()
     if "api_key" in credentials:
         return {"Authorization": f"ApiKey {credentials['api_key']}"}
@@ -416,7 +416,7 @@ def _delete_endpoint(tour: Tour, task_type: str) -> None:
 
 
 def _reason_in(body: Any) -> str:
-    """The reason that an error of Elasticsearch gives."""
+    """The reason in an error of Elasticsearch."""
     error = body.get("error", body) if isinstance(body, dict) else body
     return str(error.get("reason", error) if isinstance(error, dict) else error)
 

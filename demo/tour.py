@@ -1,8 +1,8 @@
-"""`make demo`: everything once, with real parts, and with a check on all that it shows.
+"""`make demo`: shows what the product does, with real parts, and checks all that it shows.
 
-A real Elasticsearch (ELASTICSEARCH_URL, or one that is started here), small local models behind
-Hugging Face's interfaces, the proxy between them, and Elastic's own Python client, which knows
-nothing of the proxy. Exits with 1 and names the step if anything is not as it should be.
+The parts are an Elasticsearch (ELASTICSEARCH_URL, or one that is started here), small local models
+with Hugging Face's APIs, the proxy between them, and Elastic's own Python client. Exits with 1 and
+names the step that failed.
 """
 
 from __future__ import annotations
@@ -17,32 +17,41 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from elastic_transport import TransportError
 from elasticsearch import ApiError, Elasticsearch
 
-from demo.parts import PartFailed, running_parts
+from demo.parts import Unreachable, running_parts
 from demo.show import INDENT, Screen
 from demo.steps import STEPS, TIMEOUT, CheckFailed, Step, Tour, WatchedTransport, clean_up
 from proxy.config import ConfigError
 from proxy.modelserver.packages import PackageError
-from testbed.elasticsearch import StartFailed
 from testbed.java import JavaMissing
+from testbed.node import StartFailed
+from testbed.processes import ProcessFailed
 
 
 class StepFailed(Exception):
     """A step of the tour failed; the text names it."""
 
 
+# Failures whose message says all there is to know.
+FAILURES: Final = (
+    *(JavaMissing, PackageError, StartFailed, ProcessFailed),
+    *(Unreachable, ConfigError, StepFailed),
+)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Give the tour; the exit code is 0 if everything was as it should be."""
+    """Give the tour; exit code 0 if all checks hold."""
     parser = argparse.ArgumentParser(
         prog="python -m demo.tour", description="Everything once, with real parts."
     )
     parser.add_argument("--keep", action="store_true", help="leave it running until Ctrl-C")
     options = parser.parse_args(arguments)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # of nohup
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
             signal.signal(number, signal.default_int_handler)
     screen = Screen()
     folder = Path(tempfile.mkdtemp(prefix="hugging-face-tour-"))
@@ -60,7 +69,7 @@ def _guarded(screen: Screen, folder: Path, keep: bool) -> int:
     except KeyboardInterrupt:
         screen.line("\nInterrupted; what was started has been ended")
         return 130
-    except (JavaMissing, PackageError, StartFailed, PartFailed, ConfigError, StepFailed) as error:
+    except FAILURES as error:
         screen.line()
         screen.failed(str(error))
         return 1
@@ -87,7 +96,9 @@ def give_tour(screen: Screen, folder: Path, keep: bool = False) -> None:
     ):
         tour = Tour(screen=screen, parts=parts, client=client)
         if parts.target.version is None:
-            tour.prefix = f"tour-{secrets.token_hex(2)}-"  # nothing of the user's is overwritten
+            tour.prefix = (
+                f"tour-{secrets.token_hex(2)}-"  # so that nothing of the user's is overwritten
+            )
         tour.watch(screen)
         try:
             take_steps(tour, STEPS)
@@ -102,7 +113,7 @@ def give_tour(screen: Screen, folder: Path, keep: bool = False) -> None:
 
 
 def take_steps(tour: Tour, steps: Sequence[tuple[str, Step]], first: int = 1) -> None:
-    """One after the other. Raises: StepFailed at the first that goes wrong."""
+    """Take the steps in order. Raises: StepFailed at the first one that fails."""
     for number, (title, step) in enumerate(steps, first):
         tour.screen.step(number, title)
         try:
@@ -112,7 +123,7 @@ def take_steps(tour: Tour, steps: Sequence[tuple[str, Step]], first: int = 1) ->
             reason = f"step {number}, {title}: {_reason(error)}"
             try:
                 tour.parts.check()
-            except PartFailed as cause:
+            except ProcessFailed as cause:
                 reason = f"{reason}\n{cause}"
             raise StepFailed(reason) from error
 
@@ -126,7 +137,7 @@ def _reason(error: Exception) -> str:
 
 
 def _remove_leftovers(tour: Tour) -> None:
-    """After a failure: what would stay in somebody's own Elasticsearch."""
+    """After a failure, delete what would stay in the user's own Elasticsearch."""
     if not tour.leftovers or tour.parts.target.version is not None:
         return
     try:
@@ -137,7 +148,7 @@ def _remove_leftovers(tour: Tour) -> None:
 
 
 def _keep_running(tour: Tour, folder: Path) -> None:
-    """Say what can be tried, and wait for Ctrl-C."""
+    """Print what can be tried, and wait for Ctrl-C."""
     screen, proxy = tour.screen, tour.parts.proxy
     call = "curl -sN -H 'Content-Type: application/json'"
     if tour.parts.target.config.api_key:

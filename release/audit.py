@@ -1,9 +1,9 @@
-"""Asks whether a known vulnerability is in what the image installs.
+"""Checks what the image installs for known vulnerabilities.
 
     python -m release.audit
 
-Exit code: 0 nothing is known of any package, 1 something is, 2 not every package could be asked
-about. pip-audit alone ends with 0 where the service knows none of the packages, as behind a mirror.
+Exit code: 0 none is known, 1 at least one is, 2 not every package could be checked. pip-audit alone
+exits with 0 if the service knows none of the packages, as happens behind a mirror.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ COMMAND: Final = (
 
 
 def judge(report: str) -> tuple[int, list[str]]:
-    """The exit code for pip-audit's report, empty if there is none; lines that say why."""
+    """The exit code for pip-audit's report (empty if there is none), and lines that say why."""
     try:
         packages: list[dict[str, Any]] = json.loads(report)["dependencies"]
     except ValueError:

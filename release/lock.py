@@ -1,9 +1,9 @@
-"""Writes requirements.lock: what the image installs, to the byte.
+"""Writes requirements.lock: what the image installs, with hashes.
 
     python -m release.lock
 
-Versions are those of constraints.txt; the hashes are those of the wheels for the image's Python on
-Linux, x86_64 and aarch64. The build backend is among them, because the image builds with it.
+Versions are those of constraints.txt; hashes are of the wheels for the image's Python on Linux,
+x86_64 and aarch64. The build backend is included, because the image builds with it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def resolve(platform: str) -> list[Mapping[str, Any]]:
 
 
 def merge(found: Sequence[Sequence[Mapping[str, Any]]]) -> str:
-    """One file for all platforms, with the wheels of each. Exits where one has no wheel."""
+    """One file for all platforms, with the wheels of each. Exits if a package has no wheel."""
     hashes: dict[str, set[str]] = {}
     for packages in found:
         for package in packages:

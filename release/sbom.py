@@ -2,9 +2,9 @@
 
     python -m release.sbom FOLDER
 
-FOLDER is where they are installed (site-packages). The same packages give the same bytes, so two
-images can be compared. The interpreter and Debian's packages belong to the base image and are not
-in it. Needs the standard library alone: the image is built with it.
+FOLDER is where they are installed (site-packages). The same packages give the same bytes, so that
+images can be compared. The interpreter and Debian's packages belong to the base image and are left
+out. Uses the standard library only, as it runs while the image is built.
 Source: the CycloneDX 1.6 JSON schema; PEP 503 and 639.
 """
 
@@ -27,7 +27,7 @@ def normalized(name: str) -> str:
 
 
 def bill(folder: str) -> dict[str, Any]:
-    """What is in `folder`; the product is what the bill is of, the others its components."""
+    """The bill of the packages in `folder`: the product, and the others as its components."""
     installed = {normalized(found.name): found for found in distributions(path=[folder])}
     components = {name: component(name, installed[name]) for name in sorted(installed)}
     return {
@@ -56,7 +56,7 @@ def component(name: str, found: Distribution) -> dict[str, Any]:
 
 
 def licenses_of(found: Distribution) -> list[Mapping[str, Any]]:
-    """As the package says: an SPDX expression, or names of its own."""
+    """The licenses as the package declares them: an SPDX expression, or names."""
     metadata = found.metadata
     if "License-Expression" in metadata:
         return [{"expression": metadata["License-Expression"]}]
@@ -71,7 +71,7 @@ def licenses_of(found: Distribution) -> list[Mapping[str, Any]]:
 
 
 def required(found: Distribution) -> set[str]:
-    """Names of all that a package may want, on some system or with some extra."""
+    """Names of all packages that it may need, on any system and with any extra."""
     names = (re.match(r"[\w.-]+", wish) for wish in found.requires or [])
     return {normalized(name[0]) for name in names if name}
 

@@ -1,1 +1,1 @@
-"""Real parts for the demo, the benches and the tests: Elasticsearch, and the Java that it needs."""
+"""Real parts for the demo, the benches and the tests: Elasticsearch, its Java, child processes."""

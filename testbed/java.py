@@ -1,4 +1,4 @@
-"""Finds a Java of a fitting version among those installed on this machine."""
+"""Finds an installed Java of a suitable version."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -21,16 +21,25 @@ FOLDERS: Final = (
 
 
 class JavaMissing(Exception):
-    """No installed Java fits; the text says which one to install."""
+    """No installed Java is suitable; the text says which one to install."""
 
 
-def find_java(oldest: int, newest: int, *, compiler: bool = False) -> Path:
+def find_java(
+    oldest: int,
+    newest: int,
+    *,
+    compiler: bool = False,
+    environ: Mapping[str, str] = os.environ,
+    folders: Sequence[str] = FOLDERS,
+) -> Path:
     """The home of the oldest installed Java within `oldest` to `newest`.
 
+    Searches JAVA_HOME and PATH of `environ`, and the `folders`, which have a home for each version.
     With `compiler`, only a JDK will do.
     Raises: JavaMissing, naming the versions that were found.
     """
-    found = {home: version for home in _homes() if (version := _version_of(home))}
+    homes = _homes(environ, folders)
+    found = {home: version for home in homes if (version := _version_of(home))}
     fitting = {
         home: version
         for home, version in found.items()
@@ -46,17 +55,17 @@ def find_java(oldest: int, newest: int, *, compiler: bool = False) -> Path:
     )
 
 
-def _homes() -> Iterator[Path]:
-    """Every folder that may be a Java home, likely ones first; the same one may come twice."""
+def _homes(environ: Mapping[str, str], folders: Sequence[str]) -> Iterator[Path]:
+    """Every folder that may be a Java home, likely ones first; some come twice."""
     for variable in ("JAVA_HOME", "ES_JAVA_HOME"):
-        if value := os.environ.get(variable):
+        if value := environ.get(variable):
             yield Path(value).resolve()
-    folders = [Path(folder).expanduser() for folder in FOLDERS]
-    if java := shutil.which("java"):
+    parents = [Path(folder).expanduser() for folder in folders]
+    if java := shutil.which("java", path=environ.get("PATH", os.defpath)):
         home = Path(java).resolve().parent.parent
         yield home
-        folders.insert(0, home.parent)
-    for folder in folders:
+        parents.insert(0, home.parent)
+    for folder in parents:
         if folder.is_dir():
             for child in sorted(folder.iterdir()):
                 yield child.resolve()
@@ -64,7 +73,7 @@ def _homes() -> Iterator[Path]:
 
 
 def _version_of(home: Path) -> int | None:
-    """The major version of the Java in a folder; None if there is none that runs."""
+    """The major version of the Java in a folder; None if none runs there."""
     java = home / "bin/java"
     if not java.is_file():
         return None

@@ -1,40 +1,103 @@
 """The real parts of the tests, each started once, when the first test asks for it.
 
-The open and the secured Elasticsearch, the local provider, and `serve`, which starts proxies.
+The open and the secured Elasticsearch, the local provider, and `serve`, which starts proxies. With
+`-n 2` two processes run the tests, a file each at a time; they share the Elasticsearches.
 """
 
 from __future__ import annotations
 
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
+from testbed.elasticsearch import Elasticsearch
+from testbed.processes import Process, Server, proxy_command
 from tests.support.endpoints import delete_all_endpoints
-from tests.support.processes import Process, Serve, Server, clean_environ, command
-from tests.support.users import ROLES, USERS, basic, store_credentials
+from tests.support.processes import Serve, clean_environ
+from tests.support.shared import (
+    OPEN,
+    SECURED,
+    Clusters,
+    ClusterServer,
+    OwnClusters,
+    RemoteClusters,
+)
+from tests.support.turns import Turns
+from tests.support.users import basic, store_credentials
 
-if TYPE_CHECKING:
-    from testbed.elasticsearch import RunningElasticsearch
-
-CLUSTERS: Final = ("elasticsearch", "secured_elasticsearch")
 RUNNING: Final[list[Process]] = []  # whose output a failing test shows
 # A chat model on a busy machine may need longer than the 30 seconds of the default.
 PATIENCE: Final = {"HFPROXY_PROVIDER_TIMEOUT": "120"}
+# The folders of tests, those first whose files take longest: what comes last fills up the gaps.
+ORDER: Final = ("integration", "contract", "unit")
 MARKS = pytest.StashKey[dict[Process, int]]()
-NEEDED = pytest.StashKey[set[str]]()
+CLUSTERS = pytest.StashKey[Clusters]()
+TURNS = pytest.StashKey[Turns]()
 
 
-def pytest_configure() -> None:
+# Several processes
+
+
+def pytest_configure(config: pytest.Config) -> None:
     # A terminated run ends its children, as an interrupted one does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    workerinput: dict[str, str] | None = getattr(config, "workerinput", None)
+    if workerinput is not None:
+        config.stash[CLUSTERS] = RemoteClusters(workerinput["clusters"])
+        config.stash[TURNS] = Turns(Path(workerinput["turns"]))
+        return
+    clusters = OwnClusters()
+    config.stash[CLUSTERS] = clusters
+    config.add_cleanup(clusters.close)
+    if config.getoption("numprocesses", None):  # of pytest-xdist
+        config.pluginmanager.register(_Workers(config, clusters))
+
+
+class _Workers:
+    """Tells workers where to find what they share with each other."""
+
+    def __init__(self, config: pytest.Config, clusters: OwnClusters) -> None:
+        self._server = ClusterServer(clusters)
+        self._turns = tempfile.mkdtemp(prefix="turns-")
+        config.add_cleanup(self._server.close)
+        config.add_cleanup(lambda: shutil.rmtree(self._turns))
+
+    @pytest.hookimpl
+    def pytest_configure_node(self, node: Any) -> None:
+        node.workerinput |= {"clusters": self._server.address, "turns": self._turns}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: _place(item.path))
+
+
+def _place(path: Path) -> int:
+    folders = [ORDER.index(name) for name in ORDER if name in path.parts]
+    return folders[0] if folders else len(ORDER)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}
-    session.config.stash[NEEDED] = wanted.intersection(CLUSTERS)
+    if not session.config.option.collectonly:
+        session.config.stash[CLUSTERS].prepare(wanted & {OPEN, SECURED})
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item):
+    """A test that is marked with `alone` runs while no other one does."""
+    turns = item.config.stash.get(TURNS, None)
+    is_alone = item.get_closest_marker("alone") is not None
+    with nullcontext() if turns is None else turns.alone() if is_alone else turns.beside_others():
+        return (yield)
+
+
+# Failures
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -51,50 +114,28 @@ def pytest_runtest_makereport(item: pytest.Item):
         for process in RUNNING:
             text = process.output[marks.get(process, 0) :]
             if text:
-                name = " ".join(process.arguments[2:])
-                report.sections.append((f"output of {name} (pid {process.pid})", text))
+                report.sections.append((f"output of {process.name} (pid {process.pid})", text))
     return report
 
 
-@pytest.fixture(scope="session")
-def clusters(
-    request: pytest.FixtureRequest,
-) -> Iterator[dict[str, Future[RunningElasticsearch]]]:
-    """Those clusters that the selected tests need, starting side by side."""
-    from testbed.elasticsearch import start
-
-    def launch(name: str) -> RunningElasticsearch:
-        if name == "elasticsearch":
-            return start(port=0, secured=False, say=say)
-        return start(port=0, secured=True, users=USERS, roles=ROLES, say=say)
-
-    with ThreadPoolExecutor() as pool:
-        needed: set[str] = request.config.stash[NEEDED]
-        starting = {name: pool.submit(launch, name) for name in needed}
-        try:
-            yield starting
-        finally:
-            for future in starting.values():
-                if future.exception() is None:
-                    future.result().stop()
-
-
-def say(_: str) -> None:
-    """Progress of the start is of no interest here; failures are raised."""
+# Parts
 
 
 @pytest.fixture(scope="session")
-def elasticsearch(clusters: dict[str, Future[RunningElasticsearch]]) -> RunningElasticsearch:
+def clusters(request: pytest.FixtureRequest) -> Clusters:
+    return request.config.stash[CLUSTERS]
+
+
+@pytest.fixture(scope="session")
+def elasticsearch(clusters: Clusters) -> Elasticsearch:
     """A real Elasticsearch without security."""
-    return clusters["elasticsearch"].result()
+    return clusters.get(OPEN)
 
 
 @pytest.fixture(scope="session")
-def secured_elasticsearch(
-    clusters: dict[str, Future[RunningElasticsearch]],
-) -> RunningElasticsearch:
+def secured_elasticsearch(clusters: Clusters) -> Elasticsearch:
     """A real Elasticsearch with security on, and the users of tests/support/users.py."""
-    return clusters["secured_elasticsearch"].result()
+    return clusters.get(SECURED)
 
 
 @pytest.fixture(scope="session")
@@ -115,18 +156,18 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
 def provider(serve_for_session: Serve, tmp_path_factory: pytest.TempPathFactory) -> Server:
     """The local provider with its real models; `.url` serves every task."""
     environ = clean_environ(tmp_path_factory.mktemp("provider"))
-    server = Server(command("provider", "--listen", "127.0.0.1:0"), environ)
+    server = Server(proxy_command("provider", "--listen", "127.0.0.1:0"), environ)
     return serve_for_session.start(server, timeout=300)  # the first run fetches the models
 
 
 @pytest.fixture(scope="session")
-def proxy_for_session(serve_for_session: Serve, elasticsearch: RunningElasticsearch) -> Server:
+def proxy_for_session(serve_for_session: Serve, elasticsearch: Elasticsearch) -> Server:
     return serve_for_session(upstream=elasticsearch.url, env=PATIENCE)
 
 
 @pytest.fixture(scope="session")
 def secured_proxy_for_session(
-    serve_for_session: Serve, secured_elasticsearch: RunningElasticsearch
+    serve_for_session: Serve, secured_elasticsearch: Elasticsearch
 ) -> Server:
     env = PATIENCE | store_credentials()
     return serve_for_session(upstream=secured_elasticsearch.url, env=env)

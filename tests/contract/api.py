@@ -1,6 +1,6 @@
-"""The cases of the `_inference` API: one JSON line each, checked against one answer.
+"""Runs the cases of the `_inference` API: each is a JSON line with setup, request and expectation.
 
-Source: inference-api section 9 describes the format.
+The keys of an expectation are those of `_CHECKS`, `status`, `status_any_of` and `headers`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.support.rawhttp import Answer, Headers, send
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Where a case runs; `authorization` goes with every request that names none."""
+    """The proxy that a case runs against; `authorization` is the default for its requests."""
 
     url: str
     authorization: str | None = None
@@ -34,7 +34,7 @@ class Target:
 
 
 def run_api_case(case: Mapping[str, Any], target: Target) -> list[str]:
-    """What differs from the case's expectation, after its setup on a clean store."""
+    """Run a case on an empty store; the differences from its expectation."""
     case = fill_in(case, {f"${{{name}}}": text for name, text in target.variables.items()})
     for request in case["setup"]:
         answer = send_request(request, target)
@@ -55,7 +55,7 @@ def send_request(request: Mapping[str, Any], target: Target) -> Answer:
 
 
 def _headers(given: Mapping[str, Any], target: Target) -> Headers:
-    """A header of null is not sent, one with a list is sent several times."""
+    """A null leaves a header out; a list sends it several times."""
     pairs = []
     if target.authorization is not None and "Authorization" not in given:
         pairs.append(("Authorization", target.authorization))
@@ -66,7 +66,7 @@ def _headers(given: Mapping[str, Any], target: Target) -> Headers:
 
 
 def _body(request: Mapping[str, Any]) -> bytes | Sequence[bytes] | None:
-    """The bytes to send; with `chunked` in one chunk, or in none if there is nothing to send."""
+    """The bytes to send; with `chunked`, in one chunk, or in none if there are none."""
     body = _bytes(request)
     if not request.get("chunked"):
         return body
@@ -82,7 +82,7 @@ def _bytes(request: Mapping[str, Any]) -> bytes | None:
 
 
 def api_differences(expect: Mapping[str, Any], answer: Answer) -> list[str]:
-    """Everything in which the answer is not as expected."""
+    """All differences between an answer and an expectation."""
     found = _status_differences(expect, answer)
     for name, expected in expect.get("headers", {}).items():
         if answer.header(name) != expected:

@@ -12,7 +12,7 @@ FOLDER: Final = Path(__file__).parent / "cases"
 
 
 def load_cases(name: str) -> dict[str, dict[str, Any]]:
-    """The cases of a file by their id, in the order of the file."""
+    """The cases of a file by id, in order."""
     lines = (FOLDER / name).read_bytes().splitlines()
     cases = [orjson.loads(line) for line in lines]
     by_id = {case["id"]: case for case in cases}
@@ -21,7 +21,7 @@ def load_cases(name: str) -> dict[str, dict[str, Any]]:
 
 
 def fill_in(value: Any, variables: Mapping[str, str]) -> Any:
-    """A copy of a JSON value with every variable in its texts, keys aside, replaced."""
+    """A copy of a JSON value with the variables in its strings replaced; keys stay as they are."""
     if isinstance(value, str):
         for name, text in variables.items():
             value = value.replace(name, text)

@@ -1,6 +1,6 @@
-"""What an answer is compared by: JSON with float32 numbers, texts, events.
+"""Comparing answers: JSON with float32 numbers, texts, event streams.
 
-Every function here returns the list of what differs, in words; an empty list is agreement.
+Each function returns a list of differences in words; an empty one means that there are none.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import orjson
 
-# Keys that an error may carry beside Elasticsearch's own (design, deviation 5).
+# Keys that the proxy adds to Elasticsearch's own in an error.
 EXTRA_KEYS: Final = ("hint", "provider_status")
-# Texts that Elasticsearch's JSON parser makes: only their position is compared (deviation 9).
+# Messages of Elasticsearch's JSON parser, Jackson: of these only the position is compared.
 PARSER_TEXT: Final = re.compile(
     r"^(\[\d+:\d+\] )?(Unexpected (character|end|close|token)|Duplicate field|Unrecognized token)"
 )
@@ -23,7 +23,7 @@ POSITIONS: Final = re.compile(r"^\[(\d+):(\d+)\]|line: (\d+), column: (\d+)\]$")
 
 
 def differences(expected: Any, actual: Any, where: str = "", *, ordered: bool = False) -> list[str]:
-    """Compare two JSON values as a whole; `ordered` compares the order of keys, too."""
+    """Compare two JSON values completely; with `ordered`, the order of keys as well."""
     if isinstance(expected, dict) and isinstance(actual, dict):
         return _objects(expected, actual, where, ordered)
     if isinstance(expected, list) and isinstance(actual, list):
@@ -52,7 +52,7 @@ def _objects(
 
 
 def subset_differences(expected: Any, actual: Any, where: str = "") -> list[str]:
-    """Like `differences`, but objects may hold more keys than expected."""
+    """Like `differences`, but objects may have more keys than expected."""
     if isinstance(expected, dict) and isinstance(actual, dict):
         found = [f"{where}.{key}: missing in {actual}" for key in expected if key not in actual]
         for key in expected.keys() & actual.keys():
@@ -77,7 +77,7 @@ def _same_scalar(expected: Any, actual: Any) -> bool:
 
 
 def _same_parser_text(expected: str, actual: str) -> bool:
-    """Whether both are texts of a JSON parser that name the same position."""
+    """Whether both are parser messages that name the same position."""
     if not PARSER_TEXT.match(expected):
         return False
     wanted, got = _positions(expected), _positions(actual)
@@ -85,7 +85,7 @@ def _same_parser_text(expected: str, actual: str) -> bool:
 
 
 def _positions(text: str) -> dict[str, tuple[int, int]]:
-    """Where a parser text points: by the `[line:col]` at its start, by the words at its end."""
+    """The positions in a parser message: `[line:col]` at its start, in words at its end."""
     found: dict[str, tuple[int, int]] = {}
     for match in POSITIONS.finditer(text):
         line, column, end_line, end_column = match.groups()
@@ -97,7 +97,7 @@ def _positions(text: str) -> dict[str, tuple[int, int]]:
 
 
 def text_differences(expected: str, actual: str) -> list[str]:
-    """Compare texts; JSON texts may print numbers differently, but not order keys differently."""
+    """Compare texts; JSON may differ in how numbers are printed, but not in the order of keys."""
     if expected == actual:
         return []
     try:
@@ -110,7 +110,7 @@ def text_differences(expected: str, actual: str) -> list[str]:
 
 
 def without_extras(body: Any) -> Any:
-    """A body without the keys that only this product adds to an error."""
+    """A body without the keys that only the proxy adds to an error."""
     if isinstance(body, dict):
         return {key: without_extras(v) for key, v in body.items() if key not in EXTRA_KEYS}
     return [without_extras(item) for item in body] if isinstance(body, list) else body
@@ -182,7 +182,7 @@ class Event:
 
     @property
     def json(self) -> Any:
-        """The data as JSON, or as the text that it is."""
+        """The data parsed as JSON, or as text if it is none."""
         try:
             return without_extras(orjson.loads(self.data))
         except orjson.JSONDecodeError:
@@ -190,7 +190,7 @@ class Event:
 
 
 def parse_events(text: str) -> tuple[list[Event], list[str]]:
-    """The events of a stream, and what is wrong with its framing.
+    """The events of a stream, and the errors in its framing.
 
     Strict: an event is `event: NAME`, `data: TEXT` and a blank line, as Elasticsearch writes it.
     """

@@ -13,7 +13,7 @@ from tests.support.processes import Serve
 from tests.support.stubs import FaultyServer, contract_reply, in_thread
 from tests.support.users import USERS, basic, store_credentials
 
-# Retries as many as ever, but at once: cases that bound the time use `patient_target`.
+# As many retries as usual, but without delay; cases about time use `patient_target`.
 FAST_RETRIES: Final = {
     "HFPROXY_PROVIDER_RETRY_INITIAL_DELAY": "0.01",
     "HFPROXY_PROVIDER_RETRY_MAX_DELAY": "0.02",
@@ -21,7 +21,7 @@ FAST_RETRIES: Final = {
 
 
 def _own_index() -> dict[str, str]:
-    """An index for one proxy alone, so that cleaning it disturbs nobody."""
+    """A store index for one proxy alone, which it may empty."""
     return {"HFPROXY_STORE_INDEX": f"hugging-face-inference-endpoints-{uuid4().hex[:8]}"}
 
 
@@ -41,14 +41,14 @@ def open_target(serve_for_session: Serve, elasticsearch, stub: FaultyServer) -> 
 
 @pytest.fixture(scope="session")
 def patient_target(serve_for_session: Serve, elasticsearch, stub: FaultyServer) -> Target:
-    """A proxy with the retry delays that users get."""
+    """A proxy with the default retry delays."""
     proxy = serve_for_session(upstream=elasticsearch.url, env=_own_index())
     return Target(url=proxy.url, variables={"HF_URL": stub.url})
 
 
 @pytest.fixture(scope="session")
 def secured_target(serve_for_session: Serve, secured_elasticsearch, stub: FaultyServer) -> Target:
-    """A proxy in front of an Elasticsearch that asks who is calling."""
+    """A proxy in front of an Elasticsearch with security."""
     env = FAST_RETRIES | store_credentials() | _own_index()
     proxy = serve_for_session(upstream=secured_elasticsearch.url, env=env)
     variables = {"HF_URL": stub.url, "AUTH_SUPERUSER": basic("admin")}

@@ -1,9 +1,9 @@
-"""Where the product and the case files part, by case id. Nothing else is excepted.
+"""Cases that the proxy does not pass as they are, by id. There are no other exceptions.
 
-`BY_DESIGN`: the product differs on purpose. The case runs with our own expectation in place of
-Elasticsearch's, and must fail with Elasticsearch's, or the entry is out of date.
-`NOT_YET`: what is still to be built; a strict xfail.
-`NOT_HERE`: what no test can set up with the parts at hand; these cases do not run.
+`BY_DESIGN`: the proxy differs on purpose. The case must pass with our expectation and fail with
+Elasticsearch's; otherwise the entry is out of date.
+`NOT_YET`: not built yet; a strict xfail.
+`NOT_HERE`: cannot be set up with the parts that the tests have; these do not run.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """Why a case cannot hold, and the top-level keys that replace the case's own."""
+    """Why the proxy differs, and the top-level keys that replace those of the case."""
 
     reason: str
     changes: Mapping[str, Any]

@@ -1,6 +1,6 @@
-"""The cases of the hugging_face service: what goes to a provider, and what its answers become.
+"""Runs the cases of the hugging_face service: what a provider is sent, and what its replies become.
 
-Source: hugging-face-service section 15 describes the format.
+Each case is a JSON line with an endpoint, a request, the provider's replies and two expectations.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ JSON_HEADERS: Final = {"Content-Type": "application/json"}
 
 
 def run_hf_case(case: Mapping[str, Any], target: Target, stub: FaultyServer) -> list[str]:
-    """What differs from the case's expectation, on a clean store.
+    """Run a case on an empty store; the differences from its expectations.
 
-    A case whose provider refuses connections gets one of its own, which is gone when it is called.
+    A case whose provider refuses connections gets a provider of its own, which is stopped before
+    the call.
     """
     refused = (case["hf_reply"] or {}).get("connection") == "refused"
     with _own_provider(refused, stub) as provider:
@@ -64,7 +65,7 @@ def _creation(case: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _call(case: Mapping[str, Any], target: Target, provider: FaultyServer) -> list[str]:
-    """Send the request of the case, often enough, and judge what both sides saw."""
+    """Send the request of the case, repeatedly if it says so; compare what both sides got."""
     provider.answer = _answers(case)
     provider.calls.clear()
     request = {**case["es_request"], "headers": JSON_HEADERS}
@@ -84,7 +85,7 @@ def _call(case: Mapping[str, Any], target: Target, provider: FaultyServer) -> li
 
 
 def _answers(case: Mapping[str, Any]) -> Callable[[Call], Reply]:
-    """The case's replies to POST, one after the other; the provider knows no other request."""
+    """The replies of the case to POST, in order; any other request is answered 404."""
     spec = case["hf_reply"] or {"status": 500, "body": {"error": "this case makes no call"}}
     specs = [spec, *spec.get("then", [])]
     numbers = itertools.chain(range(len(specs) - 1), itertools.repeat(len(specs) - 1))
@@ -98,7 +99,7 @@ def _answers(case: Mapping[str, Any]) -> Callable[[Call], Reply]:
 
 
 def build_reply(spec: Mapping[str, Any], call: Call) -> Reply:
-    """One reply of a case as the stub's own."""
+    """A reply of a case as one of the stub."""
     if "connection" in spec:
         return Reply(fault="hang" if spec["connection"] == "hang" else "reset")
     headers = spec.get("headers", JSON_HEADERS)
@@ -122,7 +123,7 @@ def _reply_body(spec: Mapping[str, Any], call: Call) -> bytes:
 
 
 def call_differences(case: Mapping[str, Any], calls: Sequence[Call]) -> list[str]:
-    """In what the calls that reached the provider differ from those expected."""
+    """The differences between the calls that the provider got and those expected."""
     found = []
     if len(calls) != case["expected_hf_calls"]:
         found.append(f"{len(calls)} calls instead of {case['expected_hf_calls']}")
@@ -141,7 +142,7 @@ def call_differences(case: Mapping[str, Any], calls: Sequence[Call]) -> list[str
 
 
 def _request_differences(expected: Mapping[str, Any], calls: Sequence[Call]) -> list[str]:
-    """The first call, whole; of the others the target."""
+    """Compare the first call completely, and the targets of all."""
     call = calls[0]
     found = differences(expected["body"], call.json, "request body")
     if call.method != expected["method"]:
@@ -165,7 +166,7 @@ def _time_differences(case: Mapping[str, Any], elapsed: float) -> list[str]:
 
 
 def hf_differences(expected: Mapping[str, Any], answer: Answer) -> list[str]:
-    """In what the answer to the caller differs from the expected one."""
+    """The differences between the answer to the caller and the expected one."""
     found = []
     if answer.status != expected["status"]:
         found.append(f"status {answer.status} is not {expected['status']}")
@@ -192,7 +193,7 @@ def _body_differences(expected: Mapping[str, Any], body: Any) -> list[str]:
 
 
 def error_differences(expected: Any, actual: Any, where: str) -> list[str]:
-    """Compare an error object: it may hold more keys; `x_prefix` and `x_any` judge key `x`."""
+    """Compare error objects, which may have more keys; `x_prefix` and `x_any` are about key `x`."""
     if not isinstance(expected, dict) or not isinstance(actual, dict):
         return differences(expected, actual, where)
     found = []
@@ -219,7 +220,7 @@ def _stream_differences(expected: Mapping[str, Any], answer: Answer) -> list[str
         return [*problems, f"{len(events)} events instead of {len(wanted)}"]
     for number, (one, other) in enumerate(zip(wanted, events, strict=True)):
         where = f"event {number}"
-        # Errors may hold more; chunks may not: what Elasticsearch drops must be dropped.
+        # Errors may have more keys, but not chunks: what Elasticsearch drops must be dropped.
         compare = error_differences if one.event == "error" else differences
         problems += differences(one.event, other.event, where)
         problems += compare(one.json, other.json, where)
@@ -231,7 +232,7 @@ def _text(data: Any) -> str:
 
 
 def _joined(events: Sequence[Event]) -> list[Any]:
-    """All deltas as one text, then every event that has none."""
+    """The deltas joined to one text, then all events without one."""
     deltas: list[str] = []
     others: list[Any] = []
     for event in events:

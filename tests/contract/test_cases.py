@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import pytest
@@ -18,7 +18,7 @@ Case = Mapping[str, Any]
 
 API: Final = load_cases("api-cases.jsonl")
 HF: Final = load_cases("hf-cases.jsonl")
-KIBANA: Final = load_cases("kibana-cases.jsonl")  # what its server and its console send
+KIBANA: Final = load_cases("kibana-cases.jsonl")  # what Kibana's server and its console send
 
 
 def needs_security(case: Case) -> bool:
@@ -26,30 +26,27 @@ def needs_security(case: Case) -> bool:
 
 
 def needs_time(case: Case) -> bool:
-    """Whether its bounds on time are about retries as users get them."""
+    """Whether it is about the default retry delays."""
     return "min_elapsed_ms" in case
 
 
 def each(cases: Iterable[Case]) -> pytest.MarkDecorator:
-    """One test per case, named by its id; what is not built yet must fail."""
+    """Parametrize by cases, with their ids as names; those in NOT_YET must fail."""
+    here = (case for case in cases if case["id"] not in NOT_HERE)
     return pytest.mark.parametrize(
-        "case",
-        [
-            pytest.param(
-                case,
-                id=case["id"],
-                marks=[pytest.mark.xfail(reason=NOT_YET[case["id"]])]
-                if case["id"] in NOT_YET
-                else [],
-            )
-            for case in cases
-            if case["id"] not in NOT_HERE
-        ],
+        "case", [pytest.param(case, id=case["id"], marks=list(marks(case))) for case in here]
     )
 
 
+def marks(case: Case) -> Iterator[pytest.MarkDecorator]:
+    if case["id"] in NOT_YET:
+        yield pytest.mark.xfail(reason=NOT_YET[case["id"]])
+    if "max_elapsed_ms" in case:
+        yield pytest.mark.alone
+
+
 def check(case: Case, target: Target, run: Callable[[Case], list[str]]) -> None:
-    """Run a case; where we differ on purpose, ours must hold, and Elasticsearch's must not."""
+    """Run a case; one in BY_DESIGN must pass with our expectation and fail with its own."""
     difference = BY_DESIGN.get(case["id"])
     expected = case if difference is None else {**case, **difference.changes}
     delete_all_endpoints(target.url, target.authorization)

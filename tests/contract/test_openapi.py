@@ -1,8 +1,7 @@
-"""Requests made from Elastic's own description of the API, well-formed and not.
+"""Requests generated from Elastic's OpenAPI description of the API, valid and invalid.
 
-Whatever comes in, nothing is a server's error, nothing hangs, every answer fits its description,
-and every refusal is an error as Elasticsearch writes them. A real proxy in front of a real
-Elasticsearch answers; the provider is a stub.
+No answer is a 5xx, none is missing, each fits its description, and errors have one of
+Elasticsearch's forms. The proxy and Elasticsearch are real; the provider is a stub.
 """
 
 from __future__ import annotations
@@ -19,8 +18,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode, Response
 
+from testbed.processes import Server
 from tests.contract.compare import parse_events
-from tests.support.processes import Serve, Server
+from tests.support.processes import Serve
 from tests.support.rawhttp import send
 from tests.support.stubs import FaultyServer
 
@@ -38,7 +38,7 @@ PROVIDER_PATHS: Final = {
 
 
 def closed(value: Any) -> Any:
-    """A copy whose objects have no other keys than the named ones: Elasticsearch refuses others."""
+    """A copy of a schema whose objects allow only the named keys, as Elasticsearch does."""
     if isinstance(value, list):
         return [closed(item) for item in value]
     if not isinstance(value, dict):
@@ -56,36 +56,43 @@ OPERATIONS: Final = [
     for path, methods in DESCRIPTION["paths"].items()
     for method in methods
 ]
-# Any text will do as an inference id: where there is nothing else, nothing can be wrong.
+# Any text is a valid inference id: an operation without other parameters has no rules.
 WITH_RULES: Final = [
     each for each in OPERATIONS if each.values[1] != "GET" or "{task_type}" in str(each.values[0])
 ]
 
 
 class Endpoints:
-    """One endpoint of each task, called like its task with hyphens."""
+    """One endpoint of each task, named after it with hyphens."""
 
     def __init__(self, proxy: Server, provider: FaultyServer) -> None:
         self._url = proxy.url
         self._provider = provider
 
     def body(self, task_type: str) -> dict[str, Any]:
-        """What creates an endpoint of this task."""
+        """The body of the PUT that creates it."""
         url = f"{self._provider.url}{PROVIDER_PATHS[task_type]}"
         return {"service": "hugging_face", "service_settings": {"api_key": "secret", "url": url}}
 
     def restore(self) -> None:
-        """Have exactly these, whatever has been created or deleted."""
-        send(self._url, "DELETE", f"/_inference/{NEW}")
+        """Create what is missing, and delete what is not one of these."""
+        listed = send(self._url, "GET", "/_inference/_all")
+        there = {one["inference_id"] for one in orjson.loads(listed.body)["endpoints"]}
+        if NEW in there:
+            send(self._url, "DELETE", f"/_inference/{NEW}")
         for task_type in PROVIDER_PATHS:
-            answer = send(
-                self._url,
-                "PUT",
-                f"/_inference/{task_type}/{endpoint_of(task_type)}",
-                [("Content-Type", "application/json")],
-                orjson.dumps(self.body(task_type)),
-            )
-            assert answer.status == 200 or "already exists" in answer.text, answer.text
+            if endpoint_of(task_type) not in there:
+                self._create(task_type)
+
+    def _create(self, task_type: str) -> None:
+        answer = send(
+            self._url,
+            "PUT",
+            f"/_inference/{task_type}/{endpoint_of(task_type)}",
+            [("Content-Type", "application/json")],
+            orjson.dumps(self.body(task_type)),
+        )
+        assert answer.status == 200, answer.text
 
 
 def endpoint_of(task_type: str) -> str:
@@ -117,7 +124,7 @@ def _nothing_unforeseen(proxy: Server) -> Iterator[None]:
 
 
 def settle(case: Case[Any], task_type: str, endpoints: Endpoints) -> None:
-    """Let a generated request be about an endpoint and a provider that exist."""
+    """Make a generated request name an endpoint and a provider that exist."""
     if isinstance(case.path_parameters, dict):
         for name in case.path_parameters:
             identity = NEW if creates(case) else endpoint_of(task_type)
@@ -129,7 +136,7 @@ def settle(case: Case[Any], task_type: str, endpoints: Endpoints) -> None:
 
 
 def simplify(case: Case[Any], task_type: str, text: str, endpoints: Endpoints) -> None:
-    """Let it say only what it must, and be about the task that its path names."""
+    """Reduce a request to what is required, for the task that its path names."""
     named = [part for part in case.path.split("/") if part in PROVIDER_PATHS]
     (task_type,) = named or [task_type]
     settle(case, task_type, endpoints)
@@ -147,7 +154,7 @@ def creates(case: Case[Any]) -> bool:
 
 
 def inference_of(task_type: str, text: str) -> dict[str, Any]:
-    """The shortest body that a task takes."""
+    """The shortest valid body of an inference request."""
     if task_type == "chat_completion":
         return {"messages": [{"role": "user", "content": text}]}
     return {"input": [text]} | ({"query": f"a{text}"} if task_type == "rerank" else {})
@@ -157,7 +164,7 @@ Prepare = Callable[[Case[Any], str, str, bool], None]
 
 
 def exercise(cases: Any, proxy: Server, prepare: Prepare) -> set[int]:
-    """Send every generated request, check every answer; the statuses that came."""
+    """Send the generated requests and check their answers; returns the statuses."""
     statuses: set[int] = set()
 
     @settings(
@@ -166,7 +173,7 @@ def exercise(cases: Any, proxy: Server, prepare: Prepare) -> set[int]:
         deadline=None,
         max_examples=EXAMPLES,
         suppress_health_check=list(HealthCheck),
-        phases=[Phase.generate],  # a request over HTTP is too slow to be shrunk
+        phases=[Phase.generate],  # without shrinking: requests over HTTP are too slow
     )
     @given(cases, st.sampled_from(list(PROVIDER_PATHS)), st.text(max_size=20), st.booleans())
     def run(case: Case[Any], task_type: str, text: str, simple: bool) -> None:
@@ -180,7 +187,7 @@ def exercise(cases: Any, proxy: Server, prepare: Prepare) -> set[int]:
 
 
 def check(case: Case[Any], response: Response) -> None:
-    """Fail unless the answer is what its status promises."""
+    """Check that the answer fits its status."""
     content_type = response.headers["content-type"][0]
     if content_type == "text/event-stream":
         assert case.path.endswith("_stream")

@@ -1,4 +1,4 @@
-"""The runner itself: a wrong expectation, or a wrong answer, must be seen."""
+"""The runner of the contract cases itself: it notices wrong answers."""
 
 from __future__ import annotations
 
@@ -322,7 +322,7 @@ def test_the_message_of_a_parser_is_judged_by_its_position():
 
 @pytest.mark.parametrize("case", [case for case in API.values() if "body_equals" in case["expect"]])
 def test_every_whole_body_is_compared(case):
-    """The expected body passes, and one with another status inside, or one more key, does not."""
+    """The expected body passes; one with another status or one more key does not."""
     expect = {"status": 1, "body_equals": case["expect"]["body_equals"]}
     body = expect["body_equals"]
     assert not api_differences(expect, answer(body, status=1))
@@ -331,7 +331,7 @@ def test_every_whole_body_is_compared(case):
 
 
 def test_a_case_fails_on_a_server_that_answers_something_else():
-    """The whole way of a case, against a server that is no proxy."""
+    """A complete run of a case, against a server that is not the proxy."""
     case = API["get-missing"]
     right = Reply(status=404, body=orjson.dumps(case["expect"]["body_equals"]))
     wrong = Reply(status=404, body=b'{"error":"no handler found"}')

@@ -1,12 +1,48 @@
-"""One index for the store of one test, on the Elasticsearches that tests share."""
+"""Fixtures for proxies and stores: indices of their own, older Elasticsearches, a provider."""
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from uuid import uuid4
+
 import pytest
 
-from testbed.elasticsearch import start
+from testbed.processes import proxy_command
 from tests.support.clusters import STORE_PRIVILEGES, STORE_USER, Cluster
+from tests.support.processes import clean_environ
 from tests.support.security import wait_until_settled
+from tests.support.stubs import FaultyServer, contract_reply, in_thread
+
+
+@pytest.fixture
+def stub() -> Iterator[FaultyServer]:
+    """The provider of the contract cases."""
+    with in_thread(FaultyServer(contract_reply)) as server:
+        yield server
+
+
+@pytest.fixture
+def own_index() -> dict[str, str]:
+    """The setting that gives a proxy a store index for this test alone."""
+    return {"HFPROXY_STORE_INDEX": f"hugging-face-inference-endpoints-{uuid4().hex[:8]}"}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a command of the proxy until it ends."""
+
+    def run(*arguments: str, env: Mapping[str, str | None] | None = None):
+        return subprocess.run(
+            proxy_command(*arguments),
+            env=clean_environ(tmp_path / "state", env),
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+
+    return run
 
 
 @pytest.fixture
@@ -29,10 +65,9 @@ async def secured_cluster(secured_elasticsearch):
 
 
 @pytest.fixture(scope="module")
-def older(request):
-    elasticsearch = start(version=request.param)
-    yield elasticsearch
-    elasticsearch.stop()
+def older(request, clusters):
+    """An Elasticsearch without security; the parameter is its version."""
+    return clusters.get(request.param)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
-"""The requests of Elastic's own page on this service, and what real models make of them.
+"""The requests on Elastic's page about this service, and checks of what real models answer.
 
-Every client sends the same ones. Source: "Create a Hugging Face inference endpoint" in the
-Elasticsearch API documentation; `url-endpoint` stands for the local provider here.
+All clients send the same ones. Source: "Create a Hugging Face inference endpoint" in the
+Elasticsearch API documentation; its `url-endpoint` is the local provider here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import orjson
 
 from tests.contract.compare import Event, parse_events
 
-# Task type to inference id and the provider's path for it.
+# Task type to inference id and path at the provider.
 EXAMPLES: Final = {
     "text_embedding": ("hugging-face-embeddings", "/embed"),
     "rerank": ("hugging-face-rerank", "/rerank"),
@@ -45,7 +45,7 @@ def example_body(task_type: str, provider: str) -> dict[str, Any]:
 
 
 def assert_endpoint(endpoint: Any, task_type: str, provider: str) -> None:
-    """What PUT and GET show of an example: its settings with defaults, and no token."""
+    """Check what PUT and GET show of an example: settings with defaults, and no token."""
     inference_id, path = EXAMPLES[task_type]
     assert endpoint["inference_id"] == inference_id
     assert endpoint["task_type"] == task_type
@@ -59,7 +59,7 @@ def assert_endpoint(endpoint: Any, task_type: str, provider: str) -> None:
 
 
 def assert_embeddings(result: Any) -> None:
-    """One vector of a real model per text: like meanings are near, unlike ones far."""
+    """Check for one vector per text; similar texts are near, others far."""
     vectors = [item["embedding"] for item in result["text_embedding"]]
     assert [len(vector) for vector in vectors] == [384] * len(TEXTS)
     hello, hi, market = vectors
@@ -68,7 +68,7 @@ def assert_embeddings(result: Any) -> None:
 
 
 def assert_ranking(result: Any) -> None:
-    """The three best documents, with their texts, those on milk first."""
+    """Check for the three best documents with their texts, those about milk first."""
     ranking = result["rerank"]
     assert {entry["index"] for entry in ranking[:2]} == {1, 3}
     assert [entry["text"] for entry in ranking] == [DOCUMENTS[e["index"]] for e in ranking]
@@ -78,13 +78,13 @@ def assert_ranking(result: Any) -> None:
 
 
 def assert_completion(result: Any) -> None:
-    """A text of the model."""
+    """Check for a text."""
     (completion,) = result["completion"]
     assert completion["result"].strip()
 
 
 def assert_completion_stream(text: str) -> None:
-    """Deltas, then the end mark."""
+    """Check for deltas, then `[DONE]`."""
     events = _message_events(text)
     deltas = [item["delta"] for event in events for item in event.json["completion"]]
     assert len(deltas) > 1, "the model's words must come as they are made"
@@ -92,7 +92,7 @@ def assert_completion_stream(text: str) -> None:
 
 
 def assert_chat_stream(text: str) -> None:
-    """OpenAI chunks with a role, words, a finish reason and the usage, then the end mark."""
+    """Check for OpenAI chunks with role, text, finish reason and usage, then `[DONE]`."""
     chunks = [event.json for event in _message_events(text)]
     choices = [choice for chunk in chunks for choice in chunk["choices"]]
     words = [c["delta"]["content"] for c in choices if "content" in c["delta"]]

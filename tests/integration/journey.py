@@ -1,8 +1,8 @@
-"""A journey through the inference API, made by programs in other languages, and what it must find.
+"""A journey through the inference API by programs in other languages, and the tests of its results.
 
-A program reads a plan (see `plan`) from standard input and writes one line of JSON for each step:
-`{"step": …, "result": …}`, or `{"step": …, "error": {"name", "status", "reason"}}` where its client
-raised. A streamed answer is `{"text", "pieces"}`: the whole of it, and in how many it arrived.
+A program reads a plan (see `plan`) from standard input and writes a line of JSON for each step:
+`{"step": …, "result": …}`, or `{"step": …, "error": {"name", "status", "reason"}}` if its client
+raised. A streamed answer is `{"text", "pieces"}`: the complete text, and the number of its pieces.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import pytest
 
+from testbed.processes import Server
 from tests.integration.examples import (
     DOCUMENTS,
     EXAMPLES,
@@ -29,14 +30,13 @@ from tests.integration.examples import (
     example_body,
 )
 from tests.support.endpoints import delete_all_endpoints
-from tests.support.processes import Server
 
 PATIENCE: Final = 400  # seconds for the whole journey, on a busy machine
 UPDATE: Final = {"service_settings": {"api_key": "another-token"}, "task_settings": {"top_n": 1}}
 
 
 class Journey:
-    """The answers of a program by the names of its steps."""
+    """The answers of a program, by step."""
 
     def __init__(self, text: str) -> None:
         self._answers = {line["step"]: line for line in map(json.loads, text.splitlines())}
@@ -53,7 +53,7 @@ class Journey:
 
 
 def plan(proxy: str, provider: str) -> dict[str, Any]:
-    """All that a program needs to know."""
+    """What a program reads."""
     endpoints = [
         {"task_type": task, "inference_id": name, "body": example_body(task, provider)}
         for task, (name, _) in EXAMPLES.items()
@@ -74,7 +74,7 @@ def plan(proxy: str, provider: str) -> dict[str, Any]:
 
 
 def travel(program: Sequence[str], proxy: str, provider: str) -> Journey:
-    """Start a program and let it finish."""
+    """Run a program to its end."""
     done = subprocess.run(
         program,
         input=json.dumps(plan(proxy, provider)),
@@ -88,10 +88,10 @@ def travel(program: Sequence[str], proxy: str, provider: str) -> Journey:
 
 
 class JourneyTests:
-    """The tests of every program; a subclass's module has the fixture `program`, its command."""
+    """Tests of a program; the module of a subclass has a fixture `program`, the command."""
 
     error_name: str  # the exception of its client
-    streams = True  # whether its client hands on a stream while it arrives
+    streams = True  # whether its client passes a stream on while it arrives
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -162,3 +162,17 @@ class JourneyTests:
         hits = journey.result("search")["hits"]["hits"]
         assert [hit["_source"]["text"] for hit in hits] == [DOCUMENTS[2]]
         self.assert_refused(journey.error("no index"), 404, "no such index")
+
+
+class TypedJourneyTests(JourneyTests):
+    """Also tests what clients with a type for each request offer."""
+
+    @pytest.mark.parametrize("task_type", EXAMPLES)
+    def test_put_hugging_face_is_the_same_as_put(self, journey, provider, task_type):
+        made = journey.result(f"put_hugging_face {task_type}")
+        assert_endpoint(made, task_type, provider.url)
+        assert journey.result(f"delete after put_hugging_face {task_type}")["acknowledged"] is True
+
+    def test_an_update_that_names_the_service_is_refused_as_elasticsearch_does(self, journey):
+        reason = "cannot be updated, remove these fields and try again [{service=hugging_face}]"
+        self.assert_refused(journey.error("update with service"), 400, reason)

@@ -1,6 +1,6 @@
-"""What is replayed on every way to one Elasticsearch: a thousand differing requests.
+"""The requests of test_replay: about a thousand, with errors of all kinds.
 
-Among them are errors of all kinds; an answer that says how long it took leaves it out.
+Their answers repeat: how long a request took is filtered out.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ VENDOR: Final = "application/vnd.elasticsearch+json;compatible-with="
 HEALTH: Final = "/_cluster/health?filter_path=timed_out"
 SEARCH: Final = "/replay/_search?filter_path=-took"
 QUERY: Final = b'{"query":{"match":{"text":"cow"}}}'
-# What all ways read.
+# Indices and templates that are read.
 
 SETUP: Final[Sequence[Request]] = [
     ("PUT", "/_component_template/replay-part", JSON, b'{"template":{"settings":{"priority":3}}}'),
@@ -87,7 +87,7 @@ PATHS: Final = """\
 /_license /_xpack /_mget /_msearch /_bulk /_analyze /_aliases /_remote/info /_dangling
 /_ilm/policy/none /replay/_disk_usage /replay/_rank_eval /replay/_knn_search
 """
-# How each path is asked: method, what is added to the target, headers.
+# Variants of each path: method, suffix of the target, headers.
 WAYS_TO_ASK: Final[Sequence[tuple[str, str, Pairs]]] = [
     ("GET", "", ()),
     ("HEAD", "", ()),
@@ -118,7 +118,7 @@ SEARCHES: Final = [
     b"  \r\n" + QUERY + b"\r\n\r\n",
     b'{"query":{"terms":{"kind":[' + b",".join(b'"%d"' % n for n in range(40_000)) + b"]}}}",
 ]
-# Not in chunks: they get an answer as soon as they are wrong.
+# Not chunked: Elasticsearch answers these before their end.
 BROKEN_SEARCHES: Final = [
     b"",
     b"{",
@@ -166,7 +166,7 @@ BODIES: Final[Sequence[Request]] = [
     ),
     ("POST", SEARCH, (), QUERY),
     ("POST", SEARCH, CBOR, cbor2.dumps({"query": {"match_all": {}}})),
-    # Where in CBOR an error is depends on how the bytes came in.
+    # The position of an error in CBOR depends on how the bytes arrived.
     (
         "POST",
         "/replay/_search?filter_path=status,error.type",
@@ -310,7 +310,7 @@ LONG: Final[Sequence[Request]] = [
     *(("GET", HEALTH, [("X-Long", "v" * (16384 - 21 + more))], None) for more in (-99, -9)),
 ]
 
-# What Elasticsearch ends with its connection instead of an answer.
+# Requests on which Elasticsearch closes the connection without an answer.
 DROPPED: Final[Sequence[Request]] = [
     ("POST", SEARCH, coded("gzip"), QUERY),
     ("POST", SEARCH, coded("deflate"), QUERY),
@@ -327,7 +327,7 @@ REQUESTS: Final[Sequence[Request]] = [
 ]
 
 
-# Messages by name: the methods of the requests in them, and their bytes; the last one closes.
+# Messages by name: the methods of their requests, and the bytes; the last request closes.
 
 
 def _message(line: str, *headers: str, body: bytes = b"") -> bytes:
@@ -392,7 +392,7 @@ MESSAGES: Final[dict[str, tuple[list[str], bytes]]] = {
     ),
 }
 
-# Written to an index of its own on each way: INDEX stands for its name.
+# Writes; INDEX stands for the index, which is another one for each way.
 
 DOCUMENT: Final = orjson.dumps({"text": "a cow gives milk", "n": 1})
 PAGE: Final = b'{"query":{"match_all":{}}}'

@@ -1,4 +1,4 @@
-"""A strict reader of HTTP/1.1 requests: what a proxy that repairs nothing may forward."""
+"""A strict parser of HTTP/1.1 requests, which accepts only what is safe to forward."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ _ONCE: Final = {
 
 
 class Refused(Exception):
-    """What a strict reader does not take."""
+    """The strict parser rejects the request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """A request as it arrives: nothing of its framing is left."""
+    """A request, without its framing."""
 
     method: bytes
     target: bytes
-    headers: Headers  # end to end, in order and spelling, less the length
+    headers: Headers  # end-to-end headers as sent, without Content-Length
     body: bytes
-    last: bool  # whether its connection ends with it
+    last: bool  # whether it asks for the connection to be closed
 
 
 def read_request(data: bytes) -> tuple[Message, bytes] | None:
-    """The first request of `data`, and the rest; None if it is not all there.
+    """The first request in `data`, and the rest; None if it is incomplete.
 
-    Raises: Refused
+    Raises: Refused.
     """
-    # Empty lines may come first, RFC 9112 section 2.2: nothing can be hidden in them.
+    # RFC 9112 section 2.2 allows empty lines first; they cannot hide anything.
     head, end, rest = data.lstrip(b"\r\n").partition(b"\r\n\r\n")
     if not end:
         return None
@@ -71,7 +71,7 @@ def read_request(data: bytes) -> tuple[Message, bytes] | None:
 
 
 def _judge(pairs: list[tuple[bytes, bytes]], modern: bool) -> dict[bytes, bytes]:
-    """The values of all headers by name, if they are clear about where the message ends."""
+    """The header values by name. Raises: Refused if they leave the end of the message unclear."""
     values: dict[bytes, bytes] = {}
     for name, value in pairs:
         key = name.lower()

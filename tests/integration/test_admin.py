@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import socket
-import time
 from urllib.request import urlopen
 
 import orjson
 import pytest
+from yarl import URL
 
-from tests.integration.test_serve import assert_refused, eventually, infer, put, stub
-from tests.integration.test_serve import own_index as own_index
-from tests.integration.test_serve import run as run
-from tests.support.processes import free_ports
+from testbed.processes import free_ports
+from tests.integration.test_serve import assert_refused
+from tests.support.endpoints import infer, put
 from tests.support.rawhttp import send
 from tests.support.stubs import Relay, in_thread
-
-__all__ = ["own_index", "run", "stub"]
+from tests.support.waiting import eventually
 
 
 def where(proxy):
-    """Where a proxy's figures are."""
+    """The URL of a proxy's metrics."""
     return proxy.wait_for("metrics on ").rpartition("metrics on ")[2].split('"')[0].strip()
 
 
@@ -35,8 +33,6 @@ def ready(base):
 
 
 def test_readiness_follows_the_upstream(serve, elasticsearch, own_index):
-    from yarl import URL
-
     port = free_ports()
     env = own_index | {"HFPROXY_UPSTREAM_CONNECT_TIMEOUT": "1"}
     proxy = serve("--admin", "127.0.0.1:0", upstream=f"http://127.0.0.1:{port}", env=env)
@@ -107,8 +103,10 @@ def test_it_answers_while_the_proxy_ends(serve, elasticsearch, own_index, stub):
     proxy = serve("--admin", "127.0.0.1:0", upstream=elasticsearch.url, env=own_index)
     base = where(proxy).removesuffix("/metrics")
     with socket.create_connection((proxy.host, proxy.port)) as caller:
-        caller.sendall(b"POST /_inference/x HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
-        time.sleep(0.2)  # under way
+        head = b"POST /_inference/x HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+        caller.sendall(head + b"Content-Length: 9\r\n\r\n")
+        assert caller.recv(100).startswith(b"HTTP/1.1 100 ")  # it is under way
+        caller.sendall(b"{")
         proxy.terminate()
         eventually(lambda: ready(base)[1].get("proxy") == "stopping")
     assert proxy.wait() == 0

@@ -14,7 +14,6 @@ from proxy.authorization import Allowed
 from proxy.config import UpstreamConfig
 from proxy.errors import IllegalArgument, ProxyError, Unauthenticated
 from proxy.inference.actions import InferenceAction
-from testbed.elasticsearch import start
 from tests.support.security import wait_until_settled
 from tests.support.stubs import FaultyServer, Reply
 from tests.support.upstreams import open_privileges
@@ -61,7 +60,7 @@ class Admin:
         return made
 
     async def user(self, name: str, role: dict[str, Any] | None) -> str:
-        """Their Authorization header; `role` None stands for a role that does not exist."""
+        """Create a user; the Authorization header. `role` None: of a role that does not exist."""
         if role is not None:
             await self("PUT", f"/_security/role/{name}-role", role)
         user = {"password": f"{name}-password", "roles": [f"{name}-role"]}
@@ -76,7 +75,7 @@ async def admin(secured):
 
 
 async def judge(privileges, action, authorization=None, **more):
-    """True, or the text of the 403."""
+    """True if allowed, otherwise the reason of the 403."""
     pairs = [("Authorization", authorization)] if authorization else []
     pairs += [(name.replace("_", "-"), value) for name, value in more.items()]
     verdict = await privileges.check(CIMultiDictProxy(CIMultiDict(pairs)), TARGET, action)
@@ -90,7 +89,7 @@ async def judge(privileges, action, authorization=None, **more):
 
 
 async def all_verdicts(privileges, subject, authorization, **more):
-    """The actions that are allowed; the refusals of the others have been checked."""
+    """The allowed actions; the refusals of the others are checked here."""
     allowed = set()
     for action in InferenceAction:
         verdict = await judge(privileges, action, authorization, **more)
@@ -128,6 +127,7 @@ async def test_api_keys_are_judged_as_themselves(privileges, admin):
     assert await all_verdicts(privileges, subject, f"ApiKey {limited['encoded']}") == set(READ)
 
 
+@pytest.mark.alone
 async def test_a_revoked_key_stops_within_seconds(secured, admin):
     async with open_privileges(UpstreamConfig(url=secured.url)) as privileges:
         key = await admin.api_key()
@@ -195,7 +195,7 @@ async def unauthenticated(privileges, authorization=None, **more) -> Unauthentic
 
 
 async def same_as_upstream(session: ClientSession, url: str, error: Unauthenticated, **headers):
-    """The error is what the upstream says to the same caller at the same target."""
+    """Check that the error equals the upstream's answer to the same request."""
     async with session.get(f"{url}{TARGET}", headers=headers) as answer:
         body = await answer.json()
         challenges = answer.headers.getall("WWW-Authenticate")
@@ -266,13 +266,6 @@ async def test_two_authorizations_are_refused_as_the_upstream_does(privileges, s
 
 
 # Security off
-
-
-@pytest.fixture(scope="module")
-def older(request):
-    elasticsearch = start(version=request.param)
-    yield elasticsearch
-    elasticsearch.stop()
 
 
 async def all_may(url: str) -> None:

@@ -1,4 +1,4 @@
-"""curl through the proxy: the page's requests as they stand there, and its ways to log in."""
+"""curl through the proxy: the requests of Elastic's page, with its ways to authenticate."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 import pytest
 
+from testbed.processes import Server
 from tests.integration.examples import (
     DOCUMENTS,
     EXAMPLES,
@@ -27,7 +28,6 @@ from tests.integration.examples import (
     example_body,
     lines,
 )
-from tests.support.processes import Server
 from tests.support.users import USERS
 
 JSON = ("-H", "Content-Type: application/json")
@@ -57,7 +57,7 @@ def good(answer: tuple[int, str]) -> Any:
 
 @pytest.fixture(params=["basic", "api key"])
 def login(request: pytest.FixtureRequest, secured_proxy: Server) -> Iterator[list[str]]:
-    """The options of curl by which the administrator logs in."""
+    """The options of curl that authenticate the administrator."""
     password = ["-u", f"admin:{USERS['admin'][0]}"]
     if request.param == "basic":
         yield password

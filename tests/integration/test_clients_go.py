@@ -12,8 +12,7 @@ import orjson
 import pytest
 
 from proxy.modelserver.packages import cache_folder, made_once
-from tests.integration.examples import EXAMPLES, assert_endpoint
-from tests.integration.journey import JourneyTests
+from tests.integration.journey import TypedJourneyTests
 from tests.support.rawhttp import send
 from tests.support.runtimes import tool
 
@@ -25,7 +24,7 @@ SOURCES: Final = ("go.mod", "go.sum", "main.go")
 
 @pytest.fixture(scope="session")
 def program() -> list[str]:
-    """The compiled program; compiled once and kept, for the client takes minutes."""
+    """The program, compiled once and kept: compiling the client takes minutes."""
     go = tool("go")
     wanted = b"".join((FOLDER / name).read_bytes() for name in SOURCES)
     name = f"go-client-{hashlib.sha256(wanted).hexdigest()[:12]}"
@@ -33,10 +32,10 @@ def program() -> list[str]:
 
 
 def build(scratch: Path, go: str) -> Path:
-    """Fill a folder with the program, made of exactly the modules of go.sum."""
+    """A folder with the program, built from exactly the modules of go.sum."""
     folder = scratch / "built"
     folder.mkdir()
-    # What compiling leaves for the next time stays beside what it makes.
+    # The compiler's cache is kept as well.
     environ = os.environ | {"GOCACHE": str(cache_folder() / "go-build")}
     command = [go, "build", "-mod=readonly", "-trimpath", "-o", str(folder / "journey"), "."]
     done = subprocess.run(command, cwd=FOLDER, env=environ, capture_output=True, text=True)
@@ -44,18 +43,8 @@ def build(scratch: Path, go: str) -> Path:
     return folder
 
 
-class TestGo(JourneyTests):
+class TestGo(TypedJourneyTests):
     error_name = "*types.ElasticsearchError"
-
-    @pytest.mark.parametrize("task_type", EXAMPLES)
-    def test_put_hugging_face_is_the_same_as_put(self, journey, provider, task_type):
-        made = journey.result(f"put_hugging_face {task_type}")
-        assert_endpoint(made, task_type, provider.url)
-        assert journey.result(f"delete after put_hugging_face {task_type}")["acknowledged"] is True
-
-    def test_an_update_that_names_the_service_is_refused_as_elasticsearch_does(self, journey):
-        reason = "cannot be updated, remove these fields and try again [{service=hugging_face}]"
-        self.assert_refused(journey.error("update with service"), 400, reason)
 
     def test_half_versioned_headers_of_a_stream_are_refused_as_elasticsearch_does(
         self, journey, elasticsearch

@@ -13,8 +13,7 @@ import pytest
 
 from proxy.modelserver.packages import cache_folder, made_once
 from testbed.java import find_java
-from tests.integration.examples import EXAMPLES, assert_endpoint
-from tests.integration.journey import JourneyTests
+from tests.integration.journey import TypedJourneyTests
 
 FOLDER: Final = Path(__file__).parent / "java"
 SOURCES: Final = ("pom.xml", "Journey.java")
@@ -23,7 +22,7 @@ OLDEST, NEWEST = 17, 99  # the versions of Java that the client runs on
 
 @pytest.fixture(scope="session")
 def program() -> list[str]:
-    """The command that runs the compiled program; compiled once and kept."""
+    """The command that runs the program, which is compiled once and kept."""
     java = find_java(OLDEST, NEWEST, compiler=True) / "bin"
     wanted = b"".join((FOLDER / name).read_bytes() for name in SOURCES)
     name = f"java-client-{hashlib.sha256(wanted).hexdigest()[:12]}"
@@ -32,7 +31,7 @@ def program() -> list[str]:
 
 
 def build(scratch: Path, compiler: Path) -> Path:
-    """Fill a folder with the client's libraries and the program's classes."""
+    """A folder with the client's libraries and the program's classes."""
     maven = shutil.which("mvn")
     if maven is None:
         pytest.fail("mvn is missing: install Maven (Debian: apt-get install maven)")
@@ -52,16 +51,6 @@ def run(command: Sequence[str]) -> None:
     assert done.returncode == 0, f"{command[0]} failed:\n{done.stdout}{done.stderr}"
 
 
-class TestJava(JourneyTests):
+class TestJava(TypedJourneyTests):
     error_name = "ElasticsearchException"
-    streams = False  # its transport reads an answer to its end before it hands it on
-
-    @pytest.mark.parametrize("task_type", EXAMPLES)
-    def test_put_hugging_face_is_the_same_as_put(self, journey, provider, task_type):
-        made = journey.result(f"put_hugging_face {task_type}")
-        assert_endpoint(made, task_type, provider.url)
-        assert journey.result(f"delete after put_hugging_face {task_type}")["acknowledged"] is True
-
-    def test_an_update_that_names_the_service_is_refused_as_elasticsearch_does(self, journey):
-        reason = "cannot be updated, remove these fields and try again [{service=hugging_face}]"
-        self.assert_refused(journey.error("update with service"), 400, reason)
+    streams = False  # its transport reads an answer to its end first

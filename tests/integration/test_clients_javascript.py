@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pytest
 
+from testbed.processes import Server
 from tests.integration.examples import (
     DOCUMENTS,
     EXAMPLES,
@@ -25,7 +26,6 @@ from tests.integration.examples import (
     example_body,
 )
 from tests.support.npm import installed
-from tests.support.processes import Server
 from tests.support.runtimes import tool
 from tests.support.users import USERS
 
@@ -65,7 +65,7 @@ class JavaScriptClient:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self._child:  # closes its input, on which it ends
+        with self._child:  # closes its input, which ends it
             pass
         assert self._child.returncode == 0
 

@@ -18,6 +18,7 @@ from elasticsearch import (
 )
 from elasticsearch.helpers import async_bulk, bulk
 
+from testbed.processes import Server
 from tests.integration.examples import (
     DOCUMENTS,
     EXAMPLES,
@@ -32,7 +33,6 @@ from tests.integration.examples import (
     assert_ranking,
     example_body,
 )
-from tests.support.processes import Server
 from tests.support.users import USERS
 
 INDEX = "semantic-animals"
@@ -69,9 +69,10 @@ def put_example(client: Elasticsearch, task_type: str, provider: Server) -> Any:
 
 
 def stream(client: Elasticsearch, path: str, body: Any) -> str:
-    """This client has no streaming call of its own; its transport hands on the whole stream.
+    """The text of a stream, by the transport: the client has no call for streams.
 
-    It asks for JSON: Elasticsearch takes its versioned Content-Type with no other Accept.
+    It sends plain JSON headers, as Elasticsearch accepts a versioned Content-Type only with a
+    versioned Accept.
     """
     return str(client.perform_request("POST", path, headers=PLAIN, body=body).body)
 

@@ -1,4 +1,4 @@
-"""A few rounds of `make torture`: SIGKILL loses nothing, halves nothing, brings nothing back."""
+"""A few rounds of `make torture`: SIGKILL loses nothing and revives nothing deleted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ async def test_killed_workers_and_proxies_over_sqlite_lose_nothing() -> None:
 
 
 async def test_killed_workers_proxies_and_nodes_lose_nothing() -> None:
-    """Two proxies over an Elasticsearch that is killed, too, and started on the same data."""
+    """Two proxies over an Elasticsearch that is also killed and restarted with its data."""
     figures = await torture(Store.ELASTICSEARCH, rounds=4, seed=SEED, registry=RUNNING)
     assert figures.faults == []
     assert figures.acknowledged > 10

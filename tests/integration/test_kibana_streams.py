@@ -1,6 +1,6 @@
-"""Event streams through the parser that Kibana reads them with, asked for as its AI connector asks.
+"""Event streams requested as Kibana's AI connector does, and read with Kibana's parser.
 
-Real models answer; a stub stands in only for what real models do not do on demand.
+Real models answer; a stub is used only for what they do not do on demand.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any, Final
 import orjson
 import pytest
 
+from testbed.processes import Server
 from tests.integration.examples import EXAMPLES, MESSAGES, example_body
 from tests.support.npm import installed
-from tests.support.processes import Server
 from tests.support.rawhttp import send
 from tests.support.runtimes import tool
 from tests.support.stubs import FaultyServer, Reply, event_reply, in_thread
@@ -53,7 +53,7 @@ def packages() -> Path:
 
 @pytest.fixture
 def read_stream(open_proxy: Server, packages: Path):
-    """Reads a stream of the proxy: status, headers and the events as the parser has them."""
+    """Reads a stream of the proxy: status, headers, and the events that the parser finds."""
 
     def read(path: str, body: Any, headers: Mapping[str, str] = CONNECTOR) -> Any:
         request = {"url": open_proxy.url + path, "headers": dict(headers), "body": body}
@@ -128,7 +128,7 @@ def chunk(text: str) -> str:
 
 
 def stubbed(open_proxy: Server, read_stream: Any, reply: Reply) -> Any:
-    """A chat whose provider answers with `reply`, once the endpoint stands."""
+    """A chat whose provider, once the endpoint is created, answers with `reply`."""
     fine = event_reply(chunk("fine"), "data: [DONE]\n\n")
     with in_thread(FaultyServer([fine, reply])) as stub:
         create(open_proxy, "chat_completion", stub.url)

@@ -1,4 +1,4 @@
-"""What the lane costs when much is asked of it: memory, files and time stay within bounds."""
+"""The lane's memory, files and processor time under load stay within bounds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from typing import Final
 
 import pytest
 
-from tests.support.processes import Serve, Server, clean_environ, command
+from testbed.processes import Server, proxy_command
+from tests.support.processes import Serve, clean_environ
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
@@ -25,9 +26,9 @@ TICK: Final = os.sysconf("SC_CLK_TCK")
 
 
 class Upstream:
-    """Counts what it is sent and sends what it is asked for, a thread for each connection.
+    """An upstream with a thread for each connection.
 
-    `GET /<bytes>` is answered with as many, in one chunk for each block; a body with their number.
+    `GET /<bytes>` is answered with as many bytes, chunked; a request with a body, with its size.
     """
 
     def __init__(self) -> None:
@@ -53,7 +54,7 @@ class Upstream:
             threading.Thread(target=self._serve, args=[connection], daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        with connection, suppress(ConnectionError):  # whoever asked may be gone
+        with connection, suppress(ConnectionError):  # the caller may have hung up
             data = b""
             while piece := connection.recv(MIB):
                 data += piece
@@ -74,7 +75,7 @@ class Upstream:
                 data = b""
 
     def _count(self, connection: socket.socket, data: bytes) -> int:
-        """How many bytes a chunked body of x's has."""
+        """The size of a chunked body of x's."""
         count, end = 0, b""
         while True:
             count += data.count(b"x")
@@ -103,12 +104,12 @@ def upstream() -> Iterator[Upstream]:
 def start(
     serve_for_session: Serve, tmp_path_factory: pytest.TempPathFactory, upstream: Upstream
 ) -> Callable[..., Server]:
-    """Starts a proxy with its store in a file."""
+    """Starts a proxy with a SQLite store."""
 
     def start(url: str = upstream.url, files: int | None = None, **env: str) -> Server:
         folder = tmp_path_factory.mktemp("limits")
         flags = ["--upstream", url, "--listen", "127.0.0.1:0", "--store", f"sqlite:{folder}/s.db"]
-        arguments = command("serve", *flags)
+        arguments = proxy_command("serve", *flags)
         if files is not None:
             arguments = ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", *arguments]
         return serve_for_session.start(Server(arguments, clean_environ(folder, env)))
@@ -122,13 +123,13 @@ def proxy(start: Callable[..., Server]) -> Server:
 
 
 def resident(server: Server) -> int:
-    """Bytes of its memory."""
+    """Its resident memory in bytes."""
     status = Path(f"/proc/{server.pid}/status").read_text()
     return int(status.partition("VmRSS:")[2].split()[0]) * KIB
 
 
 def cpu(server: Server) -> float:
-    """Seconds of the processor it has used."""
+    """Its processor time in seconds."""
     fields = Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICK
 
@@ -148,7 +149,7 @@ def exchange(connection: socket.socket, request: bytes = GET, answer: bytes = OK
 
 
 class Watch:
-    """The largest memory of a process while it is watched."""
+    """Records the largest memory of a process during a block."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -174,7 +175,7 @@ class Watch:
 
 
 def upload(connection: socket.socket, size: int) -> int:
-    """Send a chunked body of `size` bytes; how many of them the upstream has counted."""
+    """Send a chunked body of `size` bytes; the size that the upstream has counted."""
     connection.sendall(
         b"POST /_bulk HTTP/1.1\r\nHost: es\r\nTransfer-Encoding: chunked\r\n"
         b"Content-Type: application/x-ndjson\r\nConnection: close\r\n\r\n"
@@ -186,7 +187,7 @@ def upload(connection: socket.socket, size: int) -> int:
 
 
 def download(connection: socket.socket, size: int, pause: float = 0) -> int:
-    """How many bytes of an answer of `size` bytes arrive."""
+    """Ask for `size` bytes; how many arrive."""
     connection.sendall(b"GET /%d HTTP/1.1\r\nHost: es\r\nConnection: close\r\n\r\n" % size)
     count = 0
     while data := connection.recv(MIB):
@@ -197,7 +198,7 @@ def download(connection: socket.socket, size: int, pause: float = 0) -> int:
 
 
 def test_what_streams_through_takes_no_memory(proxy, upstream):
-    """Up to an upstream that stalls first, and down to a caller that does."""
+    """An upload to a slow upstream, and a download to a slow caller."""
     with connect(proxy) as connection:
         exchange(connection)
     with Watch(proxy) as watch, connect(proxy) as up, connect(proxy) as down:
@@ -209,7 +210,7 @@ def test_what_streams_through_takes_no_memory(proxy, upstream):
 
 
 def test_idle_connections_take_little_memory(proxy):
-    """1,000 of them that have all been used."""
+    """With 1,000 connections, all of them used before."""
     count = 1000
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 4 * count)), hard))
@@ -234,7 +235,7 @@ def test_without_files_left_nothing_spins(start):
         used = cpu(proxy)
         time.sleep(1)
         assert cpu(proxy) - used < 0.3
-        exchange(first)  # who is served already is served on
+        exchange(first)  # who was connected before is still served
     deadline = time.monotonic() + 10
     while True:
         try:
@@ -270,7 +271,7 @@ def test_a_head_that_does_not_end_is_given_up(start, drip):
 
 
 def test_refusals_that_nobody_reads_are_not_piled_up(start):
-    """Pipelined to an upstream that is down, each with an answer of its own."""
+    """Pipelined requests for an upstream that is down, each answered 503."""
     with socket.create_server(("127.0.0.1", 0)) as down:
         port = down.getsockname()[1]
     proxy = start(f"http://127.0.0.1:{port}")

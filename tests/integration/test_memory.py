@@ -1,4 +1,4 @@
-"""Whatever callers and providers send at once, a process takes no more memory than it may."""
+"""A process stays within its memory whatever callers and providers send concurrently."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tests.support.stubs import FaultyServer, contract_reply, in_thread, json_re
 
 MIB = 1 << 20
 JSON = [("Content-Type", "application/json")]
-ALLOWED = 64  # MiB of bodies and replies
-MOST = 180  # MiB in all: the interpreter, the code, buffers, and what is being read
+ALLOWED = 64  # MiB for bodies and replies: `limits.memory`
+MOST = 180  # MiB in total, with interpreter, code, buffers and what is being read
 
 TEXT = b'{"input":"' + b"x" * (18 * MIB) + b'"}'
 BODIES = {
@@ -35,7 +35,7 @@ BODIES = {
 
 
 def peak_of(pid):
-    """MiB that a process has had at most."""
+    """The peak memory of a process in MiB."""
     found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     assert found is not None
     return int(found[1]) // 1024
@@ -107,7 +107,7 @@ def test_large_answers_that_nobody_reads(proxy):
             caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             caller.sendall(head.encode() + body)
             callers.append(caller)
-        firsts = Counter(caller.recv(12) for caller in callers)  # each has its status line
+        firsts = Counter(caller.recv(12) for caller in callers)  # so that each answer has begun
         assert set(firsts) == {b"HTTP/1.1 200", b"HTTP/1.1 429"}
         assert peak_of(proxy.pid) < MOST
     assert infer(proxy, "small", b'{"input":"x"}') == 200

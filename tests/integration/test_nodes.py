@@ -1,4 +1,4 @@
-"""Several ways to one real Elasticsearch, some of which are cut off under load."""
+"""Several addresses of one real Elasticsearch, which are cut off in turn under load."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SECONDS = 4
 
 
 class Way(Relay):
-    """An address of Elasticsearch that can be cut off, with all that is under way on it."""
+    """An address of Elasticsearch that can be cut off, with all its connections."""
 
     def __init__(self, server: URL) -> None:
         super().__init__(0, server)
@@ -67,7 +67,7 @@ async def test_no_read_fails_while_nodes_go_and_come_back(serve, elasticsearch, 
 
 
 async def seen_under_load(url, index, ways):
-    """How often which request got which status, while the ways are cut and mended in turn."""
+    """Count requests by status while the ways are cut off and restored in turn."""
     lines = b"".join(b'{"index":{}}\n{"n":%d}\n' % n for n in range(200))
     seen: Counter[tuple[str, int]] = Counter()
     until = time.monotonic() + SECONDS

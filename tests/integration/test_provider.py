@@ -9,7 +9,8 @@ import pytest
 from aiohttp import ClientSession, ClientTimeout
 
 from proxy.sse import EventDecoder
-from tests.support.processes import Server, clean_environ, command
+from testbed.processes import Server, proxy_command
+from tests.support.processes import clean_environ
 
 TEXTS = ["hello world", "hi planet", "the stock market fell"]
 CHAT = {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 8, "temperature": 0}
@@ -23,16 +24,16 @@ async def session():
 
 @pytest.fixture(scope="module")
 def guarded(serve_for_session, tmp_path_factory):
-    """A provider that asks for a key and takes three inputs at most; one model, no chat."""
+    """A provider that needs a key and takes at most three inputs; one model, no chat."""
     flags = ["--api-key", "the-key", "--max-client-batch-size", "3"]
     model = ["--embedding-model", "all-minilm-l6-v2", "--no-chat"]
     environ = clean_environ(tmp_path_factory.mktemp("guarded"))
-    server = Server(command("provider", "--listen", "127.0.0.1:0", *flags, *model), environ)
+    server = Server(proxy_command("provider", "--listen", "127.0.0.1:0", *flags, *model), environ)
     return serve_for_session.start(server, timeout=120)
 
 
 async def post(session, url, body):
-    """The decoded answer of a POST that succeeds."""
+    """The JSON answer of a POST that must succeed."""
     async with session.post(url, json=body) as answer:
         assert answer.status == 200, await answer.text()
         assert answer.content_type == "application/json"

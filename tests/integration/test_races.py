@@ -1,6 +1,6 @@
-"""Changes of one endpoint at the same moment, through two proxies of two workers over one store.
+"""Concurrent changes of one endpoint, through two proxies with two workers each over one store.
 
-What is told of them is held against `tests.torture.history`, which knows what can have been.
+`tests.torture.history` checks whether their answers can be right.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from proxy.config import StoreConfig, UpstreamConfig
 from proxy.errors import EndpointNotFound, StatusError
 from proxy.inference.endpoints import InferenceEndpoint, SecretSettings
 from proxy.store.elasticsearch import ElasticsearchStore
-from testbed.elasticsearch import RunningElasticsearch
+from testbed.elasticsearch import Elasticsearch
 from tests.support.processes import KEY, Serve
 from tests.support.rawhttp import send
 from tests.support.storeconformance import endpoint
@@ -45,10 +45,10 @@ AT_ONCE: Final = 100  # connections
 async def start(
     request: pytest.FixtureRequest,
     serve: Serve,
-    elasticsearch: RunningElasticsearch,
+    elasticsearch: Elasticsearch,
     tmp_path: Path,
 ) -> AsyncIterator[Start]:
-    """Starts two proxies over a store that is still empty, and says how to call them."""
+    """Starts two proxies over an empty store; the recorder calls them."""
     environ = {
         "HFPROXY_STORE_FRESHNESS": str(FRESHNESS),
         "HFPROXY_STORE_INDEX": f"hugging-face-inference-endpoints-{uuid4().hex[:8]}",
@@ -80,7 +80,7 @@ async def start(
 
 
 async def test_of_a_thousand_creations_one_succeeds(start: Start) -> None:
-    """The others are told what Elasticsearch tells: `outcome_of` knows status and type."""
+    """The others get Elasticsearch's error, whose status and type `outcome_of` checks."""
     recorder = start()
     async with asyncio.TaskGroup() as group:
         for _ in range(1000):
@@ -115,7 +115,7 @@ async def test_deletion_against_everything_else_is_answered_as_allowed(start: St
 
 @dataclass(slots=True, kw_only=True)
 class Registers:
-    """The fields of one endpoint, each as a register: who changes one is shown the others."""
+    """The fields of one endpoint as registers; changing one shows the others."""
 
     recorder: Recorder
     born: int
@@ -128,7 +128,7 @@ class Registers:
             self.conflicts += 1
 
     async def update(self, name: str) -> bool:
-        """Change one field; whether that was done."""
+        """Change a field; False if it was refused with 409."""
         number = next(self.numbers)
         body: dict[str, Any] = {"task_settings": {"top_n": number}}
         if name == "rate":
@@ -191,7 +191,7 @@ async def test_no_update_of_one_field_undoes_one_of_another(start: Start) -> Non
 
 
 async def test_who_is_always_overtaken_is_told_to_try_again(
-    elasticsearch: RunningElasticsearch, tmp_path: Path
+    elasticsearch: Elasticsearch, tmp_path: Path
 ) -> None:
     config = StoreConfig(index=f"overtaken-{uuid4().hex[:8]}", encryption_key=KEY)
     store = ElasticsearchStore(UpstreamConfig(url=elasticsearch.url), config, folder=tmp_path)
@@ -216,15 +216,16 @@ async def test_who_is_always_overtaken_is_told_to_try_again(
 
 
 async def test_nobody_fails_while_the_index_is_made(
-    elasticsearch: RunningElasticsearch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    elasticsearch: Elasticsearch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Not even who only reads; nor is what comes into being said to be lost."""
+    """Nor do readers, and no log says that the index was lost."""
     upstream = UpstreamConfig(url=elasticsearch.url)
     for _ in range(5):
         config = StoreConfig(index=f"being-made-{uuid4().hex[:8]}", encryption_key=KEY)
         stores = [ElasticsearchStore(upstream, config, folder=tmp_path) for _ in range(2)]
         made = asyncio.Event()
         async with asyncio.TaskGroup() as group:
+            creations = []
             for n, store in enumerate(stores):
                 await store.open()
                 for call in (
@@ -234,8 +235,8 @@ async def test_nobody_fails_while_the_index_is_made(
                     lambda store=store: store.delete("e2"),
                 ):
                     group.create_task(_call_until(made, call))
-                group.create_task(store.create(endpoint(f"e{n}")))
-            await asyncio.sleep(0.5)
+                creations.append(group.create_task(store.create(endpoint(f"e{n}"))))
+            await asyncio.wait(creations)
             made.set()
         for store in stores:
             assert len((await store.find()).endpoints) == 2
@@ -244,7 +245,10 @@ async def test_nobody_fails_while_the_index_is_made(
 
 
 async def _call_until(made: asyncio.Event, call: Callable[[], Awaitable[object]]) -> None:
-    while not made.is_set():
+    """Call repeatedly, and once more when the index is made."""
+    is_last = False
+    while not is_last:
+        is_last = made.is_set()
         with suppress(EndpointNotFound):
             await call()
 
@@ -260,7 +264,7 @@ async def test_a_change_through_one_proxy_is_seen_by_the_other_within_the_bound(
     longest = 0.0
     for action in (recorder.create, *[recorder.update, recorder.update, recorder.delete] * 3):
         recorder.urls = [there]
-        await recorder.read(ID)  # which is remembered there
+        await recorder.read(ID)  # which is cached there
         recorder.urls = [here]
         if action is recorder.update:
             await recorder.create(ID)  # if the last round deleted it
@@ -271,11 +275,11 @@ async def test_a_change_through_one_proxy_is_seen_by_the_other_within_the_bound(
     assert recorder.errors == []
     assert check(recorder.operations, {}) == []
     sys.stdout.write(f"seen by the other proxy after {longest:.3f} s at most\n")
-    assert 0 < longest <= FRESHNESS  # else nothing was remembered, or for too long
+    assert 0 < longest <= FRESHNESS  # otherwise nothing was cached, or for too long
 
 
 async def _lag(recorder: Recorder, changed: Operation) -> float:
-    """Seconds after the acknowledgement at which the last read began that shows an older state."""
+    """How long after its acknowledgement a change was still not shown, in seconds."""
     lag = 0.0
     while True:
         await recorder.read(ID)

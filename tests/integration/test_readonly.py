@@ -1,4 +1,4 @@
-"""The proxy needs no shell, no capability and no writable file but its state folder's."""
+"""The proxy needs no shell, no capability and no writable folder but its state folder."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.support.processes import Server, clean_environ, command
+from testbed.processes import Server, proxy_command
+from tests.support.processes import clean_environ
 
-# Run in a mount namespace of its own, for a state folder and the command to be run there.
+# Run in its own mount namespace with a state folder and the command to run.
 INSIDE: Final = """
 set -e
 mount --make-rprivate /
@@ -39,7 +40,7 @@ def may_mount():
 @pytest.mark.skipif(not may_mount(), reason="mounting needs root")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_read_only_root_without_a_shell_is_enough(serve, tmp_path, workers):
-    served = command("serve", "--listen", "127.0.0.1:0", "--workers", str(workers))
+    served = proxy_command("serve", "--listen", "127.0.0.1:0", "--workers", str(workers))
     arguments = ["unshare", "--mount", "sh", "-c", INSIDE, "sh", str(tmp_path), *served]
     environ = clean_environ(tmp_path, {"HFPROXY_STORE_ENCRYPTION_KEY": None})
     proxy = serve.start(Server(arguments, environ))

@@ -1,7 +1,7 @@
-"""Nobody can tell that the proxy is there: the same requests on every way to one Elasticsearch.
+"""The proxy is invisible: the same requests get the same answers with and without it.
 
-Each goes to Elasticsearch directly, through the lane, and through the application alone, over one
-kept connection a way; status, reason, headers (as a multiset) and every byte of the body are equal.
+Each is sent directly to Elasticsearch, through the lane, and through the application alone, over a
+kept connection each; status, reason, headers (as a multiset) and body bytes must be equal.
 """
 
 from __future__ import annotations
@@ -36,16 +36,18 @@ from tests.integration.replayed import (
 from tests.support.processes import Serve
 from tests.support.rawhttp import send
 
+# Some requests read the whole cluster, which must not change between one way and the next.
+pytestmark = pytest.mark.alone
+
 # Headers of one connection.
 PER_HOP: Final = {"connection", "keep-alive", "transfer-encoding"}
-# What Elasticsearch quotes of a body depends on the pieces in which it came, and where it sees an
-# error in CBOR on the buffer in which it happens to lie; before that stands the text's length.
+# Depends on how the body arrived: what Elasticsearch quotes of it, and the positions in CBOR.
 QUOTED: Final = re.compile(rb"\[Source: \(.*?; (?=line|byte)|x.\[-1:\d+\]", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """An answer as a caller sees it, less what belongs to one connection."""
+    """An answer as a caller sees it, without hop-by-hop headers."""
 
     status: int
     reason: str
@@ -65,7 +67,7 @@ def seen(response: HTTPResponse) -> Seen:
 
 
 class Way:
-    """A way to Elasticsearch; its connection is kept as long as the other side keeps it."""
+    """A way to Elasticsearch, with a connection that is kept open while possible."""
 
     def __init__(self, url: str, timeout: float = 20) -> None:
         self.url = URL(url)
@@ -91,7 +93,7 @@ class Way:
         response = connection.getresponse()
         answer = seen(response)
         if response.will_close or response.status >= 400:
-            self.close()  # see below what may become of it
+            self.close()  # Elasticsearch may ignore it from now on, see below
         return answer
 
     def close(self) -> None:
@@ -102,7 +104,7 @@ class Way:
 
 @pytest.fixture(scope="module")
 def ways(serve_for_session: Serve, elasticsearch) -> Iterator[Mapping[str, Way]]:
-    """Three ways to one Elasticsearch, by name; what they read is there."""
+    """Three ways to one Elasticsearch, by name; SETUP is done."""
     for method, target, headers, body in SETUP:
         answer = send(elasticsearch.url, method, target, headers, body)
         assert answer.status in (200, 201), answer
@@ -143,7 +145,7 @@ def test_what_elasticsearch_does_not_answer_is_502(ways, request_):
     ],
 )
 def test_a_refused_head_harms_nobody_else(ways, way, target):
-    """Elasticsearch keeps the connection that a too long head came on, and is deaf on it."""
+    """Elasticsearch keeps the connection open after a head that is too long, but ignores it."""
     headers = [("X-Long", "v" * 16400)]
     url = str(ways[way].url)
     for _ in range(3):
@@ -156,17 +158,17 @@ def test_a_refused_head_harms_nobody_else(ways, way, target):
 
 
 class Received(io.BytesIO):
-    """Bytes that stand for a connection, and several answers in them."""
+    """Bytes in place of a connection, with several answers."""
 
     def makefile(self, _: str) -> Received:
         return self
 
     def close(self) -> None:
-        """One answer does not end it."""
+        """Stay open after one answer."""
 
 
 def exchange(way: Way, message: bytes) -> bytes:
-    """All that comes back until the other side closes."""
+    """Send a message; all bytes until the other side closes."""
     address = (way.url.host or "", way.url.port or 0)
     with socket.create_connection(address, timeout=20) as connection:
         connection.sendall(message)
@@ -186,13 +188,13 @@ def answers_in(raw: bytes, methods: list[str]) -> list[Seen]:
 
 @pytest.mark.parametrize("name", MESSAGES)
 def test_a_message_is_answered_alike_on_every_way(ways, name):
-    """Pipelined requests in order, HTTP/1.0, odd but clear framing, 100 where it was asked for."""
+    """Pipelining, HTTP/1.0, odd but unambiguous framing, 100 Continue."""
     methods, message = MESSAGES[name]
     raw = {way: exchange(ways[way], message) for way in ways}
     answers = {way: answers_in(raw[way], methods) for way in ways}
     assert answers["lane"] == answers["direct"]
     assert answers["no-lane"] == answers["direct"]
-    # The application alone leaves it out when the body is there already.
+    # The application alone omits it if the body has arrived already.
     assert raw["lane"].count(b" 100 Continue") == raw["direct"].count(b" 100 Continue")
 
 
@@ -205,7 +207,7 @@ def test_a_message_is_answered_alike_on_every_way(ways, name):
     ],
 )
 def test_a_connection_goes_on_behind_an_early_answer(ways, way):
-    """Elasticsearch refuses a media type before the body has come, and reads on behind it."""
+    """Elasticsearch refuses the media type before the body arrives, and continues behind it."""
     head = (
         b"PUT /_bulk HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\n"
     )
@@ -221,7 +223,7 @@ def test_a_connection_goes_on_behind_an_early_answer(ways, way):
             assert b"HTTP/1.1 404 " in first + rest
 
 
-# What is written, and what goes on from one answer to the next.
+# Writes, and requests that depend on an answer.
 
 
 def test_writes_are_answered_alike_on_every_way(ways):
@@ -234,7 +236,7 @@ def test_writes_are_answered_alike_on_every_way(ways):
 
 
 def written(way: Way, request: Request, index: str) -> Seen:
-    """What a write shows, with the name of its index and what differs by chance put aside."""
+    """The answer to a write, without the name of the index and random ids."""
     method, target, headers, body = request
     if isinstance(body, bytes):
         body = body.replace(b"INDEX", index.encode())
@@ -246,7 +248,7 @@ def written(way: Way, request: Request, index: str) -> Seen:
 
 
 def test_pages_are_turned_alike_on_every_way(ways):
-    """Scroll ids and points in time are long, and never the same."""
+    """Scroll ids are long and never the same."""
     pages = {way: list(turn_pages(ways[way])) for way in ways}
     assert pages["lane"] == pages["direct"]
     assert pages["no-lane"] == pages["direct"]
@@ -268,12 +270,12 @@ def turn_pages(way: Way) -> Iterator[list[str]]:
     assert base64.b64decode(page["_scroll_id"], altchars=b"-_")
 
 
-# The few differences on purpose.
+# Intended differences.
 
 
 @pytest.mark.parametrize("way", ["lane", "no-lane"])
 def test_an_authorization_in_two_spellings_is_refused_here_alone(ways, way):
-    """Elasticsearch does not mind the same value twice."""
+    """Elasticsearch accepts the same value twice."""
     request: Request = (
         "GET", HEALTH, [("Authorization", "Basic a"), ("AUTHORIZATION", "Basic a")], None
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: starting, failing, recovering, ending."""
+"""The command line: starting, failing to start, recovering, ending."""
 
 from __future__ import annotations
 
@@ -9,80 +9,33 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
 
 import orjson
 import pytest
 from yarl import URL
 
-from tests.support.endpoints import delete_all_endpoints
-from tests.support.processes import Serve, Server, clean_environ, command, free_ports
+from testbed.processes import Server, children_of, free_ports
+from tests.support.endpoints import JSON, delete_all_endpoints, infer, put
+from tests.support.processes import Serve
 from tests.support.rawhttp import Answer, send
 from tests.support.stubs import Call, FaultyServer, Relay, Reply, contract_reply, in_thread
+from tests.support.waiting import eventually
 
-JSON: Final = [("Content-Type", "application/json")]
 OTHER_KEY: Final = "7a" * 32
 
 
-@pytest.fixture
-def stub() -> Iterator[FaultyServer]:
-    with in_thread(FaultyServer(contract_reply)) as server:
-        yield server
-
-
-@pytest.fixture
-def own_index() -> dict[str, str]:
-    """A store index for this test alone."""
-    return {"HFPROXY_STORE_INDEX": f"hugging-face-inference-endpoints-{uuid4().hex[:8]}"}
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs a command of the proxy to its end."""
-
-    def run(*arguments: str, env: Mapping[str, str | None] | None = None):
-        return subprocess.run(
-            command(*arguments),
-            env=clean_environ(tmp_path / "state", env),
-            capture_output=True,
-            text=True,
-            timeout=30,
-        )
-
-    return run
-
-
 def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
-    """It ended with an error, and one line that says why."""
+    """Check that it failed with one line that says why."""
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
     (line,) = done.stderr.strip().splitlines()
     for word in words:
         assert word in line
-
-
-def put(url: str, inference_id: str, provider: str, task: str = "text_embedding") -> Answer:
-    paths = {"text_embedding": "/embed", "completion": "/v1/chat/completions"}
-    settings = {"api_key": "secret", "url": provider + paths[task]}
-    body = orjson.dumps({"service": "hugging_face", "service_settings": settings})
-    return send(url, "PUT", f"/_inference/{task}/{inference_id}", JSON, body)
-
-
-def infer(url: str, inference_id: str, timeout: float = 60.0) -> Answer:
-    return send(url, "POST", f"/_inference/{inference_id}", JSON, b'{"input":"a"}', timeout)
-
-
-def eventually(holds: Callable[[], bool], within: float = 15.0) -> None:
-    """Wait until something outside this process has come about."""
-    deadline = time.monotonic() + within
-    while not holds():
-        assert time.monotonic() < deadline, "it has not come about"
-        time.sleep(0.05)
 
 
 # A bad start.
@@ -138,7 +91,7 @@ def test_a_malformed_key_is_refused_in_one_line(run, elasticsearch, own_index, k
 def test_a_missing_or_wrong_key_is_refused_in_one_line(
     serve, run, elasticsearch, own_index, stub, tmp_path, kind, key
 ):
-    """With endpoints in the store; an empty store takes a key of the proxy's own making."""
+    """Only if the store has endpoints; for an empty one the proxy makes a key."""
     store = ("--store", store_of(kind, tmp_path))
     proxy = serve(*store, upstream=elasticsearch.url, env=own_index)
     assert put(proxy.url, "one", stub.url).status == 200
@@ -221,13 +174,13 @@ def test_an_inference_goes_on_while_the_store_is_away(serve, elasticsearch, stub
         answer = infer(proxy.url, "one")
         assert answer.status == 200
         assert answer.header("warning") is None
-    answer = infer(proxy.url, "one")  # for a moment it is still known that security is off
+    answer = infer(proxy.url, "one")  # that security is off is still cached
     assert answer.status == 200
     assert "the configuration that was known last" in (answer.header("warning") or "")
 
 
 def assert_unavailable(answer: Answer) -> None:
-    """503 in Elasticsearch's envelope."""
+    """Check for 503 in Elasticsearch's error envelope."""
     assert answer.status == 503
     assert answer.header("content-type") == "application/json"
     body = orjson.loads(answer.content)
@@ -241,15 +194,21 @@ def assert_unavailable(answer: Answer) -> None:
 # The end.
 
 
-def test_sigterm_lets_requests_finish(serve, elasticsearch, own_index):
-    arrived = threading.Event()
+def answering(arrived: threading.Event, reply: Reply) -> Callable[[Call], Reply]:
+    """A provider that lets endpoints be created; `arrived` is set when another request arrives."""
 
     def answer(call: Call) -> Reply:
         if b"how big" in call.body or call.method != "POST":
             return contract_reply(call)
         arrived.set()
-        return Reply(body=b"[[0.1]]", delay=1.0)
+        return reply
 
+    return answer
+
+
+def test_sigterm_lets_requests_finish(serve, elasticsearch, own_index):
+    arrived = threading.Event()
+    answer = answering(arrived, Reply(body=b"[[0.1]]", delay=1.0))
     with in_thread(FaultyServer(answer)) as provider, ThreadPoolExecutor() as pool:
         proxy = serve(upstream=elasticsearch.url, env=own_index)
         assert put(proxy.url, "slow", provider.url).status == 200
@@ -265,15 +224,10 @@ def test_sigterm_lets_requests_finish(serve, elasticsearch, own_index):
     assert "Traceback" not in proxy.output
 
 
+@pytest.mark.alone
 def test_sigterm_ends_within_the_drain_time(serve, elasticsearch, own_index):
     arrived = threading.Event()
-
-    def answer(call: Call) -> Reply:
-        if b"how big" in call.body or call.method != "POST":
-            return contract_reply(call)
-        arrived.set()
-        return Reply(fault="hang")
-
+    answer = answering(arrived, Reply(fault="hang"))
     env = own_index | {"HFPROXY_LIMITS_DRAIN_TIMEOUT": "1"}
     with in_thread(FaultyServer(answer)) as provider, ThreadPoolExecutor() as pool:
         proxy = serve(upstream=elasticsearch.url, env=env)
@@ -289,6 +243,7 @@ def test_sigterm_ends_within_the_drain_time(serve, elasticsearch, own_index):
     assert "Traceback" not in proxy.output
 
 
+@pytest.mark.alone
 def test_an_idle_proxy_ends_at_once(serve, elasticsearch, own_index):
     proxy = serve(upstream=elasticsearch.url, env=own_index)
     assert send(proxy.url, "GET", "/_cluster/health").status == 200
@@ -305,7 +260,7 @@ def test_an_idle_proxy_ends_at_once(serve, elasticsearch, own_index):
 def test_workers_share_an_address_and_end_together(serve, elasticsearch, own_index, stub):
     address = f"127.0.0.1:{free_ports()}"
     proxy = serve("--workers", "2", upstream=elasticsearch.url, listen=address, env=own_index)
-    eventually(lambda: proxy.output.count(f"listening on http://{address}") == 2)
+    proxy.wait_for(f"listening on http://{address}", count=2)
     assert put(proxy.url, "shared", stub.url).status == 200
     assert {infer(proxy.url, "shared").status for _ in range(20)} == {200}
     assert proxy.stop() == 0
@@ -315,16 +270,15 @@ def test_workers_share_an_address_and_end_together(serve, elasticsearch, own_ind
 
 def test_workers_share_a_free_port(serve, elasticsearch, own_index):
     proxy = serve("--workers", "2", upstream=elasticsearch.url, env=own_index)
-    eventually(lambda: proxy.output.count("listening on") == 2)
+    proxy.wait_for("listening on", count=2)
     assert proxy.output.count(f"listening on {proxy.url}") == 2
 
 
 def test_a_worker_that_is_killed_is_replaced(serve, elasticsearch, own_index):
     proxy = serve("--workers", "2", upstream=elasticsearch.url, env=own_index)
-    eventually(lambda: proxy.output.count("listening on") == 2)
-    children = Path(f"/proc/{proxy.pid}/task/{proxy.pid}/children").read_text().split()
-    os.kill(int(children[0]), signal.SIGKILL)
-    eventually(lambda: proxy.output.count("listening on") == 3)
+    proxy.wait_for("listening on", count=2)
+    os.kill(children_of(proxy.pid)[0], signal.SIGKILL)
+    proxy.wait_for("listening on", count=3)
     assert send(proxy.url, "GET", "/_inference/_all").status == 200
     assert proxy.stop() == 0
 
@@ -376,7 +330,7 @@ def ways(serve_for_session: Serve, elasticsearch) -> dict[str, str]:
 
 
 def seen(answer: Answer) -> tuple[int, list[tuple[str, str]], bytes]:
-    """What must be the same on every way: status, headers as a multiset, bytes."""
+    """What must be equal: status, headers as a multiset, body bytes."""
     pairs = [(name.lower(), value) for name, value in answer.headers]
     return answer.status, sorted(p for p in pairs if p[0] not in PER_HOP), answer.body
 
@@ -410,7 +364,7 @@ def test_inference_is_the_same_with_and_without_the_lane(ways, stub):
 @pytest.mark.parametrize("target", ["/_cluster/health", "/_inference/one"])
 @pytest.mark.parametrize("way", ["lane", "no-lane"])
 def test_an_unheard_of_method_is_refused_in_the_envelope(ways, way, target):
-    """Elasticsearch says 405; no parser that is strict about requests gets that far."""
+    """Elasticsearch says 405, but a strict parser refuses the method first."""
     answer = send(ways[way], "FOO", target)
     assert answer.status == 400
     body = orjson.loads(answer.content)
@@ -419,7 +373,7 @@ def test_an_unheard_of_method_is_refused_in_the_envelope(ways, way, target):
 
 
 def test_one_connection_serves_both_kinds_of_requests(ways: Mapping[str, str]):
-    """Pipelined: Elasticsearch's and our own answers come in the order of the requests."""
+    """Pipelined: forwarded answers and our own come in the order of the requests."""
     url = URL(ways["lane"])
     targets = ["/_cluster/health", "/_inference/nope", "/_cat/health", "/_inference"] * 3
     heads = "".join(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n" for target in targets[:-1])

@@ -53,6 +53,7 @@ class TestOlder(_OnElasticsearch):
 # The index
 
 
+@pytest.mark.alone  # searches all indices
 async def test_the_index_is_hidden_and_strict(open_cluster, tmp_path):
     store = await opened(open_cluster, tmp_path)
     await store.create(endpoint())

@@ -65,7 +65,7 @@ async def open_again(cluster: Cluster) -> None:
 
 
 async def make_red(cluster: Cluster) -> None:
-    """An index whose one shard no node may hold."""
+    """Create an index whose shard no node may hold."""
     settings = {"index.routing.allocation.require._name": "no-such-node"}
     body = {"settings": settings, "mappings": MAPPINGS}
     await cluster.call("PUT", f"/{cluster.index}?wait_for_active_shards=0", body)
@@ -108,6 +108,7 @@ class _Failures:
         await cluster.set(blocks__read=None)
         await assert_usable(store)
 
+    @pytest.mark.alone  # changes the whole cluster
     async def test_a_read_only_cluster_stops_changes_and_no_reads(self, cluster, store):
         await cluster.set_cluster("cluster.blocks.read_only", True)
         try:
@@ -151,6 +152,7 @@ class _Failures:
             assert record.key_id not in text
         await connection.close()
 
+    @pytest.mark.alone  # changes the whole cluster
     async def test_memory_that_is_short_is_told(self, cluster, store):
         await cluster.set_cluster("indices.breaker.request.limit", "1b")
         try:
@@ -212,6 +214,7 @@ class _Failures:
         await inner.create(endpoint("e2"))
         await cluster.assert_as_made()
 
+    @pytest.mark.alone  # changes the whole cluster
     async def test_an_index_that_elasticsearch_does_not_make_is_told(self, cluster, store):
         await cluster.call("DELETE", f"/{cluster.index}")
         other = f"{cluster.index}-other"  # so that the cluster has a shard at all
@@ -302,6 +305,7 @@ class TestOlder(_Failures):
     def cluster(self, older_cluster):
         return older_cluster
 
+    @pytest.mark.alone  # stops the whole cluster
     async def test_a_node_that_hangs_stops_all_but_inference(self, older, cluster, store):
         """Only with these nodes, which no other test needs."""
         os.killpg(older.pid, signal.SIGSTOP)

@@ -1,4 +1,4 @@
-"""What passes between caller and provider while a request runs: events at once, hang-ups, too."""
+"""Between caller and provider, events and hang-ups are passed on at once."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ import orjson
 import pytest
 from aiohttp import ClientSession, web
 
-from tests.support.processes import Serve, Server
+from testbed.processes import Server
+from tests.support.processes import Serve
+
+pytestmark = pytest.mark.alone  # hang-ups are timed
 
 SOON: Final = 2.0  # seconds within which a hang-up must have arrived at the provider
 
 
 class SteeredProvider:
-    """A chat provider that writes a chunk when it is told to, and notices who leaves."""
+    """A chat provider that writes chunks when told to, and notices hang-ups."""
 
     def __init__(self) -> None:
         self.writes: asyncio.Queue[bytes | None] = asyncio.Queue()

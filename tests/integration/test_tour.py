@@ -1,4 +1,4 @@
-"""The whole tour, as `make demo` runs it, with somebody's own Elasticsearch."""
+"""The complete tour, as `make demo` runs it, with a user's own Elasticsearch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 from elasticsearch import Elasticsearch
 
 from demo.steps import STEPS
-from tests.support.processes import Process, clean_environ
+from testbed.processes import Process
+from tests.support.processes import clean_environ
 from tests.support.users import USERS
 
 TIMEOUT = 300.0  # seconds; the first run fetches the models

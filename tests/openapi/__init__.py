@@ -1,1 +1,1 @@
-"""Elastic's description of the `_inference` API, cut down to what concerns this product."""
+"""Elastic's OpenAPI description of the `_inference` API, reduced to what the proxy serves."""

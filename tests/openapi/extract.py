@@ -1,4 +1,4 @@
-"""Make inference.json out of Elastic's whole description of Elasticsearch.
+"""Makes inference.json from Elastic's OpenAPI description of Elasticsearch.
 
     python -m tests.openapi.extract elasticsearch-serverless-openapi.json
 
@@ -36,7 +36,7 @@ COMPONENT: Final = re.compile(r"#/components/(\w+)/(.+)")
 
 
 def extract(whole: dict[str, Any]) -> dict[str, Any]:
-    """A description of PATHS alone, in the order of their names."""
+    """A description of PATHS alone, sorted by name."""
     paths = {path: bare(whole["paths"][path]) for path in PATHS}
     components: dict[str, dict[str, Any]] = {}
     wanted = list(references(paths))
@@ -54,7 +54,7 @@ def extract(whole: dict[str, Any]) -> dict[str, Any]:
 
 
 def bare(value: Any, *, names: bool = False) -> Any:
-    """A copy without prose and extensions; `names`: the keys are names and all stay."""
+    """A copy without prose and extensions; with `names`, the keys are names and all stay."""
     if isinstance(value, list):
         return [bare(item) for item in value]
     if not isinstance(value, dict):

@@ -1,1 +1,1 @@
-"""What several tests need: parts that are started, stubs, callers, certificates."""
+"""Helpers that several tests use: processes, stub servers, HTTP callers, certificates."""

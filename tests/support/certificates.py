@@ -1,4 +1,4 @@
-"""Certificates for 127.0.0.1, which sign themselves or each other."""
+"""Certificates for 127.0.0.1, self-signed or signed by one another."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 def certificate(
     pem: Path, serial: int = 1, *, issuer: Path | None = None, is_authority: bool = True
 ) -> Path:
-    """A certificate with its key, written to `pem`; the `issuer` and its own are appended."""
+    """Write a certificate, its key and the chain of its `issuer` to `pem`."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, pem.stem)])
     chain, signer, signer_name = b"", key, name
@@ -55,7 +55,7 @@ def certificate(
 
 
 def contexts(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """A server's context and that of a client who trusts it."""
+    """The TLS context of a server, and one of a client that trusts it."""
     pem = certificate(folder / "cert.pem")
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(pem)

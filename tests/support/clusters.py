@@ -1,15 +1,15 @@
-"""Elasticsearches for the tests of the store, and what lies in them."""
+"""Elasticsearch for the tests of the store: one index per test, and direct access to it."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
@@ -24,7 +24,6 @@ from tests.support.users import basic
 KEY = "11" * 32
 STORE_USER = {"username": "endpoint-store", "password": "endpoint-store-password"}
 STORE_PRIVILEGES = ["read", "write", "create_index"]  # what the documentation asks for
-_indices = itertools.count()
 
 
 class Cluster(Stored):
@@ -33,7 +32,7 @@ class Cluster(Stored):
     def __init__(self, url: str, *, secured: bool) -> None:
         self.url = url
         self.secured = secured
-        self.index = f"hugging-face-inference-endpoints-{next(_indices)}"
+        self.index = f"hugging-face-inference-endpoints-{uuid4().hex[:12]}"
 
     def upstream(self) -> UpstreamConfig:
         credentials: dict[str, Any] = STORE_USER if self.secured else {}
@@ -43,7 +42,7 @@ class Cluster(Stored):
         return StoreConfig(**{"index": self.index, "encryption_key": KEY, **more})
 
     async def call(self, method: str, path: str, body: Any = None, expect: int = 200) -> Any:
-        """A call as the administrator, which the store knows nothing of."""
+        """Send a request as the administrator, not through the store."""
         headers = {"Authorization": basic("admin")} if self.secured else {}
         async with (
             ClientSession(headers=headers) as session,
@@ -75,7 +74,7 @@ class Cluster(Stored):
         return base64.b64decode((await self._document(inference_id))["blob"])
 
     async def assert_as_made(self) -> None:
-        """The index is as the proxy makes it, not as Elasticsearch would by itself."""
+        """Check settings and mappings: made by the proxy, not by dynamic mapping."""
         about = (await self.call("GET", f"/{self.index}"))[self.index]
         settings = about["settings"]["index"]
         assert settings["hidden"] == "true"
@@ -86,7 +85,7 @@ class Cluster(Stored):
         assert kinds == FIELDS
 
     async def set(self, **settings: Any) -> None:
-        """Settings of the index, such as `blocks__write`; None resets one."""
+        """Change settings of the index, such as `blocks__write`; None resets one."""
         body = {f"index.{name.replace('__', '.')}": value for name, value in settings.items()}
         await self.call("PUT", f"/{self.index}/_settings", body)
 
@@ -131,7 +130,7 @@ async def deleting_the_index_before_changes(cluster: Cluster) -> AsyncIterator[U
 
 @asynccontextmanager
 async def relay(port: int, url: str) -> AsyncIterator[None]:
-    """The cluster at another port too, until the block ends and every connection is cut."""
+    """Make the cluster reachable at another port; connections are cut when the block ends."""
     target = URL(url)
     tasks: set[asyncio.Task[None]] = set()
 

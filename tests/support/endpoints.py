@@ -1,10 +1,27 @@
-"""Clearing the endpoint store through the API, as any user could."""
+"""Endpoints made, used and deleted through the API, as any caller could."""
 
 from __future__ import annotations
 
+from typing import Final
+
 import orjson
 
-from tests.support.rawhttp import send
+from tests.support.rawhttp import Answer, send
+
+JSON: Final = [("Content-Type", "application/json")]
+PATHS: Final = {"text_embedding": "/embed", "completion": "/v1/chat/completions"}
+
+
+def put(url: str, inference_id: str, provider: str, task: str = "text_embedding") -> Answer:
+    """Create an endpoint whose provider is the one of the contract cases."""
+    settings = {"api_key": "secret", "url": provider + PATHS[task]}
+    body = orjson.dumps({"service": "hugging_face", "service_settings": settings})
+    return send(url, "PUT", f"/_inference/{task}/{inference_id}", JSON, body)
+
+
+def infer(url: str, inference_id: str, timeout: float = 60.0) -> Answer:
+    """Use an endpoint with the shortest input."""
+    return send(url, "POST", f"/_inference/{inference_id}", JSON, b'{"input":"a"}', timeout)
 
 
 def delete_all_endpoints(url: str, authorization: str | None = None) -> None:

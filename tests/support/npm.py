@@ -1,4 +1,4 @@
-"""Packages of npm, as a lock file has them: installed once and kept."""
+"""npm packages, installed once from a lock file and kept in the cache folder."""
 
 from __future__ import annotations
 
@@ -15,10 +15,7 @@ MANIFESTS: Final = ("package.json", "package-lock.json")
 
 
 def installed(manifests: Path) -> Path:
-    """A folder with the packages of the manifests in a folder, exactly as its lock file has them.
-
-    Programs that are run in it can import them.
-    """
+    """A folder with the packages of the lock file in `manifests`, for programs to run in."""
     wanted = b"".join((manifests / name).read_bytes() for name in MANIFESTS)
     name = f"npm-{manifests.name}-{hashlib.sha256(wanted).hexdigest()[:12]}"
 

@@ -1,6 +1,6 @@
-"""An upstream with an inference plugin of its own: the routes of another service, in memory.
+"""An upstream that has the inference plugin, with endpoints of another service, in memory.
 
-No Elasticsearch with the plugin can be had for tests; this one follows the same contract.
+The distribution for tests lacks the plugin; this stub follows its contract.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ TASKS: Final = ("text_embedding", "sparse_embedding", "rerank", "completion", "c
 
 
 class PluginUpstream:
-    """Answers `_inference` for its own service, and keeps the requests that reached it."""
+    """Answers `_inference` for its own service, and records the requests that it gets."""
 
     def __init__(self) -> None:
         self.endpoints: dict[str, dict[str, Any]] = {}

@@ -1,4 +1,4 @@
-"""A plain HTTP client that sends exactly what it is told, and adds nothing."""
+"""A plain HTTP client that sends exactly what it is given and adds no headers."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ Headers = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """One whole answer; `body` is as it came, chunks joined."""
+    """A complete response; `body` is still encoded, its chunks joined."""
 
     status: int
     headers: Headers
     body: bytes
 
     def header(self, name: str) -> str | None:
-        """The value of a header, several joined by a comma; None if there is none."""
+        """The value of a header, or several joined by commas; None if it is absent."""
         values = [value for key, value in self.headers if key.lower() == name.lower()]
         return ", ".join(values) if values else None
 
     @property
     def content(self) -> bytes:
-        """The body with its content coding undone."""
+        """The decoded body."""
         coding = self.header("content-encoding")
         if coding == "gzip" and self.body:
             return gzip.decompress(self.body)
@@ -49,8 +49,8 @@ def send(
 ) -> Answer:
     """Send one request over a connection of its own.
 
-    `target` goes out as it is. A Content-Length is added to a body of bytes; any other body is
-    sent in chunks, one for each item.
+    `target` is sent as it is. A body of bytes gets a Content-Length; any other iterable is sent
+    chunked, one chunk per item.
     """
     url = URL(base)
     connection = HTTPConnection(url.host or "", url.port, timeout=timeout)

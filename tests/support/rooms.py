@@ -1,4 +1,4 @@
-"""The kind of rule that setup.cfg gives to `lint-imports`: what one room may import."""
+"""The import-linter contract that setup.cfg uses: what one room may import."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final, cast
 from grimp import ImportGraph
 from importlinter import Contract, ContractCheck, fields, output
 
-# What every room stands on. These modules import each other only.
+# Modules that every room may import. They import only each other.
 GROUND: Final = frozenset(
     f"proxy.{name}"
     for name in ("authorization", "errors", "interception", "masking", "singleflight", "sse")
@@ -16,9 +16,9 @@ GROUND: Final = frozenset(
 
 
 class RoomContract(Contract):
-    """`room` imports nothing of the product but itself, GROUND and what it `may_import`.
+    """`room` may import itself, GROUND and what `may_import` lists; nothing else of the product.
 
-    Each name is a module of the product, and stands for everything below it.
+    Each name is a module or a package with everything in it.
     """
 
     type_name = "room"

@@ -1,7 +1,7 @@
-"""What the tests of the clients need beside Python and Java: found, or said how to get it.
+"""The language runtimes that the client tests need besides Python and Java.
 
-`python -m tests.support.runtimes` installs what is missing from Debian's packages where it may, and
-fails with the list of what is still missing.
+`python -m tests.support.runtimes` installs missing ones from Debian's packages if it may, and fails
+with a list of those that are still missing.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ Version = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """One language's tools."""
+    """A program of a language, its oldest usable version, and where to get it."""
 
     title: str
-    probe: tuple[str, ...]  # a command that fails, or tells its version, where it is there
+    probe: tuple[str, ...]  # a command that prints the version
     oldest: Version
     packages: tuple[str, ...]  # Debian's
 
     def problem(self) -> str | None:
-        """What is wrong with it here; None if nothing is."""
+        """Why it cannot be used here; None if it can."""
         version = self._version()
         wanted = ".".join(str(number) for number in self.oldest)
         if version is None:
@@ -84,21 +84,21 @@ def missing() -> list[Runtime]:
 
 
 def install(runtimes: list[Runtime]) -> None:
-    """Ask Debian for them, where this process may; what comes of it is seen afterwards."""
+    """Install them from Debian's packages if this process may; failures are found out later."""
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         return
     packages = [package for runtime in runtimes for package in runtime.packages]
     sys.stderr.write(f"Installing {' '.join(packages)}\n")
     environ = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     subprocess.run(["apt-get", "update", "-qq"], env=environ, stdout=sys.stderr)
-    # One by one: npm comes with Node.js from elsewhere, and one conflict must not stop the rest.
+    # One by one: a conflict, as of npm with a Node.js not from Debian, must not stop the rest.
     for package in packages:
         command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", package]
         subprocess.run(command, env=environ, stdout=sys.stderr)
 
 
 def main() -> int:
-    """0 once everything is there; else 1, with what to install on standard error."""
+    """Exit code 0 if all are there; otherwise 1, with advice on standard error."""
     if runtimes := missing():
         install(runtimes)
     left = missing()

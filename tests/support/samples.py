@@ -1,4 +1,4 @@
-"""Endpoints, headers and random JSON that several unit tests start from."""
+"""Endpoints, headers and random JSON for unit tests, and a time limit for what may hang."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def make_endpoint(
     task_settings: TaskSettings | None = None,
     **service_settings: Any,
 ) -> InferenceEndpoint:
-    """An endpoint as a PUT would make it, its rate limit far away."""
+    """An endpoint as PUT makes it, with a rate limit that no test reaches."""
     service_settings = {"requests_per_minute": 60_000_000, **service_settings}
     return InferenceEndpoint(
         inference_id=inference_id,
@@ -52,13 +52,14 @@ def make_endpoint(
 def headers_of(
     values: Mapping[str, str] | list[tuple[str, str]] | None = None,
 ) -> CIMultiDictProxy[str]:
-    """Headers as aiohttp gives them."""
+    """Headers as aiohttp passes them to a handler."""
     return CIMultiDictProxy(CIMultiDict(values or {}))
 
 
 # What a stream's event must not carry: each is no JSON object.
 NO_OBJECTS: Final = ["", "x", "[]", "1", "null", '{"a":', "NaN", "[" * 5000]
 # Texts that UTF-8 can carry.
+# Texts that can be encoded in UTF-8.
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 scalars = (
     st.none()
@@ -78,16 +79,16 @@ json_objects = st.dictionaries(texts.filter(bool), json_values, max_size=4)
 
 
 class TookTooLong(AssertionError):
-    """What a test waited for was not done in time."""
+    """The block of `at_most` took too long."""
 
 
 class _Alarm(BaseException):
-    """No Exception, so that the code under test does not swallow it."""
+    """Not an Exception, so that the code under test does not catch it."""
 
 
 @contextmanager
 def at_most(seconds: float) -> Iterator[None]:
-    """Interrupt what would never end: Python code or `re` in the main thread."""
+    """Interrupt the block after that time. Works for Python code and `re` in the main thread."""
 
     def on_alarm(number: int, frame: FrameType | None) -> None:
         raise _Alarm
@@ -97,7 +98,7 @@ def at_most(seconds: float) -> Iterator[None]:
     try:
         yield
     except _Alarm:
-        # Without the frames that were interrupted: pytest would print what they hold.
+        # Without the interrupted frames, whose large values pytest would print.
         raise TookTooLong(f"not done after {seconds} s") from None
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -105,7 +106,7 @@ def at_most(seconds: float) -> Iterator[None]:
 
 
 def refusal_of(call: Callable[[], object]) -> ProxyError | None:
-    """The error of ours that `call` raises, None where it raises none; others pass through."""
+    """The ProxyError that `call` raises, or None; any other error is raised."""
     try:
         call()
     except ProxyError as error:
@@ -116,7 +117,7 @@ def refusal_of(call: Callable[[], object]) -> ProxyError | None:
 
 
 def problem(call: Callable[[], object]) -> ProxyError:
-    """The error of ours that `call` raises, as it must."""
+    """The ProxyError that `call` must raise."""
     error = refusal_of(call)
     assert error is not None
     return error

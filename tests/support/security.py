@@ -11,10 +11,10 @@ TIMEOUT = 60.0  # seconds
 
 
 def wait_until_settled(url: str) -> None:
-    """Until the index that security keeps its roles and keys in is there.
+    """Wait until the index `.security` exists, which holds roles and API keys.
 
-    From 9 on it is made some seconds after the first request, and while it is being made, every
-    request of a user can end in 503.
+    Elasticsearch 9 creates it some seconds after the first request; meanwhile any authenticated
+    request may be answered 503.
     """
     deadline = time.monotonic() + TIMEOUT
     headers = [("Authorization", basic("admin")), ("Content-Type", "application/json")]

@@ -1,4 +1,4 @@
-"""Providers and upstreams that misbehave on demand. For faults and timing, never as proof."""
+"""Stub providers and upstreams that misbehave on demand, for tests of faults and timing."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from yarl import URL
 JSON: Final = {"Content-Type": "application/json"}
 S = TypeVar("S", bound=AbstractAsyncContextManager[Any])
 EVENTS: Final = {"Content-Type": "text/event-stream"}
-# What lets one write reach the other side before the next one follows.
+# Seconds that keep two writes from arriving as one.
 BETWEEN_WRITES: Final = 0.005
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What a FaultyServer answers; a fault happens instead of, or after, the rest.
+    """A response of a FaultyServer, or a fault.
 
-    `hang`: never an answer. `reset`: the connection is cut before any byte of an answer.
-    `reset_after`: it is cut after the last chunk.
+    `hang`: no response, ever. `reset`: the connection is aborted before the first byte of one.
+    `reset_after`: it is aborted after the last chunk.
     """
 
     status: int = 200
-    reason: str | None = None  # the usual one
+    reason: str | None = None  # None: the usual one of the status
     headers: Mapping[str, str] = field(default_factory=lambda: JSON)
     body: bytes = b""
     chunks: Sequence[bytes] | None = None  # one TCP write each, instead of `body`
@@ -40,18 +40,18 @@ class Reply:
 
 
 def json_reply(value: Any, status: int = 200, **more: Any) -> Reply:
-    """A reply that carries `value` as JSON."""
+    """A reply with `value` as JSON."""
     return Reply(status=status, body=orjson.dumps(value), **more)
 
 
 def event_reply(*chunks: str, **more: Any) -> Reply:
-    """An event stream, each chunk written by itself."""
+    """An event stream; each chunk is one write."""
     return Reply(headers=EVENTS, chunks=[chunk.encode() for chunk in chunks], **more)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request that arrived; `at` is time.monotonic(), `target` the raw path with its query."""
+    """A request that arrived; `at` is a time.monotonic(), `target` the raw path and query."""
 
     method: str
     target: str
@@ -69,9 +69,10 @@ class Call:
 
 
 class FaultyServer:
-    """An HTTP server on a free port of 127.0.0.1 that answers as it is told, and keeps every call.
+    """An HTTP server on a free port of 127.0.0.1 that answers as told and records every call.
 
-    `answer` maps a Call to its Reply. A list of replies is used up in order, its last one for ever.
+    `answer` maps a Call to its Reply. Replies in a list are used in order, and the last one again
+    and again.
     """
 
     def __init__(self, answer: Callable[[Call], Reply] | Sequence[Reply]) -> None:
@@ -135,7 +136,7 @@ class FaultyServer:
 
 
 def in_turn(replies: Sequence[Reply]) -> Callable[[Call], Reply]:
-    """Answers with each reply once, in order, and with the last one from then on."""
+    """An `answer` that gives each reply once, in order, and then the last one again and again."""
     left = list(replies)
 
     def answer(_: Call) -> Reply:
@@ -151,7 +152,7 @@ def _cut(request: web.Request, response: web.StreamResponse) -> web.StreamRespon
 
 
 class Relay:
-    """Passes bytes between a port of 127.0.0.1 and a server: an address that comes to life."""
+    """Forwards a port of 127.0.0.1 to a server, so that an address can come and go."""
 
     def __init__(self, port: int, server: URL) -> None:
         self._port = port
@@ -184,7 +185,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 @contextmanager
 def in_thread(server: S) -> Iterator[S]:
-    """Run the server on a loop of its own, for tests that block."""
+    """Run the server in an event loop of another thread, for tests that are not async."""
     started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
     async def run() -> None:
@@ -212,10 +213,7 @@ def in_thread(server: S) -> Iterator[S]:
 
 
 def contract_reply(call: Call) -> Reply:
-    """What the provider of the contract cases answers, by path.
-
-    Source: inference-api section 9, "stub at ${HF_URL}".
-    """
+    """What the provider of the contract cases answers, by path; cases name it `${HF_URL}`."""
     if b"__sleep__" in call.body:
         return Reply(fault="hang")
     if call.method != "POST":
@@ -237,7 +235,7 @@ def _sparse(body: Any) -> Reply:
 
 
 def _rerank(body: Any) -> Reply:
-    """The last text first: 0.9, 0.5, and ever less."""
+    """Rank the texts in reverse order, with scores of 0.9, 0.5 and then less and less."""
     count = len(body["texts"])
     scores = [0.9, 0.5, *(0.4 / n for n in range(1, count))][:count]
     return json_reply([{"index": count - 1 - n, "score": s} for n, s in enumerate(scores)])

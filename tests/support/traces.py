@@ -1,4 +1,4 @@
-"""Looking for secrets in whatever a run has produced, in every spelling that hides little."""
+"""Search for secrets, plain or in common encodings, in all that a run has produced."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from tests.support.processes import Process
+from testbed.processes import Process, children_of
 
 
 def spellings(secret: str | bytes) -> Iterator[tuple[str, bytes]]:
-    """Name and bytes of each way in which a secret can stand somewhere."""
+    """The encodings of a secret to search for: a name and the bytes of each."""
     data = secret.encode() if isinstance(secret, str) else secret
     text = data.decode("latin-1")
     yield "plain", data
@@ -28,15 +28,15 @@ def spellings(secret: str | bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def _base64_within(data: bytes, lead: int, alphabet: bytes) -> bytes:
-    """What surely stands in the base64 of a text that has `data` after `lead` bytes, mod 3."""
+    """The characters that any base64 text has where `data` starts `lead` bytes (mod 3) into it."""
     encoded = base64.b64encode(bytes(lead) + data, alphabet)
-    first = (lead * 8 + 5) // 6  # characters that hold a bit of what comes before
-    last = (lead + len(data)) * 8 // 6  # and those that hold one of what follows
+    first = (lead * 8 + 5) // 6  # characters that also encode bits of what comes before
+    last = (lead + len(data)) * 8 // 6  # and those that also encode bits of what follows
     return encoded[first:last]
 
 
 def found_in(pieces: Mapping[str, bytes], secrets: Mapping[str, str | bytes]) -> list[str]:
-    """Where a secret stands: a line each."""
+    """One line for each place where a secret was found."""
     return [
         f"{name} stands in {where}, {spelling}"
         for name, secret in secrets.items()
@@ -47,7 +47,7 @@ def found_in(pieces: Mapping[str, bytes], secrets: Mapping[str, str | bytes]) ->
 
 
 def files_below(folder: Path) -> dict[str, bytes]:
-    """All files of a folder, by path; some may go while others are read."""
+    """The contents of all files below a folder, by path; a file may vanish meanwhile."""
     found = {}
     for path in folder.rglob("*"):
         try:
@@ -59,14 +59,8 @@ def files_below(folder: Path) -> dict[str, bytes]:
 
 
 def of_process(process: Process) -> dict[str, bytes]:
-    """What a process has said, and the command lines that anybody on the machine can see of it."""
+    """What a process has written, and its command lines, which any user can read."""
     found = {"its output": process.output.encode()}
-    for pid in (process.pid, *children_of(process)):
+    for pid in (process.pid, *children_of(process.pid)):
         found[f"/proc/{pid}/cmdline"] = Path(f"/proc/{pid}/cmdline").read_bytes()
     return found
-
-
-def children_of(process: Process) -> list[int]:
-    """The ids of the processes that it has started."""
-    path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    return [int(pid) for pid in path.read_text().split()]

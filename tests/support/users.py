@@ -1,11 +1,11 @@
-"""Who may do what on the secured Elasticsearch."""
+"""Users and roles of the secured Elasticsearch."""
 
 from __future__ import annotations
 
 import base64
 from typing import Final
 
-# Name to (password, role). `proxy` is the proxy's own user, with what its store needs and no more.
+# Name to (password, role). `proxy` is the proxy's own user, with only what its store needs.
 USERS: Final = {
     "admin": ("admin-password", "superuser"),
     "manager": ("manager-password", "inference_manager"),
@@ -36,5 +36,5 @@ def basic(name: str) -> str:
 
 
 def store_credentials() -> dict[str, str]:
-    """The environment that lets a proxy keep its endpoints on the secured Elasticsearch."""
+    """The environment of a proxy that stores its endpoints in the secured Elasticsearch."""
     return {"HFPROXY_UPSTREAM_USERNAME": "proxy", "HFPROXY_UPSTREAM_PASSWORD": USERS["proxy"][0]}

@@ -1,6 +1,6 @@
-"""`python -m tests.torture`: kill proxies and Elasticsearch under load, and look for what is lost.
+"""`python -m tests.torture`: kill proxies and Elasticsearch under load; nothing may be lost.
 
-Exits with 1 if anything is. The same seed plans the same rounds; their timing is the machine's.
+Exits with 1 if something is. The same seed plans the same rounds, though their timing varies.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Callers that change and read endpoints at once, and record what they were told."""
+"""Callers that change and read endpoints concurrently, and record the answers."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from tests.support.stubs import Call, Reply, json_reply
 from tests.torture.history import Kind, Operation, Outcome, Record
 
 TASKS: Final = ("rerank", "text_embedding")
-# From one that is hardly left alone to one that is hardly changed: how often each is.
+# How often each endpoint of a task is changed, relative to the others.
 _CHANGES: Final = (27, 9, 3, 1)
 IDS: Final = tuple(f"{task}-{n}" for task in TASKS for n in range(len(_CHANGES)))
-NONSENSE: Final = Record(-1, (-1,))  # what is shown cannot have been sent by anybody
-FIRST_NUMBER: Final = 10  # `top_n` must not cut the two documents
-_RATE: Final = 1_000_000  # requests per minute, and the number on top: no limit here
-_OUTAGE: Final = 120.0  # seconds until somebody must have answered
+NONSENSE: Final = Record(-1, (-1,))  # what is shown was never sent
+FIRST_NUMBER: Final = 10  # numbers become `top_n`, which must not cut the two documents
+_RATE: Final = 1_000_000  # requests per minute, plus the number: too many to limit anything
+_OUTAGE: Final = 120.0  # seconds without any answer that are tolerated
 _CHANGING: Final = {"create": 3, "update": 5, "delete": 2}
 _READING: Final = {"read": 4, "use": 2, "list_all": 1, "list_task": 1}
 
@@ -41,7 +41,7 @@ def task_of(inference_id: str) -> str:
 
 
 def answer_as_provider(call: Call) -> Reply:
-    """A provider whose results tell which URL and which token it was called with."""
+    """A provider whose results contain the numbers in the URL and the token of the call."""
     born = float(call.path.rpartition("/")[2])
     token = float(call.headers["Authorization"].removeprefix("Bearer hf_"))
     if call.path.startswith("/rerank/"):
@@ -50,18 +50,18 @@ def answer_as_provider(call: Call) -> Reply:
     return json_reply([[token, born] for _ in call.json["inputs"]])
 
 
-# What is sent, and what is made of an answer
+# Bodies, and reading answers
 
 
 def creation(task: str, provider: str, number: int) -> dict[str, Any]:
-    """The body of a PUT that writes `number` everywhere."""
+    """The body of a PUT that puts `number` into every field."""
     body = change(task, number)
     body["service_settings"]["url"] = f"{provider}/{task}/{number}"
     return {"service": "hugging_face", **body}
 
 
 def change(task: str, number: int) -> dict[str, Any]:
-    """The body of an `_update` that writes `number` into the token and two other fields."""
+    """The body of an `_update` that puts `number` into the token and two other fields."""
     limit = {"requests_per_minute": _RATE + number}
     settings: dict[str, Any] = {"api_key": f"hf_{number}", "rate_limit": limit}
     if task == "rerank":
@@ -70,7 +70,7 @@ def change(task: str, number: int) -> dict[str, Any]:
 
 
 def record_of(shown: Any) -> Record:
-    """An endpoint as it is shown."""
+    """The record that an answer shows of an endpoint."""
     match shown:
         case {
             "inference_id": str(inference_id),
@@ -88,7 +88,7 @@ def record_of(shown: Any) -> Record:
 
 
 def record_used(result: Any) -> Record:
-    """An endpoint as its provider met it."""
+    """The record that was used to call the provider."""
     match result:
         case {"text_embedding": [{"embedding": [token, born]}]}:
             return Record(int(born), (int(token),))
@@ -99,11 +99,11 @@ def record_used(result: Any) -> Record:
 
 
 class UnexpectedAnswer(AssertionError):
-    """An answer that no situation of these tests allows."""
+    """An answer that cannot be right in any of these tests."""
 
 
 def outcome_of(kind: Kind, status: int, body: Any) -> Outcome:
-    """What an answer says about the change or read that it answers. Raises: UnexpectedAnswer."""
+    """What an answer says about its request. Raises: UnexpectedAnswer."""
     error = body.get("error") if isinstance(body, dict) else None
     error_type = error.get("type") if isinstance(error, dict) else None
     match kind, status, error_type:
@@ -128,13 +128,13 @@ def outcome_of(kind: Kind, status: int, body: Any) -> Outcome:
 
 
 class NoAnswer(Exception):
-    """A connection was lost when a request was on its way; whether it arrived is not known."""
+    """The connection was lost after a request was sent; it may or may not have arrived."""
 
 
 async def once(request: ClientRequest, send: ClientHandlerType) -> ClientResponse:
-    """A middleware: aiohttp would send a PUT or DELETE again by itself, and tell nobody.
+    """A middleware that keeps aiohttp from silently repeating a PUT or DELETE.
 
-    Raises: NoAnswer; ClientConnectorError, when nothing was sent.
+    Raises: NoAnswer; ClientConnectorError if nothing was sent.
     """
     try:
         return await send(request)
@@ -148,18 +148,18 @@ async def once(request: ClientRequest, send: ClientHandlerType) -> ClientRespons
 class Answer:
     status: int
     body: Any
-    is_stale: bool  # as it says itself
+    is_stale: bool  # by its Warning header
 
 
 @dataclass(slots=True, kw_only=True)
 class Recorder:
-    """Sends requests to proxies at random, and keeps what came of each."""
+    """Sends requests to randomly chosen proxies, and keeps the outcome of each."""
 
     session: ClientSession  # with the middleware `once`
     urls: Sequence[str]
     provider: str
-    freshness: float  # seconds that a single read may lag behind
-    list_lag: float  # seconds that a list may lag behind a change that is not acknowledged yet
+    freshness: float  # seconds that the read of one endpoint may be stale
+    list_lag: float  # seconds that a list may be behind a change not yet acknowledged
     random: random.Random
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(FIRST_NUMBER))
     operations: list[Operation] = field(default_factory=list)
@@ -224,7 +224,7 @@ class Recorder:
         if answer is None:
             return False
         outcome = outcome_of(Kind.READ, answer.status, answer.body)
-        shown, staleness = None, 0.0  # that there is none is never remembered
+        shown, staleness = None, 0.0  # a missing endpoint is never cached
         if answer.status == 200:
             got = answer.body
             shown = record_of(got["endpoints"][0]) if method == "GET" else record_used(got)
@@ -234,7 +234,7 @@ class Recorder:
         return outcome is not Outcome.UNKNOWN
 
     async def _list(self, path: str, ids: Sequence[str]) -> bool:
-        """One read of each id; what is not in the list is not there."""
+        """Counts as one read of each id; an id that is not in the list does not exist."""
         began, answer = await self._ask("GET", path)
         if answer is None or outcome_of(Kind.READ, answer.status, answer.body) is not Outcome.DONE:
             return False
@@ -249,7 +249,7 @@ class Recorder:
         return True
 
     async def _ask(self, method: str, path: str, body: Any = None) -> tuple[float, Answer | None]:
-        """When it was sent, and the answer; None if there was none, or only half of one."""
+        """When it was sent, and the answer; None if there was no complete one."""
         data = None if body is None else orjson.dumps(body)
         headers = {} if body is None else {"Content-Type": "application/json"}
         deadline = time.monotonic() + _OUTAGE
@@ -296,7 +296,7 @@ class Recorder:
 
 
 async def call_until(stop: asyncio.Event, recorder: Recorder) -> None:
-    """One caller: one request after the other, until `stop` is set."""
+    """One caller: sends random requests, one after another, until `stop` is set."""
     while not stop.is_set():
         rng = recorder.random
         actions, ids = rng.choice([(_CHANGING, _CHANGES), (_READING, [1] * len(_CHANGES))])
@@ -307,7 +307,7 @@ async def call_until(stop: asyncio.Event, recorder: Recorder) -> None:
 
 
 async def answered(recorder: Recorder) -> None:
-    """Read on, and change nothing, until somebody answers a list."""
+    """Only read, until a list is answered."""
     deadline = time.monotonic() + _OUTAGE
     while not await recorder.list_all(""):
         if time.monotonic() > deadline:

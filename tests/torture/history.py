@@ -1,17 +1,17 @@
-"""Whether a history of changes and reads is one that a correct store could have had.
+"""Checks that a history of concurrent changes and reads is linearizable, except for stale reads.
 
-An operation has its effect at one moment between its beginning and its end, a read up to
-`staleness` seconds earlier; one whose answer never came has it at some moment, or never. A history
-is explained when an order of such moments gives every answer as it was. Each inference id is
-explained by itself.
+Each operation takes effect at one moment between its beginning and its end, a read up to
+`staleness` seconds earlier. An operation without an answer takes effect at some later moment, or
+never. A history is explained if some order of these moments gives all the answers that were given.
+Each inference id is checked separately.
 
-Elasticsearch shows a change before it is safe on disk. Where it crashed, what was seen of a change
-that it never acknowledged may be gone afterwards, so it says nothing of the order.
+Elasticsearch shows a change before it is safe on disk. After a crash, a change that was seen but
+not acknowledged may be gone, so reads of it say nothing about the order.
 
-Every change writes a number of its own into several fields at once, so that a record shows which
-changes it is made of.
-Source: Wing and Gong, Testing and verifying concurrent objects; Lowe, Testing for linearizability,
-for taking each step no earlier than an answer needs it.
+Each change writes a unique number into several fields, so a record shows by which changes it was
+made.
+Source: Wing and Gong, Testing and verifying concurrent objects; Lowe, Testing for linearizability
+(its just-in-time linearization).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """An endpoint that exists: the numbers of its creation and of its last change."""
+    """An existing endpoint: the numbers of its creation and of its last change."""
 
     born: int
     changed: int
@@ -60,22 +60,22 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An endpoint as it was shown: one mark for each field that every change writes."""
+    """An endpoint as shown: `marks` has the number in each field that every change writes."""
 
     born: int
     marks: tuple[int, ...]
 
     @property
     def state(self) -> State | None:
-        """The state that it shows; None if it is made of two."""
+        """The state that it shows; None if it mixes two changes."""
         return State(self.born, self.marks[0]) if len(set(self.marks)) == 1 else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One request and what came of it. Times are seconds of one clock."""
+    """A request and its outcome. Times are in seconds of one clock."""
 
-    number: int  # its own; a creation and an update write it
+    number: int  # unique; creations and updates write it
     kind: Kind
     inference_id: str
     began: float
@@ -83,7 +83,7 @@ class Operation:
     outcome: Outcome = Outcome.DONE
     shown: Record | None = None  # by the answer; None after a read: there is no such endpoint
     listed: bool = False  # read from a list
-    staleness: float = 0.0  # seconds that a read may lag behind; infinite: marked as stale
+    staleness: float = 0.0  # seconds that a read may be stale; infinite if it says so itself
 
     def __str__(self) -> str:
         what = f"{self.outcome} {self.shown}" if self.shown else str(self.outcome)
@@ -93,12 +93,12 @@ class Operation:
 
     @property
     def is_change(self) -> bool:
-        """Whether it may have changed something."""
+        """Whether it has, or may have, changed something."""
         uncertain = self.outcome in (Outcome.DONE, Outcome.UNKNOWN)
         return uncertain and self.kind is not Kind.READ
 
     def holds(self, state: State | None) -> bool:
-        """Whether an answer that changed nothing is right in this state."""
+        """Whether the answer, of an operation that changed nothing, is right in this state."""
         if self.outcome is Outcome.EXISTS:
             return state is not None
         if self.outcome is Outcome.MISSING or self.shown is None:
@@ -106,7 +106,7 @@ class Operation:
         return state == self.shown.state
 
     def effects(self, state: State | None) -> Iterator[State | None]:
-        """The state after a change; nothing where it cannot have been made."""
+        """The state after the change; nothing if the change is impossible in this state."""
         if (state is None) is not (self.kind is Kind.CREATE):
             return
         if state is None:
@@ -119,7 +119,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What is known of an id before a history: its state, and all that was ever sent for it."""
+    """What is known of an id before a history: its state, and all numbers ever sent for it."""
 
     state: State | None = None
     sent: frozenset[int] = frozenset()
@@ -129,7 +129,7 @@ class Past:
 class Violation:
     fault: Fault
     operation: Operation
-    possible: tuple[State | None, ...] = ()  # states, one of which should have been found
+    possible: tuple[State | None, ...] = ()  # the states that would have been right
 
     def __str__(self) -> str:
         states = ", ".join(str(state) if state else "none" for state in self.possible)
@@ -142,7 +142,7 @@ NOTHING: Final = Past()
 def check(
     operations: Sequence[Operation], past: Mapping[str, Past], crashes: Sequence[float] = ()
 ) -> list[Violation]:
-    """Everything in a history that cannot have been; of each id the first that has no order.
+    """The violations in a history; of each id only the first answer that no order explains.
 
     crashes: when Elasticsearch itself was killed.
     """
@@ -165,7 +165,7 @@ def sent(operations: Iterable[Operation]) -> frozenset[int]:
 
 
 def _was_sent(operation: Operation, numbers: Collection[int]) -> bool:
-    """Whether what it shows is one whole record, and an answer to a change that very change."""
+    """Whether it shows a record that was sent and, as the answer to a change, that change."""
     if operation.shown is None:
         return True
     state = operation.shown.state
@@ -175,13 +175,13 @@ def _was_sent(operation: Operation, numbers: Collection[int]) -> bool:
 
 
 def _telling(operations: Sequence[Operation], torn: Collection[Operation]) -> list[Operation]:
-    """Those that say something about the order of changes."""
+    """The operations that say something about the order of changes."""
     seen = {one.shown.marks[0] for one in operations if one.shown}
     telling = []
     for one in operations:
         if one in torn:
             one = replace(one, outcome=Outcome.UNKNOWN, shown=None)
-        # Whether an update was made that nobody has seen makes no difference to any answer.
+        # An update that nobody saw makes no difference to any answer, made or not.
         is_unseen = one.kind is Kind.UPDATE and one.number not in seen
         is_vain = one.kind is Kind.READ or is_unseen
         if one.outcome is Outcome.UNKNOWN and is_vain:
@@ -194,7 +194,7 @@ def _telling(operations: Sequence[Operation], torn: Collection[Operation]) -> li
 def _is_unsafe(
     operation: Operation, operations: Iterable[Operation], crashes: Sequence[float]
 ) -> bool:
-    """Whether it may have seen a change that was lost in a crash."""
+    """Whether it may have read a change that was then lost in a crash."""
     if operation.is_change:
         return False
     return any(
@@ -212,18 +212,20 @@ def _is_unsafe(
 
 @dataclass(frozen=True, slots=True)
 class _World:
-    """One way it may have gone: what is stored, and which open operations are behind us."""
+    """One possible course so far: what is stored, and which open operations have taken effect."""
 
     state: State | None
-    done: frozenset[int] = frozenset()  # changes that have been made
-    met: frozenset[int] = frozenset()  # answers that were right at some moment
+    done: frozenset[int] = frozenset()  # open changes that have taken effect
+    met: frozenset[int] = (
+        frozenset()
+    )  # open operations without a change, whose answer was right at some moment
 
     def after(self, change: Operation, state: State | None, open_: Iterable[Operation]) -> _World:
         done = self.done | {change.number}
         return _World(state, done, self.met).noticing(open_)
 
     def noticing(self, open_: Iterable[Operation]) -> _World:
-        """The same, with the answers that are right now met."""
+        """The same, with those whose answers are right now added to `met`."""
         now = {one.number for one in open_ if not one.is_change and one.holds(self.state)}
         return replace(self, met=self.met | now)
 
@@ -233,7 +235,7 @@ class _World:
 
 @dataclass(slots=True)
 class _Search:
-    """All the ways that it may have gone so far."""
+    """All courses that are possible so far."""
 
     worlds: set[_World]
     open_: dict[int, Operation] = field(default_factory=dict)
@@ -244,7 +246,7 @@ class _Search:
             self.worlds = {world.noticing([operation]) for world in self.worlds}
 
     def end(self, operation: Operation) -> bool:
-        """Keep the ways in which it has had its moment; whether there are any."""
+        """Keep the courses in which it has taken effect; False if there are none."""
         number = operation.number
         reached, left = set(), list(self.worlds)
         tried = set(left)
@@ -269,7 +271,7 @@ class _Search:
 
 
 def _best(worlds: Iterable[_World]) -> set[_World]:
-    """Those that no other outdoes by having met more with the same changes made."""
+    """Without those that are outdone by one that has met more with the same changes."""
     groups: dict[tuple[State | None, frozenset[int]], list[_World]] = defaultdict(list)
     for world in worlds:
         groups[world.state, world.done].append(world)
@@ -286,7 +288,7 @@ def _unexplained(operations: Sequence[Operation], state: State | None) -> list[V
     events = []
     for one in operations:
         events.append((one.began - one.staleness, 0, one.number, one))
-        if one.outcome is not Outcome.UNKNOWN:  # else it is open for ever
+        if one.outcome is not Outcome.UNKNOWN:  # otherwise it stays open
             events.append((one.ended, 1, one.number, one))
     search = _Search({_World(state)})
     for _, is_end, _, one in sorted(events, key=lambda event: event[:3]):
@@ -300,7 +302,7 @@ def _unexplained(operations: Sequence[Operation], state: State | None) -> list[V
 
 
 def _fault(operation: Operation, possible: Collection[State | None]) -> Fault:
-    """What to call it, by what was found and what should have been."""
+    """The kind of fault, by what was found and what would have been right."""
     if operation.listed:
         return Fault.LIST_DISAGREES
     if operation.kind is Kind.CREATE and operation.outcome is Outcome.DONE:

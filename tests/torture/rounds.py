@@ -1,4 +1,4 @@
-"""Rounds of torture: callers at work, processes killed, what is left compared with the answers."""
+"""Rounds of torture: callers at work, processes killed, the store compared with the answers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Final
 
 from aiohttp import ClientSession, ClientTimeout, TCPConnector
 
-from tests.support.processes import Process
+from testbed.processes import Process
 from tests.torture.callers import IDS, Recorder, answered, call_until, once
 from tests.torture.history import (
     Kind,
@@ -27,11 +27,11 @@ from tests.torture.history import (
 from tests.torture.stage import FRESHNESS, Stage, Store, Victim
 
 CALLERS: Final = 5
-RENEWAL: Final = 20  # rounds with one store; the first ones find it empty
-CRASHES: Final = 12  # in one of so many rounds, Elasticsearch itself is killed
+RENEWAL: Final = 20  # rounds until the store is emptied
+CRASHES: Final = 12  # in one of so many rounds Elasticsearch is killed, too
 _FIRST_CRASH: Final = 3
 _TIMEOUT: Final = ClientTimeout(total=60)
-_CHANGE: Final = {Store.SQLITE: 0.006, Store.ELASTICSEARCH: 0.04}  # seconds that one takes
+_CHANGE: Final = {Store.SQLITE: 0.006, Store.ELASTICSEARCH: 0.04}  # seconds that a change takes
 _ODDS: Final = {Victim.WORKER: 6, Victim.WORKERS: 2, Victim.PARENT: 1, Victim.PROXY: 1}
 
 
@@ -44,7 +44,7 @@ class Blow:
 
 @dataclass(slots=True)
 class Figures:
-    """What was done in some rounds, and what was found."""
+    """What was done in the rounds, and what was found."""
 
     rounds: int = 0
     kills: Counter[Victim] = field(default_factory=Counter)
@@ -71,9 +71,9 @@ async def torture(
     registry: list[Process] | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Figures:
-    """Torture proxies over one store; `tell` hears of progress and of every fault."""
+    """Torture proxies over one store; `tell` is given progress and every fault."""
     figures, began = Figures(), time.monotonic()
-    connector = TCPConnector(force_close=True, limit=0)  # each request may meet another worker
+    connector = TCPConnector(force_close=True, limit=0)  # each request may reach another worker
     async with (
         Stage(store, registry) as stage,
         ClientSession(connector=connector, timeout=_TIMEOUT, middlewares=[once]) as session,
@@ -113,7 +113,7 @@ async def torture(
 
 
 def plan(store: Store, number: int, rng: random.Random) -> list[Blow]:
-    """Whom to kill in a round, and when."""
+    """What to kill in a round, and when."""
     count = rng.randint(1, 3)
     victims = rng.choices(list(_ODDS), list(_ODDS.values()), k=count)
     if store is Store.ELASTICSEARCH and number % CRASHES == _FIRST_CRASH:
@@ -123,7 +123,7 @@ def plan(store: Store, number: int, rng: random.Random) -> list[Blow]:
 
 
 async def _round(stage: Stage, recorder: Recorder, blows: Sequence[Blow]) -> None:
-    """Everybody at once; then, when all is quiet and whole again, one look at everything."""
+    """Let callers work while processes are killed; then read everything when all are back."""
     stop = asyncio.Event()
     recorder.urls = stage.urls
     async with asyncio.TaskGroup() as group:
@@ -144,7 +144,7 @@ async def _round(stage: Stage, recorder: Recorder, blows: Sequence[Blow]) -> Non
 
 
 async def _look(recorder: Recorder) -> None:
-    """Everything by every way, several times: which worker answers is chance."""
+    """Read every endpoint in every way, several times, as any worker may answer."""
     for _ in range(3):
         await recorder.list_all("")
         for inference_id in IDS:
@@ -169,6 +169,6 @@ def _count(figures: Figures, operations: Sequence[Operation]) -> None:
 
 
 def _explained(violation: Violation, operations: Sequence[Operation]) -> str:
-    """The violation, and all that happened to its endpoint."""
+    """The violation, and all operations on its endpoint."""
     mine = [one for one in operations if one.inference_id == violation.operation.inference_id]
     return "\n  ".join([str(violation), *map(str, sorted(mine, key=lambda one: one.began))])

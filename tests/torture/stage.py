@@ -1,4 +1,4 @@
-"""The real processes: proxies over one store, the Elasticsearch under it, and how they end."""
+"""The processes: proxies over one store, the Elasticsearch under it, and killing them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from typing import Final
 
 from proxy.modelserver.packages import cache_folder
 from testbed.elasticsearch import RunningElasticsearch, start
-from tests.support.processes import Process, Serve, Server
+from testbed.processes import Process, Server, children_of, is_running
+from tests.support.processes import Serve
 from tests.support.stubs import FaultyServer
 from tests.torture.callers import answer_as_provider
 
@@ -41,15 +42,15 @@ class Victim(StrEnum):
 
 
 class Stage:
-    """Proxies with two workers each: one over SQLite, two over an Elasticsearch.
+    """Proxies with two workers each: one over SQLite, or two over an Elasticsearch.
 
-    `registry` gets every process, for reports.
+    `registry` gets every process, for reports of failures.
     """
 
     def __init__(self, store: Store, registry: list[Process] | None = None) -> None:
         self.store = store
         self.kills: Counter[Victim] = Counter()
-        self.crashes: list[float] = []  # of Elasticsearch; when it was certainly dead
+        self.crashes: list[float] = []  # of Elasticsearch: when it was certainly dead
         self.provider = ""
         self._registry = [] if registry is None else registry
         self._stack = AsyncExitStack()
@@ -65,7 +66,7 @@ class Stage:
 
     async def __aenter__(self) -> Stage:
         async with AsyncExitStack() as stack:
-            parent = cache_folder()  # which Elasticsearch's own user can reach
+            parent = cache_folder()  # within reach of the user that Elasticsearch runs as
             self._folder = Path(tempfile.mkdtemp(prefix="torture-", dir=parent))
             stack.callback(shutil.rmtree, self._folder, ignore_errors=True)
             self._folder.chmod(0o755)
@@ -82,7 +83,7 @@ class Stage:
         await self._stack.aclose()
 
     async def begin_anew(self) -> None:
-        """Proxies with an empty store."""
+        """Start proxies with an empty store."""
         self._generation += 1
         for proxy in self._proxies:
             await asyncio.to_thread(proxy.stop)
@@ -90,7 +91,7 @@ class Stage:
         self._proxies = [await self._start_proxy(0) for _ in range(count)]
 
     async def kill(self, victim: Victim, rng: random.Random, delay: float) -> None:
-        """SIGKILL, to somebody of that kind, after so many seconds."""
+        """Send SIGKILL to a random process of that kind after `delay` seconds."""
         proxy = rng.choice(self._proxies)
         workers = workers_of(proxy)
         pids: dict[Victim, list[int]] = {
@@ -110,7 +111,7 @@ class Stage:
             self.kills[victim] += 1
 
     async def supervise(self, stop: asyncio.Event) -> None:
-        """Start again whatever has ended, on its old port and data, until `stop` is set."""
+        """Restart whatever has ended, with its port and data, until `stop` is set."""
         while not stop.is_set():
             if not self._has_upstream:
                 assert self._elasticsearch is not None
@@ -127,11 +128,11 @@ class Stage:
 
     @property
     def _has_upstream(self) -> bool:
-        """Whether an Elasticsearch runs, if there should be one."""
+        """Whether Elasticsearch runs, if the store needs one."""
         return self._elasticsearch is None or is_running(self._elasticsearch.pid)
 
     async def whole(self) -> None:
-        """Until the supervisor sees that all who were killed are back. Raises: TimeoutError."""
+        """Wait until the supervisor sees that all processes are back. Raises: TimeoutError."""
         self._is_whole.clear()
         async with asyncio.timeout(_READY):
             await self._is_whole.wait()
@@ -161,7 +162,7 @@ class Stage:
 
 
 def _kill(pids: Sequence[int], delay: float) -> int:
-    """How many were hit. In a thread: the event loop is at work when all is answered already."""
+    """Kill them after a delay; how many were hit. In a thread, as the event loop may be late."""
     time.sleep(delay)
     killed = 0
     for pid in filter(is_running, pids):
@@ -172,18 +173,8 @@ def _kill(pids: Sequence[int], delay: float) -> int:
 
 
 def workers_of(proxy: Server) -> list[int]:
-    """The process ids of those that run now."""
+    """The process ids of the workers that run."""
     try:
-        children = Path(f"/proc/{proxy.pid}/task/{proxy.pid}/children").read_text()
+        return [pid for pid in children_of(proxy.pid) if is_running(pid)]
     except OSError:  # it has ended
         return []
-    return [pid for pid in map(int, children.split()) if is_running(pid)]
-
-
-def is_running(pid: int) -> bool:
-    """Whether there is such a process, other than one that only waits to be reaped."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return text.rpartition(")")[2].split()[0] not in ("Z", "X")

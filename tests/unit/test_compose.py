@@ -17,7 +17,7 @@ from aiohttp import web
 from proxy.admin.listener import DEFAULT_ADDRESS
 from proxy.commands.main import main
 from proxy.config import state_folder
-from tests.support.processes import ROOT
+from testbed.processes import ROOT
 
 COMPOSE: Final = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: Final[dict[str, Any]] = COMPOSE["services"]

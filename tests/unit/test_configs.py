@@ -10,7 +10,7 @@ import yaml
 
 from proxy.config import Config, describe, load_config
 from release import settings
-from tests.support.processes import ROOT
+from testbed.processes import ROOT
 
 FOLDER: Final = ROOT / "configs"
 UPSTREAM: Final = "http://localhost:9200"

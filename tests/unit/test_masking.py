@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from proxy.errors import ProxyError
 from proxy.masking import MASK, is_harmless, shown_name, shown_value
 from tests.support.bodies import read_body
+from tests.support.malformed import MALFORMED_YAML
 from tests.support.samples import at_most
 from tests.support.traces import found_in
 
@@ -75,21 +76,7 @@ class TestMalformedConfigurations:
         assert error is None or not quoted(error, token)
         assert error is None or token[:8] not in str(error.envelope())
 
-    @pytest.mark.parametrize(
-        "body",
-        [
-            "api_key: *TOKEN",
-            "api_key: &TOKEN x\nurl: &TOKEN y",
-            "api_key: !TOKEN!x y",
-            "%TAG !TOKEN! x\n%TAG !TOKEN! x\n--- a",
-            "api_key: 'TOKEN",
-            'api_key: "TOKEN\\q"',
-            "api_key: {TOKEN",
-            "api_key: @TOKEN",
-            "api_key: TOKEN: x",
-            "TOKEN: 1\nTOKEN: 2",
-        ],
-    )
+    @pytest.mark.parametrize("body", MALFORMED_YAML)
     def test_yaml_is_not_quoted(self, body):
         token = "hfDoNotShowThis0123456789"
         error = read_body(body.replace("TOKEN", token).encode(), "yaml").error

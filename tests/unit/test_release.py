@@ -16,7 +16,7 @@ import pytest
 
 from release import audit, sbom
 from release.lock import LOCK, merge
-from tests.support.processes import ROOT
+from testbed.processes import ROOT
 
 NAME: Final = re.compile(r"[\w.-]+")
 PINNED: Final = re.compile(r"([\w.-]+)==(\S+)((?: \\\n    --hash=sha256:[0-9a-f]{64})+)")

@@ -8,18 +8,19 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from elastic_transport import NodeConfig
 
 from demo import show
 from demo.corpus import Passage, Question
-from demo.parts import Part, PartFailed
+from demo.parts import Part
 from demo.show import Screen, brief, duration, shortened, visible
 from demo.steps import CheckFailed, Tour, WatchedTransport, _Stream, ask_questions
 from demo.tour import StepFailed, take_steps
-from tests.support.processes import ROOT, clean_environ
+from testbed.processes import ROOT, ProcessFailed
+from tests.support.processes import clean_environ
+from tests.support.waiting import eventually
 
 
 class Terminal(io.StringIO):
@@ -97,10 +98,10 @@ def test_short_forms():
 def test_a_wait_is_told_in_lines_without_a_terminal():
     plain = Screen(io.StringIO(), {}, patience=0.01)
     with plain.working("first") as say:
-        wait_until(lambda: "first" in printed(plain))
+        eventually(lambda: "first" in printed(plain))
         say("second")
         say("  still second (9 s)")
-        wait_until(lambda: "second" in printed(plain))
+        eventually(lambda: "second" in printed(plain))
     lines = printed(plain).splitlines()
     assert lines[0] == "   first … 0 s"
     assert lines[-1] == "   second … 0 s"
@@ -124,13 +125,6 @@ def test_a_wait_leaves_nothing_on_a_terminal():
 # The processes it starts
 
 
-def wait_until(condition, timeout=20.0):
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def is_alive(pid):
     try:
         os.kill(pid, 0)
@@ -146,21 +140,21 @@ def serve_arguments(folder):
 def test_a_part_tells_its_address_and_ends_when_it_is_told(tmp_path):
     part = Part("proxy", serve_arguments(tmp_path), clean_environ(tmp_path), tmp_path / "log")
     try:
-        url = part.wait_until_listening(20, lambda text: None)
+        part.wait_until_listening(20)
         part.check()
     finally:
         part.stop()
-    assert url.startswith("http://127.0.0.1:")
+    assert part.url.startswith("http://127.0.0.1:")
     assert not is_alive(part.pid)
-    with pytest.raises(PartFailed, match="the proxy ended"):
+    with pytest.raises(ProcessFailed, match="the proxy ended"):
         part.check()
 
 
 def test_a_part_that_cannot_start_shows_its_last_words(tmp_path):
     part = Part("proxy", ["serve", "--workers", "0"], clean_environ(tmp_path), tmp_path / "log")
     try:
-        with pytest.raises(PartFailed, match=r"(?s)exit code 1.*\[workers\]"):
-            part.wait_until_listening(20, lambda text: None)
+        with pytest.raises(ProcessFailed, match=r"(?s)exit code 1.*\[workers\]"):
+            part.wait_until_listening(20)
     finally:
         part.stop()
 
@@ -171,7 +165,7 @@ def test_a_part_ends_even_when_the_tour_is_killed(tmp_path):
 import os, pathlib, time
 from demo.parts import Part
 part = Part("proxy", {arguments}, dict(os.environ), pathlib.Path({str(tmp_path / "log")!r}))
-part.wait_until_listening(20, lambda text: None)
+part.wait_until_listening(20)
 print(part.pid, flush=True)
 time.sleep(60)
 """
@@ -187,7 +181,7 @@ time.sleep(60)
         pid = int(tour.stdout.readline())
         assert is_alive(pid)
         tour.send_signal(signal.SIGKILL)
-    wait_until(lambda: not is_alive(pid))
+    eventually(lambda: not is_alive(pid))
 
 
 # Its checks

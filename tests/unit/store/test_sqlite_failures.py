@@ -15,7 +15,8 @@ from proxy.config import ConfigError, StoreConfig
 from proxy.errors import StoreDamaged, StoreError, StoreOverloaded
 from proxy.inference.ports import Known
 from proxy.store.sqlite import SQLiteStore
-from tests.support.processes import clean_environ, command
+from testbed.processes import proxy_command
+from tests.support.processes import clean_environ
 from tests.support.sqlitestore import run, set_pragma
 from tests.support.storeconformance import (
     Remembering,
@@ -179,7 +180,7 @@ def test_a_start_beside_a_locked_file_ends_in_one_line(path, tmp_path):
     run(path, "PRAGMA journal_mode = WAL")
     path.chmod(0o600)
     environ = clean_environ(tmp_path) | {"HFPROXY_STORE_TIMEOUT": "0.2"}
-    arguments = command("serve", "--listen", "127.0.0.1:0", "--store", f"sqlite:{path}")
+    arguments = proxy_command("serve", "--listen", "127.0.0.1:0", "--store", f"sqlite:{path}")
     with locked(path):
         done = subprocess.run(arguments, env=environ, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1

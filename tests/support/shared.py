@@ -1,0 +1,126 @@
+"""The Elasticsearch clusters that all tests share, started once for all pytest processes.
+
+The main process owns them. The workers that pytest-xdist starts ask it for their addresses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing.connection import Client, Connection, Listener
+from threading import Lock, Thread
+from typing import Final, Protocol
+
+from testbed.elasticsearch import Elasticsearch, RunningElasticsearch, start
+from tests.support.users import ROLES, USERS
+
+OPEN: Final = "elasticsearch"  # these two are named like their fixtures
+SECURED: Final = "secured_elasticsearch"
+
+
+class Clusters(Protocol):
+    """Clusters by name: OPEN, SECURED, or a version (without security)."""
+
+    def prepare(self, names: Collection[str]) -> None:
+        """Begin to start those that have not been started yet; does not wait."""
+
+    def get(self, name: str) -> Elasticsearch:
+        """A running one, started if need be. Raises: JavaMissing, PackageError, StartFailed."""
+
+
+class OwnClusters:
+    """Clusters of this process; `close` stops them."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor()
+        self._lock = Lock()
+        self._starting: dict[str, Future[RunningElasticsearch]] = {}
+
+    def prepare(self, names: Collection[str]) -> None:
+        with self._lock:
+            for name in set(names) - self._starting.keys():
+                self._starting[name] = self._pool.submit(_start, name)
+
+    def get(self, name: str) -> Elasticsearch:
+        self.prepare([name])
+        running = self._starting[name].result()
+        return Elasticsearch(
+            url=running.url,
+            version=running.version,
+            log=running.log,
+            pid=running.pid,
+            data=running.data,
+        )
+
+    def close(self) -> None:
+        self._pool.shutdown()
+        for future in self._starting.values():
+            if future.exception() is None:
+                future.result().stop()
+
+
+def _start(name: str) -> RunningElasticsearch:
+    if name == OPEN:
+        return start(say=_ignore)
+    if name == SECURED:
+        return start(secured=True, users=USERS, roles=ROLES, say=_ignore)
+    return start(version=name, say=_ignore)
+
+
+def _ignore(_: str) -> None:
+    """Progress messages are of no interest; failures are raised."""
+
+
+class ClusterServer:
+    """Lets other processes use the clusters of this one, over a Unix socket."""
+
+    def __init__(self, clusters: OwnClusters) -> None:
+        self._clusters = clusters
+        self._listener = Listener(family="AF_UNIX")
+        Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def address(self) -> str:
+        return str(self._listener.address)
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection = self._listener.accept()
+            except OSError:
+                return  # closed
+            Thread(target=self._answer, args=[connection], daemon=True).start()
+
+    def _answer(self, connection: Connection) -> None:
+        """Answer one request: a list of names to prepare, or the name of a cluster to get."""
+        with connection:
+            asked: list[str] | str = connection.recv()
+            if isinstance(asked, list):
+                self._clusters.prepare(asked)
+                return
+            try:
+                connection.send(self._clusters.get(asked))
+            except Exception as error:
+                connection.send(error)
+
+
+class RemoteClusters:
+    """The clusters of the process whose ClusterServer is at `address`."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def prepare(self, names: Collection[str]) -> None:
+        with Client(self._address, family="AF_UNIX") as connection:
+            connection.send(list(names))
+
+    def get(self, name: str) -> Elasticsearch:
+        with Client(self._address, family="AF_UNIX") as connection:
+            connection.send(name)
+            answer: Elasticsearch | Exception = connection.recv()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
