@@ -17,10 +17,9 @@ from proxy.huggingface.ratelimit import RateLimiter
 from proxy.huggingface.retry import RetryPolicy
 from proxy.inference.chat import ChatRequest
 from proxy.inference.endpoints import TaskType
-from proxy.inference.releases import DEFAULT
 from proxy.limits.deadline import NO_DEADLINE
 from proxy.telemetry.metrics import Metrics
-from tests.support.samples import make_endpoint
+from tests.support.samples import PROFILE, make_endpoint
 from tests.support.stubs import Call, FaultyServer, Reply, json_reply
 
 SEND: Final = "Failed to send Hugging Face {} request from inference entity id [e1]. Cause: {}"
@@ -98,7 +97,7 @@ async def answering(answer: Callable[[Call], Reply] | Sequence[Reply] | Reply, *
                 ProviderConfig(**settings),
                 RateLimiter(0),
                 RetryPolicy(sleep=sleep),
-                DEFAULT,
+                PROFILE,
                 Metrics(),
             ),
             server,

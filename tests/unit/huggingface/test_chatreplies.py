@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from proxy.errors import ChatError
 from proxy.huggingface.chatreplies import convert_chunk, parse_chat_event
 from proxy.inference.endpoints import TaskType
-from proxy.inference.releases import DEFAULT
 from proxy.sse import ServerSentEvent
 from tests.support.samples import (
     ID,
     NO_OBJECTS,
+    PROFILE,
     json_objects,
     json_values,
     make_endpoint,
@@ -155,7 +155,7 @@ class TestChunks:
 
 def read_event(data: str):
     endpoint = make_endpoint(TaskType.CHAT_COMPLETION)
-    return parse_chat_event(ServerSentEvent(data), endpoint, DEFAULT)
+    return parse_chat_event(ServerSentEvent(data), endpoint, PROFILE)
 
 
 class TestEvents:
@@ -183,14 +183,14 @@ class TestEvents:
     def test_an_error_inside_a_chat_keeps_its_text_and_code(self, event, data, code, message):
         endpoint = make_endpoint(TaskType.CHAT_COMPLETION)
         sent = ServerSentEvent(json.dumps(data), event)
-        error = problem(lambda: parse_chat_event(sent, endpoint, DEFAULT)).envelope()["error"]
+        error = problem(lambda: parse_chat_event(sent, endpoint, PROFILE)).envelope()["error"]
         assert error.get("code") == code
         assert error["type"] == "hugging_face_error"
         assert error["message"] == (f"Received an error response {ID}. Error message: [{message}]")
 
     def test_an_error_event_that_cannot_be_read_says_so(self):
         endpoint = make_endpoint(TaskType.CHAT_COMPLETION)
-        error = problem(lambda: parse_chat_event(ServerSentEvent("x", "error"), endpoint, DEFAULT))
+        error = problem(lambda: parse_chat_event(ServerSentEvent("x", "error"), endpoint, PROFILE))
         assert error.envelope()["error"] == {
             "code": "stream_error",
             "message": f"Received an error response {ID}",

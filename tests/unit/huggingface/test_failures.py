@@ -11,14 +11,13 @@ from proxy.errors import Cause, CountMismatch, ParsingFailed, StatusError
 from proxy.huggingface.calls import Refusal
 from proxy.huggingface.failures import failed_to_send, failure, is_batch_too_large
 from proxy.inference.endpoints import TaskType
-from proxy.inference.releases import DEFAULT
-from tests.support.samples import ID, TASKS, json_values, make_endpoint
+from tests.support.samples import ID, PROFILE, TASKS, json_values, make_endpoint
 
 EMBEDDING_TASKS = [TaskType.TEXT_EMBEDDING, TaskType.SPARSE_EMBEDDING, TaskType.RERANK]
 
 
 def failed(task: TaskType, status: int, body: bytes = b"", after: float | None = None):
-    outcome = failure(make_endpoint(task), Refusal(status, body, after), DEFAULT)
+    outcome = failure(make_endpoint(task), Refusal(status, body, after), PROFILE)
     return outcome.error, outcome.may_pass
 
 
@@ -125,7 +124,7 @@ class TestFailures:
         assert (shown.get("code"), shown["type"]) == (code, type)
 
     def test_a_wait_that_the_provider_asks_for_is_kept(self):
-        outcome = failure(make_endpoint(), Refusal(503, b"", 7.0), DEFAULT)
+        outcome = failure(make_endpoint(), Refusal(503, b"", 7.0), PROFILE)
         assert outcome.may_pass
         assert outcome.retry_after == 7.0
 

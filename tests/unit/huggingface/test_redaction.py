@@ -18,13 +18,12 @@ from proxy.huggingface.failures import failed_to_send, failure
 from proxy.huggingface.redaction import hide_token
 from proxy.huggingface.replies import parse_completion_event, parse_embeddings, parse_rerank
 from proxy.inference.endpoints import TaskType
-from proxy.inference.releases import DEFAULT
 from proxy.sse import ServerSentEvent
-from tests.support.samples import TASKS, TOKEN, make_endpoint, problem
+from tests.support.samples import PROFILE, TASKS, TOKEN, make_endpoint, problem
 
 
 def refused(task: TaskType, status: int, body: bytes) -> ProxyError:
-    return failure(make_endpoint(task), Refusal(status, body), DEFAULT).error
+    return failure(make_endpoint(task), Refusal(status, body), PROFILE).error
 
 
 def shown(error: ProxyError) -> str:
@@ -49,7 +48,7 @@ class TestTokensThatProvidersRepeat:
     def test_an_error_inside_a_stream_does_not_show_them(self, data):
         endpoint = make_endpoint(TaskType.CHAT_COMPLETION)
         event = ServerSentEvent(json.dumps(data))
-        assert TOKEN not in shown(problem(lambda: parse_chat_event(event, endpoint, DEFAULT)))
+        assert TOKEN not in shown(problem(lambda: parse_chat_event(event, endpoint, PROFILE)))
 
     @pytest.mark.parametrize(
         ("parse", "reply"),
