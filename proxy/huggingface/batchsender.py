@@ -9,7 +9,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from proxy.config import ProviderConfig
-from proxy.errors import ProxyError
+from proxy.errors import ProxyError, forget_frames
 from proxy.huggingface.batching import Batch, Text, batches
 from proxy.huggingface.calls import Call, Refusal
 from proxy.huggingface.failures import is_batch_too_large
@@ -98,5 +98,7 @@ class BatchSender:
 
 
 def _first(failures: ExceptionGroup[Exception]) -> Exception:
-    first = failures.exceptions[0]
+    first, *others = failures.exceptions
+    for other in others:
+        forget_frames(other)  # nobody will see it, and its frames hold texts and results
     return first if isinstance(first, ProxyError) else failures
