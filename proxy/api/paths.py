@@ -1,4 +1,4 @@
-"""Which endpoints a path stands for: a task type, an inference id, or both."""
+"""Which endpoints a path stands for: those of a task type, or one by its id."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from proxy.inference.tasktypes import parse_task_type
 
 @dataclass(frozen=True, slots=True)
 class EndpointPath:
-    """What a path names; `parameters` are the parameters that it is made of."""
+    """What a path names; `parameters` are the names that its pattern gives to its parts."""
 
     task_type: TaskType = TaskType.ANY
     inference_id: str = ""  # where the path has none
@@ -19,10 +19,10 @@ class EndpointPath:
 
 
 def parse_path(in_path: Mapping[str, str], in_query: Mapping[str, str]) -> EndpointPath:
-    """A lone first segment is the id, whatever it looks like.
+    """The endpoints of a path. A lone first segment is an id, even if it looks like a task type.
 
-    Query parameters fill in what the path lacks. Raises: StatusError 400 for an unknown task type.
-    Source: RestInferenceAction, PathTrie's parameters and those of the query share one map.
+    The query may give the id instead, because Elasticsearch keeps the parameters of both in one
+    map. Raises: StatusError 400 for an unknown task type. Source: BaseInferenceAction.
     """
     if "task_type" in in_path:
         return EndpointPath(parse_task_type(in_path["task_type"]), "", ("task_type",))
