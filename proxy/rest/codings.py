@@ -48,8 +48,11 @@ def decompressed(data: bytes, coding: str) -> Iterator[bytes]:
 
 def coding_of_answer(headers: Mapping[str, str]) -> str | None:
     """The coding of the answer that the caller accepts, if any."""
+    offers = headers.get("Accept-Encoding")
+    if not offers:
+        return None
     accepted = set()
-    for offer in headers.get("Accept-Encoding", "").lower().split(","):
+    for offer in offers.lower().split(","):
         name, _, quality = offer.partition(";")
         if not _REFUSED.fullmatch(quality):
             accepted.add(name.strip())

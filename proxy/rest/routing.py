@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 from urllib.parse import unquote
 
@@ -31,21 +32,26 @@ def match_path(segments: Sequence[str], patterns: Iterable[str]) -> Match | None
 
     At each level literals come before parameters, without backtracking. Source: PathTrie.
     """
-    parts = {pattern: pattern.strip("/").split("/") for pattern in patterns}
-    candidates = list(parts)
+    candidates = [(pattern, _parts(pattern)) for pattern in patterns]
     for level, segment in enumerate(segments):
-        longer = [c for c in candidates if len(parts[c]) > level]
-        literal = [c for c in longer if parts[c][level] == segment]
-        candidates = literal or [c for c in longer if parts[c][level].startswith("{")]
-    found = next((c for c in candidates if len(parts[c]) == len(segments)), None)
+        longer = [one for one in candidates if len(one[1]) > level]
+        literal = [one for one in longer if one[1][level] == segment]
+        candidates = literal or [one for one in longer if one[1][level].startswith("{")]
+    found = next((one for one in candidates if len(one[1]) == len(segments)), None)
     if found is None:
         return None
+    pattern, parts = found
     names = {
         part.strip("{}"): unquote(segment, errors="replace")
-        for part, segment in zip(parts[found], segments, strict=True)
+        for part, segment in zip(parts, segments, strict=True)
         if part.startswith("{")
     }
-    return Match(found, names)
+    return Match(pattern, names)
+
+
+@cache
+def _parts(pattern: str) -> list[str]:
+    return pattern.strip("/").split("/")
 
 
 def wrong_method(request: RestRequest, allowed: Collection[str]) -> ProxyError:
