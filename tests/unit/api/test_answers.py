@@ -7,7 +7,9 @@ import json
 import logging
 
 import pytest
+from aiohttp import web
 
+from proxy.api.answers import render_errors
 from tests.support.samples import TOKEN
 from tests.support.stubs import contract_reply, event_reply
 
@@ -137,14 +139,17 @@ async def test_aiohttp_adds_nothing(proxy):
         assert not {"Server", "Date"} & {name.title() for name in answer.headers}
 
 
-async def test_an_unhandled_error_is_told_without_its_text(proxy, caplog):
-    """Nothing is known to raise one; a store that breaks its promise stands for it."""
-    from proxy.app import _API
+async def test_an_unhandled_error_is_told_without_its_text(aiohttp_client, caplog):
+    async def fail(request: web.Request) -> web.StreamResponse:
+        raise RuntimeError("secret")
 
-    service = proxy.server.app[_API]._service
-    service._store = None
+    app = web.Application(middlewares=[render_errors])
+    app.router.add_get("/_inference/x", fail)
+    client = await aiohttp_client(app)
     with caplog.at_level(logging.ERROR):
-        answer = await proxy("GET", "/_inference/x?pretty", headers={"X-Opaque-Id": "mine"})
-    assert (answer.status, answer.reason) == (500, "internal error")
+        answer = await client.get("/_inference/x?pretty", headers={"X-Opaque-Id": "mine"})
+    body = await answer.json()
+    assert (answer.status, body["error"]["reason"]) == (500, "internal error")
+    assert "secret" not in await answer.text()
     assert answer.headers["X-Opaque-Id"] == "mine"
     assert "unhandled error" in caplog.text

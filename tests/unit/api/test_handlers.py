@@ -77,7 +77,7 @@ async def failing(call) -> ProxyError:
 
 
 class TestLists:
-    async def test_ours_and_the_upstreams_are_sorted_and_ours_win(self):
+    async def test_our_endpoints_and_the_upstreams_are_sorted_and_ours_win(self):
         theirs = [{"inference_id": ".elser"}, {"inference_id": "e1"}, {"inference_id": "z"}]
         call = call_of(make_endpoint(), upstream={"/_inference/e1": {"endpoints": theirs}})
         assert await get_endpoints(call) == {
@@ -94,7 +94,7 @@ class TestLists:
         answer = await get_endpoint(call_of(make_endpoint(), inference_id=inference_id))
         assert len(answer["endpoints"]) == 1
 
-    async def test_other_stars_are_literal(self):
+    async def test_an_id_with_a_star_means_no_other_ids(self):
         error = await failing(get_endpoint(call_of(make_endpoint(), inference_id="e*")))
         assert error.reason == "Inference endpoint not found [e*]"
 
@@ -128,7 +128,7 @@ class TestPut:
         assert isinstance(error, UnknownService)
         assert isinstance(error, NotOurs)
 
-    async def test_but_not_with_an_id_of_ours(self):
+    async def test_another_service_cannot_have_an_id_of_ours(self):
         body = b'{"task_type":"rerank","service":"openai"}'
         upstream = {"/_inference/_services": [{"service": "openai"}]}
         error = await failing(put_endpoint(call_of(make_endpoint(), body=body, upstream=upstream)))
@@ -164,12 +164,12 @@ class TestChat:
                 }
             }
 
-    async def test_a_failure_before_it_too(self):
+    async def test_a_body_that_is_none_fails_in_the_shape_of_chat(self):
         call = call_of(body=b"{}", task=TaskType.CHAT_COMPLETION)
         error = await failing(stream(call))
         assert call.responder.envelope(error)["error"]["message"] == "Required [messages]"
 
-    async def test_without_a_task_the_endpoint_comes_first(self):
+    async def test_without_a_task_the_endpoint_comes_first_and_fails_as_any(self):
         call = call_of(body=b"{x")
         error = await failing(stream(call))
         assert error.reason == "Inference endpoint not found [e1]"
