@@ -182,7 +182,13 @@ async def _open_parts(
         service = InferenceService(store, provider, config.provider.timeout, profile)
         limits, memory = CallLimits(config.limits), MemoryBudget(config.limits.memory)
         app[_API] = InferenceApi(
-            service, privileges, forwarder, profile, limits=limits, memory=memory
+            service,
+            privileges,
+            forwarder,
+            profile,
+            config=config.limits,
+            limits=limits,
+            memory=memory,
         )
         _show_counts(app[METRICS], limits, memory, limiter, store, privileges)
         yield

@@ -1,4 +1,4 @@
-"""Who a caller is taken for, and what the upstream's security can say of it."""
+"""Whether a caller may do what it asks for, and the credentials that tell callers apart."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ CREDENTIAL_HEADERS: Final = ("Authorization", RUN_AS, "es-secondary-authorizatio
 
 
 class Action(Protocol):
-    """Something that callers must be allowed, by Elasticsearch's own name of it."""
+    """Something that callers must be allowed to do."""
 
     @property
-    def value(self) -> str: ...
+    def value(self) -> str:
+        """Elasticsearch's name of it, such as `cluster:admin/xpack/inference/put`."""
 
     @property
     def granted_by(self) -> Sequence[str]:
@@ -29,7 +30,7 @@ class Action(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """The caller may; `authenticated`: whether anybody has looked at its credentials."""
+    """The caller may. `authenticated` is false where nobody has checked its credentials."""
 
     authenticated: bool
 
@@ -39,18 +40,18 @@ class Refused(ABC):
 
     @abstractmethod
     async def error(self) -> ProxyError:
-        """What the caller is told: asked for only if nothing else is wrong with its request."""
+        """What the caller is told, if nothing else is wrong with its request."""
 
 
 Verdict = Allowed | Refused
 
 
 class CredentialHash:
-    """Tells callers apart by a keyed hash of their credentials, which gives nothing away."""
+    """Tells callers apart by a hash of their credentials, keyed so that it reveals nothing."""
 
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
 
     def of(self, identity: object) -> bytes:
-        """32 bytes for whatever identifies a caller; `identity` must have a faithful `repr`."""
+        """32 bytes for what identifies a caller; identities that differ need different `repr`s."""
         return hmac.digest(self._key, repr(identity).encode(), "sha256")

@@ -12,29 +12,31 @@ ProxyError                       status and Elasticsearch `type` are fixed by th
 ├── ActionRequestInvalid         400 action_request_validation_exception
 ├── StatusError                  status_exception with any status
 │   └── CountMismatch            500 a provider's reply has more or fewer results than inputs
-├── EndpointNotFound             404 resource_not_found_exception
-│   └── AllLost                  404 the whole store is empty: its index is gone
-├── EndpointNotUpdated           404 status_exception: the same for an update
-├── UnknownService               400 status_exception
+├── NotOurs                      unknown here; an upstream with an inference plugin may know it
+│   ├── EndpointNotFound         404 resource_not_found_exception
+│   │   └── AllLost              404 the store's index is missing, and every endpoint with it
+│   ├── EndpointNotUpdated       404 status_exception: the same for an update
+│   ├── UnknownService           400 status_exception
+│   └── NoHandler                400 a PlainError: no route has this path
 ├── EndpointAlreadyExists        400 resource_already_exists_exception
-├── Rejected                     429 es_rejected_execution_exception: a full queue
-├── MemoryShort                  429 circuit_breaking_exception: too much is held already
+├── Rejected                     429 es_rejected_execution_exception: a limit or a queue is full
+├── MemoryShort                  429 circuit_breaking_exception: too much memory is in use
 ├── RequestTimedOut              429 timeout_exception
 ├── Unauthorized                 403 security_exception
 ├── UpstreamError                Elasticsearch behind us cannot be used
 │   ├── UpstreamUnavailable      503 no connection, or its state is unknown
-│   ├── UpstreamBroken           502 an answer that is no HTTP, or that broke off
+│   ├── UpstreamBroken           502 its answer is not HTTP, or broke off
 │   └── UpstreamTimedOut         504 no answer in time
 ├── StoreError                   503 the endpoint store cannot be used
 │   ├── StoreOverloaded          429 it takes no changes for now: disk full, queue full
 │   ├── StoreDamaged             500 it is not as the proxy made it, and nothing is written to it
-│   ├── KeyMismatch              503 it holds records that the encryption key at hand does not open
-│   └── RecordRefused            500 one record does not open, or is not what it claims to be
-├── UpstreamRefusal              what the upstream's security answers, in its own words
+│   ├── KeyMismatch              503 its records were sealed with another encryption key
+│   └── RecordRefused            500 one record cannot be opened, or is not what it claims to be
+├── UpstreamRefusal              a refusal by the upstream's security, in its own words
 │   └── Unauthenticated          401 it does not know the caller
 ├── BadParameter                 400 bad_parameter_exception
-├── ChatError                    an error in the shape of chat
-├── ChatFailed                   unified_chat_completion_exception: of a chat in one piece
+├── ChatError                    an error in the shape of a streamed chat
+├── ChatFailed                   unified_chat_completion_exception: a chat that is not streamed
 └── PlainError                   `{"error": "text"}`: what the REST layer answers before any action
 
 `Cause` describes a Java exception that only ever appears inside another one's `caused_by`.
@@ -74,12 +76,10 @@ class ProxyError(Exception):
 
     status: int = 500
     type: str = "exception"
-    # Whether Elasticsearch's class of that name is an ElasticsearchException: such a cause is the
-    # root cause of what wraps it, a plain Java exception is not.
+    # Whether Elasticsearch's class of this name extends ElasticsearchException. Only those can be
+    # the root cause of an error that wraps them.
     is_root_cause: bool = True
-    # Whether an upstream with an inference plugin of its own may know better.
-    not_ours: bool = False
-    # Which of the configured limits was hit, if any, for the metrics.
+    # The configured limit that was hit, if any: a label of the metrics.
     limit: str | None = None
 
     def __init__(
@@ -96,7 +96,7 @@ class ProxyError(Exception):
         self.headers: Sequence[tuple[str, str]] = ()  # of the answer, beside the usual ones
 
     def render(self, trace: str | None = None) -> dict[str, Any]:
-        """The error object: `type`, `reason`, what the class adds, `caused_by`."""
+        """The error object: `type`, `reason`, the fields of the class, `caused_by`."""
         error: dict[str, Any] = {"type": self.type, "reason": self.reason, **self.extra}
         if self.cause is not None:
             error["caused_by"] = self.cause.render()
@@ -128,12 +128,12 @@ class ProxyError(Exception):
         return copy
 
     def of_limit(self, limit: str) -> Self:
-        """The same error, known to be that of a limit."""
+        """This error, marked as caused by the limit of that name."""
         self.limit = limit
         return self
 
     def envelope(self, trace: str | None = None) -> dict[str, Any]:
-        """The whole body of the answer."""
+        """The body of the answer; with a `stack_trace` of that text, if there is one."""
         root = self.root_cause()
         root_error = {"type": root.type, "reason": root.reason, **root.extra}
         if trace is not None:
@@ -169,7 +169,7 @@ class XContentEnd(XContentParseFailed):
 
 
 class ParsingFailed(ProxyError):
-    """A JSON value of the wrong kind; `line` and `col` (1-based) tell where."""
+    """A JSON value of the wrong kind, at `line` and `col` (both from 1)."""
 
     status = 400
     type = "parsing_exception"
@@ -213,7 +213,7 @@ class MediaTypeRejected(ProxyError):
 
 
 class StatusError(ProxyError):
-    """Elasticsearch's ElasticsearchStatusException: any status, the text says it all."""
+    """Elasticsearch's ElasticsearchStatusException: any status, told apart by its text alone."""
 
     type = "status_exception"
 
@@ -224,9 +224,27 @@ class StatusError(ProxyError):
         self.status = status
 
 
-class EndpointNotFound(ProxyError):
+class CountMismatch(StatusError):
+    """Not as many results as inputs, so that results cannot be matched to inputs."""
+
+    def __init__(self, results: int, inputs: int) -> None:
+        super().__init__(
+            500,
+            f"Error the number of embedding responses [{results}] does not equal the number of "
+            f"requests [{inputs}]",
+        )
+        self.results = results
+
+
+class NotOurs(ProxyError):
+    """Something unknown here that an upstream with an inference plugin of its own may know.
+
+    The request is handed on upstream, and this error shown only if there is no such plugin.
+    """
+
+
+class EndpointNotFound(NotOurs):
     status = 404
-    not_ours = True
     type = "resource_not_found_exception"
 
     def __init__(self, inference_id: str) -> None:
@@ -234,11 +252,19 @@ class EndpointNotFound(ProxyError):
         self.inference_id = inference_id
 
 
-class EndpointNotUpdated(ProxyError):
-    """The same for an update, in Elasticsearch's other words."""
+class AllLost(EndpointNotFound):
+    """The store's index is missing. An endpoint that is remembered can still be used."""
+
+    def __init__(self, inference_id: str, hint: str | None = None) -> None:
+        super().__init__(inference_id)
+        if hint is not None:
+            self.extra["hint"] = hint
+
+
+class EndpointNotUpdated(NotOurs):
+    """EndpointNotFound for an update, which Elasticsearch words differently."""
 
     status = 404
-    not_ours = True
     type = "status_exception"
 
     def __init__(self, inference_id: str) -> None:
@@ -247,9 +273,8 @@ class EndpointNotUpdated(ProxyError):
         )
 
 
-class UnknownService(ProxyError):
+class UnknownService(NotOurs):
     status = 400
-    not_ours = True
     type = "status_exception"
 
     def __init__(self, service: str) -> None:
@@ -265,7 +290,7 @@ class EndpointAlreadyExists(ProxyError):
 
 
 class Rejected(ProxyError):
-    """Too much is under way; it may be less in a moment."""
+    """Too much is under way; the caller may try again."""
 
     status = 429
     type = "es_rejected_execution_exception"
@@ -278,7 +303,7 @@ class Rejected(ProxyError):
 
 
 class MemoryShort(ProxyError):
-    """What Elasticsearch's circuit breakers answer. Source: CircuitBreakingException."""
+    """As Elasticsearch's circuit breakers answer. Source: CircuitBreakingException."""
 
     status = 429
     type = "circuit_breaking_exception"
@@ -323,10 +348,89 @@ class UpstreamTimedOut(UpstreamError):
 
 
 class StoreError(ProxyError):
-    """The endpoint store cannot be used; the text never quotes what the store answered."""
+    """The endpoint store cannot be used; the text never quotes the store's answer."""
 
     status = 503
     type = "status_exception"
+
+
+class StoreOverloaded(StoreError):
+    status = 429
+
+    def __init__(self, reason: str, retry_after: int = 1) -> None:
+        super().__init__(reason)
+        self.headers = [("Retry-After", str(retry_after))]  # seconds
+
+
+class StoreDamaged(StoreError):
+    """The operator's data is not in order. Endpoints that are remembered can still be used."""
+
+    status = 500
+
+
+class KeyMismatch(StoreError):
+    """Raised when the store is opened, it keeps the proxy from starting."""
+
+
+class RecordRefused(StoreError):
+    """A record that must not be used. It can still be deleted."""
+
+    status = 500
+
+
+class UpstreamRefusal(ProxyError):
+    """A refusal by the upstream's security: its status, body and challenges."""
+
+    def __init__(self, status: int, body: Mapping[str, Any], challenges: Sequence[str]) -> None:
+        super().__init__(body["error"]["reason"])
+        self.status = status
+        self.type = body["error"]["type"]
+        self.headers = [("WWW-Authenticate", challenge) for challenge in challenges]
+        self._body = body
+
+    def envelope(self, trace: str | None = None) -> dict[str, Any]:
+        return dict(self._body)
+
+
+class Unauthenticated(UpstreamRefusal):
+    """401: the upstream does not know the caller."""
+
+
+class BadParameter(ProxyError):
+    status = 400
+    type = "bad_parameter_exception"
+
+
+_EXCEPTION: Final = "unified_chat_completion_exception"
+
+
+class ChatError(ProxyError):
+    """An error in the shape of a streamed chat: `{"error": {"code", "message", "type"}}`."""
+
+    def __init__(self, status: int, code: str | None, message: str, type: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.type = type
+
+    def render(self, trace: str | None = None) -> dict[str, Any]:
+        # As the cause of another error it is printed like any exception.
+        return {"type": _EXCEPTION, "reason": self.reason}
+
+    def envelope(self, trace: str | None = None) -> dict[str, Any]:
+        error: dict[str, Any] = {} if self.code is None else {"code": self.code}
+        return {"error": {**error, "message": self.reason, "type": self.type}}
+
+
+class ChatFailed(ProxyError):
+    """An error of a chat that is not streamed: chat's exception in the usual envelope."""
+
+    type = _EXCEPTION
+
+    def __init__(self, error: ProxyError) -> None:
+        # A provider's failure is chat's exception already; any other error is its cause.
+        super().__init__(error.reason, cause=None if isinstance(error, ChatError) else error)
+        self.status = error.status
 
 
 class PlainError(ProxyError):
@@ -352,14 +456,26 @@ class PlainError(ProxyError):
         return body
 
 
+class NoHandler(NotOurs, PlainError):
+    """A path that no route has."""
+
+    def __init__(self, method: str, target: str) -> None:
+        super().__init__(
+            400,
+            f"no handler found for uri [{target}] and method [{method}]",
+            show_status=False,
+        )
+
+
 class NoInferenceFeature(Exception):
-    """The upstream has no inference plugin: such a request means nothing to it. Never shown."""
+    """The upstream has no inference plugin. Never shown to callers."""
 
 
 def forget_frames(error: BaseException) -> None:
-    """Let go of where an error has come through, and from: those frames hold bodies.
+    """Drop the tracebacks and contexts of an error: their frames hold bodies.
 
-    Errors on the way know each other in circles, so that nothing else would, for long.
+    Frames and errors refer to each other, so they would stay in memory until the next garbage
+    collection.
     """
     left: list[object] = [error]
     while left:
@@ -367,104 +483,3 @@ def forget_frames(error: BaseException) -> None:
         if isinstance(known, BaseException):
             left += [known.__cause__, known.__context__, getattr(known, "cause", None)]
             known.__traceback__ = known.__cause__ = known.__context__ = None
-
-
-class StoreOverloaded(StoreError):
-    status = 429
-
-    def __init__(self, reason: str, retry_after: int = 1) -> None:
-        super().__init__(reason)
-        self.headers = [("Retry-After", str(retry_after))]  # seconds
-
-
-class StoreDamaged(StoreError):
-    """The operator's data is not in order; what a process knows of it can still be used."""
-
-    status = 500
-
-
-class KeyMismatch(StoreError):
-    """Raised by `open`, it is a reason not to start."""
-
-
-class RecordRefused(StoreError):
-    """A record that must not be used; deleting it is always possible."""
-
-    status = 500
-
-
-class AllLost(EndpointNotFound):
-    """An index that is gone tells nothing of one endpoint: it can be used as it was known last."""
-
-    def __init__(self, inference_id: str, hint: str | None = None) -> None:
-        super().__init__(inference_id)
-        if hint is not None:
-            self.extra["hint"] = hint
-
-
-class CountMismatch(StatusError):
-    """Not as many results as inputs: nobody could tell which belongs to which."""
-
-    def __init__(self, results: int, inputs: int) -> None:
-        super().__init__(
-            500,
-            f"Error the number of embedding responses [{results}] does not equal the number of "
-            f"requests [{inputs}]",
-        )
-        self.results = results
-
-
-class UpstreamRefusal(ProxyError):
-    """A refusal in the upstream's own words: its status, its body, its challenges."""
-
-    def __init__(self, status: int, body: Mapping[str, Any], challenges: Sequence[str]) -> None:
-        super().__init__(body["error"]["reason"])
-        self.status = status
-        self.type = body["error"]["type"]
-        self.headers = [("WWW-Authenticate", challenge) for challenge in challenges]
-        self._body = body
-
-    def envelope(self, trace: str | None = None) -> dict[str, Any]:
-        return dict(self._body)
-
-
-class Unauthenticated(UpstreamRefusal):
-    """401: the upstream does not know the caller."""
-
-
-_EXCEPTION: Final = "unified_chat_completion_exception"
-
-
-class ChatError(ProxyError):
-    """An error in the shape of chat: `{"error": {"code", "message", "type"}}`, without status."""
-
-    def __init__(self, status: int, code: str | None, message: str, type: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.type = type
-
-    def render(self, trace: str | None = None) -> dict[str, Any]:
-        # As somebody's cause it is an exception like any other.
-        return {"type": _EXCEPTION, "reason": self.reason}
-
-    def envelope(self, trace: str | None = None) -> dict[str, Any]:
-        error: dict[str, Any] = {} if self.code is None else {"code": self.code}
-        return {"error": {**error, "message": self.reason, "type": self.type}}
-
-
-class ChatFailed(ProxyError):
-    """An error of a chat that is not streamed: the usual envelope around the exception of chat."""
-
-    type = _EXCEPTION
-
-    def __init__(self, error: ProxyError) -> None:
-        # What the provider's answer became is that exception already.
-        super().__init__(error.reason, cause=None if isinstance(error, ChatError) else error)
-        self.status = error.status
-        self.not_ours = error.not_ours
-
-
-class BadParameter(ProxyError):
-    status = 400
-    type = "bad_parameter_exception"

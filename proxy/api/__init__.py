@@ -1,1 +1,1 @@
-"""The `_inference` API: from a request of aiohttp to its handler, and back to a response."""
+"""The `_inference` API: from aiohttp's request to the handler, and back to a response."""

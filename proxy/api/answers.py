@@ -1,31 +1,28 @@
-"""Making responses: results, event streams and errors."""
+"""Making aiohttp's responses: documents, event streams and errors."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Final
 
 from aiohttp import web
-from multidict import CIMultiDict
 
 from proxy.api.call import Call, Events
+from proxy.api.keys import LIMIT, RESPONDER, STARTED
 from proxy.errors import Cause, PlainError, ProxyError, forget_frames
-from proxy.rest.request import RestRequest
-from proxy.rest.response import RestResponse
-from proxy.sse import DONE, encode_event
+from proxy.rest.request import parse_request
+from proxy.rest.responder import Responder, RestResponse, responder_for
+from proxy.sse import DONE
 from proxy.xcontent.values import Json
 
 log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-REST: Final = web.RequestKey("rest", RestRequest)
-_STARTED: Final = web.RequestKey("started", bool)
-LIMIT: Final = web.RequestKey("limit", str)  # and the limit that was hit
-_LARGE_ANSWER: Final = 64 * 1024  # bytes
+_LARGE: Final = 64 * 1024  # bytes of an answer
 
 
-# Answers
+# Errors
 
 
 @web.middleware
@@ -34,7 +31,7 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
     try:
         return await handler(request)
     except Exception as error:
-        if request.get(_STARTED):
+        if request.get(STARTED):
             raise  # headers are out: aiohttp cuts the connection, the only honest end
         if isinstance(error, web.HTTPException):
             error = PlainError(error.status, error.reason)
@@ -44,10 +41,12 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
         forget_frames(error)
         if (limit := _limit_of(error)) is not None:
             request[LIMIT] = limit
-        rest = request.get(REST)
-        if rest is None:
-            rest = RestRequest(request.method, request.raw_path, request.headers)
-        return _error_response(rest, error)
+        return _web_response(_responder(request).error(error))
+
+
+async def mark_started(request: web.Request, response: web.StreamResponse) -> None:
+    """An `on_response_prepare` signal: from here on nothing else can be answered."""
+    request[STARTED] = True
 
 
 def _limit_of(error: ProxyError | Cause | None) -> str | None:
@@ -56,20 +55,33 @@ def _limit_of(error: ProxyError | Cause | None) -> str | None:
     return error.limit if isinstance(error, ProxyError) else None
 
 
-async def mark_started(request: web.Request, response: web.StreamResponse) -> None:
-    """An `on_response_prepare` signal: from here on nothing else can be answered."""
-    request[_STARTED] = True
+def _responder(request: web.Request) -> Responder:
+    """That of the request; one of its own for what fails before the request is looked into."""
+    if RESPONDER in request:
+        return request[RESPONDER]
+    return responder_for(parse_request(request.method, request.raw_path, request.headers))
 
 
-def _error_response(rest: RestRequest, error: ProxyError) -> web.Response:
-    trace = f"{error.type}: {error.reason}" if rest.wants_trace() else None
-    body = error.envelope(trace)
-    if rest.answers_events:
-        data = encode_event(rest.encode(body), b"error")
-        answer = rest.respond_bytes(error.status, data, "text/event-stream")
-    else:
-        answer = rest.respond(error.status, body)
-    answer.headers.update(CIMultiDict(error.headers))
+# Documents
+
+
+async def send_document(request: web.Request, call: Call, answer: RestResponse) -> web.Response:
+    """The response; a large one is sent here, while its bytes still count as memory in use."""
+    if call.warning is not None:
+        answer.headers["Warning"] = call.warning
+    response = _web_response(answer)
+    if len(answer.body) > _LARGE:
+        await response.prepare(request)
+        await response.write_eof()
+        response.body = None  # aiohttp keeps the last response of a connection
+    return response
+
+
+def allowed_methods(responder: Responder, methods: Collection[str]) -> web.Response:
+    """The answer to OPTIONS."""
+    answer = responder.empty()
+    if methods:
+        answer.headers["Allow"] = ",".join(methods)
     return _web_response(answer)
 
 
@@ -77,53 +89,34 @@ def _web_response(answer: RestResponse) -> web.Response:
     return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
 
 
-async def sent(request: web.Request, answer: RestResponse) -> web.Response:
-    """The response; a large one is written here, where it still counts as held."""
-    response = _web_response(answer)
-    if len(answer.body) > _LARGE_ANSWER:
-        await response.prepare(request)
-        await response.write_eof()
-        response.body = None  # the connection remembers its last response
-    return response
-
-
-def allowed_methods(rest: RestRequest, methods: Sequence[str]) -> web.Response:
-    answer = rest.respond_bytes(200, b"", "text/plain; charset=UTF-8")
-    if methods:
-        answer.headers["Allow"] = ",".join(methods)
-    return _web_response(answer)
+# Events
 
 
 async def send_events(request: web.Request, call: Call, opening: Events) -> web.StreamResponse:
-    """Stream events; a failure before the provider has begun to answer is an ordinary error."""
-    rest = call.rest
+    """Stream events; a failure before the provider has begun to answer keeps its status."""
+    responder = call.responder
     async with opening as events:
-        headers = rest.response_headers(200, "text/event-stream")
-        response = web.StreamResponse(headers=with_warning(headers, call.warning))
-        coding = rest.stream_coding()
+        response = web.StreamResponse(headers=responder.stream_headers())
+        if call.warning is not None:
+            response.headers["Warning"] = call.warning
+        coding = responder.stream_coding()
         if coding is not None:
             response.headers["content-encoding"] = coding.name
         await response.prepare(request)
-        async for frame in _frames(rest, events):
+        async for frame in _frames(responder, events):
             await response.write(frame if coding is None else coding.encode(frame))
         await response.write_eof(b"" if coding is None else coding.end())
     return response
 
 
-def with_warning(headers: CIMultiDict[str], warning: str | None) -> CIMultiDict[str]:
-    if warning is not None:
-        headers["Warning"] = warning
-    return headers
-
-
-async def _frames(rest: RestRequest, events: AsyncIterator[Json]) -> AsyncIterator[bytes]:
-    """Each event for the wire, and how the stream ended: `[DONE]`, or one error event."""
+async def _frames(responder: Responder, events: AsyncIterator[Json]) -> AsyncIterator[bytes]:
+    """The bytes of each event, and of how the stream ended: `[DONE]`, or one error event."""
     try:
         async for event in events:
-            yield encode_event(rest.encode(event))
+            yield responder.event(event)
     except ProxyError as error:
         log.info("stream ended by %s", error.type)
         forget_frames(error)
-        yield encode_event(rest.encode(error.envelope()), b"error")
+        yield responder.error_event(error)
     else:
         yield DONE

@@ -1,25 +1,39 @@
-"""Reading the body of a request, counted and bounded as it comes."""
+"""Reading the body of a request, counted and bounded while it comes."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from typing import Final
 
 from aiohttp import web
 
-from proxy.errors import StatusError
 from proxy.limits.memory import PER_BODY_BYTE, reserve
-
-_BODY_TIMEOUT: Final = 60.0  # seconds for the next bytes of a body
+from proxy.limits.uploads import next_piece
+from proxy.rest.body import Body
+from proxy.rest.codings import coding_of_request, decompressed
+from proxy.rest.request import RestRequest
+from proxy.xcontent.document import Bounds
 
 
 class TooLarge(Exception):
-    """The body is larger than what may be read of it."""
+    """The body has more bytes than may be read, as it comes or decoded."""
 
 
-async def collected(pieces: AsyncIterator[bytes], limit: int) -> bytes:
-    """All pieces, counted as they come. Raises: TooLarge; MemoryShort."""
+async def read_body(request: web.Request, rest: RestRequest, limit: int, bounds: Bounds) -> Body:
+    """The body, decoded; of at most `limit` bytes before and after that.
+
+    Raises: TooLarge; MemoryShort; StatusError 408; IllegalArgument if it cannot be decoded.
+    """
+    if (request.content_length or 0) > limit:
+        raise TooLarge
+    data = raw = await _collected(_pieces(request), limit)
+    coding = coding_of_request(rest.headers)
+    if raw and coding is not None:
+        data = await _collected(_with_breaks(decompressed(raw, coding)), limit)
+    return Body(rest, raw, data, bounds)
+
+
+async def _collected(pieces: AsyncIterator[bytes], limit: int) -> bytes:
     data = bytearray()
     async for piece in pieces:
         reserve(len(piece) * PER_BODY_BYTE)
@@ -29,23 +43,15 @@ async def collected(pieces: AsyncIterator[bytes], limit: int) -> bytes:
     return bytes(data)
 
 
-async def pieces_of(request: web.Request) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises: StatusError 408 when it does not go on."""
+async def _pieces(request: web.Request) -> AsyncIterator[bytes]:
     content = request.content
     while not content.at_eof():
-        if content.is_eof():  # it is all here
-            yield await content.readany()
-            continue
-        try:
-            async with asyncio.timeout(_BODY_TIMEOUT):
-                piece = await content.readany()
-        except TimeoutError:
-            raise StatusError(408, "the request's body did not come in time") from None
-        yield piece
+        # Once the end of the body has arrived there is nothing to wait for.
+        yield await (content.readany() if content.is_eof() else next_piece(content))
 
 
-async def in_turns(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """The same pieces, with time for others between them."""
+async def _with_breaks(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """The same pieces, and a turn of the event loop after each."""
     for piece in pieces:
         yield piece
         await asyncio.sleep(0)

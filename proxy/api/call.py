@@ -1,38 +1,42 @@
-"""A request that has found its route, as its handler sees it."""
+"""A request that has passed the checks of the REST layer, as its handler sees it."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from proxy.inference.endpoints import TaskType
-from proxy.inference.releases import DEFAULT, Profile
+from proxy.inference.releases import Profile
 from proxy.inference.service import InferenceService
 from proxy.limits.memory import PER_VALUE, reserve, wide_text_surplus
 from proxy.limits.threads import offload
+from proxy.rest.body import Body, as_map
 from proxy.rest.request import RestRequest
+from proxy.rest.responder import Responder
 from proxy.xcontent.document import Document
 from proxy.xcontent.values import Json
 
 T = TypeVar("T")
-_QUICKLY_READ: Final = 16 * 1024  # bytes
 Events = AbstractAsyncContextManager[AsyncIterator[Json]]
+_READ_AT_ONCE: Final = 16 * 1024  # bytes; what is larger is read in a thread
 
 
 @dataclass(slots=True, kw_only=True)
 class Call:
-    """A request that has found its route."""
+    """What a handler needs to know of its request, and of the process."""
 
     rest: RestRequest
-    service: InferenceService
-    profile: Profile = DEFAULT
-    max_inputs: int = 10_000
+    body: Body
+    responder: Responder
     task_type: TaskType
     inference_id: str  # empty where the route has none
-    times: dict[str, float | None] = field(default_factory=dict)  # parameters, in seconds
-    flags: dict[str, bool] = field(default_factory=dict)
+    times: Mapping[str, float | None]  # query parameters, in seconds
+    flags: Mapping[str, bool]
+    service: InferenceService
+    profile: Profile
+    max_inputs: int
     fetch: Callable[[str], Awaitable[Any]]  # the upstream's own answer to GET a path, or None
     warning: str | None = None  # the `Warning` header of the answer, set by the handler
 
@@ -42,15 +46,21 @@ class Call:
         return self.times.get("timeout")
 
     async def document(self) -> Document:
-        """The body, read; syntax errors are kept in it."""
-        return await self._read(self.rest.document)
+        """The document in the body; a syntax error is kept in it. Raises: MemoryShort."""
+        return await self._read(lambda document: document)
 
     async def body_map(self) -> Json:
-        """The body as a map; anything but an object counts as an empty one."""
-        return await self._read(self.rest.body_map)
+        """The body as a map, empty for anything but an object. Raises: ProxyError."""
+        return await self._read(as_map)
 
-    async def _read(self, read: Callable[[], T]) -> T:
-        reserve(wide_text_surplus(self.rest.body))
-        result = await offload(len(self.rest.body), _QUICKLY_READ, read)
-        reserve(self.rest.values * PER_VALUE)
+    async def _read(self, convert: Callable[[Document], T]) -> T:
+        size = len(self.body.data)
+
+        def read() -> tuple[T, int]:
+            document = self.body.document()
+            return convert(document), document.values
+
+        reserve(wide_text_surplus(self.body.data))
+        result, values = await offload(size, _READ_AT_ONCE, read)
+        reserve(values * PER_VALUE)
         return result

@@ -1,4 +1,4 @@
-"""Counts what the application answers."""
+"""Counts the answers of the application."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Final
 
 from aiohttp import web
 
-from proxy.api.answers import LIMIT, Handler
-from proxy.api.dispatcher import ROUTE
+from proxy.api.answers import Handler
+from proxy.api.keys import LIMIT, ROUTE
 from proxy.telemetry.metrics import Metrics
 
 METRICS: Final = web.AppKey("metrics", Metrics)
@@ -16,7 +16,7 @@ METRICS: Final = web.AppKey("metrics", Metrics)
 
 @web.middleware
 async def count_requests(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Counts what the application answers; the outermost of its middlewares."""
+    """The outermost middleware of the application."""
     metrics, started = request.app[METRICS], monotonic()
     status = "broken_off"  # by the caller, or by us amid an answer
     try:

@@ -1,65 +1,41 @@
 """A request's way to its handler and back, in Elasticsearch's order of checks.
 
-Authentication, route, content type, path, body, parameters, validation, authorization, action: what
-is wrong is told in that order. Requests that prove not to be ours go upstream.
+Authentication, route, content type, path, body, parameters, validation, authorization, action: the
+first that fails is what the caller is told. Requests for what is unknown here go upstream.
 Source: RestController, BaseRestHandler, SecurityRestFilter.
 """
 
 from __future__ import annotations
 
-import logging
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Final, Protocol
+from functools import partial
+from typing import Any, Final
 
 import orjson
 from aiohttp import web
-from multidict import CIMultiDictProxy
 
-from proxy.api.answers import REST, allowed_methods, send_events, sent, with_warning
-from proxy.api.bodies import TooLarge, collected, in_turns, pieces_of
+from proxy.api.answers import allowed_methods, send_document, send_events
+from proxy.api.bodies import TooLarge, read_body
 from proxy.api.call import Call
+from proxy.api.keys import BODY, RESPONDER, ROUTE
+from proxy.api.paths import parse_path
+from proxy.api.ports import Authorizer, Upstream
 from proxy.api.routes import ROUTES, Route
-from proxy.authorization import Action, Allowed, Refused, Verdict
-from proxy.errors import NoInferenceFeature, PlainError, ProxyError
+from proxy.authorization import Allowed, Refused, Verdict
+from proxy.config import LimitsConfig
+from proxy.errors import NoHandler, NoInferenceFeature, NotOurs, PlainError, ProxyError
 from proxy.inference.actions import InferenceAction
-from proxy.inference.endpoints import TaskType
-from proxy.inference.ids import check_inference_id
-from proxy.inference.releases import DEFAULT, Profile
+from proxy.inference.releases import Profile
 from proxy.inference.service import InferenceService
-from proxy.inference.tasktypes import parse_task_type
 from proxy.limits.calls import CallLimits, address_of_caller
 from proxy.limits.memory import MemoryBudget
-from proxy.rest.request import RestRequest
-from proxy.rest.routing import NoRoute, match_path, no_handler, wrong_method
+from proxy.rest.body import Body
+from proxy.rest.parameters import read_boolean, read_time, refuse_unknown
+from proxy.rest.request import RestRequest, parse_request
+from proxy.rest.responder import Responder, responder_for
+from proxy.rest.routing import match_path, wrong_method
 from proxy.xcontent.document import Bounds
 
-log = logging.getLogger(__name__)
-ROUTE: Final = web.RequestKey("route", str)  # for the metrics: who answers,
 _UNPRIVILEGED: Final = 1024 * 1024  # bytes that are read for a caller who will be refused
-
-
-class Authorizer(Protocol):
-    """Asks whether callers may; see Privileges."""
-
-    async def check(self, headers: CIMultiDictProxy[str], target: str, action: Action) -> Verdict:
-        """Raises: the upstream's own 401; UpstreamError when nobody can tell."""
-
-
-class Upstream(Protocol):
-    """The Elasticsearch behind us, as far as `_inference` requests concern it; see Forwarder."""
-
-    async def hand_on_inference(
-        self, request: web.Request, body: bytes | None
-    ) -> web.StreamResponse:
-        """Its answer passed on; `body`, if it has been read.
-
-        Raises: NoInferenceFeature where it has no inference plugin.
-        """
-
-    async def fetch(
-        self, request: web.Request, target: str
-    ) -> tuple[int, CIMultiDictProxy[str], bytes]:
-        """Its answer to GET `target`, asked as the caller of `request`."""
 
 
 class InferenceApi:
@@ -70,127 +46,122 @@ class InferenceApi:
         service: InferenceService,
         authorizer: Authorizer,
         upstream: Upstream | None,
-        profile: Profile = DEFAULT,
+        profile: Profile,
         *,
+        config: LimitsConfig,
         limits: CallLimits,
         memory: MemoryBudget,
     ) -> None:
-        self._profile = profile
-        self._limits = limits
-        self._memory = memory
-        config = self._limits.config
-        self._bounds = Bounds(nesting=config.nesting, values=config.values)
         self._service = service
         self._authorizer = authorizer
         self._upstream = upstream
+        self._profile = profile
+        self._max_inputs = config.inputs
+        self._bounds = Bounds(nesting=config.nesting, values=config.values)
+        self._limits = limits
+        self._memory = memory
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        """Our answer, or the upstream's where the request is not ours."""
+        """Our answer, or the upstream's where what is asked for is unknown here."""
         with self._memory.request():
             try:
                 return await self._answer(request)
-            except ProxyError as error:
-                if not error.not_ours or self._upstream is None:
-                    raise
-                try:
-                    return await self._upstream.hand_on_inference(request, _raw_body(request))
-                except NoInferenceFeature:
-                    raise error from None
+            except NotOurs as error:
+                return await self._hand_on(request, error)
             finally:
-                if REST in request:
-                    request[REST].forget_body()
+                if BODY in request:
+                    request[BODY].forget()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        rest = request[REST] = RestRequest(
-            request.method, request.raw_path, request.headers, major=self._profile.major
-        )
-        try:
-            match = match_path(rest.segments(), ROUTES)
-        except NoRoute:
-            if rest.method == "OPTIONS":
-                return allowed_methods(rest, [])
-            raise no_handler(rest) from None
-        methods = ROUTES[match.pattern]
+        rest = parse_request(request.method, request.raw_path, request.headers)
+        responder = request[RESPONDER] = responder_for(rest)
+        match = match_path(rest.segments(), ROUTES)
+        methods = {} if match is None else ROUTES[match.pattern]
         if rest.method == "OPTIONS":
-            return allowed_methods(rest, list(methods))
+            return allowed_methods(responder, methods)
+        if match is None:
+            raise NoHandler(rest.method, rest.target)
         route = methods.get(rest.method)
         action = InferenceAction.GET if route is None else route.action
         verdict = await self._authorizer.check(request.headers, rest.target, action)
         if rest.problem is not None:
             raise rest.problem
         if route is None:
-            raise wrong_method(rest, list(methods))
-        request[ROUTE] = route.handler.__name__
-        rest.bounds = self._bounds
-        try:
-            rest.take_body(await self._read(request, rest, verdict))
-        except TooLarge:
-            raise await _too_large(verdict) from None
-        call = self._prepare(request, rest, route, match.parameters)
-        rest.answers_events = route.streams
-        if route.checks_id:
-            check_inference_id(call.inference_id)
+            raise wrong_method(rest, methods)
+        request[ROUTE] = route.name
+        body = request[BODY] = await self._body(request, rest, verdict)
+        body.check_content_type(self._profile.major)
+        call = self._call(request, rest, responder, body, route, match.parameters)
+        responder.error_shape = route.error_shape
+        route.validate(call.inference_id)
         if isinstance(verdict, Refused):
             raise await verdict.error()
-        with self._room(request, route, verdict):
+        with route.place(self._limits, partial(self._caller, request, verdict)):
             if route.streams:
                 return await send_events(request, call, await route.handler(call))
-            answer = rest.respond(200, await route.handler(call))
-        with_warning(answer.headers, call.warning)
-        return await sent(request, answer)
+            answer = responder.document(200, await route.handler(call))
+        return await send_document(request, call, answer)
 
-    def _room(
-        self, request: web.Request, route: Route, verdict: Allowed
-    ) -> AbstractContextManager[None]:
-        """What must be free for the route to be taken."""
-        if not route.streams:
-            return self._limits.call() if route.has_body else nullcontext()
-        # Credentials that nobody has looked at could be others each time.
-        credentials = request.headers if verdict.authenticated else {}
-        return self._limits.stream(self._limits.caller_of(credentials, _address(request)))
-
-    def _prepare(
-        self, request: web.Request, rest: RestRequest, route: Route, in_path: dict[str, str]
-    ) -> Call:
-        """The call, once everything that needs no permission has been checked."""
-        task_type, inference_id = _path_parameters(rest, in_path)
-        if route.has_body:
-            rest.require_body()
-        call = Call(
-            rest=rest,
-            service=self._service,
-            profile=self._profile,
-            max_inputs=self._limits.config.inputs,
-            task_type=task_type,
-            inference_id=inference_id,
-            fetch=lambda path: self._fetch(request, path),
-        )
-        times = route.times
-        if route.action is InferenceAction.UPDATE and self._profile.update.takes_timeout:
-            times = (*times, "timeout")
-        for name in times:
-            call.times[name] = rest.time(name)
-        for name in (*route.flags, "pretty", "human"):
-            call.flags[name] = rest.boolean(name)
-        rest.refuse_unknown_parameters()
-        if not route.has_body:
-            rest.refuse_body()
-        return call
-
-    async def _read(self, request: web.Request, rest: RestRequest, verdict: Verdict) -> bytes:
-        """The body, decoded. Raises: TooLarge; MemoryShort."""
+    async def _body(self, request: web.Request, rest: RestRequest, verdict: Verdict) -> Body:
         limit = request.client_max_size
         if isinstance(verdict, Refused):
             limit = min(limit, _UNPRIVILEGED)
-        if (request.content_length or 0) > limit:
-            raise TooLarge
-        body = rest.raw_body = await collected(pieces_of(request), limit)
-        if body and rest.is_encoded():
-            body = await collected(in_turns(rest.inflated(body)), limit)
-        return body
+        try:
+            return await read_body(request, rest, limit, self._bounds)
+        except TooLarge:
+            raise await _too_large(verdict) from None
+
+    def _call(
+        self,
+        request: web.Request,
+        rest: RestRequest,
+        responder: Responder,
+        body: Body,
+        route: Route,
+        in_path: dict[str, str],
+    ) -> Call:
+        """The call, once path, body and parameters have been checked."""
+        path = parse_path(in_path, rest.parameters)
+        if route.has_body:
+            body.require()
+        parameters = {**rest.parameters, **in_path}
+        times = {name: read_time(parameters, name) for name in route.times_in(self._profile)}
+        flags = {name: read_boolean(parameters, name) for name in (*route.flags, "pretty", "human")}
+        refuse_unknown(parameters, {*path.parameters, *times, *flags}, rest.path)
+        if not route.has_body:
+            body.refuse()
+        return Call(
+            rest=rest,
+            body=body,
+            responder=responder,
+            task_type=path.task_type,
+            inference_id=path.inference_id,
+            times=times,
+            flags=flags,
+            service=self._service,
+            profile=self._profile,
+            max_inputs=self._max_inputs,
+            fetch=partial(self._fetch, request),
+        )
+
+    def _caller(self, request: web.Request, verdict: Allowed) -> bytes:
+        """For whom a request counts; credentials that nobody has checked could be anybody's."""
+        credentials = request.headers if verdict.authenticated else {}
+        address = address_of_caller.get()
+        return self._limits.caller_of(credentials, address() if address else request.remote or "")
+
+    async def _hand_on(self, request: web.Request, error: NotOurs) -> web.StreamResponse:
+        """The upstream's answer; `error` where it has no inference plugin. Raises: ProxyError."""
+        if self._upstream is None:
+            raise error
+        body = request[BODY].raw if BODY in request else None
+        try:
+            return await self._upstream.hand_on_inference(request, body)
+        except NoInferenceFeature:
+            raise error from None
 
     async def _fetch(self, request: web.Request, path: str) -> Any:
-        """The upstream's own answer, None where it has none: an id may exist on either side."""
+        """The upstream's own answer to GET `path`, None where it has none."""
         if self._upstream is None:
             return None
         status, _, body = await self._upstream.fetch(request, path)
@@ -204,30 +175,3 @@ async def _too_large(verdict: Verdict) -> ProxyError:
     if isinstance(verdict, Refused):
         return await verdict.error()
     return PlainError(413, "request body is too large").of_limit("inference_body")
-
-
-def _path_parameters(rest: RestRequest, in_path: dict[str, str]) -> tuple[TaskType, str]:
-    """Task type and inference id; a lone first segment is the id, whatever it looks like.
-
-    Query parameters of the same names fill in what the path lacks. Raises: StatusError 400.
-    """
-    rest.parameters.update(in_path)
-    if "task_type" in in_path:
-        return parse_task_type(rest.parameter("task_type") or ""), ""
-    if "task_type_or_id" not in in_path:
-        return TaskType.ANY, ""
-    first, inference_id = rest.parameter("task_type_or_id"), rest.parameter("inference_id")
-    if inference_id is None:
-        return TaskType.ANY, first or ""
-    return parse_task_type(first or ""), inference_id
-
-
-def _address(request: web.Request) -> str:
-    """The caller's own, whoever made this connection for it."""
-    told = address_of_caller.get()
-    return (request.remote or "") if told is None else told()
-
-
-def _raw_body(request: web.Request) -> bytes | None:
-    """The body as it came; None if it has not been read."""
-    return request[REST].raw_body if REST in request else None

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 from proxy.api.call import Call, Events
+from proxy.api.order import known_endpoint, order_of
 from proxy.api.warnings import STALE, incomplete
 from proxy.errors import (
     EndpointAlreadyExists,
     IllegalArgument,
-    ProxyError,
+    NoHandler,
     StatusError,
     UnknownService,
 )
 from proxy.inference.catalogue import render_services
-from proxy.inference.chat import ChatRequest, as_chat_error, only_streaming, parse_chat_request
-from proxy.inference.endpoints import SERVICES, InferenceEndpoint, TaskType
+from proxy.inference.chat import (
+    as_streamed_chat_error,
+    as_unstreamed_chat_error,
+    only_streaming,
+    parse_chat_request,
+)
+from proxy.inference.endpoints import SERVICES, TaskType
 from proxy.inference.fields import wrong_type
-from proxy.inference.ports import Known
 from proxy.inference.rendering import render_endpoint
 from proxy.inference.requests import InferenceRequest, parse_inference_request
 from proxy.inference.service import refuse_streaming
@@ -27,8 +30,12 @@ from proxy.inference.settings import parse_endpoint
 from proxy.inference.tasktypes import resolve_task_type
 from proxy.inference.updates import parse_update
 from proxy.masking import shown_value
-from proxy.rest.routing import no_handler
+from proxy.rest.responder import ErrorShape
+from proxy.xcontent.document import Document
 from proxy.xcontent.values import Json
+
+CHAT: Final = ErrorShape(shown=as_unstreamed_chat_error)
+CHAT_EVENT: Final = ErrorShape(shown=as_streamed_chat_error, is_event=True)
 
 # Endpoints
 
@@ -55,7 +62,7 @@ async def put_endpoint(call: Call) -> Json:
 
 
 async def _keep_from_upstream(call: Call) -> None:
-    """Refuse an id of ours to an upstream that might know the service, as any duplicate."""
+    """Refuse an id of ours if the service may be the upstream's: the id is taken there, too."""
     if await call.service.exists(call.inference_id) and await call.fetch("/_inference/_services"):
         raise EndpointAlreadyExists(call.inference_id)
 
@@ -66,7 +73,7 @@ async def update_endpoint(call: Call) -> Json:
     update = parse_update(await call.body_map(), rules)
     task_type = resolve_task_type(call.task_type, update.task_type)
     changed = await call.service.update(call.inference_id, task_type, update, call.timeout)
-    return render_endpoint(_use(call, changed))
+    return render_endpoint(known_endpoint(call, changed))
 
 
 async def get_endpoint(call: Call) -> Json:
@@ -74,11 +81,11 @@ async def get_endpoint(call: Call) -> Json:
     if call.inference_id in ("", "_all", "*"):
         return await get_endpoints(call)
     known = await call.service.get(call.inference_id, call.task_type)
-    return {"endpoints": [render_endpoint(_use(call, known))]}
+    return {"endpoints": [render_endpoint(known_endpoint(call, known))]}
 
 
 async def get_endpoints(call: Call) -> Json:
-    """GET _inference/_all: ours and the upstream's, ours first where both have an id"""
+    """GET _inference/_all: ours and the upstream's; where both have an id, ours"""
     found = await call.service.find(call.task_type)
     if found.refused:
         call.warning = incomplete(found.refused)
@@ -99,7 +106,7 @@ async def delete_endpoint(call: Call) -> Json:
 
 
 async def get_services(call: Call) -> list[Json]:
-    """GET _inference/_services: ours replace the upstream's entries of the same name"""
+    """GET _inference/_services: ours and the upstream's; where both have a service, ours"""
     theirs = await call.fetch(call.rest.path)
     return _merged("service", theirs, render_services(call.task_type))
 
@@ -115,7 +122,7 @@ def _merged(key: str, theirs: Any, ours: list[Json]) -> list[Json]:
 
 async def get_diagnostics(call: Call) -> Json:
     """GET _inference/.diagnostics: only an upstream's own plugin has any"""
-    raise no_handler(call.rest)
+    raise NoHandler(call.rest.method, call.rest.target)
 
 
 # Inference
@@ -123,96 +130,34 @@ async def get_diagnostics(call: Call) -> Json:
 
 async def infer(call: Call) -> Json:
     """POST _inference/{task_type}/{inference_id}"""
-    endpoint = await _untyped_endpoint(call)
-    if _is_chat(call, endpoint):
-        return await _whole_chat(call, endpoint)
-    endpoint, request = await _read_request(call, endpoint)
+    order = await order_of(call)
+    if order.task_type is TaskType.CHAT_COMPLETION:
+        call.responder.error_shape = CHAT
+        if not call.profile.answers_whole_chats:
+            raise only_streaming()
+        endpoint, chat = await order.read(parse_chat_request)
+        return await call.service.whole_chat(endpoint, chat, call.timeout)
+    endpoint, request = await order.read(lambda document: _parse_request(call, document))
     return await call.service.infer(endpoint, request, call.timeout)
 
 
 async def stream(call: Call) -> Events:
     """POST _inference/{task_type}/{inference_id}/_stream"""
-    endpoint = await _untyped_endpoint(call)
-    if _is_chat(call, endpoint):
-        return _chat(call, endpoint)
-    endpoint, request = await _read_request(call, endpoint)
+    order = await order_of(call)
+    if order.task_type is TaskType.CHAT_COMPLETION:
+        call.responder.error_shape = CHAT_EVENT
+        endpoint, chat = await order.read(parse_chat_request)
+        return call.service.chat(endpoint, chat, call.timeout)
+    endpoint, request = await order.read(lambda document: _parse_request(call, document))
     refuse_streaming(endpoint, call.task_type)
     return call.service.stream(endpoint, request, call.timeout)
 
 
-async def _untyped_endpoint(call: Call) -> InferenceEndpoint | None:
-    """The endpoint where the path names no task type: there it is looked up before the body."""
-    if call.task_type is not TaskType.ANY:
-        return None
-    return _use(call, await call.service.endpoint_for(call.inference_id, call.task_type))
-
-
-def _use(call: Call, known: Known) -> InferenceEndpoint:
-    """The endpoint; the answer warns of a stale one."""
-    if known.stale:
-        call.warning = STALE
-    return known.endpoint
-
-
-def _is_chat(call: Call, endpoint: InferenceEndpoint | None) -> bool:
-    task_type = call.task_type if endpoint is None else endpoint.task_type
-    return task_type is TaskType.CHAT_COMPLETION
-
-
-async def _read_request(
-    call: Call, endpoint: InferenceEndpoint | None
-) -> tuple[InferenceEndpoint, InferenceRequest]:
-    """The body, checked, and then the endpoint, unless it is known already."""
-    request = parse_inference_request(await call.document())
+def _parse_request(call: Call, document: Document) -> InferenceRequest:
+    request = parse_inference_request(document)
     request.validate(call.task_type, call.profile)
     if (count := len(request.input or [])) > call.max_inputs:
         raise IllegalArgument(
             f"the number of inputs [{count}] exceeds the maximum allowed [{call.max_inputs}]"
         ).of_limit("inputs")
-    if endpoint is None:
-        endpoint = _use(call, await call.service.endpoint_for(call.inference_id, call.task_type))
-    call.rest.forget_body()  # it is ours
-    return endpoint, request
-
-
-async def _read_chat(
-    call: Call, endpoint: InferenceEndpoint | None
-) -> tuple[InferenceEndpoint, ChatRequest]:
-    """The same for a chat."""
-    request = parse_chat_request(await call.document())
-    if endpoint is None:
-        endpoint = _use(call, await call.service.endpoint_for(call.inference_id, call.task_type))
-    call.rest.forget_body()
-    return endpoint, request
-
-
-async def _whole_chat(call: Call, endpoint: InferenceEndpoint | None) -> Json:
-    """The answer of a chat in one piece, where the release has it."""
-    if not call.profile.answers_whole_chats:
-        raise only_streaming()
-    try:
-        endpoint, request = await _read_chat(call, endpoint)
-        return await call.service.whole_chat(endpoint, request, call.timeout)
-    except ProxyError as error:
-        raise as_chat_error(error, streams=False) from None
-
-
-@asynccontextmanager
-async def _chat(
-    call: Call, endpoint: InferenceEndpoint | None
-) -> AsyncIterator[AsyncIterator[Json]]:
-    """The chunks of a chat; whatever fails, fails in the shape of chat."""
-    try:
-        endpoint, request = await _read_chat(call, endpoint)
-        async with call.service.chat(endpoint, request, call.timeout) as chunks:
-            yield _failing_as_chat(chunks)
-    except ProxyError as error:
-        raise as_chat_error(error) from None
-
-
-async def _failing_as_chat(chunks: AsyncIterator[Json]) -> AsyncIterator[Json]:
-    try:
-        async for chunk in chunks:
-            yield chunk
-    except ProxyError as error:
-        raise as_chat_error(error) from None
+    return request

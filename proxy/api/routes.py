@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,66 +20,121 @@ from proxy.api.handlers import (
     update_endpoint,
 )
 from proxy.inference.actions import InferenceAction
+from proxy.inference.ids import check_inference_id
+from proxy.inference.releases import Profile
+from proxy.limits.calls import CallLimits
+from proxy.rest.responder import DOCUMENT, EVENT, ErrorShape
 
-# Routes
+
+def _none(profile: Profile) -> tuple[str, ...]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """What one method of one path does, and the action that the caller must be allowed."""
+    """What one method of one path does, and the action that the caller must be allowed.
 
+    `handler` returns the answer's document, or Events where the route `streams`.
+    """
+
+    name: str  # a label of the metrics
     handler: Callable[[Call], Awaitable[Any]]
     action: InferenceAction
     has_body: bool = False
     times: tuple[str, ...] = ()  # query parameters that are time values
+    times_of_release: Callable[[Profile], tuple[str, ...]] = _none  # those that not all know
     flags: tuple[str, ...] = ()  # query parameters that are booleans
     checks_id: bool = False
     streams: bool = False
 
+    @property
+    def error_shape(self) -> ErrorShape:
+        """How errors are shown as soon as the request fits the route."""
+        return EVENT if self.streams else DOCUMENT
 
-_GET_ONE: Final = Route(handler=get_endpoint, action=InferenceAction.GET)
-_GET_ALL: Final = Route(handler=get_endpoints, action=InferenceAction.GET)
-_GET_SERVICES: Final = Route(handler=get_services, action=InferenceAction.SERVICES)
-_ENDPOINT: Final = {
-    "GET": _GET_ONE,
-    "POST": Route(handler=infer, action=InferenceAction.POST, has_body=True, times=("timeout",)),
-    "PUT": Route(
-        handler=put_endpoint,
-        action=InferenceAction.PUT,
-        has_body=True,
-        times=("timeout",),
-        checks_id=True,
-    ),
-    "DELETE": Route(
-        handler=delete_endpoint, action=InferenceAction.DELETE, flags=("dry_run", "force")
-    ),
-}
-_STREAM: Final = {
-    "POST": Route(
-        handler=stream, action=InferenceAction.POST, has_body=True, times=("timeout",), streams=True
-    )
-}
-_UPDATES: Final = {
-    "PUT": Route(
-        handler=update_endpoint,
-        action=InferenceAction.UPDATE,
-        has_body=True,
-        times=("master_timeout",),  # newer releases have one more, see UpdateRules
-        checks_id=True,
-    )
-}
+    def times_in(self, profile: Profile) -> tuple[str, ...]:
+        """The query parameters that are time values, in the order in which they are checked."""
+        return self.times + self.times_of_release(profile)
+
+    def validate(self, inference_id: str) -> None:
+        """Raises: ProxyError for an id that no endpoint may have, where the route writes one."""
+        if self.checks_id:
+            check_inference_id(inference_id)
+
+    def place(
+        self, limits: CallLimits, caller: Callable[[], bytes]
+    ) -> AbstractContextManager[None]:
+        """A place among the calls or streams under way, held while it is entered.
+
+        `caller` tells for whom a stream counts. Entering raises: Rejected.
+        """
+        if self.streams:
+            return limits.stream(caller())
+        return limits.call() if self.has_body else nullcontext()
+
+
+def _timeout_of_update(profile: Profile) -> tuple[str, ...]:
+    return ("timeout",) if profile.update.takes_timeout else ()
+
+
+_GET_ONE: Final = Route(name="get_endpoint", handler=get_endpoint, action=InferenceAction.GET)
+_GET_ALL: Final = Route(name="get_endpoints", handler=get_endpoints, action=InferenceAction.GET)
+_GET_SERVICES: Final = Route(
+    name="get_services", handler=get_services, action=InferenceAction.SERVICES
+)
+_GET_DIAGNOSTICS: Final = Route(
+    name="get_diagnostics", handler=get_diagnostics, action=InferenceAction.DIAGNOSTICS
+)
+_INFER: Final = Route(
+    name="infer",
+    handler=infer,
+    action=InferenceAction.POST,
+    has_body=True,
+    times=("timeout",),
+)
+_STREAM: Final = Route(
+    name="stream",
+    handler=stream,
+    action=InferenceAction.POST,
+    has_body=True,
+    times=("timeout",),
+    streams=True,
+)
+_PUT: Final = Route(
+    name="put_endpoint",
+    handler=put_endpoint,
+    action=InferenceAction.PUT,
+    has_body=True,
+    times=("timeout",),
+    checks_id=True,
+)
+_UPDATE: Final = Route(
+    name="update_endpoint",
+    handler=update_endpoint,
+    action=InferenceAction.UPDATE,
+    has_body=True,
+    times=("master_timeout",),
+    times_of_release=_timeout_of_update,
+    checks_id=True,
+)
+_DELETE: Final = Route(
+    name="delete_endpoint",
+    handler=delete_endpoint,
+    action=InferenceAction.DELETE,
+    flags=("dry_run", "force"),
+)
+
+_ENDPOINT: Final = {"GET": _GET_ONE, "POST": _INFER, "PUT": _PUT, "DELETE": _DELETE}
 ROUTES: Final[dict[str, dict[str, Route]]] = {
     "/_inference": {"GET": _GET_ALL},
     "/_inference/_all": {"GET": _GET_ALL},
     "/_inference/_services": {"GET": _GET_SERVICES},
     "/_inference/_services/{task_type}": {"GET": _GET_SERVICES},
-    "/_inference/.diagnostics": {
-        "GET": Route(handler=get_diagnostics, action=InferenceAction.DIAGNOSTICS)
-    },
+    "/_inference/.diagnostics": {"GET": _GET_DIAGNOSTICS},
     "/_inference/{task_type_or_id}": _ENDPOINT,
-    "/_inference/{task_type_or_id}/_stream": _STREAM,
-    "/_inference/{task_type_or_id}/_update": _UPDATES,
+    "/_inference/{task_type_or_id}/_stream": {"POST": _STREAM},
+    "/_inference/{task_type_or_id}/_update": {"PUT": _UPDATE},
     "/_inference/{task_type_or_id}/{inference_id}": _ENDPOINT,
-    "/_inference/{task_type_or_id}/{inference_id}/_stream": _STREAM,
-    "/_inference/{task_type_or_id}/{inference_id}/_update": _UPDATES,
+    "/_inference/{task_type_or_id}/{inference_id}/_stream": {"POST": _STREAM},
+    "/_inference/{task_type_or_id}/{inference_id}/_update": {"PUT": _UPDATE},
 }

@@ -1,7 +1,7 @@
-"""aiohttp's server, answering what cannot be read as HTTP in the way of the lane.
+"""aiohttp's server, which answers a request that is not HTTP as the lane does.
 
-Such a request never reaches the application. By itself aiohttp answers it with a plain text that
-quotes the caller's bytes, and logs them.
+Such a request never reaches the application. On its own, aiohttp would answer it with a text that
+quotes the caller's bytes, and log them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ log: Final = logging.getLogger(__name__)
 
 
 class Runner(web.AppRunner):
-    """An AppRunner with connections of our own."""
+    """An AppRunner that makes `_Connection`s."""
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
@@ -47,7 +47,7 @@ class _Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """The answer to a request that cannot be read; its connection is closed."""
+        """The answer to a request that is not HTTP; its connection is closed."""
         if not isinstance(exc, HttpProcessingError) or request.writer.output_size > 0:
             return super().handle_error(request, status, exc, message)
         error = _refusal(exc)
@@ -56,7 +56,7 @@ class _Connection(web.RequestHandler):
 
 
 class _Refusal(web.StreamResponse):
-    """An answer that is written as it is; no signal would take back what aiohttp adds to others."""
+    """An answer written byte for byte: no signal would remove the headers that aiohttp adds."""
 
     def __init__(self, answer: bytes) -> None:
         super().__init__()
@@ -67,11 +67,11 @@ class _Refusal(web.StreamResponse):
         await request.writer.write(self._answer)
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """Nothing is left to write."""
+        """`prepare` has written everything."""
 
 
 def _refusal(error: HttpProcessingError) -> ProxyError:
-    """What the caller is told: the parser's words, without the bytes that it quotes."""
+    """What the caller is told: the parser's message without the bytes that it quotes."""
     if isinstance(error, LineTooLong):
         return StatusError(431, "the request's head is too large")
     words = "Invalid target" if isinstance(error, InvalidURLError) else error.message

@@ -235,27 +235,25 @@ _REQUEST: Final = ObjectParser(
 
 def only_streaming() -> ProxyError:
     """The error for a chat without `_stream`, in releases that only stream."""
-    reason = (
-        "The [chat_completion] task type only supports streaming, "
-        "please try again with the _stream API"
+    return StatusError(
+        400,
+        "The [chat_completion] task type only supports streaming, please try again with the "
+        "_stream API",
     )
-    return ChatFailed(StatusError(400, reason))
 
 
-def as_chat_error(error: ProxyError, *, streams: bool = True) -> ProxyError:
-    """The error in the shape that chats have; the usual one for 403 and for an invalid request.
+def as_streamed_chat_error(error: ProxyError) -> ProxyError:
+    """The error in the shape of a streamed chat; the usual one for 403 and an invalid request."""
+    if isinstance(error, ActionRequestInvalid | Unauthorized | ChatError):
+        return error
+    return ChatError(error.status, status_name(error.status), error.reason, error.type)
 
-    `streams` is whether the chat was to be streamed.
-    """
+
+def as_unstreamed_chat_error(error: ProxyError) -> ProxyError:
+    """The error in the shape of a chat without `_stream`; the exceptions are the same."""
     if isinstance(error, ActionRequestInvalid | Unauthorized):
         return error
-    if not streams:
-        return ChatFailed(error)
-    if isinstance(error, ChatError):
-        return error
-    shown = ChatError(error.status, status_name(error.status), error.reason, error.type)
-    shown.not_ours, shown.limit, shown.headers = error.not_ours, error.limit, error.headers
-    return shown
+    return ChatFailed(error)
 
 
 def status_name(status: int) -> str:

@@ -1,1 +1,1 @@
-"""How much may be under way at once, and what it may take of the memory and of the time."""
+"""Bounds on what requests may take together: places, memory, threads and time."""

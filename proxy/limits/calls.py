@@ -1,6 +1,6 @@
 """How many calls and streams may be under way at once in this process.
 
-A call that would go beyond is refused before it begins, with 429: callers come again.
+A call beyond the limit is refused with 429 before it begins, and can be repeated later.
 """
 
 from __future__ import annotations
@@ -15,34 +15,35 @@ from proxy.authorization import CREDENTIAL_HEADERS, CredentialHash
 from proxy.config import LimitsConfig
 from proxy.errors import Rejected
 
-# The peer's address behind the lane's socket pair, where aiohttp sees none.
-# A function: one pair serves many callers, one after the other.
+# The peer's address behind the lane's socket pair, where aiohttp sees none. It is a function
+# because one pair serves many callers, one after the other; and a context variable because the lane
+# starts aiohttp's connection, and nothing can be handed through it.
 address_of_caller: ContextVar[Callable[[], str] | None] = ContextVar("address", default=None)
-_NETWORK_BITS: Final = 64  # of an IPv6 address: who has one has them all
+_NETWORK_BITS: Final = 64  # of an IPv6 address: a network of this size belongs to one party
 
 
 class CallLimits:
-    """Counts what is under way; one per process, used in its event loop alone."""
+    """The calls and streams that are under way; one per process, used in its event loop only."""
 
     def __init__(self, config: LimitsConfig) -> None:
-        self.config = config
+        self._config = config
         self.calls = 0
         self.streams = 0
-        self._callers: dict[bytes, int] = {}  # streams of each
+        self._callers: dict[bytes, int] = {}  # how many streams each has
         self._hash = CredentialHash()
 
     def caller_of(self, headers: Mapping[str, str], address: str) -> bytes:
-        """Whom a request counts for: a keyed hash of its credentials, or of where it comes from.
+        """Whom a request counts for: a keyed hash of its credentials, or else of its address.
 
-        `address` is the peer's own; what headers say of it, anybody can write.
+        `address` is that of the peer; headers such as `X-Forwarded-For` can be made up.
         """
         credentials = [headers.get(name) for name in CREDENTIAL_HEADERS]
         return self._hash.of(credentials if any(credentials) else network_of(address))
 
     @contextmanager
     def call(self) -> Iterator[None]:
-        """One more call. Raises: Rejected."""
-        _refuse_beyond(self.calls, self.config.calls, "calls")
+        """Count one more call while entered. Raises: Rejected."""
+        _refuse_beyond(self.calls, self._config.calls, "calls")
         self.calls += 1
         try:
             yield
@@ -51,10 +52,10 @@ class CallLimits:
 
     @contextmanager
     def stream(self, caller: bytes) -> Iterator[None]:
-        """One more stream of a caller. Raises: Rejected."""
+        """Count one more stream of a caller while entered. Raises: Rejected."""
         own = self._callers.get(caller, 0)
-        _refuse_beyond(self.streams, self.config.streams, "streams")
-        _refuse_beyond(own, self.config.streams_per_caller, "streams_per_caller")
+        _refuse_beyond(self.streams, self._config.streams, "streams")
+        _refuse_beyond(own, self._config.streams_per_caller, "streams_per_caller")
         self.streams += 1
         self._callers[caller] = own + 1
         try:
@@ -67,11 +68,11 @@ class CallLimits:
 
 
 def network_of(address: str) -> str:
-    """What one party has all of: an IPv4 address, or the network of an IPv6 address."""
+    """What belongs to one party: an IPv4 address, or the network of an IPv6 address."""
     try:
         found = ip_address(address.partition("%")[0])
     except ValueError:
-        return address  # of another kind of socket
+        return address  # that of another kind of socket
     if isinstance(found, IPv4Address):
         return str(found)
     return str(found.ipv4_mapped or ip_network((found, _NETWORK_BITS), strict=False))

@@ -1,4 +1,4 @@
-"""What bodies and replies under way take of the memory, as estimated."""
+"""The memory that the bodies and replies of requests under way take, as estimated."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Final
 
 from proxy.errors import MemoryShort
 
-# Bytes of memory, as measured, for what is counted.
-PER_BODY_BYTE: Final = 3  # the body or the call that is made of it, the texts in it, buffers
-PER_REPLY_BYTE: Final = 4  # numbers as floats of Python, and as the text of the answer
-PER_VALUE: Final = 64  # of a body that has been read
+# Bytes of memory, as measured:
+PER_BODY_BYTE: Final = 3  # the body or the provider's request made of it, its texts, buffers
+PER_REPLY_BYTE: Final = 4  # numbers as Python's floats, and as the text of the answer
+PER_VALUE: Final = 64  # a value of a body that has been read
 
-# What begins a character beyond U+FFFF, in UTF-8 or escaped in JSON.
+# How a character beyond U+FFFF begins, in UTF-8 or escaped in JSON.
 _WIDEST: Final = (b"\xf0", b"\xf1", b"\xf2", b"\xf3", b"\xf4", rb"\ud", rb"\uD")
 
 
 class MemoryBudget:
-    """The memory that requests may take together; one per process, used in its event loop alone."""
+    """The memory that requests may take together; one per process, used in its event loop only."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -27,7 +27,7 @@ class MemoryBudget:
 
     @contextmanager
     def request(self) -> Iterator[None]:
-        """Within it `reserve` takes memory for one request; all of it is given back at the end."""
+        """The context of one request: what `reserve` takes within it is given back at its end."""
         reservation = _Reservation(self)
         token = _current.set(reservation)
         try:
@@ -45,7 +45,7 @@ class MemoryBudget:
 
 
 class _Reservation:
-    """What one request has taken."""
+    """The memory that one request has taken."""
 
     def __init__(self, budget: MemoryBudget) -> None:
         self._budget = budget
@@ -56,13 +56,13 @@ class _Reservation:
         self.size += size
 
 
-# Of the request under way: bodies and replies are read far below where it begins, by functions
-# that have nothing else to do with memory.
+# That of the request under way. A context variable, because bodies and replies are read by
+# functions that know neither the request nor the budget.
 _current: ContextVar[_Reservation | None] = ContextVar("reservation", default=None)
 
 
 def reserve(size: int) -> None:
-    """Take memory for the request under way; outside of any, nothing is counted.
+    """Take `size` bytes for the request under way; nothing is counted outside a request.
 
     Raises: MemoryShort.
     """
@@ -71,10 +71,10 @@ def reserve(size: int) -> None:
 
 
 def wide_text_surplus(body: bytes) -> int:
-    """Bytes that the texts in a body may take beyond what is counted for any body.
+    """Bytes that the texts in a body may take beyond PER_BODY_BYTE.
 
-    The widest character of a text sets how many bytes each has; UTF-8 is kept beside it. Which
-    text it is in, nobody knows before they are read.
+    Python stores each character of a text in as many bytes as the widest one needs, and its UTF-8
+    beside it. Which text has the wide character is not known before the body is read.
     """
     if any(lead in body for lead in _WIDEST):
         return len(body) * 4

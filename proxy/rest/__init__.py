@@ -1,1 +1,1 @@
-"""Elasticsearch's REST conventions: parameters, media types, routes, answers. No I/O."""
+"""Elasticsearch's REST conventions: routes, parameters, media types, bodies, answers. No I/O."""

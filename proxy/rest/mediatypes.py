@@ -1,4 +1,4 @@
-"""Media types of requests and answers, and the versions of the API that they ask for.
+"""Media types of requests and answers, and the version of the API that they ask for.
 
 Source: ParsedMediaType, XContentType, RestCompatibleVersionHelper.
 """
@@ -26,7 +26,7 @@ _VENDOR: Final = re.compile(r"application/vnd\.elasticsearch\+(json|x-ndjson|yam
 
 @dataclass(frozen=True, slots=True)
 class MediaType:
-    """A parsed `Accept` or `Content-Type`; `format` is None for types that are not ours."""
+    """A parsed `Accept` or `Content-Type`; `format` is None for types that are not supported."""
 
     text: str  # as it was sent
     echo: str  # as an answer repeats it
@@ -39,6 +39,7 @@ class MediaType:
 
 
 def media_type(headers: CIMultiDictProxy[str], name: str) -> MediaType | None:
+    """The media type in the header `name`, None without one. Raises: MediaTypeRejected."""
     values = headers.getall(name, [])
     if not values:
         return None
@@ -55,7 +56,7 @@ def media_type(headers: CIMultiDictProxy[str], name: str) -> MediaType | None:
 
 
 def _parse_media_type(text: str) -> MediaType | None:
-    """Lists and ranges, which only browsers send, are nobody's type. Raises: IllegalArgument."""
+    """None for lists and ranges, which only browsers send. Raises: IllegalArgument."""
     if "," in text or "*" in text:
         return None
     kind, *rest = (part.strip() for part in text.lower().split(";"))
@@ -83,7 +84,11 @@ def _parse_media_type(text: str) -> MediaType | None:
 def check_versions(
     accept: MediaType | None, content: MediaType | None, has_body: bool, major: int
 ) -> None:
-    """Raises: MediaTypeRejected. Source: RestCompatibleVersionHelper.getCompatibleVersion."""
+    """Whether `compatible-with` names this `major` version of the API or the one before it.
+
+    Both headers must name the same one when there is a body.
+    Raises: MediaTypeRejected. Source: RestCompatibleVersionHelper.getCompatibleVersion.
+    """
     accepted = accept.version if accept else None
     sent = content.version if content else None
     _check_known("Accept", accepted, accept, major)

@@ -1,80 +1,68 @@
-"""Which route a raw path leads to, and what Elasticsearch says when it leads nowhere.
+"""Which route a raw path leads to, and the error for a method that a path does not take.
 
 Source: PathTrie, RestController.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import cache
+from typing import Final
 from urllib.parse import unquote
 
 from proxy.errors import PlainError, ProxyError
 from proxy.rest.request import RestRequest
 
-_METHODS: Final = (
-    *("GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE", "CONNECT"),
+_METHODS: Final = frozenset(
+    ("GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE", "CONNECT")
 )
-
-
-# Routes
-
-
-class NoRoute(Exception):
-    """No route of the `_inference` API has this path."""
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Where a path leads: its parameters, and a value per method."""
+    """The pattern that a path has, and the decoded values of its parameters."""
 
     pattern: str
     parameters: dict[str, str]
 
 
-def match_path(segments: Sequence[str], patterns: Mapping[str, Any]) -> Match:
-    """The pattern of a path. Literals beat parameters at each level and there is no way back.
+def match_path(segments: Sequence[str], patterns: Iterable[str]) -> Match | None:
+    """The pattern that these undecoded segments have, None where no pattern fits.
 
-    Raises: NoRoute. Source: PathTrie.
+    At each level literals come before parameters, without backtracking. Source: PathTrie.
     """
-    parts = {pattern: pattern.strip("/").split("/") for pattern in patterns}
-    candidates = list(parts)
+    candidates = [(pattern, _parts(pattern)) for pattern in patterns]
     for level, segment in enumerate(segments):
-        there = [c for c in candidates if len(parts[c]) > level]
-        literal = [c for c in there if parts[c][level] == segment]
-        candidates = literal or [c for c in there if parts[c][level].startswith("{")]
-    found = [c for c in candidates if len(parts[c]) == len(segments)]
-    if not found:
-        raise NoRoute
+        longer = [one for one in candidates if len(one[1]) > level]
+        literal = [one for one in longer if one[1][level] == segment]
+        candidates = literal or [one for one in longer if one[1][level].startswith("{")]
+    found = next((one for one in candidates if len(one[1]) == len(segments)), None)
+    if found is None:
+        return None
+    pattern, parts = found
     names = {
         part.strip("{}"): unquote(segment, errors="replace")
-        for part, segment in zip(parts[found[0]], segments, strict=True)
+        for part, segment in zip(parts, segments, strict=True)
         if part.startswith("{")
     }
-    return Match(found[0], names)
+    return Match(pattern, names)
 
 
-def wrong_method(request: RestRequest, allowed: Sequence[str]) -> ProxyError:
+@cache
+def _parts(pattern: str) -> list[str]:
+    return pattern.strip("/").split("/")
+
+
+def wrong_method(request: RestRequest, allowed: Collection[str]) -> ProxyError:
     """405 with the methods that the path takes."""
-    known = request.method in _METHODS
     uri = f"for uri [{request.target}] and method [{request.method}]"
+    known = request.method in _METHODS
     problem = (
-        f"Incorrect HTTP method {uri}" if known else (f"Unexpected http method: {request.method}")
+        f"Incorrect HTTP method {uri}" if known else f"Unexpected http method: {request.method}"
     )
     return PlainError(
         405,
         f"{problem}, allowed: [{', '.join(allowed)}]",
         headers=[("Allow", ",".join(allowed))],
     )
-
-
-def no_handler(request: RestRequest) -> ProxyError:
-    """400 for a path that leads nowhere, at least not here."""
-    error = PlainError(
-        400,
-        f"no handler found for uri [{request.target}] and method [{request.method}]",
-        show_status=False,
-    )
-    error.not_ours = True
-    return error

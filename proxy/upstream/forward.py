@@ -22,6 +22,7 @@ from proxy.errors import NoInferenceFeature, UpstreamBroken, UpstreamError
 from proxy.http1 import HOP_BY_HOP, Forwarding, Headers, RequestHead
 from proxy.http1.bodies import pieces
 from proxy.interception import is_inference
+from proxy.limits.uploads import PAUSE
 from proxy.upstream.feature import REFUSAL_LIMIT, lacks_inference
 from proxy.upstream.heads import head_of
 from proxy.upstream.hooks import FROM_UPSTREAM
@@ -29,7 +30,6 @@ from proxy.upstream.session import PIECE, Question, UpstreamSession
 from proxy.upstream.upload import Upload
 
 FETCH_LIMIT: Final = 32 * 1024 * 1024  # bytes of an answer that is fetched
-BODY_TIMEOUT: Final = 60.0  # seconds for the next bytes of a request's body
 
 # Headers about a body that is not sent, and those that would bring an answer that is partial or
 # encoded.
@@ -61,7 +61,7 @@ class Forwarder:
         session: UpstreamSession,
         forwarding: Forwarding,
         *,
-        body_timeout: float = BODY_TIMEOUT,
+        body_timeout: float = PAUSE,
     ) -> None:
         if not session.nodes:
             raise ValueError("no upstream is configured")

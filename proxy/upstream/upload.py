@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from proxy.errors import ProxyError, StatusError
+from proxy.errors import ProxyError
 from proxy.http1 import CONTINUE
+from proxy.limits.uploads import next_piece
 
 
 class Upload:
@@ -24,7 +24,7 @@ class Upload:
     async def pieces(self) -> AsyncIterator[bytes]:
         """The body for aiohttp's client, which asks for the first piece after the upstream's 100.
 
-        Raises: TimeoutError when the body does not go on; `error` is set then.
+        Raises: StatusError 408 when the body does not go on; `error` is set then.
         """
         request = self._request
         if self._expects and request.transport is not None:
@@ -33,10 +33,9 @@ class Upload:
         yield request.content.read_nowait()
         while True:
             try:
-                async with asyncio.timeout(self._timeout):
-                    piece = await request.content.readany()
-            except TimeoutError:
-                self.error = StatusError(408, "the request's body did not come in time")
+                piece = await next_piece(request.content, self._timeout)
+            except ProxyError as error:
+                self.error = error
                 raise
             if not piece:
                 return

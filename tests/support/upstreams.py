@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from proxy.config import UpstreamConfig
-from proxy.upstream.forward import BODY_TIMEOUT, Forwarder, forwarding
+from proxy.limits.uploads import PAUSE
+from proxy.upstream.forward import Forwarder, forwarding
 from proxy.upstream.grants import MAX_REMEMBERED, Grants
 from proxy.upstream.nodes import Nodes
 from proxy.upstream.privileges import Privileges
@@ -17,7 +18,7 @@ from proxy.upstream.session import open_session
 
 @asynccontextmanager
 async def open_forwarder(
-    upstream: UpstreamConfig, *, body_timeout: float = BODY_TIMEOUT
+    upstream: UpstreamConfig, *, body_timeout: float = PAUSE
 ) -> AsyncIterator[Forwarder]:
     async with open_session(upstream, Nodes(*upstream.urls)) as session:
         yield Forwarder(session, forwarding(upstream), body_timeout=body_timeout)

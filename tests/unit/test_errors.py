@@ -11,6 +11,8 @@ from proxy.errors import (
     EndpointNotFound,
     EndpointNotUpdated,
     IllegalArgument,
+    NoHandler,
+    NotOurs,
     ParsingFailed,
     PlainError,
     ProxyError,
@@ -109,10 +111,16 @@ def test_plain_errors_are_a_text(shown, body):
 
 
 @pytest.mark.parametrize(
-    "error", [EndpointNotFound("x"), EndpointNotUpdated("x"), UnknownService("x")]
+    "error",
+    [
+        EndpointNotFound("x"),
+        EndpointNotUpdated("x"),
+        UnknownService("x"),
+        NoHandler("GET", "/_inference/a/b/c"),
+    ],
 )
-def test_what_an_upstream_may_know_better_is_marked(error):
-    assert error.not_ours
+def test_an_upstream_may_know_what_is_unknown_here(error):
+    assert isinstance(error, NotOurs)
 
 
 def test_every_error_is_drawn_in_the_docstring():

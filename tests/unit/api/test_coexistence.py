@@ -67,6 +67,16 @@ async def test_ids_that_are_not_ours_are_used_upstream(client, provider) -> None
         assert await answer.json() == {"completion": [{"result": result}]}
 
 
+@pytest.mark.parametrize(
+    "target", ["/_inference/chat_completion/theirs/_stream", "/_inference/theirs/_stream"]
+)
+async def test_a_chat_with_an_id_that_is_not_ours_is_the_upstreams(client, plugin, target) -> None:
+    body = {"messages": [{"role": "user", "content": "a"}]}
+    answer = await client.post(target, json=body)
+    assert plugin.requests[-1] == ("POST", target)
+    assert answer.headers["content-type"].startswith("application/json")  # the upstream's own
+
+
 async def test_lists_show_both_sides_sorted(client, provider) -> None:
     await put_theirs(client, "b")
     await put_ours(client, provider, "a")

@@ -2,46 +2,72 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from proxy.api.call import Call
-from proxy.api.handlers import get_endpoint, get_endpoints, get_services, put_endpoint, stream
-from proxy.api.routes import ROUTES
-from proxy.errors import EndpointAlreadyExists, IllegalArgument, ProxyError, UnknownService
-from proxy.inference.actions import InferenceAction
+from proxy.api.handlers import (
+    get_endpoint,
+    get_endpoints,
+    get_services,
+    infer,
+    put_endpoint,
+    stream,
+)
+from proxy.errors import (
+    EndpointAlreadyExists,
+    IllegalArgument,
+    NotOurs,
+    ProxyError,
+    Rejected,
+    UnknownService,
+)
 from proxy.inference.endpoints import TaskType
+from proxy.inference.releases import PROFILES, Profile
 from proxy.inference.rendering import render_endpoint
 from proxy.inference.service import InferenceService
-from proxy.rest.request import RestRequest
+from proxy.rest.body import Body
+from proxy.rest.responder import responder_for
 from tests.support.bodies import BOUNDS
 from tests.support.memorystore import MemoryStore
 from tests.support.provider import ScriptedProvider
-from tests.support.samples import PROFILE, headers_of, make_endpoint
-
-JSON = {"Content-Type": "application/json"}
+from tests.support.requests import request_of
+from tests.support.samples import PROFILE, make_endpoint
+from tests.support.stubs import JSON
 
 
 def call_of(
     *endpoints: Any,
     body: bytes = b"",
+    path: str = "/_inference/e1",
     task: TaskType = TaskType.ANY,
     inference_id: str = "e1",
     upstream: Any = None,
     provider: ScriptedProvider | None = None,
+    profile: Profile = PROFILE,
 ) -> Call:
-    rest = RestRequest("PUT", "/_inference/e1", headers_of(JSON))
-    rest.bounds = BOUNDS
-    rest.take_body(body)
+    rest = request_of(path, "PUT", JSON)
 
     async def fetch(path: str) -> Any:
         return upstream.get(path) if isinstance(upstream, dict) else upstream
 
-    service = InferenceService(
-        MemoryStore(*endpoints), provider or ScriptedProvider(), 30.0, PROFILE
+    return Call(
+        rest=rest,
+        body=Body(rest, body, body, BOUNDS),
+        responder=responder_for(rest),
+        task_type=task,
+        inference_id=inference_id,
+        times={},
+        flags={},
+        service=InferenceService(
+            MemoryStore(*endpoints), provider or ScriptedProvider(), 30.0, profile
+        ),
+        profile=profile,
+        max_inputs=10,
+        fetch=fetch,
     )
-    return Call(rest=rest, service=service, task_type=task, inference_id=inference_id, fetch=fetch)
 
 
 async def failing(call) -> ProxyError:
@@ -51,10 +77,9 @@ async def failing(call) -> ProxyError:
 
 
 class TestLists:
-    async def test_ours_and_the_upstreams_are_sorted_and_ours_win(self):
+    async def test_our_endpoints_and_the_upstreams_are_sorted_and_ours_win(self):
         theirs = [{"inference_id": ".elser"}, {"inference_id": "e1"}, {"inference_id": "z"}]
         call = call_of(make_endpoint(), upstream={"/_inference/e1": {"endpoints": theirs}})
-        call.rest.path = "/_inference/e1"
         assert await get_endpoints(call) == {
             "endpoints": [theirs[0], render_endpoint(make_endpoint()), theirs[2]]
         }
@@ -69,7 +94,7 @@ class TestLists:
         answer = await get_endpoint(call_of(make_endpoint(), inference_id=inference_id))
         assert len(answer["endpoints"]) == 1
 
-    async def test_other_stars_are_literal(self):
+    async def test_an_id_with_a_star_means_no_other_ids(self):
         error = await failing(get_endpoint(call_of(make_endpoint(), inference_id="e*")))
         assert error.reason == "Inference endpoint not found [e*]"
 
@@ -101,14 +126,14 @@ class TestPut:
         body = b'{"task_type":"rerank","service":"openai"}'
         error = await failing(put_endpoint(call_of(body=body)))
         assert isinstance(error, UnknownService)
-        assert error.not_ours
+        assert isinstance(error, NotOurs)
 
-    async def test_but_not_with_an_id_of_ours(self):
+    async def test_another_service_cannot_have_an_id_of_ours(self):
         body = b'{"task_type":"rerank","service":"openai"}'
         upstream = {"/_inference/_services": [{"service": "openai"}]}
         error = await failing(put_endpoint(call_of(make_endpoint(), body=body, upstream=upstream)))
         assert isinstance(error, EndpointAlreadyExists)
-        assert not error.not_ours
+        assert not isinstance(error, NotOurs)
 
     async def test_an_id_of_the_upstreams_is_taken(self):
         body = (
@@ -131,7 +156,7 @@ class TestChat:
             async with await stream(call) as chunks:
                 assert await anext(chunks) == {"id": "1"}
                 error = await failing(anext(chunks))
-            assert error.envelope() == {
+            assert call.responder.envelope(error) == {
                 "error": {
                     "code": "bad_request",
                     "message": "broken",
@@ -139,15 +164,16 @@ class TestChat:
                 }
             }
 
-    async def test_a_failure_before_it_too(self):
+    async def test_a_body_that_is_none_fails_in_the_shape_of_chat(self):
         call = call_of(body=b"{}", task=TaskType.CHAT_COMPLETION)
-        error = await failing((await stream(call)).__aenter__())
-        assert error.envelope()["error"]["message"] == "Required [messages]"
+        error = await failing(stream(call))
+        assert call.responder.envelope(error)["error"]["message"] == "Required [messages]"
 
-    async def test_without_a_task_the_endpoint_comes_first(self):
-        error = await failing(stream(call_of(body=b"{x")))
+    async def test_without_a_task_the_endpoint_comes_first_and_fails_as_any(self):
+        call = call_of(body=b"{x")
+        error = await failing(stream(call))
         assert error.reason == "Inference endpoint not found [e1]"
-        assert "status" in error.envelope()
+        assert "status" in call.responder.envelope(error)
 
     async def test_a_large_body_is_read_like_a_small_one(self):
         body = b'{"messages":[{"role":"user","content":"' + b"x" * (2 << 20) + b'"}]}'
@@ -158,32 +184,19 @@ class TestChat:
             assert [chunk async for chunk in chunks] == []
         assert len(provider.calls[0][1].messages[0]["content"]) == 2 << 20
 
+    async def test_an_id_that_is_unknown_here_may_be_the_upstreams(self):
+        for handle, profile in ((stream, PROFILE), (infer, PROFILES["9.6"])):
+            call = call_of(body=self.BODY, task=TaskType.CHAT_COMPLETION, profile=profile)
+            error = await failing(handle(call))
+            assert isinstance(error, NotOurs)
+            assert call.responder.envelope(error)["error"] != error.envelope()["error"]
 
-class TestRoutes:
-    def test_every_route_names_the_action_that_must_be_allowed(self):
-        for path, methods in ROUTES.items():
-            for method, route in methods.items():
-                action = {
-                    "GET": InferenceAction.GET,
-                    "POST": InferenceAction.POST,
-                    "PUT": InferenceAction.UPDATE
-                    if path.endswith("_update")
-                    else InferenceAction.PUT,
-                    "DELETE": InferenceAction.DELETE,
-                }[method]
-                if "_services" in path:
-                    action = InferenceAction.SERVICES
-                if ".diagnostics" in path:
-                    action = InferenceAction.DIAGNOSTICS
-                assert route.action == action, (path, method)
-
-    def test_bodies_belong_to_post_and_put(self):
-        for methods in ROUTES.values():
-            for method, route in methods.items():
-                assert route.has_body == (method in ("POST", "PUT"))
-                assert not route.has_body or route.times
-
-    def test_only_those_that_write_an_id_check_it(self):
-        for methods in ROUTES.values():
-            for method, route in methods.items():
-                assert route.checks_id == (method == "PUT")
+    async def test_what_is_not_streamed_fails_in_the_shape_of_its_release(self):
+        endpoint = make_endpoint(TaskType.CHAT_COMPLETION)
+        provider = ScriptedProvider(Rejected("full", "queue"))
+        call = call_of(endpoint, body=self.BODY, provider=provider, profile=PROFILES["9.6"])
+        answer = call.responder.error(await failing(infer(call)))
+        assert (answer.status, answer.headers["Retry-After"]) == (429, "1")
+        error = json.loads(answer.body)["error"]
+        assert error["type"] == "unified_chat_completion_exception"
+        assert error["caused_by"]["type"] == "es_rejected_execution_exception"

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from proxy.errors import ActionRequestInvalid, ChatError, EndpointNotFound, ProxyError, Unauthorized
 from proxy.inference.chat import (
     ChatRequest,
-    as_chat_error,
+    as_streamed_chat_error,
+    as_unstreamed_chat_error,
     only_streaming,
     parse_chat_request,
     status_name,
@@ -207,9 +208,8 @@ class TestRequests:
 
 class TestErrors:
     def test_chat_has_its_own_shape(self):
-        error = as_chat_error(EndpointNotFound("x"))
+        error = as_streamed_chat_error(EndpointNotFound("x"))
         assert error.status == 404
-        assert error.not_ours
         assert error.envelope() == {
             "error": {
                 "code": "not_found",
@@ -220,13 +220,14 @@ class TestErrors:
 
     @pytest.mark.parametrize("error", [ActionRequestInvalid(["x"]), Unauthorized("no")])
     def test_empty_messages_and_refused_callers_keep_the_usual_one(self, error):
-        assert as_chat_error(error) is error
+        assert as_streamed_chat_error(error) is error
+        assert as_unstreamed_chat_error(error) is error
 
     def test_an_error_without_a_code_has_no_such_key(self):
         assert ChatError(400, None, "m", "t").envelope() == {"error": {"message": "m", "type": "t"}}
 
     def test_chat_is_only_streamed(self):
-        body = only_streaming().envelope()
+        body = as_unstreamed_chat_error(only_streaming()).envelope()
         reason = (
             "The [chat_completion] task type only supports streaming, "
             "please try again with the _stream API"

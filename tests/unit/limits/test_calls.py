@@ -1,16 +1,11 @@
 from __future__ import annotations
 
-import asyncio
-import threading
-
 import pytest
 from multidict import CIMultiDict
 
 from proxy.config import LimitsConfig
-from proxy.errors import MemoryShort, Rejected
+from proxy.errors import Rejected
 from proxy.limits.calls import CallLimits
-from proxy.limits.memory import MemoryBudget, reserve
-from proxy.limits.threads import offload
 
 
 def caller(limits, address="192.0.2.1", **headers):
@@ -69,31 +64,3 @@ def test_callers_without_credentials_are_told_apart_by_where_they_come_from():
         assert caller(limits, one) == caller(limits, other, Authorization="", forwarded="for=1")
     assert len({caller(limits, one) for one, _ in same} | {caller(limits, "192.0.2.2")}) == 5
     assert caller(limits, "2001:db8::1") != caller(limits, "2001:db8:0:1::1")
-
-
-async def test_memory_is_counted_for_the_request_under_way_and_given_back():
-    memory = MemoryBudget(10)
-    reserve(1000)  # of no request
-    with memory.request():
-        reserve(4)
-        async with asyncio.TaskGroup() as group:  # batches of one request
-            group.create_task(asyncio.to_thread(lambda: None))
-            group.create_task(_hold(4))
-        assert memory.reserved == 8
-        with pytest.raises(MemoryShort) as caught:
-            reserve(3)
-        error = caught.value.envelope()["error"]
-        assert error["type"] == "circuit_breaking_exception"
-        assert (error["bytes_wanted"], error["bytes_limit"]) == (11, 10)
-        reserve(2)
-    assert memory.reserved == 0
-
-
-async def _hold(size):
-    reserve(size)
-
-
-async def test_what_is_large_is_read_beside_the_event_loop():
-    here = threading.get_ident()
-    assert await offload(10, 10, threading.get_ident) == here
-    assert await offload(11, 10, threading.get_ident) != here

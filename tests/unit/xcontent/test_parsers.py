@@ -15,40 +15,36 @@ from typing import Any, Final
 import pytest
 
 from proxy.errors import ProxyError
-from proxy.inference.chat import as_chat_error, parse_chat_request
+from proxy.inference.chat import as_streamed_chat_error, parse_chat_request
 from proxy.inference.endpoints import TaskType
 from proxy.inference.requests import parse_inference_request
 from proxy.inference.updates import parse_update
-from proxy.rest.request import RestRequest
+from proxy.rest.body import Body, as_map
 from proxy.xcontent.times import parse_time, time_text
-from tests.support.bodies import BOUNDS
-from tests.support.samples import PROFILE, headers_of
+from tests.support.requests import body_of
+from tests.support.samples import PROFILE
 
 FILE: Final = Path(__file__).parent / "parser-cases.jsonl"
 CASES: Final = [json.loads(line) for line in FILE.read_text(encoding="utf-8").splitlines()]
 SOURCE: Final = re.compile(r"^(\[\d+:\d+\] )?(.*)\n at \[Source: .*$", re.DOTALL)
 
 
-def request_of(body: str) -> RestRequest:
-    headers = headers_of({"Content-Type": "application/json"})
-    request = RestRequest("POST", "/_inference/e1", headers)
-    request.bounds = BOUNDS
-    request.take_body(body.encode())
-    return request
+def json_body(text: str) -> Body:
+    return body_of(text.encode(), {"Content-Type": "application/json"})
 
 
 def read_map(body: str, _: str) -> Any:
-    return request_of(body).body_map()
+    return as_map(json_body(body).document())
 
 
 def read_update(body: str, _: str) -> Any:
-    update = parse_update(request_of(body).body_map(), PROFILE.update)
+    update = parse_update(as_map(json_body(body).document()), PROFILE.update)
     service, task = update.service_settings or None, update.task_settings or None
     return {"service": service, "task": task, "type": update.task_type}
 
 
 def read_infer(body: str, task: str) -> Any:
-    request = parse_inference_request(request_of(body).document())
+    request = parse_inference_request(json_body(body).document())
     request.validate(TaskType(task), PROFILE)
     return {
         "input": request.input,
@@ -62,9 +58,9 @@ def read_infer(body: str, task: str) -> Any:
 
 def read_chat(body: str, _: str) -> Any:
     try:
-        parse_chat_request(request_of(body).document())
+        parse_chat_request(json_body(body).document())
     except ProxyError as error:
-        raise as_chat_error(error) from None
+        raise as_streamed_chat_error(error) from None
     return True
 
 

@@ -1,0 +1,18 @@
+"""What is noted on a request of aiohttp on its way through the application."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiohttp import web
+
+from proxy.rest.body import Body
+from proxy.rest.responder import Responder
+
+RESPONDER: Final = web.RequestKey("responder", Responder)
+BODY: Final = web.RequestKey("body", Body)  # once it has been read
+STARTED: Final = web.RequestKey("started", bool)  # the head of the answer has been sent
+
+# Labels of the metrics.
+ROUTE: Final = web.RequestKey("route", str)
+LIMIT: Final = web.RequestKey("limit", str)  # that was hit

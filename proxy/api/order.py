@@ -1,0 +1,73 @@
+"""The two orders in which an inference reads its body and looks up its endpoint.
+
+They decide which error a caller sees whose request has both a bad body and an unknown id.
+Source: TransportInferenceActionProxy, which resolves the task type of an untyped path first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from proxy.api.call import Call
+from proxy.api.warnings import STALE
+from proxy.inference.endpoints import InferenceEndpoint, TaskType
+from proxy.inference.ports import Known
+from proxy.xcontent.document import Document
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class BodyFirst:
+    """The path names the task type, which says how the body is read."""
+
+    call: Call
+
+    @property
+    def task_type(self) -> TaskType:
+        return self.call.task_type
+
+    async def read(self, parse: Callable[[Document], T]) -> tuple[InferenceEndpoint, T]:
+        """The endpoint, and what `parse` makes of the body."""
+        request = parse(await self.call.document())
+        endpoint = await _look_up(self.call)
+        self.call.body.forget()
+        return endpoint, request
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointFirst:
+    """The path has an id alone: the endpoint says how the body is read."""
+
+    call: Call
+    endpoint: InferenceEndpoint
+
+    @property
+    def task_type(self) -> TaskType:
+        return self.endpoint.task_type
+
+    async def read(self, parse: Callable[[Document], T]) -> tuple[InferenceEndpoint, T]:
+        """The endpoint, and what `parse` makes of the body."""
+        request = parse(await self.call.document())
+        self.call.body.forget()
+        return self.endpoint, request
+
+
+async def order_of(call: Call) -> BodyFirst | EndpointFirst:
+    """Raises: EndpointNotFound where the endpoint comes first."""
+    if call.task_type is TaskType.ANY:
+        return EndpointFirst(call, await _look_up(call))
+    return BodyFirst(call)
+
+
+def known_endpoint(call: Call, known: Known) -> InferenceEndpoint:
+    """The endpoint; the answer warns of a stale one."""
+    if known.stale:
+        call.warning = STALE
+    return known.endpoint
+
+
+async def _look_up(call: Call) -> InferenceEndpoint:
+    return known_endpoint(call, await call.service.endpoint_for(call.inference_id, call.task_type))

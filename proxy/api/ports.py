@@ -1,0 +1,37 @@
+"""What the API needs of the Elasticsearch behind it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from aiohttp import web
+from multidict import CIMultiDictProxy
+
+from proxy.authorization import Action, Verdict
+
+
+class Authorizer(Protocol):
+    """Asks whether callers may do what they ask for; see Privileges."""
+
+    async def check(self, headers: CIMultiDictProxy[str], target: str, action: Action) -> Verdict:
+        """Whether the caller with these credentials may; `target` is that of its request.
+
+        Raises: the upstream's own 401; UpstreamError when it cannot be asked.
+        """
+
+
+class Upstream(Protocol):
+    """The upstream, which may have an inference plugin of its own; see Forwarder."""
+
+    async def hand_on_inference(
+        self, request: web.Request, body: bytes | None
+    ) -> web.StreamResponse:
+        """Its answer, passed on; `body` is that of the request, if it has been read.
+
+        Raises: NoInferenceFeature where it has no inference plugin.
+        """
+
+    async def fetch(
+        self, request: web.Request, target: str
+    ) -> tuple[int, CIMultiDictProxy[str], bytes]:
+        """Status, headers and body of its answer to GET `target`, asked as the caller."""

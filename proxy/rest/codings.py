@@ -1,0 +1,81 @@
+"""Content codings: of the bodies of requests, and of answers."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from proxy.errors import IllegalArgument
+
+_OF_REQUESTS: Final = ("gzip", "x-gzip", "deflate", "x-deflate")
+_OF_ANSWERS: Final = ("gzip", "deflate")  # the first that the caller accepts is used
+_LEVEL: Final = 3
+_PIECE: Final = 1024 * 1024  # bytes
+_REFUSED: Final = re.compile(r"\s*q\s*=\s*0(\.0*)?\s*")
+
+
+# Requests
+
+
+def coding_of_request(headers: Mapping[str, str]) -> str | None:
+    """How the body is encoded; None for codings that Elasticsearch does not know, either."""
+    coding = headers.get("Content-Encoding", "")
+    return coding if coding.strip().lower() in _OF_REQUESTS else None
+
+
+def decompressed(data: bytes, coding: str) -> Iterator[bytes]:
+    """A body, decoded, in pieces of 1 MiB at most.
+
+    Raises: IllegalArgument if it is not encoded as `coding` says, or incomplete.
+    """
+    decompressor = zlib.decompressobj(47)  # zlib or gzip, by what the data begins with
+    while not decompressor.eof:
+        try:
+            piece = decompressor.decompress(data, _PIECE)
+        except zlib.error:
+            raise IllegalArgument(f"the body is not [{coding}] encoded") from None
+        data = decompressor.unconsumed_tail
+        if not piece and not data:
+            raise IllegalArgument(f"the [{coding}] encoded body is cut off")
+        yield piece
+
+
+# Answers
+
+
+def coding_of_answer(headers: Mapping[str, str]) -> str | None:
+    """The coding of the answer that the caller accepts, if any."""
+    offers = headers.get("Accept-Encoding")
+    if not offers:
+        return None
+    accepted = set()
+    for offer in offers.lower().split(","):
+        name, _, quality = offer.partition(";")
+        if not _REFUSED.fullmatch(quality):
+            accepted.add(name.strip())
+    return next((name for name in _OF_ANSWERS if name in accepted), None)
+
+
+def compressed(data: bytes, coding: str) -> bytes:
+    if coding == "gzip":
+        return gzip.compress(data, _LEVEL, mtime=0)
+    return zlib.compress(data, _LEVEL)
+
+
+class StreamCoding:
+    """A content coding in which the caller can read every piece as soon as it has come."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        # Window bits: 31 for gzip, 15 for what HTTP calls deflate.
+        self._compressor = zlib.compressobj(_LEVEL, wbits=31 if name == "gzip" else 15)
+
+    def encode(self, piece: bytes) -> bytes:
+        return self._compressor.compress(piece) + self._compressor.flush(zlib.Z_SYNC_FLUSH)
+
+    def end(self) -> bytes:
+        """The bytes that end the stream."""
+        return self._compressor.flush()

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from proxy.errors import MemoryShort
+from proxy.limits.memory import MemoryBudget, reserve, wide_text_surplus
+
+
+async def test_memory_is_counted_for_the_request_under_way_and_given_back():
+    memory = MemoryBudget(10)
+    reserve(1000)  # of no request
+    with memory.request():
+        reserve(4)
+        async with asyncio.TaskGroup() as group:  # batches of one request
+            group.create_task(asyncio.to_thread(lambda: None))
+            group.create_task(_hold(4))
+        assert memory.reserved == 8
+        with pytest.raises(MemoryShort) as caught:
+            reserve(3)
+        error = caught.value.envelope()["error"]
+        assert error["type"] == "circuit_breaking_exception"
+        assert (error["bytes_wanted"], error["bytes_limit"]) == (11, 10)
+        reserve(2)
+    assert memory.reserved == 0
+
+
+async def _hold(size):
+    reserve(size)
+
+
+@pytest.mark.parametrize(
+    ("body", "per_byte"),
+    [
+        (b'{"input":"abc"}', 0),
+        ('{"input":"ü"}'.encode(), 2),
+        (rb'{"input":"\u00fc"}', 2),
+        ('{"input":"😀"}'.encode(), 4),
+        (rb'{"input":"\ud83d\ude00"}', 4),
+        (rb'{"input":"\uD83D\uDE00"}', 4),
+    ],
+)
+def test_one_wide_character_makes_room_for_a_body_of_them(body, per_byte):
+    assert wide_text_surplus(body) == len(body) * per_byte

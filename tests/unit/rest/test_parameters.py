@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+
+from proxy.errors import IllegalArgument
+from proxy.rest.parameters import read_boolean, refuse_unknown
+from tests.support.requests import request_of
+
+
+@pytest.mark.parametrize(
+    ("target", "value"),
+    [
+        ("/x", False),
+        ("/x?a", True),
+        ("/x?a=", True),
+        ("/x?a=true", True),
+        ("/x?a=false", False),
+    ],
+)
+def test_booleans_may_stand_alone(target, value):
+    assert read_boolean(request_of(target).parameters, "a") is value
+
+
+@pytest.mark.parametrize("value", ["1", "True", "yes", "maybe"])
+def test_other_booleans_are_refused(value):
+    with pytest.raises(IllegalArgument, match="as only"):
+        read_boolean({"a": value}, "a")
+
+
+def test_unknown_ones_are_sorted_and_their_likes_suggested():
+    rest = request_of("/p?timeot=1&foo=2&pretty&filter_path=x&human&format=json&error_trace")
+    with pytest.raises(IllegalArgument) as caught:
+        refuse_unknown(rest.parameters, ["timeout"], rest.path)
+    assert caught.value.reason == (
+        "request [/p] contains unrecognized parameters: [foo], [timeot] -> did you mean [timeout]?"
+    )
+
+
+def test_one_is_told_in_the_singular():
+    with pytest.raises(IllegalArgument, match=r"unrecognized parameter: \[foo\]$"):
+        refuse_unknown(["foo"], [], "/p")
+    refuse_unknown(["pretty"], [], "/p")
