@@ -139,4 +139,3 @@ PROFILES: Final[Mapping[str, Profile]] = {
     "9.5": _V9_5,
     "9.6": _V9_6,
 }
-DEFAULT: Final = PROFILES["9.2"]
