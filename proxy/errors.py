@@ -460,26 +460,9 @@ class NoHandler(NotOurs, PlainError):
     """A path that no route has."""
 
     def __init__(self, method: str, target: str) -> None:
-        super().__init__(
-            400,
-            f"no handler found for uri [{target}] and method [{method}]",
-            show_status=False,
-        )
+        reason = f"no handler found for uri [{target}] and method [{method}]"
+        super().__init__(400, reason, show_status=False)
 
 
 class NoInferenceFeature(Exception):
     """The upstream has no inference plugin. Never shown to callers."""
-
-
-def forget_frames(error: BaseException) -> None:
-    """Drop the tracebacks and contexts of an error: their frames hold bodies.
-
-    Frames and errors refer to each other, so they would stay in memory until the next garbage
-    collection.
-    """
-    left: list[object] = [error]
-    while left:
-        known = left.pop()
-        if isinstance(known, BaseException):
-            left += [known.__cause__, known.__context__, getattr(known, "cause", None)]
-            known.__traceback__ = known.__cause__ = known.__context__ = None

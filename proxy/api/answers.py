@@ -10,7 +10,8 @@ from aiohttp import web
 
 from proxy.api.call import Call, Events
 from proxy.api.keys import LIMIT, RESPONDER, STARTED
-from proxy.errors import Cause, PlainError, ProxyError, forget_frames
+from proxy.errors import Cause, PlainError, ProxyError
+from proxy.frames import forget_frames
 from proxy.rest.request import parse_request
 from proxy.rest.responder import Responder, RestResponse, responder_for
 from proxy.sse import DONE

@@ -9,7 +9,8 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from proxy.config import ProviderConfig
-from proxy.errors import ProxyError, forget_frames
+from proxy.errors import ProxyError
+from proxy.frames import forget_frames
 from proxy.huggingface.batching import Batch, Text, batches
 from proxy.huggingface.calls import Call, Refusal
 from proxy.huggingface.failures import is_batch_too_large

@@ -16,7 +16,8 @@ import aiohttp
 from yarl import URL
 
 from proxy.config import ProviderConfig
-from proxy.errors import Cause, forget_frames
+from proxy.errors import Cause
+from proxy.frames import forget_frames
 from proxy.http1.bodies import pieces
 from proxy.huggingface.egress import is_denied
 from proxy.inference.endpoints import InferenceEndpoint

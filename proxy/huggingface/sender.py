@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from proxy.errors import CountMismatch, ProxyError, forget_frames
+from proxy.errors import CountMismatch, ProxyError
+from proxy.frames import forget_frames
 from proxy.huggingface.calls import Call, Calls, FailedCall, OpenReply, Refusal, Reply
 from proxy.huggingface.failures import failure, unreadable
 from proxy.huggingface.ratelimit import RateLimiter

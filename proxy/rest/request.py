@@ -13,7 +13,8 @@ from urllib.parse import unquote_plus
 
 from multidict import CIMultiDictProxy
 
-from proxy.errors import BadParameter, IllegalArgument, PlainError, ProxyError, forget_frames
+from proxy.errors import BadParameter, IllegalArgument, PlainError, ProxyError
+from proxy.frames import forget_frames
 from proxy.rest.mediatypes import MediaType, media_type
 from proxy.rest.parameters import read_boolean
 

@@ -11,7 +11,15 @@ from importlinter import Contract, ContractCheck, fields, output
 # Modules that every room may import. They import only each other.
 GROUND: Final = frozenset(
     f"proxy.{name}"
-    for name in ("authorization", "errors", "interception", "masking", "singleflight", "sse")
+    for name in (
+        "authorization",
+        "errors",
+        "frames",
+        "interception",
+        "masking",
+        "singleflight",
+        "sse",
+    )
 )
 
 
