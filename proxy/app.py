@@ -48,6 +48,7 @@ _PRIVILEGES: Final = web.AppKey("privileges", Privileges)
 STORE: Final = web.AppKey("store", CachedStore)
 _READ_BUFFER: Final = 65536  # bytes a stalled body may hold
 _MAX_HEADERS: Final = 1000
+_PROVIDER_CONNECT_TIMEOUT: Final = 5.0  # seconds
 T = TypeVar("T")
 
 
@@ -80,9 +81,6 @@ def make_parts(config: Config) -> Parts:
         forwarding=forwarding(config.upstream),
         checks=_checks(app),
     )
-
-
-_PROVIDER_CONNECT_TIMEOUT: Final = 5.0  # seconds
 
 
 def make_application(config: Config) -> web.Application:

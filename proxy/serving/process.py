@@ -91,7 +91,6 @@ async def _accept_in_lane(
         patience=Patience(answer=upstream.response_timeout or math.inf),
     )
     parts.metrics.add_gauge("connections", "Connections of callers", lambda: len(lane.callers))
-
     host, port = await lane.listen(*split_address(config.listen), reuse_port=reuse_port, ssl=tls)
     return f"{host}:{port}", lambda: lane.drain(config.limits.drain_timeout)
 
