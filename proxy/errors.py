@@ -14,7 +14,7 @@ ProxyError                       status and Elasticsearch `type` are fixed by th
 │   └── CountMismatch            500 a provider's reply has more or fewer results than inputs
 ├── NotOurs                      unknown here; an upstream with an inference plugin may know it
 │   ├── EndpointNotFound         404 resource_not_found_exception
-│   │   └── AllLost              404 the store's index is missing, and every endpoint with it
+│   │   └── StoreMissing         404 the store's index is missing, and every endpoint with it
 │   ├── EndpointNotUpdated       404 status_exception: the same for an update
 │   ├── UnknownService           400 status_exception
 │   └── NoHandler                400 a PlainError: no route has this path
@@ -252,7 +252,7 @@ class EndpointNotFound(NotOurs):
         self.inference_id = inference_id
 
 
-class AllLost(EndpointNotFound):
+class StoreMissing(EndpointNotFound):
     """The store's index is missing. An endpoint that is remembered can still be used."""
 
     def __init__(self, inference_id: str, hint: str | None = None) -> None:

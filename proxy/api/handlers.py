@@ -133,10 +133,10 @@ async def infer(call: Call) -> Json:
     order = await order_of(call)
     if order.task_type is TaskType.CHAT_COMPLETION:
         call.responder.error_shape = CHAT
-        if not call.profile.answers_whole_chats:
+        if not call.profile.answers_unstreamed_chats:
             raise only_streaming()
         endpoint, chat = await order.read(parse_chat_request)
-        return await call.service.whole_chat(endpoint, chat, call.timeout)
+        return await call.service.unstreamed_chat(endpoint, chat, call.timeout)
     endpoint, request = await order.read(lambda document: _parse_request(call, document))
     return await call.service.infer(endpoint, request, call.timeout)
 

@@ -73,13 +73,13 @@ def keys_of(cls: type, prefix: str = "") -> Iterator[Key]:
         else:
             yield Key(
                 name=prefix + entry.name,
-                kind=_without_none(hint),
+                kind=_not_none(hint),
                 default=entry.default,
                 **entry.metadata,
             )
 
 
-def _without_none(hint: Any) -> Any:
+def _not_none(hint: Any) -> Any:
     if isinstance(hint, types.UnionType):
         (hint,) = (kind for kind in typing.get_args(hint) if kind is not type(None))
     return hint

@@ -56,7 +56,7 @@ class EndpointStore(Protocol):
     async def get(self, inference_id: str) -> Known:
         """The endpoint.
 
-        Raises: RecordRefused; EndpointNotFound, or AllLost when the whole store is missing.
+        Raises: RecordRefused; EndpointNotFound, or StoreMissing when the whole store is missing.
         """
 
     async def find(self, task_type: TaskType | None = None) -> Listing:

@@ -52,7 +52,7 @@ class Profile:
     # Embedding tasks refuse `query`. Source: InferenceAction.Request.validate.
     embeddings_refuse_query: bool
     # Chats are answered in one piece, too. Source: TransportInferenceActionProxy.
-    answers_whole_chats: bool
+    answers_unstreamed_chats: bool
     # The text for a chat whose provider answers 404, and the type of a chat error without details.
     # Source: HuggingFaceChatCompletionResponseHandler, UnifiedChatCompletionErrorResponse.
     chat_not_found: str
@@ -95,7 +95,7 @@ _V9_2: Final = Profile(
     timed_out=_timeout_429,
     chat_timeout=None,
     embeddings_refuse_query=True,
-    answers_whole_chats=False,
+    answers_unstreamed_chats=False,
     chat_not_found="Resource not found at [{url}]",
     chat_error_type="UnifiedChatCompletionErrorResponse",
     update=UpdateRules(
@@ -130,7 +130,7 @@ _V9_5: Final = replace(
 )
 _V9_6: Final = replace(
     _V9_5,
-    answers_whole_chats=True,
+    answers_unstreamed_chats=True,
     update=replace(_V9_5.update, refuses_unknown=True),
 )
 PROFILES: Final[Mapping[str, Profile]] = {

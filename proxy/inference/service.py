@@ -216,7 +216,7 @@ class InferenceService:
                 )
             yield chunks
 
-    async def whole_chat(
+    async def unstreamed_chat(
         self, endpoint: InferenceEndpoint, request: ChatRequest, timeout: float | None
     ) -> Json:
         """The answer of a chat in one piece."""

@@ -95,7 +95,7 @@ class AnsweringConnection(CallerConnection):
 
     # --- requests that come too early
 
-    def _hold(self, data: bytes) -> None:
+    def _keep_for_later(self, data: bytes) -> None:
         """Keep what comes behind a request until that is answered."""
         self.pipelined += data
         if len(self.pipelined) > HELD_LIMIT:

@@ -73,7 +73,7 @@ class CallerSide(AnsweringConnection):
         elif state is BODY:
             self._read_body(data)
         elif state is ANSWER:
-            self._hold(data)
+            self._keep_for_later(data)
         elif state is REST:
             self._drop_rest(data)
 
@@ -107,7 +107,7 @@ class CallerSide(AnsweringConnection):
         if head.body_length == 0:
             self.await_answer()
             if rest:
-                self._hold(rest)
+                self._keep_for_later(rest)
         else:
             self.state = BODY
             sized = head.body_length is not None
@@ -173,7 +173,7 @@ class CallerSide(AnsweringConnection):
         if self._body.ended:
             self.await_answer()
             if used < len(data):
-                self._hold(data[used:])
+                self._keep_for_later(data[used:])
         elif used > CHUNKS_AT_ONCE and len(part) < 0.98 * used:
             self._let_others_read()
         return part

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
-from proxy.errors import AllLost, EndpointNotFound, KeyMismatch, RecordRefused, StoreError
+from proxy.errors import StoreMissing, EndpointNotFound, KeyMismatch, RecordRefused, StoreError
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.ports import Change, EndpointStore, Known, Listing
 from proxy.singleflight import SingleFlight
@@ -79,7 +79,7 @@ class CachedStore:
                 return await self._shared_read(inference_id)
         except (KeyMismatch, RecordRefused):
             raise  # the record was changed: what is remembered must not be used either
-        except AllLost:
+        except StoreMissing:
             return self._stale(entry)
         except (StoreError, TimeoutError):
             self._pause_ends = self._clock() + PAUSE
@@ -104,7 +104,7 @@ class CachedStore:
         with self._changing(inference_id):
             try:
                 await self._store.delete(inference_id)
-            except AllLost:
+            except StoreMissing:
                 self._entries.pop(inference_id, None)  # the caller wanted it deleted
                 raise
 
@@ -114,7 +114,7 @@ class CachedStore:
         kept = None
         try:
             yield
-        except (StoreError, AllLost):
+        except (StoreError, StoreMissing):
             # It may have been done: what is remembered is fresh no more, but may be used as stale.
             if (entry := self._entries.get(inference_id)) is not None:
                 aged = min(entry.read_at, self._clock() - self._freshness)
@@ -136,7 +136,7 @@ class CachedStore:
         self.reads += 1
         try:
             known = await self._store.get(inference_id)
-        except AllLost:
+        except StoreMissing:
             raise
         except (EndpointNotFound, KeyMismatch, RecordRefused):
             self._entries.pop(inference_id, None)

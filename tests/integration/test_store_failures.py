@@ -10,7 +10,7 @@ import pytest
 from aiohttp import ClientSession
 
 from proxy.config import UpstreamConfig
-from proxy.errors import AllLost, EndpointNotFound, StoreDamaged, StoreError, StoreOverloaded
+from proxy.errors import StoreMissing, EndpointNotFound, StoreDamaged, StoreError, StoreOverloaded
 from proxy.inference.ports import Known, Listing
 from proxy.store.elasticsearch import ElasticsearchStore
 from proxy.store.elasticsearch.connection import Connection
@@ -170,7 +170,7 @@ class _Failures:
         for _ in range(3):
             assert await store.get("e1") == Known(endpoint(), stale=True)
         assert await store.find() == Listing([])
-        with pytest.raises(AllLost) as lost:
+        with pytest.raises(StoreMissing) as lost:
             await store.get("e2")
         assert lost.value.status == 404
         assert lost.value.reason == "Inference endpoint not found [e2]"

@@ -136,7 +136,7 @@ async def _round(stage: Stage, recorder: Recorder, blows: Sequence[Blow]) -> Non
             await recorder.changing.wait()
             await stage.kill(blow.victim, recorder.random, blow.delay)
         await asyncio.sleep(0.1)
-        await stage.whole()
+        await stage.all_running()
         stop.set()
     await answered(recorder)
     await asyncio.sleep(FRESHNESS)

@@ -56,7 +56,7 @@ class Stage:
         self._stack = AsyncExitStack()
         self._folder = Path()
         self._generation = 0
-        self._is_whole = asyncio.Event()
+        self._all_running = asyncio.Event()
         self._proxies: list[Server] = []
         self._elasticsearch: RunningElasticsearch | None = None
 
@@ -123,7 +123,7 @@ class Stage:
                     self._proxies[n] = await self._start_proxy(proxy.port)
             workers = [len(workers_of(proxy)) for proxy in self._proxies]
             if self._has_upstream and set(workers) == {WORKERS}:
-                self._is_whole.set()
+                self._all_running.set()
             await asyncio.sleep(0.05)
 
     @property
@@ -131,11 +131,11 @@ class Stage:
         """Whether Elasticsearch runs, if the store needs one."""
         return self._elasticsearch is None or is_running(self._elasticsearch.pid)
 
-    async def whole(self) -> None:
+    async def all_running(self) -> None:
         """Wait until the supervisor sees that all processes are back. Raises: TimeoutError."""
-        self._is_whole.clear()
+        self._all_running.clear()
         async with asyncio.timeout(_READY):
-            await self._is_whole.wait()
+            await self._all_running.wait()
 
     async def _start_proxy(self, port: int) -> Server:
         kind, upstream = f"sqlite:{self._folder}/state/{self._generation}.db", None

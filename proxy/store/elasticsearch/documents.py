@@ -47,7 +47,7 @@ class Documents:
         self._index = index
 
     async def read(self, inference_id: str) -> tuple[Record, Version]:
-        """Raises: EndpointNotFound; AllLost where there is no index."""
+        """Raises: EndpointNotFound; StoreMissing where there is no index."""
         return await patiently(lambda: self._read(inference_id))
 
     async def _read(self, inference_id: str) -> tuple[Record, Version]:
@@ -121,7 +121,7 @@ class Documents:
         )
 
     async def delete(self, inference_id: str) -> None:
-        """Raises: EndpointNotFound; AllLost where there is no index."""
+        """Raises: EndpointNotFound; StoreMissing where there is no index."""
         await self._index.exists()  # a document in somebody else's index must not be deleted
         found_before = self._index.found
         status, result = await self._change("delete", {"_id": inference_id})

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from elasticsearch import AsyncElasticsearch, BadRequestError, NotFoundError
 
-from proxy.errors import AllLost, EndpointNotFound
+from proxy.errors import StoreMissing, EndpointNotFound
 from proxy.store.elasticsearch.answers import lacks_index, type_of
 from proxy.store.elasticsearch.connection import Connection
 from proxy.store.elasticsearch.failures import IndexUnavailable
@@ -84,7 +84,7 @@ class Index:
 
     def not_found(self, inference_id: str) -> EndpointNotFound:
         """The error for an endpoint when there is no index."""
-        return AllLost(inference_id, _deleted(self.name) if self._is_deleted else None)
+        return StoreMissing(inference_id, _deleted(self.name) if self._is_deleted else None)
 
     async def _look(self) -> bool:
         try:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from proxy.errors import (
-    AllLost,
+    StoreMissing,
     EndpointAlreadyExists,
     EndpointNotFound,
     KeyMismatch,
@@ -148,28 +148,28 @@ async def test_what_was_known_is_used_while_the_store_is_away(store, inner, cloc
 
 async def test_what_was_known_is_used_while_nothing_at_all_is_there(store, inner, clock):
     await store.get("e1")
-    inner.failure = AllLost("e1")
+    inner.failure = StoreMissing("e1")
     clock.now += 59
     for _ in range(2):
         assert await store.get("e1") == Known(endpoint(), stale=True)
-    with pytest.raises(AllLost):
+    with pytest.raises(StoreMissing):
         await store.update("e1", with_token("new"))
     assert await store.get("e1") == Known(endpoint(), stale=True)
     inner.failure = None
     inner.endpoints = {"e2": endpoint("e2")}  # somebody made the store anew
     with pytest.raises(EndpointNotFound):
         await store.get("e1")
-    inner.failure = AllLost("e1")
-    with pytest.raises(AllLost):  # nor is it remembered any more
+    inner.failure = StoreMissing("e1")
+    with pytest.raises(StoreMissing):  # nor is it remembered any more
         await store.get("e1")
 
 
 async def test_what_was_to_be_deleted_is_not_used_though_nothing_is_there(store, inner):
     await store.get("e1")
-    inner.failure = AllLost("e1")
-    with pytest.raises(AllLost):
+    inner.failure = StoreMissing("e1")
+    with pytest.raises(StoreMissing):
         await store.delete("e1")
-    with pytest.raises(AllLost):
+    with pytest.raises(StoreMissing):
         await store.get("e1")
 
 
