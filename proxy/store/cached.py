@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
-from proxy.errors import StoreMissing, EndpointNotFound, KeyMismatch, RecordRefused, StoreError
+from proxy.errors import EndpointNotFound, KeyMismatch, RecordRefused, StoreError, StoreMissing
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.ports import Change, EndpointStore, Known, Listing
 from proxy.singleflight import SingleFlight

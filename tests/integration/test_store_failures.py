@@ -10,7 +10,7 @@ import pytest
 from aiohttp import ClientSession
 
 from proxy.config import UpstreamConfig
-from proxy.errors import StoreMissing, EndpointNotFound, StoreDamaged, StoreError, StoreOverloaded
+from proxy.errors import EndpointNotFound, StoreDamaged, StoreError, StoreMissing, StoreOverloaded
 from proxy.inference.ports import Known, Listing
 from proxy.store.elasticsearch import ElasticsearchStore
 from proxy.store.elasticsearch.connection import Connection

@@ -5,12 +5,12 @@ import asyncio
 import pytest
 
 from proxy.errors import (
-    StoreMissing,
     EndpointAlreadyExists,
     EndpointNotFound,
     KeyMismatch,
     RecordRefused,
     StoreError,
+    StoreMissing,
     StoreOverloaded,
 )
 from proxy.inference.ports import Known
