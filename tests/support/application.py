@@ -1,132 +1,148 @@
-"""An application that hands requests on, between callers and an upstream both played by a test."""
+"""The complete application over real sockets, with a stub provider."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import json
+from collections.abc import Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
-import orjson
-from aiohttp import web
-from yarl import URL
+from aiohttp.test_utils import TestServer
+from multidict import CIMultiDict
 
-from proxy.config import UpstreamConfig
-from proxy.errors import NoInferenceFeature, ProxyError
-from proxy.upstream.forward import Forwarder
-from proxy.upstream.heads import head_of
-from proxy.upstream.hooks import expect_continue, strip_additions
-from tests.support.peers import MIB, Peer
-from tests.support.upstreams import open_forwarder
+from proxy.app import make_application
+from proxy.config import Config, LimitsConfig, ProviderConfig, StoreConfig, UpstreamConfig
+from tests.support.samples import TOKEN
+from tests.support.stubs import JSON, Call, FaultyServer, Reply, contract_reply
 
-
-class World:
-    """What a test has at hand. A caller's X-Mode header chooses the application's handler:
-
-    `own` answers itself, `fetch` keeps what the forwarder fetches in `fetched`, `inference` hands
-    on as an `_inference` request that is not ours, `read` does so after reading the body into
-    `fetched`; without it, everything is handed on.
-    """
-
-    def __init__(self, upstream: URL, forwarder: Forwarder) -> None:
-        self.upstream = upstream
-        self.forwarder = forwarder
-        self.accepted: asyncio.Queue[Peer] = asyncio.Queue()
-        self.connections = 0
-        self.peers: list[Peer] = []
-        self.address = ("", 0)
-        self.fetched: Any = None
-
-    async def caller(self, **options: Any) -> Peer:
-        """A new connection to the application."""
-        peer = Peer(*await asyncio.open_connection(*self.address, **options))
-        self.peers.append(peer)
-        return peer
-
-    async def accept(self) -> Peer:
-        """The next connection that the application makes to the upstream."""
-        return await self.accepted.get()
-
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        mode = request.headers.get("X-Mode")
-        if mode == "own":
-            return web.json_response({"own": True})
-        if mode == "read":  # a handler that found out later that it is not its request
-            self.fetched = await request.read()
-        if mode == "fetch":
-            self.fetched = await self.forwarder.fetch(request, "/_inference/_all?x=%2F")
-            return web.json_response({})
-        if mode is not None:
-            return await self.forwarder.hand_on_inference(request, None)
-        return await self.forwarder.hand_on(request)
-
-    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = Peer(reader, writer)
-        self.peers.append(peer)
-        self.connections += 1
-        await self.accepted.put(peer)
+TASKS = {
+    "text_embedding": "/embed",
+    "sparse_embedding": "/sparse",
+    "rerank": "/rerank",
+    "completion": "/v1/chat/completions",
+    "chat_completion": "/v1/chat/completions",
+}
+PATIENCE = 30  # seconds for an answer, on a busy machine
 
 
-@web.middleware
-async def render_errors(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    try:
-        head_of(request)  # before routing counts: CONNECT has no path that a route could match
-        return await handler(request)
-    except ProxyError as error:
-        response = web.json_response(error.envelope(), status=error.status)
-        response.force_close()
-        return response
-    except NoInferenceFeature:
-        return web.json_response({"feature": False}, status=299)
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    status: int
+    headers: CIMultiDict[str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def reason(self) -> str:
+        error = self.json["error"]
+        return str(error if isinstance(error, str) else error["reason"])
+
+    @property
+    def events(self) -> list[tuple[str, Any]]:
+        found = []
+        for block in self.body.decode().removesuffix("\n\n").split("\n\n"):
+            event, data = block.split("\n")
+            text = data.removeprefix("data: ")
+            found.append(
+                (event.removeprefix("event: "), text if text == "[DONE]" else json.loads(text))
+            )
+        return found
+
+
+class Proxy:
+    """Sends requests byte for byte, one connection each."""
+
+    def __init__(self, server: TestServer, provider: FaultyServer) -> None:
+        self.server = server
+        self.provider = provider
+
+    async def raw(self, data: bytes) -> Answer | None:
+        """What is answered to these bytes; None when the connection ends without an answer."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.server.port)
+        try:
+            writer.write(data)
+            async with asyncio.timeout(PATIENCE):
+                received = await reader.read()
+        finally:
+            writer.close()
+        if not received:
+            return None
+        head, _, body = received.partition(b"\r\n\r\n")
+        first, *lines = head.decode().split("\r\n")
+        headers: CIMultiDict[str] = CIMultiDict()
+        for line in lines:
+            name, _, value = line.partition(": ")
+            headers.add(name, value)
+        if headers.get("Transfer-Encoding") == "chunked":
+            body = _unchunked(body)
+        return Answer(status=int(first.split()[1]), headers=headers, body=body)
+
+    async def __call__(
+        self, method: str, target: str, body: Any = None, headers: Any = None
+    ) -> Answer:
+        data = (
+            body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        )
+        lines = [f"{method} {target} HTTP/1.1", "Host: proxy", "Connection: close"]
+        given = dict(headers or {})
+        if data and "Content-Type" not in given:
+            given |= JSON
+        lines += [f"{name}: {value}" for name, value in given.items() if value is not None]
+        if data:
+            lines.append(f"Content-Length: {len(data)}")
+        answer = await self.raw("\r\n".join(lines).encode() + b"\r\n\r\n" + data)
+        assert answer is not None
+        return answer
+
+    async def put(
+        self, task: str, name: str = "e1", path: str | None = None, **body: Any
+    ) -> Answer:
+        url = self.provider.url + (path or TASKS[task])
+        settings = {"url": url, "api_key": TOKEN, **body.pop("service_settings", {})}
+        body = {"service": "hugging_face", "service_settings": settings, **body}
+        answer = await self("PUT", f"/_inference/{task}/{name}", body)
+        self.provider.calls.clear()
+        return answer
+
+    def provide(self, reply: Reply | Callable[[Call], Reply]) -> None:
+        self.provider.answer = reply if callable(reply) else lambda _: reply
+
+
+def _unchunked(data: bytes) -> bytes:
+    body = b""
+    while data:
+        size, _, data = data.partition(b"\r\n")
+        if not int(size, 16):
+            return body
+        body, data = body + data[: int(size, 16)], data[int(size, 16) + 2 :]
+    raise AssertionError(f"cut off after {body!r}")
 
 
 @asynccontextmanager
-async def open_world() -> AsyncIterator[World]:
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await world.connected(reader, writer)
-
-    server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=4 * MIB)
-    upstream = URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    config = UpstreamConfig(url=str(upstream), connect_timeout=0.5)
-    async with open_forwarder(config, body_timeout=0.3) as forwarder:
-        world = World(upstream, forwarder)
-        runner = await _serving(world)
-        try:
-            yield world
-        finally:
-            for peer in world.peers:
-                peer.reset()
-            await runner.cleanup()
-            server.close()
-
-
-async def _serving(world: World) -> web.AppRunner:
-    app = web.Application(
-        middlewares=[render_errors],
-        client_max_size=64 * MIB,
-        handler_args={
-            "auto_decompress": False,
-            "handler_cancellation": True,
-            "lingering_time": 0.1,  # seconds for the rest of a body that nobody reads
-            "max_line_size": 65536,
-            "max_field_size": 65536,
-            "max_headers": 1000,
-        },
+async def proxy_with(folder, *, queue_capacity=2000, upstream=None, **limits):
+    """An application that keeps its store in `folder`, before a provider that answers properly."""
+    config = Config(
+        store=StoreConfig(kind=f"sqlite:{folder / 'endpoints.db'}", encryption_key="11" * 32),
+        provider=ProviderConfig(
+            timeout=5.0,
+            retry_initial_delay=0.001,
+            retry_max_delay=0.002,
+            stream_idle_timeout=5.0,
+            queue_capacity=queue_capacity,
+        ),
+        upstream=UpstreamConfig(url=upstream),
+        limits=LimitsConfig(**limits),
+        lane=False,
     )
-    app.router.add_route("*", r"/{tail:[\s\S]*}", world.handle, expect_handler=expect_continue)
-    app.on_response_prepare.append(strip_additions)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    world.address = runner.addresses[0][:2]
-    return runner
-
-
-async def error_of(caller: Peer, status: int) -> Any:
-    """The `error` of the answer that the caller gets."""
-    answer = await caller.rest()
-    head, _, body = answer.partition(b"\r\n\r\n")
-    assert head.split()[1] == b"%d" % status
-    return orjson.loads(body)["error"]
+    async with FaultyServer(contract_reply) as provider:
+        server = TestServer(make_application(config))
+        await server.start_server()
+        try:
+            yield Proxy(server, provider)
+        finally:
+            await server.close()

@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from proxy.admin import Health, admin_application
 from proxy.api.counting import METRICS
 from proxy.config import LimitsConfig
-from tests.support.applications import proxy_with
+from tests.support.application import proxy_with
 from tests.support.samples import TOKEN
 from tests.support.stubs import json_reply
 from tests.unit.api.test_limits import EMBED, STREAM

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.applications import proxy_with
+from tests.support.application import proxy_with
 
 
 @pytest.fixture

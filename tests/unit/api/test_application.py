@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.applications import TASKS
+from tests.support.application import TASKS
 from tests.support.samples import TOKEN
 from tests.support.stubs import Reply, event_reply, json_reply
 

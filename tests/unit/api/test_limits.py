@@ -18,7 +18,7 @@ from proxy.huggingface.retry import Failure
 from proxy.inference.requests import InferenceRequest
 from proxy.limits.memory import PER_BODY_BYTE
 from proxy.limits.threads import offload
-from tests.support.applications import proxy_with
+from tests.support.application import proxy_with
 from tests.support.stubs import JSON, FaultyServer, Reply, contract_reply, event_reply, json_reply
 
 EMBED = "/_inference/text_embedding/e1"

@@ -45,11 +45,13 @@ async def test_draining_finishes_what_is_under_way(world):
     async with asyncio.TaskGroup() as tasks:
         draining = tasks.create_task(world.lane.drain(10))
         assert await idle.rest() == b""
+        await idle.close()
         with pytest.raises(ConnectionRefusedError):
             await world.caller()
         assert not draining.done()
         await peer.send(OK)
         assert await busy.rest() == OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        await busy.close()  # or the lane would wait for that for a while
     assert await peer.rest() == b""
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.application import World, open_world
+from tests.support.forwarding import World, open_world
 
 
 @pytest.fixture

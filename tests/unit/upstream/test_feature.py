@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from proxy.upstream.feature import lacks_inference
-from tests.support.application import World
+from tests.support.forwarding import World
 from tests.support.peers import MIB, noise
 
 INVALID_NAME = {

@@ -13,7 +13,7 @@ import pytest
 from proxy.config import UpstreamConfig
 from proxy.errors import UpstreamBroken
 from proxy.upstream.forward import FETCH_LIMIT
-from tests.support.application import error_of
+from tests.support.forwarding import error_of
 from tests.support.lanes import make_lane
 from tests.support.peers import GET, MIB, OK, Peer, same_error
 from tests.support.upstreams import open_forwarder

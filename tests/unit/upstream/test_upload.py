@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 
-from tests.support.application import error_of
+from tests.support.forwarding import error_of
 from tests.support.peers import GET, MIB, OK, noise, same_error
 
 
