@@ -7,13 +7,16 @@ workers stays small.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 
 from proxy.commands.failure import CommandFailed
-from proxy.config import Config, split_address
+from proxy.config import Config, readable_by_all, split_address
 from proxy.errors import StoreError
 from proxy.telemetry.logs import set_up_logging
+
+log = logging.getLogger(__name__)
 
 
 def serve(config: Config) -> int:
@@ -22,6 +25,8 @@ def serve(config: Config) -> int:
     Raises: ConfigError; CommandFailed when the store or the address cannot be had.
     """
     set_up_logging(config.log)
+    for warning in readable_by_all(config):
+        log.warning(warning)
     try:
         if config.workers > 1:
             return _serve_by_workers(config)

@@ -10,6 +10,12 @@ from proxy.config.checking import ConfigError, split_address
 from proxy.config.describing import describe
 from proxy.config.keys import PREFIX
 from proxy.config.reading import ALIASES, load_config
+from proxy.config.secretfiles import (
+    private_key_file,
+    read_secret,
+    readable_by_all,
+    refuse_other_writers,
+)
 from proxy.config.values import (
     MAX_NESTING,
     RELEASES,
@@ -42,6 +48,10 @@ __all__ = [
     "UpstreamConfig",
     "describe",
     "load_config",
+    "private_key_file",
+    "read_secret",
+    "readable_by_all",
+    "refuse_other_writers",
     "split_address",
     "state_folder",
 ]

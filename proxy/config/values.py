@@ -155,7 +155,11 @@ class StoreConfig:
         secret=True,
     )
     encryption_key_file: Path | None = setting(
-        None, "File that holds this key, instead of `encryption_key`"
+        None,
+        "File that holds this key, instead of `encryption_key`",
+        "It may be mounted read-only from a secret of Kubernetes or Docker. Nobody but root, the "
+        "proxy's user and its groups may be able to write to it; that holds for every file with a "
+        "secret. If everybody can read it, the log warns at the start.",
     )
     previous_key: str | None = setting(
         None,

@@ -10,12 +10,13 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
-from proxy.config import ConfigError, StoreConfig
+from proxy.config import ConfigError, StoreConfig, read_secret
 from proxy.errors import KeyMismatch
-from proxy.store.ownerfiles import is_open_to_others, private_folder, write_once
+from proxy.store.ownerfiles import private_folder, write_once
 from proxy.store.sealed import Keyring
 
 KEY_BYTES: Final = 32
+_MAX_FILE: Final = 4096  # bytes read of a key file
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ def make_keyring(generated: Path, held: Collection[str], store: str) -> Keyring:
             f"put the key file back at [{generated}]"
         )
     try:
-        private_folder(generated.parent)
+        private_folder("store.encryption_key", generated.parent)
         if write_once(generated, base64.b64encode(os.urandom(KEY_BYTES)) + b"\n"):
             log.warning("made a new encryption key at [%s]: keep a copy of it", generated)
     except OSError as error:
@@ -66,16 +67,7 @@ def _configured(name: str, text: str | None, file: Path | None) -> bytes | None:
 
 
 def _read_key(name: str, path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            content = file.read(4096)
-    except OSError as error:
-        raise ConfigError(f"[store.{name}] cannot read [{path}]: {error.strerror}") from None
-    if is_open_to_others(mode):
-        raise ConfigError(
-            f"[store.{name}] [{path}] must be readable by its owner alone: chmod 600 {path}"
-        )
+    content = read_secret(f"store.{name}", path, _MAX_FILE)
     text = content.strip()
     if len(content) == KEY_BYTES and not text.isascii():
         return content

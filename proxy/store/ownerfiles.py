@@ -1,4 +1,4 @@
-"""Files and folders that are their owner's alone."""
+"""Files and folders that the proxy makes for itself: they are their owner's alone."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import stat
 import tempfile
 from pathlib import Path
 
-from proxy.config import ConfigError
+from proxy.config import ConfigError, refuse_other_writers
 
 
-def is_open_to_others(mode: int) -> bool:
-    """Whether a file of this mode is more than its owner's; modes mean nothing on Windows."""
-    return os.name == "posix" and mode & 0o077 != 0
-
-
-def private_folder(folder: Path) -> None:
-    """Make the folder, for its owner alone.
+def private_folder(key: str, folder: Path) -> None:
+    """Make the folder of the file that the setting `key` names, for its owner alone.
 
     Raises: OSError; ConfigError if it exists and others can write to it.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    mode = folder.stat().st_mode
-    if os.name == "posix" and mode & 0o022 and not mode & stat.S_ISVTX:
-        raise ConfigError(f"[{folder}] must not be writable by others: chmod go-w {folder}")
+    found = folder.stat()
+    if found.st_mode & stat.S_ISVTX:
+        return  # nobody can replace another's files
+    try:
+        refuse_other_writers(key, folder, found)
+    except ConfigError as error:
+        hint = "or name a folder in it that does not exist: the proxy makes it for itself alone"
+        raise ConfigError(f"{error}, {hint}") from None
 
 
 def write_once(path: Path, content: bytes) -> bool:

@@ -8,7 +8,13 @@ from pathlib import Path
 
 from yarl import URL
 
-from proxy.config import ConfigError, TlsConfig, UpstreamConfig
+from proxy.config import (
+    ConfigError,
+    TlsConfig,
+    UpstreamConfig,
+    private_key_file,
+    refuse_other_writers,
+)
 
 
 def upstream_tls(upstream: UpstreamConfig) -> ssl.SSLContext | None:
@@ -49,6 +55,8 @@ class OwnCertificate:
     def load_into(self, context: ssl.SSLContext) -> None:
         """Raises: ConfigError for files that cannot be used."""
         try:
+            for setting, path in private_key_file(self.section, self.certificate, self.key):
+                refuse_other_writers(setting, path, path.stat())
             # Without a password, an encrypted key would be asked for on the terminal.
             context.load_cert_chain(self.certificate, self.key, password=lambda: b"")
         except OSError as error:  # ssl.SSLError is one

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from proxy.config import ConfigError
+from proxy.config import ConfigError, refuse_other_writers
 from proxy.errors import StoreDamaged, StoreError
-from proxy.store.ownerfiles import is_open_to_others, private_folder
+from proxy.store.ownerfiles import private_folder
 from proxy.store.sqlite import schema
 from proxy.store.sqlite.failures import translated
 
@@ -40,11 +40,10 @@ class DatabaseFile:
     def make(self) -> None:
         """Make the file if there is none. Raises: ConfigError if it cannot be used."""
         try:
-            private_folder(self.path.parent)
+            private_folder("store.kind", self.path.parent)
             # SQLite gives its -wal and -shm files the mode of this one.
             os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-            if is_open_to_others(self.path.stat().st_mode):
-                raise ConfigError(f"[{self.path}] must be its owner's alone: chmod 600")
+            refuse_other_writers("store.kind", self.path, self.path.stat())
         except OSError as error:
             raise ConfigError(f"cannot open [{self.path}]: {error.strerror}") from None
 

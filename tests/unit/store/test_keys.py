@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import subprocess
 
 import pytest
 
@@ -60,15 +61,30 @@ def test_a_text_as_long_as_a_key_is_none(tmp_path):
         load(tmp_path, encryption_key_file=file)
 
 
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o666, 0o660])
-def test_a_key_file_that_others_can_read_is_refused(tmp_path, mode):
+@pytest.mark.parametrize("mode", [0o400, 0o440, 0o444, 0o640, 0o604, 0o644, 0o660])
+def test_a_key_file_may_be_read_by_others(tmp_path, mode):
     file = tmp_path / "key"
     file.write_text(A.hex())
     file.chmod(mode)
-    with pytest.raises(ConfigError, match="chmod 600"):
+    assert load(tmp_path, encryption_key_file=file).key_id == key_id(A)
+    assert load(tmp_path, encryption_key=B.hex(), previous_key_file=file)
+
+
+def test_a_key_file_that_others_can_write_is_refused(tmp_path):
+    file = tmp_path / "key"
+    file.write_text(A.hex())
+    file.chmod(0o666)
+    with pytest.raises(ConfigError, match="can be written by every user: chmod o-w"):
         load(tmp_path, encryption_key_file=file)
-    with pytest.raises(ConfigError, match=r"\[store.previous_key_file\].*chmod 600"):
+    with pytest.raises(ConfigError, match=r"\[store.previous_key_file\].*chmod o-w"):
         load(tmp_path, encryption_key=B.hex(), previous_key_file=file)
+
+
+def test_a_key_file_made_as_the_readme_says_is_taken(tmp_path):
+    command = "umask 022; openssl rand -hex 32 > file"
+    subprocess.run(command, shell=True, cwd=tmp_path, check=True)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
+    assert load(tmp_path, encryption_key_file=tmp_path / "file")
 
 
 def test_a_key_file_that_cannot_be_read_is_named(tmp_path):

@@ -9,13 +9,15 @@ from proxy.store.ownerfiles import private_folder, write_once
 def test_a_folder_that_others_can_write_to_is_refused(tmp_path):
     folder = tmp_path / "shared"
     folder.mkdir()
-    folder.chmod(0o775)
-    with pytest.raises(ConfigError, match="chmod go-w"):
-        private_folder(folder)
-    folder.chmod(0o1777)  # as /tmp is: nobody can replace another's files
-    private_folder(folder)
-    folder.chmod(0o755)
-    private_folder(folder)
+    folder.chmod(0o777)  # as Kubernetes makes an emptyDir
+    with pytest.raises(ConfigError, match=r"\[store.kind\].*chmod o-w .* name a folder in it"):
+        private_folder("store.kind", folder)
+    private_folder("store.kind", folder / "own")
+    assert (folder / "own").stat().st_mode & 0o777 == 0o700
+    # /tmp: nobody can replace another's files; then a volume with fsGroup, and a plain folder
+    for mode in (0o1777, 0o2775, 0o755):
+        folder.chmod(mode)
+        private_folder("store.kind", folder)
 
 
 def test_a_file_is_written_once_for_its_owner_alone(tmp_path):

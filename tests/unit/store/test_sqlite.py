@@ -72,6 +72,18 @@ async def test_all_files_are_the_owners_alone(store, path):
     assert path.parent.stat().st_mode & 0o777 == 0o700
 
 
+async def test_files_of_a_volume_that_kubernetes_gave_to_a_group_are_taken(store, path):
+    await store.create(endpoint())
+    await store.close()
+    path.parent.chmod(0o2770)  # fsGroup does so with each start of a pod
+    for file in path.parent.iterdir():
+        file.chmod(0o660)
+    again = SQLiteStore(path, StoreConfig())
+    await again.open()
+    assert (await again.get("e1")).endpoint == endpoint()
+    await again.close()
+
+
 @pytest.mark.parametrize(
     ("column", "value"),
     [
@@ -157,15 +169,16 @@ async def test_files_that_cannot_be_used_are_named(tmp_path):
     (tmp_path / "text").chmod(0o600)
     with pytest.raises(StoreError, match="SQLITE_NOTADB"):
         await open_and_close(tmp_path / "text")
-    (tmp_path / "open").touch(0o644)
-    with pytest.raises(ConfigError, match="chmod 600"):
+    (tmp_path / "open").touch()
+    (tmp_path / "open").chmod(0o666)
+    with pytest.raises(ConfigError, match=r"\[store.kind\].*chmod o-w"):
         await open_and_close(tmp_path / "open")
     with pytest.raises(ConfigError, match="cannot open"):
         await open_and_close(tmp_path / "text" / "endpoints.db")
     shared = tmp_path / "shared"
     shared.mkdir()
     shared.chmod(0o777)
-    with pytest.raises(ConfigError, match="chmod go-w"):
+    with pytest.raises(ConfigError, match="chmod o-w"):
         await open_and_close(shared / "endpoints.db")
 
 

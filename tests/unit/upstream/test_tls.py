@@ -50,3 +50,20 @@ def test_files_that_cannot_be_used_are_named(tmp_path):
             own.load_into(ssl.create_default_context())
     with pytest.raises(ConfigError, match=rf"\[upstream.ca_file\] cannot use \[{missing}\]: "):
         upstream_tls(UpstreamConfig(url="https://es:9200", ca_file=missing))
+
+
+@pytest.mark.parametrize("section", ["tls", "upstream"])
+@pytest.mark.parametrize("setting", ["key", "certificate"])
+def test_a_key_that_others_can_write_is_refused(tmp_path, section, setting):
+    pem = certificate(tmp_path / "cert.pem")
+    key = tmp_path / "key.pem"
+    key.write_bytes(pem.read_bytes())
+    config = TlsConfig(certificate=pem, key=key if setting == "key" else None)
+    own = own_certificate(section, config)
+    assert own is not None
+    secret = key if setting == "key" else pem
+    secret.chmod(0o666)
+    with pytest.raises(ConfigError, match=rf"\[{section}.{setting}\].*chmod o-w"):
+        own.load_into(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+    secret.chmod(0o444)
+    own.load_into(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
