@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, web
 
+from proxy.admin.health import Check
 from proxy.admin.listener import admin_ports
 from proxy.api.answers import Handler, mark_started, render_errors
 from proxy.api.counting import METRICS, count_requests
 from proxy.api.dispatcher import InferenceApi
 from proxy.api.server import Runner
 from proxy.config import Config
-from proxy.errors import EndpointNotFound, ProxyError, UpstreamUnavailable
+from proxy.errors import ProxyError, UpstreamUnavailable
 from proxy.http1 import Forwarding
 from proxy.huggingface.client import HuggingFace
 from proxy.huggingface.egress import EgressRules
@@ -61,7 +62,7 @@ class Parts:
     metrics: Metrics
     nodes: Nodes  # of the upstream
     forwarding: Forwarding  # how headers change on the way there
-    checks: Mapping[str, Callable[[], Awaitable[None]]]  # what requests need, by name
+    checks: Mapping[str, Check]  # what requests need, by name
 
 
 def make_parts(config: Config) -> Parts:
@@ -115,15 +116,14 @@ def _bare_application(config: Config) -> web.Application:
     return app
 
 
-def _checks(app: web.Application) -> dict[str, Callable[[], Awaitable[None]]]:
+def _checks(app: web.Application) -> dict[str, Check]:
     def opened(key: web.AppKey[T]) -> T:
         if key not in app:
             raise UpstreamUnavailable("the proxy is starting")
         return app[key]
 
-    async def store() -> None:
-        with suppress(EndpointNotFound):
-            await opened(STORE).get("readiness-check")
+    async def store() -> str | None:
+        return await opened(STORE).check()
 
     async def upstream() -> None:
         await opened(_PRIVILEGES).ping()

@@ -15,6 +15,8 @@ from proxy.xcontent.values import Json
 
 Change = Callable[[InferenceEndpoint], InferenceEndpoint]
 MAX_ENDPOINTS: Final = 10_000  # in a listing
+SAMPLE_OF_KEY: Final = 10  # endpoints in a sample that were sealed with the same key
+MAX_SAMPLE: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,12 @@ class EndpointStore(Protocol):
         """All endpoints, or those of one task type, MAX_ENDPOINTS at most.
 
         A record that must not be used does not fail the listing; the log says what is wrong.
+        """
+
+    async def check(self) -> str | None:
+        """Read a sample of the endpoints; what is wrong with some of them, if anything is.
+
+        Raises: StoreError if none of them can be used.
         """
 
     async def update(self, inference_id: str, change: Change) -> InferenceEndpoint:

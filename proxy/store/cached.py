@@ -92,6 +92,9 @@ class CachedStore:
     async def find(self, task_type: TaskType | None = None) -> Listing:
         return await self._store.find(task_type)
 
+    async def check(self) -> str | None:
+        return await self._store.check()
+
     async def create(self, endpoint: InferenceEndpoint) -> None:
         with self._changing(endpoint.inference_id):
             await self._store.create(endpoint)

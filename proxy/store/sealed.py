@@ -18,7 +18,7 @@ import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from proxy.errors import KeyMismatch, RecordRefused
+from proxy.errors import KeyMismatch, RecordRefused, StoreDamaged, StoreError
 from proxy.inference.dumping import dump_endpoint, load_endpoint
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.ids import is_storable
@@ -141,6 +141,33 @@ class Keyring:
                 f"[{', '.join(foreign)}], but the key at hand is [{', '.join(self._keys)}]: set "
                 "[store.encryption_key] or [store.previous_key] to the key they were sealed with"
             )
+
+    def survey(self, sample: Collection[Record], store: str) -> str | None:
+        """What is wrong with some of these records, if anything is; no id is named.
+
+        Raises: KeyMismatch or StoreDamaged if none of them opens.
+        """
+        refused = [record for record in sample if not self._opens(record)]
+        if not refused:
+            return None
+        problem: StoreError = StoreDamaged(
+            f"the store [{store}] holds inference endpoints whose records cannot be used: GET "
+            "_inference/_all names them"
+        )
+        try:
+            self.check({record.key_id for record in refused if record.names_its_key}, store)
+        except KeyMismatch as error:
+            problem = error
+        if len(refused) == len(sample):
+            raise problem
+        return problem.reason
+
+    def _opens(self, record: Record) -> bool:
+        try:
+            self._opened(record)
+        except RecordRefused:
+            return False
+        return True
 
 
 def key_id(key: bytes) -> str:

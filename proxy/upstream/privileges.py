@@ -39,9 +39,11 @@ class Privileges:
         self._probing: SingleFlight[None, bool] = SingleFlight()
 
     async def ping(self) -> None:
-        """Raises: UpstreamError when the upstream does not answer at all."""
+        """Raises: UpstreamError when the upstream does not answer, or not as one that can tell."""
         if self._security.is_there:
-            await self._security.authenticate(CIMultiDict())
+            answer = await self._security.authenticate(CIMultiDict())
+            if not answer.tells_who_asks and not answer.says_security_is_off:
+                raise _cannot_tell(answer)
 
     async def check(self, headers: CIMultiDictProxy[str], target: str, action: Action) -> Verdict:
         """The verdict on a caller whom the upstream knows; `target` is the request's raw target.
@@ -77,9 +79,7 @@ class Privileges:
                     return OPEN
                 if refusal := answer.refusal("", ""):
                     raise refusal
-        raise UpstreamUnavailable(
-            f"The upstream cannot tell whether the caller may: it answered with [{answer.status}]"
-        )
+        raise _cannot_tell(answer)
 
     async def _ask(self, identity: CIMultiDict[str], action: Action, key: bytes) -> SecurityAnswer:
         asked_at = self._grants.now()
@@ -98,6 +98,12 @@ class Privileges:
         if is_off:
             self._grants.add_all(asked_at)
         return is_off
+
+
+def _cannot_tell(answer: SecurityAnswer) -> UpstreamUnavailable:
+    return UpstreamUnavailable(
+        f"The upstream cannot tell whether the caller may: it answered with [{answer.status}]"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,14 @@ class SecurityAnswer:
         return None
 
     @property
+    def tells_who_asks(self) -> bool:
+        """Whether it answers GET AUTHENTICATE with a user, or refuses one who is none."""
+        match self.status, self.body:
+            case 200, {"username": str()}:
+                return True
+        return self.status in (401, 403) and self.refusal("", "") is not None
+
+    @property
     def says_security_is_off(self) -> bool:
         """Whether it answers GET AUTHENTICATE so."""
         return self.product == "Elasticsearch" and (self.status, self.body) in _SECURITY_OFF

@@ -10,8 +10,9 @@ import pytest
 from yarl import URL
 
 from testbed.processes import free_ports
-from tests.integration.test_serve import assert_refused
+from tests.integration.test_serve import OTHER_KEY, assert_refused, store_of
 from tests.support.endpoints import infer, put
+from tests.support.processes import KEY
 from tests.support.rawhttp import send
 from tests.support.stubs import Relay, in_thread
 from tests.support.waiting import eventually
@@ -44,6 +45,30 @@ def test_readiness_follows_the_upstream(serve, elasticsearch, own_index):
     with in_thread(Relay(port, URL(elasticsearch.url))):
         eventually(lambda: ready(base)[0] == 200)
         assert ready(base)[1] == {"status": "ok", "store": "ok", "upstream": "ok"}
+
+
+@pytest.mark.parametrize("kind", ["elasticsearch", "sqlite"])
+def test_it_is_not_ready_once_the_key_has_been_changed_elsewhere(
+    serve, run, elasticsearch, own_index, stub, tmp_path, kind
+):
+    store = ("--store", store_of(kind, tmp_path))
+    proxy = serve(*store, "--admin", "127.0.0.1:0", upstream=elasticsearch.url, env=own_index)
+    base = where(proxy).removesuffix("/metrics")
+    assert put(proxy.url, "one", stub.url).status == 200
+    assert ready(base)[0] == 200
+    new_key = own_index | {
+        "HFPROXY_STORE_ENCRYPTION_KEY": OTHER_KEY,
+        "HFPROXY_STORE_PREVIOUS_KEY": KEY,
+    }
+    done = run("rekey", *store, "--upstream", elasticsearch.url, env=new_key)
+    assert done.returncode == 0, done.stderr
+    eventually(lambda: ready(base)[0] == 503)
+    _, body = ready(base)
+    assert (body["status"], body["upstream"]) == ("unavailable", "ok")
+    assert "sealed with the key" in body["store"]
+    eventually(lambda: infer(proxy.url, "one").status == 500)
+    assert send(proxy.url, "DELETE", "/_inference/one").status == 200
+    eventually(lambda: ready(base)[0] == 200)
 
 
 def test_metrics_count_a_real_inference(serve, elasticsearch, own_index, stub):

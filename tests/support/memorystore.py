@@ -42,6 +42,10 @@ class MemoryStore:
         found = sorted(self.endpoints.items())
         return Listing([one for _, one in found if task_type in (None, one.task_type)])
 
+    async def check(self) -> str | None:
+        await self._pass()
+        return None
+
     async def update(self, inference_id: str, change: Change) -> InferenceEndpoint:
         await self._pass()
         if inference_id not in self.endpoints:

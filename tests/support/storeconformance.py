@@ -323,6 +323,17 @@ class StoreConformance:
         await store.create(endpoint())
         assert await store.get("e1") == Known(endpoint())
 
+    async def test_a_check_tells_whether_endpoints_can_be_used(self, store, stored):
+        assert await store.check() is None
+        for name in ("a", "b"):
+            await store.create(endpoint(name))
+        assert await store.check() is None
+        await stored.rewrite("a", blob=b"\1nonsense")
+        assert "cannot be used" in (await store.check() or "")
+        await stored.rewrite("b", blob=b"\1nonsense")
+        with pytest.raises(StoreError, match="cannot be used"):
+            await store.check()
+
     async def test_resealing_writes_every_record_anew(self, store, stored):
         await store.create(endpoint("a"))
         await store.create(endpoint("b"))

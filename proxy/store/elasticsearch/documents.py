@@ -12,7 +12,7 @@ from typing import Any
 from elasticsearch import NotFoundError
 
 from proxy.errors import EndpointAlreadyExists, EndpointNotFound
-from proxy.inference.ports import MAX_ENDPOINTS
+from proxy.inference.ports import MAX_ENDPOINTS, MAX_SAMPLE, SAMPLE_OF_KEY
 from proxy.store.elasticsearch.answers import (
     INDEX_MISSING,
     lacks_document,
@@ -81,15 +81,25 @@ class Documents:
 
     async def key_ids(self) -> set[str] | None:
         """The ids of the keys that the records are sealed with; None when there is no index."""
+        buckets = await self._by_key()
+        return None if buckets is None else set(keys_in(buckets))
+
+    async def sample(self) -> list[Record]:
+        """Some records of each key."""
+        return list(records_in(await self._by_key() or []))
+
+    async def _by_key(self) -> list[Any] | None:
+        """Buckets of documents by `key_id`, with a `sample` of each; None without an index."""
         if not await self._index.exists():
             return None
-        samples = {"sample": {"top_hits": {"size": 10}}}
-        by_key = {"terms": {"field": "key_id", "size": 100}, "aggregations": samples}
+        samples = {"sample": {"top_hits": {"size": SAMPLE_OF_KEY}}}
+        most = MAX_SAMPLE // SAMPLE_OF_KEY
+        by_key = {"terms": {"field": "key_id", "size": most}, "aggregations": samples}
         match await self._search(size=0, aggregations={"keys": by_key}):
             case None:
                 return None
             case {"aggregations": {"keys": {"buckets": list(buckets)}}}:
-                return set(keys_in(buckets))
+                return buckets
         raise unexpected()
 
     async def _search(self, **what: Any) -> Mapping[str, Any] | None:
@@ -208,5 +218,11 @@ def keys_in(buckets: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     A record whose blob and `key_id` disagree is damaged, and no sign of a key.
     """
     for bucket in buckets:
-        if any(record_of(hit).names_its_key for hit in bucket["sample"]["hits"]["hits"]):
+        if any(record.names_its_key for record in records_in([bucket])):
             yield bucket["key"]
+
+
+def records_in(buckets: Sequence[Mapping[str, Any]]) -> Iterator[Record]:
+    """The records of the sample in each of such buckets."""
+    for bucket in buckets:
+        yield from map(record_of, bucket["sample"]["hits"]["hits"])

@@ -84,7 +84,12 @@ class Index:
 
     def not_found(self, inference_id: str) -> EndpointNotFound:
         """The error for an endpoint when there is no index."""
-        return StoreMissing(inference_id, _deleted(self.name) if self._is_deleted else None)
+        return StoreMissing(inference_id, self.loss)
+
+    @property
+    def loss(self) -> str | None:
+        """What has happened, if an index that was there is gone."""
+        return _deleted(self.name) if self._is_deleted else None
 
     async def _look(self) -> bool:
         try:

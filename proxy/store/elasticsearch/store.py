@@ -69,6 +69,11 @@ class ElasticsearchStore:
         keys = await self._keys.keys()
         return keys.open_all(await self._documents.read_all(), task_type)
 
+    async def check(self) -> str | None:
+        keys = await self._keys.keys()
+        problem = keys.survey(await self._documents.sample(), self._index.name)
+        return problem or self._index.loss
+
     async def update(self, inference_id: str, change: Change) -> InferenceEndpoint:
         return await self._finish(self._update(inference_id, change))
 

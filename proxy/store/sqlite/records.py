@@ -8,7 +8,7 @@ from typing import Final
 
 from proxy.errors import EndpointAlreadyExists, EndpointNotFound
 from proxy.inference.ids import is_storable
-from proxy.inference.ports import MAX_ENDPOINTS
+from proxy.inference.ports import MAX_ENDPOINTS, MAX_SAMPLE, SAMPLE_OF_KEY
 from proxy.store.sealed import Record
 from proxy.store.sqlite.file import DatabaseFile
 from proxy.store.sqlite.schema import COLUMNS
@@ -28,6 +28,16 @@ def read_all(file: DatabaseFile) -> Iterator[Record]:
     """The first records by id. Raises: StoreError."""
     statement = f"SELECT {_COLUMNS} FROM endpoints ORDER BY id LIMIT ?"
     return (_record(*row) for row in file.select(statement, MAX_ENDPOINTS))
+
+
+def sample(file: DatabaseFile) -> Iterator[Record]:
+    """Some records of each key. Raises: StoreError."""
+    numbered = (
+        f"SELECT {_COLUMNS}, row_number() OVER (PARTITION BY key_id ORDER BY id) AS n "
+        "FROM endpoints"
+    )
+    statement = f"SELECT {_COLUMNS} FROM ({numbered}) WHERE n <= ? LIMIT ?"
+    return (_record(*row) for row in file.select(statement, SAMPLE_OF_KEY, MAX_SAMPLE))
 
 
 def _record(*row: object) -> Record:

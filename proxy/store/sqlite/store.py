@@ -60,6 +60,11 @@ class SQLiteStore:
             lambda: self._keyring.open_all(records.read_all(self._file), task_type)
         )
 
+    async def check(self) -> str | None:
+        return await self._run(
+            lambda: self._keyring.survey(list(records.sample(self._file)), self._name)
+        )
+
     async def update(self, inference_id: str, change: Change) -> InferenceEndpoint:
         return await self._run(lambda: self._update(inference_id, change))
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.errors import KeyMismatch, RecordRefused
+from proxy.errors import KeyMismatch, RecordRefused, StoreDamaged
 from proxy.inference.dumping import dump_endpoint
 from proxy.inference.endpoints import TaskType
 from proxy.store.sealed import FORMAT, Keyring, key_id
@@ -131,3 +131,26 @@ def test_a_key_id_is_no_part_of_the_key():
     assert bytes.fromhex(key_id(A)) not in A
     assert key_id(A) != key_id(B)
     assert A.hex() not in repr(vars(Keyring(A)))
+
+
+def test_a_sample_tells_of_keys_that_were_changed_elsewhere():
+    old, new = Keyring(A), Keyring(B)
+    before, after = [old.seal(endpoint("e1"))], [new.seal(endpoint("e2"))]
+    assert old.survey([], "s") is None
+    assert old.survey(before, "s") is None
+    problem = old.survey(before + after, "s")
+    assert problem is not None
+    assert f"sealed with the key [{new.key_id}], but the key at hand is [{old.key_id}]" in problem
+    with pytest.raises(KeyMismatch) as error:
+        old.survey(after, "s")
+    assert error.value.reason == problem
+    assert "e2" not in problem  # nobody is asked for credentials where it is shown
+
+
+def test_a_sample_tells_of_damage():
+    keyring = Keyring(A)
+    whole = keyring.seal(endpoint("e1"))
+    damaged = altered(keyring.seal(endpoint("e2")), blob=b"nonsense")
+    assert "cannot be used" in (keyring.survey([whole, damaged], "s") or "")
+    with pytest.raises(StoreDamaged, match="_inference/_all names them"):
+        keyring.survey([damaged], "s")

@@ -288,3 +288,39 @@ async def test_a_stale_idle_connection_is_no_failure():
         await check(privileges)
         assert isinstance(await check(privileges), Allowed)
         assert len(server.calls) == 3
+
+
+# Readiness
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        SECURITY_OFF,
+        json_reply({"username": "anonymous"}, 200),
+        error(401, "missing authentication credentials for REST request"),
+    ],
+)
+async def test_an_upstream_that_can_tell_who_asks_is_ready(reply):
+    async with asking([reply]) as (_, privileges):
+        await privileges.ping()
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(status=200, body=b"<html>login</html>"),
+        json_reply({"message": "no route"}, 404),
+        json_reply({"error": "maintenance"}, 503),
+        Reply(status=401, body=b"Unauthorized"),
+    ],
+)
+async def test_an_upstream_that_cannot_is_not(reply):
+    async with asking([reply, reply]) as (_, privileges):
+        with pytest.raises(UpstreamUnavailable, match=rf"answered with \[{reply.status}\]"):
+            await privileges.ping()
+
+
+async def test_without_an_upstream_nobody_has_to_be_asked():
+    async with open_privileges(UpstreamConfig()) as privileges:
+        await privileges.ping()
