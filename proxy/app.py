@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -14,7 +14,7 @@ from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, web
 from proxy.admin.health import Check
 from proxy.admin.listener import admin_ports
 from proxy.api.answers import Handler, mark_started, render_errors
-from proxy.api.counting import METRICS, count_requests
+from proxy.api.counting import METRICS, STORMS, count_requests
 from proxy.api.dispatcher import InferenceApi
 from proxy.api.server import Runner
 from proxy.config import Config
@@ -32,6 +32,7 @@ from proxy.limits.memory import MemoryBudget
 from proxy.store.cached import CachedStore
 from proxy.store.opening import open_store
 from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.storms import Storms
 from proxy.upstream.forward import Forwarder, forwarding
 from proxy.upstream.grants import Grants
 from proxy.upstream.heads import head_of, raw_target
@@ -39,18 +40,30 @@ from proxy.upstream.hooks import REFUSED, close_when_unclear, expect_continue, s
 from proxy.upstream.nodes import Nodes
 from proxy.upstream.privileges import Privileges
 from proxy.upstream.security import Security
-from proxy.upstream.session import open_session
+from proxy.upstream.session import UpstreamSession, open_session
+from proxy.upstream.version import upstream_version
 
 log = logging.getLogger(__name__)
 
 _API: Final = web.AppKey("api", InferenceApi)
 _FORWARDER: Final = web.AppKey("forwarder", Forwarder)
 _PRIVILEGES: Final = web.AppKey("privileges", Privileges)
+_SECURITY: Final = web.AppKey("security", Security)
+_UPSTREAM: Final = web.AppKey("upstream", UpstreamSession)
 STORE: Final = web.AppKey("store", CachedStore)
 _READ_BUFFER: Final = 65536  # bytes a stalled body may hold
 _MAX_HEADERS: Final = 1000
 _PROVIDER_CONNECT_TIMEOUT: Final = 5.0  # seconds
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What a process finds when it starts; None for what it cannot find out."""
+
+    upstream_version: str | None
+    security: bool | None  # of the upstream, on or off
+    endpoints: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +76,7 @@ class Parts:
     nodes: Nodes  # of the upstream
     forwarding: Forwarding  # how headers change on the way there
     checks: Mapping[str, Check]  # what requests need, by name
+    facts: Callable[[], Awaitable[Facts]]  # asked for once all parts are open
 
 
 def make_parts(config: Config) -> Parts:
@@ -72,7 +86,7 @@ def make_parts(config: Config) -> Parts:
         egress.protect_port(port)
     nodes = Nodes(*config.upstream.urls)
     app = _bare_application(config)
-    app[METRICS] = Metrics()
+    app[METRICS], app[STORMS] = Metrics(), Storms()
     app.cleanup_ctx.append(lambda app: _open_parts(app, config, egress, nodes))
     return Parts(
         runner=Runner(app, shutdown_timeout=config.limits.drain_timeout),
@@ -81,6 +95,7 @@ def make_parts(config: Config) -> Parts:
         nodes=nodes,
         forwarding=forwarding(config.upstream),
         checks=_checks(app),
+        facts=lambda: _facts(app, config),
     )
 
 
@@ -131,6 +146,25 @@ def _checks(app: web.Application) -> dict[str, Check]:
     return {"store": store, "upstream": upstream}
 
 
+async def _facts(app: web.Application, config: Config) -> Facts:
+    async def told(answer: Awaitable[T]) -> T | None:
+        try:
+            return await answer
+        except ProxyError:
+            return None
+
+    found = await told(app[STORE].find())
+    version = is_off = None
+    if app[_SECURITY].is_there:
+        version = await told(upstream_version(app[_UPSTREAM], config.upstream))
+        is_off = await told(app[_SECURITY].is_off())
+    return Facts(
+        upstream_version=version,
+        security=None if is_off is None else not is_off,
+        endpoints=None if found is None else len(found.endpoints) + len(found.refused),
+    )
+
+
 @web.middleware
 async def _refuse_ambiguous(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse what must not be passed on, whoever would answer it."""
@@ -159,7 +193,8 @@ async def _open_parts(
         stack.push_async_callback(store.close)
         await store.open()
         upstream = await stack.enter_async_context(open_session(config.upstream, nodes))
-        privileges = app[_PRIVILEGES] = Privileges(Security(upstream, config.upstream), Grants())
+        app[_UPSTREAM], app[_SECURITY] = upstream, Security(upstream, config.upstream)
+        privileges = app[_PRIVILEGES] = Privileges(app[_SECURITY], Grants())
         forwarder = None
         if config.upstream.urls:
             forwarder = app[_FORWARDER] = Forwarder(upstream, forwarding(config.upstream))

@@ -6,7 +6,7 @@ import hmac
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from proxy.errors import ProxyError
@@ -33,6 +33,7 @@ class Allowed:
     """The caller may. `authenticated` is false where nobody has checked its credentials."""
 
     authenticated: bool
+    user: str | None = field(default=None, compare=False)  # its name, where the upstream tells it
 
 
 class Refused(ABC):

@@ -81,6 +81,7 @@ class ProxyError(Exception):
     is_root_cause: bool = True
     # The configured limit that was hit, if any: a label of the metrics.
     limit: str | None = None
+    provider_status: int | None = None  # of a provider's answer, if this error is about one
 
     def __init__(
         self,

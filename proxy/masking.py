@@ -58,6 +58,16 @@ def shown_value(text: str, name: str) -> str:
     return MASK if in_url or is_secret(name) or looks_like_token(text) else text
 
 
+def bare_url(url: str) -> str:
+    """A URL as logs show it: without user info, query and fragment, where secrets can be."""
+    scheme, slashes, rest = url.partition("://")
+    if not slashes:
+        scheme, rest = "", url
+    rest = re.split(r"[?#]", rest, maxsplit=1)[0]
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{slashes}{authority.rpartition('@')[2]}{slash}{path}"
+
+
 def shown_word(word: str) -> str:
     """An unquoted word of a malformed body, as errors quote it: it may be part of a token."""
     return word if len(word) <= _SHORT_WORD or word in _API_WORDS else MASK

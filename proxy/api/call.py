@@ -38,6 +38,7 @@ class Call:
     profile: Profile
     max_inputs: int
     fetch: Callable[[str], Awaitable[Any]]  # the upstream's own answer to GET a path, or None
+    user: str | None = None  # whose call it is, where the upstream tells
     warning: str | None = None  # the `Warning` header of the answer, set by the handler
 
     @property

@@ -96,6 +96,7 @@ class InferenceApi:
         route.validate(call.inference_id)
         if isinstance(verdict, Refused):
             raise await verdict.error()
+        call.user = verdict.user
         with route.place(self._limits, partial(self._caller, request, verdict)):
             if route.streams:
                 return await send_events(request, call, await route.handler(call))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from proxy.api.call import Call, Events
+from proxy.api.changes import log_change
 from proxy.api.order import known_endpoint, order_of
 from proxy.api.warnings import STALE, incomplete
 from proxy.errors import (
@@ -58,7 +59,9 @@ async def put_endpoint(call: Call) -> Json:
         found = await call.fetch(f"/_inference/{call.inference_id}")
         return isinstance(found, dict) and bool(found.get("endpoints"))
 
-    return render_endpoint(await call.service.put(endpoint, call.timeout, is_taken))
+    created = await call.service.put(endpoint, call.timeout, is_taken)
+    log_change(call, "created", created.inference_id, created.task_type)
+    return render_endpoint(created)
 
 
 async def _keep_from_upstream(call: Call) -> None:
@@ -73,6 +76,7 @@ async def update_endpoint(call: Call) -> Json:
     update = parse_update(await call.body_map(), rules)
     task_type = resolve_task_type(call.task_type, update.task_type)
     changed = await call.service.update(call.inference_id, task_type, update, call.timeout)
+    log_change(call, "changed", call.inference_id, task_type)
     return render_endpoint(known_endpoint(call, changed))
 
 
@@ -102,6 +106,8 @@ async def delete_endpoint(call: Call) -> Json:
     )
     if deletion.stale:
         call.warning = STALE
+    if not call.flags["dry_run"]:
+        log_change(call, "deleted", call.inference_id, deletion.task_type)
     return deletion.result
 
 

@@ -46,17 +46,24 @@ def _serve_by_workers(config: Config) -> int:
     reserved, port = reserve(host, port)
     shared = replace(config, listen=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
     with reserved:
-        work = Workers(config.workers, lambda ready: _serve_here(shared, ready, reuse_port=True))
-        return work.run()
+        workers = Workers(
+            config.workers,
+            lambda ready: _serve_here(shared, ready, reuse_port=True, reports=workers.is_first),
+        )
+        return workers.run()
 
 
 def _serve_here(
-    config: Config, ready: Callable[[], None] = lambda: None, *, reuse_port: bool = False
+    config: Config,
+    ready: Callable[[], None] = lambda: None,
+    *,
+    reuse_port: bool = False,
+    reports: bool = True,
 ) -> None:
     from proxy import serving
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(serving.serve(config, ready, reuse_port=reuse_port))
+        runner.run(serving.serve(config, ready, reuse_port=reuse_port, reports=reports))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

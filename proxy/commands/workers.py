@@ -51,6 +51,11 @@ class Workers:
         # Workers wait for the end of this pipe, which comes when this process ends.
         self._parent_ended, self._parent_alive = os.pipe()
 
+    @property
+    def is_first(self) -> bool:
+        """In a worker: whether it was started before all others."""
+        return not self._pids
+
     def run(self) -> int:
         """Start the workers and look after them; the exit code.
 

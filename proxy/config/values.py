@@ -310,7 +310,7 @@ class AdminConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogConfig:
-    """The log, on standard error. It never holds a body, a header or a token."""
+    """The log, on standard error. It never holds a body, a token, or a header but X-Opaque-Id."""
 
     format: str | None = setting(
         None,

@@ -5,10 +5,13 @@ What a failure means for the caller is none of this module's business: see failu
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from time import monotonic
 from types import TracebackType
 from typing import Final, TypeAlias
 
@@ -22,12 +25,14 @@ from proxy.http1.bodies import pieces
 from proxy.huggingface.egress import is_denied
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.limits.memory import PER_REPLY_BYTE, reserve
-from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.metrics import Metrics, ProviderCall
 from proxy.xcontent.values import Json
 from proxy.xcontent.writing import dump_json
 
 _PIECE: Final = 2 * 1024 * 1024  # bytes; aiohttp copies what it is given in one go
 _MAX_REFUSAL: Final = 64 * 1024  # bytes read of a refusal's body
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +112,7 @@ class Calls:
         data = self._prepared(call)
         try:
             async with (
-                self._metrics.provider_call(call.endpoint.task_type) as counted,
+                self._counted(call.endpoint) as counted,
                 self._post(call.endpoint, data) as answer,
             ):
                 counted.status = str(answer.status)
@@ -122,9 +127,7 @@ class Calls:
         data = self._prepared(call)
         try:
             async with AsyncExitStack() as stack:
-                counted = await stack.enter_async_context(
-                    self._metrics.provider_call(call.endpoint.task_type)
-                )
+                counted = await stack.enter_async_context(self._counted(call.endpoint))
                 answer = await stack.enter_async_context(self._post(call.endpoint, data))
                 counted.status = str(answer.status)
                 if not 200 <= answer.status < 300:
@@ -133,6 +136,17 @@ class Calls:
                 return OpenReply(answer.content, stack.pop_all())
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
             return what_failed(call.endpoint, error)
+
+    @asynccontextmanager
+    async def _counted(self, endpoint: InferenceEndpoint) -> AsyncIterator[ProviderCall]:
+        """Count a call, and log it, when the block ends."""
+        started = monotonic()
+        async with self._metrics.provider_call(endpoint.task_type) as counted:
+            try:
+                yield counted
+            finally:
+                if log.isEnabledFor(logging.DEBUG):
+                    log_call(endpoint, counted.status, monotonic() - started)
 
     def _prepared(self, call: Call) -> bytes:
         if call.is_retry:
@@ -172,6 +186,23 @@ class Calls:
             )
             return NoReply(Cause("illegal_state_exception", problem), may_pass=False)
         return Reply(b"".join(chunks))
+
+
+def log_call(endpoint: InferenceEndpoint, status: str, seconds: float) -> None:
+    log.debug(
+        "called the provider of inference endpoint [%s] (%s): %s in %.1f ms",
+        endpoint.inference_id,
+        endpoint.task_type,
+        status,
+        seconds * 1000,
+        extra={
+            "event.action": "provider-called",
+            "event.duration": int(seconds * 1e9),
+            "http.response.status_code": int(status) if status.isdecimal() else None,
+            "labels.inference_id": endpoint.inference_id,
+            "labels.task_type": str(endpoint.task_type),
+        },
+    )
 
 
 def what_failed(endpoint: InferenceEndpoint, error: Exception) -> NoReply | InvalidHost:

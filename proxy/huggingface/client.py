@@ -20,6 +20,7 @@ from proxy.huggingface.batching import Batch, texts_of
 from proxy.huggingface.batchsender import BatchSender, BatchTask
 from proxy.huggingface.calls import Calls
 from proxy.huggingface.chatreplies import parse_chat, parse_chat_event
+from proxy.huggingface.failurelog import FailureLog
 from proxy.huggingface.ratelimit import RateLimiter
 from proxy.huggingface.replies import (
     parse_completion,
@@ -39,6 +40,7 @@ from proxy.inference.results import RankedDocument, SparseVector
 from proxy.limits.deadline import Deadline
 from proxy.sse import ServerSentEvent
 from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.storms import Storms
 from proxy.xcontent.values import Json
 
 T = TypeVar("T")
@@ -64,20 +66,23 @@ class HuggingFace:
         self._profile = profile
         self._sender = Sender(Calls(session, config, metrics), limiter, retry, profile, metrics)
         self._batches = BatchSender(self._sender, config)
+        self._failures = FailureLog(Storms())
 
     async def embed(
         self, endpoint: InferenceEndpoint, inputs: Sequence[str], deadline: Deadline
     ) -> list[list[float]]:
         """One vector per input, in input order."""
         texts = texts_of(inputs, endpoint.service_settings.max_input_tokens)
-        return await self._batches.results(endpoint, _EMBEDDING, texts, deadline)
+        with self._failures.watching(endpoint, deadline):
+            return await self._batches.results(endpoint, _EMBEDDING, texts, deadline)
 
     async def embed_sparse(
         self, endpoint: InferenceEndpoint, inputs: Sequence[str], deadline: Deadline
     ) -> list[SparseVector]:
         """One map of token weights per input, in input order."""
         texts = texts_of(inputs, endpoint.service_settings.max_input_tokens)
-        return await self._batches.results(endpoint, _SPARSE_EMBEDDING, texts, deadline)
+        with self._failures.watching(endpoint, deadline):
+            return await self._batches.results(endpoint, _SPARSE_EMBEDDING, texts, deadline)
 
     async def rerank(
         self,
@@ -95,7 +100,8 @@ class HuggingFace:
             return rerank_body(batch, query, top_n=top_n, return_documents=return_documents)
 
         task = BatchTask(body=body, read=_read_ranked, cuts_texts=False)
-        ranked = await self._batches.results(endpoint, task, texts_of(documents), deadline)
+        with self._failures.watching(endpoint, deadline):
+            ranked = await self._batches.results(endpoint, task, texts_of(documents), deadline)
         ranked.sort(key=lambda one: -one.relevance_score)  # stable: ties keep the reply's order
         return ranked[:top_n]
 
@@ -104,14 +110,16 @@ class HuggingFace:
     ) -> list[str]:
         """The answers to one prompt, one per choice."""
         body = completion_body(endpoint, text, stream=False)
-        return await self._sender.answer(endpoint, body, parse_completion, deadline)
+        with self._failures.watching(endpoint, deadline):
+            return await self._sender.answer(endpoint, body, parse_completion, deadline)
 
     async def chat(
         self, endpoint: InferenceEndpoint, request: ChatRequest, deadline: Deadline
     ) -> Json:
         """The answer of a chat in one piece, in Elasticsearch's form."""
         body = chat_body(endpoint, request, stream=False)
-        return await self._sender.answer(endpoint, body, parse_chat, deadline)
+        with self._failures.watching(endpoint, deadline):
+            return await self._sender.answer(endpoint, body, parse_chat, deadline)
 
     @asynccontextmanager
     async def stream_completion(
@@ -120,7 +128,7 @@ class HuggingFace:
         """The deltas of an answer, as they come; entered when the provider has begun to answer."""
         body = completion_body(endpoint, text, stream=True)
         async with self._events(endpoint, body, deadline) as events:
-            yield converted(endpoint, events, parse_completion_event)
+            yield converted(endpoint, events, parse_completion_event, self._failures.failed)
 
     @asynccontextmanager
     async def stream_chat(
@@ -133,13 +141,15 @@ class HuggingFace:
 
         body = chat_body(endpoint, request, stream=True)
         async with self._events(endpoint, body, deadline) as events:
-            yield converted(endpoint, events, convert)
+            yield converted(endpoint, events, convert, self._failures.failed)
 
     @asynccontextmanager
     async def _events(
         self, endpoint: InferenceEndpoint, body: Json, deadline: Deadline
     ) -> AsyncIterator[AsyncIterator[ServerSentEvent]]:
-        async with await self._sender.open(endpoint, body, deadline) as reply:
+        with self._failures.watching(endpoint, deadline):
+            opened = await self._sender.open(endpoint, body, deadline)
+        async with opened as reply:
             yield read_events(endpoint, reply, self._idle_timeout, self._profile)
 
 

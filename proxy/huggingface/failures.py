@@ -78,6 +78,7 @@ def _refused(endpoint: InferenceEndpoint, refusal: Refusal, profile: Profile) ->
         error = _chat_failure(shown_status, reason, reply, text, profile)
     else:
         error = StatusError(shown_status, reason)
+    error.provider_status = status
     return Failure(error, may_pass, refusal.retry_after)
 
 

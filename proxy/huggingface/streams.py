@@ -51,11 +51,17 @@ async def converted(
     endpoint: InferenceEndpoint,
     events: AsyncIterator[ServerSentEvent],
     convert: Callable[[ServerSentEvent], T],
+    failed: Callable[[InferenceEndpoint, ProxyError], None],
 ) -> AsyncIterator[T]:
-    """Each event converted, unless nothing is left of it. Raises: ProxyError."""
+    """Each event converted, unless nothing is left of it.
+
+    Raises: ProxyError, which `failed` is told first.
+    """
     try:
         async for event in events:
             if result := convert(event):
                 yield result
     except ProxyError as error:
-        raise hide_token(error, endpoint) from None
+        error = hide_token(error, endpoint)
+        failed(endpoint, error)
+        raise error from None

@@ -52,6 +52,7 @@ class Deletion:
 
     result: Json
     stale: bool
+    task_type: TaskType | None  # None for a record that could not be read
 
 
 class InferenceService:
@@ -155,15 +156,17 @@ class InferenceService:
 
     async def delete(self, inference_id: str, task_type: TaskType, *, dry_run: bool) -> Deletion:
         """Remove the endpoint; a dry run only makes the checks."""
+        stale, actual = False, None
         try:
-            stale = (await self.get(inference_id, task_type)).stale
-        except RecordRefused:  # a record that cannot be read can still be removed
-            stale = False
+            known = await self.get(inference_id, task_type)
+            stale, actual = known.stale, known.endpoint.task_type
+        except RecordRefused:
+            pass  # a record that cannot be read can still be removed
         result: Json = {"acknowledged": not dry_run, "pipelines": [], "indexes": []}
         if dry_run:
-            return Deletion({**result, "error_message": ""}, stale)
+            return Deletion({**result, "error_message": ""}, stale, actual)
         await self._store.delete(inference_id)
-        return Deletion(result, stale)
+        return Deletion(result, stale, actual)
 
     # Inference
 

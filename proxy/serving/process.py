@@ -21,17 +21,23 @@ from proxy.config import Config, ConfigError, split_address
 from proxy.interception import is_inference
 from proxy.lane import Lane, Patience
 from proxy.serving.callertls import CallerTls
+from proxy.serving.summary import report_start
 from proxy.upstream.tls import upstream_tls
 
 log = logging.getLogger(__name__)
 
 
 async def serve(
-    config: Config, ready: Callable[[], None] = lambda: None, *, reuse_port: bool = False
+    config: Config,
+    ready: Callable[[], None] = lambda: None,
+    *,
+    reuse_port: bool = False,
+    reports: bool = True,
 ) -> None:
     """Accept connections until SIGTERM or SIGINT, then finish what is under way.
 
-    Calls `ready` once connections are accepted.
+    Calls `ready` once connections are accepted. `reports`: whether the log tells what is served,
+    which one of several workers is enough for.
     Raises: ConfigError, KeyMismatch, OSError when the address cannot be had.
     """
     _raise_file_limit()
@@ -46,12 +52,15 @@ async def serve(
     ):
         if admin.port is not None:
             parts.egress.protect_port(admin.port)
-        _announce(f"listening on {'https' if tls else 'http'}://{address}")
+        url = f"{'https' if tls else 'http'}://{address}"
+        _announce(f"listening on {url}")
         ready()
         log.info(admin.report)
-        await _report_upstream(parts, config.upstream.connect_timeout)
-        await stop.wait()
-        health.draining = True
+        async with asyncio.TaskGroup() as group:
+            report = group.create_task(_report_safely(config, parts, url, whole=reports))
+            await stop.wait()
+            health.draining = True
+            report.cancel()
         log.info("stopping: %s seconds at most", config.limits.drain_timeout)
 
 
@@ -142,6 +151,21 @@ def _renew(tls: CallerTls | None) -> None:
         log.info("the certificate has been read again")
 
 
+async def _report_safely(config: Config, parts: Parts, url: str, *, whole: bool) -> None:
+    """Whatever goes wrong with a report, the proxy serves."""
+    (problem,) = await asyncio.gather(
+        _report(config, parts, url, whole=whole), return_exceptions=True
+    )
+    if problem is not None:
+        log.error("cannot tell what is served: %s", type(problem).__name__, exc_info=problem)
+
+
+async def _report(config: Config, parts: Parts, url: str, *, whole: bool) -> None:
+    await _report_upstream(parts, config.upstream.connect_timeout)
+    if whole:
+        report_start(config, url, await parts.facts())
+
+
 async def _report_upstream(parts: Parts, timeout: float) -> None:
     """Log once which nodes cannot be reached; requests find out for themselves when they can."""
 
@@ -155,7 +179,7 @@ async def _report_upstream(parts: Parts, timeout: float) -> None:
             then = "asking the others" if len(parts.nodes) > 1 else "answering 503"
             log.warning("upstream [%s] cannot be reached: %s until it can", name, then)
 
-    async with asyncio.TaskGroup() as group:  # side by side: a stop waits for this
+    async with asyncio.TaskGroup() as group:  # side by side
         for node in parts.nodes:
             group.create_task(report(node.name))
 

@@ -1,20 +1,27 @@
-"""The log: plain text or ECS JSON on standard error, and never a body, a header or a token."""
+"""The log: plain text or ECS JSON on standard error.
+
+It never holds a body, a token, or a header but X-Opaque-Id.
+"""
 
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import traceback
 from collections.abc import Iterator
+from typing import Final
 
 from proxy.config import LogConfig
+
+_CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def set_up_logging(config: LogConfig) -> None:
     """Write the proxy's own lines, and warnings of libraries, to standard error."""
     kind = config.format or ("text" if sys.stderr.isatty() else "json")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_ecs() if kind == "json" else _text())
+    handler.setFormatter(ecs_formatter() if kind == "json" else text_formatter())
     handler.addFilter(hide_exception_texts)
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -24,11 +31,21 @@ def set_up_logging(config: LogConfig) -> None:
     logging.getLogger("asyncio").addFilter(hide_listed_objects)
 
 
-def _text() -> logging.Formatter:
-    return logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S")
+def text_formatter() -> logging.Formatter:
+    return _OneLine("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S")
 
 
-def _ecs() -> logging.Formatter:
+class _OneLine(logging.Formatter):
+    """A message is one line, whoever has chosen parts of it; traces of exceptions follow it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = _CONTROLS.sub(
+            lambda found: found[0].encode("unicode_escape").decode(), record.message
+        )
+        return super().formatMessage(record)
+
+
+def ecs_formatter() -> logging.Formatter:
     import ecs_logging
 
     return ecs_logging.StdlibFormatter(exclude_fields=["log.original", "process", "log.origin"])

@@ -34,6 +34,7 @@ class Grants:
         self._most = most
         self._hash = CredentialHash()
         self._ends: dict[bytes, float] = {}  # by key, the oldest first
+        self._users: dict[bytes, str | None] = {}  # by key, the name of each
         self._open_until = 0.0
 
     def __len__(self) -> int:
@@ -51,15 +52,21 @@ class Grants:
         now = self.now()
         return self._ends.get(key, now) > now
 
-    def add(self, key: bytes, asked_at: float) -> None:
-        """Keep a grant, as old as the question."""
+    def user(self, key: bytes) -> str | None:
+        """The name of the user whose grant is kept, if it is known."""
+        return self._users.get(key)
+
+    def add(self, key: bytes, asked_at: float, user: str | None = None) -> None:
+        """Keep a grant of the user of that name, as old as the question."""
         self._ends.pop(key, None)  # to the end of the order
         self._ends[key] = asked_at + FRESHNESS
+        self._users[key] = user
         while len(self._ends) > self._most:
-            del self._ends[next(iter(self._ends))]
+            self.drop(next(iter(self._ends)))
 
     def drop(self, key: bytes) -> None:
         self._ends.pop(key, None)
+        self._users.pop(key, None)
 
     @property
     def security_is_off(self) -> bool:

@@ -57,13 +57,15 @@ class Privileges:
         key = self._grants.key(identity, action)
         if self._grants.holds(key):
             self.remembered += 1
-            return ALLOWED
+            return Allowed(authenticated=True, user=self._grants.user(key))
         answer = await self._asking.run(key, lambda: self._ask(identity, action, key))
         match answer.status:
             case 200:
                 if (granted := answer.grants(action)) is not None:
+                    if granted:
+                        return Allowed(authenticated=True, user=answer.user)
                     name = answer.body.get("username")
-                    return ALLOWED if granted else _Denied(self._security, identity, action, name)
+                    return _Denied(self._security, identity, action, name)
             case 401 if refusal := answer.refusal(
                 f"request [{HAS_PRIVILEGES}]", f"request [{target}]"
             ):
@@ -86,7 +88,7 @@ class Privileges:
         self.asked += 1
         answer = await self._security.has_privilege(identity, action)
         if answer.status == 200 and answer.grants(action):
-            self._grants.add(key, asked_at)
+            self._grants.add(key, asked_at, answer.user)
         else:
             self._grants.drop(key)
         return answer

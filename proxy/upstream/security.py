@@ -70,11 +70,18 @@ class SecurityAnswer:
         return None
 
     @property
+    def user(self) -> str | None:
+        """The name of the user, if it tells one."""
+        match self.body:
+            case {"username": str(name)}:
+                return name
+        return None
+
+    @property
     def tells_who_asks(self) -> bool:
         """Whether it answers GET AUTHENTICATE with a user, or refuses one who is none."""
-        match self.status, self.body:
-            case 200, {"username": str()}:
-                return True
+        if self.status == 200:
+            return self.user is not None
         return self.status in (401, 403) and self.refusal("", "") is not None
 
     @property

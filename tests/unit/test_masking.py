@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import ProxyError
-from proxy.masking import MASK, is_harmless, shown_name, shown_value
+from proxy.masking import MASK, bare_url, is_harmless, shown_name, shown_value
 from tests.support.bodies import read_body
 from tests.support.malformed import MALFORMED_YAML
 from tests.support.samples import at_most
@@ -161,3 +161,18 @@ class TestWellFormedConfigurations:
     def test_a_word_of_the_api_is_harmless_and_no_other(self):
         assert is_harmless(b'{"service":"hugging_face",[1,{}')
         assert not is_harmless(b'{"service":"x1"}')
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://h/p?key=s#f", "http://h/p"),
+        ("https://me:s@h:1/p@q", "https://h:1/p@q"),
+        ("http://h#s", "http://h"),
+        ("h/p?s", "h/p"),
+        ("s@h", "h"),
+        ("http://h?a://s", "http://h"),
+    ],
+)
+def test_a_url_is_logged_without_the_places_of_secrets(url, shown):
+    assert bare_url(url) == shown

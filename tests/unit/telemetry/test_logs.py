@@ -65,6 +65,14 @@ def test_what_asyncio_prints_of_a_task_is_not_logged(capsys, restored_logging):
     assert SECRET not in written
 
 
+def test_a_text_line_is_one_line_whoever_has_chosen_its_words(capsys, restored_logging):
+    set_up_logging(LogConfig(format="text"))
+    logging.getLogger("proxy.x").warning("said %s", "a\nb\r\x1b[31m\u2028c é")
+    written = capsys.readouterr().err
+    assert written.count("\n") == 1
+    assert written.endswith(r"said a\nb\r\x1b[31m\u2028c é" + "\n")
+
+
 @pytest.fixture
 def restored_logging():
     """The test may change what is logged where."""

@@ -324,3 +324,15 @@ async def test_an_upstream_that_cannot_is_not(reply):
 async def test_without_an_upstream_nobody_has_to_be_asked():
     async with open_privileges(UpstreamConfig()) as privileges:
         await privileges.ping()
+
+
+# Who
+
+
+async def test_a_yes_tells_the_user_also_when_it_is_remembered():
+    async with asking([judged(True)]) as (server, privileges):
+        for _ in range(2):
+            verdict = await check(privileges)
+            assert isinstance(verdict, Allowed)
+            assert verdict.user == "u"
+        assert len(server.calls) == 1

@@ -64,6 +64,8 @@ async def test_an_answer_for_ourselves_that_breaks_off_is_asked_for_again(what, 
     async with stub_nodes(2) as (nodes, upstream):
         nodes[0].answer, nodes[0].breaks_off = OK[:-1], True
         if what == "a privilege":
+            head = b"HTTP/1.1 200 OK\r\ncontent-length: 16\r\n\r\n"
+            nodes[1].answer = head + b'{"username":"u"}'
             async with open_privileges(upstream) as privileges:
                 for _ in range(4):
                     await privileges.ping()

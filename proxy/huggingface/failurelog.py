@@ -1,0 +1,76 @@
+"""Log lines about providers that fail, once all attempts are over."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from proxy.errors import MemoryShort, ProxyError, Rejected
+from proxy.inference.endpoints import InferenceEndpoint
+from proxy.limits.deadline import Deadline
+from proxy.masking import bare_url
+from proxy.telemetry.storms import Storms
+
+_MAX_TEXT: Final = 500  # characters of an error's text
+_CLOCKS_DIFFER: Final = 0.05  # seconds between the event loop's time and the deadline's
+
+log = logging.getLogger(__name__)
+
+
+class FailureLog:
+    """Warns of an endpoint's first failure at once, then tells each minute how many more came."""
+
+    def __init__(self, storms: Storms) -> None:
+        self._storms = storms
+
+    @contextmanager
+    def watching(self, endpoint: InferenceEndpoint, deadline: Deadline) -> Iterator[None]:
+        """Log what fails within. That the proxy itself has no room is no failure of a provider."""
+        try:
+            yield
+        except (Rejected, MemoryShort):
+            raise
+        except ProxyError as error:
+            self.failed(endpoint, error)
+            raise
+        except asyncio.CancelledError:  # by the deadline, or by a caller that has gone away
+            if deadline.seconds_left() < _CLOCKS_DIFFER:
+                self._note(endpoint, "no result in time", "timeout_exception", None)
+            raise
+
+    def failed(self, endpoint: InferenceEndpoint, error: ProxyError) -> None:
+        """`error` is what callers see; the endpoint's token is hidden in it."""
+        url = endpoint.service_settings.url
+        text = error.reason.replace(url, bare_url(url))
+        text = text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "…"
+        self._note(endpoint, text, error.type, error.provider_status)
+
+    def _note(self, endpoint: InferenceEndpoint, text: str, kind: str, status: int | None) -> None:
+        url = bare_url(endpoint.service_settings.url)
+        inference_id, task_type = endpoint.inference_id, str(endpoint.task_type)
+
+        def report(more: int) -> None:
+            log.warning(
+                "provider of inference endpoint [%s] failed%s: %s (%s, %s)",
+                inference_id,
+                f" {more} more times within a minute, at last" if more else "",
+                text,
+                task_type,
+                url,
+                extra={
+                    "event.action": "provider-failed",
+                    "event.outcome": "failure",
+                    "error.type": kind,
+                    "error.message": text,
+                    "http.response.status_code": status,
+                    "url.full": url,
+                    "labels.inference_id": inference_id,
+                    "labels.task_type": task_type,
+                    "labels.failures": str(more or 1),
+                },
+            )
+
+        self._storms.happened(inference_id, report)
