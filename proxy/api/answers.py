@@ -75,8 +75,7 @@ def _responder(request: web.Request) -> Responder:
 
 async def send_document(request: web.Request, call: Call, answer: RestResponse) -> web.Response:
     """The response; a large one is sent here, while its bytes still count as memory in use."""
-    if call.warning is not None:
-        answer.headers["Warning"] = call.warning
+    answer.headers.extend(("Warning", warning) for warning in call.warnings)
     response = _web_response(answer)
     if len(answer.body) > _LARGE:
         await response.prepare(request)
@@ -110,8 +109,7 @@ async def send_events(request: web.Request, call: Call, opening: Events) -> web.
     responder = call.responder
     async with opening as events:
         response = web.StreamResponse(headers=responder.stream_headers())
-        if call.warning is not None:
-            response.headers["Warning"] = call.warning
+        response.headers.extend(("Warning", warning) for warning in call.warnings)
         coding = responder.stream_coding()
         if coding is not None:
             response.headers["content-encoding"] = coding.name

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from proxy.api.call import Call, Events
 from proxy.api.order import known_endpoint, order_of
-from proxy.api.warnings import STALE, incomplete
+from proxy.api.warnings import STALE, incomplete, without_effect
 from proxy.errors import (
     EndpointAlreadyExists,
     IllegalArgument,
@@ -73,7 +73,10 @@ async def update_endpoint(call: Call) -> Json:
     update = parse_update(await call.body_map(), rules)
     task_type = resolve_task_type(call.task_type, update.task_type)
     changed = await call.service.update(call.inference_id, task_type, update, call.timeout)
-    return render_endpoint(known_endpoint(call, changed))
+    endpoint = known_endpoint(call, changed)
+    if ignored := update.without_effect(endpoint):
+        call.warnings.append(without_effect(ignored))
+    return render_endpoint(endpoint)
 
 
 async def get_endpoint(call: Call) -> Json:
@@ -88,7 +91,7 @@ async def get_endpoints(call: Call) -> Json:
     """GET _inference/_all: ours and the upstream's; where both have an id, ours"""
     found = await call.service.find(call.task_type)
     if found.refused:
-        call.warning = incomplete(found.refused)
+        call.warnings.append(incomplete(found.refused))
     ours = [render_endpoint(endpoint) for endpoint in found.endpoints]
     theirs = await call.fetch(call.rest.path)
     others = theirs.get("endpoints") if isinstance(theirs, dict) else None
@@ -101,7 +104,7 @@ async def delete_endpoint(call: Call) -> Json:
         call.inference_id, call.task_type, dry_run=call.flags["dry_run"]
     )
     if deletion.stale:
-        call.warning = STALE
+        call.warnings.append(STALE)
     return deletion.result
 
 

@@ -30,7 +30,7 @@ _UNUSUAL: Final = re.compile(
 _UNHEARD: Final = (
     "Invalid method encountered",
     "Invalid method for HTTP",
-    "Expected space after m",
+    "Expected space after method",
 )
 
 
@@ -71,13 +71,15 @@ class _Connection(web.RequestHandler):
         """The answer to a request that is not HTTP; its connection is closed."""
         if not isinstance(exc, HttpProcessingError) or request.writer.output_size > 0:
             return super().handle_error(request, status, exc, message)
-        error = self._unheard_method(exc) or _refusal(exc)
-        log.info("refused: %s", error.reason)
+        refusal = _refusal(exc)
+        log.info("refused: %s", refusal.reason)
+        error = self._unheard_method(exc) or refusal
         return _Refusal(error_answer(error, method=b"", keep_alive=False))
 
     def _unheard_method(self, error: HttpProcessingError) -> ProxyError | None:
         """405 if all that is wrong is that the request has a method that nobody knows."""
-        if self._unusual is None or not error.message.startswith(_UNHEARD):
+        said = error.message.partition("\n\n")[0]  # what follows are the caller's bytes
+        if self._unusual is None or not any(text in said for text in _UNHEARD):
             return None
         method, target = (part.decode() for part in self._unusual.groups())
         request = parse_request(method, target, CIMultiDictProxy(CIMultiDict()))
