@@ -22,9 +22,9 @@ from proxy.rest.routing import match_path, wrong_method
 
 log: Final = logging.getLogger(__name__)
 
-# A request line whose method aiohttp's parser may not know.
+# A request line whose method aiohttp's parser may not know; the lane passes the same ones on.
 _UNUSUAL: Final = re.compile(
-    rb"(?!(?:GET|POST|PUT|DELETE|HEAD|OPTIONS) )([A-Za-z][A-Za-z0-9_-]{0,30}+) (/[!-\"$-~]*+)"
+    rb"(?!(?:GET|POST|PUT|DELETE|HEAD|OPTIONS) )([A-Z][A-Z_-]{0,30}+) (/[!-\"$-~]*+)"
     rb" HTTP/1\.[01]\r\n"
 )
 _UNHEARD: Final = (

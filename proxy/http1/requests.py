@@ -30,7 +30,8 @@ _VERSIONS: Final = {b"HTTP/1.1": 1, b"HTTP/1.0": 0}
 # The request line of nearly every request; llhttp reads the others.
 _REQUEST_LINE: Final = re.compile(rb"(GET|POST|PUT|HEAD|DELETE) (/[!\"$-~]*+) HTTP/1\.1(?=\r\n)")
 # The beginning of a request line with a method that llhttp may not know, as far as it has come.
-_ANY_METHOD: Final = re.compile(rb"(?:\r\n)*+[A-Za-z][A-Za-z0-9_-]{0,30}+(?: |\Z)")
+# Small letters and digits before a method are rather the rest of something else.
+_ANY_METHOD: Final = re.compile(rb"(?:\r\n)*+[A-Z][A-Z_-]{0,30}+(?: |\Z)")
 _OF_ANOTHER_PROTOCOL: Final = "Invalid method for HTTP/x.x request"  # llhttp's words
 _IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS"))
 # What Elasticsearch's clients send by POST although it changes nothing.

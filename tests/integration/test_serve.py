@@ -361,7 +361,7 @@ def test_inference_is_the_same_with_and_without_the_lane(ways, stub):
     assert [status for status, _, _ in found["lane"][:4]] == [200, 400, 200, 200]
 
 
-@pytest.mark.parametrize("method", ["FOO", "get", "DESCRIBE", "PURGE"])
+@pytest.mark.parametrize("method", ["FOO", "DESCRIBE", "PURGE"])
 @pytest.mark.parametrize("way", ["lane", "no-lane"])
 def test_an_unheard_of_method_is_not_allowed(ways, elasticsearch, way, method):
     """As Elasticsearch answers for its own paths."""

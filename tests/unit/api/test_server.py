@@ -77,7 +77,7 @@ async def test_is_refused_in_the_envelope_and_not_repeated(send, caplog, data, s
     assert "Traceback" not in caplog.text
 
 
-@pytest.mark.parametrize("method", ["FOO", "get", "DESCRIBE", "GETX", "x-y_1"])
+@pytest.mark.parametrize("method", ["FOO", "DESCRIBE", "GETX", "A-B_C"])
 @pytest.mark.parametrize(
     ("target", "allowed"),
     [

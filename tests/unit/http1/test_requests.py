@@ -59,7 +59,7 @@ def test_it_is_refused_behind_a_good_request_as_well(name):
         assert caught.value.status == status
 
 
-@pytest.mark.parametrize("method", [b"FOO", b"get", b"DESCRIBE", b"GETX", b"Po-St_1"])
+@pytest.mark.parametrize("method", [b"FOO", b"DESCRIBE", b"GETX", b"A-B_C"])
 @pytest.mark.parametrize("bytewise", [False, True])
 def test_an_unheard_of_method_passes(method, bytewise):
     raw = method + b" /x HTTP/1.1\r\n" + HOST + b"Content-Length: 2\r\n\r\n"
