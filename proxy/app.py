@@ -13,7 +13,7 @@ from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, web
 
 from proxy.admin.health import Check
 from proxy.admin.listener import admin_ports
-from proxy.api.answers import Handler, mark_started, render_errors
+from proxy.api.answers import Handler, add_origin_headers, mark_started, render_errors
 from proxy.api.counting import METRICS, STORMS, count_requests
 from proxy.api.dispatcher import InferenceApi
 from proxy.api.server import Runner
@@ -38,6 +38,7 @@ from proxy.upstream.grants import Grants
 from proxy.upstream.heads import head_of, raw_target
 from proxy.upstream.hooks import REFUSED, close_when_unclear, expect_continue, strip_additions
 from proxy.upstream.nodes import Nodes
+from proxy.upstream.origins import Origins
 from proxy.upstream.privileges import Privileges
 from proxy.upstream.security import Security
 from proxy.upstream.session import UpstreamSession, open_session
@@ -127,6 +128,7 @@ def _bare_application(config: Config) -> web.Application:
     app.router.add_route("*", r"/{target:[\s\S]*}", _dispatch, expect_handler=expect_continue)
     app.on_response_prepare.append(mark_started)
     app.on_response_prepare.append(strip_additions)
+    app.on_response_prepare.append(add_origin_headers)
     app.on_response_prepare.append(close_when_unclear)
     return app
 
@@ -217,6 +219,7 @@ async def _open_parts(
         app[_API] = InferenceApi(
             service,
             privileges,
+            Origins(upstream, config.upstream),
             forwarder,
             profile,
             config=config.limits,

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from proxy.modelserver.packages import PackageError, Say, cache_folder
 from testbed.distribution import (
@@ -87,6 +87,7 @@ def start(
     secured: bool = False,
     users: Mapping[str, tuple[str, str]] | None = None,
     roles: str | None = None,
+    settings: Mapping[str, Any] | None = None,
     data: Path | None = None,
     java_options: str = JAVA_OPTIONS,
     say: Say = print,
@@ -95,8 +96,9 @@ def start(
 
     port: 0 takes a free one. secured: security without TLS, with `users` (name to password and
     role, comma-separated for several) and `roles` (the text of roles.yml) in the file realm, and
-    with API keys (from 8.19 on). data: a folder to keep between starts, which the user `nobody`
-    must be able to reach under root. java_options: memory, and how much the compiler may do.
+    with API keys (from 8.19 on). settings: more of elasticsearch.yml. data: a folder to keep
+    between starts, which the user `nobody` must be able to reach under root. java_options: memory,
+    and how much the compiler may do.
     Raises: JavaMissing, PackageError, StartFailed.
     """
     needs_plugin = secured and major(version) >= 8
@@ -108,7 +110,7 @@ def start(
     try:
         health = ("health", secrets.token_hex(16))
         node = Node(folder=folder, data=data or folder / "data", home=home, major=major(version))
-        node.configure(port, secured)
+        node.configure(port, secured, settings or {})
         if secured:
             node.write_users({**(users or {}), health[0]: (health[1], "superuser")}, roles)
         node.hand_over()

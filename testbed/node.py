@@ -43,8 +43,8 @@ class Node:
     def log(self) -> Path:
         return self.folder / "elasticsearch.log"
 
-    def configure(self, port: int, secured: bool) -> None:
-        """Write elasticsearch.yml beside copies of the distribution's other files."""
+    def configure(self, port: int, secured: bool, more: Mapping[str, Any]) -> None:
+        """Write elasticsearch.yml, with `more` settings, beside copies of the other files."""
         shutil.copytree(self.home / "config", self.config)
         for folder in (self.folder / "logs", self.folder / "tmp", self.data):
             folder.mkdir(parents=True, exist_ok=True)
@@ -63,6 +63,7 @@ class Node:
         }
         if self.major >= 8:
             settings["xpack.security.autoconfiguration.enabled"] = False
+        settings |= more
         lines = [f"{name}: {json.dumps(value)}\n" for name, value in settings.items()]
         (self.config / "elasticsearch.yml").write_text("".join(lines))
         options = self.config / "jvm.options"  # 7.17's has paths relative to its home

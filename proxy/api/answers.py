@@ -9,7 +9,7 @@ from typing import Final
 from aiohttp import web
 
 from proxy.api.call import Call, Events
-from proxy.api.keys import LIMIT, RESPONDER, STARTED
+from proxy.api.keys import LIMIT, ORIGIN_HEADERS, RESPONDER, STARTED
 from proxy.errors import Cause, PlainError, ProxyError
 from proxy.frames import forget_frames
 from proxy.rest.request import parse_request
@@ -50,6 +50,13 @@ async def mark_started(request: web.Request, response: web.StreamResponse) -> No
     request[STARTED] = True
 
 
+async def add_origin_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """An `on_response_prepare` signal; the upstream's own answers have these headers already."""
+    if headers := request.get(ORIGIN_HEADERS):
+        present = {name.lower() for name in response.headers}
+        response.headers.extend(pair for pair in headers if pair[0].lower() not in present)
+
+
 def _limit_of(error: ProxyError | Cause | None) -> str | None:
     while isinstance(error, ProxyError) and error.limit is None:
         error = error.cause
@@ -68,8 +75,7 @@ def _responder(request: web.Request) -> Responder:
 
 async def send_document(request: web.Request, call: Call, answer: RestResponse) -> web.Response:
     """The response; a large one is sent here, while its bytes still count as memory in use."""
-    if call.warning is not None:
-        answer.headers["Warning"] = call.warning
+    answer.headers.extend(("Warning", warning) for warning in call.warnings)
     response = _web_response(answer)
     if len(answer.body) > _LARGE:
         await response.prepare(request)
@@ -86,6 +92,11 @@ def allowed_methods(responder: Responder, methods: Collection[str]) -> web.Respo
     return _web_response(answer)
 
 
+def ended_by_origin(status: int) -> web.Response:
+    """The answer to a preflight, or to a request whose origin is refused: headers alone."""
+    return web.Response(status=status)
+
+
 def _web_response(answer: RestResponse) -> web.Response:
     return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
 
@@ -98,8 +109,7 @@ async def send_events(request: web.Request, call: Call, opening: Events) -> web.
     responder = call.responder
     async with opening as events:
         response = web.StreamResponse(headers=responder.stream_headers())
-        if call.warning is not None:
-            response.headers["Warning"] = call.warning
+        response.headers.extend(("Warning", warning) for warning in call.warnings)
         coding = responder.stream_coding()
         if coding is not None:
             response.headers["content-encoding"] = coding.name

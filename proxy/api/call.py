@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from proxy.inference.endpoints import TaskType
@@ -39,7 +39,7 @@ class Call:
     max_inputs: int
     fetch: Callable[[str], Awaitable[Any]]  # the upstream's own answer to GET a path, or None
     user: str | None = None  # whose call it is, where the upstream tells
-    warning: str | None = None  # the `Warning` header of the answer, set by the handler
+    warnings: list[str] = field(default_factory=list)  # `Warning` headers, added by the handler
 
     @property
     def timeout(self) -> float | None:

@@ -1,7 +1,8 @@
 """A request's way to its handler and back, in Elasticsearch's order of checks.
 
-Authentication, route, content type, path, body, parameters, validation, authorization, action: the
-first that fails is what the caller is told. Requests for what is unknown here go upstream.
+Authentication, origin, route, content type, path, body, parameters, validation, authorization,
+action: the first that fails is what the caller is told. Requests for what is unknown here go
+upstream.
 Source: RestController, BaseRestHandler, SecurityRestFilter.
 """
 
@@ -13,12 +14,12 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from proxy.api.answers import allowed_methods, send_document, send_events
+from proxy.api.answers import allowed_methods, ended_by_origin, send_document, send_events
 from proxy.api.bodies import TooLarge, read_body
 from proxy.api.call import Call
-from proxy.api.keys import BODY, RESPONDER, ROUTE
+from proxy.api.keys import BODY, ORIGIN_HEADERS, RESPONDER, ROUTE
 from proxy.api.paths import parse_path
-from proxy.api.ports import Authorizer, Upstream
+from proxy.api.ports import Authorizer, OriginJudge, Upstream
 from proxy.api.routes import ROUTES, Route
 from proxy.authorization import Allowed, Refused, Verdict
 from proxy.config import LimitsConfig
@@ -45,6 +46,7 @@ class InferenceApi:
         self,
         service: InferenceService,
         authorizer: Authorizer,
+        origins: OriginJudge,
         upstream: Upstream | None,
         profile: Profile,
         *,
@@ -54,6 +56,7 @@ class InferenceApi:
     ) -> None:
         self._service = service
         self._authorizer = authorizer
+        self._origins = origins
         self._upstream = upstream
         self._profile = profile
         self._max_inputs = config.inputs
@@ -75,15 +78,21 @@ class InferenceApi:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         rest = parse_request(request.method, request.raw_path, request.headers)
         responder = request[RESPONDER] = responder_for(rest)
+        origin = await self._origins.judge(rest.method, rest.headers)
+        request[ORIGIN_HEADERS] = origin.headers
         match = match_path(rest.segments(), ROUTES)
         methods = {} if match is None else ROUTES[match.pattern]
         if rest.method == "OPTIONS":
+            if origin.status is not None:
+                return ended_by_origin(origin.status)
             return allowed_methods(responder, methods)
         if match is None:
             raise NoHandler(rest.method, rest.target)
         route = methods.get(rest.method)
         action = InferenceAction.GET if route is None else route.action
         verdict = await self._authorizer.check(request.headers, rest.target, action)
+        if origin.status is not None:
+            return ended_by_origin(origin.status)
         if rest.problem is not None:
             raise rest.problem
         if route is None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from proxy.api.call import Call, Events
 from proxy.api.changes import log_change
 from proxy.api.order import known_endpoint, order_of
-from proxy.api.warnings import STALE, incomplete
+from proxy.api.warnings import STALE, incomplete, without_effect
 from proxy.errors import (
     EndpointAlreadyExists,
     IllegalArgument,
@@ -77,7 +77,10 @@ async def update_endpoint(call: Call) -> Json:
     task_type = resolve_task_type(call.task_type, update.task_type)
     changed = await call.service.update(call.inference_id, task_type, update, call.timeout)
     log_change(call, "changed", call.inference_id, task_type)
-    return render_endpoint(known_endpoint(call, changed))
+    endpoint = known_endpoint(call, changed)
+    if ignored := update.without_effect(endpoint):
+        call.warnings.append(without_effect(ignored))
+    return render_endpoint(endpoint)
 
 
 async def get_endpoint(call: Call) -> Json:
@@ -92,7 +95,7 @@ async def get_endpoints(call: Call) -> Json:
     """GET _inference/_all: ours and the upstream's; where both have an id, ours"""
     found = await call.service.find(call.task_type)
     if found.refused:
-        call.warning = incomplete(found.refused)
+        call.warnings.append(incomplete(found.refused))
     ours = [render_endpoint(endpoint) for endpoint in found.endpoints]
     theirs = await call.fetch(call.rest.path)
     others = theirs.get("endpoints") if isinstance(theirs, dict) else None
@@ -105,7 +108,7 @@ async def delete_endpoint(call: Call) -> Json:
         call.inference_id, call.task_type, dry_run=call.flags["dry_run"]
     )
     if deletion.stale:
-        call.warning = STALE
+        call.warnings.append(STALE)
     if not call.flags["dry_run"]:
         log_change(call, "deleted", call.inference_id, deletion.task_type)
     return deletion.result

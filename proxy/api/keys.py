@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from aiohttp import web
@@ -11,6 +12,8 @@ from proxy.rest.responder import Responder
 
 RESPONDER: Final = web.RequestKey("responder", Responder)
 BODY: Final = web.RequestKey("body", Body)  # once it has been read
+# Headers of the answer that depend on where the request comes from.
+ORIGIN_HEADERS: Final = web.RequestKey("origin_headers", Sequence[tuple[str, str]])
 STARTED: Final = web.RequestKey("started", bool)  # the head of the answer has been sent
 
 # Labels of the metrics.

@@ -65,7 +65,7 @@ async def order_of(call: Call) -> BodyFirst | EndpointFirst:
 def known_endpoint(call: Call, known: Known) -> InferenceEndpoint:
     """The endpoint; the answer warns of a stale one."""
     if known.stale:
-        call.warning = STALE
+        call.warnings.append(STALE)
     return known.endpoint
 
 

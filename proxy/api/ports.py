@@ -8,6 +8,7 @@ from aiohttp import web
 from multidict import CIMultiDictProxy
 
 from proxy.authorization import Action, Verdict
+from proxy.crossorigin import OriginVerdict
 
 
 class Authorizer(Protocol):
@@ -17,6 +18,16 @@ class Authorizer(Protocol):
         """Whether the caller with these credentials may; `target` is that of its request.
 
         Raises: the upstream's own 401; UpstreamError when it cannot be asked.
+        """
+
+
+class OriginJudge(Protocol):
+    """Knows which origins may see answers; see Origins."""
+
+    async def judge(self, method: str, headers: CIMultiDictProxy[str]) -> OriginVerdict:
+        """What the origin of a request means for its answer.
+
+        Raises: UpstreamError when the upstream cannot be asked.
         """
 
 

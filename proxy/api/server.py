@@ -7,15 +7,31 @@ quotes the caller's bytes, and log them.
 from __future__ import annotations
 
 import logging
+import re
 from typing import Final
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, InvalidURLError, LineTooLong
+from multidict import CIMultiDict, CIMultiDictProxy
 
+from proxy.api.routes import ROUTES
 from proxy.errors import IllegalArgument, ProxyError, StatusError
 from proxy.http1 import error_answer
+from proxy.rest.request import parse_request
+from proxy.rest.routing import match_path, wrong_method
 
 log: Final = logging.getLogger(__name__)
+
+# A request line whose method aiohttp's parser may not know; the lane passes the same ones on.
+_UNUSUAL: Final = re.compile(
+    rb"(?!(?:GET|POST|PUT|DELETE|HEAD|OPTIONS) )([A-Z][A-Z_-]{0,30}+) (/[!-\"$-~]*+)"
+    rb" HTTP/1\.[01]\r\n"
+)
+_UNHEARD: Final = (
+    "Invalid method encountered",
+    "Invalid method for HTTP",
+    "Expected space after method",
+)
 
 
 class Runner(web.AppRunner):
@@ -38,7 +54,12 @@ class _Server(web.Server):
 
 
 class _Connection(web.RequestHandler):
-    __slots__ = ()
+    __slots__ = ("_unusual",)
+
+    def data_received(self, data: bytes) -> None:
+        # Of a request that it cannot read, aiohttp tells nothing reliable.
+        self._unusual = _UNUSUAL.match(data)
+        super().data_received(data)
 
     def handle_error(
         self,
@@ -50,9 +71,20 @@ class _Connection(web.RequestHandler):
         """The answer to a request that is not HTTP; its connection is closed."""
         if not isinstance(exc, HttpProcessingError) or request.writer.output_size > 0:
             return super().handle_error(request, status, exc, message)
-        error = _refusal(exc)
-        log.info("refused: %s", error.reason)
+        refusal = _refusal(exc)
+        log.info("refused: %s", refusal.reason)
+        error = self._unheard_method(exc) or refusal
         return _Refusal(error_answer(error, method=b"", keep_alive=False))
+
+    def _unheard_method(self, error: HttpProcessingError) -> ProxyError | None:
+        """405 if all that is wrong is that the request has a method that nobody knows."""
+        said = error.message.partition("\n\n")[0]  # what follows are the caller's bytes
+        if self._unusual is None or not any(text in said for text in _UNHEARD):
+            return None
+        method, target = (part.decode() for part in self._unusual.groups())
+        request = parse_request(method, target, CIMultiDictProxy(CIMultiDict()))
+        match = match_path(request.segments(), ROUTES)
+        return wrong_method(request, () if match is None else ROUTES[match.pattern])
 
 
 class _Refusal(web.StreamResponse):

@@ -1,11 +1,12 @@
-"""`Warning` headers: what the caller should know about the endpoints behind an answer.
+"""`Warning` headers: what the caller should know about an answer and the endpoints behind it.
 
 Source: RFC 7234, section 5.5; `299 Elasticsearch` is how HeaderWarning begins.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from proxy.inference.ids import list_ids
@@ -16,9 +17,22 @@ STALE: Final = (
 )
 
 
+_MOST_NAMES: Final = 10
+# A name that can stand in a header as it is.
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.*-]{1,100}")
+
+
 def incomplete(refused: Collection[str]) -> str:
     """The header of a list that lacks endpoints, whose ids are `refused`."""
     return (
         f'299 Elasticsearch "inference endpoints {list_ids(refused)} are left out, '
         'their stored records cannot be used: GET one to see why"'
     )
+
+
+def without_effect(settings: Sequence[str]) -> str:
+    """The header of an update that changed nothing about these settings."""
+    named = [name for name in settings if _PLAIN.fullmatch(name)][:_MOST_NAMES]
+    more = len(settings) - len(named)
+    shown = ", ".join([*named, *([f"{more} more"] if more else [])])
+    return f'299 Elasticsearch "_update does not change [{shown}]: they were ignored"'

@@ -7,7 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from httptools import (
+    HttpParserError,
+    HttpParserInvalidMethodError,
+    HttpParserUpgrade,
+    HttpRequestParser,
+)
 
 from proxy.errors import IllegalArgument, ProxyError, StatusError
 from proxy.http1.headers import (
@@ -24,6 +29,10 @@ _NOTABLE: Final = HOP_BY_HOP | SINGLE.keys()
 _VERSIONS: Final = {b"HTTP/1.1": 1, b"HTTP/1.0": 0}
 # The request line of nearly every request; llhttp reads the others.
 _REQUEST_LINE: Final = re.compile(rb"(GET|POST|PUT|HEAD|DELETE) (/[!\"$-~]*+) HTTP/1\.1(?=\r\n)")
+# The beginning of a request line with a method that llhttp may not know, as far as it has come.
+# Small letters and digits before a method are rather the rest of something else.
+_ANY_METHOD: Final = re.compile(rb"(?:\r\n)*+[A-Z][A-Z_-]{0,30}+(?: |\Z)")
+_OF_ANOTHER_PROTOCOL: Final = "Invalid method for HTTP/x.x request"  # llhttp's words
 _IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS"))
 # What Elasticsearch's clients send by POST although it changes nothing.
 _READS: Final = re.compile(
@@ -149,6 +158,10 @@ def _body_length(notable: dict[bytes, bytes], minor: int) -> int | None:
     return None
 
 
+class _UnheardMethod(IllegalArgument):
+    """llhttp does not know the method, if it is one."""
+
+
 class RequestParser:
     """Reads the heads of requests from one connection's bytes, wherever these are cut.
 
@@ -170,6 +183,7 @@ class RequestParser:
         self._length_at = 0  # the place of Content-Length among them, if it is there
         self._headers: Headers = []
         self._complete = False
+        self._unheard = False  # whether llhttp does not know the method of the head that comes
         self._llhttp = HttpRequestParser(self)
 
     @property
@@ -195,7 +209,7 @@ class RequestParser:
             complete = end >= 4
             if (end if complete else len(raw)) > self._limit:
                 raise StatusError(431, f"the request's head is larger than [{self._limit}] bytes")
-            self._execute(raw[seen:end] if complete else data)
+            self._read(raw[:end] if complete else raw, seen, complete)
             if not complete:
                 self._raw = raw
                 self._last = None  # what comes next is not the beginning of a head
@@ -230,6 +244,23 @@ class RequestParser:
         self._last_raw = data[:end]
         return last
 
+    def _read(self, raw: bytes, seen: int, complete: bool) -> None:
+        """Let llhttp read a head as far as it has come; `seen` is what it has read before."""
+        if not self._unheard:
+            try:
+                self._execute(raw[seen:])
+                return
+            except _UnheardMethod:
+                self._unheard = True
+        method = _ANY_METHOD.match(raw)
+        if method is None:
+            raise IllegalArgument("invalid HTTP request: Invalid method encountered")
+        if complete:
+            # Whoever answers it knows what to say. The rest is read as that of any method.
+            self._unheard = False
+            self._llhttp, self._headers = HttpRequestParser(self), []
+            self._execute(b"POST " + raw[method.end() :])
+
     def _execute(self, data: bytes) -> None:
         try:
             self._llhttp.feed_data(data)
@@ -241,7 +272,9 @@ class RequestParser:
                 raise StatusError(505, "only HTTP/1.1 and HTTP/1.0 are supported") from None
             if "Transfer-Encoding` header" in reason or "has invalid `Transfer" in reason:
                 raise StatusError(501, "the only transfer coding supported is [chunked]") from None
-            raise IllegalArgument(f"invalid HTTP request: {reason}") from None
+            unheard = isinstance(error, HttpParserInvalidMethodError)
+            kind = _UnheardMethod if unheard or reason == _OF_ANOTHER_PROTOCOL else IllegalArgument
+            raise kind(f"invalid HTTP request: {reason}") from None
 
     def _head(self, raw: bytes) -> RequestHead:
         while raw.startswith(b"\r\n"):

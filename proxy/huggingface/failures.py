@@ -70,7 +70,7 @@ def _refused(endpoint: InferenceEndpoint, refusal: Refusal, profile: Profile) ->
     reason = (
         f"{prefix} for request from inference entity id [{endpoint.inference_id}] status [{status}]"
     )
-    if text is not None:
+    if text:
         reason += f". Error message: [{shown_text(text, endpoint)}]"
     shown_status = status if status in _PASSED_ON else 400
     error: ProxyError

@@ -27,6 +27,8 @@ class UpdateRules:
     needs_api_key: bool
     # Settings may be null, which restores the default or changes nothing.
     takes_nulls: bool
+    # Chunking settings can be updated. Source: elastic/elasticsearch#149723.
+    takes_chunking: bool
     # Settings that cannot be updated are refused rather than ignored.
     refuses_unknown: bool
     # The provider is called with the changed endpoint before the change is stored.
@@ -101,6 +103,7 @@ _V9_2: Final = Profile(
     update=UpdateRules(
         needs_api_key=True,
         takes_nulls=False,
+        takes_chunking=False,
         refuses_unknown=False,
         tries_changes=False,
         not_an_object="{kind} settings",
@@ -122,6 +125,7 @@ _V9_5: Final = replace(
     update=UpdateRules(
         needs_api_key=False,
         takes_nulls=True,
+        takes_chunking=True,
         refuses_unknown=False,
         tries_changes=True,
         not_an_object="[{kind}_settings]",

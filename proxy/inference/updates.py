@@ -14,12 +14,15 @@ from proxy.inference.chunking import parse_chunking
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.fields import Fields, Problems, refuse_unknown
 from proxy.inference.releases import UpdateRules
+from proxy.inference.rendering import render_endpoint
 from proxy.inference.settings import parse_rate_limit, parse_secrets, parse_task_settings
 from proxy.inference.tasktypes import parse_task_type
+from proxy.masking import shown_name
 from proxy.xcontent.javatext import java_text
 from proxy.xcontent.values import Json
 
-_UPDATABLE: Final = ("service_settings", "task_settings", "chunking_settings")
+_SETTINGS: Final = ("service_settings", "task_settings")
+_CHUNKING: Final = "chunking_settings"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +33,7 @@ class EndpointUpdate:
     task_type: TaskType | None
     service_settings: Json | None
     task_settings: Json | None
-    chunking_settings: Json | None
+    chunking_settings: Json | None = None
 
     def apply(self, endpoint: InferenceEndpoint) -> InferenceEndpoint:
         """The endpoint changed. Raises: ValidationFailed, IllegalArgument, StatusError.
@@ -38,23 +41,53 @@ class EndpointUpdate:
         Older releases of TransportUpdateInferenceModelAction change only the token and the task
         settings; the rest follows newer ones.
         """
+        return self._applied(endpoint)[0]
+
+    def without_effect(self, changed: InferenceEndpoint) -> list[str]:
+        """The settings that were ignored and that the changed endpoint has other values for.
+
+        For instance `service_settings.url`.
+        """
+        shown = render_endpoint(changed)
+        names = []
+        for kind, settings in self._applied(changed)[1].items():
+            present = shown.get(kind, {})
+            names += [
+                f"{kind}.{shown_name(name)}"
+                for name, value in settings.items()
+                if value != present.get(name)
+            ]
+        return names
+
+    def _applied(self, endpoint: InferenceEndpoint) -> tuple[InferenceEndpoint, dict[str, Json]]:
+        """The endpoint changed, and the settings that were ignored, by their kind."""
         problems = Problems()
+        ignored: dict[str, Json] = {}
         if self.service_settings:
             fields = Fields(self.service_settings, "service_settings", problems)
             endpoint = _with_updated_service(endpoint, fields, self.rules)
-            self._refuse_left_over(fields, endpoint)
-        if self.chunking_settings and endpoint.task_type is TaskType.TEXT_EMBEDDING:
-            endpoint = replace(endpoint, chunking_settings=parse_chunking(self.chunking_settings))
-        if self.task_settings and endpoint.task_type is TaskType.RERANK:
+            ignored["service_settings"] = self._left_over(fields, endpoint)
+        if self.chunking_settings:
+            if endpoint.task_type is TaskType.TEXT_EMBEDDING:
+                chunking = parse_chunking(self.chunking_settings)
+                endpoint = replace(endpoint, chunking_settings=chunking)
+            else:
+                ignored[_CHUNKING] = self.chunking_settings
+        if self.task_settings:
             fields = Fields(self.task_settings, "task_settings", problems)
-            merged = endpoint.task_settings.merged(parse_task_settings(fields))
-            endpoint = replace(endpoint, task_settings=merged)
-            self._refuse_left_over(fields, endpoint)
-        return endpoint
+            if endpoint.task_type is TaskType.RERANK:
+                merged = endpoint.task_settings.merged(parse_task_settings(fields))
+                endpoint = replace(endpoint, task_settings=merged)
+                ignored["task_settings"] = self._left_over(fields, endpoint)
+            else:
+                ignored["task_settings"] = self.task_settings
+        return endpoint, ignored
 
-    def _refuse_left_over(self, fields: Fields, endpoint: InferenceEndpoint) -> None:
+    def _left_over(self, fields: Fields, endpoint: InferenceEndpoint) -> Json:
+        """What has not been taken. Raises: StatusError where the release refuses it."""
         if self.rules.refuses_unknown:
             refuse_unknown(fields.left_over, endpoint.service)
+        return fields.left_over
 
 
 def _with_updated_service(
@@ -86,7 +119,7 @@ def parse_update(body: Mapping[str, Any], rules: UpdateRules) -> EndpointUpdate:
             raise _bad_update("[task_type] in update request", left)
         task_type = parse_task_type(left.pop("task_type"))
     parts: dict[str, Json | None] = {}
-    for name in _UPDATABLE:
+    for name in (*_SETTINGS, _CHUNKING) if rules.takes_chunking else _SETTINGS:
         value = left.get(name)
         if name in left and not isinstance(value, dict):
             what = rules.not_an_object.format(kind=name.removesuffix("_settings"))

@@ -55,12 +55,14 @@ def _parts(pattern: str) -> list[str]:
 
 
 def wrong_method(request: RestRequest, allowed: Collection[str]) -> ProxyError:
-    """405 with the methods that the path takes."""
+    """405 with the methods that the path takes, if there are any."""
     uri = f"for uri [{request.target}] and method [{request.method}]"
     known = request.method in _METHODS
     problem = (
         f"Incorrect HTTP method {uri}" if known else f"Unexpected http method: {request.method}"
     )
+    if not allowed:
+        return PlainError(405, problem)
     return PlainError(
         405,
         f"{problem}, allowed: [{', '.join(allowed)}]",

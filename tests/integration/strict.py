@@ -9,7 +9,7 @@ from typing import Final
 Headers = tuple[tuple[bytes, bytes], ...]
 
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_LINE: Final = re.compile(rb"([A-Z-]+) (/[!-\"$-~]*) HTTP/1\.([01])")
+_LINE: Final = re.compile(rb"([A-Z][A-Z_-]*) (/[!-\"$-~]*) HTTP/1\.([01])")
 _HEADER: Final = re.compile(rb"(" + _TOKEN + rb"):[ \t]*([\t -~\x80-\xff]*?)[ \t]*")
 _EXTENSION: Final = rb"(?:;" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb'|"[ !#-\[\]-~]*"))?)*'
 _CHUNK: Final = re.compile(rb"0*([0-9A-Fa-f]{1,15})" + _EXTENSION)

@@ -6,17 +6,23 @@ from typing import Final
 
 import orjson
 
-from tests.support.rawhttp import Answer, send
+from tests.support.rawhttp import Answer, Headers, send
 
 JSON: Final = [("Content-Type", "application/json")]
 PATHS: Final = {"text_embedding": "/embed", "completion": "/v1/chat/completions"}
 
 
-def put(url: str, inference_id: str, provider: str, task: str = "text_embedding") -> Answer:
+def put(
+    url: str,
+    inference_id: str,
+    provider: str,
+    task: str = "text_embedding",
+    headers: Headers = (),
+) -> Answer:
     """Create an endpoint whose provider is the one of the contract cases."""
     settings = {"api_key": "secret", "url": provider + PATHS[task]}
     body = orjson.dumps({"service": "hugging_face", "service_settings": settings})
-    return send(url, "PUT", f"/_inference/{task}/{inference_id}", JSON, body)
+    return send(url, "PUT", f"/_inference/{task}/{inference_id}", [*JSON, *headers], body)
 
 
 def infer(url: str, inference_id: str, timeout: float = 60.0) -> Answer:

@@ -55,7 +55,8 @@ def send(
     url = URL(base)
     connection = HTTPConnection(url.host or "", url.port, timeout=timeout)
     try:
-        connection.putrequest(method, target, skip_accept_encoding=True)
+        own_host = any(name.lower() == "host" for name, _ in headers)
+        connection.putrequest(method, target, skip_host=own_host, skip_accept_encoding=True)
         for name, value in headers:
             connection.putheader(name, value)
         chunked = body is not None and not isinstance(body, bytes)

@@ -13,6 +13,7 @@ GROUND: Final = frozenset(
     f"proxy.{name}"
     for name in (
         "authorization",
+        "crossorigin",
         "errors",
         "frames",
         "interception",

@@ -11,6 +11,7 @@ from proxy.limits.uploads import PAUSE
 from proxy.upstream.forward import Forwarder, forwarding
 from proxy.upstream.grants import MAX_REMEMBERED, Grants
 from proxy.upstream.nodes import Nodes
+from proxy.upstream.origins import Origins
 from proxy.upstream.privileges import Privileges
 from proxy.upstream.security import Security
 from proxy.upstream.session import open_session
@@ -33,3 +34,11 @@ async def open_privileges(
 ) -> AsyncIterator[Privileges]:
     async with open_session(upstream, Nodes(*upstream.urls)) as session:
         yield Privileges(Security(session, upstream), Grants(most=most_grants, clock=clock))
+
+
+@asynccontextmanager
+async def open_origins(
+    upstream: UpstreamConfig, *, clock: Callable[[], float] = time.monotonic
+) -> AsyncIterator[Origins]:
+    async with open_session(upstream, Nodes(*upstream.urls)) as session:
+        yield Origins(session, upstream, clock=clock)

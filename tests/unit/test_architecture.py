@@ -15,8 +15,8 @@ FOLDER: Final = Path(proxy.__file__).parent
 
 # Rooms, and modules on the ground floor, that do no I/O.
 PURE: Final = {
-    *("authorization", "config", "errors", "http1", "inference", "interception", "masking"),
-    *("rest", "sse", "xcontent"),
+    *("authorization", "config", "crossorigin", "errors", "http1", "inference", "interception"),
+    *("masking", "rest", "sse", "xcontent"),
 }
 IO: Final = {
     *("aiohttp", "elasticsearch", "http.client", "socket", "sqlite3", "ssl", "subprocess"),

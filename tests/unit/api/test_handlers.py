@@ -200,3 +200,19 @@ class TestChat:
         error = json.loads(answer.body)["error"]
         assert error["type"] == "unified_chat_completion_exception"
         assert error["caused_by"]["type"] == "es_rejected_execution_exception"
+
+
+async def test_an_update_names_what_it_does_not_change(proxy):
+    await proxy.put("completion")
+    settings = {"api_key": "new", "url": "http://elsewhere/", "x\r\nSet-Cookie: a": 1, '"': 2}
+    target = "/_inference/completion/e1/_update"
+    answer = await proxy("PUT", target, {"service_settings": settings})
+    assert answer.status == 200
+    assert answer.json["service_settings"]["url"].startswith(proxy.provider.url)
+    assert answer.headers.getall("Warning") == [
+        '299 Elasticsearch "_update does not change [service_settings.url, 2 more]: '
+        'they were ignored"'
+    ]
+    assert "Set-Cookie" not in answer.headers
+    answer = await proxy("PUT", target, {"service_settings": {"api_key": "newer"}})
+    assert (answer.status, answer.headers.get("Warning")) == (200, None)

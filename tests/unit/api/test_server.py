@@ -44,7 +44,7 @@ async def send(tmp_path):
 @pytest.mark.parametrize(
     ("data", "status", "reason"),
     [
-        (b"FOO /_inference/caller-secret HTTP/1.1\r\n\r\n", 400, "Invalid method encountered"),
+        (b"F(O /_inference/caller-secret HTTP/1.1\r\n\r\n", 400, "Invalid method encountered"),
         (b"caller-secret\r\n\r\n", 400, "Invalid method encountered"),
         (b"\x16\x03\x01\x02\x00caller-secret", 400, "Received HTTPS traffic on an HTTP port"),
         (b"GET /caller-secret HTTP/7.7\r\n\r\n", 400, "Bad status line"),
@@ -75,3 +75,24 @@ async def test_is_refused_in_the_envelope_and_not_repeated(send, caplog, data, s
     assert SECRET not in answer
     assert SECRET.decode() not in caplog.text
     assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize("method", ["FOO", "DESCRIBE", "GETX", "A-B_C"])
+@pytest.mark.parametrize(
+    ("target", "allowed"),
+    [
+        ("/_inference/x?pretty", "GET,POST,PUT,DELETE"),
+        ("/_inference", "GET"),
+        ("/_inference/x/_stream", "POST"),
+        ("/_inference/a/b/c", None),
+        ("/_cluster/health", None),
+    ],
+)
+async def test_an_unheard_of_method_is_not_allowed(send, method, target, allowed):
+    answer = await send(f"{method} {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 405 ")
+    assert (f"Allow: {allowed}" in head.decode().split("\r\n")) == (allowed is not None)
+    assert (b"\r\nAllow" in head) == (allowed is not None)
+    named = "" if allowed is None else f", allowed: [{allowed.replace(',', ', ')}]"
+    assert json.loads(body) == {"error": f"Unexpected http method: {method}{named}", "status": 405}

@@ -59,6 +59,23 @@ def test_it_is_refused_behind_a_good_request_as_well(name):
         assert caught.value.status == status
 
 
+@pytest.mark.parametrize("method", [b"FOO", b"DESCRIBE", b"GETX", b"A-B_C"])
+@pytest.mark.parametrize("bytewise", [False, True])
+def test_an_unheard_of_method_passes(method, bytewise):
+    raw = method + b" /x HTTP/1.1\r\n" + HOST + b"Content-Length: 2\r\n\r\n"
+    parser = RequestParser(LIMIT)
+    for _ in range(2):
+        head, rest = feed_bytes(parser, raw) if bytewise else parser.feed(raw + b"{}")
+        assert head is not None
+        assert (head.method, head.target, head.body_length) == (method, b"/x", 2)
+        assert head.forwarded() == raw
+        assert rest == (b"" if bytewise else b"{}")
+        assert not head.repeatable
+    good, _ = parser.feed(START + b"\r\n")
+    assert good is not None
+    assert good.method == b"POST"
+
+
 def test_chunked_is_refused_in_http_1_0():
     raw = b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"
     assert refused(raw).status == 400

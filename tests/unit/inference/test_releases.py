@@ -92,14 +92,26 @@ class TestUpdates:
         assert status == 200
         assert body["service_settings"]["rate_limit"] == {"requests_per_minute": 9}
 
-    @pytest.mark.parametrize("release", PROFILES)
-    async def test_chunking_settings_are_taken_by_all(self, client_of, release):
+    @pytest.mark.parametrize("release", NEW)
+    async def test_newer_releases_take_chunking_settings(self, client_of, release):
         client = await client_of(release)
         await client.put("text_embedding", "/embed")
         chunking = {"strategy": "word", "max_chunk_size": 20, "overlap": 2}
         target = "/_inference/text_embedding/one/_update"
         status, body = await client("PUT", target, {"chunking_settings": chunking})
         assert (status, body["chunking_settings"]) == (200, chunking)
+
+    @pytest.mark.parametrize("release", OLD)
+    async def test_older_releases_refuse_them(self, client_of, release):
+        client = await client_of(release)
+        await client.put("text_embedding", "/embed")
+        target = "/_inference/text_embedding/one/_update"
+        status, body = await client("PUT", target, {"chunking_settings": {"strategy": "none"}})
+        assert status == 400
+        assert body["error"]["reason"] == (
+            "Request contained fields which cannot be updated, remove these fields and try again "
+            "[{chunking_settings={strategy=none}}]"
+        )
 
     async def test_newer_releases_try_a_change_before_they_store_it(self, client_of):
         client = await client_of("9.5")

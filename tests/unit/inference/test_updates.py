@@ -49,6 +49,11 @@ class TestUpdate:
                 "again [{foo=1}]",
             ),
             (
+                {"chunking_settings": {"strategy": "none"}},
+                "Request contained fields which cannot be updated, remove these fields and try "
+                "again [{chunking_settings={strategy=none}}]",
+            ),
+            (
                 {"task_type": "foo", "service_settings": 5},
                 "Unknown task_type [foo]",
             ),
@@ -100,7 +105,8 @@ class TestUpdate:
         assert changed.service_settings.max_input_tokens == 7
 
     def test_chunking_settings_are_replaced_as_a_whole(self):
-        update = parse_update({"chunking_settings": {"strategy": "none"}}, PROFILE.update)
+        rules = PROFILES["9.5"].update
+        update = parse_update({"chunking_settings": {"strategy": "none"}}, rules)
         assert update.apply(make_endpoint()).chunking_settings == parse_chunking(
             {"strategy": "none"}
         )
@@ -124,6 +130,50 @@ class TestUpdate:
             lambda: parse_update(body, PROFILE.update).apply(make_endpoint(TaskType.RERANK))
         )
         assert error is None or error.status == 400
+
+
+class TestSettingsWithoutEffect:
+    @pytest.mark.parametrize(
+        ("task", "body", "ignored"),
+        [
+            ("completion", {"service_settings": {"rate_limit": {}}}, []),
+            ("completion", {"service_settings": {"url": "http://h/"}}, ["service_settings.url"]),
+            ("completion", {"service_settings": {"url": "http://provider.test/"}}, []),
+            ("completion", {"service_settings": {"url": None}}, ["service_settings.url"]),
+            ("completion", {"service_settings": {"model_id": None}}, []),
+            (
+                "completion",
+                {"service_settings": {"max_input_tokens": 9}},
+                ["service_settings.max_input_tokens"],
+            ),
+            ("text_embedding", {"service_settings": {"max_input_tokens": 9}}, []),
+            (
+                "text_embedding",
+                {"service_settings": {"dimensions": 9, "similarity": "cosine", "model_id": "m"}},
+                [f"service_settings.{name}" for name in ("dimensions", "similarity", "model_id")],
+            ),
+            ("rerank", {"task_settings": {"top_n": 2, "topn": 2}}, ["task_settings.topn"]),
+            ("completion", {"task_settings": {"top_n": 2}}, ["task_settings.top_n"]),
+            ("text_embedding", {"chunking_settings": {"strategy": "none"}}, []),
+            (
+                "rerank",
+                {"chunking_settings": {"strategy": "none"}},
+                ["chunking_settings.strategy"],
+            ),
+            ("completion", {"service_settings": {TOKEN: 1}}, ["service_settings.********"]),
+        ],
+    )
+    def test_are_named(self, task, body, ignored):
+        for release in ("9.2", "9.5"):
+            rules = PROFILES[release].update
+            if release == "9.2":
+                if "chunking_settings" in body or None in body.get("service_settings", {}).values():
+                    continue  # refused
+                body = {name: {**settings} for name, settings in body.items()}
+                body.get("service_settings", {})["api_key"] = "new"
+            update = parse_update(body, rules)
+            changed = update.apply(make_endpoint(TaskType(task)))
+            assert update.without_effect(changed) == ignored
 
 
 class TestTokensInWrongPlaces:

@@ -12,7 +12,7 @@ from tests.support.http1 import REFUSED
 from tests.support.lanes import lane_test
 from tests.support.peers import BROKEN, GET, HOST, OK, Peer
 
-METHODS = ["GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "PROPFIND", "QUERY"]
+METHODS = ["GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "PROPFIND", "QUERY", "FOO"]
 
 
 @pytest.mark.parametrize("method", METHODS)
