@@ -89,7 +89,7 @@ async def test_a_caller_that_goes_away_takes_the_providers_stream_along(proxy):
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-        writer.write(b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n')
+        writer.write(b'data: {"id":"1","choices":[{"index":0,"delta":{"content":"a"}}]}\n\n')
         while await reader.read(1000):
             pass
         gone.set()

@@ -57,7 +57,12 @@ class TestTokensThatProvidersRepeat:
             (parse_embeddings, f'{{"{TOKEN}":1,"{TOKEN}":2}}'),
             (lambda data: parse_rerank(data, 1), f'[{{"index":0,"score":"{TOKEN}"}}]'),
             (lambda data: parse_rerank(data, 1), f'[{{"index":"{TOKEN}","score":0}}]'),
-            (lambda data: parse_completion_event(ServerSentEvent(data.decode())), TOKEN),
+            (
+                lambda data: parse_completion_event(
+                    ServerSentEvent(data.decode()), make_endpoint(TaskType.COMPLETION)
+                ),
+                TOKEN,
+            ),
         ],
     )
     def test_a_reply_that_cannot_be_read_does_not_show_them(self, parse, reply):
