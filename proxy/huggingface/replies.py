@@ -137,7 +137,7 @@ def parse_rerank(data: bytes, count: int) -> list[RankedDocument]:
         expect(document, item, "START_OBJECT")
         values = parse_fields(_RANKED, document, item)
         if not 0 <= values["index"] < count:
-            problem = f"index [{values['index']}] is outside the [{count}] documents sent"
+            problem = f"an index is outside the [{count}] documents sent"
             raise UnreadableReply(Cause("illegal_argument_exception", problem))
         ranked.append(RankedDocument(values["index"], values["score"], values.get("text")))
     return ranked
