@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
+_MAX_KEPT: Final = 64 * 1024  # characters of what is no event
 
 
 class EventTooLarge(Exception):
@@ -36,7 +37,10 @@ DONE: Final = encode_event(b"[DONE]")
 
 
 class EventDecoder:
-    """Reads events from a stream that arrives in chunks cut anywhere."""
+    """Reads events from a stream that arrives in chunks cut anywhere.
+
+    A line `error: {…}`, as llama.cpp ends its streams, is an event `error` with that data.
+    """
 
     def __init__(self) -> None:
         self._text = codecs.getincrementaldecoder("utf-8")(errors="replace")
@@ -46,6 +50,14 @@ class EventDecoder:
         self._data: list[str] = []
         self._event = ""
         self._size = 0  # bytes since the last event
+        self._strange: list[str] = []  # lines since the last event that are no field of one
+        self._strange_size = 0  # characters
+
+    @property
+    def left(self) -> str:
+        """What has come since the last event, as far as it is kept: it may be no stream at all."""
+        left = "\n".join([*self._strange, *self._data, "".join(self._tail)])
+        return left.strip()[:_MAX_KEPT]
 
     def feed(self, chunk: bytes) -> Iterator[ServerSentEvent]:
         """The events that `chunk` completes. Raises: EventTooLarge."""
@@ -57,6 +69,7 @@ class EventDecoder:
                 self._size = 0
                 if self._data:
                     yield ServerSentEvent("\n".join(self._data), self._event or "message")
+                    self._strange, self._strange_size = [], 0
                 self._data, self._event = [], ""
         if self._size > MAX_EVENT_BYTES:
             raise EventTooLarge
@@ -88,3 +101,10 @@ class EventDecoder:
                 self._data.append(value)
             case "event":
                 self._event = value
+            case "error" if value.startswith("{"):
+                self._data, self._event = [value], "error"
+            case "id" | "retry":
+                pass
+            case _ if self._strange_size < _MAX_KEPT:
+                self._strange.append(line[:_MAX_KEPT])
+                self._strange_size += len(self._strange[-1]) + 1

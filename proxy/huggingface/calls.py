@@ -54,8 +54,11 @@ class Reply:
 class OpenReply:
     """An answer of status 2xx whose body is still to be read; a context that ends the call."""
 
-    def __init__(self, content: aiohttp.StreamReader, context: AsyncExitStack) -> None:
+    def __init__(
+        self, content: aiohttp.StreamReader, content_type: str, context: AsyncExitStack
+    ) -> None:
         self.content = content
+        self.content_type = content_type  # as the provider names it, or empty
         self._context = context
 
     async def __aenter__(self) -> OpenReply:
@@ -133,7 +136,8 @@ class Calls:
                 if not 200 <= answer.status < 300:
                     return await _refusal(answer)
                 stack.callback(answer.close)  # one that is not read to its end cannot be reused
-                return OpenReply(answer.content, stack.pop_all())
+                content_type = answer.headers.get("Content-Type", "")
+                return OpenReply(answer.content, content_type, stack.pop_all())
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
             return what_failed(call.endpoint, error)
 

@@ -1,33 +1,35 @@
 """Chat models' replies and stream events, turned into those that Elasticsearch sends.
 
 Elasticsearch does not pass a provider's JSON on: it reads the fields it knows and writes them in
-its own order. Here a reply is converted as plain dicts, and only one of the wrong shape is parsed
-again, for an error that says where.
+its own order. Here a reply is converted as plain dicts, and only one that is not in the ordinary
+shape is parsed by declared fields, whose coercions and errors are Elasticsearch's.
 Source: OpenAiUnifiedChatCompletionResponseEntity, OpenAiUnifiedStreamingProcessor,
 StreamingUnifiedChatCompletionResults.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from proxy.errors import ChatError, ProxyError, XContentParseFailed
-from proxy.huggingface.redaction import shown_text
 from proxy.huggingface.replyjson import parse_event, read_reply, root_of
+from proxy.huggingface.streamerrors import RECEIVED, report_of, reported_in
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.inference.releases import Profile
 from proxy.sse import ServerSentEvent
-from proxy.xcontent.document import Document, Node
 from proxy.xcontent.objectparser import (
     ARRAY,
+    NUMBER,
     OBJECT,
     STRING,
     Field,
     ObjectParser,
+    objects_of,
     parse_object,
     read_int,
+    read_string,
 )
-from proxy.xcontent.values import Json
+from proxy.xcontent.values import MAX_INT, Json
 
 _REQUIRED: Final = ("id", "choices", "model", "object")
 _COUNTS: Final = ("completion_tokens", "prompt_tokens", "total_tokens")
@@ -53,34 +55,16 @@ def parse_chat_event(event: ServerSentEvent, endpoint: InferenceEndpoint, profil
 
     Raises: ChatError for an event that is no chunk, or in which the provider reports an error.
     """
-    prefix = (
-        f"Received an error response for request from inference entity id [{endpoint.inference_id}]"
-    )
     try:
         chunk = parse_event(event)
     except ProxyError as error:
         if event.event == "error":
-            raise ChatError(400, "stream_error", prefix, profile.chat_error_type) from None
+            reason = RECEIVED.format(endpoint.inference_id)
+            raise ChatError(400, "stream_error", reason, profile.chat_error_type) from None
         raise ChatError(400, "bad_request", error.reason, error.type) from None
-    if (reported := _reported_error(chunk, event.event)) is not None:
-        text, code = reported
-        reason = f"{prefix}. Error message: [{shown_text(text, endpoint)}]"
-        raise ChatError(400, code, reason, "hugging_face_error")
+    if (reported := reported_in(chunk, event.event)) is not None:
+        raise report_of(endpoint, reported)
     return convert_chunk(chunk, event.data.encode())
-
-
-def _reported_error(chunk: Json, event: str) -> tuple[str, str | None] | None:
-    """Text and code of the error that the provider reports inside a stream, if it does."""
-    error = chunk.get("error")
-    if isinstance(error, str):
-        return error, None
-    if not isinstance(error, dict):
-        return ("unknown", None) if event == "error" else None
-    message, code = error.get("message"), error.get("http_status_code")
-    return (
-        message if isinstance(message, str) else "unknown",
-        str(code) if type(code) is int else None,
-    )
 
 
 # Conversion
@@ -90,6 +74,7 @@ def convert_chunk(chunk: Json, source: bytes) -> Json:
     """A provider's chunk as Elasticsearch writes it: known keys, in its order, without nulls.
 
     More lenient than Elasticsearch: `model` and `object` may be missing, any text may be null.
+    Like there, a number may be a text and a list of one object that object.
     Raises: ChatError for a chunk of the wrong shape; `source`, its JSON, tells the place.
     """
     return _converted(chunk, source, "delta")
@@ -105,24 +90,29 @@ def _converted(reply: Json, source: bytes, part: str) -> Json:
         missing = ", ".join(key for key in _REQUIRED if key not in reply)
         raise ChatError(400, "bad_request", f"Required [{missing}]", "illegal_argument_exception")
     try:
-        converted: Json = {
-            "id": _text(reply, "id"),
-            "choices": [_choice(choice, part) for choice in _list(reply, "choices")],
-            "model": _text(reply, "model") or "",
-            "object": _text(reply, "object") or "",
-        }
-        if reply.get("usage") is not None:
-            usage = _object(reply, "usage")
-            converted["usage"] = {key: _integer(usage, key) for key in _COUNTS}
-    except (KeyError, TypeError) as error:
-        raise _wrong_shape(source, part, error.args[0]) from None
-    return converted
+        return _written(reply, part)
+    except (KeyError, TypeError):
+        return _written(_parsed(source, part), part)
+
+
+def _written(reply: Json, part: str) -> Json:
+    """A reply of the ordinary shape, written anew. Raises: KeyError or TypeError for any other."""
+    written: Json = {
+        "id": _text(reply, "id"),
+        "choices": [_choice(choice, part) for choice in _list(reply, "choices")],
+        "model": _text(reply, "model") or "",
+        "object": _text(reply, "object") or "",
+    }
+    if reply.get("usage") is not None:
+        usage = _object(reply, "usage")
+        written["usage"] = {key: _integer(usage, key) for key in _COUNTS}
+    return written
 
 
 def _choice(choice: Json, part: str) -> Json:
     message = _object(choice, part)
     converted: Json = {part: _present(message, "content", "refusal", "role")}
-    if message.get("tool_calls") is not None:
+    if message.get("tool_calls") not in (None, []):
         calls = _list(message, "tool_calls")
         if part == "message":  # in one piece, their order is their index
             calls = [{"index": index, **call} for index, call in enumerate(calls)]
@@ -168,53 +158,41 @@ def _list(values: Json, name: str) -> list[Json]:
 
 def _integer(values: Json, name: str) -> int:
     value = values[name]
-    if type(value) is not int:
+    if type(value) is not int or not -MAX_INT - 1 <= value <= MAX_INT:
         raise TypeError(name)
     return value
 
 
-# Errors: what is wrong with a chunk, and where. Only used once something is.
+# Whatever is not in the ordinary shape: read by Elasticsearch's rules, or refused in its words.
 
-_NULL: Final = frozenset({"VALUE_NULL"})
-_INTEGER: Final = Field(frozenset({"VALUE_NUMBER"}), read_int)
-
-
-def _ignore(document: Document, node: Node) -> None:
-    """Only the kind of the value is checked."""
-
-
-_TEXT: Final = Field(STRING | _NULL, _ignore)
+_TEXT: Final = Field(STRING, read_string).or_null()
+_INTEGER: Final = Field(NUMBER, read_int)
 
 
 def _parser(name: str, fields: dict[str, Field], *required: str) -> ObjectParser:
     return ObjectParser(name, fields, required, lenient=True)
 
 
-def _optional(parser: ObjectParser) -> Field:
-    def read(document: Document, node: Node) -> Any:
-        return None if node.kind == "VALUE_NULL" else parser.parse(document, node)
-
-    return Field(OBJECT | _NULL, read)
-
-
-def _list_of(parser: ObjectParser) -> Field:
-    def read(document: Document, node: Node) -> None:
-        for item in node.value if node.kind == "START_ARRAY" else ():
-            parser.parse(document, item)
-
-    return Field(ARRAY | _NULL, read)
-
-
 def _chunk_parser(part: str) -> ObjectParser:
     function = _parser("function", {"arguments": _TEXT, "name": _TEXT})
     call = _parser(
         "tool_calls",
-        {"index": _INTEGER, "id": _TEXT, "function": _optional(function), "type": _TEXT},
+        {
+            "index": _INTEGER,
+            "id": _TEXT,
+            "function": Field(OBJECT, function.parse).or_null(),
+            "type": _TEXT,
+        },
         *(("index",) if part == "delta" else ()),
     )
     message = _parser(
         "message_delta",
-        {"content": _TEXT, "refusal": _TEXT, "role": _TEXT, "tool_calls": _list_of(call)},
+        {
+            "content": _TEXT,
+            "refusal": _TEXT,
+            "role": _TEXT,
+            "tool_calls": Field(OBJECT | ARRAY, objects_of(call.parse)).or_null(),
+        },
     )
     choice = _parser(
         "choices",
@@ -226,10 +204,10 @@ def _chunk_parser(part: str) -> ObjectParser:
         "chat_completion_chunk",
         {
             "id": _TEXT,
-            "choices": Field(ARRAY, _list_of(choice).read),
+            "choices": Field(OBJECT | ARRAY, objects_of(choice.parse)),
             "model": _TEXT,
             "object": _TEXT,
-            "usage": _optional(usage),
+            "usage": Field(OBJECT, usage.parse).or_null(),
         },
     )
 
@@ -237,10 +215,12 @@ def _chunk_parser(part: str) -> ObjectParser:
 _PARSERS: Final = {part: _chunk_parser(part) for part in ("delta", "message")}
 
 
-def _wrong_shape(source: bytes, part: str, name: str) -> ChatError:
-    reason = f"[1:1] [chat_completion_chunk] failed to parse field [{name}]"
+def _parsed(source: bytes, part: str) -> Json:
+    """The known keys in the ordinary shape. Raises: ChatError that says what is wrong, and where.
+
+    Source: ChatCompletionChunkParser.
+    """
     try:
-        parse_object(_PARSERS[part], read_reply(source))
+        return parse_object(_PARSERS[part], read_reply(source))
     except ProxyError as error:
-        reason = error.reason
-    return ChatError(400, "bad_request", reason, "x_content_parse_exception")
+        raise ChatError(400, "bad_request", error.reason, "x_content_parse_exception") from None

@@ -126,9 +126,13 @@ class HuggingFace:
         self, endpoint: InferenceEndpoint, text: str, deadline: Deadline
     ) -> AsyncIterator[AsyncIterator[list[str]]]:
         """The deltas of an answer, as they come; entered when the provider has begun to answer."""
+
+        def convert(event: ServerSentEvent) -> list[str]:
+            return parse_completion_event(event, endpoint)
+
         body = completion_body(endpoint, text, stream=True)
         async with self._events(endpoint, body, deadline) as events:
-            yield converted(endpoint, events, parse_completion_event, self._failures.failed)
+            yield converted(endpoint, events, convert, self._failures.failed)
 
     @asynccontextmanager
     async def stream_chat(

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import orjson
-
 from proxy.errors import Cause, ChatError, ParsingFailed, ProxyError, StatusError
+from proxy.frames import forget_frames
 from proxy.huggingface.calls import FailedCall, InvalidHost, Refusal
 from proxy.huggingface.redaction import hide_token, shown_text
+from proxy.huggingface.replyjson import load
 from proxy.huggingface.retry import Failure
 from proxy.inference.chat import status_name
 from proxy.inference.endpoints import STREAMING_TASKS, InferenceEndpoint, TaskType
@@ -129,8 +129,9 @@ def is_batch_too_large(refusal: Refusal) -> bool:
 
 def _loads(body: bytes) -> Any:
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
+        return load(body)
+    except ProxyError as error:
+        forget_frames(error)
         return None
 
 

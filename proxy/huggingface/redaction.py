@@ -1,6 +1,8 @@
 """Takes an endpoint's token out of what its provider says, in case the provider repeats it.
 
-Every text of a provider goes through here before a caller sees it.
+Every text of a provider goes through `shown_text` before it becomes part of one of our sentences,
+so that a token which is an ordinary word changes none of ours; errors about replies that cannot be
+read quote nothing of them. `hide_token` is a second net, for whole errors.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from typing import Final, TypeVar
 from proxy.errors import Cause, ProxyError
 from proxy.huggingface.spellings import hide_secret
 from proxy.inference.endpoints import InferenceEndpoint
+from proxy.masking import looks_like_token
 
 E = TypeVar("E", ProxyError, Cause, ProxyError | Cause)
 _MAX_QUOTED: Final = 2000  # characters of a provider's error text that callers see
@@ -20,21 +23,27 @@ _MAX_EXPANSION: Final = 20  # how many times longer than a token its encoded for
 def hide_token(error: E, endpoint: InferenceEndpoint) -> E:
     """The error with the token hidden in its text and in those of its causes; long ones are cut.
 
+    A token that could be a word of our own texts is not looked for.
     A copy, or `error` itself if there is nothing to change.
     """
-    return error.reworded(lambda text: _hidden(text, endpoint, _MAX_REASON))
+    token = endpoint.secret_settings.api_key
+    if not looks_like_token(token):
+        return error.reworded(lambda text: _cut(text, _MAX_REASON))
+    return error.reworded(lambda text: _hidden(text, token, _MAX_REASON))
 
 
-def shown_text(text: str, endpoint: InferenceEndpoint) -> str:
+def shown_text(text: str, endpoint: InferenceEndpoint, limit: int = _MAX_QUOTED) -> str:
     """A provider's own text as callers see it: without the token, and cut if it is long."""
-    return _hidden(text, endpoint, _MAX_QUOTED)
+    return _hidden(text, endpoint.secret_settings.api_key, limit)
 
 
-def _hidden(text: str, endpoint: InferenceEndpoint, limit: int) -> str:
+def _hidden(text: str, token: str, limit: int) -> str:
     """The first `limit` characters of the text, without the token.
 
     Somewhat more is searched, so that no token that begins before the limit is shown in part.
     """
-    token = endpoint.secret_settings.api_key
-    text = hide_secret(token, text[: limit + _MAX_EXPANSION * len(token)])
+    return _cut(hide_secret(token, text[: limit + _MAX_EXPANSION * len(token)]), limit)
+
+
+def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[:limit] + "…"

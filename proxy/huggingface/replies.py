@@ -21,6 +21,8 @@ from proxy.huggingface.replyjson import (
     read_reply,
     root_of,
 )
+from proxy.huggingface.streamerrors import report_of, reported_in
+from proxy.inference.endpoints import InferenceEndpoint
 from proxy.inference.results import RankedDocument, SparseVector
 from proxy.sse import ServerSentEvent
 from proxy.xcontent.document import Document, Node
@@ -31,11 +33,11 @@ from proxy.xcontent.objectparser import (
     STRING,
     Field,
     ObjectParser,
+    objects_of,
     read_float,
     read_int,
     read_string,
 )
-from proxy.xcontent.values import Json
 
 _FLOAT_MAX: Final = 3.4028234663852886e38
 _NUMBER_TYPES: Final = {float, int}
@@ -135,19 +137,13 @@ def parse_rerank(data: bytes, count: int) -> list[RankedDocument]:
         expect(document, item, "START_OBJECT")
         values = parse_fields(_RANKED, document, item)
         if not 0 <= values["index"] < count:
-            problem = f"index [{values['index']}] is outside the [{count}] documents sent"
+            problem = f"an index is outside the [{count}] documents sent"
             raise UnreadableReply(Cause("illegal_argument_exception", problem))
         ranked.append(RankedDocument(values["index"], values["score"], values.get("text")))
     return ranked
 
 
 # Completions
-
-
-def _one_or_more_choices(document: Document, node: Node) -> list[Json]:
-    items = node.value if node.kind == "START_ARRAY" else [node]
-    return [_CHOICE.parse(document, item) for item in items]
-
 
 _MESSAGE: Final = ObjectParser(
     "Message", {"content": Field(STRING, read_string)}, ("content",), lenient=True
@@ -157,7 +153,7 @@ _CHOICE: Final = ObjectParser(
 )
 _COMPLETION: Final = ObjectParser(
     "CompletionResult",
-    {"choices": Field(ARRAY | OBJECT, _one_or_more_choices)},
+    {"choices": Field(OBJECT | ARRAY, objects_of(_CHOICE.parse))},
     ("choices",),
     lenient=True,
 )
@@ -170,9 +166,14 @@ def parse_completion(data: bytes) -> list[str]:
     return [choice["message"]["content"] for choice in values["choices"]]
 
 
-def parse_completion_event(event: ServerSentEvent) -> list[str]:
-    """The deltas of one event of a streamed completion, without those that are null or empty."""
+def parse_completion_event(event: ServerSentEvent, endpoint: InferenceEndpoint) -> list[str]:
+    """The deltas of one event of a streamed completion, without those that are null or empty.
+
+    Raises: StatusError for an event in which the provider reports an error, too.
+    """
     chunk = parse_event(event)
+    if (reported := reported_in(chunk, event.event)) is not None:
+        raise report_of(endpoint, reported)
     try:
         contents = [choice["delta"].get("content") for choice in chunk["choices"]]
     except (KeyError, TypeError, AttributeError):
@@ -185,7 +186,9 @@ def parse_completion_event(event: ServerSentEvent) -> list[str]:
 def _deltas_by_token(document: Document) -> list[str | None]:
     """The deltas as Elasticsearch finds them, or its error with the place of the problem."""
     contents: list[str | None] = []
-    for choice in items_of(document, _required(root_of(document), "choices")):
+    choices = _required(root_of(document), "choices")
+    lone = choices.kind == "START_OBJECT"
+    for choice in [choices] if lone else items_of(document, choices):
         delta = _required(choice, "delta")
         expect(document, delta, "START_OBJECT")
         content = delta.value.get("content")

@@ -7,7 +7,7 @@ error of the JSON parser. No error quotes the reply.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -24,7 +24,21 @@ _BOUNDS: Final = Bounds(nesting=MAX_NESTING, values=500_000)
 
 def read_reply(data: bytes) -> Document:
     """The reply as a tree. A syntax error is raised only when a reader comes upon it."""
-    return parse_json(data, _BOUNDS, is_private=True)  # it may hold what the caller must not see
+    # It may hold what the caller must not see, and texts that were cut amid a character.
+    return parse_json(data, _BOUNDS, is_private=True, lone_surrogates=True)
+
+
+def load(data: bytes) -> Any:
+    """The value of a reply as dicts, lists and scalars. Raises: XContentParseFailed.
+
+    Fast for what is plain JSON; what is not, such as half a character, may still be a reply.
+    """
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        document = read_reply(data)
+        root_of(document)
+        return document.plain()
 
 
 def root_of(document: Document) -> Node:
@@ -64,11 +78,7 @@ def parse_fields(parser: ObjectParser, document: Document, node: Node) -> Json:
 
 def parse_event(event: ServerSentEvent) -> Json:
     """The object in an event's data. Raises: XContentParseFailed."""
-    try:
-        value = orjson.loads(event.data)
-    except orjson.JSONDecodeError:
-        error = read_reply(event.data.encode()).error
-        raise error or XContentParseFailed("[1:1] malformed JSON") from None
+    value = load(event.data.encode())
     if not isinstance(value, dict):
         raise XContentParseFailed("[1:1] expected an object")
     return value

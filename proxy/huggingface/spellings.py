@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import unquote
 
-from proxy.masking import MASK
+from proxy.masking import MASK, looks_like_token
 
 _SHORTEST: Final = 6  # characters of a secret that is also looked for in other spellings
 _LEVELS: Final = 3  # of encodings in one another
@@ -25,54 +25,81 @@ _URL_SAFE: Final = str.maketrans("-_", "+/")
 
 
 def hide_secret(secret: str, text: str) -> str:
-    """The text, with a mask in place of each copy of the secret and of what encodes one."""
+    """The text, with a mask in place of each copy of the secret and of what encodes one.
+
+    A secret that looks like an ordinary word is hidden where it is a word of its own: `token` is
+    not found in `512 tokens`. A short one is looked for in its own spelling only.
+    """
     if not secret:
         return text
-    if len(secret) < _SHORTEST:
-        return text.replace(secret, MASK)
-    text = re.sub(re.escape(secret), MASK, text, flags=re.IGNORECASE)
-    if not _is_spelled_in(secret, text, "".join(text.split())):
+    copy = _copies_of(secret)
+    text = copy.sub(MASK, text)
+    if len(secret) < _SHORTEST or not _is_spelled_in(secret, copy, text, "".join(text.split())):
         return text
 
     def masked(word: re.Match[str]) -> str:
-        return MASK if _is_spelled_in(secret, word[0]) else word[0]
+        return MASK if _is_spelled_in(secret, copy, word[0]) else word[0]
 
     text = re.sub(rf"\S{{{len(secret)},}}", masked, text)
     # What is left is spread over several words, with no telling where it ends: hide everything.
-    return MASK if _is_spelled_in(secret, text, "".join(text.split())) else text
+    return MASK if _is_spelled_in(secret, copy, text, "".join(text.split())) else text
 
 
-def _is_spelled_in(secret: str, *texts: str) -> bool:
-    """Whether one of the texts, or what it encodes, contains the secret."""
-    seen, found = set(texts), set(texts)
+def _copies_of(secret: str) -> re.Pattern[str]:
+    """Finds the secret in plain text."""
+    pattern = re.escape(secret)
+    if not looks_like_token(secret):
+        before = r"(?<!\w)" if re.match(r"\w", secret) else ""
+        after = r"(?!\w)" if re.search(r"\w\Z", secret) else ""
+        pattern = before + pattern + after
+    return re.compile(pattern, re.IGNORECASE if len(secret) >= _SHORTEST else 0)
+
+
+def _is_spelled_in(secret: str, copy: re.Pattern[str], *texts: str) -> bool:
+    """Whether one of the texts, or what it encodes, contains the secret.
+
+    In what was hex or base64 it may be a part of a word; nobody writes words that way.
+    """
+    seen = found = {(text, False) for text in texts}
     for _ in range(_LEVELS):
-        if _is_in(secret, found):
+        if _is_in(secret, copy, found):
             return True
-        decoded = {decoding for text in found for decoding in _decodings(text)}
-        found = {text for text in decoded if len(text) >= len(secret)} - seen
-        seen |= found
-    return _is_in(secret, found)
+        decoded = {
+            (decoding, was_bytes or is_bytes)
+            for text, was_bytes in found
+            for decoding, is_bytes in _decodings(text)
+            if len(decoding) >= len(secret)
+        }
+        found = decoded - seen
+        seen = seen | found
+    return _is_in(secret, copy, found)
 
 
-def _is_in(secret: str, texts: set[str]) -> bool:
+def _is_in(secret: str, copy: re.Pattern[str], texts: set[tuple[str, bool]]) -> bool:
     """Whether one of the texts contains the secret, in any letter case, or in UTF-16."""
-    return any(secret.casefold() in text.replace("\0", "").casefold() for text in texts)
+    return any(
+        secret.casefold() in text.replace("\0", "").casefold()
+        if was_bytes
+        else copy.search(text.replace("\0", "")) is not None
+        for text, was_bytes in texts
+    )
 
 
-def _decodings(text: str) -> Iterator[str]:
-    yield unquote(text, "latin-1")
-    yield unquote(text.replace("+", " "), "latin-1")
-    yield _ESCAPE.sub(_unescaped, text)
-    yield html.unescape(text)
+def _decodings(text: str) -> Iterator[tuple[str, bool]]:
+    """What the text may encode, and whether bytes that were written in hex or base64."""
+    yield unquote(text, "latin-1"), False
+    yield unquote(text.replace("+", " "), "latin-1"), False
+    yield _ESCAPE.sub(_unescaped, text), False
+    yield html.unescape(text), False
     for digits in (text, _HEX_SEPARATOR.sub("", text)):
         for run in _HEX.findall(digits):
             for shift in range(2):
                 pairs = run[shift : len(run) - (len(run) - shift) % 2]
-                yield bytes.fromhex(pairs).decode("latin-1")
+                yield bytes.fromhex(pairs).decode("latin-1"), True
     for run in _BASE64.findall(text.translate(_URL_SAFE)):
         for shift in range(4):
             part = run[shift:]
-            yield base64.b64decode(part + "A" * (-len(part) % 4)).decode("latin-1")
+            yield base64.b64decode(part + "A" * (-len(part) % 4)).decode("latin-1"), True
 
 
 def _unescaped(match: re.Match[str]) -> str:

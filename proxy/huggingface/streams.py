@@ -12,6 +12,7 @@ from proxy.errors import Cause, ProxyError
 from proxy.huggingface.calls import OpenReply, what_failed
 from proxy.huggingface.failures import failed_to_send, failure
 from proxy.huggingface.redaction import hide_token
+from proxy.huggingface.streamerrors import no_stream, report_of, reported_outside
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.inference.releases import Profile
 from proxy.sse import EventDecoder, EventTooLarge, ServerSentEvent
@@ -22,22 +23,25 @@ T = TypeVar("T")
 async def read_events(
     endpoint: InferenceEndpoint, reply: OpenReply, idle_timeout: float, profile: Profile
 ) -> AsyncIterator[ServerSentEvent]:
-    """The events until `[DONE]` or the end of the reply.
+    """The events until `[DONE]` or the end of the reply, but for those without data.
 
-    Raises: ProxyError if the reply breaks off, an event does not end, or nothing comes for
-    `idle_timeout` seconds.
+    Raises: ProxyError if the reply breaks off or is no stream, an event does not end, or nothing
+    comes for `idle_timeout` seconds.
     """
-    decoder = EventDecoder()
+    decoder, has_events = EventDecoder(), False
     try:
         while True:
             async with asyncio.timeout(idle_timeout):
                 chunk = await reply.content.readany()
             if not chunk:
-                return
+                break
             for event in decoder.feed(chunk):
-                if event.data.upper() == "[DONE]":
+                data = event.data.strip()
+                if data.upper() == "[DONE]":
                     return
-                yield event
+                if data:  # none is a heartbeat
+                    has_events = True
+                    yield event
     except TimeoutError:
         raise profile.timed_out(endpoint.inference_id, idle_timeout) from None
     except EventTooLarge:
@@ -45,6 +49,10 @@ async def read_events(
         raise failed_to_send(endpoint, cause) from None
     except (aiohttp.ClientError, OSError) as error:
         raise failure(endpoint, what_failed(endpoint, error), profile).error from None
+    if (reported := reported_outside(decoder.left)) is not None:
+        raise report_of(endpoint, reported)
+    if not has_events:
+        raise no_stream(endpoint, reply.content_type, decoder.left)
 
 
 async def converted(

@@ -5,7 +5,6 @@ Source: UnifiedCompletionRequest and UnifiedChatCompletionException of x-pack-co
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -28,6 +27,8 @@ from proxy.xcontent.objectparser import (
     Field,
     Located,
     ObjectParser,
+    Read,
+    objects_of,
     parse_object,
     read_float,
     read_long,
@@ -66,9 +67,6 @@ def parse_chat_request(document: Document) -> ChatRequest:
     return request
 
 
-Read = Callable[[Document, Node], Any]
-
-
 def _ordered(parser: ObjectParser, *keys: str, always: tuple[str, ...] = ()) -> Read:
     """A reader of objects that sends keys on in this order, null for those in `always`."""
 
@@ -86,38 +84,6 @@ def _list_of(read: Read) -> Read:
         return items
 
     return read_list
-
-
-def _objects_of(read: Read) -> Read:
-    """A reader of a list of objects, or of a single object in place of the list."""
-
-    def read_list(document: Document, node: Node) -> list[Any]:
-        if node.kind == "START_OBJECT":
-            return [read(document, node)]
-        items = []
-        for number, item in enumerate(node.value):
-            after = node.value[number + 1] if number + 1 < len(node.value) else None
-            if item.kind == "START_OBJECT":
-                items.append(read(document, item))
-            elif after is None or after.kind != "START_OBJECT" or item.kind == "START_ARRAY":
-                raise _no_object(document, node, item, after)
-        document.check_complete(node)
-        return items
-
-    return read_list
-
-
-def _no_object(document: Document, node: Node, item: Node, after: Node | None) -> Exception:
-    """The error for an item that is no object.
-
-    Elasticsearch skips a scalar and complains about what follows it.
-    """
-    offset = item.start
-    if item.kind != "START_ARRAY":
-        if after is None:
-            document.check_complete(node)
-        offset = node.end - 1 if after is None else after.start
-    return Located(XContentParseFailed(f"{document.at(offset)} expected an object"), offset)
 
 
 def _either(scalar: Read, other: Read) -> Read:
@@ -163,10 +129,10 @@ _MESSAGE: Final = _ordered(
     ObjectParser(
         "Message",
         {
-            "content": Field(STRING | ARRAY, _either(read_string, _objects_of(_CONTENT))),
+            "content": Field(STRING | ARRAY, _either(read_string, objects_of(_CONTENT))),
             "role": _TEXT,
             "tool_call_id": _TEXT,
-            "tool_calls": Field(OBJECT | ARRAY, _objects_of(_TOOL_CALL)),
+            "tool_calls": Field(OBJECT | ARRAY, objects_of(_TOOL_CALL)),
         },
         ("role",),
     ),
@@ -217,7 +183,7 @@ _TOOL: Final = _ordered(
 _REQUEST: Final = ObjectParser(
     "UnifiedCompletionRequest",
     {
-        "messages": Field(OBJECT | ARRAY, _objects_of(_MESSAGE)),
+        "messages": Field(OBJECT | ARRAY, objects_of(_MESSAGE)),
         "model": _TEXT,
         "max_completion_tokens": Field(NUMBER, read_long),
         "stop": Field(
@@ -226,7 +192,7 @@ _REQUEST: Final = ObjectParser(
         ),
         "temperature": Field(NUMBER, read_float),
         "tool_choice": Field(STRING | OBJECT, _either(read_string, _TOOL_CHOICE)),
-        "tools": Field(OBJECT | ARRAY, _objects_of(_TOOL)),
+        "tools": Field(OBJECT | ARRAY, objects_of(_TOOL)),
         "top_p": Field(NUMBER, read_float),
     },
     ("messages",),

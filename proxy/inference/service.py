@@ -219,6 +219,16 @@ class InferenceService:
                 )
             yield chunks
 
+    async def begin_chat(
+        self, endpoint: InferenceEndpoint, request: ChatRequest, timeout: float | None
+    ) -> None:
+        """Chat until the first chunk has come: only that shows that a provider streams."""
+        async with (
+            self._deadline(endpoint, timeout) as deadline,
+            self._provider.stream_chat(endpoint, request, deadline) as chunks,
+        ):
+            await anext(chunks, None)
+
     async def unstreamed_chat(
         self, endpoint: InferenceEndpoint, request: ChatRequest, timeout: float | None
     ) -> Json:

@@ -5,8 +5,6 @@ Source: ModelValidatorBuilder and the validators that it chooses.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol
 
 from proxy.errors import Cause, CountMismatch, MemoryShort, ProxyError, StatusError
@@ -30,9 +28,9 @@ class Inference(Protocol):
         self, endpoint: InferenceEndpoint, request: InferenceRequest, timeout: float | None
     ) -> Json: ...
 
-    def chat(
+    async def begin_chat(
         self, endpoint: InferenceEndpoint, request: ChatRequest, timeout: float | None
-    ) -> AbstractAsyncContextManager[AsyncIterator[Json]]: ...
+    ) -> None: ...
 
 
 async def try_out(
@@ -57,8 +55,8 @@ async def try_out(
 async def _call(inference: Inference, endpoint: InferenceEndpoint, timeout: float | None) -> Json:
     if endpoint.task_type is TaskType.CHAT_COMPLETION:
         request = ChatRequest(messages=[{"content": _INPUT, "role": "user"}])
-        async with inference.chat(endpoint, request, timeout):
-            return {}
+        await inference.begin_chat(endpoint, request, timeout)
+        return {}
     return await inference.infer(endpoint, InferenceRequest(input=[_INPUT], query=_QUERY), timeout)
 
 

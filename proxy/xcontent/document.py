@@ -14,6 +14,7 @@ from proxy.xcontent.javatext import java_scalar
 
 _QUOTED_BYTES: Final = 500  # of a bad body, in the error text
 _SEARCHED: Final = 64 * 1024  # bytes of it that are searched for what may be a token
+_LEFT_OUT: Final = "..."
 _MAX_BITS: Final = 3000  # of an integer
 
 
@@ -98,14 +99,24 @@ class Document:
         quoted = '"' + source[:_QUOTED_BYTES].decode(errors="replace") + '"'
         more = len(source) - _QUOTED_BYTES
         if self._is_guarded() and (more > 0 or not is_harmless(source)):
-            quoted = '"..."'
+            quoted = f'"{_LEFT_OUT}"'
         elif more > 0:
             quoted += f"[truncated {more} bytes]"
         return f"\n at [Source: (byte[]){quoted}; line: {line}, column: {column}]"
 
     def quoted_word(self, word: str) -> str:
         """A word that stands in the source without quotes, as errors quote it."""
+        if self.is_private:
+            return _LEFT_OUT
         return shown_word(word) if self._is_guarded() else shown_name(word)
+
+    def quoted_key(self, key: str) -> str:
+        """The key of an object, as errors quote it."""
+        return _LEFT_OUT if self.is_private else shown_name(key)
+
+    def quoted_value(self, text: str) -> str:
+        """The text of a scalar, as errors quote it."""
+        return _LEFT_OUT if self.is_private else text
 
     def _is_guarded(self) -> bool:
         if self.is_private:

@@ -11,7 +11,6 @@ from contextlib import suppress
 from typing import Final
 
 from proxy.errors import Cause, ProxyError, XContentEnd, XContentParseFailed
-from proxy.masking import shown_name
 from proxy.xcontent.document import Document
 from proxy.xcontent.jsonscanner import end_of
 
@@ -71,7 +70,7 @@ class JsonErrors:
         return self._unexpected_character(at, "was expecting double-quote to start field name")
 
     def duplicate_key(self, at: int, key: str) -> ProxyError:
-        return self._failed(at, f"Duplicate field '{shown_name(key)}'")
+        return self._failed(at, f"Duplicate field '{self._document.quoted_key(key)}'")
 
     def no_space_after_root(self, at: int) -> ProxyError:
         return self.unexpected(at, "Expected space separating root-level values")

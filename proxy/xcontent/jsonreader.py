@@ -25,17 +25,20 @@ from proxy.xcontent.jsonscanner import (
 MAX_DIGITS: Final = 1000  # of one number
 
 
-def parse_json(data: bytes, bounds: Bounds, *, is_private: bool = False) -> Document:
+def parse_json(
+    data: bytes, bounds: Bounds, *, is_private: bool = False, lone_surrogates: bool = False
+) -> Document:
     """Read the first JSON value of `data`; a blank body gives a document without a root.
 
     A syntax error is kept in the document, next to what was read before it. Its text quotes the
-    beginning of `data`, unless the data `is_private`.
+    beginning of `data`, unless the data `is_private`. Escapes of half a surrogate pair, which
+    UTF-8 cannot carry, are an error unless `lone_surrogates` are wanted.
     """
     data = _as_utf8(data)
     # A faster parser may fill the document here, and leave what it refuses to the builder, which
     # alone knows Jackson's errors.
     document = Document(data, None, is_private=is_private)
-    _TreeBuilder(document, data, bounds).build()
+    _TreeBuilder(document, data, bounds, lone_surrogates=lone_surrogates).build()
     return document
 
 
@@ -63,11 +66,14 @@ class _TreeBuilder:
     Open objects and arrays are kept on a stack, so that deep nesting needs no recursion.
     """
 
-    def __init__(self, document: Document, data: bytes, bounds: Bounds) -> None:
+    def __init__(
+        self, document: Document, data: bytes, bounds: Bounds, *, lone_surrogates: bool
+    ) -> None:
         self._document = document
         self._data = data
         self._view = memoryview(data)
         self._bounds = bounds
+        self._lone_surrogates = lone_surrogates
         self._at = 0
         self._token = 0  # where the last token began
         self._open: list[Node] = []
@@ -195,7 +201,7 @@ class _TreeBuilder:
 
     def _string(self) -> str | None:
         """Read a string; None where none stands."""
-        found = scan_string(self._data, self._view, self._at)
+        found = scan_string(self._data, self._view, self._at, lone_surrogates=self._lone_surrogates)
         if found is None:
             return None
         text, self._at = found

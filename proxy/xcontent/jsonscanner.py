@@ -6,6 +6,7 @@ Source: RFC 8259, and the comments that Elasticsearch's Jackson allows.
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any, Final
 
@@ -52,20 +53,32 @@ def scan_literal(data: bytes, at: int) -> tuple[str, Any, int] | None:
     return (*_LITERALS[match.group()], match.end()) if match else None
 
 
-def scan_string(data: bytes, view: memoryview, at: int) -> tuple[str, int] | None:
+def scan_string(
+    data: bytes, view: memoryview, at: int, *, lone_surrogates: bool = False
+) -> tuple[str, int] | None:
     """Value and end offset of the string whose opening quote is at `at`.
 
     `view` is a memoryview of `data`: one string may be most of a large body, and is not copied
-    before it is decoded.
+    before it is decoded. Escapes of half a surrogate pair are read only with `lone_surrogates`.
     """
     try:
         if match := _PLAIN_STRING.match(data, at):
             end = match.end()
             return str(view[at + 1 : end - 1], "utf-8"), end
         end = _end_of_string_content(data, at + 1) + 1
-        return str(orjson.loads(view[at:end])), end
+        return _unescaped(view[at:end], lone_surrogates), end
     except ValueError:  # no quote at the end, a bad escape, a control character, not Unicode
         return None
+
+
+def _unescaped(quoted: memoryview, lone_surrogates: bool) -> str:
+    """The value of a string with escapes. Raises: ValueError."""
+    try:
+        return str(orjson.loads(quoted))
+    except ValueError:
+        if not lone_surrogates:
+            raise
+        return str(json.loads(str(quoted, "utf-8")))
 
 
 def _end_of_string_content(data: bytes, at: int) -> int:

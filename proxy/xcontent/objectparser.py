@@ -35,12 +35,23 @@ class BadValue(Exception):
         self.offset = offset
 
 
+Read = Callable[[Document, Node], Any]
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """One declared field: the kinds of values that it allows, and what reads them."""
 
     kinds: frozenset[str]
-    read: Callable[[Document, Node], Any]
+    read: Read
+
+    def or_null(self) -> Field:
+        """The same for a value that may also be null."""
+
+        def read(document: Document, node: Node) -> Any:
+            return None if node.kind == "VALUE_NULL" else self.read(document, node)
+
+        return Field(self.kinds | {"VALUE_NULL"}, read)
 
 
 class ObjectParser:
@@ -142,30 +153,32 @@ def read_long(document: Document, node: Node) -> int:
 
 def _integer(document: Document, node: Node, most: int, java_name: str, words: str) -> int:
     text = document.text(node).strip()
+    shown = document.quoted_value(text)
     if not DECIMAL.fullmatch(text):
-        raise _not_a_number(text)
+        raise _not_a_number(text and shown)
     if node.kind == "VALUE_NUMBER" and not -most - 1 <= node.value <= most:
-        problem = f"Numeric value ({text}) out of range of {java_name} ({-most - 1} - {most})"
+        problem = f"Numeric value ({shown}) out of range of {java_name} ({-most - 1} - {most})"
         problem += document.quoted(*document.position(node.end))
         cause = Cause("input_coercion_exception", problem)
         raise XContentParseFailed(f"{document.at(node.end)} {problem}", cause=cause)
     try:
         number = int(text) if text.lstrip("+-").isdigit() else int(float(text))
     except (ValueError, OverflowError):
-        raise _not_a_number(text) from None
+        raise _not_a_number(shown) from None
     if not -most - 1 <= number <= most:
-        raise IllegalArgument(f"Value [{text}] is out of range for {words}")
+        raise IllegalArgument(f"Value [{shown}] is out of range for {words}")
     return number
 
 
 def read_float(document: Document, node: Node) -> float:
     """A finite number, or a string of one."""
     text = document.text(node).strip()
+    shown = document.quoted_value(text)
     if not DECIMAL.fullmatch(text) and text.lstrip("+-") not in ("NaN", "Infinity"):
-        raise _not_a_number(text)
+        raise _not_a_number(text and shown)
     number = float(text)
     if not math.isfinite(number):
-        raise IllegalArgument(f"[float] supports only finite values, but got [{text}]")
+        raise IllegalArgument(f"[float] supports only finite values, but got [{shown}]")
     return number
 
 
@@ -173,6 +186,38 @@ def read_boolean(document: Document, node: Node) -> bool:
     """A boolean, or a string of one; an empty string is false."""
     text = document.text(node)
     return text != "" and parse_boolean(text)
+
+
+def objects_of(read: Read) -> Read:
+    """A reader of a list of objects, or of a single object in place of the list."""
+
+    def read_list(document: Document, node: Node) -> list[Any]:
+        if node.kind == "START_OBJECT":
+            return [read(document, node)]
+        items = []
+        for number, item in enumerate(node.value):
+            after = node.value[number + 1] if number + 1 < len(node.value) else None
+            if item.kind == "START_OBJECT":
+                items.append(read(document, item))
+            elif after is None or after.kind != "START_OBJECT" or item.kind == "START_ARRAY":
+                raise _no_object(document, node, item, after)
+        document.check_complete(node)
+        return items
+
+    return read_list
+
+
+def _no_object(document: Document, node: Node, item: Node, after: Node | None) -> Exception:
+    """The error for an item that is no object.
+
+    Elasticsearch skips a scalar and complains about what follows it.
+    """
+    offset = item.start
+    if item.kind != "START_ARRAY":
+        if after is None:
+            document.check_complete(node)
+        offset = node.end - 1 if after is None else after.start
+    return Located(XContentParseFailed(f"{document.at(offset)} expected an object"), offset)
 
 
 def _not_a_number(text: str) -> BadValue:

@@ -6,18 +6,21 @@ Source: JsonXContentGenerator, YamlXContentImpl, CborXContentImpl.
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import orjson
+
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def dump_json(value: Any) -> bytes:
     """Compact JSON; keys stay in their order."""
     try:
         return orjson.dumps(value)
-    except TypeError:  # an integer of more than 64 bits
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    except TypeError:  # an integer of more than 64 bits, or half of a surrogate pair
+        return json.dumps(value, separators=(",", ":")).encode()
 
 
 def dump_pretty(value: Any) -> bytes:
@@ -87,7 +90,18 @@ def _quoted(value: Any) -> Any:
 
 
 def dump_cbor(value: Any) -> bytes:
-    """The value as CBOR."""
+    """The value as CBOR; halves of surrogate pairs, which it cannot carry, become U+FFFD."""
     import cbor2
 
-    return cbor2.dumps(value)
+    try:
+        return cbor2.dumps(value)
+    except UnicodeEncodeError:
+        return cbor2.dumps(_encodable(value))
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encodable(item) for item in value]
+    return _SURROGATE.sub("\ufffd", value) if isinstance(value, str) else value

@@ -129,3 +129,39 @@ def test_what_is_written_can_be_read(text):
 
 def test_the_end_is_an_event_without_byte_order_mark():
     assert DONE == b"event: message\ndata: [DONE]\n\n"
+
+
+def test_the_error_that_ends_a_stream_of_llama_cpp_is_an_event():
+    stream = b'data: a\n\nerror: {"code":400,"message":"m"}\n\n'
+    assert decode(stream) == [Event("a"), Event('{"code":400,"message":"m"}', "error")]
+    assert decode(b'data: a\nerror: {"code":400}\n\n') == [Event('{"code":400}', "error")]
+    assert decode(b"error: text\n\n") == []
+
+
+@pytest.mark.parametrize(
+    ("stream", "left"),
+    [
+        (b"", ""),
+        (b"data: a\n\n", ""),
+        (b": ping\n\nid: 1\nretry: 5\n\n", ""),
+        (b'{"a":\n\n1}', '{"a":\n1}'),
+        (b"<html>\n<p>: x</p>\n\n</html>\n", "<html>\n<p>: x</p>\n</html>"),
+        (b"before\ndata: a\n\nbehind", "behind"),
+        (b"Error: out of memory\n", "Error: out of memory"),
+        (b"data: a", "data: a"),
+        (b"data: a\n", "a"),
+    ],
+)
+def test_keeps_what_is_no_event(stream, left):
+    decoder = EventDecoder()
+    list(decoder.feed(stream))
+    assert decoder.left == left
+
+
+def test_keeps_no_more_than_a_part_of_what_is_no_event():
+    decoder = EventDecoder()
+    for _ in range(64):
+        list(decoder.feed(b"x" * 100_000 + b"\n\n"))
+    assert len(decoder.left) <= 64 * 1024
+    list(decoder.feed(b"y" * 100_000))
+    assert len(decoder.left) <= 64 * 1024

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from proxy.api.answers import render_errors
 from tests.support.samples import TOKEN
-from tests.support.stubs import contract_reply, event_reply
+from tests.support.stubs import Reply, contract_reply, event_reply, json_reply
 
 
 async def test_a_completion_is_streamed(proxy):
@@ -69,6 +69,52 @@ async def test_a_failure_in_the_middle_is_the_last_event(proxy):
     assert (first, last, data["status"]) == ("message", "error", 500)
 
 
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (
+            json_reply({"id": "1", "choices": [{"index": 0, "message": {"content": "x"}}]}),
+            'Expected an event stream but received [application/json]: {"id":"1"',
+        ),
+        (
+            Reply(headers={"Content-Type": "text/html"}, body=b"<h1>Welcome</h1>"),
+            "Expected an event stream but received [text/html]: <h1>Welcome</h1>",
+        ),
+        (Reply(body=b""), "Expected an event stream but received an empty answer"),
+        (json_reply({"error": {"message": "no such model"}}), "[no such model]"),
+    ],
+)
+async def test_no_chat_endpoint_is_made_of_what_does_not_stream(proxy, reply, reason):
+    proxy.provide(reply)
+    answer = await proxy.put("chat_completion")
+    assert answer.status == 400
+    assert reason in answer.json["error"]["caused_by"]["reason"]
+    assert (await proxy("GET", "/_inference/e1")).status == 404
+
+
+async def test_half_a_character_is_passed_on(proxy):
+    await proxy.put("completion")
+    await proxy.put("rerank", "e2")
+    halves = [r"a\ud83d", r"\ude00b"]
+    proxy.provide(
+        event_reply(
+            *(f'data: {{"choices":[{{"delta":{{"content":"{half}"}}}}]}}\n\n' for half in halves)
+        )
+    )
+    answer = await proxy("POST", "/_inference/e1/_stream", {"input": "x"})
+    texts = [data["completion"][0]["delta"] for _, data in answer.events[:-1]]
+    assert texts == ["a\ud83d", "\ude00b"]
+    proxy.provide(Reply(body=rb'{"choices":[{"message":{"content":"a\ud83d"}}]}'))
+    for query in ("", "?pretty"):
+        answer = await proxy("POST", f"/_inference/e1{query}", {"input": "x"})
+        assert rb"a\ud83d" in answer.body
+    proxy.provide(Reply(body=rb'[{"index":0,"score":1,"text":"\ude00b"}]'))
+    for format in ("json", "yaml", "cbor"):
+        body = {"input": "x", "query": "q"}
+        answer = await proxy("POST", f"/_inference/rerank/e2?format={format}", body)
+        assert answer.status == 200
+
+
 async def test_other_tasks_are_not_streamed(proxy):
     await proxy.put("rerank")
     answer = await proxy("POST", "/_inference/e1/_stream", {"input": "x", "query": "q"})
@@ -89,7 +135,7 @@ async def test_a_caller_that_goes_away_takes_the_providers_stream_along(proxy):
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-        writer.write(b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n')
+        writer.write(b'data: {"id":"1","choices":[{"index":0,"delta":{"content":"a"}}]}\n\n')
         while await reader.read(1000):
             pass
         gone.set()

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.errors import ChatError
-from proxy.huggingface.chatreplies import convert_chunk, parse_chat_event
+from proxy.huggingface.chatreplies import convert_chunk, parse_chat, parse_chat_event
 from proxy.inference.endpoints import TaskType
 from proxy.sse import ServerSentEvent
 from tests.support.samples import (
@@ -81,6 +81,80 @@ class TestChunks:
         ]
         assert "usage" not in convert({"id": "1", "choices": [], "usage": None})
 
+    @pytest.mark.parametrize("none", [None, []])
+    def test_empty_collections_are_left_out_like_nulls(self, none):
+        delta = {"content": "Hel", "tool_calls": none}
+        (choice,) = convert({"id": "1", "choices": [{"index": 0, "delta": delta}]})["choices"]
+        assert choice == {"delta": {"content": "Hel"}, "index": 0}
+
+    @pytest.mark.parametrize(
+        ("choices", "calls"),
+        [
+            ({"index": 0, "delta": {"tool_calls": {"index": 0}}}, 1),
+            ([{"index": "0", "delta": {"tool_calls": [{"index": "0"}]}}], 1),
+            ([{"index": 0.0, "delta": {"tool_calls": [{"index": 0.9}]}}], 1),
+            ([{"index": "0", "delta": {"tool_calls": []}}], 0),
+            ([{"index": "0", "delta": {"tool_calls": None}}], 0),
+        ],
+    )
+    def test_values_are_coerced_as_elasticsearch_does(self, choices, calls):
+        converted = convert({**CHUNK, "choices": choices})
+        delta = {"tool_calls": [{"index": 0, "type": None}]} if calls else {}
+        assert converted["choices"] == [{"delta": delta, "index": 0}]
+
+    def test_coerced_values_keep_what_stands_beside_them(self):
+        function = {"name": "f", "arguments": "{}"}
+        call = {"index": 0, "id": "call_1", "type": "function", "function": function}
+        delta = {"role": "assistant", "content": None, "tool_calls": call}
+        chunk = {**CHUNK, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+        assert json.dumps(convert(chunk)) == json.dumps(
+            {
+                "id": "1",
+                "choices": [
+                    {
+                        "delta": {
+                            "role": "assistant",
+                            "tool_calls": [
+                                {
+                                    "index": 0,
+                                    "id": "call_1",
+                                    "function": {"arguments": "{}", "name": "f"},
+                                    "type": "function",
+                                }
+                            ],
+                        },
+                        "index": 0,
+                    }
+                ],
+                "model": "m",
+                "object": "chat.completion.chunk",
+            }
+        )
+
+    @pytest.mark.parametrize("number", [3, 3.0, 3.9, "3", "3.0", " 3 "])
+    def test_counts_are_coerced(self, number):
+        usage = dict.fromkeys(("completion_tokens", "prompt_tokens", "total_tokens"), number)
+        converted = convert({"id": "1", "choices": [], "usage": usage})
+        assert converted["usage"] == dict.fromkeys(usage, 3)
+
+    @pytest.mark.parametrize("number", [2**31, 1e10, "99999999999", "x", "", True, None, [3]])
+    def test_what_is_no_32_bit_integer_is_refused(self, number):
+        usage = dict.fromkeys(("completion_tokens", "prompt_tokens", "total_tokens"), number)
+        assert refusal_of(lambda: convert({"id": "1", "choices": [], "usage": usage}))
+
+    def test_a_reply_in_one_piece_has_the_same_rules(self):
+        calls = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+        reply = {
+            "id": "1",
+            "choices": {"index": "0", "message": {"content": "x", "tool_calls": calls}},
+        }
+        (choice,) = parse_chat(json.dumps(reply).encode())["choices"]
+        assert choice["index"] == 0
+        assert choice["message"]["tool_calls"][0]["index"] == 0
+        reply["choices"] = {"index": 0, "message": {"content": "x", "tool_calls": []}}
+        (choice,) = parse_chat(json.dumps(reply).encode())["choices"]
+        assert choice == {"message": {"content": "x"}, "index": 0}
+
     @pytest.mark.parametrize(
         ("chunk", "missing"),
         [
@@ -109,7 +183,8 @@ class TestChunks:
             {**CHUNK, "choices": [{}]},
             {**CHUNK, "choices": [{"delta": None, "index": 0}]},
             {**CHUNK, "choices": [{"delta": {}}]},
-            {**CHUNK, "choices": [{"delta": {}, "index": "0"}]},
+            {**CHUNK, "choices": [{"delta": {}, "index": "x"}]},
+            {**CHUNK, "choices": [{"delta": {}, "index": 2**31}]},
             {**CHUNK, "choices": [{"delta": {}, "index": True}]},
             {**CHUNK, "choices": [{"delta": {"content": 1}, "index": 0}]},
             {**CHUNK, "choices": [{"delta": {"tool_calls": [{}]}, "index": 0}]},
@@ -178,6 +253,8 @@ class TestEvents:
             ("error", {}, None, "unknown"),
             ("error", {"error": "text"}, None, "text"),
             ("message", {"error": "text", "id": "1", "choices": []}, None, "text"),
+            ("error", {"code": 400, "message": "m", "type": "t"}, None, "m"),
+            ("message", {"object": "error", "message": "m", "code": 400}, None, "m"),
         ],
     )
     def test_an_error_inside_a_chat_keeps_its_text_and_code(self, event, data, code, message):
@@ -196,3 +273,30 @@ class TestEvents:
             "message": f"Received an error response {ID}",
             "type": "UnifiedChatCompletionErrorResponse",
         }
+
+    @pytest.mark.parametrize("error", [None, "", {}])
+    def test_an_error_that_is_empty_is_none(self, error):
+        chunk = read_event(json.dumps({**CHUNK, "error": error}))
+        assert chunk["choices"][0]["delta"]["content"] == "hi"
+
+    @pytest.mark.parametrize(
+        ("around", "content"),
+        [
+            ("{}", r"a\ud83d"),
+            ("{}", r"\ude00b"),
+            ("{}", r"\ud83d\ud83d\ude00"),
+            ("/* c */ {} // c", "a"),
+            ("\ufeff{}", "a"),
+            ("{} and more", "a"),
+        ],
+    )
+    def test_what_jackson_reads_is_read(self, around, content):
+        choice = f'{{"index":0,"delta":{{"content":"{content}"}}}}'
+        chunk = f'{{"id":"1","x":1e999,"choices":[{choice}]}}'
+        found = read_event(around.replace("{}", chunk))["choices"][0]["delta"]["content"]
+        assert found == json.loads(f'"{content}"')
+
+    @pytest.mark.parametrize("content", ['"\t"', "NaN", r'"\x"', r'"\ud83"', "01", "'a'"])
+    def test_what_jackson_refuses_is_refused(self, content):
+        choice = f'{{"index":0,"delta":{{"content":{content}}}}}'
+        problem(lambda: read_event(f'{{"id":"1","choices":[{choice}]}}'))

@@ -114,6 +114,11 @@ class TestFailures:
         shown = f". Error message: [{text}]" if text else ""
         assert error.reason == f"{UNSUCCESSFUL} {ID} status [403]{shown}"
 
+    @pytest.mark.parametrize("task", TASKS)
+    def test_a_text_cut_amid_a_character_is_kept(self, task):
+        error, _ = failed(task, 403, rb'{"error":"no \ud83d"}')
+        assert error.reason.endswith(". Error message: [no \ud83d]")
+
     @pytest.mark.parametrize(
         ("body", "code", "type"),
         [

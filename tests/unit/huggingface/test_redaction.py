@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 
@@ -57,7 +58,12 @@ class TestTokensThatProvidersRepeat:
             (parse_embeddings, f'{{"{TOKEN}":1,"{TOKEN}":2}}'),
             (lambda data: parse_rerank(data, 1), f'[{{"index":0,"score":"{TOKEN}"}}]'),
             (lambda data: parse_rerank(data, 1), f'[{{"index":"{TOKEN}","score":0}}]'),
-            (lambda data: parse_completion_event(ServerSentEvent(data.decode())), TOKEN),
+            (
+                lambda data: parse_completion_event(
+                    ServerSentEvent(data.decode()), make_endpoint(TaskType.COMPLETION)
+                ),
+                TOKEN,
+            ),
         ],
     )
     def test_a_reply_that_cannot_be_read_does_not_show_them(self, parse, reply):
@@ -68,6 +74,48 @@ class TestTokensThatProvidersRepeat:
         error = problem(lambda: parse_embeddings(f'{{"a":"{TOKEN}", x'.encode()))
         assert isinstance(error, XContentParseFailed)
         assert TOKEN not in shown(error)
+
+
+class TestTokensThatAreWords:
+    """Any text may be a token; those of our own sentences stay as they are."""
+
+    @pytest.mark.parametrize("task", TASKS)
+    @pytest.mark.parametrize("token", ["model", "token", "inference entity", "status", "choices"])
+    def test_our_own_sentences_stay(self, task, token):
+        endpoint = make_endpoint(task, token=token)
+        plain = make_endpoint(task, token="another")
+        for body in (b"", b'{"error":"no access"}', b'{"error":{"message":"no access"}}'):
+            mine, others = (
+                failure(each, Refusal(500, body), PROFILE).error for each in (endpoint, plain)
+            )
+            assert shown(mine) == shown(others)
+        for parse in (parse_embeddings, lambda data: parse_rerank(data, 1)):
+            error = problem(partial(parse, b'{"a":1}'))
+            assert shown(failed_to_send(endpoint, error)) == shown(failed_to_send(plain, error))
+
+    def test_the_providers_text_is_hidden_by_words(self):
+        endpoint = make_endpoint(token="token")
+        body = b'{"error":"bad token: must have less than 512 tokens"}'
+        error = failure(endpoint, Refusal(422, body), PROFILE).error
+        assert error.reason.endswith("[bad ********: must have less than 512 tokens]")
+
+    @pytest.mark.parametrize("token", ["model", "a1!", "12345", "my pass word"])
+    @pytest.mark.parametrize(
+        ("parse", "reply"),
+        [
+            (lambda data: parse_rerank(data, 1), '[{"index":"TOKEN","score":0}]'),
+            (lambda data: parse_rerank(data, 1), '[{"index":0,"score":"TOKENx"}]'),
+            (lambda data: parse_rerank(data, 1), '[{"index":99999TOKEN,"score":0}]'),
+            (parse_embeddings, '{"TOKEN":1,"TOKEN":2}'),
+            (parse_embeddings, "TOKEN"),
+        ],
+    )
+    def test_no_reply_that_cannot_be_read_is_quoted(self, parse, reply, token):
+        endpoint = make_endpoint(token=token)
+        error = failed_to_send(
+            endpoint, problem(lambda: parse(reply.replace("TOKEN", token).encode()))
+        )
+        assert token not in shown(error)
 
 
 class TestErrors:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import orjson
 import pytest
@@ -16,9 +17,11 @@ from proxy.huggingface.replies import (
     parse_rerank,
     parse_sparse,
 )
+from proxy.inference.endpoints import TaskType
 from proxy.inference.results import RankedDocument, SparseVector
 from proxy.sse import ServerSentEvent
 from tests.support.samples import (
+    ID,
     NO_OBJECTS,
     json_objects,
     json_values,
@@ -228,6 +231,23 @@ ODD = [
 ]
 
 
+class TestHalvesOfCharacters:
+    """A text that was cut amid an emoji, as Jackson reads it: orjson does not."""
+
+    def test_every_reply_may_hold_them(self):
+        assert parse_completion(rb'{"choices":[{"message":{"content":"a\ud83d"}}]}') == ["a\ud83d"]
+        assert parse_rerank(rb'[{"index":0,"score":1,"text":"\ude00b"}]', 1) == [
+            RankedDocument(0, 1.0, "\ude00b")
+        ]
+        assert parse_sparse(rb'[{"\ud83d":1}]', [False]) == [SparseVector({"\ud83d": 1.0}, False)]
+        assert parse_embeddings(rb'{"model":"\ud83d","embeddings":[[1]]}') == [[1.0]]
+
+    def test_what_else_is_wrong_with_a_text_is_an_error(self):
+        for text in (rb'"\ud83d\x"', b'"\\ud83d\t"', b'"\\ud83d\xff"', b'"\\ud83d'):
+            reply = b'{"choices":[{"message":{"content":' + text + b"}}]}"
+            problem(partial(parse_completion, reply))
+
+
 class TestAnyReply:
     @pytest.mark.parametrize("parse", PARSERS)
     @pytest.mark.parametrize("data", ODD)
@@ -255,6 +275,10 @@ class TestAnyReply:
         refusal_of(lambda: parse_completion(json.dumps({"choices": choices}).encode()))
 
 
+def parse_delta(event: ServerSentEvent) -> list[str]:
+    return parse_completion_event(event, make_endpoint(TaskType.COMPLETION))
+
+
 class TestCompletionEvents:
     @pytest.mark.parametrize(
         ("data", "deltas"),
@@ -265,10 +289,14 @@ class TestCompletionEvents:
             ('{"choices":[{"delta":{"content":""}}]}', []),
             ('{"choices":[{"delta":{}}]}', []),
             ('{"choices":[],"usage":{}}', []),
+            ('{"choices":{"delta":{"content":"a"}}}', ["a"]),
+            (r'{"choices":[{"delta":{"content":"a\ud83d"}}]}', ["a\ud83d"]),
+            ('{"choices":[{"delta":{"content":"a"}}],"error":null}', ["a"]),
+            ('{"choices":[{"delta":{"content":"a"}}],"error":""}', ["a"]),
         ],
     )
     def test_deltas_are_the_contents_that_are_none_empty(self, data, deltas):
-        assert parse_completion_event(ServerSentEvent(data)) == deltas
+        assert parse_delta(ServerSentEvent(data)) == deltas
 
     @pytest.mark.parametrize(
         ("data", "field"),
@@ -276,15 +304,30 @@ class TestCompletionEvents:
             ("{}", "choices"),
             ('{"choices":[{}]}', "delta"),
             ('{"choices":[1]}', "delta"),
-            ('{"error":"x"}', "choices"),
         ],
     )
     def test_a_missing_field_is_named(self, data, field):
-        error = problem(lambda: parse_completion_event(ServerSentEvent(data)))
+        error = problem(lambda: parse_delta(ServerSentEvent(data)))
         assert (error.status, error.type) == (500, "illegal_state_exception")
         assert error.reason == (
             f"Failed to find required field [{field}] in OpenAI chat completions response"
         )
+
+    @pytest.mark.parametrize(
+        ("event", "data", "text"),
+        [
+            ("message", '{"error":"x"}', "x"),
+            ("message", '{"error":{"message":"x","http_status_code":422}}', "x"),
+            ("message", '{"error":{"message":"x"},"choices":[]}', "x"),
+            ("message", '{"object":"error","message":"x","code":400}', "x"),
+            ("error", '{"code":400,"message":"x"}', "x"),
+            ("error", "{}", "unknown"),
+        ],
+    )
+    def test_an_error_keeps_its_text_as_in_a_chat(self, event, data, text):
+        error = problem(lambda: parse_delta(ServerSentEvent(data, event)))
+        assert (error.status, error.type) == (400, "status_exception")
+        assert error.reason == f"Received an error response {ID}. Error message: [{text}]"
 
     @pytest.mark.parametrize(
         ("data", "expected", "found", "col"),
@@ -295,7 +338,7 @@ class TestCompletionEvents:
         ],
     )
     def test_a_wrong_token_is_named(self, data, expected, found, col):
-        error = problem(lambda: parse_completion_event(ServerSentEvent(data)))
+        error = problem(lambda: parse_delta(ServerSentEvent(data)))
         assert error.envelope()["error"] | {"root_cause": None} == {
             "root_cause": None,
             "type": "parsing_exception",
@@ -308,11 +351,11 @@ class TestCompletionEvents:
 
     @pytest.mark.parametrize("data", NO_OBJECTS)
     def test_events_that_are_no_objects_are_errors(self, data):
-        problem(lambda: parse_completion_event(ServerSentEvent(data)))
+        problem(lambda: parse_delta(ServerSentEvent(data)))
 
     @given(json_values)
     @example({"choices": "x"})
     @example({"choices": [{"delta": [1]}]})
     def test_any_event_is_read_or_an_error(self, value):
         event = ServerSentEvent(json.dumps(value))
-        refusal_of(lambda: parse_completion_event(event))
+        refusal_of(lambda: parse_delta(event))

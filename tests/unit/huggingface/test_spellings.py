@@ -79,3 +79,25 @@ class TestTokensThatAreRepeated:
     def test_no_text_takes_long(self, piece):
         with at_most(1):
             hide_secret(TOKENS[0], piece * (5000 // len(piece)))
+
+    @pytest.mark.parametrize(
+        ("token", "text"),
+        [
+            ("token", "must have less than 512 tokens, not max_tokens"),
+            ("model", "remodel the models: model_id"),
+            ("secret", "no secrets here, and no%20secretary &amp; c"),
+            ("completion", "chat_completion completions"),
+            ("k", "ok, kk"),
+        ],
+    )
+    def test_a_token_that_is_a_word_is_not_found_in_others(self, token, text):
+        assert hide_secret(token, text) == text
+
+    @pytest.mark.parametrize("token", ["token", "model", "secret", "completion", "k", "~k!"])
+    @pytest.mark.parametrize("around", ["{}", "bad key {}.", "x={}&y", '"{}"', "Bearer {}", "({})"])
+    def test_a_token_that_is_a_word_is_hidden_as_one(self, token, around):
+        assert hide_secret(token, around.replace("{}", token)) == around.replace("{}", MASK)
+
+    @pytest.mark.parametrize("token", TOKENS)
+    def test_what_looks_like_a_token_is_hidden_within_words(self, token):
+        assert token not in hide_secret(token, f"x{token}y")

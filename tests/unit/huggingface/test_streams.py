@@ -11,7 +11,7 @@ from proxy.errors import ProxyError
 from proxy.inference.endpoints import TaskType
 from proxy.limits.deadline import NO_DEADLINE
 from tests.support.huggingface import SEND, answering, failing
-from tests.support.samples import make_endpoint
+from tests.support.samples import ID, TOKEN, make_endpoint
 from tests.support.stubs import Reply, event_reply, json_reply
 
 
@@ -151,3 +151,98 @@ class TestStreams:
         async with answering(reply) as provider:
             await failing(provider.deltas())
             await failing(provider.chunks())
+
+    @pytest.mark.parametrize(
+        "heartbeat",
+        ["data:\n\n", "data\n\n", "data: \n\n", "data:  \ndata:\n\n", "event: message\ndata:\n\n"],
+    )
+    @pytest.mark.parametrize("event", ["", "event: ping\n", "event: error\n"])
+    async def test_an_event_without_data_is_nothing(self, heartbeat, event):
+        beat = event + heartbeat
+        chunk = f"data: {json.dumps(CHUNK)}\n\n"
+        async with answering(event_reply(beat, delta("a"), beat, delta("b"), beat)) as provider:
+            assert await provider.deltas() == [["a"], ["b"]]
+        async with answering(event_reply(beat, chunk, beat, "data: [DONE] \n\n")) as provider:
+            assert len(await provider.chunks()) == 1
+
+    async def test_half_a_character_at_the_end_of_a_chunk_is_passed_on(self):
+        halves = [r"a\ud83d", r"\ude00b"]
+        events = [
+            f'data: {{"choices":[{{"delta":{{"content":"{half}"}}}}]}}\n\n' for half in halves
+        ]
+        async with answering(event_reply(*events)) as provider:
+            assert await provider.deltas() == [["a\ud83d"], ["\ude00b"]]
+
+
+ERROR = {"code": 400, "message": "context size exceeded", "type": "t"}
+RECEIVED = f"Received an error response {ID}. Error message: [context size exceeded]"
+
+
+class TestAnswersThatAreNoStream:
+    """Elasticsearch takes each for an empty answer; here each has failed."""
+
+    async def read(self, reply: Reply) -> tuple[ProxyError, ProxyError]:
+        async with answering(reply) as provider:
+            return await failing(provider.deltas()), await failing(provider.chunks())
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            f"error: {json.dumps(ERROR)}\n\n",
+            f"event: error\ndata: {json.dumps(ERROR)}\n\n",
+            f"data: {json.dumps({'error': ERROR})}\n\n",
+            json.dumps({"error": ERROR}),
+            json.dumps({"error": ERROR}, indent=2) + "\n\n",
+            json.dumps({"error": ERROR["message"]}),
+            json.dumps({"object": "error", "message": ERROR["message"]}),
+        ],
+    )
+    async def test_the_providers_text_is_kept(self, body):
+        for error in await self.read(event_reply(body)):
+            assert (error.status, error.reason) == (400, RECEIVED)
+
+    async def test_an_error_behind_events_is_kept(self):
+        for behind in (f"error: {json.dumps(ERROR)}\n\n", json.dumps({"error": ERROR})):
+            got = []
+            async with answering(event_reply(delta("a"), behind)) as provider:
+                endpoint = provider.endpoint(TaskType.COMPLETION)
+                async with provider.hugging_face.stream_completion(
+                    endpoint, "x", NO_DEADLINE
+                ) as deltas:
+                    got.append(await anext(deltas))
+                    error = await failing(anext(deltas))
+            assert got == [["a"]]
+            assert error.reason == RECEIVED
+
+    @pytest.mark.parametrize(
+        ("content_type", "body", "came"),
+        [
+            (
+                "application/json",
+                '{"id": "1",\n "choices": [{"message": {"content": "hi"}}]}',
+                '[application/json]: {"id": "1", "choices": [{"message": {"content": "hi"}}]}',
+            ),
+            (
+                "text/html; charset=utf-8",
+                "<!DOCTYPE html>\n\n<title>Sign in</title>\n",
+                "[text/html; charset=utf-8]: <!DOCTYPE html> <title>Sign in</title>",
+            ),
+            ("text/plain", "Error: overloaded\n", "[text/plain]: Error: overloaded"),
+            ("text/event-stream", "", "an empty answer"),
+            ("text/event-stream", ": ping\n\ndata:\n\n", "an empty answer"),
+            ("text/plain", f"key {TOKEN} is unknown", "[text/plain]: key ******** is unknown"),
+            (f"x/{TOKEN}", "x", "[x/********]: x"),
+            ("text/plain", "x" * 5000, f"[text/plain]: {'x' * 200}…"),
+        ],
+    )
+    async def test_others_say_what_came(self, content_type, body, came):
+        reply = Reply(headers={"Content-Type": content_type}, body=body.encode())
+        cause = f"Expected an event stream but received {came}"
+        for task, error in zip(
+            ("completion", "chat_completion"), await self.read(reply), strict=True
+        ):
+            assert (error.status, error.reason) == (500, SEND.format(task, cause))
+
+    async def test_a_stream_that_only_ends_is_an_empty_answer(self):
+        async with answering(event_reply("data: [DONE]\n\n")) as provider:
+            assert await provider.deltas() == await provider.chunks() == []

@@ -91,3 +91,16 @@ async def test_a_try_takes_no_longer_than_it_may():
     assert error.reason == CREATION
     assert error.cause is not None
     assert error.cause.reason == "Request timed out after [10ms] for inference id [e1]"
+
+
+async def test_the_try_of_a_chat_waits_for_its_first_chunk():
+    service, store = service_of(ScriptedProvider([StatusError(500, "no stream")]))
+    error = await failing(service.put(make_endpoint(TaskType.CHAT_COMPLETION), None, nobody))
+    assert (error.status, error.reason, store.endpoints) == (400, CREATION, {})
+    assert error.root_cause().reason == "no stream"
+
+
+async def test_what_follows_the_first_chunk_does_not_matter_to_the_try():
+    service, store = service_of(ScriptedProvider([{"id": "1"}, StatusError(500, "broken")]))
+    await service.put(make_endpoint(TaskType.CHAT_COMPLETION), None, nobody)
+    assert "e1" in store.endpoints

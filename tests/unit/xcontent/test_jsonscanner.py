@@ -51,3 +51,16 @@ def test_finds_the_end_of_a_string_with_many_escapes(count):
 @pytest.mark.parametrize("data", [b'"a', b'"\\x"', b'"\n"', b'"\xff"', b'"\\ud800"'])
 def test_finds_no_string_where_json_has_none(data):
     assert scan_string(data, memoryview(data), 0) is None
+
+
+@pytest.mark.parametrize("text", ["a\ud83d", "\ude00", "\ud83d\ud83d\ude00", "\n\udfff"])
+def test_finds_halves_of_surrogate_pairs_where_they_are_wanted(text):
+    data = json.dumps(text).encode()
+    expected = json.loads(data), len(data)
+    assert scan_string(data, memoryview(data), 0, lone_surrogates=True) == expected
+    assert scan_string(data, memoryview(data), 0) is None
+
+
+@pytest.mark.parametrize("data", [b'"a', b'"\\x"', b'"\\t\n"', b'"\\t\xff"', b'"\\ud80"'])
+def test_no_other_string_is_found_with_them(data):
+    assert scan_string(data, memoryview(data), 0, lone_surrogates=True) is None

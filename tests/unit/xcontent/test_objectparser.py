@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Final
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from proxy.xcontent.objectparser import (
     Field,
     Located,
     ObjectParser,
+    objects_of,
     read_boolean,
     read_float,
     read_int,
@@ -156,3 +158,30 @@ def test_any_body_is_read_or_refused(value):
     assert root is not None
     refusal = refusal_of(lambda: PARSER.parse(document, root))
     assert refusal is None or refusal.status == 400
+
+
+LISTS: Final = ObjectParser(
+    "L",
+    {
+        "items": Field(OBJECT | ARRAY, objects_of(INNER.parse)).or_null(),
+        "name": Field(STRING, read_string).or_null(),
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ('{"items":[{"id":"a"},{"id":"b"}]}', {"items": [{"id": "a"}, {"id": "b"}]}),
+        ('{"items":{"id":"a"}}', {"items": [{"id": "a"}]}),
+        ('{"items":[]}', {"items": []}),
+        ('{"items":null,"name":null}', {"items": None, "name": None}),
+    ],
+)
+def test_a_list_may_be_one_object_and_a_value_null(text, values):
+    assert read(text, LISTS) == values
+
+
+@pytest.mark.parametrize("text", ['{"items":5}', '{"items":[5]}', '{"items":[null]}', '{"name":5}'])
+def test_neither_may_be_anything_else(text):
+    assert isinstance(read(text, LISTS), XContentParseFailed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import cbor2
 import orjson
 import yaml
@@ -35,3 +37,17 @@ def test_yaml_looks_like_elasticsearchs():
     assert dump_yaml({"a": {"b": "x", "n": 1}, "c": [True, None], "d": []}).decode() == (
         '---\na:\n  b: "x"\n  n: 1\nc:\n- true\n- null\nd: []\n'
     )
+
+
+def test_halves_of_surrogate_pairs_are_written_as_escapes():
+    value = {"a\ud83d": ["\ude00b", "é"]}
+    assert dump_json(value) == rb'{"a\ud83d":["\ude00b","\u00e9"]}'
+    assert rb'"a\ud83d" : [' in dump_pretty(value)
+    assert json.loads(dump_json(value)) == json.loads(dump_pretty(value)) == value
+    assert rb'"a\uD83D"' in dump_yaml(value)
+    assert rb'"\uDE00b"' in dump_yaml(value)
+
+
+def test_cbor_cannot_carry_halves_of_surrogate_pairs():
+    value = {"a\ud83d": ["\ude00b", "é", 1]}
+    assert cbor2.loads(dump_cbor(value)) == {"a\ufffd": ["\ufffdb", "é", 1]}

@@ -1,0 +1,77 @@
+"""Streams that failed: an error where an event should stand, or an answer that is no stream.
+
+Source: HuggingFaceChatCompletionResponseHandler, ErrorResponse. Elasticsearch itself takes an
+answer without events for an empty one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from proxy.errors import Cause, ChatError, ProxyError, StatusError
+from proxy.frames import forget_frames
+from proxy.huggingface.failures import failed_to_send
+from proxy.huggingface.redaction import shown_text
+from proxy.huggingface.replyjson import load
+from proxy.inference.endpoints import InferenceEndpoint, TaskType
+from proxy.xcontent.values import Json
+
+RECEIVED: Final = "Received an error response for request from inference entity id [{}]"
+_MAX_BEGINNING: Final = 200  # characters shown of an answer that is no stream
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """An error that a provider reports inside a stream."""
+
+    text: str
+    code: str | None
+
+
+def reported_in(value: Json, event: str = "message") -> Reported | None:
+    """The error that an object holds or, in an `event: error`, is."""
+    error = value.get("error")
+    if not error and "choices" in value:
+        return None
+    if isinstance(error, str):
+        return Reported(error, None)
+    if not isinstance(error, dict):
+        if event != "error" and value.get("object") != "error":
+            return None
+        error = value  # llama.cpp and vLLM have sent errors without a name around them
+    message, code = error.get("message"), error.get("http_status_code")
+    return Reported(
+        message if isinstance(message, str) else "unknown",
+        str(code) if type(code) is int else None,
+    )
+
+
+def report_of(endpoint: InferenceEndpoint, reported: Reported) -> ProxyError:
+    """The error that passes the provider's text on."""
+    shown = shown_text(reported.text, endpoint)
+    reason = f"{RECEIVED.format(endpoint.inference_id)}. Error message: [{shown}]"
+    if endpoint.task_type is TaskType.CHAT_COMPLETION:
+        return ChatError(400, reported.code, reason, "hugging_face_error")
+    return StatusError(400, reason)
+
+
+def no_stream(endpoint: InferenceEndpoint, content_type: str, text: str) -> ProxyError:
+    """The error for an answer of status 200 without any event: `text` is what it holds instead."""
+    came = "an empty answer"
+    if text:
+        kind = shown_text(content_type, endpoint, _MAX_BEGINNING) or "no content type"
+        beginning = " ".join(shown_text(text, endpoint, _MAX_BEGINNING).split())
+        came = f"[{kind}]: {beginning}"
+    cause = Cause("illegal_state_exception", f"Expected an event stream but received {came}")
+    return failed_to_send(endpoint, cause)
+
+
+def reported_outside(text: str) -> Reported | None:
+    """The error that a provider reports in JSON that is no event, if `text` is that."""
+    try:
+        value: Any = load(text.encode())
+    except ProxyError as error:
+        forget_frames(error)
+        return None
+    return reported_in(value) if isinstance(value, dict) else None
