@@ -3,7 +3,9 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
+RUNTIME := $(VENV)/.runtime
 INSTALLED := $(VENV)/.installed
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 CANDIDATES := $(PYTHON) python3.13 python3.12 python3.11 python3
 # Two processes run tests, a file each at a time; tests marked with `alone` run while no other does.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -16,7 +18,7 @@ help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  \1	/p' $(MAKEFILE_LIST)
 	@echo 'PYTHON=/path/to/python selects the Python for a new $(VENV).'
 
-demo: $(INSTALLED) ## the product with real parts, step by step (KEEP=1: leave it running)
+demo: $(RUNTIME) ## the product with real parts, step by step (KEEP=1: leave it running)
 	$(BIN)/python -m demo.tour $(if $(KEEP),--keep)
 
 quick: lint ## lint, unit tests and contract cases, for the loop at the desk (ARGS='-k name' selects)
@@ -72,7 +74,8 @@ clean: ## remove what was built here, but not the cache folder of models and ser
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(INSTALLED): setup.cfg pyproject.toml constraints.txt
+# What runs: the proxy and its local models.
+$(RUNTIME): setup.cfg pyproject.toml constraints.txt
 	@for python in $(CANDIDATES) none; do \
 	    "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; \
 	done; \
@@ -84,7 +87,14 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	    echo "$$python cannot make virtual environments (Debian: apt-get install python3-venv)" >&2; \
 	    exit 1; \
 	fi; \
-	echo "Installing into $(VENV) with $$("$$python" --version)"; \
+	echo "Making $(VENV) with $$("$$python" --version)"; \
 	"$$python" -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[local,dev]'
+	@echo "Installing the proxy and the libraries of its local models"
+	@$(PIP) -e '.[local]'
+	@touch $@
+
+# What checks, measures and releases it, beside that.
+$(INSTALLED): $(RUNTIME)
+	@echo 'Installing the tools of developers'
+	@$(PIP) -e '.[local,dev]'
 	@touch $@

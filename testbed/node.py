@@ -43,8 +43,16 @@ class Node:
     def log(self) -> Path:
         return self.folder / "elasticsearch.log"
 
-    def configure(self, port: int, secured: bool) -> None:
-        """Write elasticsearch.yml beside copies of the distribution's other files."""
+    @property
+    def authority(self) -> Path:
+        """Certificate of the authority that an Elasticsearch makes for itself; for its clients."""
+        return self.config / "certs/http_ca.crt"
+
+    def configure(self, port: int, secured: bool, stock: bool = False) -> None:
+        """Write elasticsearch.yml beside copies of the distribution's other files.
+
+        stock: leave security and TLS to what Elasticsearch sets up when it starts.
+        """
         shutil.copytree(self.home / "config", self.config)
         for folder in (self.folder / "logs", self.folder / "tmp", self.data):
             folder.mkdir(parents=True, exist_ok=True)
@@ -59,9 +67,10 @@ class Node:
             "path.data": str(self.data),
             "path.logs": str(self.folder / "logs"),
             "cluster.routing.allocation.disk.threshold_enabled": False,
-            "xpack.security.enabled": secured,
         }
-        if self.major >= 8:
+        if not stock:
+            settings["xpack.security.enabled"] = secured
+        if not stock and self.major >= 8:
             settings["xpack.security.autoconfiguration.enabled"] = False
         lines = [f"{name}: {json.dumps(value)}\n" for name, value in settings.items()]
         (self.config / "elasticsearch.yml").write_text("".join(lines))
@@ -127,7 +136,8 @@ class Node:
     def url(self) -> str | None:
         """Where it listens; None until it does."""
         ports = self.folder / "logs/http.ports"
-        return f"http://{ports.read_text().split()[0]}" if ports.exists() else None
+        scheme = "https" if self.authority.exists() else "http"
+        return f"{scheme}://{ports.read_text().split()[0]}" if ports.exists() else None
 
 
 def _write_lines(file: Path, lines: list[str]) -> None:
