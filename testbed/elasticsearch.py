@@ -99,8 +99,9 @@ def start(
     port: 0 takes a free one. secured: security without TLS, with `users` (name to password and
     role, comma-separated for several) and `roles` (the text of roles.yml) in the file realm, and
     with API keys (from 8.19 on). stock: the same with TLS, as Elasticsearch sets both up by itself;
-    `elastic` has no password until one is set. data: a folder to keep between starts, which the user `nobody`
-    must be able to reach under root. java_options: memory, and how much the compiler may do.
+    `elastic` has no password until one is set. data: a folder to keep between starts, which the
+    user `nobody` must be able to reach under root. java_options: memory, and how much the compiler
+    may do.
     Raises: JavaMissing, PackageError, StartFailed.
     """
     secured = secured or stock
@@ -112,8 +113,14 @@ def start(
     folder = Path(tempfile.mkdtemp(dir=cache_folder(), prefix=f"node-{version}-"))
     try:
         health = ("health", secrets.token_hex(16))
-        node = Node(folder=folder, data=data or folder / "data", home=home, major=major(version))
-        node.configure(port, secured, stock)
+        node = Node(
+            folder=folder,
+            data=data or folder / "data",
+            home=home,
+            major=major(version),
+            stock=stock,
+        )
+        node.configure(port, secured)
         if secured:
             node.write_users({**(users or {}), health[0]: (health[1], "superuser")}, roles)
         node.hand_over()

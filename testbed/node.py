@@ -34,6 +34,7 @@ class Node:
     data: Path
     home: Path
     major: int
+    stock: bool = False  # security and TLS are as Elasticsearch sets them up by itself
 
     @property
     def config(self) -> Path:
@@ -48,11 +49,8 @@ class Node:
         """Certificate of the authority that an Elasticsearch makes for itself; for its clients."""
         return self.config / "certs/http_ca.crt"
 
-    def configure(self, port: int, secured: bool, stock: bool = False) -> None:
-        """Write elasticsearch.yml beside copies of the distribution's other files.
-
-        stock: leave security and TLS to what Elasticsearch sets up when it starts.
-        """
+    def configure(self, port: int, secured: bool) -> None:
+        """Write elasticsearch.yml beside copies of the distribution's other files."""
         shutil.copytree(self.home / "config", self.config)
         for folder in (self.folder / "logs", self.folder / "tmp", self.data):
             folder.mkdir(parents=True, exist_ok=True)
@@ -68,9 +66,9 @@ class Node:
             "path.logs": str(self.folder / "logs"),
             "cluster.routing.allocation.disk.threshold_enabled": False,
         }
-        if not stock:
+        if not self.stock:
             settings["xpack.security.enabled"] = secured
-        if not stock and self.major >= 8:
+        if not self.stock and self.major >= 8:
             settings["xpack.security.autoconfiguration.enabled"] = False
         lines = [f"{name}: {json.dumps(value)}\n" for name, value in settings.items()]
         (self.config / "elasticsearch.yml").write_text("".join(lines))
@@ -109,13 +107,15 @@ class Node:
 
     def launch(self, java: Path, options: str) -> subprocess.Popen[bytes]:
         """Start the launcher in a process group of its own; all it prints goes to the log."""
+        # A launcher that makes keys would take minutes without the full compiler.
+        launcher = "" if self.stock else QUICK
         environ = {
             "PATH": os.environ.get("PATH", os.defpath),
             "ES_JAVA_HOME": str(java),
             "ES_JAVA_OPTS": options,
             "ES_PATH_CONF": str(self.config),
             "ES_TMPDIR": str(self.folder / "tmp"),
-            "CLI_JAVA_OPTS": f"{QUICK} -Djava.io.tmpdir={self.folder / 'tmp'}",  # the launcher's
+            "CLI_JAVA_OPTS": f"{launcher} -Djava.io.tmpdir={self.folder / 'tmp'}",
         }
         user: dict[str, Any] = {}
         if os.geteuid() == 0:

@@ -30,13 +30,13 @@ def setup(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     options = _parser().parse_args(arguments)
     config = _configured(options, environ)
     password = environ.get(PASSWORD) or _asked_password(options.username)
-    upstream = replace(
-        config.upstream, api_key=None, username=options.username, password=password
-    )
+    upstream = replace(config.upstream, api_key=None, username=options.username, password=password)
     config = replace(config, upstream=upstream)
     if options.write is None:
         lines = _made(config)
-        sys.stdout.write("".join(f"{'' if line[0] == '#' else 'export '}{line}\n" for line in lines))
+        sys.stdout.write(
+            "".join(f"{'' if line[0] == '#' else 'export '}{line}\n" for line in lines)
+        )
     else:
         _write(options.write, config)
         file = shlex.quote(str(options.write.absolute()))

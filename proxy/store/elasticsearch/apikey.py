@@ -129,8 +129,10 @@ def _not_reached(url: str, error: TransportError) -> StoreError:
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """The causes of an error, the innermost first."""
-    inner = [*getattr(error, "errors", ()), error.__cause__, getattr(error, "os_error", None)]
-    for cause in inner:
-        if cause is not None:
+    for name in ("certificate_error", "os_error", "__cause__"):  # the first two are aiohttp's
+        if (cause := getattr(error, name, None)) is not None:
             yield from _causes(cause)
+    if isinstance(error, TransportError):
+        for inner in error.errors:
+            yield from _causes(inner)
     yield error
