@@ -129,10 +129,8 @@ def _not_reached(url: str, error: TransportError) -> StoreError:
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """The causes of an error, the innermost first."""
-    for name in ("certificate_error", "os_error", "__cause__"):  # the first two are aiohttp's
+    # aiohttp has the first two; the client raises its own errors `from None`.
+    for name in ("certificate_error", "os_error", "__context__"):
         if (cause := getattr(error, name, None)) is not None:
             yield from _causes(cause)
-    if isinstance(error, TransportError):
-        for inner in error.errors:
-            yield from _causes(inner)
     yield error
