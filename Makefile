@@ -3,21 +3,23 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
+RUNTIME := $(VENV)/.runtime
 INSTALLED := $(VENV)/.installed
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 CANDIDATES := $(PYTHON) python3.13 python3.12 python3.11 python3
 # Two processes run tests, a file each at a time; tests marked with `alone` run while no other does.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test test-clients test-all lint bench soak torture settings lock audit sbom clean
+.PHONY: help demo quick test test-clients lint bench soak torture settings lock audit sbom clean
 
 help: ## show this list
 	@echo 'make TARGET, where TARGET is one of'
 	@sed -n 's/^\([a-z-]*\):.*## /  \1	/p' $(MAKEFILE_LIST)
 	@echo 'PYTHON=/path/to/python selects the Python for a new $(VENV).'
 
-demo: $(INSTALLED) ## the product with real parts, step by step (KEEP=1: leave it running)
-	$(BIN)/python -m demo.tour $(if $(KEEP),--keep)
+demo: $(RUNTIME) ## the product with real parts, step by step (KEEP=1: leave it running)
+	@$(BIN)/python -m demo.tour $(if $(KEEP),--keep)
 
 quick: lint ## lint, unit tests and contract cases, for the loop at the desk (ARGS='-k name' selects)
 	$(PYTEST) tests/unit tests/contract $(ARGS)
@@ -28,10 +30,6 @@ test: lint ## lint and all tests but those of test-clients (ARGS='-k name' selec
 test-clients: $(INSTALLED) ## all clients, also those that need Go, Node.js, Ruby and PHP
 	$(BIN)/python -m tests.support.runtimes
 	$(PYTEST) tests/integration/test_clients_*.py tests/integration/test_kibana_streams.py $(ARGS)
-
-test-all: lint ## lint and every test, in one run
-	$(BIN)/python -m tests.support.runtimes
-	$(PYTEST) $(ARGS)
 
 lint: $(INSTALLED) ## formatting, lint rules, types, who imports whom
 	$(BIN)/ruff format --check .
@@ -72,7 +70,8 @@ clean: ## remove what was built here, but not the cache folder of models and ser
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(INSTALLED): setup.cfg pyproject.toml constraints.txt
+# What runs: the proxy and its local models.
+$(RUNTIME): setup.cfg pyproject.toml constraints.txt
 	@for python in $(CANDIDATES) none; do \
 	    "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; \
 	done; \
@@ -84,7 +83,14 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	    echo "$$python cannot make virtual environments (Debian: apt-get install python3-venv)" >&2; \
 	    exit 1; \
 	fi; \
-	echo "Installing into $(VENV) with $$("$$python" --version)"; \
+	echo "Making $(VENV) with $$("$$python" --version)"; \
 	"$$python" -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[local,dev]'
+	@echo "Installing the proxy and the libraries of its local models"
+	@$(PIP) -e '.[local]'
+	@touch $@
+
+# What checks, measures and releases it, beside that.
+$(INSTALLED): $(RUNTIME)
+	@echo 'Installing the tools of developers'
+	@$(PIP) -e '.[local,dev]'
 	@touch $@

@@ -1,7 +1,7 @@
 """What the tour prints: steps, requests with their timing, results, and progress.
 
 On a terminal in colour (unless NO_COLOR is set), with one line of progress that is updated;
-otherwise plain text, with a line every few seconds.
+otherwise plain text, with a line from time to time.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ Say = Callable[[str], None]
 
 WIDTH: Final = 88  # columns, at most
 INDENT: Final = "   "
-PATIENCE: Final = (
-    2.0  # seconds until progress is shown; without a terminal, the next after twice as long
-)
+PATIENCE: Final = 2.0  # seconds until progress is shown on a terminal
+PLAIN_PATIENCE: Final = 10.0  # the same without one, where each line stays; then twice as long
 BODY_LINES: Final = 4
 WORD: Final = 12  # columns; a streamed line is broken at a space in the last ones
 STYLES: Final = {"bold": "1", "dim": "2", "red": "31", "green": "32", "cyan": "36"}
@@ -38,11 +37,12 @@ class Screen:
         self,
         stream: TextIO | None = None,
         environ: Mapping[str, str] = os.environ,
-        patience: float = PATIENCE,
+        patience: float | None = None,
     ) -> None:
-        self._patience = patience
         self._stream = sys.stdout if stream is None else stream
         self._is_terminal = self._stream.isatty() and environ.get("TERM") != "dumb"
+        usual = PATIENCE if self._is_terminal else PLAIN_PATIENCE
+        self._patience = usual if patience is None else patience
         self._coloured = self._is_terminal and not environ.get("NO_COLOR")
         columns = shutil.get_terminal_size((WIDTH, 24)).columns if self._is_terminal else WIDTH
         self.width = max(40, min(WIDTH, columns - 1))
@@ -166,7 +166,7 @@ class _LiveLine(threading.Thread):
         wait = self._patience
         while not self._over.wait(wait):
             self._draw()
-            wait = self._patience * (0.5 if self._width is not None else 2)
+            wait = self._patience * 0.5 if self._width is not None else wait * 2
 
     def end(self) -> None:
         self._over.set()

@@ -12,6 +12,7 @@ import os
 import secrets
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -52,6 +53,7 @@ class Elasticsearch:
     log: Path
     pid: int  # of its process group, too
     data: Path
+    authority: Path | None = None  # a file with the certificate that clients trust, if it is https
 
     @property
     def port(self) -> int:
@@ -85,6 +87,7 @@ def start(
     port: int = 0,
     version: str = DEFAULT_VERSION,
     secured: bool = False,
+    stock: bool = False,
     users: Mapping[str, tuple[str, str]] | None = None,
     roles: str | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -96,11 +99,13 @@ def start(
 
     port: 0 takes a free one. secured: security without TLS, with `users` (name to password and
     role, comma-separated for several) and `roles` (the text of roles.yml) in the file realm, and
-    with API keys (from 8.19 on). settings: more of elasticsearch.yml. data: a folder to keep
-    between starts, which the user `nobody` must be able to reach under root. java_options: memory,
-    and how much the compiler may do.
+    with API keys (from 8.19 on). stock: the same with TLS, as Elasticsearch sets both up by itself;
+    `elastic` has no password until one is set. settings: more of elasticsearch.yml. data: a folder
+    to keep between starts, which the user `nobody` must be able to reach under root. java_options:
+    memory, and how much the compiler may do.
     Raises: JavaMissing, PackageError, StartFailed.
     """
+    secured = secured or stock
     needs_plugin = secured and major(version) >= 8
     java = find_java(*JAVA[major(version)], compiler=needs_plugin)
     home = distribution(version, say)
@@ -109,7 +114,13 @@ def start(
     folder = Path(tempfile.mkdtemp(dir=cache_folder(), prefix=f"node-{version}-"))
     try:
         health = ("health", secrets.token_hex(16))
-        node = Node(folder=folder, data=data or folder / "data", home=home, major=major(version))
+        node = Node(
+            folder=folder,
+            data=data or folder / "data",
+            home=home,
+            major=major(version),
+            stock=stock,
+        )
         node.configure(port, secured, settings or {})
         if secured:
             node.write_users({**(users or {}), health[0]: (health[1], "superuser")}, roles)
@@ -125,7 +136,7 @@ def start(
         raise
     running = RunningElasticsearch(
         url=url, version=version, log=node.log, pid=child.pid, data=node.data,
-        _child=child, _folder=folder,
+        authority=node.authority if stock else None, _child=child, _folder=folder,
     )  # fmt: skip
     atexit.register(running.stop)
     return running
@@ -144,7 +155,7 @@ def _wait_until_healthy(
     say(f"Starting Elasticsearch {version}")
     while child.poll() is None and time.monotonic() - began < START_TIMEOUT:
         url = node.url()
-        if url is not None and _is_healthy(url, user):
+        if url is not None and _is_healthy(url, user, node.authority):
             say(f"Elasticsearch {version} is up on {url} ({time.monotonic() - began:.0f} s)")
             return url
         if time.monotonic() - last_told >= 5:
@@ -156,12 +167,16 @@ def _wait_until_healthy(
     raise StartFailed(f"Elasticsearch {version} {state} instead of starting:\n{tail}")
 
 
-def _is_healthy(url: str, user: tuple[str, str] | None) -> bool:
+def _is_healthy(url: str, user: tuple[str, str] | None, authority: Path) -> bool:
     request = urllib.request.Request(f"{url}/_cluster/health?wait_for_status=yellow&timeout=1s")
     if user is not None:
         pair = base64.b64encode(":".join(user).encode()).decode()
         request.add_header("Authorization", f"Basic {pair}")
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
+    if url.startswith("https:"):
+        context = ssl.create_default_context(cafile=authority)
+        handlers.append(urllib.request.HTTPSHandler(context=context))
+    direct = urllib.request.build_opener(*handlers)
     try:
         with direct.open(request, timeout=5) as answer:
             return bool(answer.status == 200)

@@ -34,6 +34,7 @@ class Node:
     data: Path
     home: Path
     major: int
+    stock: bool = False  # security and TLS are as Elasticsearch sets them up by itself
 
     @property
     def config(self) -> Path:
@@ -42,6 +43,11 @@ class Node:
     @property
     def log(self) -> Path:
         return self.folder / "elasticsearch.log"
+
+    @property
+    def authority(self) -> Path:
+        """Certificate of the authority that an Elasticsearch makes for itself; for its clients."""
+        return self.config / "certs/http_ca.crt"
 
     def configure(self, port: int, secured: bool, more: Mapping[str, Any]) -> None:
         """Write elasticsearch.yml, with `more` settings, beside copies of the other files."""
@@ -59,9 +65,10 @@ class Node:
             "path.data": str(self.data),
             "path.logs": str(self.folder / "logs"),
             "cluster.routing.allocation.disk.threshold_enabled": False,
-            "xpack.security.enabled": secured,
         }
-        if self.major >= 8:
+        if not self.stock:
+            settings["xpack.security.enabled"] = secured
+        if not self.stock and self.major >= 8:
             settings["xpack.security.autoconfiguration.enabled"] = False
         settings |= more
         lines = [f"{name}: {json.dumps(value)}\n" for name, value in settings.items()]
@@ -101,13 +108,15 @@ class Node:
 
     def launch(self, java: Path, options: str) -> subprocess.Popen[bytes]:
         """Start the launcher in a process group of its own; all it prints goes to the log."""
+        # A launcher that makes keys would take minutes without the full compiler.
+        launcher = "" if self.stock else QUICK
         environ = {
             "PATH": os.environ.get("PATH", os.defpath),
             "ES_JAVA_HOME": str(java),
             "ES_JAVA_OPTS": options,
             "ES_PATH_CONF": str(self.config),
             "ES_TMPDIR": str(self.folder / "tmp"),
-            "CLI_JAVA_OPTS": f"{QUICK} -Djava.io.tmpdir={self.folder / 'tmp'}",  # the launcher's
+            "CLI_JAVA_OPTS": f"{launcher} -Djava.io.tmpdir={self.folder / 'tmp'}",
         }
         user: dict[str, Any] = {}
         if os.geteuid() == 0:
@@ -128,7 +137,8 @@ class Node:
     def url(self) -> str | None:
         """Where it listens; None until it does."""
         ports = self.folder / "logs/http.ports"
-        return f"http://{ports.read_text().split()[0]}" if ports.exists() else None
+        scheme = "https" if self.authority.exists() else "http"
+        return f"{scheme}://{ports.read_text().split()[0]}" if ports.exists() else None
 
 
 def _write_lines(file: Path, lines: list[str]) -> None:

@@ -20,9 +20,11 @@ from testbed.elasticsearch import Elasticsearch
 from testbed.processes import Process, Server, proxy_command
 from tests.support.endpoints import delete_all_endpoints
 from tests.support.processes import Serve, clean_environ
+from tests.support.security import give_elastic_its_password
 from tests.support.shared import (
     OPEN,
     SECURED,
+    STOCK,
     Clusters,
     ClusterServer,
     OwnClusters,
@@ -85,7 +87,7 @@ def _place(path: Path) -> int:
 def pytest_collection_finish(session: pytest.Session) -> None:
     wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}
     if not session.config.option.collectonly:
-        session.config.stash[CLUSTERS].prepare(wanted & {OPEN, SECURED})
+        session.config.stash[CLUSTERS].prepare(wanted & {OPEN, SECURED, STOCK})
 
 
 @pytest.hookimpl(wrapper=True)
@@ -136,6 +138,14 @@ def elasticsearch(clusters: Clusters) -> Elasticsearch:
 def secured_elasticsearch(clusters: Clusters) -> Elasticsearch:
     """A real Elasticsearch with security on, and the users of tests/support/users.py."""
     return clusters.get(SECURED)
+
+
+@pytest.fixture(scope="session")
+def stock_elasticsearch(clusters: Clusters) -> Elasticsearch:
+    """A real Elasticsearch as it sets itself up: https, and `elastic` with the password ELASTIC."""
+    running = clusters.get(STOCK)
+    give_elastic_its_password(running)
+    return running
 
 
 @pytest.fixture(scope="session")

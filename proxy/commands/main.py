@@ -13,6 +13,7 @@ from proxy.commands.check import check
 from proxy.commands.failure import CommandFailed
 from proxy.commands.rekey import rekey
 from proxy.commands.serve import serve
+from proxy.commands.setup import setup
 from proxy.config import ConfigError, load_config
 
 COMMANDS = {
@@ -29,10 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from proxy.modelserver import main as provider
 
         return provider(arguments[1:])
-    options = _parser().parse_args(arguments)
     _forbid_core_files()
-    run, _ = COMMANDS[options.command]
     try:
+        if arguments[:1] == ["setup"]:
+            return setup(arguments[1:], os.environ)
+        options = _parser().parse_args(arguments)
+        run, _ = COMMANDS[options.command]
         return run(load_config(options.config, os.environ, _flags(options)))
     except (ConfigError, CommandFailed) as error:
         sys.stderr.write(f"error: {error}\n")
@@ -56,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (_, text) in COMMANDS.items():
         _add_flags(commands.add_parser(name, help=text))
+    commands.add_parser("setup", help="make the API key that the proxy needs")
     commands.add_parser("provider", help="serve small local models in Hugging Face's wire formats")
     return parser
 

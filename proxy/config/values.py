@@ -62,7 +62,7 @@ class UpstreamConfig:
         None,
         "API key of the proxy, in its encoded form",
         "Also ELASTIC_API_KEY. It needs the privileges read, write and create_index on "
-        "store.index, and no others.",
+        "store.index, and no others; `python -m proxy setup` makes such a key.",
         secret=True,
     )
     username: str | None = setting(None, "User of the proxy, instead of an API key")

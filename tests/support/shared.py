@@ -14,12 +14,13 @@ from typing import Final, Protocol
 from testbed.elasticsearch import Elasticsearch, RunningElasticsearch, start
 from tests.support.users import ROLES, USERS
 
-OPEN: Final = "elasticsearch"  # these two are named like their fixtures
+OPEN: Final = "elasticsearch"  # these are named like their fixtures
 SECURED: Final = "secured_elasticsearch"
+STOCK: Final = "stock_elasticsearch"
 
 
 class Clusters(Protocol):
-    """Clusters by name: OPEN, SECURED, or a version (without security)."""
+    """Clusters by name: OPEN, SECURED, STOCK, or a version (without security)."""
 
     def prepare(self, names: Collection[str]) -> None:
         """Begin to start those that have not been started yet; does not wait."""
@@ -50,6 +51,7 @@ class OwnClusters:
             log=running.log,
             pid=running.pid,
             data=running.data,
+            authority=running.authority,
         )
 
     def close(self) -> None:
@@ -64,6 +66,8 @@ def _start(name: str) -> RunningElasticsearch:
         return start(say=_ignore)
     if name == SECURED:
         return start(secured=True, users=USERS, roles=ROLES, say=_ignore)
+    if name == STOCK:
+        return start(stock=True, users=USERS, roles=ROLES, say=_ignore)
     return start(version=name, say=_ignore)
 
 

@@ -40,7 +40,7 @@ class Connection:
         self._client: AsyncElasticsearch | None = None
 
     def open(self) -> None:
-        self._client = _connect(self._upstream, self._timeout)
+        self._client = connect(self._upstream, self._timeout)
 
     async def close(self) -> None:
         if self._client is not None:
@@ -84,7 +84,7 @@ def _credentials(upstream: UpstreamConfig) -> str | None:
     return None if upstream.username is None else "[upstream.username] and [upstream.password]"
 
 
-def _connect(upstream: UpstreamConfig, timeout: float) -> AsyncElasticsearch:
+def connect(upstream: UpstreamConfig, timeout: float) -> AsyncElasticsearch:
     """A client that speaks to every version, and repeats no call by itself."""
     urls = map(URL, upstream.urls)
     options: dict[str, Any] = {}

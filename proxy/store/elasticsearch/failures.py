@@ -10,7 +10,8 @@ from elasticsearch import ApiError, BadRequestError, UnsupportedProductError
 from proxy.errors import StoreDamaged, StoreError, StoreOverloaded
 from proxy.store.elasticsearch.answers import INDEX_MISSING, type_of
 
-PRIVILEGES: Final = "[read, write, create_index]"
+PRIVILEGES: Final = ("read", "write", "create_index")  # that the store needs on its index
+_PRIVILEGES: Final = f"[{', '.join(PRIVILEGES)}]"
 _NO_SHARD: Final = (
     "search_phase_execution_exception",
     "no_shard_available_action_exception",
@@ -97,7 +98,7 @@ class Failures:
         )
 
     def _unknown(self) -> StoreError:
-        wanted = f"with the privileges {PRIVILEGES} on the index [{self.index}]"
+        wanted = f"with the privileges {_PRIVILEGES} on the index [{self.index}]"
         if self.credentials is None:
             return StoreError(
                 "Elasticsearch asks the proxy for credentials of its own: set [upstream.api_key], "
@@ -111,7 +112,7 @@ class Failures:
     def _unprivileged(self) -> StoreError:
         return StoreError(
             f"The proxy's own credentials lack rights on the index [{self.index}]: give "
-            f"{self.credentials or 'anonymous users'} the privileges {PRIVILEGES} there"
+            f"{self.credentials or 'anonymous users'} the privileges {_PRIVILEGES} there"
         )
 
     def _overloaded(self, kind: str) -> StoreOverloaded:

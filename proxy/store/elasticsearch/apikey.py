@@ -1,0 +1,136 @@
+"""Makes the API key with which the store reaches its index, and which is good for nothing else."""
+
+from __future__ import annotations
+
+import base64
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from elastic_transport import TransportError
+from elasticsearch import ApiError, AsyncElasticsearch, UnsupportedProductError
+
+from proxy.config import UpstreamConfig
+from proxy.errors import StoreError
+from proxy.store.elasticsearch.answers import type_of
+from proxy.store.elasticsearch.connection import connect
+from proxy.store.elasticsearch.failures import PRIVILEGES
+from proxy.store.elasticsearch.transport import JSON
+
+NAME: Final = "hugging-face-proxy"
+TIMEOUT: Final = 30.0  # seconds; the first key makes Elasticsearch create an index
+_HEADERS: Final = {"accept": JSON, "content-type": JSON}
+_SECURITY_OFF: Final = (400, 405)  # there is no such handler, in 7 to 8 and in 9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """A key in its encoded form, and the id by which Elasticsearch lists it."""
+
+    id: str
+    encoded: str
+
+
+async def make_api_key(upstream: UpstreamConfig, index: str) -> ApiKey:
+    """A new key with PRIVILEGES on `index`, and no others, made by the user of `upstream`.
+
+    Raises: StoreError naming what hinders it; ConfigError for files that cannot be used.
+    """
+    rights = {"names": [index], "privileges": list(PRIVILEGES)}
+    try:
+        async with connect(upstream, TIMEOUT) as client:
+            # A key has no right that its maker lacks, and Elasticsearch says nothing of it.
+            await _check_rights(client, upstream, rights)
+            return await _make(client, upstream, rights)
+    except UnsupportedProductError:
+        raise StoreError(f"[{upstream.url}] is no Elasticsearch") from None
+    except ApiError as error:
+        raise _refused(upstream, error) from None
+    except TransportError as error:
+        raise _not_reached(str(upstream.url), error) from None
+
+
+async def _check_rights(
+    client: AsyncElasticsearch, upstream: UpstreamConfig, rights: dict[str, Any]
+) -> None:
+    """Raises: StoreError if the user lacks what the key needs."""
+    try:
+        answer = await _post(client, "/_security/user/_has_privileges", {"index": [rights]})
+    except ApiError as error:
+        if error.meta.status in _SECURITY_OFF:
+            raise StoreError(
+                f"[{upstream.url}] has its security switched off: the proxy needs no API key there"
+            ) from None
+        raise
+    if answer["has_all_requested"]:
+        return
+    [(index, granted)] = answer["index"].items()
+    missing = ", ".join(name for name in PRIVILEGES if not granted[name])
+    raise StoreError(
+        f"The user [{upstream.username}] lacks [{missing}] on the index [{index}], and so would "
+        "each of its API keys: let a user make the key who has these privileges"
+    )
+
+
+async def _make(
+    client: AsyncElasticsearch, upstream: UpstreamConfig, rights: dict[str, Any]
+) -> ApiKey:
+    body = {"name": NAME, "role_descriptors": {"endpoint-store": {"indices": [rights]}}}
+    try:
+        made = await _post(client, "/_security/api_key", body)
+    except ApiError as error:
+        if error.meta.status == 403:
+            raise StoreError(
+                f"The user [{upstream.username}] may not make API keys: it needs the cluster "
+                "privilege [manage_own_api_key]"
+            ) from None
+        if "api keys are not enabled" in str(error.body):
+            raise StoreError(
+                f"[{upstream.url}] has API keys switched off: set "
+                "[xpack.security.authc.api_key.enabled] there, or give the proxy a user "
+                "([upstream.username])"
+            ) from None
+        raise
+    pair = f"{made['id']}:{made['api_key']}"
+    return ApiKey(id=made["id"], encoded=base64.b64encode(pair.encode()).decode())
+
+
+async def _post(client: AsyncElasticsearch, path: str, body: Any) -> Any:
+    return (await client.perform_request("POST", path, headers=_HEADERS, body=body)).body
+
+
+def _refused(upstream: UpstreamConfig, error: ApiError) -> StoreError:
+    status = error.meta.status
+    if status == 401:
+        return StoreError(
+            f"[{upstream.url}] does not know the user [{upstream.username}] with this password"
+        )
+    return StoreError(f"[{upstream.url}] answered {status} {type_of(error)}")
+
+
+def _not_reached(url: str, error: TransportError) -> StoreError:
+    """What is wrong with the connection, and what mends it."""
+    for cause in _causes(error):
+        match cause:
+            case ssl.SSLCertVerificationError(verify_message=str(reason)):
+                return StoreError(
+                    f"The certificate of [{url}] is not trusted: {reason}. --ca names the file of "
+                    "its authority, which is config/certs/http_ca.crt in a new Elasticsearch"
+                )
+            case ssl.SSLError(reason="WRONG_VERSION_NUMBER" | "HTTP_REQUEST"):
+                return StoreError(f"[{url}] speaks plain HTTP: use http://")
+            case OSError(strerror=str(reason)) if cause.errno:
+                return StoreError(f"Cannot reach [{url}]: {reason}")
+    if url.startswith("http:"):
+        return StoreError(f"[{url}] does not answer in HTTP: if it speaks TLS, use https://")
+    return StoreError(f"Cannot reach [{url}]: {type(error).__name__}")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The causes of an error, the innermost first."""
+    # aiohttp has the first two; the client raises its own errors `from None`.
+    for name in ("certificate_error", "os_error", "__context__"):
+        if (cause := getattr(error, name, None)) is not None:
+            yield from _causes(cause)
+    yield error
