@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, web
+from aiohttp import web
 
 from proxy.admin.health import Check
 from proxy.admin.listener import admin_ports
@@ -24,11 +23,13 @@ from proxy.huggingface.client import HuggingFace
 from proxy.huggingface.egress import EgressRules
 from proxy.huggingface.ratelimit import RateLimiter
 from proxy.huggingface.retry import RetryPolicy
+from proxy.huggingface.session import provider_session
 from proxy.inference.releases import PROFILES
 from proxy.inference.service import InferenceService
 from proxy.interception import is_inference
 from proxy.limits.calls import CallLimits
 from proxy.limits.memory import MemoryBudget
+from proxy.sessions import HEAD_LIMITS
 from proxy.store.cached import CachedStore
 from proxy.store.opening import open_store
 from proxy.telemetry.metrics import Metrics
@@ -53,8 +54,6 @@ _SECURITY: Final = web.AppKey("security", Security)
 _UPSTREAM: Final = web.AppKey("upstream", UpstreamSession)
 STORE: Final = web.AppKey("store", CachedStore)
 _READ_BUFFER: Final = 65536  # bytes a stalled body may hold
-_MAX_HEADERS: Final = 1000
-_PROVIDER_CONNECT_TIMEOUT: Final = 5.0  # seconds
 T = TypeVar("T")
 
 
@@ -118,9 +117,9 @@ def _bare_application(config: Config) -> web.Application:
             "handler_cancellation": True,  # a caller that goes away takes its provider call along
             "access_log": None,
             "keepalive_timeout": config.limits.keepalive_timeout,
+            **HEAD_LIMITS,
             "max_line_size": config.limits.head,
             "max_field_size": config.limits.head,
-            "max_headers": _MAX_HEADERS,
             "read_bufsize": _READ_BUFFER,
         },
     )
@@ -200,7 +199,11 @@ async def _open_parts(
         forwarder = None
         if config.upstream.urls:
             forwarder = app[_FORWARDER] = Forwarder(upstream, forwarding(config.upstream))
-        session = await stack.enter_async_context(_provider_session(config, egress))
+        # As many connections as there can be calls, so that none waits for one.
+        most = config.limits.calls + config.limits.streams
+        session = await stack.enter_async_context(
+            provider_session(config.egress, egress, most=most)
+        )
         profile = PROFILES[config.compatibility]
         limiter = RateLimiter(config.provider.queue_capacity)
         provider = HuggingFace(
@@ -264,22 +267,4 @@ def _show_counts(
         "Privilege checks, by who answers",
         "source",
         {"memory": lambda: privileges.remembered, "upstream": lambda: privileges.asked},
-    )
-
-
-def _provider_session(config: Config, rules: EgressRules) -> ClientSession:
-    """The one session for all providers; nothing of a caller or of the upstream is in it."""
-    egress = config.egress
-    return ClientSession(
-        connector=rules.connector(
-            limit=0,
-            # As many as there can be calls, so that none waits here.
-            limit_per_host=config.limits.calls + config.limits.streams,
-            ssl=ssl.create_default_context(cafile=egress.ca_file) if egress.ca_file else True,
-        ),
-        timeout=ClientTimeout(total=None, sock_connect=_PROVIDER_CONNECT_TIMEOUT),
-        cookie_jar=DummyCookieJar(),
-        trust_env=egress.proxy == "environment",
-        proxy=egress.proxy if egress.proxy not in (None, "environment") else None,
-        read_bufsize=_READ_BUFFER,
     )

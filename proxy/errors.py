@@ -334,6 +334,7 @@ class Unauthorized(ProxyError):
 
 class UpstreamError(ProxyError):
     type = "status_exception"
+    why: str | None = None  # what is wrong with its TLS: a clause about "it"
 
 
 class UpstreamUnavailable(UpstreamError):

@@ -10,6 +10,7 @@ from typing import Final
 from aiohttp import web
 
 from proxy.config import Config, ConfigError, split_address
+from proxy.sessions import HEAD_LIMITS
 
 DEFAULT_ADDRESS: Final = "127.0.0.1:9280"
 CLOSE_TIMEOUT: Final = 1.0  # seconds for admin requests under way when the proxy ends
@@ -42,7 +43,7 @@ async def admin_listening(config: Config, app: web.Application) -> AsyncIterator
     if config.admin.listen == "":
         yield Listening(port=None, report="no metrics: [admin.listen] is empty")
         return
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_TIMEOUT)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_TIMEOUT, **HEAD_LIMITS)
     await runner.setup()
     try:
         yield await _bind(config, runner)

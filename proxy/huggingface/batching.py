@@ -27,9 +27,9 @@ class Text:
         text = encoded[: 2 * units].decode("utf-16-le", errors="ignore")
         return replace(self, text=text, is_truncated=True)
 
-    def halved(self) -> Text:
-        """The first half, for a provider that finds it too long."""
-        return self.shortened(len(self.text.encode("utf-16-le")) // 4)
+    def cut(self, share: float) -> Text:
+        """The first part of it, for a provider that finds it too long."""
+        return self.shortened(int(len(self.text.encode("utf-16-le")) // 2 * share))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +50,9 @@ class Batch:
         middle = len(self.texts) // 2
         return Batch(self.texts[:middle]), Batch(self.texts[middle:])
 
-    def shortened(self) -> Batch:
-        """As many texts of half the length, for a provider that finds them too long."""
-        return Batch([text.halved() for text in self.texts])
+    def shortened(self, share: float = 0.5) -> Batch:
+        """As many texts of half the length, or another share of it."""
+        return Batch([text.cut(share) for text in self.texts])
 
 
 def texts_of(inputs: Sequence[str], max_tokens: int | None = None) -> list[Text]:

@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from proxy.config import ProviderConfig
 from proxy.errors import ProxyError
 from proxy.frames import forget_frames
 from proxy.huggingface.batching import Batch, Text, batches
 from proxy.huggingface.calls import Call, Refusal
-from proxy.huggingface.failures import is_batch_too_large
+from proxy.huggingface.failures import fitting_share, is_batch_too_large
 from proxy.huggingface.retry import Failure
 from proxy.huggingface.sender import Sender
 from proxy.inference.endpoints import InferenceEndpoint
@@ -21,6 +21,7 @@ from proxy.limits.deadline import Deadline
 from proxy.xcontent.values import Json
 
 T = TypeVar("T")
+_MOST_CUTS: Final = 6  # of a text that a provider finds too long
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,23 +77,34 @@ class BatchSender:
     ) -> list[T]:
         """The results of one batch. Every batch of every task goes through here.
 
-        One that the provider refuses for its size is sent in two, and texts that it finds too long
-        are cut in half, if the task allows it.
+        One that the provider refuses for its size is sent in two. If the task allows it, texts that
+        are too long are cut: only those, and at once, if the provider says that this is the reason.
         """
-        sender, sent = self._sender, batch
+        sender, sent, cuts = self._sender, batch, 0
         retries = await sender.turn(endpoint, deadline)
         while True:
             call = Call(endpoint, task.body(sent), retries.failed > 0)
             outcome = await sender.attempt(call, partial(task.read, sent))
             if isinstance(outcome, Refusal):
                 if len(batch) > 1 and is_batch_too_large(outcome):
-                    break
+                    return await self._send_in_two(endpoint, task, batch, deadline)
+                share = fitting_share(outcome) if task.cuts_texts else None
+                if share is not None and len(batch) > 1:  # one of them is too long
+                    return await self._send_in_two(endpoint, task, batch, deadline)
+                if share is not None and cuts < _MOST_CUTS:
+                    sent, cuts = sent.shortened(share), cuts + 1
+                    retries = await sender.turn(endpoint, deadline)
+                    continue
                 if task.cuts_texts and outcome.status == 413:
                     sent = sent.shortened()
                 outcome = sender.failure(endpoint, outcome)
             if not isinstance(outcome, Failure):
                 return outcome
             await retries.wait(outcome)
+
+    async def _send_in_two(
+        self, endpoint: InferenceEndpoint, task: BatchTask[T], batch: Batch, deadline: Deadline
+    ) -> list[T]:
         first, second = batch.split()
         results = await self._send(endpoint, task, first, deadline)
         return results + await self._send(endpoint, task, second, deadline)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -25,11 +25,16 @@ from proxy.http1.bodies import pieces
 from proxy.huggingface.egress import is_denied
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.limits.memory import PER_REPLY_BYTE, reserve
+from proxy.sessions import on_live_connection
 from proxy.telemetry.metrics import Metrics, ProviderCall
+from proxy.tlsfailures import Remedies, tls_problem
 from proxy.xcontent.values import Json
 from proxy.xcontent.writing import dump_json
 
 _PIECE: Final = 2 * 1024 * 1024  # bytes; aiohttp copies what it is given in one go
+_REMEDIES: Final = Remedies(
+    url="the endpoint's [url]", ca_file="[egress.ca_file]", certificate="none is configured"
+)
 _MAX_REFUSAL: Final = 64 * 1024  # bytes read of a refusal's body
 
 log = logging.getLogger(__name__)
@@ -116,7 +121,7 @@ class Calls:
         try:
             async with (
                 self._counted(call.endpoint) as counted,
-                self._post(call.endpoint, data) as answer,
+                await self._post(call.endpoint, data) as answer,
             ):
                 counted.status = str(answer.status)
                 if not 200 <= answer.status < 300:
@@ -131,7 +136,7 @@ class Calls:
         try:
             async with AsyncExitStack() as stack:
                 counted = await stack.enter_async_context(self._counted(call.endpoint))
-                answer = await stack.enter_async_context(self._post(call.endpoint, data))
+                answer = await stack.enter_async_context(await self._post(call.endpoint, data))
                 counted.status = str(answer.status)
                 if not 200 <= answer.status < 300:
                     return await _refusal(answer)
@@ -157,20 +162,22 @@ class Calls:
             self._metrics.count_retry(call.endpoint.task_type)
         return dump_json(call.body)
 
-    def _post(
-        self, endpoint: InferenceEndpoint, data: bytes
-    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+    async def _post(self, endpoint: InferenceEndpoint, data: bytes) -> aiohttp.ClientResponse:
         url = _called_url(endpoint)
-        return self._session.post(
-            URL(url, encoded=url.isascii()),  # letters beyond ASCII must be escaped
-            data=data if len(data) <= _PIECE else pieces(data, _PIECE),
-            headers={
-                "Content-Type": "application/json",
-                "Authorization": f"Bearer {endpoint.secret_settings.api_key}",
-                "Content-Length": str(len(data)),
-            },
-            allow_redirects=False,
-        )
+
+        async def send() -> aiohttp.ClientResponse:
+            return await self._session.post(
+                URL(url, encoded=url.isascii()),  # letters beyond ASCII must be escaped
+                data=data if len(data) <= _PIECE else pieces(data, _PIECE),
+                headers={
+                    "Content-Type": "application/json",
+                    "Authorization": f"Bearer {endpoint.secret_settings.api_key}",
+                    "Content-Length": str(len(data)),
+                },
+                allow_redirects=False,
+            )
+
+        return await on_live_connection(send)
 
     async def _reply(
         self, endpoint: InferenceEndpoint, answer: aiohttp.ClientResponse
@@ -223,6 +230,8 @@ def what_failed(endpoint: InferenceEndpoint, error: Exception) -> NoReply | Inva
 
 
 def _cause(error: Exception) -> Cause:
+    if (problem := tls_problem(error, _REMEDIES)) is not None:
+        return Cause("s_s_l_handshake_exception", problem)
     if isinstance(error, aiohttp.ClientConnectorError):
         refused = isinstance(error.os_error, ConnectionRefusedError)
         return Cause("connect_exception", "Connection refused" if refused else "Connect failed")

@@ -35,6 +35,7 @@ from aiohttp import ClientRequest, ClientTimeout, TCPConnector
 from yarl import URL
 
 from proxy.config import ConfigError, EgressConfig, split_address
+from proxy.sessions import Connector
 
 if TYPE_CHECKING:
     from aiohttp.connector import Connection
@@ -189,7 +190,7 @@ class EgressRules:
         )
 
 
-class _GuardedConnector(TCPConnector):
+class _GuardedConnector(Connector):
     """Checks the host of every request, and the address of every new connection."""
 
     def __init__(self, rules: EgressRules, **options: Any) -> None:

@@ -6,6 +6,7 @@ HuggingFaceChatCompletionResponseHandler, ErrorResponse.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from proxy.errors import Cause, ChatError, ParsingFailed, ProxyError, StatusError
@@ -44,6 +45,24 @@ _CHAT_PREFIXES: Final = {
     500: (_SERVER_ERROR, True),
     503: ("Received a server busy error status code", True),
 }
+# A text is too long, in the words of text-embeddings-inference; OpenAI, vLLM; llama.cpp, Ollama;
+# Hugging Face's own toolkit.
+_TOO_LONG_STATUSES: Final = (400, 413, 422, 500)
+_TOO_LONG: Final = re.compile(
+    r"must have less than \d+ tokens"
+    r"|(?:maximum|available|exceeds the) (?:context|input|sequence) (?:length|size)"
+    r"|(?:input|prompt|text|sequence)s? (?:\(.{1,40}\) )?(?:is|are) too (?:long|large)"
+    r"|(?:input|prompt|text|sequence)s? (?:length )?exceeds? "
+    r"|too many (?:input )?tokens"
+    r"|size of tensor a \(\d+\) must match the size of tensor b",
+    re.IGNORECASE,
+)
+_LIMIT_AND_LENGTH: Final = re.compile(
+    r"less than (\d{1,9}) tokens\. Given: (\d{1,9})"
+    r"|length is (\d{1,9}) tokens.{0,40}requested (\d{1,9}) tokens",
+    re.IGNORECASE | re.DOTALL,
+)
+_MARGIN: Final = 0.9  # as tokens are not spread evenly over a text
 
 
 def failure(endpoint: InferenceEndpoint, outcome: FailedCall, profile: Profile) -> Failure:
@@ -125,6 +144,31 @@ def is_batch_too_large(refusal: Refusal) -> bool:
     if isinstance(text, str):
         return refusal.status in (413, 422) and "batch size" in text
     return refusal.status == 413
+
+
+def fitting_share(refusal: Refusal) -> float | None:
+    """How much of a text may be taken, if it was refused because it is too long; else None.
+
+    A half, or what the numbers say that some servers give.
+    """
+    text = _any_text(refusal)
+    if refusal.status not in _TOO_LONG_STATUSES or not _TOO_LONG.search(text):
+        return None
+    if (numbers := _LIMIT_AND_LENGTH.search(text)) is None:
+        return 0.5
+    limit, length = (int(number) for number in numbers.groups() if number)
+    return min(_MARGIN * limit / length, _MARGIN) if 0 < limit <= length else 0.5
+
+
+def _any_text(refusal: Refusal) -> str:
+    """What a refusal says, in any of the forms that are in use."""
+    reply = _loads(refusal.body)
+    if not isinstance(reply, dict):
+        return reply if isinstance(reply, str) else refusal.body.decode(errors="replace")
+    error = reply.get("error")
+    inner = error if isinstance(error, dict) else {}
+    texts = [error, inner.get("message"), *(reply.get(name) for name in ("message", "detail"))]
+    return " ".join(text for text in texts if isinstance(text, str))
 
 
 def _loads(body: bytes) -> Any:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
+import orjson
+
+from proxy.errors import ValidationFailed
 from proxy.inference.chunking import ChunkingSettings
 from proxy.inference.endpoints import (
     InferenceEndpoint,
@@ -13,11 +16,27 @@ from proxy.inference.endpoints import (
     TaskSettings,
     TaskType,
 )
+from proxy.inference.ids import check_storable_id
+
+MAX_STORED_BYTES: Final = 1024 * 1024  # far less than any store takes in one document
 
 
 def dump_endpoint(endpoint: InferenceEndpoint) -> dict[str, Any]:
     """The stored form. The token is in it: it is only ever written sealed."""
     return asdict(endpoint)
+
+
+def check_storable(endpoint: InferenceEndpoint) -> None:
+    """Raises: ActionRequestInvalid for an id that is too long; ValidationFailed for settings."""
+    check_storable_id(endpoint.inference_id)
+    try:
+        text = orjson.dumps(dump_endpoint(endpoint))
+    except orjson.JSONEncodeError:  # lone surrogates, which JSON can only hold as escapes
+        raise ValidationFailed(["the settings must be valid Unicode"]) from None
+    if len(text) > MAX_STORED_BYTES:
+        raise ValidationFailed(
+            [f"the settings take [{len(text)}] bytes, of [{MAX_STORED_BYTES}] that can be stored"]
+        )
 
 
 def load_endpoint(document: dict[str, Any]) -> InferenceEndpoint:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from typing import Final
 
-from proxy.errors import ActionRequestInvalid, StatusError
+from proxy.errors import ActionRequestInvalid
 
 # Elasticsearch's limit of 512 bytes for a document id, less its own prefix `model_`.
 MAX_ID_BYTES: Final = 506
@@ -34,10 +34,15 @@ def is_storable(inference_id: str) -> bool:
     return is_inference_id(inference_id) and len(inference_id) <= MAX_ID_BYTES  # it is ASCII
 
 
-def check_storable(inference_id: str) -> None:
-    """Raises: StatusError 500 for an id that is too long, as Elasticsearch does."""
+def check_storable_id(inference_id: str) -> None:
+    """Raises: ActionRequestInvalid for an id that is too long, as for that of a document."""
     if not is_storable(inference_id):
-        raise StatusError(500, f"Failed to store inference endpoint [{inference_id}]")
+        raise ActionRequestInvalid(
+            [
+                f"Invalid inference_id; '{inference_id}' is too long, must be no longer than "
+                f"{MAX_ID_BYTES} bytes but was: {len(inference_id.encode())}"
+            ]
+        )
 
 
 def list_ids(ids: Collection[str], most: int = 10) -> str:

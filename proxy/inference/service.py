@@ -20,6 +20,7 @@ from proxy.errors import (
     ValidationFailed,
 )
 from proxy.inference.chat import ChatRequest
+from proxy.inference.dumping import check_storable
 from proxy.inference.endpoints import STREAMING_TASKS, InferenceEndpoint, TaskSettings, TaskType
 from proxy.inference.ports import EndpointStore, Known, Listing, Provider
 from proxy.inference.releases import Profile
@@ -85,8 +86,10 @@ class InferenceService:
         """Try out a new endpoint and store it as the trial completed it.
 
         `is_taken` says whether the upstream has an endpoint with this id.
-        Raises: StatusError 400 when the trial fails; MemoryShort; EndpointAlreadyExists.
+        Raises: StatusError 400 when the trial fails; MemoryShort; EndpointAlreadyExists; as
+        `check_storable`.
         """
+        check_storable(endpoint)
         endpoint = await try_out(self, endpoint, timeout)
         if await is_taken():
             raise EndpointAlreadyExists(endpoint.inference_id)

@@ -61,7 +61,7 @@ class Lane:
         ]
         self.upstream: Pool | Cluster = Cluster(nodes) if len(nodes) > 1 else nodes[0]
         self.application = Pool(
-            Node("application"),
+            Node("application", shown="the proxy's application"),
             to_application(application),
             timeout=connect_timeout,
             most=NEVER,

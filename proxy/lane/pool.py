@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
 from operator import attrgetter
-from typing import Final, cast
+from typing import Any, Final, cast
 
-from proxy.errors import ProxyError, Rejected, UpstreamBroken, UpstreamTimedOut, UpstreamUnavailable
+from proxy.errors import ProxyError, Rejected, UpstreamTimedOut
 from proxy.lane import sides
 from proxy.lane.states import CONNECTING, IDLE
 from proxy.lane.upstream import UpstreamSide
-from proxy.upstream.nodes import Node
+from proxy.upstream.nodes import LATE, Node
 
 Connect = Callable[[UpstreamSide], Awaitable[object]]
 
@@ -110,13 +110,20 @@ class Pool:
 
     # --- what callers are told
 
-    def broken(self, what: str) -> UpstreamBroken:
-        return UpstreamBroken(f"upstream [{self.node.name}] {what}")
+    def look_into(self, what: str, tell: Callable[[ProxyError], None]) -> bool:
+        if self._closed or not self.node.probe.may_tell:
+            return False
+        self._start(self._look_into(what, tell))
+        return True
+
+    async def _look_into(self, what: str, tell: Callable[[ProxyError], None]) -> None:
+        tell(await self.node.unanswered(what))
 
     def late_answer(self) -> UpstreamTimedOut | None:
         if not self._bounds_answers:
             return None
-        return UpstreamTimedOut(f"upstream [{self.node.name}] did not answer in time")
+        self.node.report(LATE)
+        return UpstreamTimedOut(f"{self.node.shown} {LATE}")
 
     # --- time, and the end
 
@@ -130,8 +137,7 @@ class Pool:
         while self._queue and self._queue[0].since < queued_before:
             self._queue.popleft().connection_failed(
                 Rejected(
-                    f"upstream [{self.node.name}] has no connection free: all "
-                    f"[{self._most}] are in use",
+                    f"{self.node.shown} has no connection free: all [{self._most}] are in use",
                     "upstream_connections",
                 )
             )
@@ -152,13 +158,15 @@ class Pool:
 
     def _begin(self, side: UpstreamSide) -> None:
         self.sides.add(side)
-        task = cast(asyncio.TaskGroup, self._tasks).create_task(self._open(side))
+        self._start(self._open(side))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = cast(asyncio.TaskGroup, self._tasks).create_task(work)
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
 
     async def _open(self, side: UpstreamSide) -> None:
         error: ProxyError
-        name = self.node.name
         was_wanted = side.caller is not None
         try:
             async with asyncio.timeout(self._timeout):
@@ -167,16 +175,14 @@ class Pool:
             self.sides.discard(side)
             raise
         except TimeoutError:
-            error = UpstreamTimedOut(f"upstream [{name}] did not accept a connection in time")
-            reason = "timed out"
+            self.node.was_unreachable("timed out")
+            error = UpstreamTimedOut(f"{self.node.shown} did not accept a connection in time")
         except OSError as failure:
-            error = UpstreamUnavailable(f"upstream [{name}] cannot be reached")
-            reason = failure.strerror or type(failure).__name__
+            error = self.node.unreachable(failure)
         else:
             if not was_wanted:
                 self.node.was_reached()
             return
-        self.node.was_unreachable(reason)
         self.forget(side)
         side.connection_failed(error)
         self.fill_up()

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from proxy.config import LimitsConfig
-from proxy.errors import ProxyError, UpstreamBroken, UpstreamTimedOut
+from proxy.errors import ProxyError, UpstreamTimedOut
 from proxy.http1 import AnswerHead, Forwarding, RequestHead
 from proxy.lane.states import CallerState, Patience, UpstreamState
 from proxy.upstream.nodes import Node
@@ -155,8 +155,11 @@ class Pool(Protocol):
     def fill_up(self) -> None:
         """Begin connections for requests that wait for one."""
 
-    def broken(self, what: str) -> UpstreamBroken:
-        """The error of a node that behaved in this way."""
+    def look_into(self, what: str, tell: Callable[[ProxyError], None]) -> bool:
+        """Whether there may be more to tell of a node that did `what` instead of answering.
+
+        If so, `tell` gets the error once that is known.
+        """
 
     def late_answer(self) -> UpstreamTimedOut | None:
         """As `Upstream.late_answer`."""

@@ -20,6 +20,7 @@ from proxy.lane.states import (
     IDLE,
     NEVER,
 )
+from proxy.tlsfailures import TLS_ALERT, tls_problem
 from proxy.upstream.nodes import UNAVAILABLE
 
 
@@ -156,14 +157,29 @@ class UpstreamSide(asyncio.Protocol):
             self._break_off(caller, error)
         self.pool.fill_up()
 
+    def give_up(self, error: ProxyError) -> None:
+        """Tell the caller, if it is still there, that there is no answer."""
+        caller, self.caller = self.caller, None
+        if caller is not None:
+            caller.fail(error)
+
     def _break_off(self, caller: sides.Caller, error: Exception | None) -> None:
-        self.caller = None
         if self.state is not ANSWERING:
-            caller.fail(self.pool.broken("closed the connection without an answer"))
-        elif self._body.until_close and error is None:
+            self._end_unanswered(caller, error)
+            return
+        self.caller = None
+        if self._body.until_close and error is None:
             caller.answer_ended()
         else:
             caller.cut()
+
+    def _end_unanswered(self, caller: sides.Caller, error: Exception | None) -> None:
+        why = tls_problem(error)
+        what = f"closed the connection without an answer{f': {why}' if why else ''}"
+        if not self.pool.look_into(what, self.give_up):
+            self.give_up(self.pool.node.broken(what))
+        elif caller.state is BODY:
+            caller.pause_body()
 
     def _sent_again(self, caller: sides.Caller) -> bool:
         """Whether the request goes once more: no answer came, and every byte is at hand."""
@@ -208,7 +224,10 @@ class UpstreamSide(asyncio.Protocol):
             self._read_head(caller, request, data)
         except Malformed as error:
             self.drop()
-            caller.fail(self.pool.broken(f"did not answer properly: {error}"))
+            if data.startswith(TLS_ALERT):
+                caller.fail(self.pool.node.speaks_tls())
+            else:
+                caller.fail(self.pool.node.broken(f"did not answer properly: {error}"))
 
     def _read_head(self, caller: sides.Caller, request: RequestHead, data: bytes) -> None:
         sent, self._retry = self._retry, None  # it is being answered
@@ -219,6 +238,7 @@ class UpstreamSide(asyncio.Protocol):
             sent = None
             caller.pass_interim(head)
             head, rest = self._parser.feed(rest, request.method)
+        self.pool.node.probe.rule_out()  # or the parser had refused it
         if head is None or self._asked_another(head, request, sent):
             return
         self.state = ANSWERING

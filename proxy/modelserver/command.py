@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from proxy.modelserver.packages import PackageError, cache_folder
+from proxy.sessions import HEAD_LIMITS
 
 if TYPE_CHECKING:
     from proxy.modelserver.server import ModelServer
@@ -118,6 +119,7 @@ async def _serve(server: ModelServer, address: tuple[str, int]) -> None:
         handler_cancellation=True,  # a client that disconnects ends its generation
         access_log=None,
         shutdown_timeout=SHUTDOWN,
+        **HEAD_LIMITS,
     )
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

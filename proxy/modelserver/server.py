@@ -30,6 +30,7 @@ from proxy.modelserver.bodies import (
 )
 from proxy.modelserver.chat import ChatModel
 from proxy.modelserver.transformer import CrossEncoder, EmbeddingModel
+from proxy.sessions import HEAD_LIMITS
 
 DEFAULT_MAX_BATCH: Final = 32
 MAX_CONCURRENT: Final = 512  # requests
@@ -120,7 +121,7 @@ def make_app(server: ModelServer) -> web.Application:
 
 
 async def _session(app: web.Application) -> Any:
-    async with ClientSession(timeout=ClientTimeout()) as session:
+    async with ClientSession(timeout=ClientTimeout(), **HEAD_LIMITS) as session:
         app[SESSION] = session
         yield
 

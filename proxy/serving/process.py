@@ -13,16 +13,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
-from yarl import URL
 
 from proxy.admin import Health, admin_application, admin_listening
 from proxy.app import Parts, make_parts
-from proxy.config import Config, ConfigError, split_address
+from proxy.config import Config, ConfigError, UpstreamConfig, split_address
 from proxy.interception import is_inference
 from proxy.lane import Lane, Patience
 from proxy.serving.callertls import CallerTls
 from proxy.serving.summary import report_start
-from proxy.upstream.tls import upstream_tls
+from proxy.tlsfailures import TlsProbe
+from proxy.upstream.tls import connection_problem, upstream_tls
 
 log = logging.getLogger(__name__)
 
@@ -161,27 +161,24 @@ async def _report_safely(config: Config, parts: Parts, url: str, *, whole: bool)
 
 
 async def _report(config: Config, parts: Parts, url: str, *, whole: bool) -> None:
-    await _report_upstream(parts, config.upstream.connect_timeout)
+    await _report_upstream(parts, config.upstream)
     if whole:
         report_start(config, url, await parts.facts())
 
 
-async def _report_upstream(parts: Parts, timeout: float) -> None:
-    """Log once which nodes cannot be reached; requests find out for themselves when they can."""
+async def _report_upstream(parts: Parts, config: UpstreamConfig) -> None:
+    """Log once which nodes cannot be used; requests find out for themselves when they can."""
+    context = upstream_tls(config)
 
-    async def report(name: str) -> None:
-        url = URL(name)
-        try:
-            async with asyncio.timeout(timeout):
-                _, writer = await asyncio.open_connection(url.host, url.port)
-                writer.close()
-        except (OSError, TimeoutError):
-            then = "asking the others" if len(parts.nodes) > 1 else "answering 503"
-            log.warning("upstream [%s] cannot be reached: %s until it can", name, then)
+    async def report(name: str, probe: TlsProbe) -> None:
+        why = await connection_problem(name, probe, context, config.connect_timeout)
+        if why is not None:
+            then = "asking the others" if len(parts.nodes) > 1 else "answering 502 or 503"
+            log.warning("upstream [%s] cannot be reached: %s: %s until it can", name, why, then)
 
     async with asyncio.TaskGroup() as group:  # side by side
         for node in parts.nodes:
-            group.create_task(report(node.name))
+            group.create_task(report(node.name, node.probe))
 
 
 def _announce(line: str) -> None:

@@ -106,7 +106,7 @@ class Forwarder:
         question = Question(method=hdrs.METH_GET, target=target, headers=headers)
         answer = await self._session.fetch(question, FETCH_LIMIT)
         if answer.body is None:
-            raise UpstreamBroken(f"{self._session.name} answered with too many bytes")
+            raise UpstreamBroken("upstream node answered with too many bytes")
         return answer.status, answer.headers, answer.body
 
     @asynccontextmanager

@@ -16,6 +16,10 @@ from typing import Final
 
 from yarl import URL
 
+from proxy.errors import UpstreamBroken, UpstreamUnavailable
+from proxy.tlsfailures import SPEAKS_TLS, TlsProbe, tls_problem
+
+LATE: Final = "did not answer in time"
 UNAVAILABLE: Final = frozenset((502, 503, 504))
 STRIKES: Final = 3  # such answers in a row
 FIRST_PAUSE: Final = 1.0  # seconds
@@ -25,24 +29,70 @@ log = logging.getLogger(__name__)
 
 
 class Node:
-    """One address of the upstream, and how it has behaved of late."""
+    """One address of the upstream, and how it has behaved of late.
 
-    def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self.name = name  # its URL, which error texts show
+    Callers see what it is, `shown`; the log has its address.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        clock: Callable[[], float] = time.monotonic,
+        shown: str = "upstream node",
+    ) -> None:
+        self.name = name  # its URL
+        self.shown = shown
         self.live = True  # not passed over
         self.retry_at = 0.0  # when to see whether it is live again
         self.strikes = 0  # bad answers since the last good one
         self._pause = FIRST_PAUSE
         self._clock = clock
+        self.probe = TlsProbe(name, clock)
+        self._told: dict[str, float] = {}  # when which problem was logged
 
     def was_unreachable(self, reason: str) -> None:
         """No connection to it could be made."""
         self._pass_over(f"cannot connect to upstream [{self.name}]: {reason}")
 
+    def unreachable(self, failure: OSError) -> UpstreamUnavailable:
+        """The error for a request to which no connection could be made, which is noted, too."""
+        why = tls_problem(failure)
+        if why is None and self.name.startswith("https:") and _is_cut_short(failure):
+            why = "it broke the TLS handshake off: check that it speaks TLS"
+        self.was_unreachable(why or failure.strerror or type(failure).__name__)
+        error = UpstreamUnavailable(f"{self.shown} cannot be reached" + (f": {why}" if why else ""))
+        error.why = why
+        return error
+
+    async def unanswered(self, what: str) -> UpstreamBroken:
+        """The error for a request after which it did `what` instead of answering; it is logged."""
+        if await self.probe.speaks_tls():
+            return self.speaks_tls()
+        return self.broken(what)
+
+    def speaks_tls(self) -> UpstreamBroken:
+        """The error where plain HTTP was sent to it, and it speaks TLS."""
+        self.report(SPEAKS_TLS)
+        error = UpstreamBroken(f"upstream {SPEAKS_TLS}")
+        error.why = f"it {SPEAKS_TLS}"
+        return error
+
+    def broken(self, what: str) -> UpstreamBroken:
+        """The error for what it did instead of answering; it is logged."""
+        self.report(what)
+        return UpstreamBroken(f"{self.shown} {what}")
+
+    def report(self, what: str) -> None:
+        """Log what it did; the same only once in LONGEST_PAUSE seconds."""
+        if self._clock() - self._told.get(what, -LONGEST_PAUSE) >= LONGEST_PAUSE:
+            self._told[what] = self._clock()
+            log.warning("upstream [%s] %s", self.name, what)
+
     def was_reached(self) -> None:
         """A connection to it was made; whether it works, its answers will tell."""
         if not self.live:
             self.live = True
+            self._told.clear()
             log.info("upstream [%s] is back", self.name)
 
     def did_badly(self, status: int) -> None:
@@ -68,7 +118,8 @@ class Node:
         self.strikes = STRIKES - 1  # the next bad answer is enough
         self.retry_at = self._clock() + self._pause
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
-        if self.live:  # logged once, not for each request
+        if self.live or reason not in self._told:  # logged once, not for each request
+            self._told[reason] = self._clock()
             log.warning(reason)
         self.live = False
 
@@ -95,3 +146,9 @@ class Nodes:
         start = self._turn % len(self._nodes)
         turned = self._nodes[start:] + self._nodes[:start]
         return sorted(turned, key=lambda node: 1 if node.live else 0 if node.claim_retry() else 2)
+
+
+def _is_cut_short(failure: OSError) -> bool:
+    """Whether a connection was made, and then lost; aiohttp wraps such an error."""
+    inner = getattr(failure, "os_error", failure)
+    return isinstance(inner, ConnectionError) and not isinstance(inner, ConnectionRefusedError)

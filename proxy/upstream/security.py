@@ -15,7 +15,7 @@ from proxy.config import UpstreamConfig
 from proxy.errors import (
     IllegalArgument,
     Unauthenticated,
-    UpstreamBroken,
+    UpstreamError,
     UpstreamRefusal,
     UpstreamTimedOut,
     UpstreamUnavailable,
@@ -149,14 +149,11 @@ class Security:
             answer = await self._session.fetch(question, ANSWER_LIMIT)
         except UpstreamTimedOut:
             raise UpstreamTimedOut("The upstream did not tell in time who the caller is") from None
-        except UpstreamUnavailable:
-            raise UpstreamUnavailable(
-                "The upstream that knows who the caller is cannot be reached"
-            ) from None
-        except UpstreamBroken:
-            raise UpstreamUnavailable(
-                "The upstream did not answer properly when asked who the caller is"
-            ) from None
+        except UpstreamError as error:
+            what = "The upstream did not answer properly when asked who the caller is"
+            if isinstance(error, UpstreamUnavailable):
+                what = "The upstream that knows who the caller is cannot be reached"
+            raise UpstreamUnavailable(f"{what}: {error.why}" if error.why else what) from None
         return SecurityAnswer(
             status=answer.status,
             body=_parsed(answer.body),

@@ -20,24 +20,23 @@ from aiohttp import (
     ClientTimeout,
     ConnectionTimeoutError,
     DummyCookieJar,
-    TCPConnector,
     hdrs,
 )
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from proxy.config import UpstreamConfig
-from proxy.errors import UpstreamBroken, UpstreamTimedOut, UpstreamUnavailable
+from proxy.errors import UpstreamBroken, UpstreamError, UpstreamTimedOut
 from proxy.http1 import GIVEN_UP
-from proxy.upstream.nodes import UNAVAILABLE, Node, Nodes
+from proxy.sessions import HEAD_LIMITS, Connector, Response, on_live_connection
+from proxy.tlsfailures import tls_problem
+from proxy.upstream.nodes import LATE, UNAVAILABLE, Node, Nodes
 from proxy.upstream.tls import upstream_tls
 
 if TYPE_CHECKING:
     from aiohttp.connector import Connection
 
 PIECE: Final = 65536  # bytes read at once
-HEAD_LIMIT: Final = 65536  # bytes of a header
-HEADERS_LIMIT: Final = 4096  # Elasticsearch sends a Warning header per deprecation
 
 Content = bytes | AsyncIterator[bytes] | None
 
@@ -73,7 +72,6 @@ class UpstreamSession:
 
     def __init__(self, client: ClientSession, upstream: UpstreamConfig, nodes: Nodes) -> None:
         self.nodes = nodes
-        self.name = f"upstream [{', '.join(node.name for node in nodes)}]"
         self._client = client
         self._connect_timeout = upstream.connect_timeout
         self._streaming = self._timeout(sock_read=upstream.response_timeout or None)
@@ -90,17 +88,7 @@ class UpstreamSession:
         repeatable: whether another node may be asked although this one may have run the request.
         Raises: UpstreamError when no node answers.
         """
-        # None of aiohttp's errors is kept as a cause: their texts hold addresses or headers.
-        try:
-            answer = await self._first_answer(question, repeatable)
-        except ConnectionTimeoutError:
-            raise UpstreamTimedOut(f"{self.name} did not accept a connection in time") from None
-        except TimeoutError:
-            raise UpstreamTimedOut(f"{self.name} did not answer in time") from None
-        except ClientConnectorError:
-            raise UpstreamUnavailable(f"{self.name} cannot be reached") from None
-        except ClientError:
-            raise UpstreamBroken(f"{self.name} did not answer properly") from None
+        answer = await self._first_answer(question, repeatable)
         try:
             yield answer
         finally:
@@ -112,13 +100,13 @@ class UpstreamSession:
     async def fetch(self, question: Question, limit: int) -> Answer:
         """An answer read to its end, unless its body is larger than `limit` bytes.
 
-        Only for questions that do no harm when asked twice, as this one is asked again if the
-        connection breaks: it may have been idle for too long, or its node died amid the answer.
+        Only for questions that do no harm when asked twice, as this one is asked again if its node
+        dies amid the answer.
         Raises: UpstreamError when no node answers in full.
         """
         try:
             return await self._fetch(question, limit)
-        except UpstreamBroken:
+        except _BrokenOff:
             return await self._fetch(question, limit)
 
     async def _fetch(self, question: Question, limit: int) -> Answer:
@@ -137,9 +125,9 @@ class UpstreamSession:
             while len(body) < limit and not answer.content.at_eof():
                 body += await answer.content.read(limit - len(body))
         except ClientError:  # among them the one for `upstream.response_timeout`
-            raise UpstreamBroken(f"{self.name} broke off its answer") from None
+            raise _BrokenOff("upstream node broke off its answer") from None
         except TimeoutError:
-            raise UpstreamTimedOut(f"{self.name} did not answer in time") from None
+            raise UpstreamTimedOut("upstream node did not answer in time") from None
         return bytes(body)
 
     async def _first_answer(self, question: Question, repeatable: bool) -> ClientResponse:
@@ -147,23 +135,34 @@ class UpstreamSession:
 
         If no connection can be made, nothing was sent, so the next node is asked. After a broken
         connection or a bad answer it is asked only if the request is `repeatable`.
-        Raises: aiohttp's ClientError or TimeoutError, of the last node.
+        Raises: UpstreamError, of the last node.
         """
+        # None of aiohttp's errors is kept as a cause: their texts hold addresses or headers.
         left = self.nodes.in_turn()
         while True:
             node = left.pop(0)
             try:
-                answer = await self._send(question, node)
-            except (ClientConnectorError, ConnectionTimeoutError) as error:
-                timed_out = isinstance(error, ConnectionTimeoutError)
-                node.was_unreachable("timed out" if timed_out else error.strerror or "failed")
+                answer = await self._send(question, node, repeatable)
+            except ConnectionTimeoutError:
+                node.was_unreachable("timed out")
                 if not left:
-                    raise
+                    raise UpstreamTimedOut(
+                        f"{node.shown} did not accept a connection in time"
+                    ) from None
                 continue
-            except ClientConnectionError as error:
-                if not left or not repeatable or isinstance(error, TimeoutError):
-                    raise
+            except ClientConnectorError as error:
+                unreachable = node.unreachable(error)
+                if not left:
+                    raise unreachable from None
                 continue
+            except (ClientError, TimeoutError) as error:
+                is_over = isinstance(error, TimeoutError) or not isinstance(
+                    error, ClientConnectionError
+                )
+                if is_over or not left or not repeatable:
+                    raise await _unanswered(node, error) from None
+                continue
+            node.probe.rule_out()
             if answer.status not in UNAVAILABLE:
                 node.did_well()
                 return answer
@@ -173,39 +172,55 @@ class UpstreamSession:
                 return answer
             answer.close()
 
-    async def _send(self, question: Question, node: Node) -> ClientResponse:
+    async def _send(self, question: Question, node: Node, repeatable: bool) -> ClientResponse:
         timeout = self._streaming
         if question.time_limit is not None:
             timeout = self._timeout(total=question.time_limit)
-        return await self._client.request(
-            question.method,
-            URL(node.name + question.target, encoded=True),
-            headers=question.headers,
-            data=question.body(),
-            allow_redirects=False,
-            timeout=timeout,
-        )
+
+        async def send() -> ClientResponse:
+            return await self._client.request(
+                question.method,
+                URL(node.name + question.target, encoded=True),
+                headers=question.headers,
+                data=question.body(),
+                allow_redirects=False,
+                timeout=timeout,
+            )
+
+        return await (on_live_connection(send) if repeatable else send())
+
+
+class _BrokenOff(UpstreamBroken):
+    """An answer that has begun does not go on."""
+
+
+async def _unanswered(node: Node, error: Exception) -> UpstreamError:
+    """The error for a request that a node took and did not answer."""
+    if isinstance(error, TimeoutError):
+        node.report(LATE)
+        return UpstreamTimedOut(f"{node.shown} {LATE}")
+    why = tls_problem(error)
+    what = f"did not answer properly{f': {why}' if why else ''}"
+    return await node.unanswered(what)
 
 
 @asynccontextmanager
 async def open_session(upstream: UpstreamConfig, nodes: Nodes) -> AsyncIterator[UpstreamSession]:
     """Raises: ConfigError for a certificate or CA file that cannot be used."""
     async with ClientSession(
-        connector=TCPConnector(limit=0, ssl=upstream_tls(upstream) or True),
+        connector=Connector(limit=0, ssl=upstream_tls(upstream) or True),
         cookie_jar=DummyCookieJar(),
         auto_decompress=False,
         response_class=_Response,
         trust_env=False,
         read_bufsize=PIECE,
-        max_line_size=HEAD_LIMIT,
-        max_field_size=HEAD_LIMIT,
-        max_headers=HEADERS_LIMIT,
         skip_auto_headers=(hdrs.ACCEPT, hdrs.ACCEPT_ENCODING, hdrs.CONTENT_TYPE, hdrs.USER_AGENT),
+        **HEAD_LIMITS,
     ) as client:
         yield UpstreamSession(client, upstream, nodes)
 
 
-class _Response(ClientResponse):
+class _Response(Response):
     """A response whose connection is not used again if its status is one of `http1.GIVEN_UP`."""
 
     async def start(self, connection: Connection) -> ClientResponse:

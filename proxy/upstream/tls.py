@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from proxy.config import (
     private_key_file,
     refuse_other_writers,
 )
+from proxy.tlsfailures import SPEAKS_TLS, TLS_ALERT, TlsProbe, tls_problem
 
 
 def upstream_tls(upstream: UpstreamConfig) -> ssl.SSLContext | None:
@@ -42,6 +44,38 @@ def upstream_tls(upstream: UpstreamConfig) -> ssl.SSLContext | None:
     if own is not None:
         own.load_into(context)
     return context
+
+
+async def connection_problem(
+    node: str, probe: TlsProbe, context: ssl.SSLContext | None, timeout: float
+) -> str | None:
+    """Why the node at this URL cannot be used, as far as a connection tells; None if it can be.
+
+    One that should speak plain HTTP is asked something that no Elasticsearch minds.
+    """
+    url = URL(node)
+    is_plain = url.scheme == "http"
+    try:
+        async with asyncio.timeout(timeout):
+            reader, writer = await asyncio.open_connection(
+                url.host, url.port, ssl=None if is_plain else context or True
+            )
+            if not is_plain:
+                writer.transport.abort()
+                return None
+            try:
+                writer.write(b"OPTIONS / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                begun = await reader.read(len(TLS_ALERT))
+            except ConnectionError:
+                begun = b""
+            finally:
+                writer.transport.abort()
+            is_http = begun not in (b"", TLS_ALERT)
+            return None if is_http or not await probe.speaks_tls() else f"it {SPEAKS_TLS}"
+    except TimeoutError:
+        return "timed out"
+    except OSError as error:
+        return tls_problem(error) or error.strerror or type(error).__name__
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ import signal
 import socket
 import ssl
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -128,3 +129,43 @@ def test_an_upstream_may_ask_for_a_certificate(
     )
     with urllib.request.urlopen(f"{proxy.url}/_cluster/health", timeout=10) as answer:
         assert answer.read() == b"{}"
+
+
+def told(url: str) -> str:
+    """The body of a failed request."""
+    with pytest.raises(urllib.error.HTTPError) as failed:
+        urllib.request.urlopen(url, timeout=10)
+    with failed.value as answer:
+        assert answer.status in (502, 503)
+        return answer.read().decode()
+
+
+@pytest.mark.parametrize("flags", [(), ("--no-lane",)])
+def test_https_for_an_elasticsearch_that_speaks_http_is_told(
+    serve: Any, secured_elasticsearch: Any, flags: Any
+) -> None:
+    upstream = secured_elasticsearch.url.replace("http:", "https:")
+    proxy = serve(*flags, "--store", "elasticsearch", upstream=upstream)
+    reason = "it does not speak TLS: use http:// in [upstream.url]"
+    proxy.wait_for(f"upstream [{upstream}] cannot be reached: {reason}")
+    for target in ("/_cluster/health", "/_inference/e1"):
+        body = told(proxy.url + target)
+        assert reason in body
+        assert str(secured_elasticsearch.port) not in body
+
+
+@pytest.mark.parametrize("flags", [(), ("--no-lane",)])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_http_for_an_upstream_that_speaks_tls_is_told(
+    serve: Any, strict_upstream: tuple[int, Path], tmp_path: Path, flags: Any
+) -> None:
+    port, _ = strict_upstream
+    proxy = serve(
+        *flags,
+        *("--store", f"sqlite:{tmp_path}/endpoints.db"),
+        upstream=f"http://127.0.0.1:{port}",
+    )
+    for target in ("/_cluster/health", "/_inference/e1"):
+        body = told(proxy.url + target)
+        assert "speaks TLS: use https://" in body
+        assert str(port) not in body

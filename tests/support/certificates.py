@@ -15,9 +15,18 @@ from cryptography.x509.oid import NameOID
 
 
 def certificate(
-    pem: Path, serial: int = 1, *, issuer: Path | None = None, is_authority: bool = True
+    pem: Path,
+    serial: int = 1,
+    *,
+    issuer: Path | None = None,
+    is_authority: bool = True,
+    address: str = "127.0.0.1",
+    hours: int = 1,
 ) -> Path:
-    """Write a certificate, its key and the chain of its `issuer` to `pem`."""
+    """Write a certificate, its key and the chain of its `issuer` to `pem`.
+
+    It is valid for so many hours from now on; a negative number means that it has expired.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, pem.stem)])
     chain, signer, signer_name = b"", key, name
@@ -34,10 +43,10 @@ def certificate(
         .issuer_name(signer_name)
         .public_key(key.public_key())
         .serial_number(serial)
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
+        .not_valid_before(now - timedelta(hours=10))
+        .not_valid_after(now + timedelta(hours=hours))
         .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), False
         )
         .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), True)
         .sign(signer, hashes.SHA256())

@@ -7,14 +7,15 @@ from collections.abc import Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-import aiohttp
 import pytest
 
-from proxy.config import ProviderConfig
+from proxy.config import EgressConfig, ProviderConfig
 from proxy.errors import ProxyError
 from proxy.huggingface.client import HuggingFace
+from proxy.huggingface.egress import EgressRules
 from proxy.huggingface.ratelimit import RateLimiter
 from proxy.huggingface.retry import RetryPolicy
+from proxy.huggingface.session import provider_session
 from proxy.inference.chat import ChatRequest
 from proxy.inference.endpoints import TaskType
 from proxy.limits.deadline import NO_DEADLINE
@@ -86,10 +87,7 @@ async def answering(answer: Callable[[Call], Reply] | Sequence[Reply] | Reply, *
         waits.append(seconds)
 
     replies = [answer] if isinstance(answer, Reply) else answer
-    session = aiohttp.ClientSession(
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=5),
-        cookie_jar=aiohttp.DummyCookieJar(),
-    )
+    session = provider_session(EgressConfig(), EgressRules(EgressConfig()), most=100)
     async with FaultyServer(replies) as server, session:
         yield Provider(
             HuggingFace(

@@ -18,8 +18,10 @@ GROUND: Final = frozenset(
         "frames",
         "interception",
         "masking",
+        "sessions",
         "singleflight",
         "sse",
+        "tlsfailures",
     )
 )
 

@@ -10,13 +10,16 @@ from dataclasses import replace
 import pytest
 
 from proxy.errors import (
+    ActionRequestInvalid,
     EndpointAlreadyExists,
     EndpointNotFound,
     RecordRefused,
     StatusError,
     StoreError,
+    ValidationFailed,
 )
 from proxy.inference.chunking import ChunkingSettings
+from proxy.inference.dumping import MAX_STORED_BYTES
 from proxy.inference.endpoints import (
     InferenceEndpoint,
     SecretSettings,
@@ -189,9 +192,25 @@ class StoreConformance:
         longest = "x" * MAX_ID_BYTES
         await store.create(endpoint(longest))
         assert (await store.get(longest)).endpoint.inference_id == longest
-        with pytest.raises(StatusError, match=r"^Failed to store inference endpoint \[x+\]$") as e:
+        with pytest.raises(ActionRequestInvalid, match="too long, must be no longer than 506") as e:
             await store.create(endpoint(longest + "x"))
-        assert e.value.status == 500
+        assert e.value.status == 400
+
+    @pytest.mark.parametrize("model_id", ["\ud800", "x" * MAX_STORED_BYTES], ids=["odd", "large"])
+    async def test_settings_that_cannot_be_stored_are_the_callers_mistake(self, store, model_id):
+        def changed(old: InferenceEndpoint) -> InferenceEndpoint:
+            return old.with_service_settings(model_id=model_id)
+
+        with pytest.raises(ValidationFailed, match="the settings "):
+            await store.create(changed(endpoint("e1")))
+        await store.create(endpoint("e1"))
+        with pytest.raises(ValidationFailed, match="the settings "):
+            await store.update("e1", changed)
+        assert (await store.get("e1")).endpoint == endpoint("e1")
+
+    async def test_a_text_may_hold_nul(self, store):
+        await store.create(endpoint("e1").with_service_settings(model_id="a\0b"))
+        assert (await store.get("e1")).endpoint.service_settings.model_id == "a\0b"
 
     async def test_a_change_is_read_by_others(self, store, second):
         await store.create(endpoint())

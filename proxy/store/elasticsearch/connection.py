@@ -16,7 +16,8 @@ from proxy.config import StoreConfig, UpstreamConfig
 from proxy.errors import StoreError
 from proxy.store.elasticsearch.answers import type_of, unexpected
 from proxy.store.elasticsearch.failures import Failures
-from proxy.store.elasticsearch.transport import PlainTransport
+from proxy.store.elasticsearch.transport import LimitedNode, PlainTransport, cause_of
+from proxy.tlsfailures import SPEAKS_TLS, TlsProbe, tls_problem
 from proxy.upstream.tls import upstream_tls
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,8 @@ class Connection:
         self._upstream = upstream
         self._timeout = config.timeout
         self._client: AsyncElasticsearch | None = None
+        self._probes = [TlsProbe(url) for url in upstream.urls]
+        self._problem: str | None = None  # why it could not be reached last time
 
     def open(self) -> None:
         self._client = connect(self._upstream, self._timeout)
@@ -64,17 +67,23 @@ class Connection:
             ) from None
         except SerializationError:
             raise unexpected() from None
-        except TlsError:
-            raise Unreachable(
-                "The endpoint store cannot be reached by TLS: check [upstream.ca_file] and "
-                "[upstream.url]"
-            ) from None
         except TransportError as error:
+            raise await self._unreachable(error) from None
+        self._problem = None
+
+    async def _unreachable(self, error: TransportError) -> Unreachable:
+        problem = tls_problem(cause_of(error))
+        if problem is None and any([await probe.speaks_tls() for probe in self._probes]):
+            problem = f"upstream {SPEAKS_TLS}"
+        if problem is None and isinstance(error, TlsError):
+            problem = "TLS fails: check [upstream.ca_file] and [upstream.url]"
+        if problem != self._problem and problem is not None:  # logged once, not for each call
+            log.warning("the endpoint store cannot be reached: %s", problem)
+        self._problem = problem
+        if problem is None:  # the whole upstream is away, which the proxy logs elsewhere
             log.debug("the endpoint store cannot be reached: %s", type(error).__name__)
-            raise Unreachable(
-                "The endpoint store cannot be reached: check that Elasticsearch runs, and "
-                "[upstream.url]"
-            ) from None
+            problem = "check that Elasticsearch runs, and [upstream.url]"
+        return Unreachable(f"The endpoint store cannot be reached: {problem}")
 
 
 def _credentials(upstream: UpstreamConfig) -> str | None:
@@ -97,6 +106,7 @@ def connect(upstream: UpstreamConfig, timeout: float) -> AsyncElasticsearch:
     return AsyncElasticsearch(
         [f"{url.scheme}://{url.host_subcomponent}:{url.port}" for url in urls],
         transport_class=PlainTransport,
+        node_class=LimitedNode,
         request_timeout=timeout,
         max_retries=0,
         **options,

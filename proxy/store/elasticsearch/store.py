@@ -10,8 +10,9 @@ from typing import Any, Final, TypeVar
 
 from proxy.config import StoreConfig, UpstreamConfig
 from proxy.errors import EndpointNotFound, KeyMismatch, StatusError, StoreError
+from proxy.inference.dumping import check_storable
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
-from proxy.inference.ids import check_storable, is_storable
+from proxy.inference.ids import is_storable
 from proxy.inference.ports import Change, Known, Listing
 from proxy.store.elasticsearch.connection import Connection, Unreachable
 from proxy.store.elasticsearch.documents import Documents, Version
@@ -57,7 +58,7 @@ class ElasticsearchStore:
         await self._connection.close()
 
     async def create(self, endpoint: InferenceEndpoint) -> None:
-        check_storable(endpoint.inference_id)
+        check_storable(endpoint)
         keys = await self._keys.keys()
         await self._finish(self._create(keys, endpoint))
 
@@ -102,6 +103,7 @@ class ElasticsearchStore:
         for _ in range(_UPDATE_ATTEMPTS):
             endpoint, version = await self._read(inference_id)
             changed = change(endpoint)
+            check_storable(changed)
             record = (await self._keys.keys()).seal(changed)
             if await self._documents.replace(record, version):
                 return changed

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
-from aiohttp import ClientConnectorError
-from elastic_transport import AsyncTransport, ConnectionError, HttpHeaders, TransportApiResponse
+from aiohttp import ClientConnectorError, ClientSession, DummyCookieJar, TCPConnector
+from elastic_transport import (
+    AiohttpHttpNode,
+    AsyncTransport,
+    ConnectionError,
+    HttpHeaders,
+    TransportApiResponse,
+    TransportError,
+)
+
+from proxy.sessions import HEAD_LIMITS
 
 # It logs every request, and every failure, which the store reports itself.
 logging.getLogger("elastic_transport").setLevel(logging.ERROR)
@@ -48,8 +58,29 @@ class PlainTransport(AsyncTransport):
         raise AssertionError("a client has at least one node")
 
 
+class LimitedNode(AiohttpHttpNode):
+    """Its session has the limits of all others: a deprecated setting costs a header per answer."""
+
+    def _create_aiohttp_session(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.session = ClientSession(
+            headers=self.headers,
+            skip_auto_headers=("accept", "accept-encoding", "user-agent"),
+            cookie_jar=DummyCookieJar(),
+            connector=TCPConnector(
+                limit_per_host=self.config.connections_per_node, ssl=self.config.ssl_context or True
+            ),
+            **HEAD_LIMITS,
+        )
+
+
+def cause_of(error: TransportError) -> BaseException | None:
+    """What the client has made of aiohttp's error: its own attribute for it is empty in the end."""
+    return error.__context__
+
+
 def _was_never_sent(error: ConnectionError) -> bool:
-    return any(isinstance(cause, ClientConnectorError) for cause in error.errors)
+    return isinstance(cause_of(error), ClientConnectorError)
 
 
 def _plain(media_type: str) -> str:

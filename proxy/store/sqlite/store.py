@@ -11,8 +11,9 @@ from typing import TypeVar
 
 from proxy.config import StoreConfig
 from proxy.errors import EndpointNotFound, StoreError
+from proxy.inference.dumping import check_storable
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
-from proxy.inference.ids import check_storable, is_storable
+from proxy.inference.ids import is_storable
 from proxy.inference.ports import Change, Known, Listing
 from proxy.store.keys import load_keyring, make_keyring
 from proxy.store.sealed import Keyring
@@ -49,7 +50,7 @@ class SQLiteStore:
             self._thread = None
 
     async def create(self, endpoint: InferenceEndpoint) -> None:
-        check_storable(endpoint.inference_id)
+        check_storable(endpoint)
         await self._run(lambda: self._create(endpoint))
 
     async def get(self, inference_id: str) -> Known:
@@ -109,6 +110,7 @@ class SQLiteStore:
     def _update(self, inference_id: str, change: Change) -> InferenceEndpoint:
         with self._file.transaction() as connection:
             changed = change(self._read(inference_id))
+            check_storable(changed)
             records.replace(connection, self._keyring.seal(changed))
             return changed
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any
 
 import pytest
 
-from tests.support.application import TASKS
+from tests.support.application import TASKS, proxy_with
 from tests.support.samples import TOKEN
 from tests.support.stubs import Reply, event_reply, json_reply
 
@@ -196,3 +197,29 @@ async def test_what_is_stored_is_sealed(proxy, tmp_path):
     await proxy.put("rerank")
     for path in tmp_path.iterdir():
         assert TOKEN.encode() not in path.read_bytes()
+
+
+@pytest.mark.parametrize("length", [507, 513, 2000])
+async def test_an_id_that_is_too_long_is_refused_before_the_provider_is_called(proxy, length):
+    inference_id = "x" * length
+    answer = await proxy.put("rerank", inference_id)
+    assert answer.status == 400
+    error = answer.json["error"]
+    assert error["type"] == "action_request_validation_exception"
+    assert error["reason"] == (
+        f"Validation Failed: 1: Invalid inference_id; '{inference_id}' is too long, must be no "
+        f"longer than 506 bytes but was: {length};"
+    )
+    assert not proxy.provider.calls
+    assert (await proxy("GET", f"/_inference/{inference_id}")).status == 404
+    update = json.dumps({"service_settings": {"api_key": "hf_x"}}).encode()
+    assert (await proxy("PUT", f"/_inference/rerank/{inference_id}/_update", update)).status == 404
+
+
+async def test_settings_that_are_too_large_are_the_callers_mistake(tmp_path):
+    async with proxy_with(tmp_path, inference_body=10_000_000) as proxy:
+        settings = {"url": "http://h/" + "x" * 1_100_000, "api_key": "k"}
+        body = json.dumps({"service": "hugging_face", "service_settings": settings}).encode()
+        answer = await proxy("PUT", "/_inference/rerank/e1", body)
+        assert answer.status == 400
+        assert answer.json["error"]["type"] == "validation_exception"

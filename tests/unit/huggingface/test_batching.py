@@ -33,7 +33,7 @@ class TestCutting:
         ("text", "half"), [("abcd", "ab"), ("abc", "a"), ("a", ""), ("", ""), ("a😀bc", "a")]
     )
     def test_halves_round_down(self, text, half):
-        assert Text(text, 0).halved().text == half
+        assert Text(text, 0).cut(0.5).text == half
 
     def test_tokens_are_three_characters_long(self):
         first, second = texts_of(["x" * 7, "y" * 6], max_tokens=2)

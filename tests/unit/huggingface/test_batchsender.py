@@ -137,3 +137,92 @@ class TestBatches:
     async def test_a_sparse_reply_of_another_length_is_an_error(self):
         async with answering(json_reply([{"a": 1}]), max_batch_inputs=2) as provider:
             await failing(provider.embed_sparse("0", "1", "2"))
+
+
+class TestTextsThatAreTooLong:
+    """A token for each word, 512 at most, as text-embeddings-inference without `auto_truncate`."""
+
+    WORDS = staticmethod(lambda count: " ".join(["word"] * count))
+
+    @staticmethod
+    def short_only(call: Call) -> Reply:
+        for text in call.json["inputs"]:
+            if (given := len(text.split())) >= 512:
+                error = f"`inputs` must have less than 512 tokens. Given: {given}"
+                body = {"error": f"Input validation error: {error}", "error_type": "Validation"}
+                return json_reply(body, 422)
+        return json_reply([[float(len(text.split()))] for text in call.json["inputs"]])
+
+    @pytest.mark.parametrize("words", [520, 900, 8000])
+    async def test_one_is_cut_to_what_fits_and_sent_again_at_once(self, words):
+        async with answering(self.short_only) as provider:
+            ((kept,),) = await provider.embed(self.WORDS(words))
+        assert 400 < kept < 512
+        assert (len(provider.calls), provider.waits) == (2, [])
+
+    async def test_others_of_its_batch_stay_whole(self):
+        inputs = [self.WORDS(count) for count in (3, 511, 900, 5)]
+        async with answering(self.short_only) as provider:
+            vectors = await provider.embed(*inputs)
+        assert vectors[0::3] == [[3], [5]]
+        assert vectors[1] == [511]
+        assert 400 < vectors[2][0] < 512
+
+    @pytest.mark.parametrize(
+        ("status", "body"),
+        [
+            (413, {"error": "Input validation error: `inputs` must have less than 8 tokens"}),
+            (
+                400,
+                {
+                    "object": "error",
+                    "message": "This model's maximum context length is 8 tokens. However, you "
+                    "requested 16 tokens in the input for embedding generation. Please reduce the "
+                    "length of the input.",
+                },
+            ),
+            (
+                400,
+                {"error": {"code": 400, "message": "the input length exceeds the context length"}},
+            ),
+            (
+                500,
+                {
+                    "error": {
+                        "code": 500,
+                        "message": "input (16 tokens) is too large to process. increase the "
+                        "physical batch size (current batch size: 8)",
+                    }
+                },
+            ),
+            (
+                400,
+                {
+                    "error": "The size of tensor a (16) must match the size of tensor b (8) at "
+                    "non-singleton dimension 1"
+                },
+            ),
+            (422, {"detail": "too many tokens"}),
+        ],
+    )
+    async def test_other_servers_are_understood(self, status, body):
+        def short_only(call: Call) -> Reply:
+            fits = len(call.json["inputs"][0]) <= 8
+            return json_reply([[1]]) if fits else json_reply(body, status)
+
+        async with answering(short_only) as provider:
+            assert await provider.embed("abcdefghijklmnop") == [[1]]
+        assert provider.waits == []
+
+    @pytest.mark.parametrize("text", ["`inputs` cannot be empty", "dimensions 9 is not supported"])
+    async def test_other_mistakes_are_told_at_once(self, text):
+        async with answering(json_reply({"error": text}, 422)) as provider:
+            error = await failing(provider.embed("abcdefgh"))
+        assert (error.status, len(provider.calls)) == (422, 1)
+        assert error.reason.endswith(f"Error message: [{text}]")
+
+    async def test_a_provider_that_finds_everything_too_long_is_not_asked_for_ever(self):
+        refusal = json_reply({"error": "too many tokens"}, 422)
+        async with answering(refusal) as provider:
+            error = await failing(provider.embed("x" * 10_000))
+        assert (error.status, len(provider.calls)) == (422, 7)

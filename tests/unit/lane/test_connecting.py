@@ -125,9 +125,8 @@ def test_an_upstream_that_does_not_accept_is_504():
             lane = make_lane(url, connect_timeout=0.2)
             caller = Peer(*await asyncio.open_connection(*await lane.listen("127.0.0.1", 0)))
             await caller.send(GET)
-            same_error(
-                await caller.error(504), f"upstream [{url}] did not accept a connection in time"
-            )
+            reason = "upstream node did not accept a connection in time"
+            same_error(await caller.error(504), reason)
             await caller.close()
             await lane.drain(1)
 

@@ -132,7 +132,7 @@ async def test_an_upstream_that_is_down_is_503(world):
     async with open_forwarder(UpstreamConfig(url="http://127.0.0.1:1")) as world.forwarder:
         caller = await world.caller()
         await caller.send(GET)
-        reason = "upstream [http://127.0.0.1:1] cannot be reached"
+        reason = "upstream node cannot be reached"
         same_error(await error_of(caller, 503), reason)
 
 
@@ -149,7 +149,7 @@ async def test_an_upstream_that_does_not_accept_is_504(world):
         async with open_forwarder(upstream) as world.forwarder:
             caller = await world.caller()
             await caller.send(GET)
-            reason = f"upstream [{url}] did not accept a connection in time"
+            reason = "upstream node did not accept a connection in time"
             same_error(await error_of(caller, 504), reason)
 
 
@@ -162,7 +162,7 @@ async def test_an_upstream_that_does_not_answer_properly_is_502(world, answer, c
     await peer.head()
     await peer.send(answer)
     await peer.close()
-    reason = f"upstream [{world.upstream.origin()}] did not answer properly"
+    reason = "upstream node did not answer properly"
     same_error(await error_of(caller, 502), reason)
     assert "c2VjcmV0" not in caplog.text
 
@@ -264,7 +264,7 @@ async def test_what_is_fetched_is_bounded(world):
         await peer.send(piece * (4 * FETCH_LIMIT // MIB))
     same_error(
         await error_of(caller, UpstreamBroken.status),
-        f"upstream [{world.upstream.origin()}] answered with too many bytes",
+        "upstream node answered with too many bytes",
     )
 
 

@@ -1,0 +1,35 @@
+"""The one aiohttp session for all providers; nothing of a caller or of the upstream is in it."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Final
+
+from aiohttp import ClientSession, ClientTimeout, DummyCookieJar
+
+from proxy.config import EgressConfig
+from proxy.huggingface.egress import EgressRules
+from proxy.sessions import HEAD_LIMITS, Response
+
+_CONNECT_TIMEOUT: Final = 5.0  # seconds
+IDLE: Final = 4.0  # seconds that a connection is kept unused; uvicorn and Node.js drop it after 5
+_READ_BUFFER: Final = 65536  # bytes a stalled body may hold
+
+
+def provider_session(config: EgressConfig, rules: EgressRules, *, most: int) -> ClientSession:
+    """A session with at most so many connections to each host."""
+    return ClientSession(
+        connector=rules.connector(
+            limit=0,
+            limit_per_host=most,
+            keepalive_timeout=IDLE,
+            ssl=ssl.create_default_context(cafile=config.ca_file) if config.ca_file else True,
+        ),
+        response_class=Response,
+        timeout=ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT),
+        cookie_jar=DummyCookieJar(),
+        trust_env=config.proxy == "environment",
+        proxy=config.proxy if config.proxy not in (None, "environment") else None,
+        read_bufsize=_READ_BUFFER,
+        **HEAD_LIMITS,
+    )
