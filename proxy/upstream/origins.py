@@ -80,10 +80,9 @@ class Origins:
             raise UpstreamTimedOut(
                 "The upstream did not tell in time whether the origin is allowed"
             ) from None
-        except UpstreamError:
-            raise UpstreamUnavailable(
-                "The upstream that knows which origins are allowed cannot be reached"
-            ) from None
+        except UpstreamError as error:
+            what = "The upstream that knows which origins are allowed cannot be reached"
+            raise UpstreamUnavailable(f"{what}: {error.why}" if error.why else what) from None
         if answer.status >= 500 or answer.status == 429:
             raise UpstreamUnavailable(
                 "The upstream cannot tell whether the origin is allowed: it answered with "

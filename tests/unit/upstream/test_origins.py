@@ -152,3 +152,12 @@ async def test_an_upstream_that_is_away_or_slow_is_not_named():
         with pytest.raises(UpstreamTimedOut) as late:
             await origins.judge("GET", sending(APP, HOST))
     assert "127.0.0.1" not in str(away.value) + str(late.value)
+
+
+async def test_a_failure_of_tls_says_why():
+    async with FaultyServer([ALLOWED]) as server:
+        upstream = UpstreamConfig(url=server.url.replace("http:", "https:"))
+        async with open_origins(upstream) as origins:
+            with pytest.raises(UpstreamUnavailable, match="cannot be reached: ") as failed:
+                await origins.judge("GET", sending(APP, HOST))
+    assert "127.0.0.1" not in str(failed.value)
