@@ -14,9 +14,8 @@ import pytest
 import yaml
 from aiohttp import web
 
-from proxy.admin.listener import DEFAULT_ADDRESS
 from proxy.commands.main import main
-from proxy.config import state_folder
+from proxy.config import DEFAULT_ADMIN, state_folder
 from testbed.processes import ROOT
 
 COMPOSE: Final = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -197,7 +196,7 @@ async def test_the_image_is_healthy_while_the_proxy_answers(
 def test_health_is_asked_where_the_admin_listener_is():
     image = json.loads(instruction("HEALTHCHECK").partition("CMD ")[2])
     for check in (image, SERVICES["proxy"]["healthcheck"]["test"]):
-        host, _, port = DEFAULT_ADDRESS.partition(":")
+        host, _, port = DEFAULT_ADMIN.partition(":")
         assert f"'{host}', {port}" in " ".join(check)
 
 
