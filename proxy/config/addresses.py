@@ -19,6 +19,11 @@ def is_own(listening: tuple[str, int], called: tuple[str, int]) -> bool:
     return not reached.isdisjoint(_LOOPBACK if _is_localhost(own) else {own})
 
 
+def is_any(host: str) -> bool:
+    """Whether it stands for all addresses of this machine."""
+    return _is_any(_host(host))
+
+
 def _host(text: str) -> _Host:
     try:
         address = ip_address(text.partition("%")[0])

@@ -28,7 +28,10 @@ def kinds_of(keys: Collection[str]) -> set[str]:
 
 def check_one_kind(names: Mapping[str, str]) -> None:
     """Raises: ConfigError when one source has two kinds; `names` are what its keys stand under."""
-    by_kind = {kind: names[key] for key, kind in _KINDS.items() if key in names}
+    by_kind: dict[str, str] = {}
+    for key, kind in _KINDS.items():
+        if key in names:
+            by_kind.setdefault(kind, names[key])
     if len(by_kind) > 1:
         first, second, *_ = by_kind.values()
         raise ConfigError(

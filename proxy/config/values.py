@@ -67,7 +67,10 @@ class UpstreamConfig:
         secret=True,
     )
     service_token: str | None = setting(
-        None, "Token of a service account, instead of an API key", secret=True
+        None,
+        "Token of a service account, instead of an API key",
+        "Their privileges are fixed, and few of them reach store.index: `check` tells.",
+        secret=True,
     )
     username: str | None = setting(None, "User of the proxy, instead of an API key")
     password: str | None = setting(None, "Password of that user", secret=True)

@@ -86,7 +86,7 @@ class TestContradictions:
 
     def test_two_kinds_of_credentials_are_both_named(self) -> None:
         told = refused(ELASTIC_API_KEY="k", ELASTICSEARCH_USERNAME="u", ELASTICSEARCH_PASSWORD="p")
-        assert told.startswith("[ELASTIC_API_KEY] and [ELASTICSEARCH_PASSWORD] contradict")
+        assert told.startswith("[ELASTIC_API_KEY] and [ELASTICSEARCH_USERNAME] contradict")
 
     def test_credentials_give_way_to_the_proxys_own(self) -> None:
         own = {"HFPROXY_UPSTREAM_API_KEY": "k"}
