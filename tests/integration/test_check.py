@@ -103,7 +103,7 @@ def test_credentials_that_are_wrong_missing_or_too_weak(run, secured_elasticsear
     }
     found = errors(lines(run(*arguments, env=weak), 1))
     for name in ("read", "write", "create_index"):
-        assert any(f"the proxy lacks the privilege [{name}]" in line for line in found)
+        assert f"the proxy lacks the privilege [{name}]" in " ".join(found)
 
 
 def test_certificates(run, elasticsearch, own_index, tmp_path):
