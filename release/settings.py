@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import yaml
 
+from proxy.config import ALIASES
 from proxy.config.keys import Key
 from proxy.config.values import KEYS, SECTIONS
 
@@ -61,7 +62,7 @@ def _example_lines() -> Iterator[str]:
                 yield ""
             absent = f" Without a value: {key.absent}." if key.absent else ""
             unit = f" ({key.unit})" if key.unit else ""
-            yield from _comment(f"{key.text}{unit}. {key.more}".strip() + absent, indent)
+            yield from _comment(f"{key.text}{unit}. {_more(key)}".strip() + absent, indent)
             value = _yaml(SHOWN.get(key.name, key.default))
             yield f"{indent}{key.name.rpartition('.')[2]}: {value}".rstrip()
 
@@ -107,7 +108,14 @@ def _default(key: Key) -> str:
 
 
 def _meaning(key: Key) -> str:
-    return f"{key.text}. {key.more}".strip().replace("|", "\\|")
+    return f"{key.text}. {_more(key)}".strip().replace("|", "\\|")
+
+
+def _more(key: Key) -> str:
+    """Its further sentences, the last of which tells by which other names it is known."""
+    names = [name for name, known in ALIASES.items() if known == key.name]
+    also = f"Also {', '.join(names)}." if names else ""
+    return f"{key.more} {also}".strip()
 
 
 def main() -> None:

@@ -9,10 +9,9 @@ from typing import Final
 
 from aiohttp import web
 
-from proxy.config import Config, ConfigError, split_address
+from proxy.config import DEFAULT_ADMIN, Config, ConfigError, split_address
 from proxy.sessions import HEAD_LIMITS
 
-DEFAULT_ADDRESS: Final = "127.0.0.1:9280"
 CLOSE_TIMEOUT: Final = 1.0  # seconds for admin requests under way when the proxy ends
 
 
@@ -28,7 +27,7 @@ def admin_ports(config: Config) -> list[int]:
     """The ports that the workers may take; none if admin is off, or the system chooses the port."""
     if config.admin.listen == "":
         return []
-    _, port = split_address(config.admin.listen or DEFAULT_ADDRESS)
+    _, port = split_address(config.admin.listen or DEFAULT_ADMIN)
     return list(range(port, min(port + config.workers, 65536))) if port else []
 
 
@@ -52,7 +51,7 @@ async def admin_listening(config: Config, app: web.Application) -> AsyncIterator
 
 
 async def _bind(config: Config, runner: web.AppRunner) -> Listening:
-    address = config.admin.listen or DEFAULT_ADDRESS
+    address = config.admin.listen or DEFAULT_ADMIN
     host, _ = split_address(address)
     reason = ""
     for port in admin_ports(config) or [0]:

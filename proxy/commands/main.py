@@ -5,20 +5,24 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from proxy.commands.check import check
 from proxy.commands.failure import CommandFailed
+from proxy.commands.output import tolerant_output
+from proxy.commands.program import program, version_text
 from proxy.commands.rekey import rekey
 from proxy.commands.serve import serve
+from proxy.commands.settings import show_settings
 from proxy.commands.setup import setup
-from proxy.config import ConfigError, load_config
+from proxy.config import ConfigError, Settings, load_settings
 
-COMMANDS = {
+Command = Callable[[Settings], int]
+COMMANDS: Final[dict[str, tuple[Command, str]]] = {
     "serve": (serve, "run the proxy"),
-    "check": (check, "print the configuration in force, secrets masked"),
+    "check": (check, "try what serve needs, change nothing, and say what to do"),
     "rekey": (rekey, "seal all endpoints with the current key"),
 }
 
@@ -26,17 +30,25 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; its exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    with tolerant_output() as output:
+        output.code = _run(arguments)
+    return output.code
+
+
+def _run(arguments: Sequence[str]) -> int:
     if arguments[:1] == ["provider"]:  # a program of its own, with a command line of its own
         from proxy.modelserver import main as provider
 
-        return provider(arguments[1:])
+        return provider(list(arguments[1:]), f"{program()} provider")
     _forbid_core_files()
     try:
         if arguments[:1] == ["setup"]:
             return setup(arguments[1:], os.environ)
         options = _parser().parse_args(arguments)
         run, _ = COMMANDS[options.command]
-        return run(load_config(options.config, os.environ, _flags(options)))
+        if options.config_only:
+            run = show_settings
+        return run(load_settings(options.config, os.environ, _flags(options)))
     except (ConfigError, CommandFailed) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
@@ -53,12 +65,22 @@ def _forbid_core_files() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m proxy",
+        prog=program(),
         description="Gives an Elasticsearch the hugging_face inference service.",
+        epilog="Where the package is installed, hugging-face-proxy is short for python -m proxy.",
     )
+    parser.add_argument("--version", action="version", version=version_text())
+    parser.set_defaults(config_only=False)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (_, text) in COMMANDS.items():
-        _add_flags(commands.add_parser(name, help=text))
+        command = commands.add_parser(name, help=text, description=f"{text.capitalize()}.")
+        _add_flags(command)
+        if name == "check":
+            command.add_argument(
+                "--config-only",
+                action="store_true",
+                help="print the settings alone, each with where it comes from",
+            )
     commands.add_parser("setup", help="make the API key that the proxy needs")
     commands.add_parser("provider", help="serve small local models in Hugging Face's wire formats")
     return parser

@@ -6,17 +6,17 @@ import asyncio
 import sys
 
 from proxy.commands.failure import CommandFailed
-from proxy.config import Config
+from proxy.config import Config, Settings
 from proxy.errors import ProxyError
 
 
-def rekey(config: Config) -> int:
+def rekey(settings: Settings) -> int:
     """Seal every endpoint anew; `store.previous_key` can be removed from the configuration then.
 
     Raises: ConfigError; CommandFailed when the store fails.
     """
     try:
-        count = asyncio.run(_reseal(config))
+        count = asyncio.run(_reseal(settings.config))
     except ProxyError as error:
         raise CommandFailed(str(error)) from None
     sys.stdout.write(f"{count} endpoints are sealed with the current key\n")

@@ -12,20 +12,22 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from proxy.commands.failure import CommandFailed
-from proxy.config import Config, readable_by_all, split_address
+from proxy.config import Config, Settings, readable_by_all, split_address
 from proxy.errors import StoreError
 from proxy.telemetry.logs import set_up_logging
 
 log = logging.getLogger(__name__)
 
 
-def serve(config: Config) -> int:
+
+def serve(settings: Settings) -> int:
     """Serve until the process is told to stop; the exit code.
 
     Raises: ConfigError; CommandFailed when the store or the address cannot be had.
     """
+    config = settings.config
     set_up_logging(config.log)
-    for warning in readable_by_all(config):
+    for warning in (*settings.remarks, *readable_by_all(config)):
         log.warning(warning)
     try:
         if config.workers > 1:

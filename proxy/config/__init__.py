@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from proxy.config.checking import ConfigError, split_address
 from proxy.config.describing import describe
+from proxy.config.environment import ALIASES
 from proxy.config.keys import PREFIX
-from proxy.config.reading import ALIASES, load_config
+from proxy.config.reading import DEFAULT, Settings, load_config, load_settings
 from proxy.config.secretfiles import (
     private_key_file,
     read_secret,
@@ -17,6 +18,7 @@ from proxy.config.secretfiles import (
     refuse_other_writers,
 )
 from proxy.config.values import (
+    DEFAULT_ADMIN,
     MAX_NESTING,
     RELEASES,
     AdminConfig,
@@ -33,6 +35,8 @@ from proxy.config.values import (
 
 __all__ = [
     "ALIASES",
+    "DEFAULT",
+    "DEFAULT_ADMIN",
     "MAX_NESTING",
     "PREFIX",
     "RELEASES",
@@ -43,11 +47,13 @@ __all__ = [
     "LimitsConfig",
     "LogConfig",
     "ProviderConfig",
+    "Settings",
     "StoreConfig",
     "TlsConfig",
     "UpstreamConfig",
     "describe",
     "load_config",
+    "load_settings",
     "private_key_file",
     "read_secret",
     "readable_by_all",

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import re
 from operator import attrgetter
+from typing import Final
 
 from yarl import URL
 
+from proxy.config.addresses import is_own
 from proxy.config.keys import Key
 from proxy.config.values import (
+    DEFAULT_ADMIN,
     KEYS,
     LOG_FORMATS,
     LOG_LEVELS,
@@ -19,6 +22,8 @@ from proxy.config.values import (
     Config,
     UpstreamConfig,
 )
+
+_MAX_INDEX_NAME: Final = 255  # bytes
 
 
 class ConfigError(Exception):
@@ -46,6 +51,7 @@ def check(config: Config) -> None:
     _check_store(config)
     if config.upstream.url is not None:
         _check_upstream(config.upstream)
+        _check_listeners(config)
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -64,13 +70,51 @@ def _check_number(key: Key, value: float) -> None:
 
 def _check_store(config: Config) -> None:
     kind = config.store_kind
-    if kind != "elasticsearch" and not kind.startswith("sqlite:"):
+    if kind != "elasticsearch" and not re.fullmatch("sqlite:.+", kind, re.DOTALL):
         raise ConfigError("[store.kind] must be elasticsearch or sqlite:PATH")
     if kind == "elasticsearch" and not config.upstream.url:
         raise ConfigError("[store.kind] elasticsearch needs [upstream.url]")
+    if rule := _broken_name_rule(config.store.index):
+        raise ConfigError(f"[store.index] must be a name that an index can have: {rule}")
+
+
+def _broken_name_rule(index: str) -> str | None:
+    """The rule that a name of an index breaks.
+
+    Source: MetadataCreateIndexService.validateIndexName, Strings.INVALID_FILENAME_CHARS.
+    """
+    if not index or index in (".", ".."):
+        return "not empty, [.] or [..]"
+    if found := re.search(r'[\\/*?"<>| ,#:]', index):
+        return f"without [{found[0]}]"
+    if index[0] in "_-+":
+        return f"not beginning with [{index[0]}]"
+    if index != index.lower():
+        return "in lower case"
+    if len(index.encode(errors="replace")) > _MAX_INDEX_NAME:
+        return f"of {_MAX_INDEX_NAME} bytes at most"
+    return None
+
+
+def _check_listeners(config: Config) -> None:
+    """Raises: ConfigError if the proxy would be its own upstream."""
+    for key, address in (
+        ("listen", config.listen),
+        ("admin.listen", DEFAULT_ADMIN if config.admin.listen is None else config.admin.listen),
+    ):
+        if not address:
+            continue
+        listening = split_address(address)
+        for url in map(URL, config.upstream.urls):
+            if is_own(listening, (url.host or "", url.port or 0)):
+                raise ConfigError(
+                    f"[upstream.url] is the proxy's own address, [{key}]: name Elasticsearch's"
+                )
 
 
 def _check_upstream(upstream: UpstreamConfig) -> None:
+    if not upstream.urls:
+        raise ConfigError("[upstream.url] is empty: name Elasticsearch's address, or leave it out")
     schemes = {_upstream_url(text).scheme for text in upstream.urls}
     if len(schemes) != 1:
         raise ConfigError("[upstream.url] must be http for all nodes, or https for all")

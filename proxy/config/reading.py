@@ -8,106 +8,137 @@ dataclasses would need a translation of their errors longer than this.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from proxy.config.checking import ConfigError, check
-from proxy.config.keys import PREFIX, Key
+from proxy.config.credentials import check_one_kind, halves, kind_of, kinds_of
+from proxy.config.environment import not_understood, own_values, usual_values
+from proxy.config.keys import Key
+from proxy.config.mistakes import section_expected, unknown, value_expected
 from proxy.config.values import KEYS, SECTIONS, Config, items
-from proxy.masking import shown_name
 
-# Names that people already have in their environment.
-ALIASES: Final = {"ELASTICSEARCH_URL": "upstream.url", "ELASTIC_API_KEY": "upstream.api_key"}
-_KEYS_BY_VARIABLE: Final = {key.variable: key for key in KEYS.values()}
-_SIMILAR: Final = 0.75  # how alike a known key must be to be suggested; 1 is the same
+DEFAULT: Final = "default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """A configuration, and how it came about."""
+
+    config: Config
+    file: Path | None
+    origins: Mapping[str, str]  # where the value of each key comes from
+    remarks: Sequence[str]  # what was said and has no effect
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    value: Any
+    name: str  # what it stands under, in errors
+    origin: str
+
+
+_Source = dict[str, _Given]  # by key
 
 
 def load_config(
     path: Path | None, environ: Mapping[str, str], flags: Mapping[str, Any] | None = None
 ) -> Config:
+    """The configuration alone; see `load_settings`."""
+    return load_settings(path, environ, flags).config
+
+
+def load_settings(
+    path: Path | None, environ: Mapping[str, str], flags: Mapping[str, Any] | None = None
+) -> Settings:
     """The values of the file, of the environment and of `flags` (by key), each over the last.
 
     Raises: ConfigError naming the key and the rule it breaks.
     """
-    values = {} if path is None else _flatten(_read_yaml(path))
-    values |= _read_environment(environ)
-    values |= {key: value for key, value in (flags or {}).items() if value is not None}
+    file = {} if path is None else _read_file(path)
+    own = _variables(own_values(environ))
+    given = {
+        key: _Given(value, key, "flag") for key, value in (flags or {}).items() if value is not None
+    }
+    usual = _variables(usual_values(environ, own.keys() | given.keys()))
+    values = _merged(file, usual, own, given)
     for key in values:
         if key not in KEYS:
-            raise _unknown(key)
-    config = _build({key: _convert(KEYS[key], value) for key, value in values.items()})
+            raise unknown(key)
+    config = _build({key: _convert(KEYS[key], one.value) for key, one in values.items()})
     check(config)
-    return config
+    return Settings(
+        config=config,
+        file=path,
+        origins={key: values[key].origin if key in values else DEFAULT for key in KEYS},
+        remarks=[*not_understood(environ), *halves(config.upstream)],
+    )
 
 
-def _read_yaml(path: Path) -> dict[Any, Any]:
-    import yaml  # slow to import, and many proxies have no file
+def _merged(*sources: _Source) -> _Source:
+    """All values, each source over the last; credentials give way to those of another kind."""
+    merged: _Source = {}
+    for source in sources:
+        check_one_kind({key: given.name for key, given in source.items()})
+        kinds = kinds_of(source)
+        if kinds:
+            merged = {key: given for key, given in merged.items() if kind_of(key) in {None, *kinds}}
+        merged |= source
+    return merged
 
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read [{path}]: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"[{path}] is not UTF-8") from None
-    except yaml.YAMLError as error:
-        # Its own text quotes the line, which may hold a secret.
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigError(f"[{path}] is not YAML{where}") from None
-    if document is None:
-        return {}
-    if not isinstance(document, dict):
-        raise ConfigError(f"[{path}] must hold keys and values")
-    return document
+
+def _read_file(path: Path) -> _Source:
+    from proxy.config.yamlfile import read_yaml
+
+    return {key: _Given(value, key, "file") for key, value in _flatten(read_yaml(path)).items()}
 
 
 def _flatten(document: dict[Any, Any], prefix: str = "") -> dict[str, Any]:
     """The values by their dotted names; a name without a value is left out."""
     flat: dict[str, Any] = {}
-    for name, value in document.items():
+    for part, value in document.items():
+        name = f"{prefix}{part}"
         if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{name}.")
+            if name in KEYS:
+                raise value_expected(name)
+            flat |= _flatten(value, f"{name}.")
         elif value is not None:
-            flat[f"{prefix}{name}"] = value
+            if name in SECTIONS:
+                raise section_expected(name)
+            flat[name] = value
     return flat
 
 
-def _read_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    values = {key: environ[name] for name, key in ALIASES.items() if environ.get(name)}
-    for name, text in environ.items():
-        if name.startswith(PREFIX):
-            key = _KEYS_BY_VARIABLE.get(name.upper())
-            if key is None:
-                raise ConfigError(f"unknown environment variable [{name}]")
-            values[key.name] = text
-    return values
-
-
-def _unknown(key: str) -> ConfigError:
-    import difflib
-
-    shown = ".".join(map(shown_name, key.split(".")))  # a part may be a secret, misplaced
-    similar = difflib.get_close_matches(key, KEYS, n=1, cutoff=_SIMILAR)
-    hint = f"; did you mean [{similar[0]}]?" if similar else ""
-    return ConfigError(f"unknown key [{shown}]; known keys are {', '.join(sorted(KEYS))}{hint}")
+def _variables(values: Mapping[str, tuple[str, str]]) -> _Source:
+    return {key: _Given(text, name, f"environment {name}") for key, (name, text) in values.items()}
 
 
 def _convert(key: Key, value: Any) -> Any:
     """`value` in the key's type; a text from the environment is read as YAML would."""
     kind = key.kind
+    if key.secret and not isinstance(value, str):
+        # YAML reads 0123 as 83: such a value is not what was written.
+        raise ConfigError(f"[{key.name}] must be a text: put it in quotes")
     try:
         if kind == tuple[str, ...]:
-            texts = items(value) if isinstance(value, str) else value
-            return tuple(str(text).strip() for text in texts)
+            return _texts(value)
         if kind is bool:
             return {"true": True, "false": False}[str(value).lower()]
-        if isinstance(value, list | bool):
+        if isinstance(value, list | bool) or (kind is int and isinstance(value, float)):
             raise ValueError
         return kind(value)
     except (KeyError, TypeError, ValueError):
         wanted = "a list of texts" if kind == tuple[str, ...] else f"of type {kind.__name__}"
         raise ConfigError(f"[{key.name}] must be {wanted}") from None
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    texts = items(value) if isinstance(value, str) else value
+    if any(text is None or isinstance(text, dict | list) for text in texts):
+        raise ValueError
+    return tuple(str(text).strip() for text in texts)
 
 
 def _build(values: Mapping[str, Any]) -> Config:

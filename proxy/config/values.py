@@ -18,6 +18,7 @@ RELEASES: Final = ("8.19", "9.2", "9.5", "9.6")
 MAX_NESTING: Final = 200  # orjson writes 254 levels at most; Elasticsearch reads 1000
 X_FORWARDED: Final = ("pass", "append", "replace")
 LOG_FORMATS: Final = ("text", "json")
+DEFAULT_ADMIN: Final = "127.0.0.1:9280"
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 
@@ -53,7 +54,7 @@ class UpstreamConfig:
     url: str | None = setting(
         None,
         "Address of Elasticsearch: `http(s)://HOST:PORT`, several nodes with commas between",
-        "Also ELASTICSEARCH_URL. Each request goes to the node with the fewest under way. A node "
+        "Each request goes to the node with the fewest under way. A node "
         "that cannot be reached, or answers 502, 503 or 504 three times in a row, is passed over "
         "until it works again; requests that may be repeated then go to another one.",
         absent="only _inference is served",
@@ -61,8 +62,14 @@ class UpstreamConfig:
     api_key: str | None = setting(
         None,
         "API key of the proxy, in its encoded form",
-        "Also ELASTIC_API_KEY. It needs the privileges read, write and create_index on "
-        "store.index, and no others; `python -m proxy setup` makes such a key.",
+        "It needs the privileges read, write and create_index on store.index, and no others; "
+        "`python -m proxy setup` makes such a key.",
+        secret=True,
+    )
+    service_token: str | None = setting(
+        None,
+        "Token of a service account, instead of an API key",
+        "Their privileges are fixed, and few of them reach store.index: `check` tells.",
         secret=True,
     )
     username: str | None = setting(None, "User of the proxy, instead of an API key")
@@ -304,7 +311,7 @@ class AdminConfig:
         'Address, `HOST:PORT`; `""` for none',
         "The first worker takes this port, each further one the next that is free. An address "
         "that stands here must be free.",
-        absent="127.0.0.1:9280 if that is free",
+        absent=f"{DEFAULT_ADMIN} if that is free",
     )
 
 

@@ -7,8 +7,11 @@ and are imported only when it runs.
 from __future__ import annotations
 
 
-def main(arguments: list[str]) -> int:
-    """Run the command `provider` until it is told to stop; its exit code."""
+def main(arguments: list[str], program: str = "python -m proxy provider") -> int:
+    """Run the command `provider` until it is told to stop; its exit code.
+
+    program: what it was called by.
+    """
     from proxy.modelserver.command import run
 
-    return run(arguments)
+    return run(arguments, program)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
+import re
 import signal
 import sys
 from functools import partial
@@ -21,21 +23,28 @@ if TYPE_CHECKING:
 EMBEDDERS: Final = ("all-minilm-l6-v2", "e5-small-v2")
 CHAT: Final = "smollm2-135m-instruct"
 SHUTDOWN: Final = 3.0  # seconds for requests that are running
-EXTRA: Final = "pip install 'elasticsearch-hugging-face-proxy[local]'"
+EXTRA: Final = "pip install '.[local]'"
+GGUF: Final = b"GGUF"  # how a file of llama.cpp begins
 
 
-def run(arguments: list[str]) -> int:
-    """Run the command; the exit code."""
-    options = _parser().parse_args(arguments)
+def run(arguments: list[str], program: str) -> int:
+    """Run the command; the exit code. program: what it was called by."""
+    options = _parser(program).parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        server = _load(options)
-        asyncio.run(_serve(server, options.listen))
+        asyncio.run(_serve(_load(options), options.listen))
     except ModuleNotFoundError as error:
-        say(f"the local provider needs {error.name}: {EXTRA}")
+        say(
+            f"error: the local models need {error.name}, which the extra [local] brings: "
+            f"{EXTRA} in the proxy's folder"
+        )
         return 1
-    except (PackageError, OSError) as error:
-        say(str(error))
+    except PackageError as error:
+        say(f"error: {error}")
+        return 1
+    except OSError as error:
+        what = f"[{error.filename}] " if error.filename else ""
+        say(f"error: {what}{error.strerror or error}")
         return 1
     except KeyboardInterrupt:
         return 130
@@ -48,9 +57,9 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m proxy provider",
+        prog=program,
         description="Serve small models in Hugging Face's wire formats.",
     )
     add = parser.add_argument
@@ -67,24 +76,34 @@ def _parser() -> argparse.ArgumentParser:
     add("--chat-model", type=Path, metavar="FILE", help="a GGUF file instead of SmolLM2")
     add("--no-chat", action="store_true", help="serve no chat model")
     add("--api-key", metavar="KEY", help="the Bearer token that requests must carry")
-    add("--max-client-batch-size", type=int, default=32, metavar="N")
+    add("--max-client-batch-size", type=_positive, default=32, metavar="N")
     return parser
 
 
 def _address(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    return host.strip("[]"), int(port)
+    host, colon, port = text.rpartition(":")
+    if not colon or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+        raise argparse.ArgumentTypeError(f"[{text}] is not HOST:PORT")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def _positive(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not int(text):
+        raise argparse.ArgumentTypeError(f"[{text}] is not a number of 1 or more")
+    return int(text)
 
 
 def _load(options: argparse.Namespace) -> ModelServer:
-    """Load every model.
+    """Load every model. The chat model's file is looked at first, as the others take long.
 
-    Raises: PackageError; ModuleNotFoundError without the extra `local`.
+    Raises: PackageError, OSError; ModuleNotFoundError without the extra `local`.
     """
     from proxy.modelserver.models import PACKAGED, find_model, name_of
     from proxy.modelserver.server import ModelServer
     from proxy.modelserver.transformer import BadModel, CrossEncoder, EmbeddingModel
 
+    if options.chat_model is not None:
+        _check_gguf(options.chat_model)
     cache = options.models or cache_folder() / "models"
     find = partial(find_model, cache=cache, say=say, packages=PACKAGED)
     try:
@@ -107,8 +126,22 @@ def _load(options: argparse.Namespace) -> ModelServer:
         if weights is None:
             folder, model_id = find(CHAT)
             weights = folder / "model.gguf"
-        server.chat = ChatModel(weights, model_id)
+        _check_gguf(weights)
+        try:
+            server.chat = ChatModel(weights, model_id)
+        except RuntimeError:  # whose text says nothing
+            raise PackageError(
+                f"llama.cpp cannot load [{weights}]: it is incomplete, of a kind that this "
+                "version does not know, or too large for the memory"
+            ) from None
     return server
+
+
+def _check_gguf(weights: Path) -> None:
+    """Raises: PackageError for a file that is none of llama.cpp; OSError."""
+    with weights.open("rb") as file:
+        if file.read(len(GGUF)) != GGUF:
+            raise PackageError(f"[{weights}] is no GGUF file, which is what --chat-model takes")
 
 
 async def _serve(server: ModelServer, address: tuple[str, int]) -> None:
@@ -126,8 +159,12 @@ async def _serve(server: ModelServer, address: tuple[str, int]) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, *address)
-        await site.start()
+        host, port = address
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+            raise PackageError(f"cannot listen on [{host}:{port}]: {reason}") from None
         host, port = runner.addresses[0][:2]
         say(f"listening on http://{f'[{host}]' if ':' in host else host}:{port}")
         await stop.wait()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,7 +44,8 @@ class Encoder:
             names = ", ".join(WEIGHTS)
             raise BadModel(f"{folder} needs tokenizer.json and one of {names}")
         self.max_length = _max_length(folder)
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        with _reading(folder / "tokenizer.json") as file:
+            self._tokenizer = Tokenizer.from_file(str(file))
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._truncating_tokenizer = Tokenizer.from_str(self._tokenizer.to_str())
@@ -52,7 +54,8 @@ class Encoder:
         # on its neighbours (MiniLM: cosine 0.98). Such models get one text at a time.
         quantizes = b"DynamicQuantizeLinear" in weights.read_bytes()
         self._batch = 1 if quantizes else BATCH
-        self._session = _session(weights, threads=1 if quantizes else 0)
+        with _reading(weights):
+            self._session = _session(weights, threads=1 if quantizes else 0)
         self._inputs = {value.name for value in self._session.get_inputs()}
         self._pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix=folder.name)
 
@@ -193,5 +196,20 @@ def _pooling(folder: Path) -> str:
     return "mean"
 
 
-def _settings(file: Path) -> dict[str, Any]:
-    return json.loads(file.read_text()) if file.exists() else {}
+def _settings(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    with _reading(path) as file:
+        return dict(json.loads(file.read_text("utf-8")))
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[Path]:
+    """Raises: BadModel for whatever a library raises about the file; OSError."""
+    try:
+        yield file
+    except OSError:
+        raise
+    except Exception as error:  # tokenizers raise no other
+        reason = str(error).rpartition("failed:")[2].strip().partition("\n")[0]
+        raise BadModel(f"[{file}] cannot be used: {reason}") from error

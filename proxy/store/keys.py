@@ -43,12 +43,7 @@ def make_keyring(generated: Path, held: Collection[str], store: str) -> Keyring:
     `held` are the ids of the keys that the records in the store are sealed with. Raises:
     KeyMismatch if there are any, as a new key could not open them; ConfigError.
     """
-    if held:
-        raise KeyMismatch(
-            f"the store [{store}] holds inference endpoints sealed with the key "
-            f"[{', '.join(sorted(held))}], but no key is at hand: set [store.encryption_key], or "
-            f"put the key file back at [{generated}]"
-        )
+    check_nothing_is_held(generated, held, store)
     try:
         private_folder("store.encryption_key", generated.parent)
         if write_once(generated, base64.b64encode(os.urandom(KEY_BYTES)) + b"\n"):
@@ -56,6 +51,26 @@ def make_keyring(generated: Path, held: Collection[str], store: str) -> Keyring:
     except OSError as error:
         raise ConfigError(f"cannot write [{generated}]: {error.strerror}") from None
     return Keyring(_read_key("encryption_key_file", generated))
+
+
+def check_nothing_is_held(generated: Path, held: Collection[str], store: str) -> None:
+    """Raises: KeyMismatch where no key is at hand, and there are records."""
+    if held:
+        raise KeyMismatch(
+            f"the store [{store}] holds inference endpoints sealed with the key "
+            f"[{', '.join(sorted(held))}], but no key is at hand: set [store.encryption_key], or "
+            f"put the key file back at [{generated}]"
+        )
+
+
+def key_in(folder: Path) -> Path:
+    """The file of the key that is made for a store in Elasticsearch."""
+    return folder / "encryption.key"
+
+
+def key_beside(database: Path) -> Path:
+    """The file of the key that is made for an SQLite file."""
+    return database.with_name(f"{database.name}.key")
 
 
 def _configured(name: str, text: str | None, file: Path | None) -> bytes | None:

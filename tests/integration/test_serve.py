@@ -134,10 +134,10 @@ def test_check_prints_the_configuration_without_its_secrets(run, tmp_path):
     path.write_text("provider:\n  timeout: 12.5\nupstream:\n  url: http://127.0.0.1:9200\n")
     secrets = {
         "HFPROXY_UPSTREAM_PASSWORD": "a-secret-password",
-        "HFPROXY_UPSTREAM_API_KEY": "a-secret-key",
+        "HFPROXY_STORE_PREVIOUS_KEY": "a-secret-key",
         "HFPROXY_UPSTREAM_USERNAME": "a-name",
     }
-    done = run("check", "--config", str(path), env=secrets)
+    done = run("check", "--config-only", "--config", str(path), env=secrets)
     assert done.returncode == 0, done.stderr
     shown = done.stdout + done.stderr
     for part in ("12.5", "http://127.0.0.1:9200", "a-name", "********"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -154,13 +155,16 @@ def _cut(request: web.Request, response: web.StreamResponse) -> web.StreamRespon
 class Relay:
     """Forwards a port of 127.0.0.1 to a server, so that an address can come and go."""
 
-    def __init__(self, port: int, server: URL) -> None:
+    def __init__(self, port: int, server: URL, tls: ssl.SSLContext | None = None) -> None:
         self._port = port
         self._server = server
+        self._tls = tls
         self._listener: asyncio.Server | None = None
 
     async def __aenter__(self) -> Relay:
-        self._listener = await asyncio.start_server(self._connect, "127.0.0.1", self._port)
+        self._listener = await asyncio.start_server(
+            self._connect, "127.0.0.1", self._port, ssl=self._tls
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -90,6 +90,8 @@ def _credentials(upstream: UpstreamConfig) -> str | None:
     """The settings that hold the proxy's own credentials."""
     if upstream.api_key is not None:
         return "[upstream.api_key]"
+    if upstream.service_token is not None:
+        return "[upstream.service_token]"
     return None if upstream.username is None else "[upstream.username] and [upstream.password]"
 
 
@@ -99,6 +101,8 @@ def connect(upstream: UpstreamConfig, timeout: float) -> AsyncElasticsearch:
     options: dict[str, Any] = {}
     if upstream.api_key is not None:
         options["api_key"] = upstream.api_key
+    elif upstream.service_token is not None:
+        options["bearer_auth"] = upstream.service_token
     elif upstream.username is not None:
         options["basic_auth"] = (upstream.username, upstream.password or "")
     if (context := upstream_tls(upstream)) is not None:

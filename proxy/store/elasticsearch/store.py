@@ -18,6 +18,7 @@ from proxy.store.elasticsearch.connection import Connection, Unreachable
 from proxy.store.elasticsearch.documents import Documents, Version
 from proxy.store.elasticsearch.index import Index
 from proxy.store.elasticsearch.keycheck import KeyCheck
+from proxy.store.keys import key_in
 from proxy.store.sealed import Keyring
 
 T = TypeVar("T")
@@ -37,7 +38,7 @@ class ElasticsearchStore:
         self._connection = Connection(upstream, config)
         self._index = Index(self._connection)
         self._documents = Documents(self._connection, self._index)
-        self._keys = KeyCheck(config, folder / "encryption.key", self._index, self._documents)
+        self._keys = KeyCheck(config, key_in(folder), self._index, self._documents)
         self._writes: set[asyncio.Future[Any]] = set()
 
     async def open(self) -> None:

@@ -20,6 +20,11 @@ _SUFFIXES: Final = ("-wal", "-shm")  # of the files that SQLite keeps beside the
 _NEWER: Final = "was written by a newer version of the proxy: upgrade this one"
 
 
+def located(path: str | Path) -> Path:
+    """The file that [store.kind] names."""
+    return Path(path).expanduser().absolute()
+
+
 class DatabaseFile:
     """A database in write-ahead mode, for use in one thread.
 
@@ -66,6 +71,26 @@ class DatabaseFile:
             with connection:
                 schema.create_tables(connection)
         self._opened_files = self._found_files()
+
+    def open_to_look(self) -> bool:
+        """Connect to a database that exists, and change nothing; whether it has tables yet.
+
+        Raises: as `open`.
+        """
+        # Where no other process has it open, SQLite would make the files beside it.
+        is_alone = not self.path.with_name(self.path.name + _SUFFIXES[0]).exists()
+        parameters = "mode=ro&immutable=1" if is_alone else "mode=ro"
+        with translated():
+            self._connection = connection = sqlite3.connect(
+                f"{self.path.as_uri()}?{parameters}",
+                uri=True,
+                timeout=self._timeout,
+                isolation_level=None,
+            )
+            connection.text_factory = lambda text: text.decode("utf-8", "replace")
+            self._check_tables(connection)
+            self._opened_files = self._found_files()
+            return schema.version_of(connection) == schema.VERSION
 
     def close(self) -> None:
         if self._connection is not None:

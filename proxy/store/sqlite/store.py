@@ -15,10 +15,10 @@ from proxy.inference.dumping import check_storable
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.ids import is_storable
 from proxy.inference.ports import Change, Known, Listing
-from proxy.store.keys import load_keyring, make_keyring
+from proxy.store.keys import key_beside, load_keyring, make_keyring
 from proxy.store.sealed import Keyring
 from proxy.store.sqlite import records
-from proxy.store.sqlite.file import DatabaseFile
+from proxy.store.sqlite.file import DatabaseFile, located
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ class SQLiteStore:
     """
 
     def __init__(self, path: str | Path, config: StoreConfig) -> None:
-        self._file = DatabaseFile(Path(path).expanduser().absolute(), config.timeout)
+        self._file = DatabaseFile(located(path), config.timeout)
         self._name = str(self._file.path)  # in errors about keys
         self._config = config
         self._thread: ThreadPoolExecutor | None = None  # every use of the file is in it
@@ -87,8 +87,7 @@ class SQLiteStore:
     # In the thread
 
     def _open(self) -> None:
-        path = self._file.path
-        generated = path.with_name(f"{path.name}.key")
+        generated = key_beside(self._file.path)
         self._file.make()
         keys = load_keyring(self._config, generated)
         self._file.open()

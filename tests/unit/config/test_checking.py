@@ -26,6 +26,11 @@ class TestRules:
             ({"log.format": "xml"}, "[log.format] must be text or json"),
             ({"log.level": "loud"}, "[log.level] must be debug, info, warning or error"),
             ({"store.kind": "redis"}, "[store.kind] must be elasticsearch or sqlite:PATH"),
+            ({"store.kind": "sqlite:"}, "[store.kind] must be elasticsearch or sqlite:PATH"),
+            (
+                {"upstream.url": " , "},
+                "[upstream.url] is empty: name Elasticsearch's address, or leave it out",
+            ),
             ({"store.kind": "elasticsearch"}, "[store.kind] elasticsearch needs [upstream.url]"),
         ],
     )
@@ -69,6 +74,73 @@ class TestRules:
     )
     def test_numbers_have_bounds(self, key, value):
         assert key in refused(flags={key: value})
+
+
+class TestOwnUpstream:
+    @pytest.mark.parametrize(
+        ("listen", "url"),
+        [
+            ("127.0.0.1:9200", "http://127.0.0.1:9200"),
+            ("127.0.0.1:9200", "http://localhost:9200"),
+            ("127.0.0.1:9200", "http://0.0.0.0:9200"),
+            ("127.0.0.1:9200", "http://[::ffff:127.0.0.1]:9200"),
+            ("localhost:9200", "https://127.0.0.1:9200"),
+            ("localhost:9200", "http://LOCALHOST.:9200"),
+            ("0.0.0.0:9200", "http://localhost:9200"),
+            ("0.0.0.0:9200", "http://127.0.0.2:9200"),
+            ("[::]:9200", "http://127.0.0.1:9200"),
+            ("[::1]:80", "http://localhost"),
+            ("es.example:443", "https://ES.example"),
+            ("127.0.0.1:1", "http://other:9200,http://localhost:1"),
+            (":9200", "http://127.0.0.1:9200"),
+        ],
+    )
+    @pytest.mark.parametrize("key", ["listen", "admin.listen"])
+    def test_the_proxy_cannot_be_its_own(self, key, listen, url):
+        message = f"[upstream.url] is the proxy's own address, [{key}]: name Elasticsearch's"
+        assert refused(flags={key: listen, "upstream.url": url}) == message
+
+    def test_not_even_at_the_address_that_admin_has_by_default(self):
+        assert "[admin.listen]" in refused(flags={"upstream.url": "http://localhost:9280"})
+        flags = {"upstream.url": "http://localhost:9280", "admin.listen": ""}
+        assert load_config(None, {}, flags).upstream.url == "http://localhost:9280"
+
+    @pytest.mark.parametrize(
+        ("listen", "url"),
+        [
+            ("127.0.0.1:9201", "http://127.0.0.1:9200"),
+            ("127.0.0.1:9200", "http://127.0.0.2:9200"),
+            ("0.0.0.0:9200", "http://10.0.0.5:9200"),
+            ("0.0.0.0:9200", "http://elasticsearch:9200"),
+            ("127.0.0.1:0", "http://127.0.0.1:9200"),
+            ("[::1]:9200", "http://127.0.0.1:9200"),
+        ],
+    )
+    def test_elasticsearch_may_be_anywhere_else(self, listen, url):
+        flags = {"listen": listen, "upstream.url": url, "admin.listen": ""}
+        assert load_config(None, {}, flags).upstream.urls == [url]
+
+
+class TestIndexNames:
+    @pytest.mark.parametrize(
+        ("index", "rule"),
+        [
+            ("", "not empty, [.] or [..]"),
+            (".", "not empty, [.] or [..]"),
+            ("..", "not empty, [.] or [..]"),
+            *((f"a{sign}b", f"without [{sign}]") for sign in '\\/*?"<>| ,#:'),
+            *((f"{sign}a", f"not beginning with [{sign}]") for sign in "_-+"),
+            ("Endpoints", "in lower case"),
+            ("é" * 128, "of 255 bytes at most"),
+        ],
+    )
+    def test_an_index_cannot_have_every_name(self, index, rule):
+        message = f"[store.index] must be a name that an index can have: {rule}"
+        assert refused(flags={"store.index": index}) == message
+
+    @pytest.mark.parametrize("index", ["a", ".hidden", "a-b_c+d.1", "é" * 127, "...", "a'b"])
+    def test_odd_ones_are_taken(self, index):
+        assert load_config(None, {}, {"store.index": index}).store.index == index
 
 
 class TestAddresses:

@@ -1,0 +1,1 @@
+"""What `check` looks at, part by part. Nothing is changed."""
