@@ -9,6 +9,7 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -82,12 +83,10 @@ def _write(path: Path, config: Config) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
         raise CommandFailed(f"cannot write [{path}]: {error.strerror}") from None
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        try:
-            file.writelines(f"{line}\n" for line in _made(config))
-        except BaseException:
-            path.unlink()
-            raise
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file, ExitStack() as failed:
+        failed.callback(path.unlink)
+        file.writelines(f"{line}\n" for line in _made(config))
+        failed.pop_all()
 
 
 def _made(config: Config) -> list[str]:
