@@ -19,7 +19,6 @@ from proxy.telemetry.logs import set_up_logging
 log = logging.getLogger(__name__)
 
 
-
 def serve(settings: Settings) -> int:
     """Serve until the process is told to stop; the exit code.
 

@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import Final
 
 from proxy.commands.failure import CommandFailed
+from proxy.commands.program import program
 from proxy.config import ALIASES, PREFIX, Config, ConfigError, load_config
+from proxy.config.credentials import kind_of
+from proxy.config.values import KEYS
 from proxy.errors import ProxyError
 
 PASSWORD: Final = "ELASTIC_PASSWORD"
 # The proxy's own credentials, which are to be made: an earlier key must not stand in their way.
-_OWN: Final = ("upstream.api_key", "upstream.username", "upstream.password")
+_OWN: Final = [key.name for key in KEYS.values() if kind_of(key.name)]
 
 
 def setup(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -31,7 +34,13 @@ def setup(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     options = _parser().parse_args(arguments)
     config = _configured(options, environ)
     password = environ.get(PASSWORD) or _asked_password(options.username)
-    upstream = replace(config.upstream, api_key=None, username=options.username, password=password)
+    upstream = replace(
+        config.upstream,
+        api_key=None,
+        service_token=None,
+        username=options.username,
+        password=password,
+    )
     config = replace(config, upstream=upstream)
     if options.write is None:
         lines = _made(config)
@@ -47,7 +56,7 @@ def setup(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m proxy setup",
+        prog=f"{program()} setup",
         description="Make the API key that the proxy needs, and print the environment to serve "
         f"with. The password is asked for on the terminal, unless {PASSWORD} has it.",
     )

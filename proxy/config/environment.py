@@ -39,8 +39,8 @@ _MEANT: Final = {
     "ELASTICSEARCH_SSL_VERIFICATIONMODE": f"{PREFIX}UPSTREAM_VERIFY",
     "ELASTICSEARCH_SSL_TRUSTSTORE_PATH": "ELASTICSEARCH_SSL_CERTIFICATEAUTHORITIES",
     "ELASTIC_USERNAME": "ELASTICSEARCH_USERNAME",
-    "ELASTIC_PASSWORD": "ELASTICSEARCH_PASSWORD",
 }
+_OF_SETUP: Final = "ELASTIC_PASSWORD"  # read by the command `setup` alone
 # What Kubernetes sets in each container for each Service in its namespace.
 _OF_A_SERVICE: Final = re.compile(
     r"[A-Z0-9_]*?((?:^|_)SERVICE_(HOST|PORT)(_\w+)?|(?:^|_)PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)"
@@ -90,7 +90,7 @@ def usual_values(
 def not_understood(environ: Mapping[str, str]) -> Iterator[str]:
     """A line for each variable that seems to be meant for the proxy and has no effect."""
     for name, text in environ.items():
-        is_known = name in ALIASES or _is_of_a_service(name.partition("_")[2], text)
+        is_known = name in (*ALIASES, _OF_SETUP) or _is_of_a_service(name.partition("_")[2], text)
         if text and not is_known and _RELEVANT.fullmatch(name):
             meant = _MEANT.get(name)
             hint = f"; did you mean [{meant}]?" if meant else _did_you_mean(name, ALIASES)

@@ -26,14 +26,14 @@ def private_folder(key: str, folder: Path) -> None:
         raise ConfigError(f"{error}, {hint}") from None
 
 
-def check_can_be_made(path: Path) -> None:
-    """Raises: ConfigError if the file that is not there could not be made, with its folders."""
+def check_can_be_made(key: str, path: Path) -> None:
+    """Raises: ConfigError if the file of the setting `key` is not there, and could not be made."""
     folder = next(parent for parent in path.parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         reason = "cannot be written to" if folder.is_dir() else "is no folder"
-        raise ConfigError(f"[{path}] cannot be made: [{folder}] {reason}")
+        raise ConfigError(f"[{key}] [{path}] cannot be made: [{folder}] {reason}")
     if folder == path.parent:
-        private_folder(folder)  # which only checks it, as it is there
+        private_folder(key, folder)  # which only checks it, as it is there
 
 
 def write_once(path: Path, content: bytes) -> bool:

@@ -13,7 +13,7 @@ from typing import Final
 from cryptography import x509
 
 from proxy.commands.checks.findings import Finding, error, ok, warning
-from proxy.config import ConfigError, Settings, TlsConfig, UpstreamConfig
+from proxy.config import ConfigError, Settings, TlsConfig, UpstreamConfig, readable_by_all
 from proxy.config.values import KEYS
 from proxy.huggingface.egress import EgressRules
 from proxy.upstream.tls import own_certificate
@@ -34,6 +34,7 @@ def check_files(settings: Settings, now: Clock = _now) -> Iterator[Finding]:
     yield from _authorities("upstream.ca_file", config.upstream.ca_file, now())
     yield from _own_certificate("upstream", config.upstream, now())
     yield from _authorities("egress.ca_file", config.egress.ca_file, now())
+    yield from map(warning, readable_by_all(config))
 
 
 def _configuration(settings: Settings) -> Iterator[Finding]:
@@ -47,9 +48,19 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
         yield error(f"{problem}")
     for remark in settings.remarks:
         yield warning(f"configuration: {remark}")
+    yield from _secrets_for_all(settings)
+
+
+def _secrets_for_all(settings: Settings) -> Iterator[Finding]:
+    """Whether the configuration file has secrets in it, and everybody can read them."""
+    path = settings.file
     secrets = [name for name, key in KEYS.items() if key.secret or key.may_hold_password]
-    if path is not None and any(settings.origins[name] == "file" for name in secrets):
-        yield from _open_to_all("configuration", path)
+    if path is None or not any(settings.origins[name] == "file" for name in secrets):
+        return
+    if os.name == "posix" and path.stat().st_mode & stat.S_IROTH:
+        yield warning(
+            f"configuration: [{path}] can be read by every user of this machine: chmod o-r {path}"
+        )
 
 
 def _own_certificate(
@@ -66,7 +77,6 @@ def _own_certificate(
         yield error(f"{problem}")
         return
     yield _validity(f"{name} [{own.certificate}] fits its key", certificates[:1], now)
-    yield from _open_to_all(f"[{section}.key]" if own.key else name, own.key or own.certificate)
 
 
 def _authorities(name: str, path: Path | None, now: datetime) -> Iterator[Finding]:
@@ -96,11 +106,3 @@ def _validity(text: str, certificates: list[x509.Certificate], now: datetime) ->
     if ends - now < SOON:
         return warning(f"{text}, but one expires on {ends:%Y-%m-%d}: renew it")
     return ok(f"{text}, valid until {ends:%Y-%m-%d}")
-
-
-def _open_to_all(name: str, path: Path) -> Iterator[Finding]:
-    """Findings for a file with a secret in it."""
-    if os.name == "posix" and path.exists() and path.stat().st_mode & stat.S_IROTH:
-        yield warning(
-            f"{name} [{path}] can be read by every user of this machine: chmod o-r {path}"
-        )

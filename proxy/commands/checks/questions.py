@@ -21,6 +21,7 @@ from yarl import URL
 
 from proxy.commands.checks.credentials import authorization
 from proxy.config import UpstreamConfig
+from proxy.sessions import HEAD_LIMITS
 from proxy.tlsfailures import SPEAKS_TLS, TlsProbe, tls_problem
 from proxy.upstream.tls import upstream_tls
 
@@ -73,8 +74,7 @@ class Questioner:
             connector=TCPConnector(ssl=self._tls or True, force_close=True),
             cookie_jar=DummyCookieJar(),
             timeout=ClientTimeout(total=PATIENCE, sock_connect=self._patience),
-            max_line_size=65536,
-            max_field_size=65536,
+            **HEAD_LIMITS,
         )
         return self
 

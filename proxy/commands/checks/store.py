@@ -66,7 +66,7 @@ def _keys(config: Config, inspection: Inspection, records: Sequence[Record]) -> 
     keys = load_keyring(config.store, inspection.generated)
     if keys is None:
         check_nothing_is_held(inspection.generated, held, inspection.place)
-        check_can_be_made(inspection.generated)
+        check_can_be_made("store.encryption_key", inspection.generated)
         yield ok(
             "store: there is no encryption key yet, the first start makes one at "
             f"[{inspection.generated}]: keep a copy of it"

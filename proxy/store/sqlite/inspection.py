@@ -36,7 +36,7 @@ class SQLiteInspection:
 
     def _records(self) -> list[Record] | None:
         if not self._file.path.exists():
-            check_can_be_made(self._file.path)
+            check_can_be_made("store.kind", self._file.path)
             return None
         self._file.make()  # which only checks it, as it is there
         try:

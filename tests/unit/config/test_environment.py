@@ -106,7 +106,7 @@ class TestNotUnderstood:
             ("ELASTICSEARCH_HOST", "ELASTICSEARCH_HOSTS"),
             ("ELASTICSEARCH_PASSWD", "ELASTICSEARCH_PASSWORD"),
             ("ELASTICSEARCH_SERVICE_ACCOUNT_TOKEN", "ELASTICSEARCH_SERVICEACCOUNTTOKEN"),
-            ("ELASTIC_PASSWORD", "ELASTICSEARCH_PASSWORD"),
+            ("ELASTIC_USERNAME", "ELASTICSEARCH_USERNAME"),
         ],
     )
     def test_what_looks_meant_is_told(self, name: str, meant: str) -> None:
@@ -125,6 +125,7 @@ class TestNotUnderstood:
         [
             ("ELASTICSEARCH_VERSION", "9.2.4"),
             ("ELASTICSEARCH_HOST", ""),
+            ("ELASTIC_PASSWORD", "of the command setup"),
             ("ELASTIC_APM_SERVER_URL", "http://apm:8200"),
             ("ELASTICSEARCH_SERVICE_HOST", "10.0.0.1"),
             ("ELASTICSEARCH_MASTER_SERVICE_HOST", "10.0.0.1"),
