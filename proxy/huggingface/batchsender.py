@@ -78,7 +78,8 @@ class BatchSender:
         """The results of one batch. Every batch of every task goes through here.
 
         One that the provider refuses for its size is sent in two. If the task allows it, texts that
-        are too long are cut: only those, and at once, if the provider says that this is the reason.
+        are too long are cut: all of a batch by half after a 413, as Elasticsearch does; else only
+        those, and at once, if the provider says that this is the reason.
         """
         sender, sent, cuts = self._sender, batch, 0
         retries = await sender.turn(endpoint, deadline)
@@ -88,14 +89,15 @@ class BatchSender:
             if isinstance(outcome, Refusal):
                 if len(batch) > 1 and is_batch_too_large(outcome):
                     return await self._send_in_two(endpoint, task, batch, deadline)
-                share = fitting_share(outcome) if task.cuts_texts else None
+                halves = task.cuts_texts and outcome.status == 413
+                share = fitting_share(outcome) if task.cuts_texts and not halves else None
                 if share is not None and len(batch) > 1:  # one of them is too long
                     return await self._send_in_two(endpoint, task, batch, deadline)
                 if share is not None and cuts < _MOST_CUTS:
                     sent, cuts = sent.shortened(share), cuts + 1
                     retries = await sender.turn(endpoint, deadline)
                     continue
-                if task.cuts_texts and outcome.status == 413:
+                if halves:
                     sent = sent.shortened()
                 outcome = sender.failure(endpoint, outcome)
             if not isinstance(outcome, Failure):

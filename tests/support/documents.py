@@ -34,6 +34,8 @@ NOT_RUN: Final = {
     "```\n  commands     ": "a drawing",
     "```\n  caller": "a drawing",
 }
+# Kinds of blocks that another test compares with what is really written, by document.
+COMPARED: Final = {"operations.md": ("text", "json")}  # tests/unit/test_operations.py
 # What stands in a document, and the part of a test's surroundings that takes its place. The first
 # that fits counts.
 PLACEHOLDERS: Final = {

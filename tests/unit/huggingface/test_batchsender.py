@@ -171,7 +171,7 @@ class TestTextsThatAreTooLong:
     @pytest.mark.parametrize(
         ("status", "body"),
         [
-            (413, {"error": "Input validation error: `inputs` must have less than 8 tokens"}),
+            (422, {"error": "Input validation error: `inputs` must have less than 8 tokens"}),
             (
                 400,
                 {

@@ -70,6 +70,8 @@ def test_a_bundle_with_one_that_has_expired_is_a_warning(tmp_path: Path) -> None
 
 def test_files_that_do_not_fit_or_are_not_there_are_errors(tmp_path: Path) -> None:
     pem, other = certificate(tmp_path / "cert.pem"), certificate(tmp_path / "other.pem")
+    for key in (pem, other):
+        key.chmod(0o600)
     empty = tmp_path / "empty.pem"
     empty.write_text("nothing of use")
     for environ, told in [
