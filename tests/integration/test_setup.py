@@ -164,19 +164,21 @@ def test_no_password_at_all_is_asked_for(setup):
 def test_an_https_upstream_without_its_authority_is_not_trusted(run, stock_elasticsearch):
     done = run("setup", "--upstream", stock_elasticsearch.url, env=PASSWORD)
     told = failure(done)
-    assert "is not trusted: self-signed certificate in certificate chain" in told
+    assert "is not trusted (self-signed certificate in certificate chain)" in told
     assert "--ca" in told
 
 
 def test_plain_http_to_an_https_upstream_is_named(setup, stock_elasticsearch):
     url = stock_elasticsearch.url.replace("https:", "http:")
     told = failure(setup("--upstream", url))
-    assert told == f"error: [{url}] does not answer in HTTP: if it speaks TLS, use https://\n"
+    assert told == f"error: Cannot reach [{url}]: it speaks TLS: use https:// in --upstream\n"
 
 
 def test_https_to_a_plain_upstream_is_named(setup, secured_elasticsearch):
     url = secured_elasticsearch.url.replace("http:", "https:")
-    assert f"[{url}] speaks plain HTTP: use http://" in failure(setup("--upstream", url))
+    assert f"[{url}]: it does not speak TLS: use http:// in --upstream" in failure(
+        setup("--upstream", url)
+    )
 
 
 def test_nobody_there_is_named(setup, unused_tcp_port):

@@ -25,6 +25,8 @@ PROGRAMS: Final = (
     *("make", "python", "pip", "docker", "openssl", "curl", "hugging-face-proxy", "set", "export"),
     *("chmod", "kill", "uv", "npm", "git"),
 )
+# Samples of output, in fences of their own: tests/unit/test_operations.py checks these.
+OUTPUT: Final = {("operations.md", "text"), ("operations.md", "json")}
 # What is not run, and why: the beginning of its text.
 NOT_RUN: Final = {
     "docker compose up": "there is no container engine; tests/unit/test_compose.py checks its file",
@@ -34,8 +36,6 @@ NOT_RUN: Final = {
     "```\n  commands     ": "a drawing",
     "```\n  caller": "a drawing",
 }
-# Kinds of blocks that another test compares with what is really written, by document.
-COMPARED: Final = {"operations.md": ("text", "json")}  # tests/unit/test_operations.py
 # What stands in a document, and the part of a test's surroundings that takes its place. The first
 # that fits counts.
 PLACEHOLDERS: Final = {
@@ -112,12 +112,11 @@ def blocks(document: Path) -> list[Block]:
 def _of_yaml(document: Path, text: str) -> Iterator[Block]:
     for number, line in enumerate(text.splitlines(), 1):
         comment = line.partition("#")[2]
-        spans = re.findall(r"`([^`]+)`", comment) or re.split(r"\s{3,}", comment.strip())
-        for span in spans:
-            if span.strip().startswith(tuple(f"{name} " for name in PROGRAMS)):
-                yield Block(
-                    document=document, section="", line=number, kind="comment", text=span.strip()
-                )
+        spans = re.findall(r"`([^`]+)`", comment)
+        kind = "span" if spans else "comment"
+        for span in map(str.strip, spans or re.split(r"\s{3,}", comment.strip())):
+            if span.startswith(tuple(f"{name} " for name in PROGRAMS)):
+                yield Block(document=document, section="", line=number, kind=kind, text=span)
 
 
 def _of_markdown(document: Path, text: str) -> Iterator[Block]:

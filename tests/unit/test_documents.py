@@ -13,9 +13,9 @@ import pytest
 from proxy.commands.main import main
 from testbed.processes import ROOT
 from tests.support.documents import (
-    COMPARED,
     DOCUMENTS,
     NOT_RUN,
+    OUTPUT,
     Block,
     Command,
     blocks,
@@ -103,8 +103,8 @@ def test_placeholders_are_replaced_once() -> None:
 
 def test_no_block_is_overlooked() -> None:
     known = (*RUN_WHOLE, "indented", "span", "comment")
-    left = [b for b in ALL if b.kind not in (*known, *COMPARED.get(b.document.name, ()))]
-    assert [str(b) for b in left if not b.reason_not_to_run] == []
+    rest = [block for block in ALL if block.kind not in known and not block.reason_not_to_run]
+    assert [str(b) for b in rest if (b.document.name, b.kind) not in OUTPUT] == []
 
 
 def test_nothing_is_excused_that_is_not_there() -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import ssl
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,10 +14,16 @@ from proxy.errors import StoreError
 from proxy.store.elasticsearch.answers import type_of
 from proxy.store.elasticsearch.connection import connect
 from proxy.store.elasticsearch.failures import PRIVILEGES
-from proxy.store.elasticsearch.transport import JSON
+from proxy.store.elasticsearch.transport import JSON, cause_of
+from proxy.tlsfailures import Remedies, TlsProbe, tls_problem
 
 NAME: Final = "hugging-face-proxy"
 TIMEOUT: Final = 30.0  # seconds; the first key makes Elasticsearch create an index
+_FLAGS: Final = Remedies(
+    url="--upstream",
+    ca_file="--ca (config/certs/http_ca.crt of a new Elasticsearch)",
+    certificate="[upstream.certificate]",
+)
 _HEADERS: Final = {"accept": JSON, "content-type": JSON}
 _SECURITY_OFF: Final = (400, 405)  # there is no such handler, in 7 to 8 and in 9
 
@@ -48,7 +52,7 @@ async def make_api_key(upstream: UpstreamConfig, index: str) -> ApiKey:
     except ApiError as error:
         raise _refused(upstream, error) from None
     except TransportError as error:
-        raise _not_reached(str(upstream.url), error) from None
+        raise await _not_reached(upstream.urls[0], error) from None
 
 
 async def _check_rights(
@@ -109,28 +113,13 @@ def _refused(upstream: UpstreamConfig, error: ApiError) -> StoreError:
     return StoreError(f"[{upstream.url}] answered {status} {type_of(error)}")
 
 
-def _not_reached(url: str, error: TransportError) -> StoreError:
+async def _not_reached(url: str, error: TransportError) -> StoreError:
     """What is wrong with the connection, and what mends it."""
-    for cause in _causes(error):
-        match cause:
-            case ssl.SSLCertVerificationError(verify_message=str(reason)):
-                return StoreError(
-                    f"The certificate of [{url}] is not trusted: {reason}. --ca names the file of "
-                    "its authority, which is config/certs/http_ca.crt in a new Elasticsearch"
-                )
-            case ssl.SSLError(reason="WRONG_VERSION_NUMBER" | "HTTP_REQUEST"):
-                return StoreError(f"[{url}] speaks plain HTTP: use http://")
-            case OSError(strerror=str(reason)) if cause.errno:
-                return StoreError(f"Cannot reach [{url}]: {reason}")
-    if url.startswith("http:"):
-        return StoreError(f"[{url}] does not answer in HTTP: if it speaks TLS, use https://")
-    return StoreError(f"Cannot reach [{url}]: {type(error).__name__}")
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The causes of an error, the innermost first."""
-    # aiohttp has the first two; the client raises its own errors `from None`.
-    for name in ("certificate_error", "os_error", "__context__"):
-        if (cause := getattr(error, name, None)) is not None:
-            yield from _causes(cause)
-    yield error
+    cause = cause_of(error)
+    problem = tls_problem(cause, _FLAGS)
+    if problem is None and await TlsProbe(url).speaks_tls():
+        problem = "it speaks TLS: use https:// in --upstream"
+    if problem is None:
+        inner = getattr(cause, "os_error", cause)
+        problem = getattr(inner, "strerror", None) or f"no answer ({type(error).__name__})"
+    return StoreError(f"Cannot reach [{url}]: {problem}")

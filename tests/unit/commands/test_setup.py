@@ -72,7 +72,7 @@ def test_the_lines_can_be_read_by_a_shell(capsys: pytest.CaptureFixture[str]) ->
             "has its security switched off",
         ),
         ([json_reply({"a": 1})], "is no Elasticsearch"),
-        ([Reply(fault="reset")], "does not answer in HTTP: if it speaks TLS, use https://"),
+        ([Reply(fault="reset")], "Cannot reach [http://127.0.0.1:"),
     ],
 )
 def test_a_failure_is_one_line(
