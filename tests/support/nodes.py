@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+TLS_HANDSHAKE = b"\x16"  # what the first record of a TLS connection begins with
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 4\r\n\r\nbusy"
 
 
@@ -46,7 +47,10 @@ class StubNode:
         self.most_at_once = max(self.most_at_once, len(self._writers))
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
-                head = await reader.readuntil(b"\r\n\r\n")
+                head = await reader.readexactly(1)
+                if head == TLS_HANDSHAKE:  # no HTTP, as any server would find
+                    break
+                head += await reader.readuntil(b"\r\n\r\n")
                 self.heads.append(head)
                 length = head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]
                 self.bodies.append(await reader.readexactly(int(length or 0)))

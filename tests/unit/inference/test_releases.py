@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 
 from proxy.app import make_application
-from proxy.config import RELEASES, Config, StoreConfig
+from proxy.config import RELEASES, Config, ProviderConfig, StoreConfig
 from proxy.inference.releases import PROFILES
 from tests.support.stubs import FaultyServer, Reply, contract_reply, in_turn, json_reply
 
@@ -51,7 +51,8 @@ async def client_of(aiohttp_client: Any, tmp_path: Any) -> Any:
 
         async def start(release: str) -> Client:
             store = StoreConfig(kind=f"sqlite:{tmp_path}/{release}.db", encryption_key="6b" * 32)
-            config = Config(compatibility=release, store=store)
+            calls = ProviderConfig(retry_initial_delay=0.01)
+            config = Config(compatibility=release, store=store, provider=calls)
             return Client(await aiohttp_client(make_application(config)), provider)
 
         yield start

@@ -162,6 +162,7 @@ async def test_an_upstream_that_does_not_answer_properly_is_502(world, answer, c
     await peer.head()
     await peer.send(answer)
     await peer.close()
+    await (await world.accept()).close()  # which was made to see whether it speaks TLS
     reason = "upstream node did not answer properly"
     same_error(await error_of(caller, 502), reason)
     assert "c2VjcmV0" not in caplog.text
