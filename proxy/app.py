@@ -27,7 +27,7 @@ from proxy.huggingface.session import provider_session
 from proxy.inference.releases import PROFILES
 from proxy.inference.service import InferenceService
 from proxy.interception import is_inference
-from proxy.limits.calls import CallLimits
+from proxy.limits.calls import CallLimits, address_of_caller
 from proxy.limits.memory import MemoryBudget
 from proxy.sessions import HEAD_LIMITS
 from proxy.store.cached import CachedStore
@@ -168,9 +168,10 @@ async def _facts(app: web.Application, config: Config) -> Facts:
 
 @web.middleware
 async def _refuse_ambiguous(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse what must not be passed on, whoever would answer it."""
+    """Refuse what must not be passed on, whoever would answer it, where no lane has done so."""
     try:
-        head_of(request)
+        if address_of_caller.get() is None:
+            head_of(request)
     except ProxyError:
         request[REFUSED] = True
         raise

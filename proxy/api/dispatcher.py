@@ -20,7 +20,7 @@ from proxy.api.call import Call
 from proxy.api.keys import BODY, ORIGIN_HEADERS, RESPONDER, ROUTE
 from proxy.api.paths import parse_path
 from proxy.api.ports import Authorizer, OriginJudge, Upstream
-from proxy.api.routes import ROUTES, Route
+from proxy.api.routes import PATHS, ROUTES, Route
 from proxy.authorization import Allowed, Refused, Verdict
 from proxy.config import LimitsConfig
 from proxy.errors import NoHandler, NoInferenceFeature, NotOurs, PlainError, ProxyError
@@ -33,7 +33,7 @@ from proxy.rest.body import Body
 from proxy.rest.parameters import read_boolean, read_time, refuse_unknown
 from proxy.rest.request import RestRequest, parse_request
 from proxy.rest.responder import Responder, responder_for
-from proxy.rest.routing import match_path, wrong_method
+from proxy.rest.routing import wrong_method
 from proxy.xcontent.document import Bounds
 
 _UNPRIVILEGED: Final = 1024 * 1024  # bytes that are read for a caller who will be refused
@@ -80,7 +80,7 @@ class InferenceApi:
         responder = request[RESPONDER] = responder_for(rest)
         origin = await self._origins.judge(rest.method, rest.headers)
         request[ORIGIN_HEADERS] = origin.headers
-        match = match_path(rest.segments(), ROUTES)
+        match = PATHS.match(rest.segments())
         methods = {} if match is None else ROUTES[match.pattern]
         if rest.method == "OPTIONS":
             if origin.status is not None:

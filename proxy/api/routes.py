@@ -24,6 +24,7 @@ from proxy.inference.ids import check_inference_id
 from proxy.inference.releases import Profile
 from proxy.limits.calls import CallLimits
 from proxy.rest.responder import DOCUMENT, EVENT, ErrorShape
+from proxy.rest.routing import PathTrie
 
 
 def _none(profile: Profile) -> tuple[str, ...]:
@@ -138,3 +139,4 @@ ROUTES: Final[dict[str, dict[str, Route]]] = {
     "/_inference/{task_type_or_id}/{inference_id}/_stream": {"POST": _STREAM},
     "/_inference/{task_type_or_id}/{inference_id}/_update": {"PUT": _UPDATE},
 }
+PATHS: Final = PathTrie(ROUTES)

@@ -14,11 +14,11 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, InvalidURLError, LineTooLong
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from proxy.api.routes import ROUTES
+from proxy.api.routes import PATHS, ROUTES
 from proxy.errors import IllegalArgument, ProxyError, StatusError
 from proxy.http1 import error_answer
 from proxy.rest.request import parse_request
-from proxy.rest.routing import match_path, wrong_method
+from proxy.rest.routing import wrong_method
 
 log: Final = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class _Connection(web.RequestHandler):
             return None
         method, target = (part.decode() for part in self._unusual.groups())
         request = parse_request(method, target, CIMultiDictProxy(CIMultiDict()))
-        match = match_path(request.segments(), ROUTES)
+        match = PATHS.match(request.segments())
         return wrong_method(request, () if match is None else ROUTES[match.pattern])
 
 

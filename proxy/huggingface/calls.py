@@ -6,8 +6,8 @@ What a failure means for the caller is none of this module's business: see failu
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -119,14 +119,12 @@ class Calls:
         """The outcome once all of the reply has been read. Raises: MemoryShort."""
         data = self._prepared(call)
         try:
-            async with (
-                self._counted(call.endpoint) as counted,
-                await self._post(call.endpoint, data) as answer,
-            ):
-                counted.status = str(answer.status)
-                if not 200 <= answer.status < 300:
-                    return await _refusal(answer)
-                return await self._reply(call.endpoint, answer)
+            with self._counted(call.endpoint) as counted:
+                async with await self._post(call.endpoint, data) as answer:
+                    counted.status = str(answer.status)
+                    if not 200 <= answer.status < 300:
+                        return await _refusal(answer)
+                    return await self._reply(call.endpoint, answer)
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
             return what_failed(call.endpoint, error)
 
@@ -135,7 +133,7 @@ class Calls:
         data = self._prepared(call)
         try:
             async with AsyncExitStack() as stack:
-                counted = await stack.enter_async_context(self._counted(call.endpoint))
+                counted = stack.enter_context(self._counted(call.endpoint))
                 answer = await stack.enter_async_context(await self._post(call.endpoint, data))
                 counted.status = str(answer.status)
                 if not 200 <= answer.status < 300:
@@ -146,11 +144,11 @@ class Calls:
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
             return what_failed(call.endpoint, error)
 
-    @asynccontextmanager
-    async def _counted(self, endpoint: InferenceEndpoint) -> AsyncIterator[ProviderCall]:
+    @contextmanager
+    def _counted(self, endpoint: InferenceEndpoint) -> Iterator[ProviderCall]:
         """Count a call, and log it, when the block ends."""
         started = monotonic()
-        async with self._metrics.provider_call(endpoint.task_type) as counted:
+        with self._metrics.provider_call(endpoint.task_type) as counted:
             try:
                 yield counted
             finally:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from multidict import CIMultiDictProxy
@@ -55,6 +56,7 @@ def media_type(headers: CIMultiDictProxy[str], name: str) -> MediaType | None:
         ) from None
 
 
+@lru_cache(maxsize=256)  # clients send the same few with every request
 def _parse_media_type(text: str) -> MediaType | None:
     """None for lists and ranges, which only browsers send. Raises: IllegalArgument."""
     if "," in text or "*" in text:

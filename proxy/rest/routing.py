@@ -27,26 +27,48 @@ class Match:
     parameters: dict[str, str]
 
 
-def match_path(segments: Sequence[str], patterns: Iterable[str]) -> Match | None:
-    """The pattern that these undecoded segments have, None where no pattern fits.
+class PathTrie:
+    """Finds the pattern of a path. At each level a literal comes before a parameter.
 
-    At each level literals come before parameters, without backtracking. Source: PathTrie.
+    There is no backtracking. Source: PathTrie.
     """
-    candidates = [(pattern, _parts(pattern)) for pattern in patterns]
-    for level, segment in enumerate(segments):
-        longer = [one for one in candidates if len(one[1]) > level]
-        literal = [one for one in longer if one[1][level] == segment]
-        candidates = literal or [one for one in longer if one[1][level].startswith("{")]
-    found = next((one for one in candidates if len(one[1]) == len(segments)), None)
-    if found is None:
-        return None
-    pattern, parts = found
-    names = {
-        part.strip("{}"): unquote(segment, errors="replace")
-        for part, segment in zip(parts, segments, strict=True)
-        if part.startswith("{")
-    }
-    return Match(pattern, names)
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        self._root = _Node()
+        for pattern in patterns:
+            node = self._root
+            for part in _parts(pattern):
+                name = None if part.startswith("{") else part
+                node = node.children.setdefault(name, _Node())
+            node.pattern = pattern
+
+    def match(self, segments: Sequence[str]) -> Match | None:
+        """What these undecoded segments match, None where no pattern fits."""
+        node = self._root
+        for segment in segments:
+            following = node.children.get(segment) or node.children.get(None)
+            if following is None:
+                return None
+            node = following
+        if node.pattern is None:
+            return None
+        values = zip(_parts(node.pattern), segments, strict=True)
+        return Match(
+            node.pattern,
+            {
+                part.strip("{}"): unquote(segment, errors="replace")
+                for part, segment in values
+                if part.startswith("{")
+            },
+        )
+
+
+class _Node:
+    """A level of the trie, with its next levels by segment; None stands for any segment."""
+
+    def __init__(self) -> None:
+        self.children: dict[str | None, _Node] = {}
+        self.pattern: str | None = None
 
 
 @cache

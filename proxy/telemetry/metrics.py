@@ -7,8 +7,8 @@ or providers choose: no inference id, and nothing secret.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import Final
 
@@ -98,8 +98,8 @@ class Metrics:
         """One more call to a provider repeats a failed one."""
         self._provider_retries(task).inc()
 
-    @asynccontextmanager
-    async def provider_call(self, task: str) -> AsyncIterator[ProviderCall]:
+    @contextmanager
+    def provider_call(self, task: str) -> Iterator[ProviderCall]:
         """Count a call when the block ends, however it ends."""
         call, started = ProviderCall(), self._clock()
         try:

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.api.routes import ROUTES
+from proxy.api.routes import PATHS, ROUTES
 from proxy.errors import NoHandler, NotOurs
-from proxy.rest.routing import match_path, wrong_method
+from proxy.rest.routing import wrong_method
 from tests.support.requests import request_of
 
 
@@ -56,7 +56,7 @@ from tests.support.requests import request_of
     ],
 )
 def test_literals_win_and_segments_are_decoded_afterwards(path, pattern, parameters):
-    match = match_path(request_of(path).segments(), ROUTES)
+    match = PATHS.match(request_of(path).segments())
     assert match is not None
     assert (match.pattern, match.parameters) == (pattern, parameters)
 
@@ -76,7 +76,7 @@ def test_literals_win_and_segments_are_decoded_afterwards(path, pattern, paramet
     ],
 )
 def test_other_paths_lead_nowhere(path):
-    assert match_path(request_of(path).segments(), ROUTES) is None
+    assert PATHS.match(request_of(path).segments()) is None
 
 
 @pytest.mark.parametrize(

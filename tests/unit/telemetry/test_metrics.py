@@ -46,10 +46,10 @@ async def test_names_texts_labels_and_buckets_are_as_dashboards_know_them():
     metrics.count_request("put_endpoint", "400", 0.004)
     metrics.count_limit("inputs")
     metrics.count_retry("rerank")
-    async with metrics.provider_call("rerank") as call:
+    with metrics.provider_call("rerank") as call:
         call.status = "503"
         clock.now += 0.2
-    async with metrics.provider_call("text_embedding"):
+    with metrics.provider_call("text_embedding"):
         clock.now += 3
     for wait in (0.5, 0.0005):
         with metrics.rate_limit_wait():
@@ -60,9 +60,8 @@ async def test_names_texts_labels_and_buckets_are_as_dashboards_know_them():
 
 async def test_a_call_that_fails_is_counted():
     metrics = Metrics()
-    with pytest.raises(OSError, match="reset"):
-        async with metrics.provider_call("rerank"):
-            raise OSError("reset")
+    with pytest.raises(OSError, match="reset"), metrics.provider_call("rerank"):
+        raise OSError("reset")
     labels = {"task": "rerank", "status": "failed"}
     assert metrics.registry.get_sample_value("hfproxy_provider_calls_total", labels) == 1
     assert metrics.registry.get_sample_value("hfproxy_provider_seconds_count", {"task": "rerank"})
