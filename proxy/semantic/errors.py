@@ -1,0 +1,17 @@
+"""Errors of the semantic layer, as Elasticsearch's own exceptions of these names."""
+
+from __future__ import annotations
+
+from proxy.errors import ProxyError
+
+
+class MapperParsingFailed(ProxyError):
+    """A mapping that cannot be read."""
+
+    status = 400
+    type = "mapper_parsing_exception"
+
+
+def unparsable(error: ProxyError) -> MapperParsingFailed:
+    """The error for a whole mapping that holds something which `error` refuses."""
+    return MapperParsingFailed(f"Failed to parse mapping: {error.reason}", cause=error)

@@ -1,0 +1,155 @@
+"""How semantic fields lie in the mappings and documents of an Elasticsearch that knows none.
+
+The field itself becomes a text that is not indexed, so its value stays where users put it. All else
+is below one hidden object, `xinf`, with an object for each field:
+
+    xinf.<key>.chunks   nested: the vector of each chunk, and where the chunk is
+    xinf.<key>.def<n>   the field's definition; the highest n holds
+    xinf.<key>.model    the settings of the model that the vectors are of
+    xinf.<key>.seen     is mapped as soon as a document has brought vectors
+
+Definition and model stand in the mapping itself, as the `null_value` of keywords that no document
+has. So they follow aliases, snapshots, clones and templates, and go when their index goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+CONTAINER: Final = "xinf"
+CHUNKS: Final = "chunks"
+VECTOR: Final = "embeddings"
+MODEL: Final = "model"
+SEEN: Final = "seen"
+MARK: Final = "m"  # below `seen`
+_DEFINITION: Final = "def"
+
+# What stands for the field itself. Its value is in `_source` only: no query finds it by accident.
+PLACEHOLDER: Final = {"type": "text", "index": False, "norms": False}
+
+_INT8_BELOW: Final = 64  # dimensions from which Elasticsearch quantises to bits
+_BBQ: Final = {
+    "type": "bbq_hnsw",
+    "m": 16,
+    "ef_construction": 100,
+    "rescore_vector": {"oversample": 3},
+}
+
+
+def key_of(path: str) -> str:
+    """The name of a field's object below `xinf`; as no name has dots, no two fields share one."""
+    return path.replace(".", ":")
+
+
+def path_of(key: str) -> str:
+    """The inverse of `key_of`."""
+    return key.replace(":", ".")
+
+
+def chunks_path(path: str) -> str:
+    """Where the chunks of the field `path` lie in a document."""
+    return f"{CONTAINER}.{key_of(path)}.{CHUNKS}"
+
+
+def vector_path(path: str) -> str:
+    """Where the vectors of the field `path` lie in a document."""
+    return f"{chunks_path(path)}.{VECTOR}"
+
+
+def container(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """The mapping of `xinf`; `properties` has that of each field by its key."""
+    return {"dynamic": False, "properties": dict(properties)}
+
+
+def field_mapping(
+    definition: Mapping[str, Any],
+    model: Mapping[str, Any] | None,
+    *,
+    number: int = 1,
+) -> dict[str, Any]:
+    """The mapping below `xinf` for a field; `model` is None while its endpoint is not known.
+
+    `number` is that of the definition: it cannot be changed, only be followed by the next one.
+    """
+    chunks: dict[str, Any] = {
+        "field": {"type": "keyword", "index": False, "doc_values": False},
+        "start": {"type": "integer", "index": False, "doc_values": False},
+        "end": {"type": "integer", "index": False, "doc_values": False},
+    }
+    properties: dict[str, Any] = {
+        f"{_DEFINITION}{number}": _carrier(definition),
+        SEEN: {"type": "object", "dynamic": True},
+        CHUNKS: {"type": "nested", "properties": chunks},
+    }
+    if model is not None:
+        properties[MODEL] = _carrier(model)
+        chunks[VECTOR] = _vector(model, definition)
+    return {"properties": properties}
+
+
+def definition_of(mapping: Mapping[str, Any]) -> tuple[int, dict[str, Any]] | None:
+    """Number and text of the definition that holds; None if `mapping` is not one of ours."""
+    properties = mapping.get("properties", {})
+    numbers = [
+        int(name.removeprefix(_DEFINITION))
+        for name in properties
+        if name.startswith(_DEFINITION) and name.removeprefix(_DEFINITION).isdecimal()
+    ]
+    if not numbers:
+        return None
+    number = max(numbers)
+    definition = _carried(properties[f"{_DEFINITION}{number}"])
+    return None if definition is None else (number, definition)
+
+
+def model_of(mapping: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The settings of the model; None while the endpoint was never known."""
+    carrier = mapping.get("properties", {}).get(MODEL)
+    return None if carrier is None else _carried(carrier)
+
+
+def is_seen(mapping: Mapping[str, Any]) -> bool:
+    """Whether a document has brought vectors."""
+    seen = mapping.get("properties", {}).get(SEEN, {})
+    return MARK in seen.get("properties", {})
+
+
+def is_placeholder(mapping: Mapping[str, Any]) -> bool:
+    """Whether a field is still as we declared it, so that its definition may be believed."""
+    return mapping.get("type") == "text" and mapping.get("index") is False
+
+
+def _vector(model: Mapping[str, Any], definition: Mapping[str, Any]) -> dict[str, Any]:
+    vector = {
+        "type": "dense_vector",
+        "dims": model["dimensions"],
+        "similarity": model["similarity"],
+        "element_type": model["element_type"],
+        "index": True,
+    }
+    options = (definition.get("index_options") or {}).get("dense_vector")
+    if options is None and model["element_type"] == "float" and model["dimensions"] >= _INT8_BELOW:
+        options = _BBQ
+    if options is not None:
+        vector["index_options"] = options
+    return vector
+
+
+def _carrier(value: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "keyword",
+        "index": False,
+        "doc_values": False,
+        "null_value": orjson.dumps(value).decode(),
+    }
+
+
+def _carried(carrier: Mapping[str, Any]) -> dict[str, Any] | None:
+    try:
+        value = orjson.loads(carrier["null_value"])
+    except (KeyError, TypeError, orjson.JSONDecodeError):
+        return None
+    return value if isinstance(value, dict) else None
