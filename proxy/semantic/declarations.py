@@ -197,7 +197,8 @@ def model_for(declaration: Declaration, registered: ModelSettings | None) -> Mod
     if model is None and declaration.definition.get("index_options") is not None:
         inference_id = declaration.definition["inference_id"]
         raise IllegalArgument(
-            f"Model settings must be set to validate index options for inference ID [{inference_id}]"
+            "Model settings must be set to validate index options for inference ID "
+            f"[{inference_id}]"
         )
     return model
 

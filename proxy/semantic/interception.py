@@ -1,0 +1,102 @@
+"""Which requests the semantic layer looks at; all others are forwarded as if there were none.
+
+The raw path decides, before anything else is read, and in most cases one comparison is enough.
+Source: the paths of Elasticsearch's REST specification.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum, auto
+from typing import Final
+from urllib.parse import unquote
+
+from proxy.semantic.registry import Registry
+
+_NAME: Final = r"[^/_?][^/?]*"
+# What may declare a semantic field or a pipeline, whatever has been declared so far.
+_DECLARES: Final = re.compile(
+    rf"/(?:{_NAME}/?(?:\?|$)"  # create an index
+    rf"|(?:{_NAME}/)?_mappings?/?(?:\?|$)|_mappings?/{_NAME}/?(?:\?|$)"
+    rf"|{_NAME}/_rollover(?:/|\?|$)"
+    r"|_(?:index_template|component_template|template)/"
+    r"|_ingest/pipeline/)".encode()
+)
+_WRITES: Final = (b"PUT", b"POST")
+# First segments that stand for no index and have nothing to do with one's fields.
+_ELSEWHERE: Final = frozenset(
+    (
+        b"_cat",
+        b"_cluster",
+        b"_nodes",
+        b"_tasks",
+        b"_security",
+        b"_license",
+        b"_xpack",
+        b"_snapshot",
+        b"_ilm",
+        b"_slm",
+        b"_ssl",
+        b"_watcher",
+        b"_ml",
+        b"_analyze",
+        b"_aliases",
+        b"_alias",
+        b"_flush",
+        b"_refresh",
+        b"_forcemerge",
+        b"_cache",
+        b"_scripts",
+        b"_query",
+        b"_sql",
+        b"_eql",
+        b"_health_report",
+        b"_remote",
+        b"_features",
+        b"_migration",
+        b"_autoscaling",
+        b"_logstash",
+        b"_transform",
+        b"_rollup",
+        b"_ccr",
+        b"_enrich",
+    )
+)
+
+
+class Looks(Enum):
+    """Why a request is looked at."""
+
+    DECLARES = auto()
+    TOUCHES = auto()  # a field of ours, perhaps
+
+
+class Interceptor:
+    """Says which requests are looked at, by the registry's present knowledge."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    @property
+    def generation(self) -> object:
+        """Changes whenever an answer of `takes` may have changed."""
+        return self._registry.snapshot
+
+    def takes(self, method: bytes, target: bytes) -> bool:
+        """Whether a request is looked at; `target` is raw."""
+        snapshot = self._registry.snapshot
+        if not snapshot.active:
+            return method in _WRITES and _DECLARES.match(target) is not None
+        path = target.partition(b"?")[0]
+        first = path[1:].partition(b"/")[0]
+        if first in _ELSEWHERE or not first:
+            return False
+        if method in _WRITES and _DECLARES.match(target) is not None:
+            return True
+        return decoded(first) not in snapshot.plain
+
+
+def decoded(segment: bytes) -> str:
+    """A segment of a path as Elasticsearch reads it."""
+    text = segment.decode("utf-8", "surrogateescape")
+    return unquote(text) if "%" in text else text

@@ -1,0 +1,54 @@
+"""What the semantic layer needs of others: the upstream, and endpoints that embed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from aiohttp import web
+
+from proxy.inference.endpoints import InferenceEndpoint
+from proxy.limits.deadline import Deadline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamAnswer:
+    """An answer of the upstream, read to its end and not encoded."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Upstream(Protocol):
+    """The Elasticsearch behind us. Every method raises UpstreamError where it does not answer."""
+
+    async def ask_as_proxy(self, method: str, target: str, body: bytes = b"") -> UpstreamAnswer:
+        """Ask with the proxy's own credentials; `body` is JSON."""
+
+    async def ask_as_caller(
+        self, request: web.Request, method: str, target: str, body: bytes = b""
+    ) -> UpstreamAnswer:
+        """Ask with the headers of a caller's request, but for those about its body.
+
+        `body` is JSON, or newline-delimited JSON where the request's own body is.
+        """
+
+    async def hand_on(self, request: web.Request, body: bytes | None = None) -> web.StreamResponse:
+        """Send the caller's request as it is, and stream the answer back.
+
+        `body` is the request's body, if it has been read.
+        """
+
+
+class Endpoints(Protocol):
+    """The inference endpoints of the proxy."""
+
+    async def find(self, inference_id: str) -> InferenceEndpoint | None:
+        """The endpoint; None if there is none. Raises: StoreError."""
+
+    async def embed(
+        self, endpoint: InferenceEndpoint, texts: Sequence[str], deadline: Deadline
+    ) -> list[list[float]]:
+        """A vector for each text. Raises: ProxyError for the provider's failures."""
