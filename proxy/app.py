@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeVar
 
 from aiohttp import web
@@ -13,6 +14,7 @@ from aiohttp import web
 from proxy.admin.health import Check
 from proxy.admin.listener import admin_ports
 from proxy.api.answers import Handler, add_origin_headers, mark_started, render_errors
+from proxy.api.bodies import whole_body
 from proxy.api.counting import METRICS, STORMS, count_requests
 from proxy.api.dispatcher import InferenceApi
 from proxy.api.server import Runner
@@ -24,16 +26,19 @@ from proxy.huggingface.egress import EgressRules
 from proxy.huggingface.ratelimit import RateLimiter
 from proxy.huggingface.retry import RetryPolicy
 from proxy.huggingface.session import provider_session
+from proxy.inference.embedding import EmbeddingEndpoints
 from proxy.inference.releases import PROFILES
 from proxy.inference.service import InferenceService
-from proxy.interception import is_inference
+from proxy.interception import Interception, is_inference
 from proxy.limits.calls import CallLimits, address_of_caller
 from proxy.limits.memory import MemoryBudget
+from proxy.semantic.layer import SemanticLayer
 from proxy.sessions import HEAD_LIMITS
 from proxy.store.cached import CachedStore
 from proxy.store.opening import open_store
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.storms import Storms
+from proxy.upstream.asking import Asking
 from proxy.upstream.forward import Forwarder, forwarding
 from proxy.upstream.grants import Grants
 from proxy.upstream.heads import head_of, raw_target
@@ -49,8 +54,10 @@ log = logging.getLogger(__name__)
 
 _API: Final = web.AppKey("api", InferenceApi)
 _FORWARDER: Final = web.AppKey("forwarder", Forwarder)
+_INTERCEPTION: Final = web.AppKey("interception", Interception)
 _PRIVILEGES: Final = web.AppKey("privileges", Privileges)
 _SECURITY: Final = web.AppKey("security", Security)
+_SEMANTIC: Final = web.AppKey("semantic", SemanticLayer)
 _UPSTREAM: Final = web.AppKey("upstream", UpstreamSession)
 STORE: Final = web.AppKey("store", CachedStore)
 _READ_BUFFER: Final = 65536  # bytes a stalled body may hold
@@ -75,6 +82,7 @@ class Parts:
     metrics: Metrics
     nodes: Nodes  # of the upstream
     forwarding: Forwarding  # how headers change on the way there
+    interception: Interception  # which requests the application answers
     checks: Mapping[str, Check]  # what requests need, by name
     facts: Callable[[], Awaitable[Facts]]  # asked for once all parts are open
 
@@ -87,6 +95,7 @@ def make_parts(config: Config) -> Parts:
     nodes = Nodes(*config.upstream.urls)
     app = _bare_application(config)
     app[METRICS], app[STORMS] = Metrics(), Storms()
+    app[_INTERCEPTION] = Interception()
     app.cleanup_ctx.append(lambda app: _open_parts(app, config, egress, nodes))
     return Parts(
         runner=Runner(app, shutdown_timeout=config.limits.drain_timeout),
@@ -94,6 +103,7 @@ def make_parts(config: Config) -> Parts:
         metrics=app[METRICS],
         nodes=nodes,
         forwarding=forwarding(config.upstream),
+        interception=app[_INTERCEPTION],
         checks=_checks(app),
         facts=lambda: _facts(app, config),
     )
@@ -179,8 +189,12 @@ async def _refuse_ambiguous(request: web.Request, handler: Handler) -> web.Strea
 
 
 async def _dispatch(request: web.Request) -> web.StreamResponse:
-    if is_inference(raw_target(request)):
+    target = raw_target(request)
+    if is_inference(target):
         return await request.app[_API].answer(request)
+    layer = request.app[_INTERCEPTION].layer
+    if layer is not None and layer.takes(request.method.encode(), target):
+        return await request.app[_SEMANTIC].answer(request)
     if _FORWARDER not in request.app:
         raise UpstreamUnavailable("no upstream is configured, only [_inference] is served")
     return await request.app[_FORWARDER].hand_on(request)
@@ -231,6 +245,16 @@ async def _open_parts(
             memory=memory,
         )
         _show_counts(app[METRICS], limits, memory, limiter, store, privileges)
+        if config.semantic.enabled and forwarder is not None:
+            layer = app[_SEMANTIC] = SemanticLayer(
+                Asking(upstream, forwarder, config.upstream),
+                EmbeddingEndpoints(store, provider),
+                config.semantic,
+                read_body=partial(whole_body, config.limits),
+                in_memory=memory.request,
+            )
+            await stack.enter_async_context(layer.running())
+            app[_INTERCEPTION].layer = layer.interceptor
         yield
 
 

@@ -1,8 +1,8 @@
-"""Which raw targets the application answers; everything else goes upstream."""
+"""Which requests the application answers; everything else goes upstream."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
 _ENDS_SEGMENT: Final = (b"", b"/", b"?")
 
@@ -14,3 +14,31 @@ def is_inference(target: bytes) -> bool:
     the first segment can be anything, also nothing: its routes take any value there.
     """
     return target.startswith(b"/_inference") and target[11:12] in _ENDS_SEGMENT
+
+
+class Layer(Protocol):
+    """Takes requests beside those for `_inference`; see proxy.semantic.interception."""
+
+    @property
+    def generation(self) -> object:
+        """Another object whenever an answer of `takes` may have changed."""
+
+    def takes(self, method: bytes, target: bytes) -> bool:
+        """Whether the application answers a request with this raw target."""
+
+
+class Interception:
+    """Says which requests the application answers; `layer` may be set while it is in use."""
+
+    def __init__(self, layer: Layer | None = None) -> None:
+        self.layer = layer
+
+    @property
+    def generation(self) -> object:
+        """Another object whenever an answer of `takes` may have changed."""
+        return self if self.layer is None else self.layer.generation
+
+    def takes(self, method: bytes, target: bytes) -> bool:
+        """Whether the application answers a request with this raw target."""
+        layer = self.layer
+        return is_inference(target) or (layer is not None and layer.takes(method, target))

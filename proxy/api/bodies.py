@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 
 from aiohttp import web
 
+from proxy.config import LimitsConfig
+from proxy.errors import PlainError, ProxyError
 from proxy.limits.memory import PER_BODY_BYTE, reserve
 from proxy.limits.uploads import next_piece
 from proxy.rest.body import Body
@@ -31,6 +33,20 @@ async def read_body(request: web.Request, rest: RestRequest, limit: int, bounds:
     if raw and coding is not None:
         data = await _collected(_with_breaks(decompressed(raw, coding)), limit)
     return Body(rest, raw, data, bounds)
+
+
+async def whole_body(limits: LimitsConfig, request: web.Request, rest: RestRequest) -> Body:
+    """As `read_body`, within the configured limits. Raises: PlainError 413 beyond them."""
+    bounds = Bounds(nesting=limits.nesting, values=limits.values)
+    try:
+        return await read_body(request, rest, limits.inference_body, bounds)
+    except TooLarge:
+        raise too_large() from None
+
+
+def too_large() -> ProxyError:
+    """The error for a body of more bytes than may be read."""
+    return PlainError(413, "request body is too large").of_limit("inference_body")
 
 
 async def _collected(pieces: AsyncIterator[bytes], limit: int) -> bytes:

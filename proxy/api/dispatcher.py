@@ -15,7 +15,7 @@ import orjson
 from aiohttp import web
 
 from proxy.api.answers import allowed_methods, ended_by_origin, send_document, send_events
-from proxy.api.bodies import TooLarge, read_body
+from proxy.api.bodies import TooLarge, read_body, too_large
 from proxy.api.call import Call
 from proxy.api.keys import BODY, ORIGIN_HEADERS, RESPONDER, ROUTE
 from proxy.api.paths import parse_path
@@ -23,7 +23,7 @@ from proxy.api.ports import Authorizer, OriginJudge, Upstream
 from proxy.api.routes import PATHS, ROUTES, Route
 from proxy.authorization import Allowed, Refused, Verdict
 from proxy.config import LimitsConfig
-from proxy.errors import NoHandler, NoInferenceFeature, NotOurs, PlainError, ProxyError
+from proxy.errors import NoHandler, NoInferenceFeature, NotOurs, ProxyError
 from proxy.inference.actions import InferenceAction
 from proxy.inference.releases import Profile
 from proxy.inference.service import InferenceService
@@ -184,4 +184,4 @@ class InferenceApi:
 async def _too_large(verdict: Verdict) -> ProxyError:
     if isinstance(verdict, Refused):
         return await verdict.error()
-    return PlainError(413, "request body is too large").of_limit("inference_body")
+    return too_large()

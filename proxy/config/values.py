@@ -253,6 +253,26 @@ class EgressConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SemanticConfig:
+    """Fields of type `semantic_text` on an Elasticsearch that has none, or lacks the licence."""
+
+    enabled: bool = setting(
+        False,
+        "Whether fields of type `semantic_text` are offered",
+        "Needs an upstream, and of its privileges `monitor`, and `view_index_metadata` on all "
+        "indices.",
+    )
+    default_inference_id: str | None = setting(
+        None, "Endpoint of fields that name none", absent="such fields are refused"
+    )
+    refresh: float = setting(
+        1.0,
+        "Time between two looks at what other proxies and clients have changed",
+        unit="seconds",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LimitsConfig:
     """What callers may send, and how much at once. Each worker counts for itself."""
 
@@ -356,6 +376,7 @@ class Config:
     store: StoreConfig = field(default_factory=StoreConfig)
     provider: ProviderConfig = field(default_factory=ProviderConfig)
     egress: EgressConfig = field(default_factory=EgressConfig)
+    semantic: SemanticConfig = field(default_factory=SemanticConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     admin: AdminConfig = field(default_factory=AdminConfig)
     log: LogConfig = field(default_factory=LogConfig)

@@ -29,7 +29,8 @@ class CallerSide(AnsweringConnection):
         self._head_begun = False  # whether a part of a head has come
         self._body: Body = http1.SizedBody(0)
         self._body_taken = 0  # bytes since its deadline was set
-        self._target: bytes | None = None  # of the last request; its answers come from:
+        self._target: bytes | None = None  # of the last request
+        self._generation: object = None  # of what said where its answers come from:
         self._connections = lane.upstream
 
     # --- the connection
@@ -114,9 +115,11 @@ class CallerSide(AnsweringConnection):
             self._body = http1.SizedBody(head.body_length or 0) if sized else http1.RechunkedBody()
             self.await_body()
             data += self._take_body(rest)
-        if head.target is not self._target:  # the parser gives the same object for the same target
+        # The parser gives the same object for a request line like the last one.
+        if head.target is not self._target or lane.interception.generation is not self._generation:
             self._target = head.target
-            ours = lane.intercepts(head.target)
+            self._generation = lane.interception.generation
+            ours = lane.interception.takes(head.method, head.target)
             self._connections = lane.application if ours else lane.upstream
         upstream = self.upstream = self._connections.take()
         upstream.start(self, data)

@@ -11,6 +11,7 @@ from time import monotonic
 
 from proxy.config import LimitsConfig
 from proxy.http1 import Forwarding
+from proxy.interception import Interception
 from proxy.lane.caller import CallerSide
 from proxy.lane.connecting import to_application, to_node
 from proxy.lane.expiry import expire
@@ -25,7 +26,7 @@ class Lane:
     """Listens for callers; sends what is intercepted to the application, and the rest upstream.
 
     `application` makes aiohttp's server protocols (a `web.Server` is such a factory); it gets the
-    requests whose raw target `intercepts` takes. Each node of the upstream may have `most`
+    requests that `interception` takes. Each node of the upstream may have `most`
     connections, made within `connect_timeout` seconds; `ssl` is for those that speak https.
     """
 
@@ -34,7 +35,7 @@ class Lane:
         *,
         upstream: Nodes,
         application: Callable[[], asyncio.Protocol],
-        intercepts: Callable[[bytes], bool],
+        interception: Interception,
         limits: LimitsConfig,
         connect_timeout: float,
         most: float,
@@ -42,7 +43,7 @@ class Lane:
         ssl: SSLContext | None,
         patience: Patience,
     ) -> None:
-        self.intercepts = intercepts
+        self.interception = interception
         self.limits = limits
         self.forwarding = forwarding
         self.patience = patience

@@ -17,6 +17,7 @@ from typing import Protocol
 from proxy.config import LimitsConfig
 from proxy.errors import ProxyError, UpstreamTimedOut
 from proxy.http1 import AnswerHead, Forwarding, RequestHead
+from proxy.interception import Interception
 from proxy.lane.states import CallerState, Patience, UpstreamState
 from proxy.upstream.nodes import Node
 
@@ -178,8 +179,8 @@ class Lane(Protocol):
     def forwarding(self) -> Forwarding: ...
 
     @property
-    def intercepts(self) -> Callable[[bytes], bool]:
-        """Whether the application answers a raw target."""
+    def interception(self) -> Interception:
+        """Which requests the application answers."""
 
     @property
     def application(self) -> Connections: ...

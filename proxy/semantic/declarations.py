@@ -191,7 +191,7 @@ def model_for(declaration: Declaration, registered: ModelSettings | None) -> Mod
     if given is not None and registered is not None and not given.fits(registered):
         raise IllegalArgument(
             "Mismatch between provided and registered inference model settings. "
-            f"Provided: [{_shown(given)}], Expected: [{_shown(registered)}]."
+            f"Provided: [{given.shown}], Expected: [{registered.shown}]."
         )
     model = registered or given
     if model is None and declaration.definition.get("index_options") is not None:

@@ -33,6 +33,14 @@ class ModelSettings:
             "element_type": self.element_type,
         }
 
+    @property
+    def shown(self) -> str:
+        """As error texts show them."""
+        return (
+            f"task_type={self.task_type}, dimensions={self.dimensions}, "
+            f"similarity={self.similarity}, element_type={self.element_type}"
+        )
+
     def fits(self, other: ModelSettings) -> bool:
         """Whether vectors of both can be compared. Source: MinimalServiceSettings.canMergeWith."""
         return (self.task_type, self.dimensions, self.similarity, self.element_type) == (

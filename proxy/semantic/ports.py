@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from aiohttp import web
@@ -12,17 +11,24 @@ from proxy.inference.endpoints import InferenceEndpoint
 from proxy.limits.deadline import Deadline
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpstreamAnswer:
+class UpstreamAnswer(Protocol):
     """An answer of the upstream, read to its end and not encoded."""
 
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    @property
+    def body(self) -> bytes: ...
 
 
 class Upstream(Protocol):
     """The Elasticsearch behind us. Every method raises UpstreamError where it does not answer."""
+
+    async def has_inference(self) -> bool:
+        """Whether it has the inference plugin, which knows `semantic_text`."""
 
     async def ask_as_proxy(self, method: str, target: str, body: bytes = b"") -> UpstreamAnswer:
         """Ask with the proxy's own credentials; `body` is JSON."""

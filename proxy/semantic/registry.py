@@ -70,6 +70,7 @@ class Registry:
         self._looking: SingleFlight[None, None] = SingleFlight()
         self._looking_up: SingleFlight[tuple[int, str], Target] = SingleFlight()
         self._problem: str | None = None
+        self._native: bool | None = None  # not asked yet
 
     async def run(self) -> None:
         """Look at the cluster's state for ever."""
@@ -82,6 +83,12 @@ class Registry:
             except ProxyError as error:
                 self._report(error)
             await asyncio.sleep(max(self._refresh, _REST * (loop.time() - started)))
+
+    async def is_native(self) -> bool:
+        """Whether the upstream has `semantic_text` of its own. Raises: UpstreamError."""
+        if self._native is None:
+            self._native = await self._upstream.has_inference()
+        return self._native
 
     async def look(self) -> None:
         """Take note of what has changed, if anything has. Raises: UpstreamError."""

@@ -17,7 +17,6 @@ from aiohttp import web
 from proxy.admin import Health, admin_application, admin_listening
 from proxy.app import Parts, make_parts
 from proxy.config import Config, ConfigError, UpstreamConfig, split_address
-from proxy.interception import is_inference
 from proxy.lane import Lane, Patience
 from proxy.serving.callertls import CallerTls
 from proxy.serving.summary import report_start
@@ -91,7 +90,7 @@ async def _accept_in_lane(
     lane = Lane(
         upstream=parts.nodes,
         application=parts.runner.server,
-        intercepts=is_inference,
+        interception=parts.interception,
         limits=config.limits,
         connect_timeout=upstream.connect_timeout,
         most=upstream.max_connections,

@@ -69,12 +69,12 @@ class Forwarder:
         self._forwarding = forwarding
         self._body_timeout = body_timeout
 
-    async def hand_on(self, request: web.Request) -> web.StreamResponse:
-        """Send a request upstream, and stream the answer back.
+    async def hand_on(self, request: web.Request, body: bytes | None = None) -> web.StreamResponse:
+        """Send a request upstream, and stream the answer back; `body`, if it has been read.
 
         Raises: ProxyError, before the first byte of the answer.
         """
-        async with self._asked(request, None) as answer:
+        async with self._asked(request, body) as answer:
             return await _pass_back(request, answer)
 
     async def hand_on_inference(
@@ -99,8 +99,7 @@ class Forwarder:
 
         Raises: ProxyError, also for an answer of more than FETCH_LIMIT bytes.
         """
-        head = head_of(request)
-        headers = _joined(pair for pair in head.headers if pair[0].lower() not in _NOT_FETCHED)
+        headers = end_to_end(request)
         if "json" not in headers.get(hdrs.ACCEPT, "json"):
             headers.popall(hdrs.ACCEPT)  # we read the answer, whatever form the caller gets
         question = Question(method=hdrs.METH_GET, target=target, headers=headers)
@@ -143,6 +142,12 @@ class Forwarder:
             return head.headers
         scheme = b"https" if request.secure else b"http"
         return self._forwarding.applied(head.headers, peer=peer[0], scheme=scheme)
+
+
+def end_to_end(request: web.Request) -> CIMultiDict[str]:
+    """The headers of a caller's request that a question in its name keeps."""
+    pairs = head_of(request).headers
+    return _joined(pair for pair in pairs if pair[0].lower() not in _NOT_FETCHED)
 
 
 async def _pass_back(

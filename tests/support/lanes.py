@@ -16,7 +16,7 @@ from yarl import URL
 
 from proxy.config import LimitsConfig
 from proxy.http1 import Forwarding
-from proxy.interception import is_inference
+from proxy.interception import Interception
 from proxy.lane import Lane, Patience
 from proxy.upstream.nodes import Nodes
 from tests.support.peers import GET, MIB, OK, Peer
@@ -27,7 +27,7 @@ def make_lane(*upstream: URL | str, **options: Any) -> Lane:
 
     Without an `application` it forwards everything.
     """
-    options.setdefault("intercepts", is_inference if "application" in options else _nothing)
+    options.setdefault("interception", Interception() if "application" in options else _Nothing())
     defaults: dict[str, Any] = {
         "application": _no_application,
         "limits": LimitsConfig(),
@@ -40,8 +40,9 @@ def make_lane(*upstream: URL | str, **options: Any) -> Lane:
     return Lane(upstream=Nodes(*upstream), **{**defaults, **options})
 
 
-def _nothing(target: bytes) -> bool:
-    return False
+class _Nothing(Interception):
+    def takes(self, method: bytes, target: bytes) -> bool:
+        return False
 
 
 def _no_application() -> asyncio.Protocol:

@@ -1,0 +1,67 @@
+"""The semantic layer as the application sees it: what it looks at, and how it answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
+
+from aiohttp import web
+
+from proxy.config import SemanticConfig
+from proxy.rest.request import parse_request
+from proxy.rest.responder import responder_for
+from proxy.semantic.exchange import Exchange, Parts, ReadBody
+from proxy.semantic.interception import Interceptor
+from proxy.semantic.ports import Endpoints, Upstream
+from proxy.semantic.registry import Registry
+from proxy.semantic.routes import PATHS, ROUTES
+
+
+class SemanticLayer:
+    """Gives semantic fields to the upstream; `in_memory` counts what a request holds."""
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        endpoints: Endpoints,
+        config: SemanticConfig,
+        *,
+        read_body: ReadBody,
+        in_memory: Callable[[], AbstractContextManager[object]],
+    ) -> None:
+        self._registry = Registry(upstream, config.refresh)
+        self.interceptor = Interceptor(self._registry)
+        self._parts = Parts(
+            upstream=upstream,
+            endpoints=endpoints,
+            registry=self._registry,
+            read_body=read_body,
+            default_id=config.default_inference_id,
+        )
+        self._in_memory = in_memory
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Keep the registry up to date meanwhile."""
+        async with asyncio.TaskGroup() as tasks:
+            looking = tasks.create_task(self._registry.run())
+            yield
+            looking.cancel()
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """The answer to a request that the interceptor takes. Raises: ProxyError."""
+        rest = parse_request(request.method, request.raw_path, request.headers)
+        match = PATHS.match(rest.segments())
+        handler = None if match is None else ROUTES[match.pattern].get(rest.method)
+        if match is None or handler is None or rest.problem is not None:
+            return await self._parts.upstream.hand_on(request)
+        exchange = Exchange(
+            request=request,
+            rest=rest,
+            responder=responder_for(rest),
+            names=match.parameters,
+            parts=self._parts,
+        )
+        with self._in_memory():
+            return await handler(exchange)

@@ -1,0 +1,66 @@
+"""Which handler answers which request; all others are handed on as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from aiohttp import web
+
+from proxy.rest.routing import PathTrie
+from proxy.semantic.declaring import OF_INDEX, OF_TEMPLATE, declaring, put_mapping
+from proxy.semantic.exchange import Exchange
+from proxy.semantic.showing import (
+    component_templates,
+    field_capabilities,
+    field_mappings,
+    index_templates,
+    indices,
+    showing,
+    simulated,
+)
+
+Handler = Callable[[Exchange], Awaitable[web.StreamResponse]]
+
+_MAPPING: Final[dict[str, Handler]] = {
+    "PUT": put_mapping,
+    "POST": put_mapping,
+    "GET": showing(indices),
+}
+_FIELD_CAPS: Final[dict[str, Handler]] = {"GET": field_capabilities, "POST": field_capabilities}
+_SIMULATE: Final[dict[str, Handler]] = {"POST": showing(simulated)}
+_OF_INDEX: Final = declaring(OF_INDEX)
+_OF_TEMPLATE: Final = declaring(OF_TEMPLATE)
+
+ROUTES: Final[dict[str, dict[str, Handler]]] = {
+    "/{index}": {"PUT": _OF_INDEX, "GET": showing(indices)},
+    "/{index}/_mapping": _MAPPING,
+    "/{index}/_mappings": _MAPPING,
+    "/_mapping": {"GET": showing(indices)},
+    "/_mapping/{index}": _MAPPING,
+    "/_mappings": {"GET": showing(indices)},
+    "/_mapping/field/{field}": {"GET": field_mappings},
+    "/{index}/_mapping/field/{field}": {"GET": field_mappings},
+    "/{index}/_rollover": {"POST": _OF_INDEX},
+    "/{index}/_rollover/{new}": {"POST": _OF_INDEX},
+    "/_field_caps": _FIELD_CAPS,
+    "/{index}/_field_caps": _FIELD_CAPS,
+    "/_index_template": {"GET": showing(index_templates)},
+    "/_index_template/{name}": {
+        "PUT": _OF_TEMPLATE,
+        "POST": _OF_TEMPLATE,
+        "GET": showing(index_templates),
+    },
+    "/_index_template/_simulate": _SIMULATE,
+    "/_index_template/_simulate/{name}": _SIMULATE,
+    "/_index_template/_simulate_index/{name}": _SIMULATE,
+    "/_component_template": {"GET": showing(component_templates)},
+    "/_component_template/{name}": {
+        "PUT": _OF_TEMPLATE,
+        "POST": _OF_TEMPLATE,
+        "GET": showing(component_templates),
+    },
+    "/_template": {"GET": showing(indices)},
+    "/_template/{name}": {"PUT": _OF_INDEX, "POST": _OF_INDEX, "GET": showing(indices)},
+}
+PATHS: Final = PathTrie(ROUTES)

@@ -1,0 +1,101 @@
+"""Questions of the application to the upstream, in its callers' names or in its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import hdrs, web
+from multidict import CIMultiDict
+
+from proxy.config import UpstreamConfig
+from proxy.errors import UpstreamBroken
+from proxy.upstream.feature import lacks_inference
+from proxy.upstream.forward import FETCH_LIMIT, Forwarder, end_to_end
+from proxy.upstream.session import Answer, Question, UpstreamSession
+from proxy.upstream.version import own_credentials
+
+_JSON: Final = "application/json"
+_NDJSON: Final = "application/x-ndjson"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamAnswer:
+    """An answer that was read to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Asking:
+    """Asks the upstream. Every method raises UpstreamError where it does not answer."""
+
+    def __init__(
+        self, session: UpstreamSession, forwarder: Forwarder, upstream: UpstreamConfig
+    ) -> None:
+        self._session = session
+        self._forwarder = forwarder
+        self._own = _own_headers(upstream)
+        self._time_limit = upstream.check_timeout
+
+    async def has_inference(self) -> bool:
+        """Whether it has the inference plugin, which knows `semantic_text`."""
+        answer = await self.ask_as_proxy(hdrs.METH_GET, "/_inference")
+        return answer.status < 400 or not lacks_inference(answer.body, None)
+
+    async def ask_as_proxy(self, method: str, target: str, body: bytes = b"") -> UpstreamAnswer:
+        """Ask with the proxy's own credentials; `body` is JSON."""
+        headers = self._own.copy()
+        if body:
+            headers[hdrs.CONTENT_TYPE] = _JSON
+        question = Question(
+            method=method,
+            target=target,
+            headers=headers,
+            body=lambda: body or None,
+            time_limit=self._time_limit,
+        )
+        return _complete(await self._session.fetch(question, FETCH_LIMIT))
+
+    async def ask_as_caller(
+        self, request: web.Request, method: str, target: str, body: bytes = b""
+    ) -> UpstreamAnswer:
+        """Ask with the headers of a caller's request, but for those about its body.
+
+        `body` is JSON, or newline-delimited JSON where the request's own body is.
+        """
+        headers = end_to_end(request)
+        if "json" not in headers.get(hdrs.ACCEPT, "json"):
+            headers.popall(hdrs.ACCEPT)  # we read the answer, whatever form the caller gets
+        if body:
+            sent = request.headers.get(hdrs.CONTENT_TYPE, "")
+            headers[hdrs.CONTENT_TYPE] = sent if "json" in sent else _JSON
+        question = Question(
+            method=method, target=target, headers=headers, body=lambda: body or None
+        )
+        async with self._session.ask(question, repeatable=method in ("GET", "HEAD")) as answer:
+            data = await self._session.read(answer, FETCH_LIMIT + 1)
+            if len(data) > FETCH_LIMIT:
+                raise UpstreamBroken("upstream node answered with too many bytes")
+            return UpstreamAnswer(status=answer.status, headers=answer.headers, body=data)
+
+    async def hand_on(self, request: web.Request, body: bytes | None = None) -> web.StreamResponse:
+        """Send the caller's request as it is, and stream the answer back."""
+        return await self._forwarder.hand_on(request, body)
+
+
+def _complete(answer: Answer) -> UpstreamAnswer:
+    if answer.body is None:
+        raise UpstreamBroken("upstream node answered with too many bytes")
+    return UpstreamAnswer(status=answer.status, headers=answer.headers, body=answer.body)
+
+
+def _own_headers(upstream: UpstreamConfig) -> CIMultiDict[str]:
+    headers = CIMultiDict({hdrs.ACCEPT: _JSON})
+    if upstream.host is not None:
+        headers[hdrs.HOST] = upstream.host
+    if (credentials := own_credentials(upstream)) is not None:
+        headers[hdrs.AUTHORIZATION] = credentials
+    return headers
