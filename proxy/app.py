@@ -14,7 +14,7 @@ from aiohttp import web
 from proxy.admin.health import Check
 from proxy.admin.listener import admin_ports
 from proxy.api.answers import Handler, add_origin_headers, mark_started, render_errors
-from proxy.api.bodies import whole_body
+from proxy.api.bodies import decoded_pieces, whole_body
 from proxy.api.counting import METRICS, STORMS, count_requests
 from proxy.api.dispatcher import InferenceApi
 from proxy.api.server import Runner
@@ -251,6 +251,7 @@ async def _open_parts(
                 EmbeddingEndpoints(store, provider),
                 config.semantic,
                 read_body=partial(whole_body, config.limits),
+                read_pieces=decoded_pieces,
                 in_memory=memory.request,
             )
             await stack.enter_async_context(layer.running())

@@ -12,7 +12,7 @@ from proxy.errors import PlainError, ProxyError
 from proxy.limits.memory import PER_BODY_BYTE, reserve
 from proxy.limits.uploads import next_piece
 from proxy.rest.body import Body
-from proxy.rest.codings import coding_of_request, decompressed
+from proxy.rest.codings import Decoder, coding_of_request, decompressed
 from proxy.rest.request import RestRequest
 from proxy.xcontent.document import Bounds
 
@@ -42,6 +42,21 @@ async def whole_body(limits: LimitsConfig, request: web.Request, rest: RestReque
         return await read_body(request, rest, limits.inference_body, bounds)
     except TooLarge:
         raise too_large() from None
+
+
+async def decoded_pieces(request: web.Request, rest: RestRequest) -> AsyncIterator[bytes]:
+    """A body of any size, decoded, as it comes. Raises: StatusError 408; IllegalArgument."""
+    coding = coding_of_request(rest.headers)
+    if coding is None:
+        async for piece in _pieces(request):
+            yield piece
+        return
+    decoder = Decoder(coding)
+    async for piece in _pieces(request):
+        for part in decoder.feed(piece):
+            yield part
+            await asyncio.sleep(0)
+    decoder.end()
 
 
 def too_large() -> ProxyError:

@@ -26,21 +26,38 @@ def coding_of_request(headers: Mapping[str, str]) -> str | None:
     return coding if coding.strip().lower() in _OF_REQUESTS else None
 
 
+class Decoder:
+    """Decodes a body that comes in pieces."""
+
+    def __init__(self, coding: str) -> None:
+        self._coding = coding
+        self._decompressor = zlib.decompressobj(47)  # zlib or gzip, by what the data begins with
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """What `data` holds, in pieces of 1 MiB at most. Raises: IllegalArgument."""
+        while data and not self._decompressor.eof:
+            try:
+                piece = self._decompressor.decompress(data, _PIECE)
+            except zlib.error:
+                raise IllegalArgument(f"the body is not [{self._coding}] encoded") from None
+            data = self._decompressor.unconsumed_tail
+            if piece:
+                yield piece
+
+    def end(self) -> None:
+        """Raises: IllegalArgument for a body that is not complete."""
+        if not self._decompressor.eof:
+            raise IllegalArgument(f"the [{self._coding}] encoded body is cut off")
+
+
 def decompressed(data: bytes, coding: str) -> Iterator[bytes]:
     """A body, decoded, in pieces of 1 MiB at most.
 
     Raises: IllegalArgument if it is not encoded as `coding` says, or incomplete.
     """
-    decompressor = zlib.decompressobj(47)  # zlib or gzip, by what the data begins with
-    while not decompressor.eof:
-        try:
-            piece = decompressor.decompress(data, _PIECE)
-        except zlib.error:
-            raise IllegalArgument(f"the body is not [{coding}] encoded") from None
-        data = decompressor.unconsumed_tail
-        if not piece and not data:
-            raise IllegalArgument(f"the [{coding}] encoded body is cut off")
-        yield piece
+    decoder = Decoder(coding)
+    yield from decoder.feed(data)
+    decoder.end()
 
 
 # Answers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -20,6 +20,7 @@ from proxy.semantic.registry import Registry
 
 AT_ONCE: Final = 65536  # bytes of a document that are read or written on the event loop
 
+ReadPieces = Callable[[web.Request, RestRequest], AsyncIterator[bytes]]
 ReadBody = Callable[[web.Request, RestRequest], Awaitable[Body]]
 
 # Parameters that shape an answer; those of a patched answer are applied to what was patched.
@@ -36,6 +37,7 @@ class Parts:
     endpoints: Endpoints
     registry: Registry
     read_body: ReadBody
+    read_pieces: ReadPieces
     default_id: str | None  # the endpoint of fields that name none
 
 
@@ -65,6 +67,11 @@ class Exchange:
         found = await offload(len(data), AT_ONCE, body.document)
         return None if found.error is not None or found.root is None else found.root.plain()
 
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body piece by piece, decoded. Raises: as `read`."""
+        async for piece in self.parts.read_pieces(self.request, self.rest):
+            yield piece
+
     async def hand_on(self) -> web.StreamResponse:
         """The upstream's answer to the request as it came."""
         raw = None if self.body is None else self.body.raw
@@ -82,6 +89,10 @@ class Exchange:
         kept = {name: value for name, value in self.rest.parameters.items() if name not in _OF_FORM}
         query = urlencode({**kept, **more})
         return self.rest.path + (f"?{query}" if query else "")
+
+    async def made(self, status: int, document: Any) -> web.Response:
+        """An answer of our own making, in the form that the caller wants."""
+        return _response(self.responder.document(status, document), {})
 
     async def answer(self, answer: UpstreamAnswer, document: Any) -> web.Response:
         """`document` in the form that the caller wants, with what is left of the upstream's."""

@@ -11,7 +11,7 @@ from aiohttp import web
 from proxy.config import SemanticConfig
 from proxy.rest.request import parse_request
 from proxy.rest.responder import responder_for
-from proxy.semantic.exchange import Exchange, Parts, ReadBody
+from proxy.semantic.exchange import Exchange, Parts, ReadBody, ReadPieces
 from proxy.semantic.interception import Interceptor
 from proxy.semantic.ports import Endpoints, Upstream
 from proxy.semantic.registry import Registry
@@ -28,6 +28,7 @@ class SemanticLayer:
         config: SemanticConfig,
         *,
         read_body: ReadBody,
+        read_pieces: ReadPieces,
         in_memory: Callable[[], AbstractContextManager[object]],
     ) -> None:
         self._registry = Registry(upstream, config.refresh)
@@ -37,6 +38,7 @@ class SemanticLayer:
             endpoints=endpoints,
             registry=self._registry,
             read_body=read_body,
+            read_pieces=read_pieces,
             default_id=config.default_inference_id,
         )
         self._in_memory = in_memory

@@ -25,6 +25,9 @@ VECTOR: Final = "embeddings"
 MODEL: Final = "model"
 SEEN: Final = "seen"
 MARK: Final = "m"  # below `seen`
+# A dynamic template that does not exist. Named for the vectors of a document, it makes the document
+# fail where they are not mapped, which would otherwise map them in a way that nothing can mend.
+MISSING: Final = "semantic-field-missing"
 _DEFINITION: Final = "def"
 
 # What stands for the field itself. Its value is in `_source` only: no query finds it by accident.

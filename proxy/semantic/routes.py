@@ -19,6 +19,7 @@ from proxy.semantic.showing import (
     showing,
     simulated,
 )
+from proxy.semantic.writing import bulk, put_document, update_document
 
 Handler = Callable[[Exchange], Awaitable[web.StreamResponse]]
 
@@ -32,6 +33,9 @@ _SIMULATE: Final[dict[str, Handler]] = {"POST": showing(simulated)}
 _OF_INDEX: Final = declaring(OF_INDEX)
 _OF_TEMPLATE: Final = declaring(OF_TEMPLATE)
 
+_BULK: Final[dict[str, Handler]] = {"POST": bulk, "PUT": bulk}
+_INDEX: Final[dict[str, Handler]] = {"POST": put_document, "PUT": put_document}
+
 ROUTES: Final[dict[str, dict[str, Handler]]] = {
     "/{index}": {"PUT": _OF_INDEX, "GET": showing(indices)},
     "/{index}/_mapping": _MAPPING,
@@ -43,6 +47,12 @@ ROUTES: Final[dict[str, dict[str, Handler]]] = {
     "/{index}/_mapping/field/{field}": {"GET": field_mappings},
     "/{index}/_rollover": {"POST": _OF_INDEX},
     "/{index}/_rollover/{new}": {"POST": _OF_INDEX},
+    "/_bulk": _BULK,
+    "/{index}/_bulk": _BULK,
+    "/{index}/_doc": {"POST": put_document},
+    "/{index}/_doc/{id}": _INDEX,
+    "/{index}/_create/{id}": _INDEX,
+    "/{index}/_update/{id}": {"POST": update_document},
     "/_field_caps": _FIELD_CAPS,
     "/{index}/_field_caps": _FIELD_CAPS,
     "/_index_template": {"GET": showing(index_templates)},
