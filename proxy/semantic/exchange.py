@@ -77,6 +77,21 @@ class Exchange:
         raw = None if self.body is None else self.body.raw
         return await self.parts.upstream.hand_on(self.request, raw)
 
+    async def hand_on_as(self, *, target: str, body: bytes | None = None) -> web.StreamResponse:
+        """The upstream's answer to the request with another target, and perhaps another body."""
+        raw = None if self.body is None else self.body.data
+        return await self.parts.upstream.hand_on_as(
+            self.request, target, raw if body is None else body
+        )
+
+    async def as_is(self, answer: UpstreamAnswer) -> web.Response:
+        """The upstream's answer as it came; decoded anew only where the caller wants a form."""
+        if _OF_FORM.isdisjoint(self.rest.parameters) and self.responder.format == "json":
+            headers = CIMultiDict(self.responder.document(answer.status, {}).headers)
+            headers.popall("content-encoding", None)
+            return _response(RestResponse(answer.status, headers, answer.body), answer.headers)
+        return await self.patched(answer, lambda document: document)
+
     async def ask(self, body: Any = None, *, target: str | None = None) -> UpstreamAnswer:
         """The upstream's answer to the caller's request with another body, or another target."""
         data = b"" if body is None else body if isinstance(body, bytes) else orjson.dumps(body)

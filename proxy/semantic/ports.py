@@ -47,6 +47,11 @@ class Upstream(Protocol):
         `body` is the request's body, if it has been read.
         """
 
+    async def hand_on_as(
+        self, request: web.Request, target: str, body: bytes | None
+    ) -> web.StreamResponse:
+        """As `hand_on`, with another target and, unless it is None, another body, not encoded."""
+
 
 class Endpoints(Protocol):
     """The inference endpoints of the proxy."""

@@ -10,6 +10,7 @@ from aiohttp import web
 from proxy.rest.routing import PathTrie
 from proxy.semantic.declaring import OF_INDEX, OF_TEMPLATE, declaring, put_mapping
 from proxy.semantic.exchange import Exchange
+from proxy.semantic.reading import get_document, get_documents, search
 from proxy.semantic.showing import (
     component_templates,
     field_capabilities,
@@ -36,6 +37,8 @@ _OF_TEMPLATE: Final = declaring(OF_TEMPLATE)
 _BULK: Final[dict[str, Handler]] = {"POST": bulk, "PUT": bulk}
 _INDEX: Final[dict[str, Handler]] = {"POST": put_document, "PUT": put_document}
 
+_SEARCH: Final[dict[str, Handler]] = {"GET": search, "POST": search}
+
 ROUTES: Final[dict[str, dict[str, Handler]]] = {
     "/{index}": {"PUT": _OF_INDEX, "GET": showing(indices)},
     "/{index}/_mapping": _MAPPING,
@@ -50,9 +53,14 @@ ROUTES: Final[dict[str, dict[str, Handler]]] = {
     "/_bulk": _BULK,
     "/{index}/_bulk": _BULK,
     "/{index}/_doc": {"POST": put_document},
-    "/{index}/_doc/{id}": _INDEX,
+    "/{index}/_doc/{id}": {**_INDEX, "GET": get_document, "HEAD": get_document},
     "/{index}/_create/{id}": _INDEX,
     "/{index}/_update/{id}": {"POST": update_document},
+    "/{index}/_source/{id}": {"GET": get_document, "HEAD": get_document},
+    "/_mget": {"GET": get_documents, "POST": get_documents},
+    "/{index}/_mget": {"GET": get_documents, "POST": get_documents},
+    "/_search": _SEARCH,
+    "/{index}/_search": _SEARCH,
     "/_field_caps": _FIELD_CAPS,
     "/{index}/_field_caps": _FIELD_CAPS,
     "/_index_template": {"GET": showing(index_templates)},

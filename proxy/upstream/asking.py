@@ -85,6 +85,12 @@ class Asking:
         """Send the caller's request as it is, and stream the answer back."""
         return await self._forwarder.hand_on(request, body)
 
+    async def hand_on_as(
+        self, request: web.Request, target: str, body: bytes | None
+    ) -> web.StreamResponse:
+        """As `hand_on`, with another target and, unless it is None, another body, not encoded."""
+        return await self._forwarder.hand_on_as(request, target, body)
+
 
 def _complete(answer: Answer) -> UpstreamAnswer:
     if answer.body is None:

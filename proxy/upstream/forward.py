@@ -77,6 +77,13 @@ class Forwarder:
         async with self._asked(request, body) as answer:
             return await _pass_back(request, answer)
 
+    async def hand_on_as(
+        self, request: web.Request, target: str, body: bytes | None
+    ) -> web.StreamResponse:
+        """As `hand_on`, with another target and, unless it is None, another body, not encoded."""
+        async with self._asked(request, body, target=target) as answer:
+            return await _pass_back(request, answer)
+
     async def hand_on_inference(
         self, request: web.Request, body: bytes | None
     ) -> web.StreamResponse:
@@ -110,11 +117,14 @@ class Forwarder:
 
     @asynccontextmanager
     async def _asked(
-        self, request: web.Request, body: bytes | None
+        self, request: web.Request, body: bytes | None, *, target: str | None = None
     ) -> AsyncIterator[ClientResponse]:
         """The upstream's answer to a request, the body still to be read."""
         head = head_of(request)
         headers = _joined(self._onward(request, head))
+        if target is not None and body is not None:
+            headers.popall(hdrs.CONTENT_ENCODING, None)
+            headers[hdrs.CONTENT_LENGTH] = str(len(body))
         if request.content.is_eof() or is_inference(head.target):
             headers.popall(hdrs.EXPECT, None)  # the body is here, or has been asked for
         if body is None and request.content.is_eof():
@@ -122,7 +132,7 @@ class Forwarder:
         upload = Upload(request, self._body_timeout, expects=hdrs.EXPECT in headers)
         question = Question(
             method=request.method,
-            target=request.raw_path,
+            target=target or request.raw_path,
             headers=headers,
             body=upload.pieces if body is None else partial(_slices, body),
         )
