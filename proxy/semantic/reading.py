@@ -12,9 +12,12 @@ from urllib.parse import urlencode
 import orjson
 from aiohttp import web
 
+from proxy.limits.deadline import Deadline
 from proxy.semantic import layout
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.hiding import hide_in_error
+from proxy.semantic.registry import Target
+from proxy.semantic.searching import embedded, rewritten
 
 _SOURCE_IN_URL: Final = (
     "_source",
@@ -22,6 +25,9 @@ _SOURCE_IN_URL: Final = (
     "_source_excludes",
     "_source_exclude_vectors",
 )
+
+
+_SEARCH_TIME: Final = 30.0  # seconds that the texts of a search may take to be embedded
 
 
 async def get_document(exchange: Exchange) -> web.StreamResponse:
@@ -86,7 +92,8 @@ async def search(exchange: Exchange) -> web.StreamResponse:
     body = await exchange.document()
     if body is None and await exchange.read():
         return await exchange.hand_on()  # the upstream says what is wrong with it
-    shown = searchable(body or {}, is_in_url=has_source_in_url(exchange.rest.parameters))
+    body = await rewritten_body(exchange, body or {}, found)
+    shown = searchable(body, is_in_url=has_source_in_url(exchange.rest.parameters))
     target = exchange.unshaped_target()
     if has_source_in_url(exchange.rest.parameters):
         target = _with_excludes(exchange)
@@ -96,6 +103,21 @@ async def search(exchange: Exchange) -> web.StreamResponse:
     if layout.CONTAINER.encode() not in answer.body:
         return await exchange.as_is(answer)
     return await exchange.patched(answer, without_ours)
+
+
+async def rewritten_body(
+    exchange: Exchange, body: Mapping[str, Any], target: Target
+) -> Mapping[str, Any]:
+    """A search body whose queries any Elasticsearch takes. Raises: ProxyError."""
+    size = exchange.rest.parameters.get("size", "")
+    if size.isdecimal():
+        body = {**body, "size": int(size)}
+    needs = rewritten(body, target, None)
+    if not needs.is_semantic and not needs.wanted:
+        return body
+    deadline = Deadline.after(_SEARCH_TIME)
+    vectors = await embedded(needs.wanted, exchange.parts.endpoints, deadline)
+    return rewritten(body, target, vectors).body
 
 
 def searchable(body: Mapping[str, Any], *, is_in_url: bool) -> dict[str, Any]:

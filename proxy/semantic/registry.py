@@ -48,6 +48,7 @@ class Target:
 
     exists: bool  # whether it stands for any index at all
     fields: Mapping[str, Fields]  # by concrete index, of those that have semantic fields
+    others: bool = False  # whether it stands for others, too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +178,9 @@ class Registry:
 def _target(mappings: Mapping[str, Any]) -> Target:
     found = {name: fields_of(index["mappings"]) for name, index in mappings.items()}
     return Target(
-        exists=bool(mappings), fields={name: fields for name, fields in found.items() if fields}
+        exists=bool(mappings),
+        fields={name: fields for name, fields in found.items() if fields},
+        others=not all(found.values()),
     )
 
 
