@@ -33,7 +33,7 @@ class Connection:
     def __init__(self, upstream: UpstreamConfig, config: StoreConfig) -> None:
         self.index = config.index
         self.path = f"/{quote(config.index, safe='')}"  # of the index
-        self.failures = Failures(index=config.index, credentials=_credentials(upstream))
+        self.failures = Failures(index=config.index, credentials=named_credentials(upstream))
         # Elasticsearch gives up first, so that its answer says what went wrong.
         self.server_timeout = f"{int(config.timeout * 900)}ms"
         self._upstream = upstream
@@ -86,7 +86,7 @@ class Connection:
         return Unreachable(f"The endpoint store cannot be reached: {problem}")
 
 
-def _credentials(upstream: UpstreamConfig) -> str | None:
+def named_credentials(upstream: UpstreamConfig) -> str | None:
     """The settings that hold the proxy's own credentials."""
     if upstream.api_key is not None:
         return "[upstream.api_key]"
