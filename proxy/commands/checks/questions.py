@@ -21,7 +21,7 @@ from yarl import URL
 
 from proxy.config import UpstreamConfig
 from proxy.sessions import HEAD_LIMITS
-from proxy.tlsfailures import SPEAKS_TLS, TlsProbe, tls_problem
+from proxy.tlsfailures import SPEAKS_TLS, TlsProbe, connect_problem, tls_problem
 from proxy.upstream.tls import upstream_tls
 from proxy.upstream.version import own_credentials
 
@@ -99,7 +99,7 @@ class Questioner:
         except TimeoutError:
             raise NodeFailed("it did not answer in time: check its log") from None
         except ClientConnectorError as problem:
-            reason = tls_problem(problem) or reason_of(problem)
+            reason = connect_problem(self._url, problem) or reason_of(problem)
             raise NodeFailed(f"it cannot be reached: {reason}") from None
         except ClientError as problem:
             raise NodeFailed(await self._unanswered(problem)) from None
