@@ -59,6 +59,11 @@ class EventDecoder:
         left = "\n".join([*self._strange, *self._data, "".join(self._tail)])
         return left.strip()[:_MAX_KEPT]
 
+    @property
+    def strange(self) -> str:
+        """The lines since the last event that are no field of one."""
+        return "\n".join(self._strange)
+
     def feed(self, chunk: bytes) -> Iterator[ServerSentEvent]:
         """The events that `chunk` completes. Raises: EventTooLarge."""
         self._size += len(chunk)

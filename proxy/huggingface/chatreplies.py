@@ -13,10 +13,10 @@ from typing import Final
 
 from proxy.errors import ChatError, ProxyError, XContentParseFailed
 from proxy.huggingface.replyjson import parse_event, read_reply, root_of
-from proxy.huggingface.streamerrors import RECEIVED, report_of, reported_in
+from proxy.huggingface.streamerrors import report_of, reported_by, reported_in
 from proxy.inference.endpoints import InferenceEndpoint
-from proxy.inference.releases import Profile
 from proxy.sse import ServerSentEvent
+from proxy.xcontent.document import Document, Node
 from proxy.xcontent.objectparser import (
     ARRAY,
     NUMBER,
@@ -50,17 +50,16 @@ def parse_chat(data: bytes) -> Json:
     return convert_reply(document.plain(), data)
 
 
-def parse_chat_event(event: ServerSentEvent, endpoint: InferenceEndpoint, profile: Profile) -> Json:
+def parse_chat_event(event: ServerSentEvent, endpoint: InferenceEndpoint) -> Json:
     """One chunk of a streamed chat, as Elasticsearch writes it.
 
     Raises: ChatError for an event that is no chunk, or in which the provider reports an error.
     """
+    if (reported := reported_by(event)) is not None:
+        raise report_of(endpoint, reported)
     try:
         chunk = parse_event(event)
     except ProxyError as error:
-        if event.event == "error":
-            reason = RECEIVED.format(endpoint.inference_id)
-            raise ChatError(400, "stream_error", reason, profile.chat_error_type) from None
         raise ChatError(400, "bad_request", error.reason, error.type) from None
     if (reported := reported_in(chunk, event.event)) is not None:
         raise report_of(endpoint, reported)
@@ -103,7 +102,7 @@ def _written(reply: Json, part: str) -> Json:
         "model": _text(reply, "model") or "",
         "object": _text(reply, "object") or "",
     }
-    if reply.get("usage") is not None:
+    if reply.get("usage") not in (None, {}):
         usage = _object(reply, "usage")
         written["usage"] = {key: _integer(usage, key) for key in _COUNTS}
     return written
@@ -200,6 +199,10 @@ def _chunk_parser(part: str) -> ObjectParser:
         *(part, "index"),
     )
     usage = _parser("usage", dict.fromkeys(_COUNTS, _INTEGER), *_COUNTS)
+
+    def counts(document: Document, node: Node) -> Json | None:
+        return usage.parse(document, node) if node.value else None
+
     return _parser(
         "chat_completion_chunk",
         {
@@ -207,7 +210,7 @@ def _chunk_parser(part: str) -> ObjectParser:
             "choices": Field(OBJECT | ARRAY, objects_of(choice.parse)),
             "model": _TEXT,
             "object": _TEXT,
-            "usage": Field(OBJECT, usage.parse).or_null(),
+            "usage": Field(OBJECT, counts).or_null(),
         },
     )
 

@@ -141,7 +141,7 @@ class HuggingFace:
         """The chunks of a chat, as they come, in Elasticsearch's form."""
 
         def convert(event: ServerSentEvent) -> Json:
-            return parse_chat_event(event, endpoint, self._profile)
+            return parse_chat_event(event, endpoint)
 
         body = chat_body(endpoint, request, stream=True)
         async with self._events(endpoint, body, deadline) as events:

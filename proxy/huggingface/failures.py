@@ -7,6 +7,7 @@ HuggingFaceChatCompletionResponseHandler, ErrorResponse.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 from proxy.errors import Cause, ChatError, ParsingFailed, ProxyError, StatusError
@@ -52,7 +53,7 @@ _TOO_LONG: Final = re.compile(
     r"must have less than \d+ tokens"
     r"|(?:maximum|available|exceeds the) (?:context|input|sequence) (?:length|size)"
     r"|(?:input|prompt|text|sequence)s? (?:\(.{1,40}\) )?(?:is|are) too (?:long|large)"
-    r"|(?:input|prompt|text|sequence)s? (?:length )?exceeds? "
+    r"|(?:input|prompt|text|sequence)s? (?:length )?(?:\d+ )?exceeds? "
     r"|too many (?:input )?tokens"
     r"|size of tensor a \(\d+\) must match the size of tensor b",
     re.IGNORECASE,
@@ -168,7 +169,15 @@ def _any_text(refusal: Refusal) -> str:
     error = reply.get("error")
     inner = error if isinstance(error, dict) else {}
     texts = [error, inner.get("message"), *(reply.get(name) for name in ("message", "detail"))]
-    return " ".join(text for text in texts if isinstance(text, str))
+    return " ".join(part for text in texts for part in _parts(text))
+
+
+def _parts(text: Any) -> Iterator[str]:
+    """A text, or those of a list: FastAPI's `detail` is one of objects with a `msg`."""
+    for part in text if isinstance(text, list) else [text]:
+        said = part.get("msg") if isinstance(part, dict) else part
+        if isinstance(said, str):
+            yield said
 
 
 def _loads(body: bytes) -> Any:

@@ -21,7 +21,7 @@ from proxy.huggingface.replyjson import (
     read_reply,
     root_of,
 )
-from proxy.huggingface.streamerrors import report_of, reported_in
+from proxy.huggingface.streamerrors import report_of, reported_by, reported_in
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.inference.results import RankedDocument, SparseVector
 from proxy.sse import ServerSentEvent
@@ -171,6 +171,8 @@ def parse_completion_event(event: ServerSentEvent, endpoint: InferenceEndpoint) 
 
     Raises: StatusError for an event in which the provider reports an error, too.
     """
+    if (reported := reported_by(event)) is not None:
+        raise report_of(endpoint, reported)
     chunk = parse_event(event)
     if (reported := reported_in(chunk, event.event)) is not None:
         raise report_of(endpoint, reported)

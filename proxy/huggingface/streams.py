@@ -12,7 +12,7 @@ from proxy.errors import Cause, ProxyError
 from proxy.huggingface.calls import OpenReply, what_failed
 from proxy.huggingface.failures import failed_to_send, failure
 from proxy.huggingface.redaction import hide_token
-from proxy.huggingface.streamerrors import no_stream, report_of, reported_outside
+from proxy.huggingface.streamerrors import ended_with, no_stream, report_of, reported_outside
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.inference.releases import Profile
 from proxy.sse import EventDecoder, EventTooLarge, ServerSentEvent
@@ -53,6 +53,8 @@ async def read_events(
         raise report_of(endpoint, reported)
     if not has_events:
         raise no_stream(endpoint, reply.content_type, decoder.left)
+    if decoder.strange:
+        raise ended_with(endpoint, decoder.strange)
 
 
 async def converted(

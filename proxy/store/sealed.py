@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
-from collections.abc import Collection, Iterable
+import time
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -29,6 +31,8 @@ _KEY_ID_BYTES: Final = 8
 _NONCE_BYTES: Final = 12
 _NONCE_AT: Final = 1 + _KEY_ID_BYTES
 _BOX_AT: Final = _NONCE_AT + _NONCE_BYTES
+_TOLD_FOR: Final = 60.0  # seconds until a refusal is logged again
+_MAX_TOLD: Final = 1000  # refusals that are remembered
 
 log = logging.getLogger(__name__)
 
@@ -59,9 +63,13 @@ class Record:
 class Keyring:
     """Seals with the current key, opens with any of its keys."""
 
-    def __init__(self, current: bytes, *others: bytes) -> None:
+    def __init__(
+        self, current: bytes, *others: bytes, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.key_id = key_id(current)
         self._keys = {key_id(key): AESGCM(key) for key in (current, *others)}
+        self._clock = clock
+        self._told: dict[str, float] = {}  # when which refusal was logged
 
     def seal(self, endpoint: InferenceEndpoint) -> Record:
         nonce = os.urandom(_NONCE_BYTES)
@@ -80,8 +88,18 @@ class Keyring:
         try:
             return self._opened(record)
         except RecordRefused as refused:
-            log.error("%s", refused)
+            self._tell(refused)
             raise
+
+    def _tell(self, refused: RecordRefused) -> None:
+        """Log it: the same once in a minute, though each request may come upon it."""
+        now = self._clock()
+        if now - self._told.get(refused.reason, -math.inf) < _TOLD_FOR:
+            return
+        if len(self._told) >= _MAX_TOLD:
+            self._told.clear()
+        self._told[refused.reason] = now
+        log.error("%s", refused)
 
     def open_all(self, records: Iterable[Record], task_type: TaskType | None = None) -> Listing:
         """The endpoints of one task type, or all of them.

@@ -17,7 +17,7 @@ from typing import Final
 from yarl import URL
 
 from proxy.errors import UpstreamBroken, UpstreamUnavailable
-from proxy.tlsfailures import SPEAKS_TLS, TlsProbe, tls_problem
+from proxy.tlsfailures import SPEAKS_TLS, TlsProbe, connect_problem
 
 LATE: Final = "did not answer in time"
 UNAVAILABLE: Final = frozenset((502, 503, 504))
@@ -56,9 +56,7 @@ class Node:
 
     def unreachable(self, failure: OSError) -> UpstreamUnavailable:
         """The error for a request to which no connection could be made, which is noted, too."""
-        why = tls_problem(failure)
-        if why is None and self.name.startswith("https:") and _is_cut_short(failure):
-            why = "it broke the TLS handshake off: check that it speaks TLS"
+        why = connect_problem(self.name, failure)
         self.was_unreachable(why or failure.strerror or type(failure).__name__)
         error = UpstreamUnavailable(f"{self.shown} cannot be reached" + (f": {why}" if why else ""))
         error.why = why
@@ -146,9 +144,3 @@ class Nodes:
         start = self._turn % len(self._nodes)
         turned = self._nodes[start:] + self._nodes[:start]
         return sorted(turned, key=lambda node: 1 if node.live else 0 if node.claim_retry() else 2)
-
-
-def _is_cut_short(failure: OSError) -> bool:
-    """Whether a connection was made, and then lost; aiohttp wraps such an error."""
-    inner = getattr(failure, "os_error", failure)
-    return isinstance(inner, ConnectionError) and not isinstance(inner, ConnectionRefusedError)

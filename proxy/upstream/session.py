@@ -200,8 +200,9 @@ async def _unanswered(node: Node, error: Exception) -> UpstreamError:
         node.report(LATE)
         return UpstreamTimedOut(f"{node.shown} {LATE}")
     why = tls_problem(error)
-    what = f"did not answer properly{f': {why}' if why else ''}"
-    return await node.unanswered(what)
+    broken = await node.unanswered(f"did not answer properly{f': {why}' if why else ''}")
+    broken.why = broken.why or why
+    return broken
 
 
 @asynccontextmanager

@@ -19,11 +19,11 @@ from aiohttp import (
 )
 from yarl import URL
 
-from proxy.commands.checks.credentials import authorization
 from proxy.config import UpstreamConfig
 from proxy.sessions import HEAD_LIMITS
-from proxy.tlsfailures import SPEAKS_TLS, TlsProbe, tls_problem
+from proxy.tlsfailures import SPEAKS_TLS, TlsProbe, connect_problem, tls_problem
 from proxy.upstream.tls import upstream_tls
+from proxy.upstream.version import own_credentials
 
 PATIENCE: Final = 4.0  # seconds for one answer
 _LIMIT: Final = 1024 * 1024  # bytes read of one
@@ -63,7 +63,7 @@ class Questioner:
         self._probe = TlsProbe(self._url)
         self._tls: ssl.SSLContext | None = upstream_tls(upstream)
         self._headers = {"Accept": "application/json"}
-        if (credentials := authorization(upstream)) is not None:
+        if (credentials := own_credentials(upstream)) is not None:
             self._headers["Authorization"] = credentials
         if upstream.host is not None:
             self._headers["Host"] = upstream.host
@@ -99,7 +99,7 @@ class Questioner:
         except TimeoutError:
             raise NodeFailed("it did not answer in time: check its log") from None
         except ClientConnectorError as problem:
-            reason = tls_problem(problem) or reason_of(problem)
+            reason = connect_problem(self._url, problem) or reason_of(problem)
             raise NodeFailed(f"it cannot be reached: {reason}") from None
         except ClientError as problem:
             raise NodeFailed(await self._unanswered(problem)) from None

@@ -44,12 +44,17 @@ class TestTokensThatProvidersRepeat:
         assert TOKEN[:8] not in shown(refused(TaskType.TEXT_EMBEDDING, 400, body))
 
     @pytest.mark.parametrize(
-        "data", [{"error": {"message": f"bad token {TOKEN}"}}, {"error": TOKEN}]
+        "data",
+        [
+            {"error": {"message": f"bad token {TOKEN}"}},
+            {"error": TOKEN},
+            {"error": ["a", {"b": TOKEN}]},
+        ],
     )
     def test_an_error_inside_a_stream_does_not_show_them(self, data):
         endpoint = make_endpoint(TaskType.CHAT_COMPLETION)
         event = ServerSentEvent(json.dumps(data))
-        assert TOKEN not in shown(problem(lambda: parse_chat_event(event, endpoint, PROFILE)))
+        assert TOKEN not in shown(problem(lambda: parse_chat_event(event, endpoint)))
 
     @pytest.mark.parametrize(
         ("parse", "reply"),

@@ -215,6 +215,21 @@ class TestAnswersThatAreNoStream:
             assert error.reason == RECEIVED
 
     @pytest.mark.parametrize(
+        ("behind", "shown"),
+        [
+            ("error: out of memory\n\n", "error: out of memory"),
+            ("<html>\n  <p>502\n", "<html> <p>502"),
+            (f"no {TOKEN}\n", "no ********"),
+        ],
+    )
+    async def test_text_behind_events_that_is_none_is_an_error(self, behind, shown):
+        chunk = f"data: {json.dumps(CHUNK)}\n\n"
+        for error in await self.read(event_reply(chunk, behind)):
+            assert error.reason.endswith(f"Cause: The event stream ended with: {shown}")
+        async with answering(event_reply(chunk, "other: x\n\n", chunk, ": end\n\n")) as provider:
+            assert len(await provider.chunks()) == 2
+
+    @pytest.mark.parametrize(
         ("content_type", "body", "came"),
         [
             (
