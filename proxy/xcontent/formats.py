@@ -16,6 +16,8 @@ READERS: Final[dict[str, Callable[[bytes, Bounds], Document]]] = {
     "yaml": parse_yaml,
     "cbor": parse_cbor,
 }
+# Bytes that take a few milliseconds at most, whatever they are.
+QUICKLY_READ: Final[dict[str, int]] = {"json": 4096, "yaml": 256, "cbor": 4096}
 WRITERS: Final[dict[str, Callable[[Any], bytes]]] = {
     "json": dump_json,
     "yaml": dump_yaml,
