@@ -8,8 +8,9 @@ from typing import Any, Final
 from proxy.xcontent.cborreader import parse_cbor
 from proxy.xcontent.document import Bounds, Document
 from proxy.xcontent.jsonreader import parse_json
-from proxy.xcontent.writing import dump_cbor, dump_json, dump_yaml
+from proxy.xcontent.writing import dump_cbor, dump_json
 from proxy.xcontent.yamlreader import parse_yaml
+from proxy.xcontent.yamlwriter import dump_yaml
 
 READERS: Final[dict[str, Callable[[bytes, Bounds], Document]]] = {
     "json": parse_json,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from proxy.xcontent.writing import dump_yaml
+from proxy.xcontent.yamlwriter import dump_yaml
 from tests.support.bodies import error_of, read_body
 from tests.support.samples import at_most, json_objects
 
