@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -53,17 +52,8 @@ class Call:
     async def read(self, convert: Callable[[Document], T]) -> T:
         """What `convert` makes of the document in the body, in a thread if that is large.
 
-        A syntax error is kept in the document.
-        Raises: ProxyError; MemoryShort; an error of time if the caller's is up before that.
+        A syntax error is kept in the document. Raises: ProxyError; MemoryShort.
         """
-        seconds = self.timeout
-        try:
-            async with asyncio.timeout(None if seconds is None or seconds < 0 else seconds):
-                return await self._read(convert)
-        except TimeoutError:
-            raise self.profile.timed_out(self.inference_id, seconds or 0) from None
-
-    async def _read(self, convert: Callable[[Document], T]) -> T:
         data, at_once = self.body.data, self.body.quickly_read
 
         def read() -> tuple[T, int]:

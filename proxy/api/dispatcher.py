@@ -114,8 +114,8 @@ class InferenceApi:
         if isinstance(verdict, Refused):
             raise await verdict.error()
         call.user = verdict.user
-        caller = partial(self._caller, request, verdict)
-        with self._threads.serving(caller), route.place(self._limits, caller):
+        caller = self._caller(request, verdict)
+        with self._threads.serving(caller), route.place(self._limits, lambda: caller):
             if route.streams:
                 return await send_events(request, call, await route.handler(call))
             answer = await document(responder, await route.handler(call))

@@ -37,7 +37,7 @@ class Threads:
         self._shares: dict[bytes, _Share] = {}
 
     @contextmanager
-    def serving(self, caller: Callable[[], bytes]) -> Iterator[None]:
+    def serving(self, caller: bytes) -> Iterator[None]:
         """The context of one request: what is offloaded within it is work of that caller."""
         token = _current.set((self, caller))
         try:
@@ -61,7 +61,7 @@ class Threads:
 
 # Whose work is done. A context variable, because bodies and replies are read by functions that know
 # neither the request nor its caller.
-_current: ContextVar[tuple[Threads, Callable[[], bytes]] | None] = ContextVar(
+_current: ContextVar[tuple[Threads, bytes] | None] = ContextVar(
     "threads", default=None
 )
 
@@ -77,7 +77,7 @@ async def offload(size: int, at_most: int, work: Callable[[], T]) -> T:
     if (current := _current.get()) is None:
         return await _done(work)
     threads, caller = current
-    async with threads.place(caller()):
+    async with threads.place(caller):
         return await _done(work)
 
 

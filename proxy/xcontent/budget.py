@@ -14,12 +14,22 @@ class BudgetExceeded(ValueError):
 
 
 class Budget:
-    """Counts the values of one body: no more than its bounds allow, nor more than it has bytes."""
+    """Counts the values of one body, and the characters of its texts.
+
+    There are no more values than the bounds allow, and of both no more than the body has bytes.
+    """
 
     def __init__(self, data: bytes, bounds: Bounds) -> None:
         self._most = min(len(data) + 1, bounds.values)
         self._nesting = bounds.nesting
+        self._characters = len(data)
         self.values = 0
+
+    def take_text(self, text: str) -> None:
+        """Count a text, as often as it occurs in the tree. Raises: BudgetExceeded."""
+        self._characters -= len(text)
+        if self._characters < 0:
+            raise BudgetExceeded("characters")
 
     def take(self, depth: int) -> None:
         """Count one more value, which lies in `depth` containers. Raises: BudgetExceeded."""

@@ -8,8 +8,6 @@ Elasticsearch 9.2.4.
 
 from __future__ import annotations
 
-from typing import Final
-
 from proxy.errors import ProxyError
 from proxy.xcontent.document import Bounds, Document, Node
 from proxy.xcontent.jsonerrors import JsonErrors
@@ -21,8 +19,7 @@ from proxy.xcontent.jsonscanner import (
     scan_string,
     skip_blanks,
 )
-
-MAX_DIGITS: Final = 1000  # of one number
+from proxy.xcontent.values import MAX_DIGITS
 
 
 def parse_json(

@@ -52,6 +52,7 @@ def _node(composed: Any, budget: Budget, depth: int) -> Node:
             if not isinstance(key.value, str) or key.value in node.value:
                 raise ValueError("a duplicate key, or one that is not a string")
             key.value.encode()  # ValueError for a lone surrogate
+            budget.take_text(key.value)
             node.keys[key.value] = key.start_mark.index
             node.value[key.value] = _node(value, budget, depth + 1)
         return node
@@ -59,6 +60,7 @@ def _node(composed: Any, budget: Budget, depth: int) -> Node:
         items = [_node(item, budget, depth + 1) for item in composed.value]
         return Node("START_ARRAY", items, start, end)
     composed.value.encode()
+    budget.take_text(composed.value)
     value = _scalar(composed.tag.rpartition(":")[2], composed.value)
     return Node(scalar_kind(value), value, start, end)
 

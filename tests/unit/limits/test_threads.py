@@ -28,7 +28,7 @@ class Works:
         self.may_end = threading.Event()
 
     async def do(self, caller: str, name: str = "") -> None:
-        with self.threads.serving(caller.encode):
+        with self.threads.serving(caller.encode()):
             await offload(1, 0, lambda: self._work(name or caller))
 
     async def until(self, holds: Callable[[], bool]) -> None:
