@@ -61,9 +61,7 @@ class Threads:
 
 # Whose work is done. A context variable, because bodies and replies are read by functions that know
 # neither the request nor its caller.
-_current: ContextVar[tuple[Threads, bytes] | None] = ContextVar(
-    "threads", default=None
-)
+_current: ContextVar[tuple[Threads, bytes] | None] = ContextVar("threads", default=None)
 
 
 async def offload(size: int, at_most: int, work: Callable[[], T]) -> T:

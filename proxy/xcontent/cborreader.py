@@ -8,7 +8,6 @@ from typing import Any, Final
 from proxy.xcontent.budget import Budget, parse_error
 from proxy.xcontent.document import Bounds, Document, Node, scalar_kind
 
-
 # The tags of numbers beyond 64 bits, and of CBOR itself. For others the library makes what JSON has
 # no values for: it even compiles regular expressions.
 _TAGS: Final = (2, 3, 55799)

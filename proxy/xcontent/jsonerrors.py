@@ -12,14 +12,14 @@ from typing import Final
 
 from proxy.errors import Cause, ProxyError, XContentEnd, XContentParseFailed
 from proxy.xcontent.document import Document
-from proxy.xcontent.jsonscanner import end_of
+from proxy.xcontent.jsonscanner import end_of, whole_characters
 
 _LONGEST_WORD: Final = 256  # bytes of an unknown word that are looked at
 _VALUES: Final = "(JSON String, Number, Array, Object or token 'null', 'true' or 'false')"
 _NON_STANDARD: Final = (b"NaN", b"Infinity")
 
 _STRING_CONTENT: Final = re.compile(
-    rb'(?:[^"\\\x00-\x1f]++|\\["\\/bfnrt]|\\u[0-9A-Fa-f]{4}){0,1000}'
+    rb'(?:[^"\\\x00-\x1f]{1,1024}|\\["\\/bfnrt]|\\u[0-9A-Fa-f]{4}){0,1000}'
 )
 _HEX_DIGITS: Final = re.compile(rb"[0-9A-Fa-f]{0,4}")
 _DIGITS: Final = re.compile(rb"[0-9]*+")
@@ -159,11 +159,12 @@ class JsonErrors:
         data, start = self._data, start + 1
         at = start
         while (end := end_of(_STRING_CONTENT, data, at)) > at:
+            end = max(whole_characters(data, at, end), at + 1)
+            try:
+                data[at : end + (data[end : end + 1] < b"\x80")].decode()
+            except UnicodeDecodeError as error:
+                return self._undecodable(at, error)
             at = end
-        try:
-            data[start : at + 1].decode()
-        except UnicodeDecodeError as error:
-            return self._undecodable(start, error)
         char = data[at : at + 1]
         if char == b'"':  # the syntax is right, so it is what the escapes say
             return self._failed(start, "Invalid surrogate pair in a string")

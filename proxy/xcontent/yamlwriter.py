@@ -58,7 +58,9 @@ def _write_list(out: BytesIO, value: Any, line: bytes) -> None:
     before = b"-"
     for run in runs_of(value):
         if (numbers := as_numbers(run)) is not None:
-            out.write(before + b" " + _readable(numbers).replace(b",", b"\n" + line + b"- ") + b"\n")
+            out.write(
+                before + b" " + _readable(numbers).replace(b",", b"\n" + line + b"- ") + b"\n"
+            )
             before = line + b"-"
             continue
         for item in run:

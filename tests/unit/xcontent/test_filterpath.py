@@ -10,6 +10,7 @@ from proxy.errors import IllegalArgument
 from proxy.xcontent.filterpath import MAX_COMPARISONS, MAX_PATHS, matches, parse_filter
 from tests.support.samples import at_most, json_objects
 
+
 def filter_paths(value, filters):
     return parse_filter(filters).apply(value)
 
