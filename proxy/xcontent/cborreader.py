@@ -5,9 +5,10 @@ from __future__ import annotations
 from math import inf
 from typing import Any, Final
 
-from proxy.xcontent.budget import Budget, parse_error
+from proxy.xcontent.budget import Budget, BudgetExceeded, parse_error
 from proxy.xcontent.document import Bounds, Document, Node, scalar_kind
 
+MAX_BYTES: Final = 16 * 1024 * 1024  # of a body; the library reads all of it at once
 # The tags of numbers beyond 64 bits, and of CBOR itself. For others the library makes what JSON has
 # no values for: it even compiles regular expressions.
 _TAGS: Final = (2, 3, 55799)
@@ -19,6 +20,8 @@ def parse_cbor(data: bytes, bounds: Bounds) -> Document:
 
     document, budget = Document(b"", None), Budget(data, bounds)
     try:
+        if len(data) > MAX_BYTES:
+            raise BudgetExceeded("bytes in CBOR", MAX_BYTES)
         _measure(data, Budget(data, bounds))
         document.root = _node(cbor2.loads(data), budget, 0)
     except (cbor2.CBORDecodeError, RecursionError, ValueError, TypeError) as error:

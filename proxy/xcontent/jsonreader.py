@@ -173,7 +173,7 @@ class _TreeBuilder:
         if char == b'"':
             node = self._text(start)
         elif char == b"{":
-            node = self._opened(Node("START_OBJECT", {}, start, -1))
+            node = self._opened(Node("START_OBJECT", {}, start, -1, {}))
         elif char == b"[":
             node = self._opened(Node("START_ARRAY", [], start, -1))
         else:

@@ -66,7 +66,7 @@ def _node(composed: Any, budget: Budget, depth: int) -> Node:
     budget.take(depth)
     start, end = composed.start_mark.index, composed.end_mark.index
     if composed.id == "mapping":
-        node = Node("START_OBJECT", {}, start, end)
+        node = Node("START_OBJECT", {}, start, end, {})
         for key, value in composed.value:
             if not isinstance(key.value, str) or key.value in node.value:
                 raise ValueError("a duplicate key, or one that is not a string")

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+from typing import Final
 
 import pytest
 from hypothesis import given
 
-from proxy.xcontent.jsonscanner import scan_literal, scan_number, scan_string, skip_blanks
+from proxy.xcontent.jsonscanner import (
+    _end_of_piece,
+    scan_literal,
+    scan_number,
+    scan_string,
+    skip_blanks,
+)
 from tests.support.samples import texts
+
+STEP: Final = 1_100_000  # bytes that may be gone through in one go: a few milliseconds
 
 
 @pytest.mark.parametrize(
@@ -46,6 +55,27 @@ def test_finds_every_string_with_its_escapes(text):
 def test_finds_the_end_of_a_string_with_many_escapes(count):
     data = b'"' + b'a\\"' * count + b'"'
     assert scan_string(data + b',"', 0) == ('a"' * count, len(data))
+
+
+@pytest.mark.parametrize(
+    "unit", [b" ", b"\n", b"//\n", b"/**/", b"// " + b"x" * 999 + b"\n", b"/*" + b"x" * 999 + b"*/"]
+)
+def test_blanks_are_skipped_in_steps(unit):
+    data, at = unit * (3_000_000 // len(unit)) + b"1", 0
+    while (end := skip_blanks(data, at)) > at:
+        assert end - at <= STEP
+        at = end
+    assert data[at:] == b"1"
+
+
+@pytest.mark.parametrize("unit", ["a", "é", "\U0001f600", "\\n", "\\u0041", "\\ud83d\\ude00"])
+def test_strings_are_read_in_steps(unit):
+    data, at = (unit * (3_000_000 // len(unit))).encode() + b'"', 0
+    while data[at : at + 1] != b'"':
+        end = _end_of_piece(data, at)
+        assert 0 < end - at <= STEP
+        at = end
+    assert at == len(data) - 1
 
 
 @pytest.mark.parametrize("text", ["a", "é", "€", "\U0001f600", "\n", "\\", "x" * 1023 + "é\n"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -34,6 +35,6 @@ def test_what_is_long_weighs_much_wherever_it_stands(value):
 
 
 def test_counting_ends_where_it_does_not_matter_any_more():
-    endless = ["x"]
+    endless: list[Any] = ["x"]
     endless.append(endless)
     assert 100 < weight(endless, 100) < 200
