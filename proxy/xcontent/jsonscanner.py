@@ -21,7 +21,8 @@ _BLANKS: Final = re.compile(
 _PLAIN_STRING: Final = re.compile(rb'"([^"\\\x00-\x1f]{0,65536})"')
 # A part of a string, of 1 MB at most. An escaped surrogate pair is not torn apart.
 _PIECE: Final = re.compile(
-    rb'(?:[^"\\]{1,1024}|\\u[dD][89abAB][^"\\]{2}\\u[^"\\]{4}|\\u[^"\\]{4}|\\[^u]){1,1000}',
+    rb'[^"\\]{0,65536}+'
+    rb'(?:\\(?:[^u]|u[dD][89abAB][^"\\]{2}\\u[^"\\]{4}|u[^"\\]{4})[^"\\]{0,1024}+){0,1000}',
     re.DOTALL,
 )
 _NUMBER: Final = re.compile(
@@ -78,13 +79,14 @@ def scan_string(data: bytes, at: int, *, lone_surrogates: bool = False) -> tuple
     try:
         if match := _PLAIN_STRING.match(data, at):
             return match[1].decode(), match.end()
-        pieces: list[str] = []
-        at += 1
-        while data[at : at + 1] != b'"':
-            end = _end_of_piece(data, at)
-            pieces.append(_unescaped(data[at:end], lone_surrogates))
-            at = end
-        return "".join(pieces), at + 1
+        end = _end_of_piece(data, at + 1)
+        if data[end : end + 1] == b'"':
+            return _unescaped(data[at : end + 1], lone_surrogates), end + 1
+        pieces = [_unescaped(data[at:end] + b'"', lone_surrogates)]
+        while data[end : end + 1] != b'"':
+            at, end = end, _end_of_piece(data, end)
+            pieces.append(_unescaped(b'"%b"' % data[at:end], lone_surrogates))
+        return "".join(pieces), end + 1
     except ValueError:  # no quote at the end, a bad escape, a control character, not Unicode
         return None
 
@@ -104,9 +106,8 @@ def whole_characters(data: bytes, at: int, end: int) -> int:
     return end
 
 
-def _unescaped(content: bytes, lone_surrogates: bool) -> str:
-    """The value of the content of a string. Raises: ValueError."""
-    quoted = b'"%b"' % content
+def _unescaped(quoted: bytes, lone_surrogates: bool) -> str:
+    """The value of a string with escapes. Raises: ValueError."""
     try:
         return str(orjson.loads(quoted))
     except ValueError:
