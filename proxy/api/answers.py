@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -12,6 +13,7 @@ from proxy.api.call import Call, Events
 from proxy.api.keys import LIMIT, ORIGIN_HEADERS, RESPONDER, STARTED
 from proxy.errors import Cause, PlainError, ProxyError
 from proxy.frames import forget_frames
+from proxy.limits.threads import offload
 from proxy.rest.request import parse_request
 from proxy.rest.responder import Responder, RestResponse, responder_for
 from proxy.sse import DONE
@@ -21,6 +23,7 @@ log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _LARGE: Final = 64 * 1024  # bytes of an answer
+_QUICKLY_WRITTEN: Final = 64 * 1024  # bytes of an answer, about
 
 
 # Errors
@@ -71,6 +74,12 @@ def _responder(request: web.Request) -> Responder:
 
 
 # Documents
+
+
+async def document(responder: Responder, body: Any) -> RestResponse:
+    """The answer 200, encoded beside the event loop if it is large."""
+    work = responder.work(body, _QUICKLY_WRITTEN)
+    return await offload(work, _QUICKLY_WRITTEN, lambda: responder.document(200, body))
 
 
 async def send_document(request: web.Request, call: Call, answer: RestResponse) -> web.Response:
@@ -124,7 +133,8 @@ async def _frames(responder: Responder, events: AsyncIterator[Json]) -> AsyncIte
     """The bytes of each event, and of how the stream ended: `[DONE]`, or one error event."""
     try:
         async for event in events:
-            yield responder.event(event)
+            work = responder.work(event, _QUICKLY_WRITTEN)
+            yield await offload(work, _QUICKLY_WRITTEN, partial(responder.event, event))
     except ProxyError as error:
         log.info("stream ended by %s", error.type)
         forget_frames(error)

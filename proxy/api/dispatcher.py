@@ -14,7 +14,13 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from proxy.api.answers import allowed_methods, ended_by_origin, send_document, send_events
+from proxy.api.answers import (
+    allowed_methods,
+    document,
+    ended_by_origin,
+    send_document,
+    send_events,
+)
 from proxy.api.bodies import TooLarge, read_body
 from proxy.api.call import Call
 from proxy.api.keys import BODY, ORIGIN_HEADERS, RESPONDER, ROUTE
@@ -29,6 +35,7 @@ from proxy.inference.releases import Profile
 from proxy.inference.service import InferenceService
 from proxy.limits.calls import CallLimits, address_of_caller
 from proxy.limits.memory import MemoryBudget
+from proxy.limits.threads import Threads
 from proxy.rest.body import Body
 from proxy.rest.parameters import read_boolean, read_time, refuse_unknown
 from proxy.rest.request import RestRequest, parse_request
@@ -63,6 +70,7 @@ class InferenceApi:
         self._bounds = Bounds(nesting=config.nesting, values=config.values)
         self._limits = limits
         self._memory = memory
+        self._threads = Threads()
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Our answer, or the upstream's where what is asked for is unknown here."""
@@ -106,10 +114,11 @@ class InferenceApi:
         if isinstance(verdict, Refused):
             raise await verdict.error()
         call.user = verdict.user
-        with route.place(self._limits, partial(self._caller, request, verdict)):
+        caller = self._caller(request, verdict)
+        with self._threads.serving(caller), route.place(self._limits, lambda: caller):
             if route.streams:
                 return await send_events(request, call, await route.handler(call))
-            answer = responder.document(200, await route.handler(call))
+            answer = await document(responder, await route.handler(call))
         return await send_document(request, call, answer)
 
     async def _body(self, request: web.Request, rest: RestRequest, verdict: Verdict) -> Body:

@@ -14,6 +14,8 @@ PER_BODY_BYTE: Final = 3  # the body or the provider's request made of it, its t
 PER_REPLY_BYTE: Final = 4  # numbers as Python's floats, and as the text of the answer
 PER_VALUE: Final = 64  # a value of a body that has been read
 
+_PIECE: Final = 1024 * 1024  # bytes of a body
+
 # How a character beyond U+FFFF begins, in UTF-8 or escaped in JSON.
 _WIDEST: Final = (b"\xf0", b"\xf1", b"\xf2", b"\xf3", b"\xf4", rb"\ud", rb"\uD")
 
@@ -76,6 +78,13 @@ def wide_text_surplus(body: bytes) -> int:
     Python stores each character of a text in as many bytes as the widest one needs, and its UTF-8
     beside it. Which text has the wide character is not known before the body is read.
     """
-    if any(lead in body for lead in _WIDEST):
+    if b"\0" in body[:4]:  # UTF-16 or UTF-32
         return len(body) * 4
-    return 0 if body.isascii() and rb"\u" not in body else len(body) * 2
+    surplus = 0
+    for start in range(0, len(body), _PIECE):  # so that other threads can run meanwhile
+        piece = body[start : start + _PIECE + 1]  # an escape may begin at its end
+        if any(lead in piece for lead in _WIDEST):
+            return len(body) * 4
+        if not piece.isascii() or rb"\u" in piece:
+            surplus = len(body) * 2
+    return surplus

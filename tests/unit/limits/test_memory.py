@@ -39,6 +39,9 @@ async def _hold(size):
         ('{"input":"😀"}'.encode(), 4),
         (rb'{"input":"\ud83d\ude00"}', 4),
         (rb'{"input":"\uD83D\uDE00"}', 4),
+        ('{"input":"中"}'.encode("utf-16-le"), 4),
+        (b'"' + b"x" * (2**20 - 2) + rb"\ud83d\ude00", 4),  # where one piece ends
+        (b'"' + b"x" * (2**20 - 1) + "ü".encode() + b"x" * 2**20, 2),
     ],
 )
 def test_one_wide_character_makes_room_for_a_body_of_them(body, per_byte):
