@@ -25,7 +25,7 @@ from proxy.http1.bodies import pieces
 from proxy.huggingface.egress import is_denied
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.limits.memory import PER_REPLY_BYTE, reserve
-from proxy.sessions import on_live_connection
+from proxy.sessions import on_live_connection, pieces_of
 from proxy.telemetry.metrics import Metrics, ProviderCall
 from proxy.tlsfailures import Remedies, tls_problem
 from proxy.xcontent.values import Json
@@ -184,7 +184,7 @@ class Calls:
     ) -> Reply | NoReply:
         limit = self._config.max_response_bytes
         chunks, size = [], 0
-        async for chunk in answer.content.iter_any():
+        async for chunk in pieces_of(answer.content):
             chunks.append(chunk)
             reserve(len(chunk) * PER_REPLY_BYTE)
             if (size := size + len(chunk)) > limit:

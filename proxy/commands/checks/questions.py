@@ -15,13 +15,12 @@ from aiohttp import (
     ClientTimeout,
     ConnectionTimeoutError,
     DummyCookieJar,
-    TCPConnector,
 )
 from yarl import URL
 
 from proxy.commands.checks.credentials import authorization
 from proxy.config import UpstreamConfig
-from proxy.sessions import HEAD_LIMITS
+from proxy.sessions import HEAD_LIMITS, Connector
 from proxy.tlsfailures import SPEAKS_TLS, TlsProbe, tls_problem
 from proxy.upstream.tls import upstream_tls
 
@@ -71,7 +70,7 @@ class Questioner:
 
     async def __aenter__(self) -> Questioner:
         self._session = ClientSession(
-            connector=TCPConnector(ssl=self._tls or True, force_close=True),
+            connector=Connector(ssl=self._tls or True, force_close=True),
             cookie_jar=DummyCookieJar(),
             timeout=ClientTimeout(total=PATIENCE, sock_connect=self._patience),
             **HEAD_LIMITS,
