@@ -3,9 +3,9 @@
 A server may drop a connection that lies idle just as the next request is sent on it. Such a
 connection says nothing about the server, so the request goes out once more, on a new one.
 
-A server may also send what costs much and says nothing: `100 Continue` for ever, heads without end,
-chunks of one byte, answers that nobody asked for. aiohttp reads all of it; a Connector's connections
-end when it is too much.
+A server may also send what costs much and says nothing: `100 Continue` for ever, heads without
+end, chunks of one byte, answers that nobody asked for. aiohttp reads all of it; a Connector's
+connections end when it is too much.
 """
 
 from __future__ import annotations
@@ -135,8 +135,9 @@ class Connector(TCPConnector):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        # aiohttp 3.14 has no public place for it; it does not look elsewhere for its protocol.
-        self._factory = partial(BoundedProtocol, loop=self._loop)
+        # aiohttp 3.14 has no public place for it.
+        protocol: type[ResponseHandler] = BoundedProtocol
+        self._factory = partial(protocol, loop=self._loop)
 
     async def connect(
         self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout

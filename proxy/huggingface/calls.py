@@ -35,6 +35,7 @@ _PIECE: Final = 2 * 1024 * 1024  # bytes; aiohttp copies what it is given in one
 _REMEDIES: Final = Remedies(
     url="the endpoint's [url]", ca_file="[egress.ca_file]", certificate="none is configured"
 )
+_PER_HEADER: Final = 512  # bytes of memory that a header of an answer takes, unless it is long
 _MAX_REFUSAL: Final = 64 * 1024  # bytes read of a refusal's body
 
 log = logging.getLogger(__name__)
@@ -124,6 +125,7 @@ class Calls:
                 await self._post(call.endpoint, data) as answer,
             ):
                 counted.status = str(answer.status)
+                reserve(_PER_HEADER * len(answer.raw_headers))
                 if not 200 <= answer.status < 300:
                     return await _refusal(answer)
                 return await self._reply(call.endpoint, answer)
@@ -131,13 +133,14 @@ class Calls:
             return what_failed(call.endpoint, error)
 
     async def open(self, call: Call) -> OpenReply | FailedCall:
-        """The outcome once the head of the reply has been read."""
+        """The outcome once the head of the reply has been read. Raises: MemoryShort."""
         data = self._prepared(call)
         try:
             async with AsyncExitStack() as stack:
                 counted = await stack.enter_async_context(self._counted(call.endpoint))
                 answer = await stack.enter_async_context(await self._post(call.endpoint, data))
                 counted.status = str(answer.status)
+                reserve(_PER_HEADER * len(answer.raw_headers))
                 if not 200 <= answer.status < 300:
                     return await _refusal(answer)
                 stack.callback(answer.close)  # one that is not read to its end cannot be reused

@@ -10,10 +10,9 @@ import re
 from typing import Any, Final
 
 from proxy.errors import Cause, ChatError, ParsingFailed, ProxyError, StatusError
-from proxy.frames import forget_frames
 from proxy.huggingface.calls import FailedCall, InvalidHost, Refusal
 from proxy.huggingface.redaction import hide_token, shown_text
-from proxy.huggingface.replyjson import load
+from proxy.huggingface.replyjson import load_error
 from proxy.huggingface.retry import Failure
 from proxy.inference.chat import status_name
 from proxy.inference.endpoints import STREAMING_TASKS, InferenceEndpoint, TaskType
@@ -81,7 +80,7 @@ def unreadable(endpoint: InferenceEndpoint, error: ProxyError) -> Failure:
 
 def _refused(endpoint: InferenceEndpoint, refusal: Refusal, profile: Profile) -> Failure:
     chats, status = endpoint.task_type in STREAMING_TASKS, refusal.status
-    reply = _loads(refusal.body)
+    reply = load_error(refusal.body)
     text = _error_text(endpoint.task_type, reply)
     prefix, may_pass = _prefix(chats, status, text)
     if chats and status == 404:
@@ -139,7 +138,7 @@ def is_batch_too_large(refusal: Refusal) -> bool:
     Text-embeddings-inference answers `batch size 33 > maximum allowed batch size 32` with 413, or
     422 from 1.9 on, and a body over its limit with 413 and a plain text.
     """
-    reply = _loads(refusal.body)
+    reply = load_error(refusal.body)
     text = reply.get("error") if isinstance(reply, dict) else None
     if isinstance(text, str):
         return refusal.status in (413, 422) and "batch size" in text
@@ -162,21 +161,13 @@ def fitting_share(refusal: Refusal) -> float | None:
 
 def _any_text(refusal: Refusal) -> str:
     """What a refusal says, in any of the forms that are in use."""
-    reply = _loads(refusal.body)
+    reply = load_error(refusal.body)
     if not isinstance(reply, dict):
         return reply if isinstance(reply, str) else refusal.body.decode(errors="replace")
     error = reply.get("error")
     inner = error if isinstance(error, dict) else {}
     texts = [error, inner.get("message"), *(reply.get(name) for name in ("message", "detail"))]
     return " ".join(text for text in texts if isinstance(text, str))
-
-
-def _loads(body: bytes) -> Any:
-    try:
-        return load(body)
-    except ProxyError as error:
-        forget_frames(error)
-        return None
 
 
 def failed_to_send(endpoint: InferenceEndpoint, cause: ProxyError | Cause) -> ProxyError:

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from proxy.errors import Cause, ChatError, ProxyError, StatusError
-from proxy.frames import forget_frames
 from proxy.huggingface.failures import failed_to_send
 from proxy.huggingface.redaction import shown_text
-from proxy.huggingface.replyjson import load
+from proxy.huggingface.replyjson import load_error
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.xcontent.values import Json
 
@@ -69,9 +68,5 @@ def no_stream(endpoint: InferenceEndpoint, content_type: str, text: str) -> Prox
 
 def reported_outside(text: str) -> Reported | None:
     """The error that a provider reports in JSON that is no event, if `text` is that."""
-    try:
-        value: Any = load(text.encode())
-    except ProxyError as error:
-        forget_frames(error)
-        return None
+    value: Any = load_error(text.encode(errors="replace"))
     return reported_in(value) if isinstance(value, dict) else None

@@ -121,7 +121,9 @@ def make_app(server: ModelServer) -> web.Application:
 
 
 async def _session(app: web.Application) -> Any:
-    async with ClientSession(connector=Connector(), timeout=ClientTimeout(), **HEAD_LIMITS) as session:
+    async with ClientSession(
+        connector=Connector(), timeout=ClientTimeout(), **HEAD_LIMITS
+    ) as session:
         app[SESSION] = session
         yield
 
