@@ -238,6 +238,8 @@ class EgressConfig:
     proxy: str | None = setting(
         None,
         "HTTP proxy for these calls: its URL, or `environment` for HTTPS_PROXY and its like",
+        "It looks names up for itself, so `egress.allow` must list what may be called. Where the "
+        "names in that list lead is up to this proxy.",
         absent="no proxy",
         may_hold_password=True,
     )

@@ -27,7 +27,7 @@ from proxy.huggingface.egress import is_denied
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.limits.memory import PER_REPLY_BYTE, reserve
 from proxy.limits.threads import offload
-from proxy.sessions import on_live_connection
+from proxy.sessions import on_live_connection, pieces_of
 from proxy.telemetry.metrics import Metrics, ProviderCall
 from proxy.tlsfailures import Remedies, tls_problem
 from proxy.xcontent.values import Json
@@ -39,6 +39,7 @@ _REMEDIES: Final = Remedies(
     url="the endpoint's [url]", ca_file="[egress.ca_file]", certificate="none is configured"
 )
 _QUICKLY_WRITTEN: Final = 256 * 1024  # bytes of a call's body, about
+_PER_HEADER: Final = 512  # bytes of memory that a header of an answer takes, unless it is long
 _MAX_REFUSAL: Final = 64 * 1024  # bytes read of a refusal's body
 
 log = logging.getLogger(__name__)
@@ -126,6 +127,7 @@ class Calls:
             with self._counted(call.endpoint) as counted:
                 async with await self._post(call.endpoint, data) as answer:
                     counted.status = str(answer.status)
+                    reserve(_PER_HEADER * len(answer.raw_headers))
                     if not 200 <= answer.status < 300:
                         return await _refusal(answer)
                     return await self._reply(call.endpoint, answer)
@@ -133,13 +135,14 @@ class Calls:
             return what_failed(call.endpoint, error)
 
     async def open(self, call: Call) -> OpenReply | FailedCall:
-        """The outcome once the head of the reply has been read."""
+        """The outcome once the head of the reply has been read. Raises: MemoryShort."""
         data = await self._prepared(call)
         try:
             async with AsyncExitStack() as stack:
                 counted = stack.enter_context(self._counted(call.endpoint))
                 answer = await stack.enter_async_context(await self._post(call.endpoint, data))
                 counted.status = str(answer.status)
+                reserve(_PER_HEADER * len(answer.raw_headers))
                 if not 200 <= answer.status < 300:
                     return await _refusal(answer)
                 stack.callback(answer.close)  # one that is not read to its end cannot be reused
@@ -187,7 +190,7 @@ class Calls:
     ) -> Reply | NoReply:
         limit = self._config.max_response_bytes
         chunks, size = [], 0
-        async for chunk in answer.content.iter_any():
+        async for chunk in pieces_of(answer.content):
             chunks.append(chunk)
             reserve(len(chunk) * PER_REPLY_BYTE)
             if (size := size + len(chunk)) > limit:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 from proxy.errors import ChatError, ProxyError, XContentParseFailed
-from proxy.huggingface.replyjson import parse_event, read_reply, root_of
+from proxy.huggingface.replyjson import MAX_OBJECTS, parse_event, read_reply, root_of
 from proxy.huggingface.streamerrors import report_of, reported_by, reported_in
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.sse import ServerSentEvent
@@ -150,7 +150,12 @@ def _object(values: Json, name: str) -> Json:
 
 def _list(values: Json, name: str) -> list[Json]:
     value = values[name]
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+    if not isinstance(value, list):
+        raise TypeError(name)
+    if len(value) > MAX_OBJECTS:
+        reason = f"[{name}] holds more than [{MAX_OBJECTS}] objects"
+        raise ChatError(400, "bad_request", reason, "x_content_parse_exception")
+    if not all(isinstance(item, dict) for item in value):
         raise TypeError(name)
     return value
 

@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from proxy.errors import Cause, ChatError, ParsingFailed, ProxyError, StatusError
-from proxy.frames import forget_frames
 from proxy.huggingface.calls import FailedCall, InvalidHost, Refusal
 from proxy.huggingface.redaction import hide_token, shown_text
-from proxy.huggingface.replyjson import load
+from proxy.huggingface.replyjson import load_error
 from proxy.huggingface.retry import Failure
 from proxy.inference.chat import status_name
 from proxy.inference.endpoints import STREAMING_TASKS, InferenceEndpoint, TaskType
@@ -63,6 +62,7 @@ _LIMIT_AND_LENGTH: Final = re.compile(
     r"|length is (\d{1,9}) tokens.{0,40}requested (\d{1,9}) tokens",
     re.IGNORECASE | re.DOTALL,
 )
+_MAX_SEARCHED: Final = 8192  # characters; servers say it in one sentence
 _MARGIN: Final = 0.9  # as tokens are not spread evenly over a text
 
 
@@ -82,7 +82,7 @@ def unreadable(endpoint: InferenceEndpoint, error: ProxyError) -> Failure:
 
 def _refused(endpoint: InferenceEndpoint, refusal: Refusal, profile: Profile) -> Failure:
     chats, status = endpoint.task_type in STREAMING_TASKS, refusal.status
-    reply = _loads(refusal.body)
+    reply = load_error(refusal.body)
     text = _error_text(endpoint.task_type, reply)
     prefix, may_pass = _prefix(chats, status, text)
     if chats and status == 404:
@@ -140,7 +140,7 @@ def is_batch_too_large(refusal: Refusal) -> bool:
     Text-embeddings-inference answers `batch size 33 > maximum allowed batch size 32` with 413, or
     422 from 1.9 on, and a body over its limit with 413 and a plain text.
     """
-    reply = _loads(refusal.body)
+    reply = load_error(refusal.body)
     text = reply.get("error") if isinstance(reply, dict) else None
     if isinstance(text, str):
         return refusal.status in (413, 422) and "batch size" in text
@@ -152,7 +152,7 @@ def fitting_share(refusal: Refusal) -> float | None:
 
     A half, or what the numbers say that some servers give.
     """
-    text = _any_text(refusal)
+    text = _any_text(refusal)[:_MAX_SEARCHED]
     if refusal.status not in _TOO_LONG_STATUSES or not _TOO_LONG.search(text):
         return None
     if (numbers := _LIMIT_AND_LENGTH.search(text)) is None:
@@ -163,7 +163,7 @@ def fitting_share(refusal: Refusal) -> float | None:
 
 def _any_text(refusal: Refusal) -> str:
     """What a refusal says, in any of the forms that are in use."""
-    reply = _loads(refusal.body)
+    reply = load_error(refusal.body)
     if not isinstance(reply, dict):
         return reply if isinstance(reply, str) else refusal.body.decode(errors="replace")
     error = reply.get("error")
@@ -178,14 +178,6 @@ def _parts(text: Any) -> Iterator[str]:
         said = part.get("msg") if isinstance(part, dict) else part
         if isinstance(said, str):
             yield said
-
-
-def _loads(body: bytes) -> Any:
-    try:
-        return load(body)
-    except ProxyError as error:
-        forget_frames(error)
-        return None
 
 
 def failed_to_send(endpoint: InferenceEndpoint, cause: ProxyError | Cause) -> ProxyError:

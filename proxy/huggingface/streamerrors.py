@@ -14,7 +14,7 @@ from proxy.errors import Cause, ChatError, ProxyError, StatusError
 from proxy.frames import forget_frames
 from proxy.huggingface.failures import failed_to_send
 from proxy.huggingface.redaction import shown_text
-from proxy.huggingface.replyjson import load
+from proxy.huggingface.replyjson import load, load_error
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.sse import ServerSentEvent
 from proxy.xcontent.values import Json
@@ -96,9 +96,5 @@ def ended_with(endpoint: InferenceEndpoint, text: str) -> ProxyError:
 
 def reported_outside(text: str) -> Reported | None:
     """The error that a provider reports in JSON that is no event, if `text` is that."""
-    try:
-        value: Any = load(text.encode())
-    except ProxyError as error:
-        forget_frames(error)
-        return None
+    value: Any = load_error(text.encode(errors="replace"))
     return reported_in(value) if isinstance(value, dict) else None

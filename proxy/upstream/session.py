@@ -6,6 +6,7 @@ cookies, so that no caller gets another's.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -124,6 +125,7 @@ class UpstreamSession:
         try:
             while len(body) < limit and not answer.content.at_eof():
                 body += await answer.content.read(limit - len(body))
+                await asyncio.sleep(0)  # many small chunks would be read in one go
         except ClientError:  # among them the one for `upstream.response_timeout`
             raise _BrokenOff("upstream node broke off its answer") from None
         except TimeoutError:

@@ -15,12 +15,11 @@ from aiohttp import (
     ClientTimeout,
     ConnectionTimeoutError,
     DummyCookieJar,
-    TCPConnector,
 )
 from yarl import URL
 
 from proxy.config import UpstreamConfig
-from proxy.sessions import HEAD_LIMITS
+from proxy.sessions import HEAD_LIMITS, Connector
 from proxy.tlsfailures import SPEAKS_TLS, TlsProbe, connect_problem, tls_problem
 from proxy.upstream.tls import upstream_tls
 from proxy.upstream.version import own_credentials
@@ -71,7 +70,7 @@ class Questioner:
 
     async def __aenter__(self) -> Questioner:
         self._session = ClientSession(
-            connector=TCPConnector(ssl=self._tls or True, force_close=True),
+            connector=Connector(ssl=self._tls or True, force_close=True),
             cookie_jar=DummyCookieJar(),
             timeout=ClientTimeout(total=PATIENCE, sock_connect=self._patience),
             **HEAD_LIMITS,

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
-from aiohttp import ClientConnectorError, ClientSession, DummyCookieJar, TCPConnector
+from aiohttp import ClientConnectorError, ClientSession, DummyCookieJar
 from elastic_transport import (
     AiohttpHttpNode,
     AsyncTransport,
@@ -18,7 +18,7 @@ from elastic_transport import (
     TransportError,
 )
 
-from proxy.sessions import HEAD_LIMITS
+from proxy.sessions import HEAD_LIMITS, Connector
 
 # It logs every request, and every failure, which the store reports itself.
 logging.getLogger("elastic_transport").setLevel(logging.ERROR)
@@ -67,7 +67,7 @@ class LimitedNode(AiohttpHttpNode):
             headers=self.headers,
             skip_auto_headers=("accept", "accept-encoding", "user-agent"),
             cookie_jar=DummyCookieJar(),
-            connector=TCPConnector(
+            connector=Connector(
                 limit_per_host=self.config.connections_per_node, ssl=self.config.ssl_context or True
             ),
             **HEAD_LIMITS,
