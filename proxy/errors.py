@@ -39,8 +39,8 @@ ProxyError                       status and Elasticsearch `type` are fixed by th
 ├── ChatFailed                   unified_chat_completion_exception: a chat that is not streamed
 └── PlainError                   `{"error": "text"}`: what the REST layer answers before any action
 
-`Cause` describes a Java exception that only ever appears inside another one's `caused_by`. Texts are
-cut to what helps: see quoting.
+`Cause` describes a Java exception that only ever appears inside another one's `caused_by`.
+Long texts are cut to what helps: see quoting.
 Source: ElasticsearchException.generateFailureXContent and guessRootCauses.
 """
 
@@ -295,9 +295,9 @@ class MemoryShort(ProxyError):
     type = "circuit_breaking_exception"
     limit = "memory"
 
-    def __init__(self, wanted: int, limit: int) -> None:
+    def __init__(self, wanted: int, limit: int, whose: str = "<http_request>") -> None:
         super().__init__(
-            f"[in_flight_requests] Data too large, data for [<http_request>] would be [{wanted}b], "
+            f"[in_flight_requests] Data too large, data for [{whose}] would be [{wanted}b], "
             f"which is larger than the limit of [{limit}b]",
             extra={"bytes_wanted": wanted, "bytes_limit": limit, "durability": "TRANSIENT"},
         )

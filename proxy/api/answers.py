@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import AsyncExitStack
 from typing import Final
 
 from aiohttp import web
@@ -12,6 +14,7 @@ from proxy.api.call import Call, Events
 from proxy.api.keys import LIMIT, ORIGIN_HEADERS, RESPONDER, STARTED
 from proxy.errors import Cause, PlainError, ProxyError
 from proxy.frames import forget_frames
+from proxy.limits.memory import MemoryBudget, hold_only
 from proxy.rest.request import parse_request
 from proxy.rest.responder import Responder, RestResponse, responder_for
 from proxy.sse import DONE
@@ -20,7 +23,15 @@ from proxy.xcontent.values import Json
 log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_LARGE: Final = 64 * 1024  # bytes of an answer
+_PATIENCE: Final = 300.0  # seconds for a caller to read an answer, as in the lane
+MEMORY: Final = web.AppKey("memory", MemoryBudget)
+
+
+@web.middleware
+async def count_memory(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """What a request takes counts until its answer is written, an error, too."""
+    with request.app[MEMORY].request():
+        return await handler(request)
 
 
 # Errors
@@ -42,7 +53,9 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
         forget_frames(error)
         if (limit := _limit_of(error)) is not None:
             request[LIMIT] = limit
-        return _web_response(_responder(request).error(error))
+        answer = _responder(request).error(error)
+        hold_only(_size(answer), refusable=False)
+        return await _sent(request, answer)
 
 
 async def mark_started(request: web.Request, response: web.StreamResponse) -> None:
@@ -74,14 +87,10 @@ def _responder(request: web.Request) -> Responder:
 
 
 async def send_document(request: web.Request, call: Call, answer: RestResponse) -> web.Response:
-    """The response; a large one is sent here, while its bytes still count as memory in use."""
+    """The response, once it is written. Raises: MemoryShort."""
     answer.headers.extend(("Warning", warning) for warning in call.warnings)
-    response = _web_response(answer)
-    if len(answer.body) > _LARGE:
-        await response.prepare(request)
-        await response.write_eof()
-        response.body = None  # aiohttp keeps the last response of a connection
-    return response
+    hold_only(_size(answer))
+    return await _sent(request, answer)
 
 
 def allowed_methods(responder: Responder, methods: Collection[str]) -> web.Response:
@@ -97,6 +106,27 @@ def ended_by_origin(status: int) -> web.Response:
     return web.Response(status=status)
 
 
+def _size(answer: RestResponse) -> int:
+    heads = sum(len(name) + len(value) for name, value in answer.headers.items())
+    return len(answer.body) + heads
+
+
+async def _sent(request: web.Request, answer: RestResponse) -> web.Response:
+    """The response, written to its last byte: until then it counts as memory in use."""
+    response = _web_response(answer)
+    if (transport := request.transport) is None:
+        return response  # nobody is there any more
+    transport.set_write_buffer_limits(high=0)  # so that writing waits for the last byte
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            await response.prepare(request)
+            await response.write_eof()
+    except TimeoutError:
+        transport.abort()
+    response.body = None  # aiohttp keeps the last response of a connection
+    return response
+
+
 def _web_response(answer: RestResponse) -> web.Response:
     return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
 
@@ -104,10 +134,14 @@ def _web_response(answer: RestResponse) -> web.Response:
 # Events
 
 
-async def send_events(request: web.Request, call: Call, opening: Events) -> web.StreamResponse:
+async def send_events(
+    request: web.Request, call: Call, handler: Callable[[Call], Awaitable[Events]]
+) -> web.StreamResponse:
     """Stream events; a failure before the provider has begun to answer keeps its status."""
     responder = call.responder
-    async with opening as events:
+    async with AsyncExitStack() as stack:
+        async with call.in_time():
+            events = await stack.enter_async_context(await handler(call))
         response = web.StreamResponse(headers=responder.stream_headers())
         response.headers.extend(("Warning", warning) for warning in call.warnings)
         coding = responder.stream_coding()

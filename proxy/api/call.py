@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from proxy.inference.endpoints import TaskType
@@ -46,6 +48,19 @@ class Call:
         """Seconds that the caller allows, if it says so."""
         return self.times.get("timeout")
 
+    @asynccontextmanager
+    async def in_time(self) -> AsyncIterator[None]:
+        """Bounds what is done within to the time that the caller allows, if it says so.
+
+        The call to the provider is bounded besides; but a request waits elsewhere, too.
+        """
+        seconds = self.timeout
+        try:
+            async with asyncio.timeout(None if seconds is None or seconds < 0 else seconds):
+                yield
+        except TimeoutError:
+            raise self.profile.timed_out(self.inference_id, seconds or 0.0) from None
+
     async def document(self) -> Document:
         """The document in the body; a syntax error is kept in it. Raises: MemoryShort."""
         return await self._read(lambda document: document)
@@ -61,7 +76,8 @@ class Call:
             document = self.body.document()
             return convert(document), document.values
 
-        reserve(wide_text_surplus(self.body.data))
+        surplus = await offload(size, _READ_AT_ONCE, partial(wide_text_surplus, self.body.data))
+        reserve(surplus)
         result, values = await offload(size, _READ_AT_ONCE, read)
         reserve(values * PER_VALUE)
         return result

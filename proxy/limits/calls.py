@@ -19,6 +19,7 @@ from proxy.errors import Rejected
 # because one pair serves many callers, one after the other; and a context variable because the lane
 # starts aiohttp's connection, and nothing can be handed through it.
 address_of_caller: ContextVar[Callable[[], str] | None] = ContextVar("address", default=None)
+_FOR_OTHERS: Final = 16  # one caller may have all calls but this part of them
 _NETWORK_BITS: Final = 64  # of an IPv6 address: a network of this size belongs to one party
 
 
@@ -30,6 +31,7 @@ class CallLimits:
         self.calls = 0
         self.streams = 0
         self._callers: dict[bytes, int] = {}  # how many streams each has
+        self._calling: dict[bytes, int] = {}  # how many calls each has
         self._hash = CredentialHash()
 
     def caller_of(self, headers: Mapping[str, str], address: str) -> bytes:
@@ -41,14 +43,20 @@ class CallLimits:
         return self._hash.of(credentials if any(credentials) else network_of(address))
 
     @contextmanager
-    def call(self) -> Iterator[None]:
-        """Count one more call while entered. Raises: Rejected."""
-        _refuse_beyond(self.calls, self._config.calls, "calls")
+    def call(self, caller: bytes) -> Iterator[None]:
+        """Count one more call of a caller while entered. Raises: Rejected."""
+        own, most = self._calling.get(caller, 0), self._config.calls
+        _refuse_beyond(self.calls, most, "calls")
+        _refuse_beyond(own, most - most // _FOR_OTHERS, "calls", " of one caller")
         self.calls += 1
+        self._calling[caller] = own + 1
         try:
             yield
         finally:
             self.calls -= 1
+            self._calling[caller] -= 1
+            if not self._calling[caller]:
+                del self._calling[caller]
 
     @contextmanager
     def stream(self, caller: bytes) -> Iterator[None]:
@@ -78,10 +86,10 @@ def network_of(address: str) -> str:
     return str(found.ipv4_mapped or ip_network((found, _NETWORK_BITS), strict=False))
 
 
-def _refuse_beyond(count: int, limit: int, name: str) -> None:
+def _refuse_beyond(count: int, limit: int, name: str, whose: str = "") -> None:
     if count >= limit:
         raise Rejected(
-            f"rejected execution of an inference: [{count}] are under way, [limits.{name}] is "
-            f"[{limit}]",
+            f"rejected execution of an inference: [{count}] are under way, [limits.{name}]{whose} "
+            f"is [{limit}]",
             name,
         )
