@@ -14,7 +14,7 @@ from proxy.api.call import Call, Events
 from proxy.api.keys import LIMIT, ORIGIN_HEADERS, RESPONDER, STARTED
 from proxy.errors import Cause, PlainError, ProxyError
 from proxy.frames import forget_frames
-from proxy.limits.memory import MemoryBudget, hold_only
+from proxy.limits.memory import PER_BODY_BYTE, PER_HEADER, MemoryBudget, hold_only
 from proxy.rest.request import parse_request
 from proxy.rest.responder import Responder, RestResponse, responder_for
 from proxy.sse import DONE
@@ -23,6 +23,7 @@ from proxy.xcontent.values import Json
 log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+_ORDINARY_HEAD: Final = 16 * 1024  # bytes
 _PATIENCE: Final = 300.0  # seconds for a caller to read an answer, as in the lane
 MEMORY: Final = web.AppKey("memory", MemoryBudget)
 
@@ -54,7 +55,7 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
         if (limit := _limit_of(error)) is not None:
             request[LIMIT] = limit
         answer = _responder(request).error(error)
-        hold_only(_size(answer), refusable=False)
+        hold_only(_size(request, answer), refusable=False)
         return await _sent(request, answer)
 
 
@@ -89,7 +90,7 @@ def _responder(request: web.Request) -> Responder:
 async def send_document(request: web.Request, call: Call, answer: RestResponse) -> web.Response:
     """The response, once it is written. Raises: MemoryShort."""
     answer.headers.extend(("Warning", warning) for warning in call.warnings)
-    hold_only(_size(answer))
+    hold_only(_size(request, answer))
     return await _sent(request, answer)
 
 
@@ -106,9 +107,18 @@ def ended_by_origin(status: int) -> web.Response:
     return web.Response(status=status)
 
 
-def _size(answer: RestResponse) -> int:
+def held_by_head(request: web.Request) -> int:
+    """Bytes that the head of a request takes, beyond what an ordinary one does."""
+    headers = request.raw_headers
+    size = len(request.raw_path) + sum(len(name) + len(value) for name, value in headers)
+    held = len(headers) * PER_HEADER + size * PER_BODY_BYTE
+    return max(0, held - _ORDINARY_HEAD)
+
+
+def _size(request: web.Request, answer: RestResponse) -> int:
+    """Bytes that are held until the answer is written."""
     heads = sum(len(name) + len(value) for name, value in answer.headers.items())
-    return len(answer.body) + heads
+    return held_by_head(request) + heads + len(answer.body)
 
 
 async def _sent(request: web.Request, answer: RestResponse) -> web.Response:
@@ -123,6 +133,8 @@ async def _sent(request: web.Request, answer: RestResponse) -> web.Response:
             await response.write_eof()
     except TimeoutError:
         transport.abort()
+    except ConnectionError:
+        pass  # nobody wants it any more
     response.body = None  # aiohttp keeps the last response of a connection
     return response
 

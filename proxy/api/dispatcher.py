@@ -14,7 +14,13 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from proxy.api.answers import allowed_methods, ended_by_origin, send_document, send_events
+from proxy.api.answers import (
+    allowed_methods,
+    ended_by_origin,
+    held_by_head,
+    send_document,
+    send_events,
+)
 from proxy.api.bodies import TooLarge, read_body, unread_body
 from proxy.api.call import Call
 from proxy.api.keys import BODY, ORIGIN_HEADERS, RESPONDER, ROUTE
@@ -66,6 +72,7 @@ class InferenceApi:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Our answer, or the upstream's where what is asked for is unknown here."""
         try:
+            reserve(held_by_head(request))
             return await self._answer(request)
         except NotOurs as error:
             return await self._hand_on(request, error)

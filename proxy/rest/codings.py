@@ -36,7 +36,7 @@ def decompressed(data: bytes, coding: str) -> Iterator[bytes]:
     view, position = memoryview(data), 0
     while not decompressor.eof:
         # In slices, because what is not used yet is copied each time.
-        left = decompressor.unconsumed_tail
+        left: bytes | memoryview = decompressor.unconsumed_tail
         if not left:
             left = view[position : position + _SLICE]
             position += len(left)

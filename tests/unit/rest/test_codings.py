@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import tracemalloc
-import json
 import zlib
 
 import pytest
