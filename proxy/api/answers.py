@@ -127,14 +127,14 @@ async def _sent(request: web.Request, answer: RestResponse) -> web.Response:
     if (transport := request.transport) is None:
         return response  # nobody is there any more
     transport.set_write_buffer_limits(high=0)  # so that writing waits for the last byte
+    late = asyncio.get_running_loop().call_later(_PATIENCE, transport.abort)
     try:
-        async with asyncio.timeout(_PATIENCE):
-            await response.prepare(request)
-            await response.write_eof()
-    except TimeoutError:
-        transport.abort()
+        await response.prepare(request)
+        await response.write_eof()
     except ConnectionError:
         pass  # nobody wants it any more
+    finally:
+        late.cancel()
     response.body = None  # aiohttp keeps the last response of a connection
     return response
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -48,18 +48,22 @@ class Call:
         """Seconds that the caller allows, if it says so."""
         return self.times.get("timeout")
 
-    @asynccontextmanager
-    async def in_time(self) -> AsyncIterator[None]:
+    def in_time(self) -> AbstractAsyncContextManager[None]:
         """Bounds what is done within to the time that the caller allows, if it says so.
 
         The call to the provider is bounded besides; but a request waits elsewhere, too.
         """
-        seconds = self.timeout
+        if (seconds := self.timeout) is None or seconds < 0:
+            return nullcontext()
+        return self._bounded(seconds)
+
+    @asynccontextmanager
+    async def _bounded(self, seconds: float) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(None if seconds is None or seconds < 0 else seconds):
+            async with asyncio.timeout(seconds):
                 yield
         except TimeoutError:
-            raise self.profile.timed_out(self.inference_id, seconds or 0.0) from None
+            raise self.profile.timed_out(self.inference_id, seconds) from None
 
     async def document(self) -> Document:
         """The document in the body; a syntax error is kept in it. Raises: MemoryShort."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Final
 
@@ -75,6 +76,7 @@ class CallLimits:
                 del self._callers[caller]
 
 
+@lru_cache(1024)
 def network_of(address: str) -> str:
     """What belongs to one party: an IPv4 address, or the network of an IPv6 address."""
     try:
