@@ -14,7 +14,7 @@ from proxy.api.call import Call, Events
 from proxy.api.keys import LIMIT, ORIGIN_HEADERS, RESPONDER, STARTED
 from proxy.errors import Cause, PlainError, ProxyError
 from proxy.frames import forget_frames
-from proxy.limits.memory import PER_BODY_BYTE, PER_HEADER, MemoryBudget, hold_only
+from proxy.limits.memory import PER_BODY_BYTE, PER_HEADER, MemoryBudget, hold_at_least, hold_only
 from proxy.rest.request import parse_request
 from proxy.rest.responder import Responder, RestResponse, responder_for
 from proxy.sse import DONE
@@ -55,7 +55,7 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
         if (limit := _limit_of(error)) is not None:
             request[LIMIT] = limit
         answer = _responder(request).error(error)
-        hold_only(_size(request, answer), refusable=False)
+        hold_only(_size(request, answer))
         return await _sent(request, answer)
 
 
@@ -90,7 +90,7 @@ def _responder(request: web.Request) -> Responder:
 async def send_document(request: web.Request, call: Call, answer: RestResponse) -> web.Response:
     """The response, once it is written. Raises: MemoryShort."""
     answer.headers.extend(("Warning", warning) for warning in call.warnings)
-    hold_only(_size(request, answer))
+    hold_at_least(_size(request, answer))
     return await _sent(request, answer)
 
 

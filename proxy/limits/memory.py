@@ -105,19 +105,19 @@ def count_for(caller: Hashable) -> None:
         reservation.belong_to(caller)
 
 
-def hold_only(size: int, *, refusable: bool = True) -> None:
-    """From now on `size` bytes are all that the request under way holds: those of its answer.
+def hold_at_least(size: int) -> None:
+    """The request under way has an answer of `size` bytes. Raises: MemoryShort.
 
-    Raises: MemoryShort where that is more than before, and too much, unless it is the answer to
-    that.
+    What was taken for making it stays taken: Python keeps much of such memory for itself.
     """
-    if (reservation := _current.get()) is None:
-        return
-    more = size - reservation.size
-    if more > 0 and refusable:
-        reservation.add(more)
-    else:
-        reservation.force(more)
+    if (reservation := _current.get()) is not None and size > reservation.size:
+        reservation.add(size - reservation.size)
+
+
+def hold_only(size: int) -> None:
+    """The request under way has failed: `size` bytes, those of the error, are all that it holds."""
+    if (reservation := _current.get()) is not None:
+        reservation.force(size - reservation.size)
 
 
 def wide_text_surplus(body: bytes) -> int:
