@@ -60,7 +60,7 @@ def test_one_caller_has_a_share_and_gives_it_back():
         reserve(140)
         with pytest.raises(MemoryShort) as caught:
             reserve(1)
-        assert "<http_requests of one caller> would be [151b]" in caught.value.reason
+        assert "[<http_requests of one caller>] would be [151b]" in caught.value.reason
         with memory.request():
             count_for("b")
             reserve(10)
