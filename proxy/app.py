@@ -12,7 +12,14 @@ from aiohttp import web
 
 from proxy.admin.health import Check
 from proxy.admin.listener import admin_ports
-from proxy.api.answers import Handler, add_origin_headers, mark_started, render_errors
+from proxy.api.answers import (
+    MEMORY,
+    Handler,
+    add_origin_headers,
+    count_memory,
+    mark_started,
+    render_errors,
+)
 from proxy.api.counting import METRICS, STORMS, count_requests
 from proxy.api.dispatcher import InferenceApi
 from proxy.api.server import Runner
@@ -87,6 +94,7 @@ def make_parts(config: Config) -> Parts:
     nodes = Nodes(*config.upstream.urls)
     app = _bare_application(config)
     app[METRICS], app[STORMS] = Metrics(), Storms()
+    app[MEMORY] = MemoryBudget(config.limits.memory)
     app.cleanup_ctx.append(lambda app: _open_parts(app, config, egress, nodes))
     return Parts(
         runner=Runner(app, shutdown_timeout=config.limits.drain_timeout),
@@ -110,7 +118,7 @@ def make_application(config: Config) -> web.Application:
 def _bare_application(config: Config) -> web.Application:
     """The application without the parts that answer."""
     app = web.Application(
-        middlewares=[count_requests, render_errors, _refuse_ambiguous],
+        middlewares=[count_requests, count_memory, render_errors, _refuse_ambiguous],
         client_max_size=config.limits.inference_body,
         handler_args={
             "auto_decompress": False,
@@ -219,7 +227,7 @@ async def _open_parts(
             app[METRICS],
         )
         service = InferenceService(store, provider, config.provider.timeout, profile)
-        limits, memory = CallLimits(config.limits), MemoryBudget(config.limits.memory)
+        limits = CallLimits(config.limits)
         app[_API] = InferenceApi(
             service,
             privileges,
@@ -228,9 +236,8 @@ async def _open_parts(
             profile,
             config=config.limits,
             limits=limits,
-            memory=memory,
         )
-        _show_counts(app[METRICS], limits, memory, limiter, store, privileges)
+        _show_counts(app[METRICS], limits, app[MEMORY], limiter, store, privileges)
         yield
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -44,6 +45,23 @@ class Call:
     def timeout(self) -> float | None:
         """Seconds that the caller allows, if it says so."""
         return self.times.get("timeout")
+
+    def in_time(self) -> AbstractAsyncContextManager[None]:
+        """Bounds what is done within to the time that the caller allows, if it says so.
+
+        The call to the provider is bounded besides; but a request waits elsewhere, too.
+        """
+        if (seconds := self.timeout) is None or seconds < 0:
+            return nullcontext()
+        return self._bounded(seconds)
+
+    @asynccontextmanager
+    async def _bounded(self, seconds: float) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError:
+            raise self.profile.timed_out(self.inference_id, seconds) from None
 
     async def body_map(self) -> Json:
         """The body as a map, empty for anything but an object. Raises: ProxyError."""

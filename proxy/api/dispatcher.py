@@ -18,10 +18,11 @@ from proxy.api.answers import (
     allowed_methods,
     document,
     ended_by_origin,
+    held_by_head,
     send_document,
     send_events,
 )
-from proxy.api.bodies import TooLarge, read_body
+from proxy.api.bodies import TooLarge, read_body, unread_body
 from proxy.api.call import Call
 from proxy.api.keys import BODY, ORIGIN_HEADERS, RESPONDER, ROUTE
 from proxy.api.paths import parse_path
@@ -29,13 +30,13 @@ from proxy.api.ports import Authorizer, OriginJudge, Upstream
 from proxy.api.routes import PATHS, ROUTES, Route
 from proxy.authorization import Allowed, Refused, Verdict
 from proxy.config import LimitsConfig
-from proxy.errors import NoHandler, NoInferenceFeature, NotOurs, PlainError, ProxyError
+from proxy.errors import NoHandler, NoInferenceFeature, NotOurs, PlainError
 from proxy.inference.actions import InferenceAction
 from proxy.inference.releases import Profile
 from proxy.inference.service import InferenceService
 from proxy.limits.calls import CallLimits, address_of_caller
-from proxy.limits.memory import MemoryBudget
-from proxy.limits.threads import Threads
+from proxy.limits.memory import PER_FETCHED_BYTE, count_for, reserve
+from proxy.limits.threads import Threads, offload
 from proxy.rest.body import Body
 from proxy.rest.parameters import read_boolean, read_time, refuse_unknown
 from proxy.rest.request import RestRequest, parse_request
@@ -43,7 +44,7 @@ from proxy.rest.responder import Responder, responder_for
 from proxy.rest.routing import wrong_method
 from proxy.xcontent.document import Bounds
 
-_UNPRIVILEGED: Final = 1024 * 1024  # bytes that are read for a caller who will be refused
+_READ_AT_ONCE: Final = 256 * 1024  # bytes of the upstream's; what is larger is read in a thread
 
 
 class InferenceApi:
@@ -59,7 +60,6 @@ class InferenceApi:
         *,
         config: LimitsConfig,
         limits: CallLimits,
-        memory: MemoryBudget,
     ) -> None:
         self._service = service
         self._authorizer = authorizer
@@ -69,19 +69,18 @@ class InferenceApi:
         self._max_inputs = config.inputs
         self._bounds = Bounds(nesting=config.nesting, values=config.values)
         self._limits = limits
-        self._memory = memory
         self._threads = Threads()
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Our answer, or the upstream's where what is asked for is unknown here."""
-        with self._memory.request():
-            try:
-                return await self._answer(request)
-            except NotOurs as error:
-                return await self._hand_on(request, error)
-            finally:
-                if BODY in request:
-                    request[BODY].forget()
+        try:
+            reserve(held_by_head(request))
+            return await self._answer(request)
+        except NotOurs as error:
+            return await self._hand_on(request, error)
+        finally:
+            if BODY in request:
+                request[BODY].forget()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         rest = parse_request(request.method, request.raw_path, request.headers)
@@ -106,6 +105,8 @@ class InferenceApi:
         if route is None:
             raise wrong_method(rest, methods)
         request[ROUTE] = route.name
+        caller = self._caller(request, verdict)
+        count_for(caller)
         body = request[BODY] = await self._body(request, rest, verdict)
         body.check_content_type(self._profile.major)
         call = self._call(request, rest, responder, body, route, match.parameters)
@@ -114,21 +115,22 @@ class InferenceApi:
         if isinstance(verdict, Refused):
             raise await verdict.error()
         call.user = verdict.user
-        caller = self._caller(request, verdict)
-        with self._threads.serving(caller), route.place(self._limits, lambda: caller):
+        with self._threads.serving(caller), route.place(self._limits, caller):
             if route.streams:
-                return await send_events(request, call, await route.handler(call))
-            answer = await document(responder, await route.handler(call))
+                return await send_events(request, call, route.handler)
+            async with call.in_time():
+                answer = await document(responder, await route.handler(call))
+        body.forget()
         return await send_document(request, call, answer)
 
     async def _body(self, request: web.Request, rest: RestRequest, verdict: Verdict) -> Body:
-        limit = request.client_max_size
+        """The body; who will be refused is told so before it is read."""
         if isinstance(verdict, Refused):
-            limit = min(limit, _UNPRIVILEGED)
+            return await unread_body(request, rest, self._bounds)
         try:
-            return await read_body(request, rest, limit, self._bounds)
+            return await read_body(request, rest, request.client_max_size, self._bounds)
         except TooLarge:
-            raise await _too_large(verdict) from None
+            raise PlainError(413, "request body is too large").of_limit("inference_body") from None
 
     def _call(
         self,
@@ -163,9 +165,10 @@ class InferenceApi:
             fetch=partial(self._fetch, request),
         )
 
-    def _caller(self, request: web.Request, verdict: Allowed) -> bytes:
+    def _caller(self, request: web.Request, verdict: Verdict) -> bytes:
         """For whom a request counts; credentials that nobody has checked could be anybody's."""
-        credentials = request.headers if verdict.authenticated else {}
+        known = isinstance(verdict, Allowed) and verdict.authenticated
+        credentials = request.headers if known else {}
         address = address_of_caller.get()
         return self._limits.caller_of(credentials, address() if address else request.remote or "")
 
@@ -184,13 +187,10 @@ class InferenceApi:
         if self._upstream is None:
             return None
         status, _, body = await self._upstream.fetch(request, path)
+        if status != 200:
+            return None
+        reserve(len(body) * PER_FETCHED_BYTE)
         try:
-            return orjson.loads(body) if status == 200 else None
+            return await offload(len(body), _READ_AT_ONCE, partial(orjson.loads, body))
         except orjson.JSONDecodeError:
             return None
-
-
-async def _too_large(verdict: Verdict) -> ProxyError:
-    if isinstance(verdict, Refused):
-        return await verdict.error()
-    return PlainError(413, "request body is too large").of_limit("inference_body")

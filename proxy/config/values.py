@@ -269,7 +269,8 @@ class LimitsConfig:
         "Memory of all bodies and replies under way together, as estimated",
         "Three bytes are reckoned for each byte of a body (five where not all of it is ASCII, "
         "seven with characters beyond U+FFFF), four for each byte of a reply. Requests beyond it "
-        "are refused with 429, as by Elasticsearch's circuit breakers.",
+        "are refused with 429, as by Elasticsearch's circuit breakers. One caller may hold fifteen "
+        "sixteenths of it.",
         unit="bytes",
     )
     nesting: int = setting(
@@ -278,7 +279,9 @@ class LimitsConfig:
     values: int = setting(100_000, "Values in a body")
     inputs: int = setting(10_000, "Inputs of one request")
     calls: int = setting(
-        2000, "Inferences and changes of endpoints under way at once; further ones get a 429"
+        2000,
+        "Inferences and changes of endpoints under way at once; further ones get a 429",
+        "One caller may have fifteen sixteenths of them.",
     )
     streams: int = setting(3000, "Streams under way at once; further ones get a 429")
     streams_per_caller: int = setting(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Final
 
@@ -19,6 +20,7 @@ from proxy.errors import Rejected
 # because one pair serves many callers, one after the other; and a context variable because the lane
 # starts aiohttp's connection, and nothing can be handed through it.
 address_of_caller: ContextVar[Callable[[], str] | None] = ContextVar("address", default=None)
+_FOR_OTHERS: Final = 16  # one caller may have all calls but this part of them
 _NETWORK_BITS: Final = 64  # of an IPv6 address: a network of this size belongs to one party
 
 
@@ -30,6 +32,7 @@ class CallLimits:
         self.calls = 0
         self.streams = 0
         self._callers: dict[bytes, int] = {}  # how many streams each has
+        self._calling: dict[bytes, int] = {}  # how many calls each has
         self._hash = CredentialHash()
 
     def caller_of(self, headers: Mapping[str, str], address: str) -> bytes:
@@ -41,14 +44,20 @@ class CallLimits:
         return self._hash.of(credentials if any(credentials) else network_of(address))
 
     @contextmanager
-    def call(self) -> Iterator[None]:
-        """Count one more call while entered. Raises: Rejected."""
-        _refuse_beyond(self.calls, self._config.calls, "calls")
+    def call(self, caller: bytes) -> Iterator[None]:
+        """Count one more call of a caller while entered. Raises: Rejected."""
+        own, most = self._calling.get(caller, 0), self._config.calls
+        _refuse_beyond(self.calls, most, "calls")
+        _refuse_beyond(own, most - most // _FOR_OTHERS, "calls", " of one caller")
         self.calls += 1
+        self._calling[caller] = own + 1
         try:
             yield
         finally:
             self.calls -= 1
+            self._calling[caller] -= 1
+            if not self._calling[caller]:
+                del self._calling[caller]
 
     @contextmanager
     def stream(self, caller: bytes) -> Iterator[None]:
@@ -67,6 +76,7 @@ class CallLimits:
                 del self._callers[caller]
 
 
+@lru_cache(1024)
 def network_of(address: str) -> str:
     """What belongs to one party: an IPv4 address, or the network of an IPv6 address."""
     try:
@@ -78,10 +88,10 @@ def network_of(address: str) -> str:
     return str(found.ipv4_mapped or ip_network((found, _NETWORK_BITS), strict=False))
 
 
-def _refuse_beyond(count: int, limit: int, name: str) -> None:
+def _refuse_beyond(count: int, limit: int, name: str, whose: str = "") -> None:
     if count >= limit:
         raise Rejected(
-            f"rejected execution of an inference: [{count}] are under way, [limits.{name}] is "
-            f"[{limit}]",
+            f"rejected execution of an inference: [{count}] are under way, [limits.{name}]{whose} "
+            f"is [{limit}]",
             name,
         )

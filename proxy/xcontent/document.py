@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from proxy.errors import ProxyError
 from proxy.masking import is_harmless, may_hold_token, shown_name, shown_word
+from proxy.quoting import quoted_part
 from proxy.xcontent.javatext import java_scalar
 
 _QUOTED_BYTES: Final = 500  # of a bad body, in the error text
@@ -118,7 +119,7 @@ class Document:
 
     def quoted_value(self, text: str) -> str:
         """The text of a scalar, as errors quote it."""
-        return _LEFT_OUT if self.is_private else text
+        return _LEFT_OUT if self.is_private else quoted_part(text)
 
     def _is_guarded(self) -> bool:
         if self.is_private:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pytest
 from multidict import CIMultiDict
 
@@ -14,7 +16,7 @@ def caller(limits, address="192.0.2.1", **headers):
 
 def test_calls_and_streams_are_refused_beyond_their_number_and_let_in_again():
     limits = CallLimits(LimitsConfig(calls=1, streams=1))
-    for enter in (limits.call, lambda: limits.stream(b"a")):
+    for enter in (lambda: limits.call(b"a"), lambda: limits.stream(b"a")):
         with enter():
             with pytest.raises(Rejected) as caught, enter():
                 pass
@@ -23,6 +25,21 @@ def test_calls_and_streams_are_refused_beyond_their_number_and_let_in_again():
             assert dict(caught.value.headers) == {"Retry-After": "1"}
         with enter():
             pass
+
+
+def test_one_caller_cannot_have_all_calls():
+    limits = CallLimits(LimitsConfig(calls=16))
+    with ExitStack() as stack:
+        for _ in range(15):
+            stack.enter_context(limits.call(b"a"))
+        with pytest.raises(Rejected) as caught, limits.call(b"a"):
+            pass
+        assert caught.value.limit == "calls"
+        assert "[limits.calls] of one caller is [15]" in caught.value.reason
+        with limits.call(b"b"), pytest.raises(Rejected), limits.call(b"b"):
+            pass
+    assert limits.calls == 0
+    assert limits._calling == {}
 
 
 def test_one_caller_cannot_have_all_streams():
