@@ -10,6 +10,7 @@ from aiohttp import web
 
 from proxy.api.call import Call, Events
 from proxy.api.keys import LIMIT, ORIGIN_HEADERS, RESPONDER, STARTED
+from proxy.authorization import confirm_stream
 from proxy.errors import Cause, PlainError, ProxyError
 from proxy.frames import forget_frames
 from proxy.rest.request import parse_request
@@ -124,6 +125,7 @@ async def _frames(responder: Responder, events: AsyncIterator[Json]) -> AsyncIte
     """The bytes of each event, and of how the stream ended: `[DONE]`, or one error event."""
     try:
         async for event in events:
+            await confirm_stream()
             yield responder.event(event)
     except ProxyError as error:
         log.info("stream ended by %s", error.type)

@@ -21,13 +21,19 @@ from proxy.api.keys import BODY, ORIGIN_HEADERS, RESPONDER, ROUTE
 from proxy.api.paths import parse_path
 from proxy.api.ports import Authorizer, OriginJudge, Upstream
 from proxy.api.routes import ROUTES, Route
-from proxy.authorization import Allowed, Refused, Verdict
+from proxy.authorization import (
+    CREDENTIAL_HEADERS,
+    Allowed,
+    Permission,
+    Refused,
+    Verdict,
+)
 from proxy.config import LimitsConfig
 from proxy.errors import NoHandler, NoInferenceFeature, NotOurs, PlainError, ProxyError
 from proxy.inference.actions import InferenceAction
 from proxy.inference.releases import Profile
 from proxy.inference.service import InferenceService
-from proxy.limits.calls import CallLimits, address_of_caller
+from proxy.limits.calls import Caller, CallLimits, address_of_caller, caller_of
 from proxy.limits.memory import MemoryBudget
 from proxy.rest.body import Body
 from proxy.rest.parameters import read_boolean, read_time, refuse_unknown
@@ -90,7 +96,8 @@ class InferenceApi:
             raise NoHandler(rest.method, rest.target)
         route = methods.get(rest.method)
         action = InferenceAction.GET if route is None else route.action
-        verdict = await self._authorizer.check(request.headers, rest.target, action)
+        ask = partial(self._authorizer.check, request.headers, rest.target, action)
+        verdict = await ask()
         if origin.status is not None:
             return ended_by_origin(origin.status)
         if rest.problem is not None:
@@ -106,7 +113,10 @@ class InferenceApi:
         if isinstance(verdict, Refused):
             raise await verdict.error()
         call.user = verdict.user
-        with route.place(self._limits, partial(self._caller, request, verdict)):
+        permission = Permission(verdict, ask)
+        place = route.place(self._limits, partial(self._caller, request, verdict))
+        with place, permission.held():
+            await permission.confirm()  # the body may have taken long
             if route.streams:
                 return await send_events(request, call, await route.handler(call))
             answer = responder.document(200, await route.handler(call))
@@ -154,11 +164,15 @@ class InferenceApi:
             fetch=partial(self._fetch, request),
         )
 
-    def _caller(self, request: web.Request, verdict: Allowed) -> bytes:
-        """For whom a request counts; credentials that nobody has checked could be anybody's."""
-        credentials = request.headers if verdict.authenticated else {}
+    def _caller(self, request: web.Request, verdict: Allowed) -> Caller:
+        """For whom a request counts; who sends no credentials has a name that many share."""
+        has_name = verdict.authenticated and any(
+            name in request.headers for name in CREDENTIAL_HEADERS
+        )
         address = address_of_caller.get()
-        return self._limits.caller_of(credentials, address() if address else request.remote or "")
+        return caller_of(
+            verdict.user if has_name else None, address() if address else request.remote or ""
+        )
 
     async def _hand_on(self, request: web.Request, error: NotOurs) -> web.StreamResponse:
         """The upstream's answer; `error` where it has no inference plugin. Raises: ProxyError."""

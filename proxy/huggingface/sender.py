@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeVar
 
+from proxy.authorization import confirm
 from proxy.errors import CountMismatch, ProxyError
 from proxy.frames import forget_frames
 from proxy.huggingface.calls import Call, Calls, FailedCall, OpenReply, Refusal, Reply
@@ -57,6 +58,7 @@ class Sender:
         """The reply to a call, once it has begun. Raises: the last attempt's error."""
         retries = await self.turn(endpoint, deadline)
         while True:
+            await confirm()
             outcome = await self._calls.open(Call(endpoint, body, retries.failed > 0))
             if isinstance(outcome, OpenReply):
                 return outcome
@@ -73,6 +75,7 @@ class Sender:
 
         Raises: MemoryShort; CountMismatch, which another attempt would not change.
         """
+        await confirm()
         outcome = await self._calls.send(call)
         if isinstance(outcome, Refusal):
             return outcome
