@@ -29,7 +29,7 @@ class FailureLog:
 
     @contextmanager
     def watching(self, endpoint: InferenceEndpoint, deadline: Deadline) -> Iterator[None]:
-        """Log what fails within. That the proxy has no room, or the caller no rights, is none of it."""
+        """Log what fails within, but not that the proxy has no room, or the caller no rights."""
         try:
             yield
         except (Rejected, MemoryShort, *NOT_CONFIRMED):
