@@ -162,7 +162,7 @@ async def _facts(app: web.Application, config: Config) -> Facts:
     return Facts(
         upstream_version=version,
         security=None if is_off is None else not is_off,
-        endpoints=None if found is None else len(found.endpoints) + len(found.refused),
+        endpoints=None if found is None else len(found.endpoints),
     )
 
 

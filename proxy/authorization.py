@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from proxy.errors import ProxyError, Unauthorized, UpstreamError, UpstreamRefusal
 
 RUN_AS: Final = "es-security-runas-user"
-# The headers by which Elasticsearch authenticates a request; those of clients hold the shared secret
+# The headers by which Elasticsearch authenticates a request; those of clients hold the secret
 # of an application that presents the tokens of its users.
 # Source: Security.getRestHeaders, JwtRealm, SecondaryAuthenticator.
 CREDENTIAL_HEADERS: Final = (

@@ -94,8 +94,7 @@ async def get_endpoint(call: Call) -> Json:
 async def get_endpoints(call: Call) -> Json:
     """GET _inference/_all: ours and the upstream's; where both have an id, ours"""
     found = await call.service.find(call.task_type)
-    if found.refused:
-        call.warnings.append(incomplete(found.refused))
+    call.warnings.extend(incomplete(found))
     ours = [render_endpoint(endpoint) for endpoint in found.endpoints]
     theirs = await call.fetch(call.rest.path)
     others = theirs.get("endpoints") if isinstance(theirs, dict) else None
