@@ -6,14 +6,14 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from sys import getsizeof
+from dataclasses import dataclass, replace
 from typing import Final
 
 from proxy.errors import EndpointNotFound, KeyMismatch, RecordRefused, StoreError, StoreMissing
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.ports import Change, EndpointStore, Known, Listing
 from proxy.singleflight import SingleFlight
+from proxy.store.footprint import bytes_of_texts
 
 MAX_BYTES: Final = 32 * 1024 * 1024  # of memory; about 10,000 endpoints of the usual size
 MAX_STALENESS: Final = 3600.0  # seconds that an endpoint is used while the store cannot be
@@ -149,7 +149,7 @@ class CachedStore:
             self._forget(inference_id)
             raise
         if changes == self._changes:
-            self._remember(_Entry(known, asked_at, _size(known.endpoint)))
+            self._remember(_Entry(known, asked_at, size_of(known.endpoint)))
         return known
 
     def _remember(self, entry: _Entry) -> None:
@@ -165,18 +165,6 @@ class CachedStore:
             self._bytes -= entry.size
 
 
-def _size(endpoint: InferenceEndpoint) -> int:
-    """Bytes of memory that an endpoint takes in the cache, its texts above all."""
-    return _OVERHEAD + sum(map(getsizeof, _texts(asdict(endpoint))))
-
-
-def _texts(value: object) -> Iterator[str]:
-    match value:
-        case str():
-            yield value
-        case dict():
-            for inner in value.values():
-                yield from _texts(inner)
-        case list() | tuple():
-            for inner in value:
-                yield from _texts(inner)
+def size_of(endpoint: InferenceEndpoint) -> int:
+    """Bytes of memory that it takes in the cache."""
+    return _OVERHEAD + bytes_of_texts(endpoint)

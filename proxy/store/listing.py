@@ -10,12 +10,13 @@ from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.ids import list_ids
 from proxy.inference.ports import MAX_ENDPOINTS, MAX_REFUSED, Listing
 from proxy.limits.memory import reserve
+from proxy.store.footprint import bytes_of_texts
 from proxy.store.sealed import Keyring, Record
 
 # Bytes of memory that an endpoint takes until it has been sent, as measured: as an object, as a
-# document, and as the text of the answer; and for each byte of its record.
-PER_ENDPOINT: Final = 6 * 1024
-PER_BYTE: Final = 6
+# document, and as the text of the answer; and for each byte of its texts.
+PER_ENDPOINT: Final = 1024
+PER_BYTE: Final = 4
 
 
 class ListingMaker:
@@ -42,7 +43,7 @@ class ListingMaker:
                 continue
             if self._task_type not in (None, endpoint.task_type) or self.is_full:
                 continue
-            reserve(PER_ENDPOINT + PER_BYTE * len(record.blob))
+            reserve(PER_ENDPOINT + PER_BYTE * bytes_of_texts(endpoint))
             self._endpoints[record.inference_id] = endpoint
 
     def refuse(self, ids: Iterable[str], more: int = 0) -> None:

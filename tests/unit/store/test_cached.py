@@ -14,12 +14,12 @@ from proxy.errors import (
     StoreOverloaded,
 )
 from proxy.inference.ports import Known
-from proxy.store.cached import PAUSE, CachedStore, _size
+from proxy.store.cached import PAUSE, CachedStore, size_of
 from tests.support.clock import Clock
 from tests.support.memorystore import MemoryStore
 from tests.support.storeconformance import endpoint, with_token
 
-ENDPOINT = _size(endpoint())  # bytes in the cache
+ENDPOINT = size_of(endpoint())  # bytes in the cache
 
 
 @pytest.fixture
