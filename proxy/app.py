@@ -41,6 +41,7 @@ from proxy.store.cached import CachedStore
 from proxy.store.opening import open_store
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.storms import Storms
+from proxy.upstream.certificateuser import guard_certificate, refuse_taken
 from proxy.upstream.forward import Forwarder, forwarding
 from proxy.upstream.grants import Grants
 from proxy.upstream.heads import head_of, raw_target
@@ -92,6 +93,7 @@ def make_parts(config: Config) -> Parts:
     for port in admin_ports(config):
         egress.protect_port(port)
     nodes = Nodes(*config.upstream.urls)
+    guard_certificate(nodes, config.upstream)
     app = _bare_application(config)
     app[METRICS], app[STORMS] = Metrics(), Storms()
     app[MEMORY] = MemoryBudget(config.limits.memory)
@@ -170,7 +172,7 @@ async def _facts(app: web.Application, config: Config) -> Facts:
     return Facts(
         upstream_version=version,
         security=None if is_off is None else not is_off,
-        endpoints=None if found is None else len(found.endpoints) + len(found.refused),
+        endpoints=None if found is None else len(found.endpoints),
     )
 
 
@@ -202,6 +204,7 @@ async def _open_parts(
         store = app[STORE] = open_store(config)
         stack.push_async_callback(store.close)
         await store.open()
+        await refuse_taken(nodes)
         upstream = await stack.enter_async_context(open_session(config.upstream, nodes))
         app[_UPSTREAM], app[_SECURITY] = upstream, Security(upstream, config.upstream)
         privileges = app[_PRIVILEGES] = Privileges(app[_SECURITY], Grants())

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from proxy.api.call import Call, Events
 from proxy.api.keys import LIMIT, ORIGIN_HEADERS, RESPONDER, STARTED
+from proxy.authorization import confirm_stream
 from proxy.errors import Cause, PlainError, ProxyError
 from proxy.frames import forget_frames
 from proxy.limits.memory import PER_BODY_BYTE, PER_HEADER, MemoryBudget, hold_at_least, hold_only
@@ -179,6 +180,7 @@ async def _frames(responder: Responder, events: AsyncIterator[Json]) -> AsyncIte
     """The bytes of each event, and of how the stream ended: `[DONE]`, or one error event."""
     try:
         async for event in events:
+            await confirm_stream()
             work = responder.work(event, _QUICKLY_WRITTEN)
             yield await offload(work, _QUICKLY_WRITTEN, partial(responder.event, event))
     except ProxyError as error:

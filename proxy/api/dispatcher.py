@@ -28,13 +28,19 @@ from proxy.api.keys import BODY, ORIGIN_HEADERS, RESPONDER, ROUTE
 from proxy.api.paths import parse_path
 from proxy.api.ports import Authorizer, OriginJudge, Upstream
 from proxy.api.routes import PATHS, ROUTES, Route
-from proxy.authorization import Allowed, Refused, Verdict
+from proxy.authorization import (
+    CREDENTIAL_HEADERS,
+    Allowed,
+    Permission,
+    Refused,
+    Verdict,
+)
 from proxy.config import LimitsConfig
 from proxy.errors import NoHandler, NoInferenceFeature, NotOurs, PlainError
 from proxy.inference.actions import InferenceAction
 from proxy.inference.releases import Profile
 from proxy.inference.service import InferenceService
-from proxy.limits.calls import CallLimits, address_of_caller
+from proxy.limits.calls import Caller, CallLimits, address_of_caller, caller_of
 from proxy.limits.memory import PER_FETCHED_BYTE, count_for, reserve
 from proxy.limits.threads import Threads, offload
 from proxy.rest.body import Body
@@ -97,7 +103,8 @@ class InferenceApi:
             raise NoHandler(rest.method, rest.target)
         route = methods.get(rest.method)
         action = InferenceAction.GET if route is None else route.action
-        verdict = await self._authorizer.check(request.headers, rest.target, action)
+        ask = partial(self._authorizer.check, request.headers, rest.target, action)
+        verdict = await ask()
         if origin.status is not None:
             return ended_by_origin(origin.status)
         if rest.problem is not None:
@@ -115,7 +122,10 @@ class InferenceApi:
         if isinstance(verdict, Refused):
             raise await verdict.error()
         call.user = verdict.user
-        with self._threads.serving(caller), route.place(self._limits, caller):
+        permission = Permission(verdict, ask)
+        place = route.place(self._limits, caller)
+        with self._threads.serving(caller), place, permission.held():
+            await permission.confirm()  # the body may have taken long
             if route.streams:
                 return await send_events(request, call, route.handler)
             async with call.in_time():
@@ -165,12 +175,14 @@ class InferenceApi:
             fetch=partial(self._fetch, request),
         )
 
-    def _caller(self, request: web.Request, verdict: Verdict) -> bytes:
-        """For whom a request counts; credentials that nobody has checked could be anybody's."""
-        known = isinstance(verdict, Allowed) and verdict.authenticated
-        credentials = request.headers if known else {}
+    def _caller(self, request: web.Request, verdict: Verdict) -> Caller:
+        """For whom a request counts; who sends no credentials has a name that many share."""
+        user = None
+        if isinstance(verdict, Allowed) and verdict.authenticated:
+            sent = any(name in request.headers for name in CREDENTIAL_HEADERS)
+            user = verdict.user if sent else None
         address = address_of_caller.get()
-        return self._limits.caller_of(credentials, address() if address else request.remote or "")
+        return caller_of(user, address() if address else request.remote or "")
 
     async def _hand_on(self, request: web.Request, error: NotOurs) -> web.StreamResponse:
         """The upstream's answer; `error` where it has no inference plugin. Raises: ProxyError."""

@@ -96,8 +96,7 @@ async def get_endpoints(call: Call) -> Json:
     """GET _inference/_all: ours and the upstream's; where both have an id, ours"""
     theirs = await call.fetch(call.rest.path)
     found = await call.service.find(call.task_type)
-    if found.refused:
-        call.warnings.append(incomplete(found.refused))
+    call.warnings.extend(incomplete(found))
     reserve(len(found.endpoints) * PER_ENDPOINT)
     ours = [render_endpoint(endpoint) for endpoint in found.endpoints]
     others = theirs.get("endpoints") if isinstance(theirs, dict) else None

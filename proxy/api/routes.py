@@ -22,7 +22,7 @@ from proxy.api.handlers import (
 from proxy.inference.actions import InferenceAction
 from proxy.inference.ids import check_inference_id
 from proxy.inference.releases import Profile
-from proxy.limits.calls import CallLimits
+from proxy.limits.calls import Caller, CallLimits
 from proxy.rest.responder import DOCUMENT, EVENT, ErrorShape
 from proxy.rest.routing import PathTrie
 
@@ -62,7 +62,7 @@ class Route:
         if self.checks_id:
             check_inference_id(inference_id)
 
-    def place(self, limits: CallLimits, caller: bytes) -> AbstractContextManager[None]:
+    def place(self, limits: CallLimits, caller: Caller) -> AbstractContextManager[None]:
         """A place among the caller's calls or streams under way, held while it is entered.
 
         Entering raises: Rejected.

@@ -287,8 +287,9 @@ class LimitsConfig:
     streams_per_caller: int = setting(
         1500,
         "Streams of one caller at once",
-        "A caller is who sends the same credentials, or, without any that Elasticsearch checks, "
-        "who comes from the same address (IPv6: the same network of 64 bits).",
+        "A caller is the user that Elasticsearch names for its credentials, whichever of its keys "
+        "it uses, or, without any that Elasticsearch checks, who comes from the same address "
+        "(IPv6: the same network of 64 bits).",
     )
     connections: int = setting(10_000, "Connections of callers; further ones get a 429")
     head: int = setting(65536, "Size of a request's head", unit="bytes")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from proxy.authorization import confirm
 from proxy.errors import CountMismatch, MemoryShort, ProxyError
 from proxy.frames import forget_frames
 from proxy.huggingface.calls import Call, Calls, FailedCall, OpenReply, Refusal, Reply
@@ -54,6 +55,7 @@ class Sender:
         """The reply to a call, once it has begun. Raises: the last attempt's error."""
         retries = await self.turn(endpoint, deadline)
         while True:
+            await confirm()
             outcome = await self._calls.open(Call(endpoint, body, retries.failed > 0))
             if isinstance(outcome, OpenReply):
                 return outcome
@@ -70,6 +72,7 @@ class Sender:
 
         Raises: MemoryShort; CountMismatch, which another attempt would not change.
         """
+        await confirm()
         outcome = await self._calls.send(call)
         if isinstance(outcome, Refusal):
             return outcome

@@ -5,14 +5,13 @@ A call beyond the limit is refused with 429 before it begins, and can be repeate
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Final
 
-from proxy.authorization import CREDENTIAL_HEADERS, CredentialHash
 from proxy.config import LimitsConfig
 from proxy.errors import Rejected
 
@@ -24,6 +23,18 @@ _FOR_OTHERS: Final = 16  # one caller may have all calls but this part of them
 _NETWORK_BITS: Final = 64  # of an IPv6 address: a network of this size belongs to one party
 
 
+Caller = tuple[str, str]  # what a request counts by, `user` or `address`, and which one
+
+
+def caller_of(user: str | None, address: str) -> Caller:
+    """Whom a request counts for: the user that the upstream named, or else an address.
+
+    Not the credentials: one caller can spell them in many ways, or have many keys. `address` is
+    that of the peer; headers such as `X-Forwarded-For` can be made up.
+    """
+    return ("address", network_of(address)) if user is None else ("user", user)
+
+
 class CallLimits:
     """The calls and streams that are under way; one per process, used in its event loop only."""
 
@@ -31,20 +42,11 @@ class CallLimits:
         self._config = config
         self.calls = 0
         self.streams = 0
-        self._callers: dict[bytes, int] = {}  # how many streams each has
-        self._calling: dict[bytes, int] = {}  # how many calls each has
-        self._hash = CredentialHash()
-
-    def caller_of(self, headers: Mapping[str, str], address: str) -> bytes:
-        """Whom a request counts for: a keyed hash of its credentials, or else of its address.
-
-        `address` is that of the peer; headers such as `X-Forwarded-For` can be made up.
-        """
-        credentials = [headers.get(name) for name in CREDENTIAL_HEADERS]
-        return self._hash.of(credentials if any(credentials) else network_of(address))
+        self._callers: dict[Caller, int] = {}  # how many streams each has
+        self._calling: dict[Caller, int] = {}  # how many calls each has
 
     @contextmanager
-    def call(self, caller: bytes) -> Iterator[None]:
+    def call(self, caller: Caller) -> Iterator[None]:
         """Count one more call of a caller while entered. Raises: Rejected."""
         own, most = self._calling.get(caller, 0), self._config.calls
         _refuse_beyond(self.calls, most, "calls")
@@ -60,7 +62,7 @@ class CallLimits:
                 del self._calling[caller]
 
     @contextmanager
-    def stream(self, caller: bytes) -> Iterator[None]:
+    def stream(self, caller: Caller) -> Iterator[None]:
         """Count one more stream of a caller while entered. Raises: Rejected."""
         own = self._callers.get(caller, 0)
         _refuse_beyond(self.streams, self._config.streams, "streams")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
@@ -34,10 +34,10 @@ class Threads:
 
     def __init__(self) -> None:
         self._places = asyncio.Semaphore(_THREADS)
-        self._shares: dict[bytes, _Share] = {}
+        self._shares: dict[Hashable, _Share] = {}
 
     @contextmanager
-    def serving(self, caller: bytes) -> Iterator[None]:
+    def serving(self, caller: Hashable) -> Iterator[None]:
         """The context of one request: what is offloaded within it is work of that caller."""
         token = _current.set((self, caller))
         try:
@@ -46,7 +46,7 @@ class Threads:
             _current.reset(token)
 
     @asynccontextmanager
-    async def place(self, caller: bytes) -> AsyncIterator[None]:
+    async def place(self, caller: Hashable) -> AsyncIterator[None]:
         """A thread for the caller is free while entered; the wait for it can be cancelled."""
         share = self._shares.setdefault(caller, _Share())
         share.users += 1
@@ -61,7 +61,7 @@ class Threads:
 
 # Whose work is done. A context variable, because bodies and replies are read by functions that know
 # neither the request nor its caller.
-_current: ContextVar[tuple[Threads, bytes] | None] = ContextVar("threads", default=None)
+_current: ContextVar[tuple[Threads, Hashable] | None] = ContextVar("threads", default=None)
 
 
 async def offload(size: int, at_most: int, work: Callable[[], T]) -> T:

@@ -29,8 +29,9 @@ from yarl import URL
 from proxy.config import UpstreamConfig
 from proxy.errors import UpstreamBroken, UpstreamError, UpstreamTimedOut
 from proxy.http1 import GIVEN_UP
-from proxy.sessions import HEAD_LIMITS, Connector, Response, on_live_connection
+from proxy.sessions import HEAD_LIMITS, Response, on_live_connection
 from proxy.tlsfailures import tls_problem
+from proxy.upstream.certificateuser import VettingConnector
 from proxy.upstream.nodes import LATE, UNAVAILABLE, Node, Nodes
 from proxy.upstream.tls import upstream_tls
 
@@ -211,7 +212,7 @@ async def _unanswered(node: Node, error: Exception) -> UpstreamError:
 async def open_session(upstream: UpstreamConfig, nodes: Nodes) -> AsyncIterator[UpstreamSession]:
     """Raises: ConfigError for a certificate or CA file that cannot be used."""
     async with ClientSession(
-        connector=Connector(limit=0, ssl=upstream_tls(upstream) or True),
+        connector=VettingConnector(nodes, limit=0, ssl=upstream_tls(upstream) or True),
         cookie_jar=DummyCookieJar(),
         auto_decompress=False,
         response_class=_Response,

@@ -14,7 +14,9 @@ from proxy.commands.checks.questions import NodeFailed, Questioner, Reply
 from proxy.config import Config, ConfigError, split_address
 from proxy.config.addresses import is_any, is_own
 from proxy.store.elasticsearch.connection import named_credentials
+from proxy.upstream.certificateuser import CertificateGuard
 from proxy.upstream.feature import lacks_inference
+from proxy.upstream.nodes import CertificateTaken
 from proxy.upstream.security import AUTHENTICATE, SecurityAnswer
 from proxy.upstream.version import VERSION_TARGETS, own_credentials, version_in
 
@@ -49,6 +51,7 @@ async def _node(url: str, config: Config) -> list[Finding]:
             if findings[0].level is Level.ERROR:
                 return findings
             findings.append(_credentials(name, identity, config))
+            findings += await _certificate(name, url, config)
             # Without valid credentials nothing else is told.
             if identity.status != 401:
                 findings += await _about(name, node)
@@ -101,6 +104,18 @@ def _credentials(name: str, reply: Reply, config: Config) -> Finding:
         case 401:
             return ok(f"{name}: security is on, and the proxy needs no credentials of its own")
     return warning(f"{name} does not tell who the proxy is: it answers with [{reply.status}]")
+
+
+async def _certificate(name: str, url: str, config: Config) -> list[Finding]:
+    if config.upstream.certificate is None or not url.startswith("https:"):
+        return []
+    try:
+        await CertificateGuard(config.upstream).vet(url.rstrip("/"))
+    except CertificateTaken as taken:
+        return [error(f"{name}: [upstream.certificate] is [{taken.user}]: {taken}")]
+    except OSError as problem:
+        return [warning(f"{name}: {problem.strerror}")]
+    return [ok(f"{name} takes the proxy's certificate for nobody")]
 
 
 def _whom(body: Any) -> str:
