@@ -16,6 +16,7 @@ from proxy.lane.connecting import to_application, to_node
 from proxy.lane.expiry import expire
 from proxy.lane.pool import Cluster, Pool
 from proxy.lane.states import NEVER, Patience
+from proxy.lane.turns import Turns
 from proxy.upstream.nodes import Node, Nodes
 
 SHORTEST_TICK, LONGEST_TICK = 0.01, 1.0  # seconds between two looks at the deadlines
@@ -46,6 +47,7 @@ class Lane:
         self.limits = limits
         self.forwarding = forwarding
         self.patience = patience
+        self.turns = Turns()
         self.draining = False
         self.callers: set[CallerSide] = set()
         self.keepalive_deadline = NEVER  # for a caller that is idle from now on
