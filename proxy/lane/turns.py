@@ -8,7 +8,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
-TURN: Final = 0.004  # seconds of each turn of the loop, for all that waits together
+TURN: Final = 0.003  # seconds of each turn of the loop, for all that waits together
 
 Step = Callable[[], None]
 
