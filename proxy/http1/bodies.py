@@ -15,7 +15,10 @@ CHUNKS_AT_ONCE: Final = 64
 # Bytes by which the framing of a body may outweigh its payload: a million chunks of one byte, which
 # is what a program may send that does not know better.
 FRAMING_LIMIT: Final = 5 * 1024 * 1024
-_TOO_SMALL: Final = 4096  # bytes of the same, from which on a body is read when there is time for it
+_TOO_SMALL: Final = (
+    4096  # bytes of the same, from which on a body is read when there is time for it
+)
+_LONG_LINE: Final = 256  # bytes of a line that count as one more line
 _ALL: Final = sys.maxsize
 
 
@@ -135,10 +138,10 @@ class ChunkedBody(Body):
                 position = end + 2
                 lines -= 2
                 continue
-            lines -= 1
             newline = data.find(b"\n", position) + 1
             line = self._line + data[position : newline or len(data)]
             position = newline or len(data)
+            lines -= 1 + len(line) // _LONG_LINE
             if len(line) > _LINE_LIMIT or (self._after_data and not b"\r\n".startswith(line)):
                 raise Malformed("invalid chunk")
             if newline:

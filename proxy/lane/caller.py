@@ -75,6 +75,8 @@ class CallerSide(AnsweringConnection):
             self._keep_for_later(data)
         elif state is REST:
             self._drop_rest(data, self._body.chunks_at_once)
+        else:
+            self._wait_for_turn()
 
     # --- the head of a request
 
@@ -146,7 +148,7 @@ class CallerSide(AnsweringConnection):
 
     def resume_reading(self) -> None:
         if self._unread:
-            self.lane.turns.put_off(self._read_on)
+            self.turns.put_off(self._read_on)
         else:
             super().resume_reading()
 
@@ -171,6 +173,8 @@ class CallerSide(AnsweringConnection):
             return
         if self.state is ANSWER:
             self.answer_ended()
+        elif not self._unread:
+            self._wait_for_turn()
 
     def _take_body(self, data: bytes, chunks: int = http1.CHUNKS_AT_ONCE) -> bytes:
         part, used = self._body.feed(data, chunks)
@@ -181,9 +185,13 @@ class CallerSide(AnsweringConnection):
                 self._keep_for_later(data[used:])
         elif used < len(data):
             self._unread = data[used:]
-            self.transport.pause_reading()
-            self.lane.turns.put_off(self._read_on)
+            self._wait_for_turn()
         return part
+
+    def _wait_for_turn(self) -> None:
+        """Read no more for now: what comes takes long to read, or is to be dropped."""
+        self.transport.pause_reading()
+        self.turns.put_off(self._read_on)
 
     def _read_on(self) -> None:
         """Read what was put off, unless the upstream takes nothing more for now."""

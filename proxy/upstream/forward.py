@@ -7,6 +7,7 @@ bytes. Which requests may be passed on, and how, `proxy.http1` decides, as it do
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import struct
 from collections.abc import AsyncIterator, Iterable
@@ -167,6 +168,7 @@ async def _pass_back(
         if not piece:
             break
         await response.write(piece)
+        await asyncio.sleep(0)  # others get their turn, however many chunks have come
     await response.write_eof()
     return response
 
