@@ -18,6 +18,7 @@ from proxy.config import LimitsConfig
 from proxy.errors import ProxyError, UpstreamTimedOut
 from proxy.http1 import AnswerHead, Forwarding, RequestHead
 from proxy.lane.states import CallerState, Patience, UpstreamState
+from proxy.lane.turns import Turns
 from proxy.upstream.nodes import Node
 
 
@@ -42,6 +43,10 @@ class Caller(Protocol):
     @property
     def full(self) -> bool:
         """Whether the transport takes no more writes."""
+
+    @property
+    def turns(self) -> Turns:
+        """Where work is put off."""
 
     @property
     def deadline(self) -> float:
@@ -173,6 +178,10 @@ class Lane(Protocol):
 
     @property
     def patience(self) -> Patience: ...
+
+    @property
+    def turns(self) -> Turns:
+        """Where connections put off what takes long."""
 
     @property
     def forwarding(self) -> Forwarding: ...

@@ -38,7 +38,8 @@ from proxy.upstream.tls import upstream_tls
 if TYPE_CHECKING:
     from aiohttp.connector import Connection
 
-PIECE: Final = 65536  # bytes read at once
+PIECE: Final = 65536  # bytes written at once
+_BUFFER: Final = 4096  # bytes; aiohttp reads a sixteenth as many small chunks of an answer at once
 
 Content = bytes | AsyncIterator[bytes] | None
 
@@ -217,7 +218,7 @@ async def open_session(upstream: UpstreamConfig, nodes: Nodes) -> AsyncIterator[
         auto_decompress=False,
         response_class=_Response,
         trust_env=False,
-        read_bufsize=PIECE,
+        read_bufsize=_BUFFER,
         skip_auto_headers=(hdrs.ACCEPT, hdrs.ACCEPT_ENCODING, hdrs.CONTENT_TYPE, hdrs.USER_AGENT),
         **HEAD_LIMITS,
     ) as client:
