@@ -9,14 +9,16 @@ the end `answered …`, how many answers of each status it got.
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import socket
 import ssl
 import sys
 from asyncio import StreamReader, StreamWriter
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from tests.siege import attacks as attacks  # fills the tables
@@ -53,9 +55,9 @@ class Attacker:
         self, reply: Reply | None = None, task: str = "text_embedding", **settings: Any
     ) -> str:
         """Make an endpoint at the hostile provider; its target. Raises: Refused."""
-        path = f"{task}/{reply.__name__ if reply else 'honest'}"
-        target = f"/_inference/{task}/siege-{reply.__name__ if reply else 'honest'}"
-        status = await self.ask(put(target, f"http://{self.provider}/{path}", **settings))
+        target = f"/_inference/{task}/siege-{os.getpid()}"
+        url = f"http://{self.provider}/{task}/{reply.__name__ if reply else 'honest'}"
+        status = await self.ask(put(target, url, **settings))
         if status != 200:
             raise Refused(status)
         return target
@@ -121,7 +123,7 @@ class Attacker:
                 self.answers[await read_answer(reader)] += 1
 
         self.begin()
-        await _side_by_side(connections, lambda: again(go_on))
+        await asyncio.gather(*(again(go_on) for _ in range(connections)))
 
     async def pour(self, connections: int, head: bytes, block: bytes) -> None:
         """Send the head, and then the block again and again, until there is an answer."""
@@ -140,47 +142,46 @@ class Attacker:
                 writer.transport.abort()
 
         self.begin()
-        await _side_by_side(connections, lambda: again(go_on))
+        await asyncio.gather(*(again(go_on) for _ in range(connections)))
 
-    async def hold(self, connections: int, data: bytes, *, one_by_one: bool = False) -> None:
-        """Send the request on each connection, and read nothing but the beginning of an answer.
+    async def hold(self, requests: Iterable[bytes]) -> None:
+        """Send each on a connection of its own, and read only the beginning of the answers."""
 
-        One by one: each waits for the answer to the one before to begin, and 429 is tried again.
-        """
-
-        async def go_on() -> None:
-            status = 429
-            while status == 429:
-                reader, writer = await self.open(receive=UNREAD)
-                writer.write(data)
-                await writer.drain()
-                status = int((await reader.readexactly(12))[9:12])
-                self.answers[status] += 1
-                self.kept.append(writer)
-                await asyncio.sleep(AGAIN)
+        async def go_on(data: bytes) -> None:
+            reader, writer = await self.open(receive=UNREAD)
+            self.kept.append(writer)
+            writer.write(data)
+            await writer.drain()
+            self.answers[int((await reader.readexactly(12))[9:12])] += 1
 
         self.begin()
-        if one_by_one:
-            for _ in range(connections):
-                with suppress(*BROKEN):
-                    await go_on()
-        else:
-            await _side_by_side(connections, lambda: again(go_on, once=True))
+        await asyncio.gather(*(once(partial(go_on, data)) for data in requests))
+        await asyncio.Event().wait()
+
+    async def hold_answers(self, connections: int, data: bytes) -> None:
+        """The same on so many connections, one after the other; 429 is tried again."""
+        self.begin()
+        while self.answers.total() - self.answers[429] < connections:
+            reader, writer = await self.open(receive=UNREAD)
+            self.kept.append(writer)
+            with suppress(*BROKEN):
+                writer.write(data)
+                await writer.drain()
+                self.answers[int((await reader.readexactly(12))[9:12])] += 1
         await asyncio.Event().wait()
 
 
-async def again(act: Callable[[], Awaitable[None]], *, once: bool = False) -> None:
+async def again(act: Callable[[], Awaitable[None]]) -> None:
     """Do it again each time that the connection is lost."""
     while True:
-        with suppress(*BROKEN):
-            await act()
-            if once:
-                return
+        await once(act)
         await asyncio.sleep(AGAIN)
 
 
-async def _side_by_side(count: int, act: Callable[[], Awaitable[None]]) -> None:
-    await asyncio.gather(*(act() for _ in range(count)))
+async def once(act: Callable[[], Awaitable[None]]) -> None:
+    """Do it until the connection is lost."""
+    with suppress(*BROKEN):
+        await act()
 
 
 def tell(text: str) -> None:

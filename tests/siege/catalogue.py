@@ -32,6 +32,7 @@ class Attack:
     run: Run
     setup: Setup
     least: float  # seconds that it needs to do any
+    brief: bool  # whether it is among those that the tests run, too
 
 
 ATTACKS: Final[dict[str, Attack]] = {}
@@ -45,6 +46,7 @@ def attack(
     settings: Mapping[str, str] | None = None,
     tls: bool = False,
     least: float = 0.0,
+    brief: bool = False,
 ) -> Callable[[Run], Run]:
     """Enter a function into the table; its docstring is shown beside its name."""
 
@@ -58,6 +60,7 @@ def attack(
             run=run,
             setup=Setup(flags=flags, settings=settings or {}, tls=tls),
             least=least,
+            brief=brief,
         )
         return run
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tests.siege.catalogue import Attack
-from tests.siege.probe import LARGE_TIMEOUT
+from tests.siege.probe import KINDS, LARGE_TIMEOUT
 
 MEDIAN: Final = 0.05  # seconds by which the median wait may grow
 WORST: Final = 0.3  # seconds by which the worst may
@@ -31,6 +31,16 @@ class Wait:
     def read(cls, line: str) -> Wait:
         kind, began, waited, status = line.split()
         return cls(kind, float(began), float(waited), int(status))
+
+    @property
+    def next_asked(self) -> float:
+        """When the next request of the kind follows."""
+        return self.began + max(self.waited, KINDS[self.kind].pace)
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether it had to suffer from others; larger ones may run out of time."""
+        return self.status in (0, 429) or (self.kind in SMALL and self.status not in (None, 200))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +67,7 @@ class Figures:
     quiet: Waits  # before it
     besieged: Waits
     late: float  # seconds that a larger inference took beyond its time-out
-    refused: Counter[int]  # answers to small requests but 200, by status
+    refused: Counter[int | None]  # answers to others, by status
     idle: float  # MiB of the proxy before it
     peak: float  # MiB
     allowed: int  # MiB
@@ -87,14 +97,15 @@ class Figures:
         return found + self.broken
 
     def __str__(self) -> str:
-        line = f"{self.attack.family:2} {self.attack.name:22}"
+        grown = max(self.peak - self.idle, 0.0)
+        line = f"{self.attack.family:2} {self.attack.name:26}"
         line += f" median {self.median * 1000:+8.1f} ms  worst {self.worst * 1000:+8.1f} ms"
-        line += f"  memory {self.peak - self.idle:+6.0f} MiB, {self.peak:5.0f} of {self.allowed}"
+        line += f"  memory {grown:+6.0f} MiB, {self.peak:5.0f} of {self.allowed}"
         line += f"  {'FAILED: ' + ', '.join(self.misses) if self.misses else 'ok'}"
         return f"{line}  ({self.answers})"
 
 
-def _counts(statuses: Counter[int]) -> str:
+def _counts(statuses: Counter[int | None]) -> str:
     return " ".join(f"{status or 'no answer'} x {count}" for status, count in statuses.items())
 
 

@@ -11,26 +11,32 @@ import asyncio
 import ssl
 import sys
 import time
-from typing import Final
+from typing import Final, NamedTuple
 
 from tests.siege.wire import PROBER, address_of, any_certificate, put, read_answer, request
 
 ADDRESS: Final = "127.0.0.9"
 ENDPOINT: Final = "/_inference/text_embedding/probe"
 LARGE_TIMEOUT: Final = 1.0  # seconds that a larger inference may take
+LARGE_TEXT: Final = b"some words " * 50_000
+
+
+class Kind(NamedTuple):
+    """A request, and the seconds from one to the next."""
+
+    data: bytes
+    pace: float
+
+
+def inference(tail: str, text: bytes) -> bytes:
+    return request("POST", ENDPOINT + tail, b'{"input":"%b"}' % text, user=PROBER)
+
+
 KINDS: Final = {
-    "forward": (request("GET", "/probe/_doc/1", user=PROBER), 0.01),
-    "infer": (request("POST", ENDPOINT, b'{"input":"a small text"}', user=PROBER), 0.01),
-    "large": (
-        request(
-            "POST",
-            f"{ENDPOINT}?timeout={LARGE_TIMEOUT:g}s",
-            b'{"input":"%b"}' % (b"some words " * 20_000),
-            user=PROBER,
-        ),
-        0.25,
-    ),
-}  # each with the seconds from one to the next
+    "forward": Kind(request("GET", "/probe/_doc/1", user=PROBER), 0.01),
+    "infer": Kind(inference("", b"a small text"), 0.01),
+    "large": Kind(inference(f"?timeout={LARGE_TIMEOUT:g}s", LARGE_TEXT), 0.25),
+}
 
 
 async def ask(kind: str, proxy: tuple[str, int], tls: ssl.SSLContext | None) -> None:

@@ -29,7 +29,7 @@ from testbed.processes import (
     is_running,
 )
 from tests.siege.catalogue import Attack, Setup
-from tests.siege.figures import LOG, MEMORY, SMALL, Figures, Wait, Waits, late_by
+from tests.siege.figures import LOG, MEMORY, Figures, Wait, Waits, late_by
 from tests.siege.probe import KINDS
 from tests.support.certificates import certificate
 from tests.support.processes import clean_environ
@@ -56,7 +56,7 @@ class Stage:
         self._registry = [] if registry is None else registry
         self._stack = ExitStack()
         self._running = ExitStack()
-        self._running_for: tuple[int, Setup] | None = None
+        self._running_for: Setup | None = None
         self._quiet = Waits(0.0, 0.0)
 
     def __enter__(self) -> Stage:
@@ -71,11 +71,10 @@ class Stage:
 
     def besiege(self, attack: Attack, seconds: float) -> Figures:
         """Run an attack for so many seconds, or for as long as it needs."""
-        wanted = (attack.family, attack.setup)
-        if self._running_for != wanted:
+        if self._running_for != attack.setup:
             self._end()
             self._begin(attack.setup)
-            self._running_for = wanted
+            self._running_for = attack.setup
         figures = self._attacked(attack, max(seconds, attack.least))
         if figures.misses:
             self._end()
@@ -100,11 +99,7 @@ class Stage:
             quiet=self._quiet,
             besieged=Waits.of(waits),
             late=late_by(waits),
-            refused=Counter(
-                one.status
-                for one in waits
-                if one.kind in SMALL and one.status is not None and one.status != 200
-            ),
+            refused=Counter(one.status for one in waits if one.is_refused),
             idle=idle,
             peak=max(peak, self._resident("VmHWM")),
             allowed=LIMIT + MEMORY,
@@ -146,8 +141,19 @@ class Stage:
         environ.pop("PYTHONPATH", None)
         if setup.tls:
             environ["HFPROXY_TLS_CERTIFICATE"] = str(self._certificate)
-        command = ["env", "-C", str(self._tree), str(self._tree / ".venv" / "bin" / "python")]
-        command += ["-m", "proxy", "serve", "--upstream", f"http://{upstream}"]
+        own = self._tree / ".venv" / "bin" / "python"
+        python = str(own) if own.exists() else sys.executable
+        command = [
+            "env",
+            "-C",
+            str(self._tree),
+            python,
+            "-m",
+            "proxy",
+            "serve",
+            "--upstream",
+            f"http://{upstream}",
+        ]
         command += ["--listen", self._address, "--store", f"sqlite:{self._database}"]
         proxy = Server([*_on_core(0), *command, *setup.flags], environ, name="proxy")
         return self._look_after(proxy, self._running)
@@ -225,17 +231,14 @@ class Stage:
         deadline = time.monotonic() + CALM
         while True:
             waits = [Wait.read(line) for line in self._probe.output.splitlines()]
-            last = {one.kind: one for one in waits}
-            pending = [one for one in last.values() if one.began < ended and one.kind in SMALL]
+            asked = {one.kind: one.next_asked for one in waits}
             now = time.monotonic()
+            pending = {kind: at for kind, at in asked.items() if at < ended}
             if not pending or now > deadline:
                 break
             time.sleep(LOOK)
         found = [one for one in waits if one.began <= ended and one.began + one.waited >= began]
-        for one in pending:
-            since = one.began + one.waited
-            found.append(Wait(one.kind, since, now - since, None))
-        return found
+        return found + [Wait(kind, at, now - at, None) for kind, at in pending.items()]
 
 
 def _on_core(number: int) -> list[str]:

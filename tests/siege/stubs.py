@@ -10,7 +10,7 @@ import asyncio
 import re
 import sys
 from base64 import b64decode
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import orjson
 
@@ -78,7 +78,7 @@ class Upstream(Stub):
             self.write(200, orjson.dumps({"username": user, "cluster": actions}))
         elif target == "/_security/_authenticate":
             realm = {"name": "siege", "type": "native"}
-            who = {"username": user, "roles": [], "authentication_realm": realm}
+            who: dict[str, Any] = {"username": user, "roles": [], "authentication_realm": realm}
             self.write(200, orjson.dumps(who))
         elif target.startswith("/_inference"):
             text = f"no handler found for uri [{target}] and method [{method}]"

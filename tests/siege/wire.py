@@ -56,8 +56,10 @@ def put(
 
 
 async def read_answer(reader: StreamReader) -> int:
-    """Read an answer to its end; its status. Raises: EOFError, ConnectionError."""
+    """Read an answer to its end; its status. Raises: EOFError, OSError."""
     head = await reader.readuntil(b"\r\n\r\n")
+    while head.startswith(b"HTTP/1.1 1"):
+        head = await reader.readuntil(b"\r\n\r\n")
     length = _LENGTH.search(head)
     if length is not None:
         await _skip(reader, int(length[1]))

@@ -23,7 +23,7 @@ async def names():
     yield whole(b"[{" + b",".join(b'"%d":0' % number for number in range(50_000)) + b"}]")
 
 
-@attack(3)
+@attack(3, brief=True)
 async def many_filters(caller: Attacker) -> None:
     """thousands of patterns, and as many names"""
     patterns = ",".join(f"**.*{number}*a" for number in range(4000))
@@ -36,7 +36,7 @@ async def long_name():
     yield whole(b'[{"' + b"a" * 10_000 + b'":0}]')
 
 
-@attack(3)
+@attack(3, brief=True)
 async def filter_of_stars(caller: Attacker) -> None:
     """one pattern of many wildcards against a long name"""
     tail = f"?filter_path={'**.' + '*a' * 30 + '*b'}"
@@ -65,13 +65,13 @@ async def two_million():
     yield whole(b"[[" + b"0.5," * 2_000_000 + b"0.5]]")
 
 
-@attack(4)
+@attack(4, brief=True)
 async def pretty_numbers(caller: Attacker) -> None:
     """2 million numbers, indented"""
     await caller.flood(2, await caller.inference(two_million, tail="?pretty"))
 
 
-@attack(4)
+@attack(4, brief=True)
 async def numbers_in_yaml(caller: Attacker) -> None:
     """2 million numbers as YAML"""
     await caller.flood(2, await caller.inference(two_million, tail="?format=yaml"))
@@ -104,7 +104,7 @@ async def choices():
         yield event(b'{"choices":[' + (one + b",") * 600_000 + one + b"]}")
 
 
-@attack(4)
+@attack(4, brief=True)
 async def many_choices(caller: Attacker) -> None:
     """events with 600,000 choices"""
     await caller.flood(2, await caller.inference(choices, "completion", tail="/_stream"))
@@ -131,7 +131,7 @@ async def error_event():
     yield event(b'{"error":{"message":"' + b"hf_aB3aB3 " * 100_000 + b'"}}')
 
 
-@attack(4)
+@attack(4, brief=True)
 async def long_token(caller: Attacker) -> None:
     """a token of 49 KB, looked for in an error of 1 MB"""
     data = await caller.inference(error_event, "completion", tail="/_stream", api_key=TOKEN)
@@ -153,41 +153,41 @@ async def many_spellings(caller: Attacker) -> None:
 # 7: refusals
 
 
-@attack(7)
+@attack(7, least=5.0, brief=True)
 async def unread_quotes(caller: Attacker) -> None:
     """eight callers send 90 KB of gzip, are quoted, and do not read"""
     body = b'{"service":"' + b"A" * LONG + b'"}'
     data = request("PUT", "/_inference/completion/quoted", body, zipped=True)
-    await caller.hold(8, data, one_by_one=True)
+    await caller.hold_answers(8, data)
 
 
-@attack(7)
+@attack(7, least=5.0)
 async def unread_names(caller: Attacker) -> None:
     """the same with a setting that nobody knows"""
     settings = b'{"url":"http://127.0.0.1:1/","api_key":"x","' + b"A" * LONG + b'":1}'
     body = b'{"service":"hugging_face","service_settings":' + settings + b"}"
     data = request("PUT", "/_inference/completion/quoted", body, zipped=True)
-    await caller.hold(8, data, one_by_one=True)
+    await caller.hold_answers(8, data)
 
 
-@attack(7)
+@attack(7, least=5.0)
 async def unread_values(caller: Attacker) -> None:
     """the same with a value of the wrong type"""
     body = b'{"input":"siege","top_n":"' + b"A" * LONG + b'"}'
     data = await caller.inference(task="rerank", body=body, zipped=True)
-    await caller.hold(8, data, one_by_one=True)
+    await caller.hold_answers(8, data)
 
 
-@attack(7)
+@attack(7, least=5.0)
 async def unread_urls(caller: Attacker) -> None:
     """the same with a URL that is none"""
     settings = b'{"url":"ht tp://' + b"A" * LONG + b'","api_key":"x"}'
     body = b'{"service":"hugging_face","service_settings":' + settings + b"}"
     data = request("PUT", "/_inference/completion/quoted", body, zipped=True)
-    await caller.hold(8, data, one_by_one=True)
+    await caller.hold_answers(8, data)
 
 
-@attack(7)
+@attack(7, least=5.0)
 async def unread_targets(caller: Attacker) -> None:
     """hundreds of callers with targets of 60 KB do not read that there is no such endpoint"""
-    await caller.hold(400, request("GET", "/_inference/" + "a" * 60_000))
+    await caller.hold([request("GET", "/_inference/" + "a" * 60_000)] * 400)

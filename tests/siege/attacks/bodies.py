@@ -15,14 +15,14 @@ MIB: Final = 1 << 20
 # 1: texts that a parser walks through step by step
 
 
-@attack(1)
+@attack(1, brief=True)
 async def newline_escapes(caller: Attacker) -> None:
     """10 million escapes in one text: 20 KB of gzip"""
     body = b'{"input":"' + rb"\n" * MANY + b'"}'
     await caller.flood(4, await caller.inference(body=body, zipped=True))
 
 
-@attack(1)
+@attack(1, brief=True)
 async def comment_lines(caller: Attacker) -> None:
     """10 million lines of comments before a body"""
     body = b"//\n" * MANY + b'{"input":"x"}'
@@ -81,7 +81,7 @@ async def blank_lines_in_body(caller: Attacker) -> None:
 # 4: ordinary, but large
 
 
-@attack(4)
+@attack(4, brief=True)
 async def long_text(caller: Attacker) -> None:
     """a text of 95 MB"""
     body = b'{"input":"' + b"some words " * (95 * MIB // 11) + b'"}'
@@ -104,7 +104,7 @@ async def many_texts(caller: Attacker) -> None:
     await caller.flood(4, await caller.inference(body=body))
 
 
-@attack(4)
+@attack(4, brief=True)
 async def unknown_parameters(caller: Attacker) -> None:
     """thousands of parameters that are nearly known"""
     tail = "?" + "&".join(f"timeou{number}=1" for number in range(4000))
@@ -114,7 +114,7 @@ async def unknown_parameters(caller: Attacker) -> None:
 # 5: what is read beside the loop
 
 
-@attack(5)
+@attack(5, brief=True)
 async def yaml(caller: Attacker) -> None:
     """sixteen callers send 256 KiB of YAML, while others' larger bodies wait for a thread"""
     body = b'input: ["' + b'a", "' * (255 * 1024 // 5) + b'"]\n'

@@ -62,7 +62,7 @@ async def half_a_head(caller: Attacker) -> None:
     await connect(caller, data=b"GET / HTTP/1.1\r\nHost:")
 
 
-@attack(12, settings=SETTINGS, least=LEAST)
+@attack(12, settings=SETTINGS, least=LEAST, brief=True)
 async def silent_admin(caller: Attacker) -> None:
     """connections to the admin listener"""
     await connect(caller, address=caller.admin)
@@ -75,7 +75,7 @@ async def idle_admin(caller: Attacker) -> None:
     await connect(caller, data=data, address=caller.admin)
 
 
-@attack(12, settings=SETTINGS, tls=True, least=LEAST)
+@attack(12, settings=SETTINGS, tls=True, least=LEAST, brief=True)
 async def no_handshake(caller: Attacker) -> None:
     """TCP connections to a TLS listener without a handshake"""
     await connect(caller)
@@ -87,7 +87,7 @@ async def half_a_handshake(caller: Attacker) -> None:
     await connect(caller, data=b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
 
 
-@attack(12, settings=SETTINGS, flags=("--no-lane",), least=LEAST)
+@attack(12, settings=SETTINGS, flags=("--no-lane",), least=LEAST, brief=True)
 async def silent_no_lane(caller: Attacker) -> None:
     """connections without the lane on which nothing is sent"""
     await connect(caller)

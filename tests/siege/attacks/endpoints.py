@@ -7,7 +7,7 @@ import itertools
 import sqlite3
 import urllib.request
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Final
 
 from tests.siege.attacker import Attacker
@@ -21,15 +21,15 @@ JUNK: Final = 10_000
 SERIES: Final = 60  # lines of /metrics by which it may grow
 
 
-async def store(caller: Attacker, requests: Iterable[bytes]) -> None:
-    """Send them, a few at once."""
+async def send_all(caller: Attacker, requests: Iterable[bytes], *, at_once: int = 4) -> None:
+    """Send them, so many at once."""
     left = iter(requests)
 
     async def go_on() -> None:
         for data in left:
             await caller.ask(data)
 
-    await asyncio.gather(*(go_on() for _ in range(4)))
+    await asyncio.gather(*(go_on() for _ in range(at_once)))
 
 
 def endpoints(caller: Attacker, count: int, **settings: str) -> Iterable[bytes]:
@@ -39,12 +39,12 @@ def endpoints(caller: Attacker, count: int, **settings: str) -> Iterable[bytes]:
         yield put(target, url, zipped=True, **settings)
 
 
-@attack(10)
+@attack(10, brief=True)
 async def huge_models(caller: Attacker) -> None:
     """a dozen endpoints whose model_id has 20 MB, listed"""
     requests = list(endpoints(caller, 12, model_id="m" * (20 * MIB)))
     caller.begin()
-    await store(caller, requests)
+    await send_all(caller, requests)
     await caller.flood(2, LIST)
 
 
@@ -53,7 +53,7 @@ async def huge_tokens(caller: Attacker) -> None:
     """the same with tokens, and used"""
     requests = list(endpoints(caller, 12, api_key="hf_" + "k" * (20 * MIB)))
     caller.begin()
-    await store(caller, requests)
+    await send_all(caller, requests)
     await caller.flood(4, request("POST", "/_inference/completion/stored-1", b'{"input":"x"}'))
 
 
@@ -63,7 +63,7 @@ async def long_urls(caller: Attacker) -> None:
     url = f"http://{caller.provider}/completion/honest?" + "u" * (20 * MIB)
     requests = list(endpoints(caller, 12, url=url))
     caller.begin()
-    await store(caller, requests)
+    await send_all(caller, requests)
     await caller.flood(2, LIST)
 
 
@@ -72,11 +72,11 @@ async def many_endpoints(caller: Attacker) -> None:
     """hundreds of endpoints of 50 KB, listed"""
     requests = list(endpoints(caller, 600, model_id="m" * 50_000))
     caller.begin()
-    await store(caller, requests)
+    await send_all(caller, requests)
     await caller.flood(4, LIST.replace(b"_all", b"_all?pretty&format=yaml"))
 
 
-@attack(18)
+@attack(18, brief=True)
 async def junk_records(caller: Attacker) -> None:
     """10,000 records with a foreign key in the store"""
     with closing(sqlite3.connect(caller.database)) as database, database:
@@ -99,15 +99,15 @@ async def any_status():
     yield head(status=next(STATUSES), length=2) + b"no"
 
 
-@attack(19, least=3.0)
+@attack(19, least=6.0, brief=True)
 async def all_statuses(caller: Attacker) -> None:
     """a provider that answers each status once"""
     data = await caller.inference(any_status)
     before = await asyncio.to_thread(series, caller)
     caller.begin()
-    answered = asyncio.gather(*(caller.ask(data) for _ in range(800)), return_exceptions=True)
-    await asyncio.wait([answered], timeout=2.0)
-    answered.cancel()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(4.0):
+            await send_all(caller, [data] * 800, at_once=30)
     if (grown := await asyncio.to_thread(series, caller) - before) > SERIES:
         caller.broken(f"{grown} more series of metrics")
 

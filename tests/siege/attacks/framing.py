@@ -18,13 +18,13 @@ def blocks(chunk: bytes) -> bytes:
     return chunk * (BLOCK // len(chunk))
 
 
-@attack(2)
+@attack(2, brief=True)
 async def one_byte_chunks(caller: Attacker) -> None:
     """sixteen uploads in chunks of one byte"""
     await caller.pour(16, START, blocks(b"1\r\nx\r\n"))
 
 
-@attack(2, flags=("--no-lane",))
+@attack(2, flags=("--no-lane",), brief=True)
 async def one_byte_chunks_no_lane(caller: Attacker) -> None:
     """the same without the lane"""
     await caller.pour(16, START, blocks(b"1\r\nx\r\n"))

@@ -16,33 +16,37 @@ TARGET: Final = "/_inference/text_embedding/probe"
 OF_ONE: Final = 4  # `limits.streams_per_caller`
 
 
-def unfinished(size: int, user: str | None) -> bytes:
-    """The beginning of a request, all but a byte."""
-    return request("POST", TARGET, b" " * size, user=user)[:-1]
+def unfinished(user: str | None, *bodies: tuple[int, int]) -> list[bytes]:
+    """The beginnings of requests, all but a byte; of so many bodies of so many bytes."""
+    return [
+        request("POST", TARGET, b" " * size, user=user)[:-1]
+        for count, size in bodies
+        for _ in range(count)
+    ]
 
 
 @attack(11)
 async def bodies_of_nobody(caller: Attacker) -> None:
     """a user without any right holds 119 unfinished bodies of 1 MiB"""
-    await caller.hold(119, unfinished(MIB, NOBODY))
+    await caller.hold(unfinished(NOBODY, (119, MIB)))
+
+
+@attack(11, brief=True)
+async def more_bodies_of_nobody(caller: Attacker) -> None:
+    """the same, and smaller ones in the gaps"""
+    await caller.hold(unfinished(NOBODY, (90, MIB), (200, 1 << 16), (500, 1 << 12)))
 
 
 @attack(11)
 async def bodies_of_one(caller: Attacker) -> None:
-    """a user who may holds as many"""
-    await caller.hold(119, unfinished(MIB, ATTACKER))
+    """a user who may does the same"""
+    await caller.hold(unfinished(ATTACKER, (90, MIB), (200, 1 << 16), (500, 1 << 12)))
 
 
 @attack(11)
 async def large_bodies_of_one(caller: Attacker) -> None:
-    """a user who may holds a few of 50 MiB"""
-    await caller.hold(4, unfinished(50 * MIB, ATTACKER))
-
-
-@attack(11)
-async def small_bodies_of_one(caller: Attacker) -> None:
-    """a user who may holds 2,000 of 100 KB"""
-    await caller.hold(2000, unfinished(100_000, ATTACKER))
+    """a user who may holds a few of 50 MiB, and smaller ones in the gaps"""
+    await caller.hold(unfinished(ATTACKER, (2, 50 * MIB), (90, 1 << 16), (500, 1 << 12)))
 
 
 @reply
@@ -51,7 +55,7 @@ async def waiting():
     await asyncio.Event().wait()
 
 
-@attack(13, settings={"HFPROXY_LIMITS_STREAMS_PER_CALLER": str(OF_ONE)})
+@attack(13, settings={"HFPROXY_LIMITS_STREAMS_PER_CALLER": str(OF_ONE)}, brief=True)
 async def other_spellings(caller: Attacker) -> None:
     """streams of one user, who spells the scheme in other ways"""
     target = await caller.endpoint(waiting, "completion") + "/_stream"

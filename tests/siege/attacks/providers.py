@@ -32,7 +32,7 @@ async def escapes():
     yield whole(b'{"choices":[{"message":{"content":"' + rb"\n" * MANY + rb'\ud800"}}]}')
 
 
-@attack(1)
+@attack(1, brief=True)
 async def escapes_in_a_reply(caller: Attacker) -> None:
     """a completion of 5 million escapes"""
     await caller.flood(4, await caller.inference(escapes, "completion"))
@@ -73,7 +73,7 @@ async def interim():
         yield b"HTTP/1.1 100 Continue\r\n\r\n" * BURST
 
 
-@attack(6)
+@attack(6, brief=True)
 async def interim_answers(caller: Attacker) -> None:
     """a provider that answers 100 for ever"""
     await caller.flood(4, await caller.inference(interim))
@@ -91,7 +91,7 @@ async def interim_answers_to_streams(caller: Attacker) -> None:
     await caller.flood(4, await caller.inference(hints, "completion", tail="/_stream"))
 
 
-@attack(6)
+@attack(6, brief=True)
 async def interim_answers_upstream(caller: Attacker) -> None:
     """an upstream that answers 103 for ever"""
     await caller.flood(2, request("GET", "/siege/interim"))
@@ -169,7 +169,7 @@ async def unfinished():
     await hang()
 
 
-@attack(8)
+@attack(8, least=4.0, brief=True)
 async def unfinished_events(caller: Attacker) -> None:
     """thirty events of 15 MB that do not end"""
     await caller.flood(30, await caller.inference(unfinished, "completion", tail="/_stream"))
@@ -182,10 +182,12 @@ async def lines():
     await hang()
 
 
-@attack(8)
+@attack(8, least=4.0)
 async def unfinished_events_of_lines(caller: Attacker) -> None:
     """the same, made of empty lines"""
-    await caller.flood(30, await caller.inference(lines, "chat_completion", tail="/_stream"))
+    body = b'{"messages":[{"role":"user","content":"siege"}]}'
+    data = await caller.inference(lines, "chat_completion", tail="/_stream", body=body)
+    await caller.flood(30, data)
 
 
 @reply
@@ -196,10 +198,11 @@ async def large_events():
         yield event(text)
 
 
-@attack(8)
+@attack(8, least=4.0)
 async def unread_events(caller: Attacker) -> None:
     """thirty streams of events of 1 MiB, which nobody reads"""
-    await caller.hold(30, await caller.inference(large_events, "completion", tail="/_stream"))
+    data = await caller.inference(large_events, "completion", tail="/_stream")
+    await caller.hold([data] * 30)
 
 
 # 9: replies
@@ -210,7 +213,7 @@ async def zeros():
     yield whole(b"[[" + b"0," * (24 * MIB) + b"0]]")
 
 
-@attack(9)
+@attack(9, brief=True)
 async def many_zeros(caller: Attacker) -> None:
     """a vector of 48 MB of zeros"""
     await caller.flood(2, await caller.inference(zeros))
