@@ -1,6 +1,6 @@
 """The process that runs one attack.
 
-    python -m tests.siege.attacker NAME SECONDS PROXY PROVIDER ADMIN DATABASE [--tls]
+    python -m tests.siege.attacker NAME SECONDS PROXY PROVIDER ADMIN PID DATABASE [--tls]
 
 It writes `begun` when all is prepared, then `broken: …` for each promise that it saw broken, and in
 the end `answered …`, how many answers of each status it got.
@@ -25,7 +25,7 @@ from tests.siege import attacks as attacks  # fills the tables
 from tests.siege.catalogue import ATTACKS, Reply
 from tests.siege.wire import address_of, any_certificate, put, read_answer, request
 
-AGAIN: Final = 0.01  # seconds until a connection that was lost is made again
+AGAIN: Final = 0.02  # seconds until a connection that was lost is made again
 UNREAD: Final = 4096  # bytes of the receive buffer of a caller that reads nothing
 BROKEN: Final = (OSError, EOFError, ssl.SSLError, ValueError)  # ends of connections, half answers
 
@@ -38,11 +38,12 @@ class Attacker:
     """What attacks are made of."""
 
     def __init__(
-        self, proxy: str, provider: str, admin: str, database: str, *, tls: bool = False
+        self, proxy: str, provider: str, admin: str, pid: str, database: str, *, tls: bool
     ) -> None:
         self.proxy = address_of(proxy)
         self.admin = address_of(admin)
         self.provider = provider
+        self._pid = pid
         self.database = database
         self.answers: Counter[int] = Counter()
         self.begun = asyncio.Event()
@@ -85,6 +86,10 @@ class Attacker:
     def broken(self, what: str) -> None:
         """Report a promise that does not hold."""
         tell(f"broken: {what}")
+
+    def open_files(self) -> int:
+        """How many the proxy has."""
+        return len(os.listdir(f"/proc/{self._pid}/fd"))  # noqa: PTH208 - names alone
 
     # Sending
 
@@ -190,7 +195,7 @@ def tell(text: str) -> None:
 
 
 async def main(name: str, seconds: str, *addresses: str) -> None:
-    caller = Attacker(*addresses[:4], tls="--tls" in addresses)
+    caller = Attacker(*addresses[:5], tls="--tls" in addresses)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(_run(name, caller))
         await caller.begun.wait()

@@ -171,8 +171,8 @@ class Stage:
         return self._look_after(process, stack or self._running)
 
     def _start_attacker(self, attack: Attack, seconds: float, stack: ExitStack) -> Process:
-        addresses = [self._address, self._hostile, self._admin, str(self._database)]
-        arguments = [attack.name, str(seconds), *addresses, *self._options]
+        addresses = [self._address, self._hostile, self._admin, str(self._proxy.pid)]
+        arguments = [attack.name, str(seconds), *addresses, str(self._database), *self._options]
         return self._start(Process, "tests.siege.attacker", *arguments, before=LOW, stack=stack)
 
     def _look_after(self, process: P, stack: ExitStack) -> P:

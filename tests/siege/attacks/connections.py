@@ -26,22 +26,23 @@ async def connect(
     caller: Attacker, *, data: bytes = b"", address: tuple[str, int] | None = None
 ) -> None:
     """Open many connections, send the same on each, and see how many are kept, and how long."""
+    before, readers = caller.open_files(), []
     caller.begin()
-    readers = []
     for _ in range(OPENED):
         with suppress(*BROKEN):
             reader, writer = await caller.open(address=address or caller.proxy)
             writer.write(data)
             readers.append(reader)
             caller.kept.append(writer)
-    ends = [asyncio.ensure_future(end_of(reader)) for reader in readers]
-    _, held = await asyncio.wait(ends, timeout=PATIENCE / 2)
-    if len(held) > ALLOWED:
-        caller.broken(f"{len(held)} connections, where {ALLOWED} are allowed")
-    _, held = await asyncio.wait(ends, timeout=LEAST - PATIENCE)
-    if held:
-        caller.broken(f"{len(held)} connections are kept that nobody uses")
-    for end in ends:
+    await asyncio.sleep(PATIENCE / 2)
+    if (held := caller.open_files() - before) > ALLOWED:
+        caller.broken(f"{held} connections, where {ALLOWED} are allowed")
+    # Those that come first; of the others, some may have waited for them to end.
+    ends = [asyncio.ensure_future(end_of(reader)) for reader in readers[: ALLOWED // 2]]
+    _, held_on = await asyncio.wait(ends, timeout=LEAST - PATIENCE)
+    if held_on:
+        caller.broken(f"{len(held_on)} connections are kept that nobody uses")
+    for end in held_on:
         end.cancel()
 
 
@@ -96,4 +97,4 @@ async def silent_no_lane(caller: Attacker) -> None:
 @attack(12, settings=SETTINGS, flags=("--no-lane",), least=LEAST)
 async def idle_no_lane(caller: Attacker) -> None:
     """the same after a request"""
-    await connect(caller, data=request("GET", "/siege", user=None))
+    await connect(caller, data=request("OPTIONS", "/_inference", user=None))

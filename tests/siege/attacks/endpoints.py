@@ -18,7 +18,7 @@ from tests.siege.wire import put, request
 MIB: Final = 1 << 20
 LIST: Final = request("GET", "/_inference/_all")
 JUNK: Final = 10_000
-SERIES: Final = 60  # lines of /metrics by which it may grow
+SERIES: Final = 100  # lines of /metrics by which it may grow
 
 
 async def send_all(caller: Attacker, requests: Iterable[bytes], *, at_once: int = 4) -> None:
