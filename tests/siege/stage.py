@@ -2,7 +2,8 @@
 
 The proxy runs on one core; the stubs, the probe and the attackers on another, the hostile ones with
 a lower priority: what is measured is the proxy, and not how hungry attackers are. With a single
-core, or without `taskset`, they share what there is.
+core, or without `taskset`, they share what there is. As root all go before other programs, so that
+a busy machine is not taken for an attack that succeeds. Two sieges take turns.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final, TypeVar
@@ -33,6 +33,7 @@ from tests.siege.figures import LOG, MEMORY, Figures, Wait, Waits, late_by
 from tests.siege.probe import KINDS
 from tests.support.certificates import certificate
 from tests.support.processes import clean_environ
+from tests.support.turns import Turns
 
 P = TypeVar("P", bound=Process)
 
@@ -42,7 +43,9 @@ CALM: Final = 1.0  # seconds for it to be answered again after an attack
 PREPARING: Final = 20.0  # seconds for an attacker to begin
 TOO_MUCH: Final = 4096  # MiB at which an attack is ended, for the machine's sake
 LOOK: Final = 0.02  # seconds between two looks at the memory
-LOW: Final = ("nice", "-n", "10")
+HIGH, LOW = -15, -5  # priorities, as `nice` counts: of those who are measured, and the hostile ones
+# Linux may share its time among sessions first, and each process here has one of its own.
+PRIORITY: Final = '(echo "$1" >/proc/$$/autogroup) 2>/dev/null; exec nice -n "$@"'
 
 
 class Stage:
@@ -63,6 +66,9 @@ class Stage:
         name = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="siege-"))
         self._folder = Path(name)
         self._certificate = certificate(self._folder / "siege.pem")
+        turns = Path(tempfile.gettempdir()) / "siege-turns"
+        turns.mkdir(exist_ok=True)
+        self._turns = Turns(turns)
         self._stack.callback(self._end)
         return self
 
@@ -71,11 +77,12 @@ class Stage:
 
     def besiege(self, attack: Attack, seconds: float) -> Figures:
         """Run an attack for so many seconds, or for as long as it needs."""
-        if self._running_for != attack.setup:
-            self._end()
-            self._begin(attack.setup)
-            self._running_for = attack.setup
-        figures = self._attacked(attack, max(seconds, attack.least))
+        with self._turns.alone():
+            if self._running_for != attack.setup:
+                self._end()
+                self._begin(attack.setup)
+                self._running_for = attack.setup
+            figures = self._attacked(attack, max(seconds, attack.least))
         if figures.misses:
             self._end()
         return figures
@@ -117,7 +124,7 @@ class Stage:
         state = Path(tempfile.mkdtemp(dir=self._folder))
         self._database = state / "endpoints.db"
         stubs = self._start(Server, "tests.siege.stubs", upstream, provider)
-        hostile = self._start(Server, "tests.siege.provider", self._hostile, before=LOW)
+        hostile = self._start(Server, "tests.siege.provider", self._hostile, priority=LOW)
         self._proxy = self._start_proxy(state, upstream, setup)
         for server in (stubs, hostile, self._proxy):
             server.wait_until_listening()
@@ -155,7 +162,7 @@ class Stage:
             f"http://{upstream}",
         ]
         command += ["--listen", self._address, "--store", f"sqlite:{self._database}"]
-        proxy = Server([*_on_core(0), *command, *setup.flags], environ, name="proxy")
+        proxy = Server([*_on_core(0, HIGH), *command, *setup.flags], environ, name="proxy")
         return self._look_after(proxy, self._running)
 
     def _start(
@@ -163,17 +170,17 @@ class Stage:
         kind: type[P],
         module: str,
         *arguments: str,
-        before: Sequence[str] = (),
+        priority: int = HIGH,
         stack: ExitStack | None = None,
     ) -> P:
-        command = [*_on_core(1), *before, sys.executable, "-m", module, *arguments]
+        command = [*_on_core(1, priority), sys.executable, "-m", module, *arguments]
         process = kind(command, os.environ, name=f"{module} {' '.join(arguments[:1])}")
         return self._look_after(process, stack or self._running)
 
     def _start_attacker(self, attack: Attack, seconds: float, stack: ExitStack) -> Process:
         addresses = [self._address, self._hostile, self._admin, str(self._proxy.pid)]
         arguments = [attack.name, str(seconds), *addresses, str(self._database), *self._options]
-        return self._start(Process, "tests.siege.attacker", *arguments, before=LOW, stack=stack)
+        return self._start(Process, "tests.siege.attacker", *arguments, priority=LOW, stack=stack)
 
     def _look_after(self, process: P, stack: ExitStack) -> P:
         self._registry.append(process)
@@ -241,8 +248,10 @@ class Stage:
         return found + [Wait(kind, at, now - at, None) for kind, at in pending.items()]
 
 
-def _on_core(number: int) -> list[str]:
+def _on_core(number: int, priority: int) -> list[str]:
+    """How a command begins that is to run there, with that priority if we may."""
+    command = ["sh", "-c", PRIORITY, "sh", str(priority)]
     cores = sorted(os.sched_getaffinity(0))
-    if shutil.which("taskset") is None or len(cores) < 2:
-        return []
-    return ["taskset", "-c", str(cores[number])]
+    if shutil.which("taskset") is not None and len(cores) > 1:
+        command += ["taskset", "-c", str(cores[number])]
+    return command
