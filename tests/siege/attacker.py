@@ -26,6 +26,7 @@ from tests.siege.catalogue import ATTACKS, Reply
 from tests.siege.wire import address_of, any_certificate, put, read_answer, request
 
 AGAIN: Final = 0.02  # seconds until a connection that was lost is made again
+ONE_BY_ONE: Final = 0.002  # seconds from one connection to the next, so that they keep their order
 UNREAD: Final = 4096  # bytes of the receive buffer of a caller that reads nothing
 BROKEN: Final = (OSError, EOFError, ssl.SSLError, ValueError)  # ends of connections, half answers
 
@@ -152,7 +153,8 @@ class Attacker:
     async def hold(self, requests: Iterable[bytes]) -> None:
         """Send each on a connection of its own, and read only the beginning of the answers."""
 
-        async def go_on(data: bytes) -> None:
+        async def go_on(data: bytes, number: int) -> None:
+            await asyncio.sleep(number * ONE_BY_ONE)
             reader, writer = await self.open(receive=UNREAD)
             self.kept.append(writer)
             writer.write(data)
@@ -160,7 +162,8 @@ class Attacker:
             self.answers[int((await reader.readexactly(12))[9:12])] += 1
 
         self.begin()
-        await asyncio.gather(*(once(partial(go_on, data)) for data in requests))
+        each = enumerate(requests)
+        await asyncio.gather(*(once(partial(go_on, data, number)) for number, data in each))
         await asyncio.Event().wait()
 
     async def hold_answers(self, connections: int, data: bytes) -> None:

@@ -20,7 +20,7 @@ LENGTH: Final = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 CREDENTIALS: Final = re.compile(rb"(?i)\r\nauthorization: *basic +(\S+)")
 END: Final = b"0\r\n\r\n"  # of a chunked body
 VECTOR: Final = orjson.dumps([[0.25] * 64])
-ENDLESS: Final = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 100
+ENDLESS: Final = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 5000
 
 
 class Stub(asyncio.Protocol):

@@ -39,12 +39,21 @@ def endpoints(caller: Attacker, count: int, **settings: str) -> Iterable[bytes]:
         yield put(target, url, zipped=True, **settings)
 
 
-@attack(10, brief=True)
+@attack(10, least=8.0, brief=True)
+async def large_models(caller: Attacker) -> None:
+    """dozens of endpoints whose model_id has a million characters, listed"""
+    requests = list(endpoints(caller, 80, model_id="m" * 1_000_000))
+    caller.begin()
+    await send_all(caller, requests, at_once=8)
+    await caller.flood(2, LIST)
+
+
+@attack(10)
 async def huge_models(caller: Attacker) -> None:
     """a dozen endpoints whose model_id has 20 MB, listed"""
     requests = list(endpoints(caller, 12, model_id="m" * (20 * MIB)))
     caller.begin()
-    await send_all(caller, requests)
+    await send_all(caller, requests, at_once=8)
     await caller.flood(2, LIST)
 
 
@@ -53,7 +62,7 @@ async def huge_tokens(caller: Attacker) -> None:
     """the same with tokens, and used"""
     requests = list(endpoints(caller, 12, api_key="hf_" + "k" * (20 * MIB)))
     caller.begin()
-    await send_all(caller, requests)
+    await send_all(caller, requests, at_once=8)
     await caller.flood(4, request("POST", "/_inference/completion/stored-1", b'{"input":"x"}'))
 
 
@@ -63,16 +72,16 @@ async def long_urls(caller: Attacker) -> None:
     url = f"http://{caller.provider}/completion/honest?" + "u" * (20 * MIB)
     requests = list(endpoints(caller, 12, url=url))
     caller.begin()
-    await send_all(caller, requests)
+    await send_all(caller, requests, at_once=8)
     await caller.flood(2, LIST)
 
 
-@attack(10, least=4.0)
+@attack(10, least=8.0)
 async def many_endpoints(caller: Attacker) -> None:
     """hundreds of endpoints of 50 KB, listed"""
     requests = list(endpoints(caller, 600, model_id="m" * 50_000))
     caller.begin()
-    await send_all(caller, requests)
+    await send_all(caller, requests, at_once=8)
     await caller.flood(4, LIST.replace(b"_all", b"_all?pretty&format=yaml"))
 
 

@@ -13,6 +13,7 @@ from tests.siege.wire import ATTACKER, NOBODY, basic, request
 
 MIB: Final = 1 << 20
 TARGET: Final = "/_inference/text_embedding/probe"
+GAPS: Final = ((40, 1 << 16), (100, 1 << 12), (300, 64))  # smaller bodies: how many, how large
 OF_ONE: Final = 4  # `limits.streams_per_caller`
 
 
@@ -25,28 +26,28 @@ def unfinished(user: str | None, *bodies: tuple[int, int]) -> list[bytes]:
     ]
 
 
-@attack(11)
+@attack(11, least=3.0)
 async def bodies_of_nobody(caller: Attacker) -> None:
     """a user without any right holds 119 unfinished bodies of 1 MiB"""
     await caller.hold(unfinished(NOBODY, (119, MIB)))
 
 
-@attack(11, brief=True)
+@attack(11, least=3.0, brief=True)
 async def more_bodies_of_nobody(caller: Attacker) -> None:
     """the same, and smaller ones in the gaps"""
-    await caller.hold(unfinished(NOBODY, (90, MIB), (200, 1 << 16), (500, 1 << 12)))
+    await caller.hold(unfinished(NOBODY, (106, MIB), *GAPS))
 
 
-@attack(11)
+@attack(11, least=3.0)
 async def bodies_of_one(caller: Attacker) -> None:
     """a user who may does the same"""
-    await caller.hold(unfinished(ATTACKER, (90, MIB), (200, 1 << 16), (500, 1 << 12)))
+    await caller.hold(unfinished(ATTACKER, (106, MIB), *GAPS))
 
 
-@attack(11)
+@attack(11, least=3.0)
 async def large_bodies_of_one(caller: Attacker) -> None:
     """a user who may holds a few of 50 MiB, and smaller ones in the gaps"""
-    await caller.hold(unfinished(ATTACKER, (2, 50 * MIB), (90, 1 << 16), (500, 1 << 12)))
+    await caller.hold(unfinished(ATTACKER, (2, 53 * MIB), *GAPS))
 
 
 @reply
