@@ -2,8 +2,8 @@
 
 For each attack it prints by how much the median and the worst wait of an unrelated caller grew, and
 how much memory the proxy took. Exits with 1 if another caller could notice an attack, or the proxy
-took more than `limits.memory` and 200 MiB. `--tree` besieges the proxy of another source tree, to
-compare two.
+took more than `limits.memory` and 200 MiB. The proxy has a core for itself, see `stage`. `--tree`
+besieges the proxy of another source tree, to compare two.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The upstream, and a provider that means well: `python -m tests.siege.stubs HOST:PORT HOST:PORT`.
 
-The upstream has security: it knows everybody, and all may do everything but `nobody`. It forwards
-nothing and keeps nothing, so that it costs as little as can be.
+The upstream has security: it knows everybody, and all but `nobody` may do everything. Both answer
+without looking at more than they must, so that they take little time from the others.
 """
 
 from __future__ import annotations
