@@ -21,8 +21,8 @@ from aiohttp import (
     ClientRequest,
     ClientSession,
     ClientTimeout,
+    Connector,
     DummyCookieJar,
-    TCPConnector,
     hdrs,
 )
 from aiohttp.client_proto import ResponseHandler
@@ -78,7 +78,7 @@ class CertificateGuard:
         try:
             async with (
                 ClientSession(
-                    connector=TCPConnector(ssl=upstream_tls(self._upstream) or True),
+                    connector=Connector(ssl=upstream_tls(self._upstream) or True),
                     cookie_jar=DummyCookieJar(),
                     timeout=ClientTimeout(total=self._upstream.check_timeout),
                     **HEAD_LIMITS,
