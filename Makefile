@@ -11,7 +11,7 @@ CANDIDATES := $(PYTHON) python3.13 python3.12 python3.11 python3
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test test-clients lint bench soak torture settings lock audit sbom clean
+.PHONY: help demo quick test test-clients lint bench soak torture siege settings lock audit sbom clean
 
 help: ## show this list
 	@echo 'make TARGET, where TARGET is one of'
@@ -46,6 +46,9 @@ soak: $(INSTALLED) ## many kinds of callers for MINUTES=30: memory and open file
 torture: $(INSTALLED) ## kill proxies and Elasticsearch under load: nothing may be lost (ARGS='--rounds 20 --seed 7')
 	$(BIN)/python -m tests.torture $(ARGS)
 	$(BIN)/python -m pytest tests/integration/test_memory.py
+
+siege: $(INSTALLED) ## attack a proxy: nobody else may notice, nor memory grow (ARGS='--seconds 5 --only NAME')
+	$(BIN)/python -m tests.siege $(ARGS)
 
 settings: $(INSTALLED) ## write docs/configuration.md and configs/proxy.yml anew from proxy/config/values.py
 	$(BIN)/python -m release.settings

@@ -13,7 +13,14 @@ from aiohttp import web
 
 from proxy.admin.health import Check
 from proxy.admin.listener import admin_ports
-from proxy.api.answers import Handler, add_origin_headers, mark_started, render_errors
+from proxy.api.answers import (
+    MEMORY,
+    Handler,
+    add_origin_headers,
+    count_memory,
+    mark_started,
+    render_errors,
+)
 from proxy.api.bodies import decoded_pieces, whole_body
 from proxy.api.counting import METRICS, STORMS, count_requests
 from proxy.api.dispatcher import InferenceApi
@@ -39,6 +46,7 @@ from proxy.store.opening import open_store
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.storms import Storms
 from proxy.upstream.asking import Asking
+from proxy.upstream.certificateuser import guard_certificate, refuse_taken
 from proxy.upstream.forward import Forwarder, forwarding
 from proxy.upstream.grants import Grants
 from proxy.upstream.heads import head_of, raw_target
@@ -93,9 +101,11 @@ def make_parts(config: Config) -> Parts:
     for port in admin_ports(config):
         egress.protect_port(port)
     nodes = Nodes(*config.upstream.urls)
+    guard_certificate(nodes, config.upstream)
     app = _bare_application(config)
     app[METRICS], app[STORMS] = Metrics(), Storms()
     app[_INTERCEPTION] = Interception()
+    app[MEMORY] = MemoryBudget(config.limits.memory)
     app.cleanup_ctx.append(lambda app: _open_parts(app, config, egress, nodes))
     return Parts(
         runner=Runner(app, shutdown_timeout=config.limits.drain_timeout),
@@ -120,7 +130,7 @@ def make_application(config: Config) -> web.Application:
 def _bare_application(config: Config) -> web.Application:
     """The application without the parts that answer."""
     app = web.Application(
-        middlewares=[count_requests, render_errors, _refuse_ambiguous],
+        middlewares=[count_requests, count_memory, render_errors, _refuse_ambiguous],
         client_max_size=config.limits.inference_body,
         handler_args={
             "auto_decompress": False,
@@ -172,7 +182,7 @@ async def _facts(app: web.Application, config: Config) -> Facts:
     return Facts(
         upstream_version=version,
         security=None if is_off is None else not is_off,
-        endpoints=None if found is None else len(found.endpoints) + len(found.refused),
+        endpoints=None if found is None else len(found.endpoints),
     )
 
 
@@ -208,6 +218,7 @@ async def _open_parts(
         store = app[STORE] = open_store(config)
         stack.push_async_callback(store.close)
         await store.open()
+        await refuse_taken(nodes)
         upstream = await stack.enter_async_context(open_session(config.upstream, nodes))
         app[_UPSTREAM], app[_SECURITY] = upstream, Security(upstream, config.upstream)
         privileges = app[_PRIVILEGES] = Privileges(app[_SECURITY], Grants())
@@ -233,7 +244,7 @@ async def _open_parts(
             app[METRICS],
         )
         service = InferenceService(store, provider, config.provider.timeout, profile)
-        limits, memory = CallLimits(config.limits), MemoryBudget(config.limits.memory)
+        limits = CallLimits(config.limits)
         app[_API] = InferenceApi(
             service,
             privileges,
@@ -242,9 +253,8 @@ async def _open_parts(
             profile,
             config=config.limits,
             limits=limits,
-            memory=memory,
         )
-        _show_counts(app[METRICS], limits, memory, limiter, store, privileges)
+        _show_counts(app[METRICS], limits, app[MEMORY], limiter, store, privileges)
         if config.semantic.enabled and forwarder is not None:
             layer = app[_SEMANTIC] = SemanticLayer(
                 Asking(upstream, forwarder, config.upstream),
@@ -252,7 +262,6 @@ async def _open_parts(
                 config.semantic,
                 read_body=partial(whole_body, config.limits),
                 read_pieces=decoded_pieces,
-                in_memory=memory.request,
             )
             await stack.enter_async_context(layer.running())
             app[_INTERCEPTION].layer = layer.interceptor

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import hmac
+import math
 import secrets
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from proxy.errors import ProxyError
+from proxy.errors import ProxyError, Unauthorized, UpstreamError, UpstreamRefusal
 
 RUN_AS: Final = "es-security-runas-user"
-# The headers by which Elasticsearch authenticates a request.
-CREDENTIAL_HEADERS: Final = ("Authorization", RUN_AS, "es-secondary-authorization")
+# The headers by which Elasticsearch authenticates a request; those of clients hold the secret
+# of an application that presents the tokens of its users.
+# Source: Security.getRestHeaders, JwtRealm, SecondaryAuthenticator.
+CREDENTIAL_HEADERS: Final = (
+    "Authorization",
+    "ES-Client-Authentication",
+    "X-Client-Authentication",
+    RUN_AS,
+    "es-secondary-authorization",
+    "es-secondary-x-client-authentication",
+)
 
 
 class Action(Protocol):
@@ -34,6 +47,7 @@ class Allowed:
 
     authenticated: bool
     user: str | None = field(default=None, compare=False)  # its name, where the upstream tells it
+    expires: float = field(default=math.inf, compare=False)  # when to ask again, as time.monotonic
 
 
 class Refused(ABC):
@@ -45,6 +59,70 @@ class Refused(ABC):
 
 
 Verdict = Allowed | Refused
+
+
+class Permission:
+    """What the caller of one request was allowed: asked for again when it is too old to act on."""
+
+    def __init__(
+        self,
+        verdict: Allowed,
+        ask: Callable[[], Awaitable[Verdict]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._expires = verdict.expires
+        self._ask = ask
+        self._clock = clock
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """The context of the request: `confirm` and `confirm_stream` within it are about this."""
+        token = _current.set(self)
+        try:
+            yield
+        finally:
+            _current.reset(token)
+
+    async def confirm(self) -> None:
+        if self._clock() < self._expires:
+            return
+        verdict = await self._ask()
+        if isinstance(verdict, Refused):
+            raise await verdict.error()
+        self._expires = verdict.expires
+
+    async def confirm_stream(self) -> None:
+        if self._clock() < self._expires + STREAM_GRACE:
+            return
+        try:
+            await self.confirm()
+        except UpstreamError:
+            self._expires = self._clock()  # nobody can tell: what has begun goes on
+
+
+STREAM_GRACE: Final = 8.0  # seconds for which a stream goes on with a verdict that has expired
+NOT_CONFIRMED: Final = (Unauthorized, UpstreamRefusal, UpstreamError)  # what `confirm` raises
+# A context variable, because actions are begun by functions that know nothing of callers.
+_current: ContextVar[Permission | None] = ContextVar("permission", default=None)
+
+
+async def confirm() -> None:
+    """Return if the caller of the request under way may still act; call it before every action.
+
+    A request waits for its body, for the rate limit of an endpoint and for attempts that fail.
+    Raises: one of NOT_CONFIRMED: it may not, or the upstream cannot be asked.
+    """
+    if (permission := _current.get()) is not None:
+        await permission.confirm()
+
+
+async def confirm_stream() -> None:
+    """Return if the caller may still get what it streams; call it before each event.
+
+    Raises: as `confirm`, but that the upstream cannot be asked ends no stream.
+    """
+    if (permission := _current.get()) is not None:
+        await permission.confirm_stream()
 
 
 class CredentialHash:

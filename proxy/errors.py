@@ -40,35 +40,17 @@ ProxyError                       status and Elasticsearch `type` are fixed by th
 └── PlainError                   `{"error": "text"}`: what the REST layer answers before any action
 
 `Cause` describes a Java exception that only ever appears inside another one's `caused_by`.
+Long texts are cut to what helps: see quoting.
 Source: ElasticsearchException.generateFailureXContent and guessRootCauses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """A Java exception that callers only see inside `caused_by`: a value, never raised."""
-
-    type: str
-    reason: str
-    cause: Cause | None = None
-
-    def render(self) -> dict[str, Any]:
-        """The error object: `type`, `reason`, `caused_by`."""
-        error: dict[str, Any] = {"type": self.type, "reason": self.reason}
-        if self.cause is not None:
-            error["caused_by"] = self.cause.render()
-        return error
-
-    def reworded(self, reword: Callable[[str], str]) -> Cause:
-        """The same with its text, and those of its causes, changed by `reword`."""
-        cause = None if self.cause is None else self.cause.reworded(reword)
-        return Cause(self.type, reword(self.reason), cause)
+from proxy.causes import Cause as Cause
+from proxy.quoting import MOST, all_shortened, quoted_part, shortened
 
 
 class ProxyError(Exception):
@@ -82,6 +64,7 @@ class ProxyError(Exception):
     # The configured limit that was hit, if any: a label of the metrics.
     limit: str | None = None
     provider_status: int | None = None  # of a provider's answer, if this error is about one
+    longest: ClassVar[int] = MOST  # characters of its text; the middle of a longer one is left out
 
     def __init__(
         self,
@@ -90,8 +73,8 @@ class ProxyError(Exception):
         cause: ProxyError | Cause | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(reason)
-        self.reason = reason
+        self.reason = shortened(reason, self.longest)
+        super().__init__(self.reason)
         self.cause = cause
         self.extra = dict(extra or {})
         self.headers: Sequence[tuple[str, str]] = ()  # of the answer, beside the usual ones
@@ -191,9 +174,11 @@ class UnreadableReply(ProxyError):
 
 class _Numbered(ProxyError):
     status = 400
+    longest = 16 * MOST  # as settings can have many problems, each shortened by itself
 
     def __init__(self, problems: Sequence[str]) -> None:
-        numbered = "".join(f"{n}: {problem};" for n, problem in enumerate(problems, 1))
+        shown = map(shortened, problems)
+        numbered = "".join(f"{n}: {problem};" for n, problem in enumerate(shown, 1))
         super().__init__(f"Validation Failed: {numbered}")
 
 
@@ -310,9 +295,9 @@ class MemoryShort(ProxyError):
     type = "circuit_breaking_exception"
     limit = "memory"
 
-    def __init__(self, wanted: int, limit: int) -> None:
+    def __init__(self, wanted: int, limit: int, whose: str = "<http_request>") -> None:
         super().__init__(
-            f"[in_flight_requests] Data too large, data for [<http_request>] would be [{wanted}b], "
+            f"[in_flight_requests] Data too large, data for [{whose}] would be [{wanted}b], "
             f"which is larger than the limit of [{limit}b]",
             extra={"bytes_wanted": wanted, "bytes_limit": limit, "durability": "TRANSIENT"},
         )
@@ -388,7 +373,7 @@ class UpstreamRefusal(ProxyError):
         self.status = status
         self.type = body["error"]["type"]
         self.headers = [("WWW-Authenticate", challenge) for challenge in challenges]
-        self._body = body
+        self._body = all_shortened(body)
 
     def envelope(self, trace: str | None = None) -> dict[str, Any]:
         return dict(self._body)
@@ -412,8 +397,8 @@ class ChatError(ProxyError):
     def __init__(self, status: int, code: str | None, message: str, type: str) -> None:
         super().__init__(message)
         self.status = status
-        self.code = code
-        self.type = type
+        self.code = None if code is None else quoted_part(code)  # it may be a provider's
+        self.type = quoted_part(type)
 
     def render(self, trace: str | None = None) -> dict[str, Any]:
         # As the cause of another error it is printed like any exception.

@@ -10,14 +10,18 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from proxy.quoting import quoted_part
+
 MASK: Final = "********"
 
 _NAMES_SECRET: Final = re.compile(
     r"(^key|(api|access|secret|private)key|token|secret|password|credentials|authorization)$"
 )
+_LONGEST_NAME: Final = 200  # characters of a setting's name that are looked at
 _PREFIX: Final = "hf_"  # of Hugging Face's tokens
 _RUN: Final = re.compile(r"[A-Za-z0-9]{8,}")
 _LONG_RUN: Final = 12  # characters
+_JUDGED: Final = 1000  # characters of a text: all that is quoted of it, and how that goes on
 _SHORT_WORD: Final = 4  # characters; too few to give a token away
 _API_WORDS: Final = {
     *("true", "false", "null", "service", "service_settings", "task_settings", "task_type", "url"),
@@ -32,7 +36,7 @@ _SPEAKS_OF_TOKENS: Final = re.compile(rb"key|token|secret|passw|cred|auth|\\u", 
 
 def is_secret(name: str) -> bool:
     """Whether the setting of that name is a secret, such as `api_key` or `Api-Key`."""
-    return _NAMES_SECRET.search(re.sub("[^a-z]", "", name.lower())) is not None
+    return _NAMES_SECRET.search(re.sub("[^a-z]", "", name[-_JUDGED:].lower())) is not None
 
 
 def looks_like_token(text: str) -> bool:
@@ -49,13 +53,14 @@ def _is_mixed(run: str) -> bool:
 
 def shown_name(name: str) -> str:
     """The name of a setting, as errors quote it."""
-    return MASK if looks_like_token(name) else name
+    return MASK if looks_like_token(name[:_JUDGED]) else quoted_part(name)
 
 
 def shown_value(text: str, name: str) -> str:
     """The value of the setting `name`, as errors quote it."""
     in_url = name == "url" and ("@" in text or "?" in text)
-    return MASK if in_url or is_secret(name) or looks_like_token(text) else text
+    masked = in_url or is_secret(name) or looks_like_token(text[:_JUDGED])
+    return MASK if masked else quoted_part(text)
 
 
 def bare_url(url: str) -> str:

@@ -2,27 +2,37 @@
 
 A server may drop a connection that lies idle just as the next request is sent on it. Such a
 connection says nothing about the server, so the request goes out once more, on a new one.
+
+A server may also send what costs much and says nothing: `100 Continue` for ever, heads without
+end, chunks of one byte, answers that nobody asked for. aiohttp reads all of it; a Connector's
+connections end when it is too much.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final, TypedDict
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 from weakref import WeakSet
 
 from aiohttp import (
     ClientOSError,
+    ClientPayloadError,
     ClientRequest,
     ClientResponse,
     ClientTimeout,
     ServerDisconnectedError,
+    StreamReader,
     TCPConnector,
 )
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import HttpProcessingError
 
 if TYPE_CHECKING:
-    from aiohttp.client_proto import ResponseHandler
     from aiohttp.connector import Connection
+    from aiohttp.http import RawResponseMessage
     from aiohttp.tracing import Trace
 
 
@@ -34,6 +44,11 @@ class HeadLimits(TypedDict):
 
 # Generous, as gateways add headers, and Elasticsearch one for each deprecation.
 HEAD_LIMITS: Final = HeadLimits(max_line_size=65536, max_field_size=65536, max_headers=4096)
+MAX_INTERIM: Final = 32  # answers 1xx to one request; servers send one or two
+MAX_HEADS: Final = 256 * 1024  # bytes of all heads that answer one request, as in the lane
+MAX_FRAMING: Final = 1024 * 1024  # bytes by which a body's chunks may outweigh what is in them
+_STEP: Final = 1024  # bytes of heads that are read before they are counted: 40 answers 1xx
+_BODY_STEP: Final = 16 * 1024  # the same of bodies, behind whose end other answers can follow
 
 _used: Final[WeakSet[ResponseHandler]] = WeakSet()  # connections on which an answer has come
 _wants_new: Final[ContextVar[bool]] = ContextVar("wants_new", default=False)
@@ -43,8 +58,86 @@ class DroppedWhileIdle(ServerDisconnectedError):
     """A connection that had been used before ended without a byte of an answer."""
 
 
+class BoundedProtocol(ResponseHandler):
+    """A connection that ends once what it brings beside a request's answer is too much."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._is_awaited = False  # the head of the answer
+        self._interim = 0  # answers 1xx
+        self._heads = 0  # bytes of heads
+        self._framed = 0  # bytes of the body, with its framing
+
+    def set_response_params(self, **options: Any) -> None:
+        """The beginning of an exchange."""
+        self._is_awaited, self._interim, self._heads, self._framed = True, 0, 0, 0
+        super().set_response_params(**options)
+
+    def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
+        """The head of an answer has been read. Those behind the awaited one are dropped."""
+        if not self._is_awaited:
+            return
+        if _is_interim(data[0].code):
+            self._interim += 1
+        else:
+            self._is_awaited = False
+        super().feed_data(data, size)
+
+    def data_received(self, data: bytes) -> None:
+        if not data or self._parser is None or self._upgraded:
+            super().data_received(data)
+            return
+        start = 0
+        while start < len(data) and self.transport is not None:
+            step = data[start : start + (_STEP if self._is_awaited else _BODY_STEP)]
+            start += len(step)
+            if self._is_awaited:
+                self._read_head(step)
+            else:
+                self._read_body(step)
+
+    def _read_head(self, step: bytes) -> None:
+        self._heads += len(step)
+        before = self._interim
+        super().data_received(step)
+        if self._interim > MAX_INTERIM or self._heads > MAX_HEADS:
+            self._give_up()
+        elif self._is_awaited and self._interim > before:
+            self._reschedule_timeout()  # aiohttp takes an answer 1xx for the end of the wait
+
+    def _read_body(self, step: bytes) -> None:
+        if self._payload is None or self._payload.is_eof():  # the exchange is over
+            self._drop()
+            return
+        payload = self._payload
+        self._framed += len(step)
+        super().data_received(step)
+        framing = self._framed - 2 * payload.total_raw_bytes
+        if framing > MAX_FRAMING and not self._reading_paused:  # else not all has been read
+            payload.set_exception(ClientPayloadError("chunks of next to nothing"))
+            self._give_up()
+
+    def _give_up(self) -> None:
+        self._drop()
+        self.set_exception(HttpProcessingError(message="more heads than an answer needs"))
+
+    def _drop(self) -> None:
+        self.force_close()
+        if self.transport is not None:
+            self.transport.abort()
+
+
 class Connector(TCPConnector):
-    """Gives out idle connections, unless a new one is wanted: then it drops those it comes upon."""
+    """Gives out idle connections, unless a new one is wanted: then it drops those it comes upon.
+
+    Its connections are bounded.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # aiohttp 3.14 has no public place for it.
+        protocol: type[ResponseHandler] = BoundedProtocol
+        self._factory = partial(protocol, loop=self._loop)
 
     async def connect(
         self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout
@@ -86,6 +179,20 @@ async def on_live_connection(send: Callable[[], Awaitable[ClientResponse]]) -> C
         return await send()
     finally:
         _wants_new.reset(token)
+
+
+async def pieces_of(content: StreamReader) -> AsyncIterator[bytes]:
+    """The pieces of a body, as they come; others get their turn between any two of them.
+
+    Without that, what is compressed well, or in many small chunks, would be read in one go.
+    """
+    while piece := await content.readany():
+        yield piece
+        await asyncio.sleep(0)
+
+
+def _is_interim(status: int) -> bool:
+    return 100 <= status < 200 and status != 101
 
 
 def _has_begun(error: ClientOSError | ServerDisconnectedError) -> bool:

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
+MAX_EVENT_BYTES: Final = 1024 * 1024  # a hundred times what a model says at once
 _MAX_KEPT: Final = 64 * 1024  # characters of what is no event
+_MAX_NAME: Final = 256  # bytes kept of an event's name
 
 
 class EventTooLarge(Exception):
@@ -43,68 +44,83 @@ class EventDecoder:
     """
 
     def __init__(self) -> None:
-        self._text = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._tail: list[str] = []  # pieces of the line that has not ended yet
+        self._tail = bytearray()  # of the line that has not ended yet
         self._after_return = False  # the last line ended in CR: a leading LF belongs to it
         self._started = False
-        self._data: list[str] = []
+        self._data: bytearray | None = None  # each line with a line feed behind it
         self._event = ""
-        self._size = 0  # bytes since the last event
         self._strange: list[str] = []  # lines since the last event that are no field of one
         self._strange_size = 0  # characters
 
     @property
+    def held(self) -> int:
+        """Bytes kept of an event that has not ended yet."""
+        return len(self._tail) + len(self._data or b"")
+
+    @property
     def left(self) -> str:
         """What has come since the last event, as far as it is kept: it may be no stream at all."""
-        left = "\n".join([*self._strange, *self._data, "".join(self._tail)])
-        return left.strip()[:_MAX_KEPT]
+        last = (self._data or b"")[:_MAX_KEPT] + self._tail[:_MAX_KEPT]
+        return "\n".join([*self._strange, _text(last)]).strip()[:_MAX_KEPT]
+
+    @property
+    def strange(self) -> str:
+        """The lines since the last event that are no field of one."""
+        return "\n".join(self._strange)
 
     def feed(self, chunk: bytes) -> Iterator[ServerSentEvent]:
         """The events that `chunk` completes. Raises: EventTooLarge."""
-        self._size += len(chunk)
-        for line in self._lines(self._text.decode(chunk)):
+        for line in self._lines(chunk):
             if line:
                 self._field(line)
             else:
-                self._size = 0
-                if self._data:
-                    yield ServerSentEvent("\n".join(self._data), self._event or "message")
+                if self._data is not None:
+                    data = _text(self._data[:-1])
+                    self._data = None
+                    yield ServerSentEvent(data, self._event or "message")
                     self._strange, self._strange_size = [], 0
-                self._data, self._event = [], ""
-        if self._size > MAX_EVENT_BYTES:
-            raise EventTooLarge
+                self._event = ""
 
-    def _lines(self, text: str) -> Iterator[str]:
-        """The lines that `text` completes, without their LF, CR or CRLF."""
-        if not text:
-            return
-        if not self._started:
-            self._started, text = True, text.removeprefix("\ufeff")
-        if self._after_return:
-            text = text.removeprefix("\n")
+    def _lines(self, chunk: bytes) -> Iterator[bytes]:
+        """The lines that `chunk` completes, without their LF, CR or CRLF."""
+        if self._after_return and chunk:
+            chunk = chunk.removeprefix(b"\n")
             self._after_return = False
-        if text:
-            self._after_return = text.endswith("\r")
-        first, *others = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        self._tail.append(first)
-        for line in others:
-            yield "".join(self._tail)
-            self._tail = [line]
+        if chunk:
+            self._after_return = chunk.endswith(b"\r")
+        first, *others = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        self._tail += first
+        for start in others:
+            line, self._tail = bytes(self._tail), bytearray(start)
+            if not self._started:
+                self._started, line = True, line.removeprefix(codecs.BOM_UTF8)
+            yield line
+        self._refuse_too_large()
 
-    def _field(self, line: str) -> None:
-        name, colon, value = line.partition(":")
+    def _field(self, line: bytes) -> None:
+        name, colon, value = line.partition(b":")
         if colon and not name:
             return  # a comment
-        value = value.removeprefix(" ")
+        value = value.removeprefix(b" ")
         match name.lower():
-            case "data":
-                self._data.append(value)
-            case "event":
-                self._event = value
-            case "error" if value.startswith("{"):
-                self._data, self._event = [value], "error"
-            case "id" | "retry":
+            case b"data":
+                self._data = self._data or bytearray()
+                self._data += value + b"\n"
+                self._refuse_too_large()
+            case b"event":
+                self._event = _text(value[:_MAX_NAME])
+            case b"error" if value.startswith(b"{"):
+                self._data, self._event = bytearray(value + b"\n"), "error"
+            case b"id" | b"retry":
                 pass
             case _ if self._strange_size < _MAX_KEPT:
-                self._strange.append(line[:_MAX_KEPT])
+                self._strange.append(_text(line[:_MAX_KEPT]))
                 self._strange_size += len(self._strange[-1]) + 1
+
+    def _refuse_too_large(self) -> None:
+        if self.held > MAX_EVENT_BYTES:
+            raise EventTooLarge
+
+
+def _text(data: bytes | bytearray) -> str:
+    return data.decode(errors="replace")

@@ -52,6 +52,17 @@ def tls_problem(error: BaseException | None, remedies: Remedies = UPSTREAM) -> s
     return None
 
 
+def connect_problem(url: str, error: OSError) -> str | None:
+    """The same of an error that was met while connecting, where it can also say less."""
+    if (problem := tls_problem(error)) is not None:
+        return problem
+    inner = getattr(error, "os_error", error)  # aiohttp wraps it
+    is_lost = isinstance(inner, ConnectionError) and not isinstance(inner, ConnectionRefusedError)
+    if not is_lost or not url.startswith("https:"):
+        return None
+    return "it broke the TLS handshake off: check that it speaks TLS"
+
+
 def _certificate_problem(error: ssl.SSLCertVerificationError, remedies: Remedies) -> str:
     code = getattr(error, "verify_code", None)  # None: it is an error of our own
     if code is None:

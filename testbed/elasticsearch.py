@@ -91,6 +91,8 @@ def start(
     users: Mapping[str, tuple[str, str]] | None = None,
     roles: str | None = None,
     settings: Mapping[str, Any] | None = None,
+    files: Mapping[str, str] | None = None,
+    secure_settings: Mapping[str, str] | None = None,
     data: Path | None = None,
     java_options: str = JAVA_OPTIONS,
     say: Say = print,
@@ -100,9 +102,11 @@ def start(
     port: 0 takes a free one. secured: security without TLS, with `users` (name to password and
     role, comma-separated for several) and `roles` (the text of roles.yml) in the file realm, and
     with API keys (from 8.19 on). stock: the same with TLS, as Elasticsearch sets both up by itself;
-    `elastic` has no password until one is set. settings: more of elasticsearch.yml. data: a folder
-    to keep between starts, which the user `nobody` must be able to reach under root. java_options:
-    memory, and how much the compiler may do.
+    `elastic` has no password until one is set. settings: more of elasticsearch.yml. files: more
+    of its folder, by their paths; with `certs/http_ca.crt`, which clients trust, it is https.
+    secure_settings: those of its keystore. data: a folder to keep between starts, which the user
+    `nobody` must be able to reach under root. java_options: memory, and how much the compiler may
+    do.
     Raises: JavaMissing, PackageError, StartFailed.
     """
     secured = secured or stock
@@ -124,6 +128,12 @@ def start(
         node.configure(port, secured, settings or {})
         if secured:
             node.write_users({**(users or {}), health[0]: (health[1], "superuser")}, roles)
+        for path, text in (files or {}).items():
+            file = node.config / path
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(text)
+        if secure_settings:
+            node.write_keystore(secure_settings, java)
         node.hand_over()
         child = node.launch(java, java_options)
     except BaseException:
@@ -135,8 +145,8 @@ def start(
         _end(child, folder)
         raise
     running = RunningElasticsearch(
-        url=url, version=version, log=node.log, pid=child.pid, data=node.data,
-        authority=node.authority if stock else None, _child=child, _folder=folder,
+        url=url, version=version, log=node.log, pid=child.pid, data=node.data, _child=child,
+        authority=node.authority if node.authority.exists() else None, _folder=folder,
     )  # fmt: skip
     atexit.register(running.stop)
     return running

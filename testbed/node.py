@@ -93,6 +93,25 @@ class Node:
         if roles is not None:
             (self.config / "roles.yml").write_text(roles)
 
+    def write_keystore(self, settings: Mapping[str, str], java: Path) -> None:
+        """Make the keystore, with these settings."""
+        for arguments, value in (
+            (["create"], ""),
+            *((["add", "-x", "-f", name], value) for name, value in settings.items()),
+        ):
+            subprocess.run(
+                [str(self.home / "bin/elasticsearch-keystore"), *arguments],
+                env={
+                    "PATH": os.environ.get("PATH", os.defpath),
+                    "ES_JAVA_HOME": str(java),
+                    "ES_PATH_CONF": str(self.config),
+                    "CLI_JAVA_OPTS": f"-Djava.io.tmpdir={self.folder / 'tmp'}",
+                },
+                input=value.encode(),
+                check=True,
+                capture_output=True,
+            )
+
     def hand_over(self) -> None:
         """Under root, give the node's files to the user that it runs as. Raises: StartFailed."""
         if os.geteuid() != 0:

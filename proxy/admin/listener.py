@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from aiohttp import web
 
 from proxy.config import DEFAULT_ADMIN, Config, ConfigError, split_address
+from proxy.lane import Lane
 from proxy.sessions import HEAD_LIMITS
 
+CONNECTIONS: Final = 100  # of whoever looks at health and figures, if `limits` allow as many
 CLOSE_TIMEOUT: Final = 1.0  # seconds for admin requests under way when the proxy ends
 
 
@@ -44,23 +46,26 @@ async def admin_listening(config: Config, app: web.Application) -> AsyncIterator
         return
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_TIMEOUT, **HEAD_LIMITS)
     await runner.setup()
+    assert runner.server is not None, "the runner is not set up"
+    most = min(CONNECTIONS, config.limits.connections)
+    lane = Lane.of_application(runner.server, replace(config.limits, connections=most))
     try:
-        yield await _bind(config, runner)
+        yield await _bind(config, lane)
     finally:
+        await lane.drain(CLOSE_TIMEOUT)
         await runner.cleanup()
 
 
-async def _bind(config: Config, runner: web.AppRunner) -> Listening:
+async def _bind(config: Config, lane: Lane) -> Listening:
     address = config.admin.listen or DEFAULT_ADMIN
     host, _ = split_address(address)
     reason = ""
     for port in admin_ports(config) or [0]:
         try:
-            await web.TCPSite(runner, host, port).start()
+            bound = await lane.listen(host, port)
         except OSError as error:
             reason = error.strerror or str(error)
             continue
-        bound = runner.addresses[0]
         return Listening(port=bound[1], report=f"metrics on http://{bound[0]}:{bound[1]}/metrics")
     problem = f"cannot listen on [{address}]: {reason}"
     if config.admin.listen is None:

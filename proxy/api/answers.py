@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from typing import Final
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Any, Final
 
 from aiohttp import web
 
 from proxy.api.call import Call, Events
 from proxy.api.keys import LIMIT, ORIGIN_HEADERS, RESPONDER, STARTED
+from proxy.authorization import confirm_stream
 from proxy.errors import Cause, PlainError, ProxyError
 from proxy.frames import forget_frames
+from proxy.limits.memory import PER_BODY_BYTE, PER_HEADER, MemoryBudget, hold_at_least, hold_only
+from proxy.limits.threads import offload
 from proxy.rest.request import parse_request
 from proxy.rest.responder import Responder, RestResponse, responder_for
 from proxy.sse import DONE
@@ -20,7 +26,17 @@ from proxy.xcontent.values import Json
 log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_LARGE: Final = 64 * 1024  # bytes of an answer
+_QUICKLY_WRITTEN: Final = 64 * 1024  # bytes of an answer, about
+_ORDINARY_HEAD: Final = 16 * 1024  # bytes
+_PATIENCE: Final = 300.0  # seconds for a caller to read an answer, as in the lane
+MEMORY: Final = web.AppKey("memory", MemoryBudget)
+
+
+@web.middleware
+async def count_memory(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """What a request takes counts until its answer is written, an error, too."""
+    with request.app[MEMORY].request():
+        return await handler(request)
 
 
 # Errors
@@ -42,7 +58,9 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
         forget_frames(error)
         if (limit := _limit_of(error)) is not None:
             request[LIMIT] = limit
-        return _web_response(_responder(request).error(error))
+        answer = _responder(request).error(error)
+        hold_only(_size(request, answer))
+        return await _sent(request, answer)
 
 
 async def mark_started(request: web.Request, response: web.StreamResponse) -> None:
@@ -73,15 +91,17 @@ def _responder(request: web.Request) -> Responder:
 # Documents
 
 
+async def document(responder: Responder, body: Any) -> RestResponse:
+    """The answer 200, encoded beside the event loop if it is large."""
+    work = responder.work(body, _QUICKLY_WRITTEN)
+    return await offload(work, _QUICKLY_WRITTEN, lambda: responder.document(200, body))
+
+
 async def send_document(request: web.Request, call: Call, answer: RestResponse) -> web.Response:
-    """The response; a large one is sent here, while its bytes still count as memory in use."""
+    """The response, once it is written. Raises: MemoryShort."""
     answer.headers.extend(("Warning", warning) for warning in call.warnings)
-    response = _web_response(answer)
-    if len(answer.body) > _LARGE:
-        await response.prepare(request)
-        await response.write_eof()
-        response.body = None  # aiohttp keeps the last response of a connection
-    return response
+    hold_at_least(_size(request, answer))
+    return await _sent(request, answer)
 
 
 def allowed_methods(responder: Responder, methods: Collection[str]) -> web.Response:
@@ -97,6 +117,38 @@ def ended_by_origin(status: int) -> web.Response:
     return web.Response(status=status)
 
 
+def held_by_head(request: web.Request) -> int:
+    """Bytes that the head of a request takes, beyond what an ordinary one does."""
+    headers = request.raw_headers
+    size = len(request.raw_path) + sum(len(name) + len(value) for name, value in headers)
+    held = len(headers) * PER_HEADER + size * PER_BODY_BYTE
+    return max(0, held - _ORDINARY_HEAD)
+
+
+def _size(request: web.Request, answer: RestResponse) -> int:
+    """Bytes that are held until the answer is written."""
+    heads = sum(len(name) + len(value) for name, value in answer.headers.items())
+    return held_by_head(request) + heads + len(answer.body)
+
+
+async def _sent(request: web.Request, answer: RestResponse) -> web.Response:
+    """The response, written to its last byte: until then it counts as memory in use."""
+    response = _web_response(answer)
+    if (transport := request.transport) is None:
+        return response  # nobody is there any more
+    transport.set_write_buffer_limits(high=0)  # so that writing waits for the last byte
+    late = asyncio.get_running_loop().call_later(_PATIENCE, transport.abort)
+    try:
+        await response.prepare(request)
+        await response.write_eof()
+    except ConnectionError:
+        pass  # nobody wants it any more
+    finally:
+        late.cancel()
+    response.body = None  # aiohttp keeps the last response of a connection
+    return response
+
+
 def _web_response(answer: RestResponse) -> web.Response:
     return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
 
@@ -104,10 +156,14 @@ def _web_response(answer: RestResponse) -> web.Response:
 # Events
 
 
-async def send_events(request: web.Request, call: Call, opening: Events) -> web.StreamResponse:
+async def send_events(
+    request: web.Request, call: Call, handler: Callable[[Call], Awaitable[Events]]
+) -> web.StreamResponse:
     """Stream events; a failure before the provider has begun to answer keeps its status."""
     responder = call.responder
-    async with opening as events:
+    async with AsyncExitStack() as stack:
+        async with call.in_time():
+            events = await stack.enter_async_context(await handler(call))
         response = web.StreamResponse(headers=responder.stream_headers())
         response.headers.extend(("Warning", warning) for warning in call.warnings)
         coding = responder.stream_coding()
@@ -124,7 +180,9 @@ async def _frames(responder: Responder, events: AsyncIterator[Json]) -> AsyncIte
     """The bytes of each event, and of how the stream ended: `[DONE]`, or one error event."""
     try:
         async for event in events:
-            yield responder.event(event)
+            await confirm_stream()
+            work = responder.work(event, _QUICKLY_WRITTEN)
+            yield await offload(work, _QUICKLY_WRITTEN, partial(responder.event, event))
     except ProxyError as error:
         log.info("stream ended by %s", error.type)
         forget_frames(error)

@@ -64,6 +64,17 @@ def too_large() -> ProxyError:
     return PlainError(413, "request body is too large").of_limit("inference_body")
 
 
+async def unread_body(request: web.Request, rest: RestRequest, bounds: Bounds) -> Body:
+    """The body of a request that will be refused: all that counts is whether there is one.
+
+    Raises: StatusError 408.
+    """
+    length, content = request.content_length, request.content
+    if length is None:
+        length = 0 if content.at_eof() else len(await next_piece(content))
+    return Body(rest, b"", b"-" if length else b"", bounds)
+
+
 async def _collected(pieces: AsyncIterator[bytes], limit: int) -> bytes:
     data = bytearray()
     async for piece in pieces:

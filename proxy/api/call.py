@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from proxy.inference.endpoints import TaskType
 from proxy.inference.releases import Profile
@@ -20,7 +21,6 @@ from proxy.xcontent.values import Json
 
 T = TypeVar("T")
 Events = AbstractAsyncContextManager[AsyncIterator[Json]]
-_READ_AT_ONCE: Final = 16 * 1024  # bytes; what is larger is read in a thread
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,22 +46,39 @@ class Call:
         """Seconds that the caller allows, if it says so."""
         return self.times.get("timeout")
 
-    async def document(self) -> Document:
-        """The document in the body; a syntax error is kept in it. Raises: MemoryShort."""
-        return await self._read(lambda document: document)
+    def in_time(self) -> AbstractAsyncContextManager[None]:
+        """Bounds what is done within to the time that the caller allows, if it says so.
+
+        The call to the provider is bounded besides; but a request waits elsewhere, too.
+        """
+        if (seconds := self.timeout) is None or seconds < 0:
+            return nullcontext()
+        return self._bounded(seconds)
+
+    @asynccontextmanager
+    async def _bounded(self, seconds: float) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError:
+            raise self.profile.timed_out(self.inference_id, seconds) from None
 
     async def body_map(self) -> Json:
         """The body as a map, empty for anything but an object. Raises: ProxyError."""
-        return await self._read(as_map)
+        return await self.read(as_map)
 
-    async def _read(self, convert: Callable[[Document], T]) -> T:
-        size = len(self.body.data)
+    async def read(self, convert: Callable[[Document], T]) -> T:
+        """What `convert` makes of the document in the body, in a thread if that is large.
+
+        A syntax error is kept in the document. Raises: ProxyError; MemoryShort.
+        """
+        data, at_once = self.body.data, self.body.quickly_read
 
         def read() -> tuple[T, int]:
             document = self.body.document()
             return convert(document), document.values
 
-        reserve(wide_text_surplus(self.body.data))
-        result, values = await offload(size, _READ_AT_ONCE, read)
+        reserve(await offload(len(data), at_once, lambda: wide_text_surplus(data)))
+        result, values = await offload(len(data), at_once, read)
         reserve(values * PER_VALUE)
         return result

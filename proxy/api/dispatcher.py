@@ -14,21 +14,35 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from proxy.api.answers import allowed_methods, ended_by_origin, send_document, send_events
-from proxy.api.bodies import TooLarge, read_body, too_large
+from proxy.api.answers import (
+    allowed_methods,
+    document,
+    ended_by_origin,
+    held_by_head,
+    send_document,
+    send_events,
+)
+from proxy.api.bodies import TooLarge, read_body, unread_body
 from proxy.api.call import Call
 from proxy.api.keys import BODY, ORIGIN_HEADERS, RESPONDER, ROUTE
 from proxy.api.paths import parse_path
 from proxy.api.ports import Authorizer, OriginJudge, Upstream
 from proxy.api.routes import PATHS, ROUTES, Route
-from proxy.authorization import Allowed, Refused, Verdict
+from proxy.authorization import (
+    CREDENTIAL_HEADERS,
+    Allowed,
+    Permission,
+    Refused,
+    Verdict,
+)
 from proxy.config import LimitsConfig
-from proxy.errors import NoHandler, NoInferenceFeature, NotOurs, ProxyError
+from proxy.errors import NoHandler, NoInferenceFeature, NotOurs, PlainError
 from proxy.inference.actions import InferenceAction
 from proxy.inference.releases import Profile
 from proxy.inference.service import InferenceService
-from proxy.limits.calls import CallLimits, address_of_caller
-from proxy.limits.memory import MemoryBudget
+from proxy.limits.calls import Caller, CallLimits, address_of_caller, caller_of
+from proxy.limits.memory import PER_FETCHED_BYTE, count_for, reserve
+from proxy.limits.threads import Threads, offload
 from proxy.rest.body import Body
 from proxy.rest.parameters import read_boolean, read_time, refuse_unknown
 from proxy.rest.request import RestRequest, parse_request
@@ -36,7 +50,7 @@ from proxy.rest.responder import Responder, responder_for
 from proxy.rest.routing import wrong_method
 from proxy.xcontent.document import Bounds
 
-_UNPRIVILEGED: Final = 1024 * 1024  # bytes that are read for a caller who will be refused
+_READ_AT_ONCE: Final = 256 * 1024  # bytes of the upstream's; what is larger is read in a thread
 
 
 class InferenceApi:
@@ -52,7 +66,6 @@ class InferenceApi:
         *,
         config: LimitsConfig,
         limits: CallLimits,
-        memory: MemoryBudget,
     ) -> None:
         self._service = service
         self._authorizer = authorizer
@@ -62,18 +75,18 @@ class InferenceApi:
         self._max_inputs = config.inputs
         self._bounds = Bounds(nesting=config.nesting, values=config.values)
         self._limits = limits
-        self._memory = memory
+        self._threads = Threads()
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Our answer, or the upstream's where what is asked for is unknown here."""
-        with self._memory.request():
-            try:
-                return await self._answer(request)
-            except NotOurs as error:
-                return await self._hand_on(request, error)
-            finally:
-                if BODY in request:
-                    request[BODY].forget()
+        try:
+            reserve(held_by_head(request))
+            return await self._answer(request)
+        except NotOurs as error:
+            return await self._hand_on(request, error)
+        finally:
+            if BODY in request:
+                request[BODY].forget()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         rest = parse_request(request.method, request.raw_path, request.headers)
@@ -90,7 +103,8 @@ class InferenceApi:
             raise NoHandler(rest.method, rest.target)
         route = methods.get(rest.method)
         action = InferenceAction.GET if route is None else route.action
-        verdict = await self._authorizer.check(request.headers, rest.target, action)
+        ask = partial(self._authorizer.check, request.headers, rest.target, action)
+        verdict = await ask()
         if origin.status is not None:
             return ended_by_origin(origin.status)
         if rest.problem is not None:
@@ -98,6 +112,8 @@ class InferenceApi:
         if route is None:
             raise wrong_method(rest, methods)
         request[ROUTE] = route.name
+        caller = self._caller(request, verdict)
+        count_for(caller)
         body = request[BODY] = await self._body(request, rest, verdict)
         body.check_content_type(self._profile.major)
         call = self._call(request, rest, responder, body, route, match.parameters)
@@ -106,20 +122,25 @@ class InferenceApi:
         if isinstance(verdict, Refused):
             raise await verdict.error()
         call.user = verdict.user
-        with route.place(self._limits, partial(self._caller, request, verdict)):
+        permission = Permission(verdict, ask)
+        place = route.place(self._limits, caller)
+        with self._threads.serving(caller), place, permission.held():
+            await permission.confirm()  # the body may have taken long
             if route.streams:
-                return await send_events(request, call, await route.handler(call))
-            answer = responder.document(200, await route.handler(call))
+                return await send_events(request, call, route.handler)
+            async with call.in_time():
+                answer = await document(responder, await route.handler(call))
+        body.forget()
         return await send_document(request, call, answer)
 
     async def _body(self, request: web.Request, rest: RestRequest, verdict: Verdict) -> Body:
-        limit = request.client_max_size
+        """The body; who will be refused is told so before it is read."""
         if isinstance(verdict, Refused):
-            limit = min(limit, _UNPRIVILEGED)
+            return await unread_body(request, rest, self._bounds)
         try:
-            return await read_body(request, rest, limit, self._bounds)
+            return await read_body(request, rest, request.client_max_size, self._bounds)
         except TooLarge:
-            raise await _too_large(verdict) from None
+            raise PlainError(413, "request body is too large").of_limit("inference_body") from None
 
     def _call(
         self,
@@ -154,11 +175,14 @@ class InferenceApi:
             fetch=partial(self._fetch, request),
         )
 
-    def _caller(self, request: web.Request, verdict: Allowed) -> bytes:
-        """For whom a request counts; credentials that nobody has checked could be anybody's."""
-        credentials = request.headers if verdict.authenticated else {}
+    def _caller(self, request: web.Request, verdict: Verdict) -> Caller:
+        """For whom a request counts; who sends no credentials has a name that many share."""
+        user = None
+        if isinstance(verdict, Allowed) and verdict.authenticated:
+            sent = any(name in request.headers for name in CREDENTIAL_HEADERS)
+            user = verdict.user if sent else None
         address = address_of_caller.get()
-        return self._limits.caller_of(credentials, address() if address else request.remote or "")
+        return caller_of(user, address() if address else request.remote or "")
 
     async def _hand_on(self, request: web.Request, error: NotOurs) -> web.StreamResponse:
         """The upstream's answer; `error` where it has no inference plugin. Raises: ProxyError."""
@@ -175,13 +199,10 @@ class InferenceApi:
         if self._upstream is None:
             return None
         status, _, body = await self._upstream.fetch(request, path)
+        if status != 200:
+            return None
+        reserve(len(body) * PER_FETCHED_BYTE)
         try:
-            return orjson.loads(body) if status == 200 else None
+            return await offload(len(body), _READ_AT_ONCE, partial(orjson.loads, body))
         except orjson.JSONDecodeError:
             return None
-
-
-async def _too_large(verdict: Verdict) -> ProxyError:
-    if isinstance(verdict, Refused):
-        return await verdict.error()
-    return too_large()

@@ -31,7 +31,7 @@ class BodyFirst:
 
     async def read(self, parse: Callable[[Document], T]) -> tuple[InferenceEndpoint, T]:
         """The endpoint, and what `parse` makes of the body."""
-        request = parse(await self.call.document())
+        request = await self.call.read(parse)
         endpoint = await _look_up(self.call)
         self.call.body.forget()
         return endpoint, request
@@ -50,7 +50,7 @@ class EndpointFirst:
 
     async def read(self, parse: Callable[[Document], T]) -> tuple[InferenceEndpoint, T]:
         """The endpoint, and what `parse` makes of the body."""
-        request = parse(await self.call.document())
+        request = await self.call.read(parse)
         self.call.body.forget()
         return self.endpoint, request
 

@@ -22,7 +22,7 @@ from proxy.api.handlers import (
 from proxy.inference.actions import InferenceAction
 from proxy.inference.ids import check_inference_id
 from proxy.inference.releases import Profile
-from proxy.limits.calls import CallLimits
+from proxy.limits.calls import Caller, CallLimits
 from proxy.rest.responder import DOCUMENT, EVENT, ErrorShape
 from proxy.rest.routing import PathTrie
 
@@ -62,16 +62,14 @@ class Route:
         if self.checks_id:
             check_inference_id(inference_id)
 
-    def place(
-        self, limits: CallLimits, caller: Callable[[], bytes]
-    ) -> AbstractContextManager[None]:
-        """A place among the calls or streams under way, held while it is entered.
+    def place(self, limits: CallLimits, caller: Caller) -> AbstractContextManager[None]:
+        """A place among the caller's calls or streams under way, held while it is entered.
 
-        `caller` tells for whom a stream counts. Entering raises: Rejected.
+        Entering raises: Rejected.
         """
         if self.streams:
-            return limits.stream(caller())
-        return limits.call() if self.has_body else nullcontext()
+            return limits.stream(caller)
+        return limits.call(caller) if self.has_body else nullcontext()
 
 
 def _timeout_of_update(profile: Profile) -> tuple[str, ...]:

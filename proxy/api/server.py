@@ -6,11 +6,12 @@ quotes the caller's bytes, and log them.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from typing import Final
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError, InvalidURLError, LineTooLong
 from multidict import CIMultiDict, CIMultiDictProxy
 
@@ -54,12 +55,34 @@ class _Server(web.Server):
 
 
 class _Connection(web.RequestHandler):
-    __slots__ = ("_unusual",)
+    __slots__ = ("_head", "_last", "_unusual")
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._head = 0  # bytes of a head that is not complete
+        self._last: StreamReader | None = None  # the body of the last request
 
     def data_received(self, data: bytes) -> None:
         # Of a request that it cannot read, aiohttp tells nothing reliable.
         self._unusual = _UNUSUAL.match(data)
+        heads, in_head = self._request_count, self._last is None or self._last.is_eof()
         super().data_received(data)
+        if self._request_count > heads and self._messages:
+            self._last, self._head = self._messages[-1][1], 0
+        elif in_head:
+            self._limit_head(len(data))
+
+    def _limit_head(self, size: int) -> None:
+        """Refuse a head that is too long as a whole: aiohttp limits each of its lines only."""
+        self._head += size
+        if self._head <= self.max_field_size or self.transport is None:
+            return
+        if self._current_request is None:
+            error = StatusError(431, "the request's head is too large")
+            self.transport.write(error_answer(error, method=b"", keep_alive=False))
+            self.force_close()
+        else:
+            self.transport.abort()  # an answer is under way
 
     def handle_error(
         self,

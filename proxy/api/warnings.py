@@ -6,10 +6,11 @@ Source: RFC 7234, section 5.5; `299 Elasticsearch` is how HeaderWarning begins.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from proxy.inference.ids import list_ids
+from proxy.inference.ports import Listing
 
 STALE: Final = (
     '299 Elasticsearch "the endpoint store cannot be used, '
@@ -22,12 +23,19 @@ _MOST_NAMES: Final = 10
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.*-]{1,100}")
 
 
-def incomplete(refused: Collection[str]) -> str:
-    """The header of a list that lacks endpoints, whose ids are `refused`."""
-    return (
-        f'299 Elasticsearch "inference endpoints {list_ids(refused)} are left out, '
-        'their stored records cannot be used: GET one to see why"'
-    )
+def incomplete(listing: Listing) -> Iterator[str]:
+    """The headers of a list that lacks endpoints."""
+    if listing.refused:
+        ids = list_ids(listing.refused, unnamed=listing.more_refused)
+        yield (
+            f'299 Elasticsearch "inference endpoints {ids} are left out, '
+            'their stored records cannot be used: GET one to see why"'
+        )
+    if not listing.complete:
+        yield (
+            '299 Elasticsearch "the store holds more than a list can have, and inference endpoints '
+            'are left out: GET them by their ids"'
+        )
 
 
 def without_effect(settings: Sequence[str]) -> str:

@@ -115,7 +115,8 @@ def _made(config: Config) -> list[str]:
         f"{PREFIX}STORE_INDEX": None if index == Config().store.index else index,
         "ELASTIC_API_KEY": key.encoded,
     }
-    allowed = f"{', '.join(PRIVILEGES)} on {index}, and nothing else"
+    version = " and ask for the version" if key.tells_version else ""
+    allowed = f"{', '.join(PRIVILEGES)} on {index}{version}, and nothing else"
     return [
         f"# The API key {NAME} ({key.id}) may {allowed}.",
         *(f"{name}={shlex.quote(str(value))}" for name, value in values.items() if value),

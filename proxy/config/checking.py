@@ -32,9 +32,11 @@ class ConfigError(Exception):
 
 def check(config: Config) -> None:
     """Raises: ConfigError for the first rule that is broken."""
-    split_address(config.listen)
+    listening = split_address(config.listen)
     if config.admin.listen:
-        _, port = split_address(config.admin.listen)
+        host, port = split_address(config.admin.listen)
+        if port and is_own(listening, (host, port)):
+            raise ConfigError("[listen] and [admin.listen] need different ports")
         if not port and config.workers > 1:  # a worker could not deny providers the others' ports
             raise ConfigError("[admin.listen] needs a port of its own with several [workers]")
     if config.compatibility not in RELEASES:

@@ -32,8 +32,8 @@ _KEYS_BY_VARIABLE: Final = {key.variable: key for key in KEYS.values()}
 _SIMILAR: Final = 0.88  # how alike a known name must be to be suggested; all begin alike
 # Names that seem to say where Elasticsearch is, or how to speak to it.
 _RELEVANT: Final = re.compile(
-    r"ELASTIC(SEARCH)?_(?!APM_)\w*"
-    r"(HOST|NODE|UR[IL]|USER|PASSW|TOKEN|API_?KEY|SSL|TLS|CERT|VERIF|CLOUD_?ID)\w*"
+    r"(ELASTIC(SEARCH)?|ES)_(?!APM_)\w*"
+    r"((HOST|NODE|UR[IL]|USER|PASSW|TOKEN|API_?KEY|SSL|TLS|CERT|VERIF|CLOUD_?ID)\w*|CA)"
 )
 _MEANT: Final = {
     "ELASTICSEARCH_SSL_VERIFICATIONMODE": f"{PREFIX}UPSTREAM_VERIFY",

@@ -238,6 +238,8 @@ class EgressConfig:
     proxy: str | None = setting(
         None,
         "HTTP proxy for these calls: its URL, or `environment` for HTTPS_PROXY and its like",
+        "It looks names up for itself, so `egress.allow` must list what may be called. Where the "
+        "names in that list lead is up to this proxy.",
         absent="no proxy",
         may_hold_password=True,
     )
@@ -287,7 +289,8 @@ class LimitsConfig:
         "Memory of all bodies and replies under way together, as estimated",
         "Three bytes are reckoned for each byte of a body (five where not all of it is ASCII, "
         "seven with characters beyond U+FFFF), four for each byte of a reply. Requests beyond it "
-        "are refused with 429, as by Elasticsearch's circuit breakers.",
+        "are refused with 429, as by Elasticsearch's circuit breakers. One caller may hold fifteen "
+        "sixteenths of it.",
         unit="bytes",
     )
     nesting: int = setting(
@@ -296,14 +299,17 @@ class LimitsConfig:
     values: int = setting(100_000, "Values in a body")
     inputs: int = setting(10_000, "Inputs of one request")
     calls: int = setting(
-        2000, "Inferences and changes of endpoints under way at once; further ones get a 429"
+        2000,
+        "Inferences and changes of endpoints under way at once; further ones get a 429",
+        "One caller may have fifteen sixteenths of them.",
     )
     streams: int = setting(3000, "Streams under way at once; further ones get a 429")
     streams_per_caller: int = setting(
         1500,
         "Streams of one caller at once",
-        "A caller is who sends the same credentials, or, without any that Elasticsearch checks, "
-        "who comes from the same address (IPv6: the same network of 64 bits).",
+        "A caller is the user that Elasticsearch names for its credentials, whichever of its keys "
+        "it uses, or, without any that Elasticsearch checks, who comes from the same address "
+        "(IPv6: the same network of 64 bits).",
     )
     connections: int = setting(10_000, "Connections of callers; further ones get a 429")
     head: int = setting(65536, "Size of a request's head", unit="bytes")

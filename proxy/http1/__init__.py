@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from proxy.http1.answers import GIVEN_UP, AnswerHead, AnswerParser, error_answer
 from proxy.http1.bodies import (
+    CHUNKS_AT_ONCE,
     Body,
     ChunkedBody,
     EndlessBody,
@@ -29,6 +30,7 @@ from proxy.http1.headers import (
 from proxy.http1.requests import RequestHead, RequestParser, request_head
 
 __all__ = [
+    "CHUNKS_AT_ONCE",
     "CONTINUE",
     "GIVEN_UP",
     "HOP_BY_HOP",

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import AsyncIterator
 from typing import Final
 
 from proxy.http1.headers import HOP_BY_HOP, SINGLE, Malformed
 
 _LINE_LIMIT: Final = 4096  # bytes of a chunk's size line, or of a trailer
+# Chunks that are read at once; what takes a few dozen microseconds delays nobody.
+CHUNKS_AT_ONCE: Final = 64
+# Bytes by which the framing of a body may outweigh its payload: a million chunks of one byte, which
+# is what a program may send that does not know better.
+FRAMING_LIMIT: Final = 5 * 1024 * 1024
+_TOO_SMALL: Final = (
+    4096  # bytes of the same, from which on a body is read when there is time for it
+)
+_LONG_LINE: Final = 256  # bytes of a line that count as one more line
+_ALL: Final = sys.maxsize
 
 
 class Body:
@@ -20,10 +31,16 @@ class Body:
     def __init__(self) -> None:
         self.ended = False
 
-    def feed(self, data: bytes) -> tuple[bytes, int]:
-        """The bytes to pass on for `data`, and how many bytes of `data` belong to the body.
+    @property
+    def chunks_at_once(self) -> int:
+        """How many chunks to read as soon as they come."""
+        return CHUNKS_AT_ONCE
 
-        What follows these belongs to the next message; `ended` says whether they end the body.
+    def feed(self, data: bytes, chunks: int = _ALL) -> tuple[bytes, int]:
+        """The bytes to pass on for `data`, and how many bytes of `data` have been read.
+
+        `ended` says whether these end the body: what follows them belongs to the next message.
+        Else it is to be fed again, as no more than so many chunks are read at once.
         Raises: Malformed for chunks that are not valid.
         """
         raise NotImplementedError
@@ -38,7 +55,7 @@ class SizedBody(Body):
         self._left = length
         self.ended = not length
 
-    def feed(self, data: bytes) -> tuple[bytes, int]:
+    def feed(self, data: bytes, chunks: int = _ALL) -> tuple[bytes, int]:
         part = data[: self._left]
         self._left -= len(part)
         self.ended = not self._left
@@ -51,13 +68,14 @@ class EndlessBody(Body):
     __slots__ = ()
     until_close = True
 
-    def feed(self, data: bytes) -> tuple[bytes, int]:
+    def feed(self, data: bytes, chunks: int = _ALL) -> tuple[bytes, int]:
         return data, len(data)
 
 
-_TOKEN: Final = rb"[!#-'*+\-.^-z|~A-Z0-9]+"
-_EXTENSION: Final = rb";" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb'|"[ !#-\[\]-~]*"))?'
-_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:" + _EXTENSION + rb")*")
+_TOKEN: Final = rb"[!#-'*+\-.^-z|~A-Z0-9]++"
+_EXTENSION: Final = rb";" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb'|"[ !#-\[\]-~]*+"))?+'
+_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:" + _EXTENSION + rb")*+")
+_PLAIN_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})\r\n")
 _TRAILER: Final = re.compile(rb"(" + _TOKEN + rb"):[\t\x20-\x7e\x80-\xff]*")
 _TRAILER_LIMIT: Final = 16384  # bytes of all trailers
 # Headers that must not be smuggled in behind a body, where they would change what it means.
@@ -71,7 +89,7 @@ class ChunkedBody(Body):
     Source: RFC 9112 section 7.1.
     """
 
-    __slots__ = ("_after_data", "_left", "_line", "_trailers")
+    __slots__ = ("_after_data", "_excess", "_left", "_line", "_trailers")
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,16 +97,34 @@ class ChunkedBody(Body):
         self._after_data = False  # whether the line break behind a chunk's payload is due
         self._line = b""  # what has come of a line that is not complete
         self._trailers = -1  # bytes of trailers so far; -1 before the last chunk
+        self._excess = 0  # bytes by which framing has outweighed payload of late
 
-    def feed(self, data: bytes) -> tuple[bytes, int]:
-        _, used = self._payload(data)
+    def feed(self, data: bytes, chunks: int = _ALL) -> tuple[bytes, int]:
+        _, used = self._payload(data, chunks)
         return data[:used], used
 
-    def _payload(self, data: bytes) -> tuple[list[memoryview], int]:
+    @property
+    def chunks_at_once(self) -> int:
+        """As `Body.chunks_at_once`; none after too small ones, as there may be many such bodies."""
+        return 0 if self._excess > _TOO_SMALL else CHUNKS_AT_ONCE
+
+    def _payload(self, data: bytes, chunks: int) -> tuple[list[memoryview], int]:
+        """The payload of so many chunks, and how many bytes have been read."""
+        payload, used = self._read(data, 2 * chunks)
+        taken = sum(map(len, payload))
+        self._excess = max(0, self._excess + used - 2 * taken)
+        if self._excess > FRAMING_LIMIT:
+            raise Malformed(
+                f"the framing of its chunks outweighs them by more than [{FRAMING_LIMIT}] bytes"
+            )
+        return payload, used
+
+    def _read(self, data: bytes, lines: int) -> tuple[list[memoryview], int]:
+        """As `_payload`; a chunk has two lines."""
         payload: list[memoryview] = []
         view = memoryview(data)
         position = 0
-        while position < len(data) and not self.ended:
+        while position < len(data) and not self.ended and lines > 0:
             if self._left:
                 piece = view[position : position + self._left]
                 payload.append(piece)
@@ -96,9 +132,16 @@ class ChunkedBody(Body):
                 self._left -= len(piece)
                 self._after_data = not self._left
                 continue
+            if not self._after_data and (whole := self._whole_chunk(data, position)) is not None:
+                start, end = whole
+                payload.append(view[start:end])
+                position = end + 2
+                lines -= 2
+                continue
             newline = data.find(b"\n", position) + 1
             line = self._line + data[position : newline or len(data)]
             position = newline or len(data)
+            lines -= 1 + len(line) // _LONG_LINE
             if len(line) > _LINE_LIMIT or (self._after_data and not b"\r\n".startswith(line)):
                 raise Malformed("invalid chunk")
             if newline:
@@ -107,6 +150,20 @@ class ChunkedBody(Body):
             else:
                 self._line = line
         return payload, position
+
+    def _whole_chunk(self, data: bytes, position: int) -> tuple[int, int] | None:
+        """Where the payload of a chunk begins and ends, if the chunk is all there, and plain.
+
+        None leaves it to be read line by line.
+        """
+        if self._line or self._trailers >= 0:
+            return None
+        size = _PLAIN_SIZE.match(data, position)
+        if size is None:
+            return None
+        start = size.end()
+        end = start + int(size[1], 16)
+        return (start, end) if end > start and data.startswith(b"\r\n", end) else None
 
     def _end_line(self, line: bytes) -> None:
         if not line.endswith(b"\r\n"):
@@ -129,7 +186,7 @@ class ChunkedBody(Body):
             self.ended = True
             return
         trailer = _TRAILER.fullmatch(text)
-        self._trailers += len(text)
+        self._trailers += len(text) + 2
         if trailer is None or trailer[1].lower() in _NO_TRAILERS or self._trailers > _TRAILER_LIMIT:
             raise Malformed("invalid trailer")
 
@@ -139,8 +196,8 @@ class RechunkedBody(ChunkedBody):
 
     __slots__ = ()
 
-    def feed(self, data: bytes) -> tuple[bytes, int]:
-        payload, used = self._payload(data)
+    def feed(self, data: bytes, chunks: int = _ALL) -> tuple[bytes, int]:
+        payload, used = self._payload(data, chunks)
         part = b"".join(payload)
         if part:
             part = b"%x\r\n%b\r\n" % (len(part), part)
@@ -152,8 +209,8 @@ class UnchunkedBody(ChunkedBody):
 
     __slots__ = ()
 
-    def feed(self, data: bytes) -> tuple[bytes, int]:
-        payload, used = self._payload(data)
+    def feed(self, data: bytes, chunks: int = _ALL) -> tuple[bytes, int]:
+        payload, used = self._payload(data, chunks)
         return b"".join(payload), used
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
 from httptools import (
     HttpParserError,
@@ -32,6 +32,10 @@ _REQUEST_LINE: Final = re.compile(rb"(GET|POST|PUT|HEAD|DELETE) (/[!\"$-~]*+) HT
 # The beginning of a request line with a method that llhttp may not know, as far as it has come.
 # Small letters and digits before a method are rather the rest of something else.
 _ANY_METHOD: Final = re.compile(rb"(?:\r\n)*+[A-Z][A-Z_-]{0,30}+(?: |\Z)")
+_BLANK_LINES: Final = re.compile(rb"(?:\r\n)*+")
+# Headers of a request. Elasticsearch's clients send ten; each costs time, whatever is in it.
+_MAX_HEADERS: Final = 500
+_SHORTEST_HEADER: Final = 4  # bytes, with the end of its line
 _OF_ANOTHER_PROTOCOL: Final = "Invalid method for HTTP/x.x request"  # llhttp's words
 _IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS"))
 # What Elasticsearch's clients send by POST although it changes nothing.
@@ -177,6 +181,7 @@ class RequestParser:
         self._limit = limit
         self._rewrite = rewrite
         self._raw = b""  # what has come of a head that is not complete
+        self._blank = 0  # bytes of empty lines since the last head
         self._last: RequestHead | None = None  # the last head, if it can come again
         self._last_raw = b""
         self._received = self._sent = Template(b"")  # its headers as received, and as sent on
@@ -204,11 +209,13 @@ class RequestParser:
                 return known, data[len(self._last_raw) :]
         while data:
             seen = len(self._raw)
+            if not seen and data.startswith(b"\r\n\r\n"):
+                data = self._without_blank_lines(data)
+                continue
             raw = self._raw + data if seen else data
             end = raw.find(b"\r\n\r\n", max(seen - 3, 0)) + 4
             complete = end >= 4
-            if (end if complete else len(raw)) > self._limit:
-                raise StatusError(431, f"the request's head is larger than [{self._limit}] bytes")
+            self._check_size(raw, end if complete else len(raw))
             self._read(raw[:end] if complete else raw, seen, complete)
             if not complete:
                 self._raw = raw
@@ -220,6 +227,25 @@ class RequestParser:
                 return self._head(raw[:end]), data
             # Only empty lines so far. Source: RFC 9112 section 2.2.
         return None, b""
+
+    def _without_blank_lines(self, data: bytes) -> bytes:
+        """What comes behind them. They count as part of the head that follows."""
+        match = _BLANK_LINES.match(data, 0, self._limit + 2)
+        end = cast(re.Match[bytes], match).end()
+        self._blank += end
+        if self._blank > self._limit:
+            raise self._too_large()
+        return data[end:]
+
+    def _check_size(self, raw: bytes, end: int) -> None:
+        """Raises: StatusError for a head that ends, or has come up to `end`, and is too large."""
+        if end > self._limit:
+            raise self._too_large()
+        if end > _MAX_HEADERS * _SHORTEST_HEADER and raw.count(b"\n", 0, end) > _MAX_HEADERS + 2:
+            raise StatusError(431, f"the request's head has more than [{_MAX_HEADERS}] headers")
+
+    def _too_large(self) -> ProxyError:
+        return StatusError(431, f"the request's head is larger than [{self._limit}] bytes")
 
     def _known(self, last: RequestHead, data: bytes) -> RequestHead | None:
         """The head that `data` begins with, if it is like the last one, which it replaces."""
@@ -299,6 +325,7 @@ class RequestParser:
         head.encoded = head.forwarded()
         self._sent = Template(head.encoded[len(line) :])
         self._headers = []
+        self._blank = 0
         self._complete = False
         if head.body_length != 0 or b"proxy-connection" in raw.lower():
             # The old one waits for a body that it does not get, or takes `Proxy-Connection: close`

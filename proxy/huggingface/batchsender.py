@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Final, Generic, TypeVar
 
 from proxy.config import ProviderConfig
@@ -14,6 +13,7 @@ from proxy.frames import forget_frames
 from proxy.huggingface.batching import Batch, Text, batches
 from proxy.huggingface.calls import Call, Refusal
 from proxy.huggingface.failures import fitting_share, is_batch_too_large
+from proxy.huggingface.reading import Reader
 from proxy.huggingface.retry import Failure
 from proxy.huggingface.sender import Sender
 from proxy.inference.endpoints import InferenceEndpoint
@@ -26,13 +26,10 @@ _MOST_CUTS: Final = 6  # of a text that a provider finds too long
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchTask(Generic[T]):
-    """What is asked of a provider about a batch, and how its reply is read.
-
-    `read` raises ProxyError for a reply that cannot be read.
-    """
+    """What is asked of a provider about a batch, and how its reply is read."""
 
     body: Callable[[Batch], Json]
-    read: Callable[[Batch, bytes], list[T]]
+    reader: Callable[[Batch], Reader[list[T]]]
     cuts_texts: bool  # whether texts that the provider finds too long may be cut
 
 
@@ -85,7 +82,7 @@ class BatchSender:
         retries = await sender.turn(endpoint, deadline)
         while True:
             call = Call(endpoint, task.body(sent), retries.failed > 0)
-            outcome = await sender.attempt(call, partial(task.read, sent))
+            outcome = await sender.attempt(call, task.reader(sent))
             if isinstance(outcome, Refusal):
                 if len(batch) > 1 and is_batch_too_large(outcome):
                     return await self._send_in_two(endpoint, task, batch, deadline)

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from time import monotonic
 from types import TracebackType
 from typing import Final, TypeAlias
@@ -25,16 +26,20 @@ from proxy.http1.bodies import pieces
 from proxy.huggingface.egress import is_denied
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.limits.memory import PER_REPLY_BYTE, reserve
-from proxy.sessions import on_live_connection
+from proxy.limits.threads import offload
+from proxy.sessions import on_live_connection, pieces_of
 from proxy.telemetry.metrics import Metrics, ProviderCall
 from proxy.tlsfailures import Remedies, tls_problem
 from proxy.xcontent.values import Json
+from proxy.xcontent.weighing import weight
 from proxy.xcontent.writing import dump_json
 
 _PIECE: Final = 2 * 1024 * 1024  # bytes; aiohttp copies what it is given in one go
 _REMEDIES: Final = Remedies(
     url="the endpoint's [url]", ca_file="[egress.ca_file]", certificate="none is configured"
 )
+_QUICKLY_WRITTEN: Final = 256 * 1024  # bytes of a call's body, about
+_PER_HEADER: Final = 512  # bytes of memory that a header of an answer takes, unless it is long
 _MAX_REFUSAL: Final = 64 * 1024  # bytes read of a refusal's body
 
 log = logging.getLogger(__name__)
@@ -117,11 +122,12 @@ class Calls:
 
     async def send(self, call: Call) -> Reply | FailedCall:
         """The outcome once all of the reply has been read. Raises: MemoryShort."""
-        data = self._prepared(call)
+        data = await self._prepared(call)
         try:
             with self._counted(call.endpoint) as counted:
                 async with await self._post(call.endpoint, data) as answer:
                     counted.status = str(answer.status)
+                    reserve(_PER_HEADER * len(answer.raw_headers))
                     if not 200 <= answer.status < 300:
                         return await _refusal(answer)
                     return await self._reply(call.endpoint, answer)
@@ -129,13 +135,14 @@ class Calls:
             return what_failed(call.endpoint, error)
 
     async def open(self, call: Call) -> OpenReply | FailedCall:
-        """The outcome once the head of the reply has been read."""
-        data = self._prepared(call)
+        """The outcome once the head of the reply has been read. Raises: MemoryShort."""
+        data = await self._prepared(call)
         try:
             async with AsyncExitStack() as stack:
                 counted = stack.enter_context(self._counted(call.endpoint))
                 answer = await stack.enter_async_context(await self._post(call.endpoint, data))
                 counted.status = str(answer.status)
+                reserve(_PER_HEADER * len(answer.raw_headers))
                 if not 200 <= answer.status < 300:
                     return await _refusal(answer)
                 stack.callback(answer.close)  # one that is not read to its end cannot be reused
@@ -155,10 +162,11 @@ class Calls:
                 if log.isEnabledFor(logging.DEBUG):
                     log_call(endpoint, counted.status, monotonic() - started)
 
-    def _prepared(self, call: Call) -> bytes:
+    async def _prepared(self, call: Call) -> bytes:
         if call.is_retry:
             self._metrics.count_retry(call.endpoint.task_type)
-        return dump_json(call.body)
+        size = weight(call.body, _QUICKLY_WRITTEN)
+        return await offload(size, _QUICKLY_WRITTEN, partial(dump_json, call.body))
 
     async def _post(self, endpoint: InferenceEndpoint, data: bytes) -> aiohttp.ClientResponse:
         url = _called_url(endpoint)
@@ -182,7 +190,7 @@ class Calls:
     ) -> Reply | NoReply:
         limit = self._config.max_response_bytes
         chunks, size = [], 0
-        async for chunk in answer.content.iter_any():
+        async for chunk in pieces_of(answer.content):
             chunks.append(chunk)
             reserve(len(chunk) * PER_REPLY_BYTE)
             if (size := size + len(chunk)) > limit:

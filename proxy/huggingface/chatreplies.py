@@ -12,11 +12,11 @@ from __future__ import annotations
 from typing import Final
 
 from proxy.errors import ChatError, ProxyError, XContentParseFailed
-from proxy.huggingface.replyjson import parse_event, read_reply, root_of
-from proxy.huggingface.streamerrors import RECEIVED, report_of, reported_in
+from proxy.huggingface.replyjson import MAX_OBJECTS, parse_event, read_reply, root_of
+from proxy.huggingface.streamerrors import report_of, reported_by, reported_in
 from proxy.inference.endpoints import InferenceEndpoint
-from proxy.inference.releases import Profile
 from proxy.sse import ServerSentEvent
+from proxy.xcontent.document import Document, Node
 from proxy.xcontent.objectparser import (
     ARRAY,
     NUMBER,
@@ -50,17 +50,16 @@ def parse_chat(data: bytes) -> Json:
     return convert_reply(document.plain(), data)
 
 
-def parse_chat_event(event: ServerSentEvent, endpoint: InferenceEndpoint, profile: Profile) -> Json:
+def parse_chat_event(event: ServerSentEvent, endpoint: InferenceEndpoint) -> Json:
     """One chunk of a streamed chat, as Elasticsearch writes it.
 
     Raises: ChatError for an event that is no chunk, or in which the provider reports an error.
     """
+    if (reported := reported_by(event)) is not None:
+        raise report_of(endpoint, reported)
     try:
         chunk = parse_event(event)
     except ProxyError as error:
-        if event.event == "error":
-            reason = RECEIVED.format(endpoint.inference_id)
-            raise ChatError(400, "stream_error", reason, profile.chat_error_type) from None
         raise ChatError(400, "bad_request", error.reason, error.type) from None
     if (reported := reported_in(chunk, event.event)) is not None:
         raise report_of(endpoint, reported)
@@ -103,7 +102,7 @@ def _written(reply: Json, part: str) -> Json:
         "model": _text(reply, "model") or "",
         "object": _text(reply, "object") or "",
     }
-    if reply.get("usage") is not None:
+    if reply.get("usage") not in (None, {}):
         usage = _object(reply, "usage")
         written["usage"] = {key: _integer(usage, key) for key in _COUNTS}
     return written
@@ -151,7 +150,12 @@ def _object(values: Json, name: str) -> Json:
 
 def _list(values: Json, name: str) -> list[Json]:
     value = values[name]
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+    if not isinstance(value, list):
+        raise TypeError(name)
+    if len(value) > MAX_OBJECTS:
+        reason = f"[{name}] holds more than [{MAX_OBJECTS}] objects"
+        raise ChatError(400, "bad_request", reason, "x_content_parse_exception")
+    if not all(isinstance(item, dict) for item in value):
         raise TypeError(name)
     return value
 
@@ -200,6 +204,10 @@ def _chunk_parser(part: str) -> ObjectParser:
         *(part, "index"),
     )
     usage = _parser("usage", dict.fromkeys(_COUNTS, _INTEGER), *_COUNTS)
+
+    def counts(document: Document, node: Node) -> Json | None:
+        return usage.parse(document, node) if node.value else None
+
     return _parser(
         "chat_completion_chunk",
         {
@@ -207,7 +215,7 @@ def _chunk_parser(part: str) -> ObjectParser:
             "choices": Field(OBJECT | ARRAY, objects_of(choice.parse)),
             "model": _TEXT,
             "object": _TEXT,
-            "usage": Field(OBJECT, usage.parse).or_null(),
+            "usage": Field(OBJECT, counts).or_null(),
         },
     )
 

@@ -22,7 +22,9 @@ from proxy.huggingface.calls import Calls
 from proxy.huggingface.chatreplies import parse_chat, parse_chat_event
 from proxy.huggingface.failurelog import FailureLog
 from proxy.huggingface.ratelimit import RateLimiter
+from proxy.huggingface.reading import Reader
 from proxy.huggingface.replies import (
+    flawless_embeddings,
     parse_completion,
     parse_completion_event,
     parse_embeddings,
@@ -38,6 +40,7 @@ from proxy.inference.endpoints import InferenceEndpoint
 from proxy.inference.releases import Profile
 from proxy.inference.results import RankedDocument, SparseVector
 from proxy.limits.deadline import Deadline
+from proxy.limits.turns import Turns
 from proxy.sse import ServerSentEvent
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.storms import Storms
@@ -67,6 +70,7 @@ class HuggingFace:
         self._sender = Sender(Calls(session, config, metrics), limiter, retry, profile, metrics)
         self._batches = BatchSender(self._sender, config)
         self._failures = FailureLog(Storms())
+        self._turns = Turns()
 
     async def embed(
         self, endpoint: InferenceEndpoint, inputs: Sequence[str], deadline: Deadline
@@ -99,7 +103,7 @@ class HuggingFace:
         def body(batch: Batch) -> Json:
             return rerank_body(batch, query, top_n=top_n, return_documents=return_documents)
 
-        task = BatchTask(body=body, read=_read_ranked, cuts_texts=False)
+        task = BatchTask(body=body, reader=_ranked, cuts_texts=False)
         with self._failures.watching(endpoint, deadline):
             ranked = await self._batches.results(endpoint, task, texts_of(documents), deadline)
         ranked.sort(key=lambda one: -one.relevance_score)  # stable: ties keep the reply's order
@@ -111,7 +115,7 @@ class HuggingFace:
         """The answers to one prompt, one per choice."""
         body = completion_body(endpoint, text, stream=False)
         with self._failures.watching(endpoint, deadline):
-            return await self._sender.answer(endpoint, body, parse_completion, deadline)
+            return await self._sender.answer(endpoint, body, Reader(parse_completion), deadline)
 
     async def chat(
         self, endpoint: InferenceEndpoint, request: ChatRequest, deadline: Deadline
@@ -119,7 +123,7 @@ class HuggingFace:
         """The answer of a chat in one piece, in Elasticsearch's form."""
         body = chat_body(endpoint, request, stream=False)
         with self._failures.watching(endpoint, deadline):
-            return await self._sender.answer(endpoint, body, parse_chat, deadline)
+            return await self._sender.answer(endpoint, body, Reader(parse_chat), deadline)
 
     @asynccontextmanager
     async def stream_completion(
@@ -141,7 +145,7 @@ class HuggingFace:
         """The chunks of a chat, as they come, in Elasticsearch's form."""
 
         def convert(event: ServerSentEvent) -> Json:
-            return parse_chat_event(event, endpoint, self._profile)
+            return parse_chat_event(event, endpoint)
 
         body = chat_body(endpoint, request, stream=True)
         async with self._events(endpoint, body, deadline) as events:
@@ -154,15 +158,23 @@ class HuggingFace:
         with self._failures.watching(endpoint, deadline):
             opened = await self._sender.open(endpoint, body, deadline)
         async with opened as reply:
-            yield read_events(endpoint, reply, self._idle_timeout, self._profile)
+            yield read_events(endpoint, reply, self._idle_timeout, self._profile, self._turns)
 
 
-def _read_vectors(batch: Batch, data: bytes) -> list[list[float]]:
-    return _one_each(batch, parse_embeddings(data))
+def _vectors(batch: Batch) -> Reader[list[list[float]]]:
+    def by_token(data: bytes) -> list[list[float]]:
+        return _one_each(batch, parse_embeddings(data))
+
+    def flawless(data: bytes) -> list[list[float]] | None:
+        vectors = flawless_embeddings(data)
+        return None if vectors is None else _one_each(batch, vectors)
+
+    return Reader(by_token, flawless)
 
 
-def _read_token_weights(batch: Batch, data: bytes) -> list[SparseVector]:
-    return _one_each(batch, parse_sparse(data, [text.is_truncated for text in batch.texts]))
+def _token_weights(batch: Batch) -> Reader[list[SparseVector]]:
+    truncated = [text.is_truncated for text in batch.texts]
+    return Reader(lambda data: _one_each(batch, parse_sparse(data, truncated)))
 
 
 def _one_each(batch: Batch, results: list[T]) -> list[T]:
@@ -171,10 +183,13 @@ def _one_each(batch: Batch, results: list[T]) -> list[T]:
     return results
 
 
-def _read_ranked(batch: Batch, data: bytes) -> list[RankedDocument]:
-    ranked = parse_rerank(data, len(batch))
-    return [replace(one, index=batch.texts[one.index].index) for one in ranked]
+def _ranked(batch: Batch) -> Reader[list[RankedDocument]]:
+    def by_token(data: bytes) -> list[RankedDocument]:
+        ranked = parse_rerank(data, len(batch))
+        return [replace(one, index=batch.texts[one.index].index) for one in ranked]
+
+    return Reader(by_token)
 
 
-_EMBEDDING: Final = BatchTask(body=embedding_body, read=_read_vectors, cuts_texts=True)
-_SPARSE_EMBEDDING: Final = BatchTask(body=embedding_body, read=_read_token_weights, cuts_texts=True)
+_EMBEDDING: Final = BatchTask(body=embedding_body, reader=_vectors, cuts_texts=True)
+_SPARSE_EMBEDDING: Final = BatchTask(body=embedding_body, reader=_token_weights, cuts_texts=True)

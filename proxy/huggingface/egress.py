@@ -7,8 +7,8 @@ still change it. The text of a URL is checked earlier, by `proxy.inference.urls`
 Never reached: link-local, metadata, unspecified, multicast, broadcast and reserved addresses, the
 upstream, and the proxy itself: a call to these could do what its caller may not. Private and
 loopback addresses are reached, because model servers run beside the proxy. With an allow list only
-what it names is reached. A forward proxy makes the connections itself: then only the URL's host can
-be checked.
+what it names is reached. A forward proxy makes the connections itself, and looks names up for
+itself: then only the URL's host can be checked, and there must be an allow list.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ Network = IPv4Network | IPv6Network
 
 RESOLVED_FOR: Final = 30.0  # seconds until the upstream's addresses are looked up again
 RESOLVE_TIMEOUT: Final = 5.0
+MOST_ADDRESSES: Final = 4096  # of the upstream that are remembered; the oldest is forgotten first
 
 # In addition to what IPv4Address and IPv6Address classify themselves.
 _DENIED: Final = tuple(
@@ -100,7 +101,8 @@ class EgressRules:
 
     `upstream` holds the URLs of its nodes, `listeners` a HOST:PORT for each socket on which this
     process accepts connections.
-    Raises: ConfigError for an entry of the allow list that is no name, address or network.
+    Raises: ConfigError for an entry of the allow list that is no name, address or network; for a
+    forward proxy without an allow list.
     """
 
     def __init__(
@@ -111,9 +113,16 @@ class EgressRules:
         listeners: Iterable[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        if config.proxy and not config.allow:
+            raise ConfigError(
+                "[egress.proxy] needs [egress.allow]: a forward proxy looks names up for itself, "
+                "and might be led to Elasticsearch or to this proxy"
+            )
         self._names, self._networks = _parse_allow(config.allow)
         self._upstream = [URL(url) for url in upstream]
-        self._upstream_addresses: dict[URL, frozenset[Address]] = {}
+        # All that the names have led to so far, with their ports: names can have several addresses,
+        # in turn. Each with whether it is one of this machine's.
+        self._upstream_addresses: dict[tuple[Address, int | None], bool] = {}
         self._resolved_until = float("-inf")
         self._resolving = asyncio.Lock()
         self._own_ports = {split_address(listener)[1] for listener in listeners}
@@ -170,24 +179,30 @@ class EgressRules:
             if self._clock() < self._resolved_until:
                 return
             for node in self._upstream:
-                # What cannot be resolved cannot be reached, either; the last addresses still count.
+                # What cannot be resolved cannot be reached, either; known addresses still count.
                 with suppress(OSError, TimeoutError):
-                    self._upstream_addresses[node] = await _resolve(node)
+                    self._remember(await _resolve(node), node.port)
             self._resolved_until = self._clock() + RESOLVED_FOR
+
+    def _remember(self, addresses: Iterable[Address], port: int | None) -> None:
+        known = self._upstream_addresses
+        for address in addresses:
+            known.pop((address, port), None)  # it goes to the end, behind those not seen of late
+            known[address, port] = is_of_this_machine(address)
+        while len(known) > MOST_ADDRESSES:
+            del known[next(iter(known))]
 
     def _is_protected(self, address: Address, port: int) -> bool:
         if port in self._own_ports and is_of_this_machine(address):
             return True
-        on_port = [
-            known
-            for node, addresses in self._upstream_addresses.items()
-            if node.port == port
-            for known in addresses
-        ]
+        if (address, port) in self._upstream_addresses:
+            return True
         # A server on this machine can usually be reached at all of the machine's addresses.
-        return address in on_port or (
-            is_of_this_machine(address) and any(is_of_this_machine(known) for known in on_port)
+        upstream_is_here = any(
+            is_here and known_port == port
+            for (_, known_port), is_here in self._upstream_addresses.items()
         )
+        return upstream_is_here and is_of_this_machine(address)
 
 
 class _GuardedConnector(Connector):

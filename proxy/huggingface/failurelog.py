@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from proxy.authorization import NOT_CONFIRMED
 from proxy.errors import MemoryShort, ProxyError, Rejected
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.limits.deadline import Deadline
@@ -28,10 +29,10 @@ class FailureLog:
 
     @contextmanager
     def watching(self, endpoint: InferenceEndpoint, deadline: Deadline) -> Iterator[None]:
-        """Log what fails within. That the proxy itself has no room is no failure of a provider."""
+        """Log what fails within, but not that the proxy has no room, or the caller no rights."""
         try:
             yield
-        except (Rejected, MemoryShort):
+        except (Rejected, MemoryShort, *NOT_CONFIRMED):
             raise
         except ProxyError as error:
             self.failed(endpoint, error)

@@ -7,13 +7,13 @@ HuggingFaceChatCompletionResponseHandler, ErrorResponse.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 from proxy.errors import Cause, ChatError, ParsingFailed, ProxyError, StatusError
-from proxy.frames import forget_frames
 from proxy.huggingface.calls import FailedCall, InvalidHost, Refusal
 from proxy.huggingface.redaction import hide_token, shown_text
-from proxy.huggingface.replyjson import load
+from proxy.huggingface.replyjson import load_error
 from proxy.huggingface.retry import Failure
 from proxy.inference.chat import status_name
 from proxy.inference.endpoints import STREAMING_TASKS, InferenceEndpoint, TaskType
@@ -52,7 +52,7 @@ _TOO_LONG: Final = re.compile(
     r"must have less than \d+ tokens"
     r"|(?:maximum|available|exceeds the) (?:context|input|sequence) (?:length|size)"
     r"|(?:input|prompt|text|sequence)s? (?:\(.{1,40}\) )?(?:is|are) too (?:long|large)"
-    r"|(?:input|prompt|text|sequence)s? (?:length )?exceeds? "
+    r"|(?:input|prompt|text|sequence)s? (?:length )?(?:\d+ )?exceeds? "
     r"|too many (?:input )?tokens"
     r"|size of tensor a \(\d+\) must match the size of tensor b",
     re.IGNORECASE,
@@ -62,6 +62,7 @@ _LIMIT_AND_LENGTH: Final = re.compile(
     r"|length is (\d{1,9}) tokens.{0,40}requested (\d{1,9}) tokens",
     re.IGNORECASE | re.DOTALL,
 )
+_MAX_SEARCHED: Final = 8192  # characters; servers say it in one sentence
 _MARGIN: Final = 0.9  # as tokens are not spread evenly over a text
 
 
@@ -81,7 +82,7 @@ def unreadable(endpoint: InferenceEndpoint, error: ProxyError) -> Failure:
 
 def _refused(endpoint: InferenceEndpoint, refusal: Refusal, profile: Profile) -> Failure:
     chats, status = endpoint.task_type in STREAMING_TASKS, refusal.status
-    reply = _loads(refusal.body)
+    reply = load_error(refusal.body)
     text = _error_text(endpoint.task_type, reply)
     prefix, may_pass = _prefix(chats, status, text)
     if chats and status == 404:
@@ -139,7 +140,7 @@ def is_batch_too_large(refusal: Refusal) -> bool:
     Text-embeddings-inference answers `batch size 33 > maximum allowed batch size 32` with 413, or
     422 from 1.9 on, and a body over its limit with 413 and a plain text.
     """
-    reply = _loads(refusal.body)
+    reply = load_error(refusal.body)
     text = reply.get("error") if isinstance(reply, dict) else None
     if isinstance(text, str):
         return refusal.status in (413, 422) and "batch size" in text
@@ -151,7 +152,7 @@ def fitting_share(refusal: Refusal) -> float | None:
 
     A half, or what the numbers say that some servers give.
     """
-    text = _any_text(refusal)
+    text = _any_text(refusal)[:_MAX_SEARCHED]
     if refusal.status not in _TOO_LONG_STATUSES or not _TOO_LONG.search(text):
         return None
     if (numbers := _LIMIT_AND_LENGTH.search(text)) is None:
@@ -162,21 +163,21 @@ def fitting_share(refusal: Refusal) -> float | None:
 
 def _any_text(refusal: Refusal) -> str:
     """What a refusal says, in any of the forms that are in use."""
-    reply = _loads(refusal.body)
+    reply = load_error(refusal.body)
     if not isinstance(reply, dict):
         return reply if isinstance(reply, str) else refusal.body.decode(errors="replace")
     error = reply.get("error")
     inner = error if isinstance(error, dict) else {}
     texts = [error, inner.get("message"), *(reply.get(name) for name in ("message", "detail"))]
-    return " ".join(text for text in texts if isinstance(text, str))
+    return " ".join(part for text in texts for part in _parts(text))
 
 
-def _loads(body: bytes) -> Any:
-    try:
-        return load(body)
-    except ProxyError as error:
-        forget_frames(error)
-        return None
+def _parts(text: Any) -> Iterator[str]:
+    """A text, or those of a list: FastAPI's `detail` is one of objects with a `msg`."""
+    for part in text if isinstance(text, list) else [text]:
+        said = part.get("msg") if isinstance(part, dict) else part
+        if isinstance(said, str):
+            yield said
 
 
 def failed_to_send(endpoint: InferenceEndpoint, cause: ProxyError | Cause) -> ProxyError:

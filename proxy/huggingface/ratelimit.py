@@ -37,7 +37,8 @@ class RateLimiter:
         self._capacity = capacity
         self._clock = clock
         self._sleep = sleep
-        self._groups: dict[tuple[str, str, int], _Group] = {}
+        self._groups: dict[int, _Group] = {}  # by the hash, as URLs and tokens may be long
+        self._many = _MANY
 
     @property
     def waiting(self) -> int:
@@ -65,11 +66,12 @@ class RateLimiter:
     def _group(self, endpoint: InferenceEndpoint) -> _Group:
         settings = endpoint.service_settings
         limit = settings.requests_per_minute
-        key = (settings.url, endpoint.secret_settings.api_key, limit)
+        key = hash((settings.url, endpoint.secret_settings.api_key, limit))
         group = self._groups.get(key)
         if group is None:
-            if len(self._groups) >= _MANY:
+            if len(self._groups) >= self._many:
                 self._drop_idle()
+                self._many = max(_MANY, 2 * len(self._groups))
             group = self._groups[key] = _Group(60.0 / limit)
         return group
 

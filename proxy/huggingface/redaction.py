@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final, TypeVar
 
 from proxy.errors import Cause, ProxyError
-from proxy.huggingface.spellings import hide_secret
+from proxy.huggingface.spellings import LONGEST, hide_secret
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.masking import looks_like_token
 
@@ -42,7 +42,8 @@ def _hidden(text: str, token: str, limit: int) -> str:
 
     Somewhat more is searched, so that no token that begins before the limit is shown in part.
     """
-    return _cut(hide_secret(token, text[: limit + _MAX_EXPANSION * len(token)]), limit)
+    searched = limit + _MAX_EXPANSION * min(len(token), LONGEST)
+    return _cut(hide_secret(token, text[:searched]), limit)
 
 
 def _cut(text: str, limit: int) -> str:

@@ -7,13 +7,15 @@ HuggingFaceRerankResponseEntity, OpenAiChatCompletionResponseEntity, OpenAiStrea
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
 import orjson
 
-from proxy.errors import Cause, ParsingFailed, UnreadableReply
+from proxy.errors import Cause, ParsingFailed, UnreadableReply, XContentParseFailed
 from proxy.huggingface.replyjson import (
+    MAX_OBJECTS,
     expect,
     items_of,
     parse_event,
@@ -21,7 +23,7 @@ from proxy.huggingface.replyjson import (
     read_reply,
     root_of,
 )
-from proxy.huggingface.streamerrors import report_of, reported_in
+from proxy.huggingface.streamerrors import report_of, reported_by, reported_in
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.inference.results import RankedDocument, SparseVector
 from proxy.sse import ServerSentEvent
@@ -41,6 +43,9 @@ from proxy.xcontent.objectparser import (
 
 _FLOAT_MAX: Final = 3.4028234663852886e38
 _NUMBER_TYPES: Final = {float, int}
+_MAX_VECTOR: Final = 512 * 1024  # bytes of JSON; 20,000 numbers, of which models have some thousand
+_BETWEEN: Final = re.compile(rb"[ \t\r\n]*,[ \t\r\n]*")
+_BLANKS: Final = re.compile(rb"[ \t\r\n]*")
 
 
 # Embeddings
@@ -48,25 +53,56 @@ _NUMBER_TYPES: Final = {float, int}
 
 def parse_embeddings(data: bytes) -> list[list[float]]:
     """The vectors of `[[…]]` or `{"embeddings": [[…]]}`, in the reply's order."""
-    vectors = _vectors_at_once(data)
+    vectors = flawless_embeddings(data)
     if vectors is None:
-        vectors = _vectors_by_token(read_reply(data))
-    return [_floats(vector) for vector in vectors]
-
-
-def _vectors_at_once(data: bytes) -> list[list[float]] | None:
-    """The vectors of a flawless reply, fast; None for any other, which is then read by token."""
-    try:
-        reply = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return None
-    vectors = reply.get("embeddings") if isinstance(reply, dict) else reply
-    if not isinstance(vectors, list):
-        return None
-    for vector in vectors:
-        if not isinstance(vector, list) or not _NUMBER_TYPES.issuperset(map(type, vector)):
-            return None
+        vectors = [_floats(vector) for vector in _vectors_by_token(read_reply(data))]
     return vectors
+
+
+def flawless_embeddings(data: bytes) -> list[list[float]] | None:
+    """The same of a flawless reply, fast, one vector after the other; None for any other."""
+    key = data.find(b'"embeddings"') if data.lstrip()[:1] == b"{" else 0
+    start = data.find(b"[", max(key, 0))
+    try:
+        vectors, end = _vectors_at(data, start)
+        frame = orjson.loads(data[:start] + b"0" + data[end:])
+    except (orjson.JSONDecodeError, _Flawed):
+        return None
+    found = frame.get("embeddings") if isinstance(frame, dict) else frame
+    return vectors if found == 0 else None
+
+
+class _Flawed(Exception):
+    """A reply that has to be read by token."""
+
+
+def _vectors_at(data: bytes, start: int) -> tuple[list[list[float]], int]:
+    """The vectors of the array at `start`, and where it ends. Raises: _Flawed, JSONDecodeError."""
+    vectors = []
+    at = _behind(_BLANKS, data, start + 1)
+    while data[at : at + 1] == b"[":
+        end = data.find(b"]", at, at + _MAX_VECTOR) + 1
+        if not end:
+            raise _Flawed
+        vector = orjson.loads(data[at:end])
+        if not _NUMBER_TYPES.issuperset(map(type, vector)):
+            raise _Flawed
+        vectors.append(_floats(vector))
+        between = _BETWEEN.match(data, end)
+        if between is None:
+            at = _behind(_BLANKS, data, end)
+            break
+        at = between.end()
+        if data[at : at + 1] != b"[":
+            raise _Flawed
+    if start < 0 or data[at : at + 1] != b"]":
+        raise _Flawed
+    return vectors, at + 1
+
+
+def _behind(pattern: re.Pattern[bytes], data: bytes, at: int) -> int:
+    found = pattern.match(data, at)
+    return at if found is None else found.end()
 
 
 def _vectors_by_token(document: Document) -> list[list[float]]:
@@ -163,6 +199,7 @@ def parse_completion(data: bytes) -> list[str]:
     """The text of each choice of a chat completion."""
     document = read_reply(data)
     values = parse_fields(_COMPLETION, document, root_of(document))
+    _refuse_too_many(values["choices"])
     return [choice["message"]["content"] for choice in values["choices"]]
 
 
@@ -171,6 +208,8 @@ def parse_completion_event(event: ServerSentEvent, endpoint: InferenceEndpoint) 
 
     Raises: StatusError for an event in which the provider reports an error, too.
     """
+    if (reported := reported_by(event)) is not None:
+        raise report_of(endpoint, reported)
     chunk = parse_event(event)
     if (reported := reported_in(chunk, event.event)) is not None:
         raise report_of(endpoint, reported)
@@ -178,6 +217,8 @@ def parse_completion_event(event: ServerSentEvent, endpoint: InferenceEndpoint) 
         contents = [choice["delta"].get("content") for choice in chunk["choices"]]
     except (KeyError, TypeError, AttributeError):
         contents = None
+    if contents is not None:
+        _refuse_too_many(contents)
     if contents is None or not all(isinstance(content, str | None) for content in contents):
         contents = _deltas_by_token(read_reply(event.data.encode()))
     return [content for content in contents if content]
@@ -195,7 +236,13 @@ def _deltas_by_token(document: Document) -> list[str | None]:
         if content is not None and content.kind != "VALUE_NULL":
             expect(document, content, "VALUE_STRING")
             contents.append(content.value)
+    _refuse_too_many(contents)
     return contents
+
+
+def _refuse_too_many(choices: Sequence[object]) -> None:
+    if len(choices) > MAX_OBJECTS:
+        raise XContentParseFailed(f"[choices] holds more than [{MAX_OBJECTS}] objects")
 
 
 def _required(node: Node, name: str) -> Node:

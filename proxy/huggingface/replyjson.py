@@ -12,14 +12,18 @@ from typing import Any, Final
 import orjson
 
 from proxy.config import MAX_NESTING
-from proxy.errors import ParsingFailed, XContentParseFailed
+from proxy.errors import ParsingFailed, ProxyError, XContentParseFailed
+from proxy.frames import forget_frames
 from proxy.sse import ServerSentEvent
 from proxy.xcontent.document import Bounds, Document, Node
 from proxy.xcontent.jsonreader import parse_json
 from proxy.xcontent.objectparser import Located, ObjectParser
 from proxy.xcontent.values import Json
 
-_BOUNDS: Final = Bounds(nesting=MAX_NESTING, values=500_000)
+MAX_OBJECTS: Final = 1024  # choices of a chat, of which one is asked for, or calls of tools in one
+MAX_VALUES: Final = 500_000
+_MAX_LOOSE_ERROR: Final = 4096  # bytes; by token they take some milliseconds
+_BOUNDS: Final = Bounds(nesting=MAX_NESTING, values=MAX_VALUES)
 
 
 def read_reply(data: bytes) -> Document:
@@ -39,6 +43,20 @@ def load(data: bytes) -> Any:
         document = read_reply(data)
         root_of(document)
         return document.plain()
+
+
+def load_error(data: bytes) -> Any:
+    """The value of a failed call's reply, read at once; None for what is no JSON.
+
+    Of a long one, only plain JSON is read: what else it may be takes too long.
+    """
+    try:
+        return orjson.loads(data) if len(data) > _MAX_LOOSE_ERROR else load(data)
+    except orjson.JSONDecodeError:
+        return None
+    except ProxyError as error:
+        forget_frames(error)
+        return None
 
 
 def root_of(document: Document) -> Node:

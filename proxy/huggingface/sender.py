@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import TypeVar
 
-from proxy.errors import CountMismatch, ProxyError
+from proxy.authorization import confirm
+from proxy.errors import CountMismatch, MemoryShort, ProxyError
 from proxy.frames import forget_frames
 from proxy.huggingface.calls import Call, Calls, FailedCall, OpenReply, Refusal, Reply
 from proxy.huggingface.failures import failure, unreadable
 from proxy.huggingface.ratelimit import RateLimiter
+from proxy.huggingface.reading import Reader
 from proxy.huggingface.retry import Failure, Retries, RetryPolicy
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.inference.releases import Profile
 from proxy.limits.deadline import Deadline
-from proxy.limits.threads import offload
 from proxy.telemetry.metrics import Metrics
 from proxy.xcontent.values import Json
 
 T = TypeVar("T")
-Read = Callable[[bytes], T]  # a reply's body; raises ProxyError if it cannot be read
-_QUICKLY_READ: Final = 256 * 1024  # bytes of a reply
 
 
 class Sender:
@@ -41,12 +39,12 @@ class Sender:
         self._metrics = metrics
 
     async def answer(
-        self, endpoint: InferenceEndpoint, body: Json, read: Read[T], deadline: Deadline
+        self, endpoint: InferenceEndpoint, body: Json, reader: Reader[T], deadline: Deadline
     ) -> T:
-        """What `read` makes of the reply to a call. Raises: the last attempt's error."""
+        """What `reader` makes of the reply to a call. Raises: the last attempt's error."""
         retries = await self.turn(endpoint, deadline)
         while True:
-            outcome = await self.attempt(Call(endpoint, body, retries.failed > 0), read)
+            outcome = await self.attempt(Call(endpoint, body, retries.failed > 0), reader)
             if isinstance(outcome, Refusal):
                 outcome = self.failure(endpoint, outcome)
             if not isinstance(outcome, Failure):
@@ -57,6 +55,7 @@ class Sender:
         """The reply to a call, once it has begun. Raises: the last attempt's error."""
         retries = await self.turn(endpoint, deadline)
         while True:
+            await confirm()
             outcome = await self._calls.open(Call(endpoint, body, retries.failed > 0))
             if isinstance(outcome, OpenReply):
                 return outcome
@@ -68,20 +67,20 @@ class Sender:
             await self._limiter.wait(endpoint)
         return self._retry.start(deadline)
 
-    async def attempt(self, call: Call, read: Read[T]) -> T | Refusal | Failure:
-        """The outcome of one call, its reply read, beside the event loop if it is large.
+    async def attempt(self, call: Call, reader: Reader[T]) -> T | Refusal | Failure:
+        """The outcome of one call, its reply read.
 
         Raises: MemoryShort; CountMismatch, which another attempt would not change.
         """
+        await confirm()
         outcome = await self._calls.send(call)
         if isinstance(outcome, Refusal):
             return outcome
         if not isinstance(outcome, Reply):
             return self.failure(call.endpoint, outcome)
-        data = outcome.body
         try:
-            return await offload(len(data), _QUICKLY_READ, lambda: read(data))
-        except CountMismatch:
+            return await reader.read(outcome.body)
+        except (CountMismatch, MemoryShort):
             raise
         except ProxyError as error:
             forget_frames(error)

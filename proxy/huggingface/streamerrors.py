@@ -6,6 +6,7 @@ answer without events for an empty one.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,8 +14,9 @@ from proxy.errors import Cause, ChatError, ProxyError, StatusError
 from proxy.frames import forget_frames
 from proxy.huggingface.failures import failed_to_send
 from proxy.huggingface.redaction import shown_text
-from proxy.huggingface.replyjson import load
+from proxy.huggingface.replyjson import load, load_error
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
+from proxy.sse import ServerSentEvent
 from proxy.xcontent.values import Json
 
 RECEIVED: Final = "Received an error response for request from inference entity id [{}]"
@@ -36,6 +38,8 @@ def reported_in(value: Json, event: str = "message") -> Reported | None:
         return None
     if isinstance(error, str):
         return Reported(error, None)
+    if error and isinstance(error, list):  # of texts, as Hugging Face's own service has sent
+        return Reported("; ".join(map(_text, error)), None)
     if not isinstance(error, dict):
         if event != "error" and value.get("object") != "error":
             return None
@@ -45,6 +49,22 @@ def reported_in(value: Json, event: str = "message") -> Reported | None:
         message if isinstance(message, str) else "unknown",
         str(code) if type(code) is int else None,
     )
+
+
+def reported_by(event: ServerSentEvent) -> Reported | None:
+    """The error that an `event: error` is whose data is no object; None for any other event."""
+    if event.event != "error":
+        return None
+    try:
+        value = load(event.data.encode())
+    except ProxyError as error:
+        forget_frames(error)
+        value = event.data.strip()
+    return None if isinstance(value, dict) else Reported(_text(value), None)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def report_of(endpoint: InferenceEndpoint, reported: Reported) -> ProxyError:
@@ -67,11 +87,14 @@ def no_stream(endpoint: InferenceEndpoint, content_type: str, text: str) -> Prox
     return failed_to_send(endpoint, cause)
 
 
+def ended_with(endpoint: InferenceEndpoint, text: str) -> ProxyError:
+    """The error for a stream whose last events are followed by a text that is none."""
+    shown = " ".join(shown_text(text, endpoint, _MAX_BEGINNING).split())
+    cause = Cause("illegal_state_exception", f"The event stream ended with: {shown}")
+    return failed_to_send(endpoint, cause)
+
+
 def reported_outside(text: str) -> Reported | None:
     """The error that a provider reports in JSON that is no event, if `text` is that."""
-    try:
-        value: Any = load(text.encode())
-    except ProxyError as error:
-        forget_frames(error)
-        return None
+    value: Any = load_error(text.encode(errors="replace"))
     return reported_in(value) if isinstance(value, dict) else None

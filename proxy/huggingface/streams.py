@@ -4,44 +4,65 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import TypeVar
+from functools import partial
+from typing import Final, TypeVar
 
 import aiohttp
 
-from proxy.errors import Cause, ProxyError
+from proxy.errors import Cause, MemoryShort, ProxyError
 from proxy.huggingface.calls import OpenReply, what_failed
 from proxy.huggingface.failures import failed_to_send, failure
 from proxy.huggingface.redaction import hide_token
-from proxy.huggingface.streamerrors import no_stream, report_of, reported_outside
+from proxy.huggingface.streamerrors import ended_with, no_stream, report_of, reported_outside
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.inference.releases import Profile
+from proxy.limits.memory import reserve
+from proxy.limits.threads import offload
+from proxy.limits.turns import Turns, Worker
 from proxy.sse import EventDecoder, EventTooLarge, ServerSentEvent
 
 T = TypeVar("T")
+_PIECE: Final = 4096  # bytes of a stream that are read before others may get their turn
+_QUICKLY_CONVERTED: Final = 8192  # characters of an event
+# Bytes of memory, as measured:
+_PER_EVENT_BYTE: Final = 8  # an event, its text, its values, and the event made of it
+_FLOOD: Final = 16 * 1024  # bytes that came at once: the provider is faster than we are
+_FULL_BUFFERS: Final = 512 * 1024  # of such a provider's connection
 
 
 async def read_events(
-    endpoint: InferenceEndpoint, reply: OpenReply, idle_timeout: float, profile: Profile
+    endpoint: InferenceEndpoint,
+    reply: OpenReply,
+    idle_timeout: float,
+    profile: Profile,
+    turns: Turns,
 ) -> AsyncIterator[ServerSentEvent]:
     """The events until `[DONE]` or the end of the reply, but for those without data.
 
     Raises: ProxyError if the reply breaks off or is no stream, an event does not end, or nothing
-    comes for `idle_timeout` seconds.
+    comes for `idle_timeout` seconds; MemoryShort.
     """
     decoder, has_events = EventDecoder(), False
+    memory, worker = _StreamMemory(), Worker(turns)
     try:
         while True:
             async with asyncio.timeout(idle_timeout):
                 chunk = await reply.content.readany()
             if not chunk:
                 break
-            for event in decoder.feed(chunk):
-                data = event.data.strip()
-                if data.upper() == "[DONE]":
-                    return
-                if data:  # none is a heartbeat
-                    has_events = True
-                    yield event
+            memory.came(len(chunk))
+            worker.has_waited()
+            for start in range(0, len(chunk), _PIECE):
+                for event in decoder.feed(chunk[start : start + _PIECE]):
+                    data = event.data.strip()
+                    if data.upper() == "[DONE]":
+                        return
+                    if data:  # none is a heartbeat
+                        has_events = True
+                        yield event
+                    await worker.pause()
+                memory.holds(decoder.held)
+                await worker.pause()
     except TimeoutError:
         raise profile.timed_out(endpoint.inference_id, idle_timeout) from None
     except EventTooLarge:
@@ -53,6 +74,8 @@ async def read_events(
         raise report_of(endpoint, reported)
     if not has_events:
         raise no_stream(endpoint, reply.content_type, decoder.left)
+    if decoder.strange:
+        raise ended_with(endpoint, decoder.strange)
 
 
 async def converted(
@@ -67,9 +90,34 @@ async def converted(
     """
     try:
         async for event in events:
-            if result := convert(event):
+            size = len(event.data)
+            result = await offload(size, _QUICKLY_CONVERTED, partial(convert, event))
+            del event
+            if result:
                 yield result
+    except MemoryShort:
+        raise
     except ProxyError as error:
         error = hide_token(error, endpoint)
         failed(endpoint, error)
         raise error from None
+
+
+class _StreamMemory:
+    """The memory that a stream takes, counted at its most: what was taken once is kept."""
+
+    def __init__(self) -> None:
+        self._most = 0  # bytes of an event
+        self._is_flood = False
+
+    def came(self, size: int) -> None:
+        """So many bytes at once. Raises: MemoryShort."""
+        if size >= _FLOOD and not self._is_flood:
+            self._is_flood = True
+            reserve(_FULL_BUFFERS)
+
+    def holds(self, size: int) -> None:
+        """So many bytes of an event that has not ended yet. Raises: MemoryShort."""
+        if size > self._most:
+            reserve((size - self._most) * _PER_EVENT_BYTE)
+            self._most = size

@@ -18,7 +18,9 @@ from proxy.inference.endpoints import (
 )
 from proxy.inference.ids import check_storable_id
 
-MAX_STORED_BYTES: Final = 1024 * 1024  # far less than any store takes in one document
+# Of the settings of one endpoint, as JSON: a hundred times what any needs, and little enough for
+# every process to keep many, and to list them all.
+MAX_STORED_BYTES: Final = 64 * 1024
 
 
 def dump_endpoint(endpoint: InferenceEndpoint) -> dict[str, Any]:

@@ -45,12 +45,12 @@ def check_storable_id(inference_id: str) -> None:
         )
 
 
-def list_ids(ids: Collection[str], most: int = 10) -> str:
+def list_ids(ids: Collection[str], most: int = 10, *, unnamed: int = 0) -> str:
     """Ids in brackets, for a text or a header: `[a, b, 3 more]`.
 
-    At most `most` are named. Texts that are no ids, which somebody else wrote into the store, are
-    only counted: they could hold a line break.
+    At most `most` are named; `unnamed` more are only counted, and so are texts that are no ids,
+    which somebody else wrote into the store: they could hold a line break.
     """
     named = [one for one in ids if is_storable(one)][:most]
-    more = len(ids) - len(named)
+    more = len(ids) - len(named) + unnamed
     return f"[{', '.join([*named, *([f'{more} more'] if more else [])])}]"

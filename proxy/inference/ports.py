@@ -15,8 +15,8 @@ from proxy.xcontent.values import Json
 
 Change = Callable[[InferenceEndpoint], InferenceEndpoint]
 MAX_ENDPOINTS: Final = 10_000  # in a listing
-SAMPLE_OF_KEY: Final = 10  # endpoints in a sample that were sealed with the same key
-MAX_SAMPLE: Final = 1000
+MAX_REFUSED: Final = 100  # ids in a listing of records that must not be used
+SAMPLE: Final = 10  # records that a check reads at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,16 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Endpoints sorted by id, and the ids of those whose stored records must not be used."""
+    """Endpoints sorted by id, and the ids of those whose stored records must not be used.
+
+    Who may write to the store can leave any number of such records: MAX_REFUSED are named, and
+    `more_refused` counts the others. Not `complete`: there may be more endpoints.
+    """
 
     endpoints: list[InferenceEndpoint]
     refused: tuple[str, ...] = ()
+    more_refused: int = 0
+    complete: bool = True
 
 
 class EndpointStore(Protocol):
@@ -65,6 +71,7 @@ class EndpointStore(Protocol):
         """All endpoints, or those of one task type, MAX_ENDPOINTS at most.
 
         A record that must not be used does not fail the listing; the log says what is wrong.
+        Raises: MemoryShort, as the listing counts for the request under way.
         """
 
     async def check(self) -> str | None:

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from proxy.authorization import confirm
 from proxy.errors import (
     EndpointAlreadyExists,
     EndpointNotFound,
@@ -93,6 +94,7 @@ class InferenceService:
         endpoint = await try_out(self, endpoint, timeout)
         if await is_taken():
             raise EndpointAlreadyExists(endpoint.inference_id)
+        await confirm()  # the trial may have taken long
         await self._store.create(endpoint)
         return endpoint
 
@@ -146,7 +148,9 @@ class InferenceService:
             old = await self._store.get(inference_id)
             if (new := change(old.endpoint)) == old.endpoint:
                 return old
+            check_storable(new)
             found = (await try_out(self, new, timeout)).service_settings
+            await confirm()
             changed = await self._store.update(
                 inference_id,
                 lambda endpoint: change(endpoint).with_service_settings(
@@ -168,6 +172,7 @@ class InferenceService:
         result: Json = {"acknowledged": not dry_run, "pipelines": [], "indexes": []}
         if dry_run:
             return Deletion({**result, "error_message": ""}, stale, actual)
+        await confirm()
         await self._store.delete(inference_id)
         return Deletion(result, stale, actual)
 

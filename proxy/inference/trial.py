@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
+from proxy.authorization import NOT_CONFIRMED
 from proxy.errors import Cause, CountMismatch, MemoryShort, ProxyError, StatusError
 from proxy.inference.chat import ChatRequest
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
@@ -38,12 +39,13 @@ async def try_out(
 ) -> InferenceEndpoint:
     """Call the endpoint once; the endpoint, an embedding one with the size of its vectors.
 
-    Raises: StatusError 400 when the call fails or its answer has no vector; MemoryShort.
+    Raises: StatusError 400 when the call fails or its answer has no vector; MemoryShort;
+    as `confirm`.
     """
     is_embedding = endpoint.task_type is TaskType.TEXT_EMBEDDING
     try:
         result = await _call(inference, endpoint, timeout)
-    except MemoryShort:
+    except (MemoryShort, *NOT_CONFIRMED):
         raise  # says nothing about the endpoint
     except ProxyError as error:
         if is_embedding and isinstance(error, CountMismatch) and not error.results:

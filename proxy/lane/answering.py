@@ -66,7 +66,7 @@ class AnsweringConnection(CallerConnection):
         if self.state is BODY and self.keep_alive:
             self.state = REST
             self.expect_within(self.lane.patience.linger)
-            self.transport.resume_reading()
+            self.resume_reading()
         elif self.state is not ANSWER or not self.keep_alive:
             self.linger()
         elif self.full:
@@ -75,7 +75,7 @@ class AnsweringConnection(CallerConnection):
             data, self.pipelined = self.pipelined, b""
             self.state = HEAD
             self.expect_within(self.lane.limits.head_timeout)
-            self.transport.resume_reading()
+            self.resume_reading()
             self.data_received(data)
         elif self.half_closed or self.lane.draining:
             self.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Final, cast
+from typing import cast
 
 from proxy import http1
 from proxy.errors import IllegalArgument, ProxyError, Rejected
@@ -13,8 +13,6 @@ from proxy.http1 import Body, Headers, Malformed, RequestHead
 from proxy.lane import sides
 from proxy.lane.answering import AnsweringConnection
 from proxy.lane.states import ANSWER, BODY, BODY_RATE, HEAD, LINGER, NEVER, REST
-
-CHUNKS_AT_ONCE: Final = 32 * 1024  # bytes of small chunks that are read in one turn of the loop
 
 
 class CallerSide(AnsweringConnection):
@@ -29,6 +27,7 @@ class CallerSide(AnsweringConnection):
         self._head_begun = False  # whether a part of a head has come
         self._body: Body = http1.SizedBody(0)
         self._body_taken = 0  # bytes since its deadline was set
+        self._unread = b""  # of the body: many small chunks, which are read in turns to come
         self._target: bytes | None = None  # of the last request
         self._generation: object = None  # of what said where its answers come from:
         self._connections = lane.upstream
@@ -72,11 +71,13 @@ class CallerSide(AnsweringConnection):
         if state is HEAD:
             self._read_head(data)
         elif state is BODY:
-            self._read_body(data)
+            self._read_body(data, self._body.chunks_at_once)
         elif state is ANSWER:
             self._keep_for_later(data)
         elif state is REST:
-            self._drop_rest(data)
+            self._drop_rest(data, self._body.chunks_at_once)
+        else:
+            self._wait_for_turn()
 
     # --- the head of a request
 
@@ -146,47 +147,62 @@ class CallerSide(AnsweringConnection):
     def resume_body(self) -> None:
         if self.state is BODY:
             self.await_body()
-        self.transport.resume_reading()
+        self.resume_reading()
 
-    def _read_body(self, data: bytes) -> None:
+    def resume_reading(self) -> None:
+        if self._unread:
+            self.turns.put_off(self._read_on)
+        else:
+            super().resume_reading()
+
+    def _read_body(self, data: bytes, chunks: int) -> None:
         try:
-            part = self._take_body(data)
+            part = self._take_body(data, chunks)
         except Malformed as error:
             self.refuse(IllegalArgument(f"invalid HTTP request: {error}"))
             return
         if part and self.upstream is not None:
             self.upstream.send(part)
 
-    def _drop_rest(self, data: bytes) -> None:
+    def _drop_rest(self, data: bytes, chunks: int) -> None:
         """Look for the end of a body that was answered early, and go on behind it.
 
         Elasticsearch does the same.
         """
         try:
-            self._take_body(data)
+            self._take_body(data, chunks)
         except Malformed:
             self.linger()
             return
         if self.state is ANSWER:
             self.answer_ended()
+        elif not self._unread:
+            self._wait_for_turn()
 
-    def _take_body(self, data: bytes) -> bytes:
-        part, used = self._body.feed(data)
+    def _take_body(self, data: bytes, chunks: int = http1.CHUNKS_AT_ONCE) -> bytes:
+        part, used = self._body.feed(data, chunks)
         self._body_taken += used
         if self._body.ended:
             self.await_answer()
             if used < len(data):
                 self._keep_for_later(data[used:])
-        elif used > CHUNKS_AT_ONCE and len(part) < 0.98 * used:
-            self._let_others_read()
+        elif used < len(data):
+            self._unread = data[used:]
+            self._wait_for_turn()
         return part
 
-    def _let_others_read(self) -> None:
-        """Many small chunks take long to read, and the loop would go on with this connection."""
+    def _wait_for_turn(self) -> None:
+        """Read no more for now: what comes takes long to read, or is to be dropped."""
         self.transport.pause_reading()
-        asyncio.get_running_loop().call_soon(self._read_on)
+        self.turns.put_off(self._read_on)
 
     def _read_on(self) -> None:
-        waits = self.upstream is not None and not self.upstream.takes_more
-        if self.state is REST or (self.state is BODY and not waits):
-            self.transport.resume_reading()
+        """Read what was put off, unless the upstream takes nothing more for now."""
+        if self.state is BODY and self.upstream is not None and not self.upstream.takes_more:
+            return
+        data, self._unread = self._unread, b""
+        self.transport.resume_reading()
+        if self.state is BODY:
+            self._read_body(data, http1.CHUNKS_AT_ONCE)
+        elif self.state is REST:
+            self._drop_rest(data, http1.CHUNKS_AT_ONCE)

@@ -27,6 +27,7 @@ class CallerConnection(asyncio.Protocol):
 
     def __init__(self, lane: sides.Lane) -> None:
         self.lane = lane
+        self.turns = lane.turns
         self.state = HEAD
         self.request: RequestHead | None = None  # the one under way, or the last one
         self.upstream: sides.Upstream | None = None  # who answers it
@@ -50,6 +51,10 @@ class CallerConnection(asyncio.Protocol):
         self.write_deadline = NEVER
         if self.upstream is not None:
             self.upstream.resume_reading()
+
+    def resume_reading(self) -> None:
+        """Read more of what the caller sends."""
+        self.transport.resume_reading()
 
     @property
     def may_read_on(self) -> bool:
@@ -102,7 +107,7 @@ class CallerConnection(asyncio.Protocol):
             self.close()
         else:
             self.transport.write_eof()
-            self.transport.resume_reading()
+            self.resume_reading()
 
     def cut(self) -> None:
         """Abort with a reset, so that what was written does not look like a whole answer."""

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import astuple
+from functools import partial
 from ssl import SSLContext
 from time import monotonic
 
 from proxy.config import LimitsConfig
 from proxy.http1 import Forwarding
-from proxy.interception import Interception
+from proxy.interception import Everything, Interception
 from proxy.lane.caller import CallerSide
 from proxy.lane.connecting import to_application, to_node
 from proxy.lane.expiry import expire
+from proxy.lane.handshakes import Arrival, Handshakes
 from proxy.lane.pool import Cluster, Pool
 from proxy.lane.states import NEVER, Patience
-from proxy.upstream.nodes import Node, Nodes
+from proxy.lane.turns import Turns
+from proxy.upstream.nodes import Node
 
 SHORTEST_TICK, LONGEST_TICK = 0.01, 1.0  # seconds between two looks at the deadlines
 
@@ -26,14 +29,15 @@ class Lane:
     """Listens for callers; sends what is intercepted to the application, and the rest upstream.
 
     `application` makes aiohttp's server protocols (a `web.Server` is such a factory); it gets the
-    requests that `interception` takes. Each node of the upstream may have `most`
-    connections, made within `connect_timeout` seconds; `ssl` is for those that speak https.
+    requests that `interception` takes. Each node of the upstream may have `most` connections, made
+    within `connect_timeout` seconds; `ssl` is for those that speak https. Without a node, the
+    application gets everything.
     """
 
     def __init__(
         self,
         *,
-        upstream: Nodes,
+        upstream: Iterable[Node],
         application: Callable[[], asyncio.Protocol],
         interception: Interception,
         limits: LimitsConfig,
@@ -47,6 +51,7 @@ class Lane:
         self.limits = limits
         self.forwarding = forwarding
         self.patience = patience
+        self.turns = Turns()
         self.draining = False
         self.callers: set[CallerSide] = set()
         self.keepalive_deadline = NEVER  # for a caller that is idle from now on
@@ -60,7 +65,6 @@ class Lane:
             )
             for node in upstream
         ]
-        self.upstream: Pool | Cluster = Cluster(nodes) if len(nodes) > 1 else nodes[0]
         self.application = Pool(
             Node("application", shown="the proxy's application"),
             to_application(application),
@@ -68,12 +72,33 @@ class Lane:
             most=NEVER,
             bounds_answers=False,  # it has time-outs of its own
         )
+        self.upstream: Pool | Cluster = self.application
+        if nodes:
+            self.upstream = Cluster(nodes) if len(nodes) > 1 else nodes[0]
         self._pools = [*nodes, self.application]
+        self._handshakes: list[Handshakes] = []  # for each listener that speaks TLS
         self._servers: list[asyncio.Server] = []
         self._listening = AsyncExitStack()  # what is open as long as the lane listens
         self._left = asyncio.Event()  # set when the last caller has left
         self._tick = _tick_for(limits, patience)
         self._timer: asyncio.TimerHandle | None = None
+
+    @classmethod
+    def of_application(
+        cls, application: Callable[[], asyncio.Protocol], limits: LimitsConfig
+    ) -> Lane:
+        """A lane that forwards nothing."""
+        return cls(
+            upstream=(),
+            application=application,
+            interception=Everything(),
+            limits=limits,
+            connect_timeout=NEVER,
+            most=NEVER,
+            forwarding=Forwarding(),
+            ssl=None,
+            patience=Patience(),
+        )
 
     async def listen(
         self, host: str, port: int, *, reuse_port: bool = False, ssl: SSLContext | None = None
@@ -83,14 +108,12 @@ class Lane:
         A fault in the lane ends the task that calls this.
         Raises: OSError when the address cannot be had.
         """
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(
-            lambda: CallerSide(self, self.callers),
+        server = await asyncio.get_running_loop().create_server(
+            self._make_caller if ssl is None else self._shaking_hands(ssl),
             host,
             port,
             backlog=1024,
             reuse_port=reuse_port or None,
-            ssl=ssl,
             start_serving=False,
         )
         if not self._servers:
@@ -100,11 +123,27 @@ class Lane:
         address = server.sockets[0].getsockname()
         return str(address[0]), int(address[1])
 
+    def _make_caller(self) -> CallerSide:
+        return CallerSide(self, self.callers)
+
+    def _shaking_hands(self, ssl: SSLContext) -> Callable[[], asyncio.Protocol]:
+        """As `_make_caller`, for callers who have to shake hands first."""
+        handshakes = Handshakes(ssl, self._make_caller, time=self.limits.head_timeout)
+        self._handshakes.append(handshakes)
+        return lambda: Arrival(handshakes, lambda: self.connections >= self.limits.connections)
+
+    @property
+    def connections(self) -> int:
+        """How many callers are connected, with those who have not finished their handshake."""
+        return len(self.callers) + sum(map(len, self._handshakes))
+
     async def drain(self, timeout: float) -> None:
         """Stop accepting, finish what is under way for at most `timeout` seconds, then cut."""
         self.draining = True
         for server in self._servers:
             server.close()
+        for handshakes in self._handshakes:
+            handshakes.close()
         for caller in list(self.callers):
             caller.end_when_idle()
         try:
@@ -128,6 +167,8 @@ class Lane:
     async def _open_pools(self) -> None:
         """Start what runs until the lane is drained; it ends in reverse."""
         tasks = await self._listening.enter_async_context(asyncio.TaskGroup())
+        for handshakes in self._handshakes:
+            handshakes.open(tasks)
         for pool in self._pools:
             pool.open(tasks)
             self._listening.push_async_callback(pool.close)
@@ -141,11 +182,19 @@ class Lane:
         now, patience = monotonic(), self.patience
         for caller in list(self.callers):
             if now >= caller.deadline or now >= caller.write_deadline:
-                expire(caller)
+                self.turns.put_off(partial(self._expire, caller))
+        for handshakes in self._handshakes:
+            handshakes.sweep(now)
         for pool in self._pools:
             pool.sweep(idle_before=now - patience.idle, queued_before=now - patience.queue)
         self.keepalive_deadline = now + self.limits.keepalive_timeout
         self._timer = asyncio.get_running_loop().call_later(self._tick, self._sweep)
+
+    def _expire(self, caller: CallerSide) -> None:
+        """Act on a deadline, of which many may have passed at the same time."""
+        now = monotonic()
+        if now >= caller.deadline or now >= caller.write_deadline:
+            expire(caller)
 
     def _stop_sweeping(self) -> None:
         if self._timer is not None:

@@ -170,6 +170,7 @@ class Pool:
         was_wanted = side.caller is not None
         try:
             async with asyncio.timeout(self._timeout):
+                await self.node.vet()
                 await self._connect(side)
         except asyncio.CancelledError:
             self.sides.discard(side)

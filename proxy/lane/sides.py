@@ -19,6 +19,7 @@ from proxy.errors import ProxyError, UpstreamTimedOut
 from proxy.http1 import AnswerHead, Forwarding, RequestHead
 from proxy.interception import Interception
 from proxy.lane.states import CallerState, Patience, UpstreamState
+from proxy.lane.turns import Turns
 from proxy.upstream.nodes import Node
 
 
@@ -43,6 +44,10 @@ class Caller(Protocol):
     @property
     def full(self) -> bool:
         """Whether the transport takes no more writes."""
+
+    @property
+    def turns(self) -> Turns:
+        """Where work is put off."""
 
     @property
     def deadline(self) -> float:
@@ -174,6 +179,10 @@ class Lane(Protocol):
 
     @property
     def patience(self) -> Patience: ...
+
+    @property
+    def turns(self) -> Turns:
+        """Where connections put off what takes long."""
 
     @property
     def forwarding(self) -> Forwarding: ...

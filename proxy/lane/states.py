@@ -34,6 +34,7 @@ CONNECTING, ASKED, ANSWERING, IDLE = UpstreamState
 
 NEVER: Final = math.inf
 BODY_RATE: Final = 100  # bytes per second that a body must bring, over `Patience.body`
+INTERIM_LIMIT: Final = 32  # answers 1xx to one request; servers send one or two
 HELD_LIMIT: Final = 64 * 1024  # bytes of pipelined requests, or of a request kept for a retry
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from time import monotonic
 from typing import cast
 
@@ -18,6 +19,7 @@ from proxy.lane.states import (
     CONNECTING,
     HELD_LIMIT,
     IDLE,
+    INTERIM_LIMIT,
     NEVER,
 )
 from proxy.tlsfailures import TLS_ALERT, tls_problem
@@ -42,6 +44,8 @@ class UpstreamSide(asyncio.Protocol):
         self._used = False  # whether it has been idle
         self._reusable = False  # whether the connection outlives the answer
         self._full = False  # whether the transport takes no more writes
+        self._interim = 0  # answers 1xx to the request under way
+        self._unread = b""  # of an answer: many small chunks, which are read in turns to come
 
     @property
     def address(self) -> str:
@@ -117,7 +121,9 @@ class UpstreamSide(asyncio.Protocol):
             self.transport.pause_reading()
 
     def resume_reading(self) -> None:
-        if self.state is not CONNECTING:
+        if self._unread and self.caller is not None:
+            self.caller.turns.put_off(self._read_on)
+        elif self.state is not CONNECTING:
             self.transport.resume_reading()
 
     # --- the connection is made, or lost
@@ -167,6 +173,10 @@ class UpstreamSide(asyncio.Protocol):
         if self.state is not ANSWERING:
             self._end_unanswered(caller, error)
             return
+        if self._unread and error is None:  # it had sent all of it
+            self._pass_back(caller, b"", self._unread, sys.maxsize)
+            if self.caller is None:
+                return
         self.caller = None
         if self._body.until_close and error is None:
             caller.answer_ended()
@@ -208,7 +218,7 @@ class UpstreamSide(asyncio.Protocol):
         if caller.deadline != NEVER and caller.state is ANSWER:
             caller.await_answer()
         if self.state is ANSWERING:
-            self._pass_back(caller, b"", data)
+            self._pass_back(caller, b"", data, self._body.chunks_at_once)
             return
         request = caller.request
         assert request is not None
@@ -235,16 +245,20 @@ class UpstreamSide(asyncio.Protocol):
         while head is not None and head.status < 200:
             if head.status == 101:
                 raise Malformed("it changed the protocol")
+            self._interim += 1
+            if self._interim > INTERIM_LIMIT:
+                raise Malformed(f"it sent more than [{INTERIM_LIMIT}] interim answers")
             sent = None
             caller.pass_interim(head)
             head, rest = self._parser.feed(rest, request.method)
         self.pool.node.probe.rule_out()  # or the parser had refused it
         if head is None or self._asked_another(head, request, sent):
             return
+        self._interim = 0
         self.state = ANSWERING
         self._body = head.body(request.minor)
         self._reusable = head.keep_alive
-        self._pass_back(caller, caller.begin_answer(head), rest)
+        self._pass_back(caller, caller.begin_answer(head), rest, http1.CHUNKS_AT_ONCE)
 
     def _asked_another(self, head: AnswerHead, request: RequestHead, sent: bytes | None) -> bool:
         """Whether another node is asked instead, as it may have a better answer.
@@ -264,11 +278,11 @@ class UpstreamSide(asyncio.Protocol):
         self.drop()
         return True
 
-    def _pass_back(self, caller: sides.Caller, head: bytes, data: bytes) -> None:
+    def _pass_back(self, caller: sides.Caller, head: bytes, data: bytes, chunks: int) -> None:
         """Write `head` and what of `data` belongs to the answer; see whether that is its end."""
         body = self._body
         try:
-            part, used = body.feed(data)
+            part, used = body.feed(data, chunks)
         except Malformed:
             self.drop()
             caller.cut()
@@ -277,6 +291,19 @@ class UpstreamSide(asyncio.Protocol):
             caller.transport.write(head + part if head else part)
         if body.ended:
             self._finish(caller, self._reusable and used == len(data))
+        elif used < len(data):
+            self._unread = data[used:]
+            self.transport.pause_reading()
+            caller.turns.put_off(self._read_on)
+
+    def _read_on(self) -> None:
+        """Pass back what was put off, unless the caller takes nothing more for now."""
+        caller = self.caller
+        if caller is None or caller.full or not self._unread:
+            return
+        data, self._unread = self._unread, b""
+        self.transport.resume_reading()
+        self._pass_back(caller, b"", data, http1.CHUNKS_AT_ONCE)
 
     def _finish(self, caller: sides.Caller, reusable: bool) -> None:
         self.caller = None

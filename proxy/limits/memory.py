@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
@@ -12,7 +12,15 @@ from proxy.errors import MemoryShort
 # Bytes of memory, as measured:
 PER_BODY_BYTE: Final = 3  # the body or the provider's request made of it, its texts, buffers
 PER_REPLY_BYTE: Final = 4  # numbers as Python's floats, and as the text of the answer
+PER_FETCHED_BYTE: Final = 8  # an answer of the upstream's, and the tree made of it
+PER_ENDPOINT: Final = 4096  # one of a list: how it is shown, and the text of that
+PER_HEADER: Final = 400  # a header, besides its bytes, of which there are several copies
 PER_VALUE: Final = 64  # a value of a body that has been read
+
+_PIECE: Final = 1024 * 1024  # bytes of a body
+# One caller may hold all of the limit but this part of it, which leaves room for others. A larger
+# part would refuse the largest body that the default limits allow.
+_FOR_OTHERS: Final = 16
 
 # How a character beyond U+FFFF begins, in UTF-8 or escaped in JSON.
 _WIDEST: Final = (b"\xf0", b"\xf1", b"\xf2", b"\xf3", b"\xf4", rb"\ud", rb"\uD")
@@ -23,7 +31,9 @@ class MemoryBudget:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
+        self._share = limit - limit // _FOR_OTHERS
         self.reserved = 0  # bytes
+        self._held: dict[Hashable, int] = {}  # bytes of each caller
 
     @contextmanager
     def request(self) -> Iterator[None]:
@@ -33,15 +43,21 @@ class MemoryBudget:
         try:
             yield
         finally:
-            self.reserved -= reservation.size
+            reservation.give_back(reservation.size)
             _current.reset(token)
 
-    def take(self, size: int) -> None:
-        """Raises: MemoryShort."""
-        wanted = self.reserved + size
-        if wanted > self._limit:
+    def check(self, size: int, caller: Hashable) -> None:
+        """Raises: MemoryShort if the caller must not have `size` bytes more."""
+        if (wanted := self.reserved + size) > self._limit:
             raise MemoryShort(wanted, self._limit)
-        self.reserved = wanted
+        if caller is not None and (own := self._held.get(caller, 0) + size) > self._share:
+            raise MemoryShort(own, self._share, whose="<http_requests of one caller>")
+
+    def count(self, size: int, caller: Hashable) -> None:
+        """Count `size` bytes more, or less, for a caller; None for one who is not known yet."""
+        self.reserved += size
+        if caller is not None and (held := self._held.pop(caller, 0) + size) > 0:
+            self._held[caller] = held
 
 
 class _Reservation:
@@ -50,10 +66,24 @@ class _Reservation:
     def __init__(self, budget: MemoryBudget) -> None:
         self._budget = budget
         self.size = 0  # bytes
+        self._caller: Hashable = None
 
     def add(self, size: int) -> None:
-        self._budget.take(size)
+        self._budget.check(size, self._caller)
+        self.force(size)
+
+    def force(self, size: int) -> None:
+        self._budget.count(size, self._caller)
         self.size += size
+
+    def give_back(self, size: int) -> None:
+        self.force(-size)
+
+    def belong_to(self, caller: Hashable) -> None:
+        size = self.size
+        self.give_back(size)
+        self._caller = caller
+        self.force(size)
 
 
 # That of the request under way. A context variable, because bodies and replies are read by
@@ -70,12 +100,40 @@ def reserve(size: int) -> None:
         reservation.add(size)
 
 
+def count_for(caller: Hashable) -> None:
+    """What the request under way takes is the caller's, who may have a share of the limit."""
+    if (reservation := _current.get()) is not None:
+        reservation.belong_to(caller)
+
+
+def hold_at_least(size: int) -> None:
+    """The request under way has an answer of `size` bytes. Raises: MemoryShort.
+
+    What was taken for making it stays taken: Python keeps much of such memory for itself.
+    """
+    if (reservation := _current.get()) is not None and size > reservation.size:
+        reservation.add(size - reservation.size)
+
+
+def hold_only(size: int) -> None:
+    """The request under way has failed: `size` bytes, those of the error, are all that it holds."""
+    if (reservation := _current.get()) is not None:
+        reservation.force(size - reservation.size)
+
+
 def wide_text_surplus(body: bytes) -> int:
     """Bytes that the texts in a body may take beyond PER_BODY_BYTE.
 
     Python stores each character of a text in as many bytes as the widest one needs, and its UTF-8
     beside it. Which text has the wide character is not known before the body is read.
     """
-    if any(lead in body for lead in _WIDEST):
+    if b"\0" in body[:4]:  # UTF-16 or UTF-32
         return len(body) * 4
-    return 0 if body.isascii() and rb"\u" not in body else len(body) * 2
+    surplus = 0
+    for start in range(0, len(body), _PIECE):  # so that other threads can run meanwhile
+        piece = body[start : start + _PIECE + 1]  # an escape may begin at its end
+        if any(lead in piece for lead in _WIDEST):
+            return len(body) * 4
+        if not piece.isascii() or rb"\u" in piece:
+            surplus = len(body) * 2
+    return surplus

@@ -30,7 +30,7 @@ from proxy.modelserver.bodies import (
 )
 from proxy.modelserver.chat import ChatModel
 from proxy.modelserver.transformer import CrossEncoder, EmbeddingModel
-from proxy.sessions import HEAD_LIMITS
+from proxy.sessions import HEAD_LIMITS, Connector
 
 DEFAULT_MAX_BATCH: Final = 32
 MAX_CONCURRENT: Final = 512  # requests
@@ -121,7 +121,9 @@ def make_app(server: ModelServer) -> web.Application:
 
 
 async def _session(app: web.Application) -> Any:
-    async with ClientSession(timeout=ClientTimeout(), **HEAD_LIMITS) as session:
+    async with ClientSession(
+        connector=Connector(), timeout=ClientTimeout(), **HEAD_LIMITS
+    ) as session:
         app[SESSION] = session
         yield
 

@@ -6,7 +6,7 @@ from proxy.errors import IllegalArgument, ParseFailed, PlainError
 from proxy.rest.mediatypes import check_versions
 from proxy.rest.request import RestRequest
 from proxy.xcontent.document import Bounds, Document
-from proxy.xcontent.formats import parse
+from proxy.xcontent.formats import QUICKLY_READ, parse
 from proxy.xcontent.values import Json
 
 
@@ -22,6 +22,16 @@ class Body:
         self._bounds = bounds
         self.raw: bytes | None = raw
         self.data = data
+
+    @property
+    def _format(self) -> str:
+        sent = self._request.content_type
+        return (sent and sent.format) or "json"
+
+    @property
+    def quickly_read(self) -> int:
+        """How many bytes can be read in this format while others wait."""
+        return QUICKLY_READ[self._format]
 
     def check_content_type(self, major: int) -> None:
         """Whether it can be read; `major` is the version of the API that is served.
@@ -46,8 +56,7 @@ class Body:
 
     def document(self) -> Document:
         """What is in it; a syntax error is kept in the document."""
-        sent = self._request.content_type
-        return parse(self.data, (sent and sent.format) or "json", self._bounds)
+        return parse(self.data, self._format, self._bounds)
 
     def forget(self) -> None:
         """Let go of the bytes: aiohttp keeps the last request of an idle connection."""

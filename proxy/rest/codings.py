@@ -13,7 +13,8 @@ from proxy.errors import IllegalArgument
 _OF_REQUESTS: Final = ("gzip", "x-gzip", "deflate", "x-deflate")
 _OF_ANSWERS: Final = ("gzip", "deflate")  # the first that the caller accepts is used
 _LEVEL: Final = 3
-_PIECE: Final = 1024 * 1024  # bytes
+_PIECE: Final = 1024 * 1024  # bytes, decoded
+_SLICE: Final = 64 * 1024  # bytes, encoded
 _REFUSED: Final = re.compile(r"\s*q\s*=\s*0(\.0*)?\s*")
 
 
@@ -55,9 +56,21 @@ def decompressed(data: bytes, coding: str) -> Iterator[bytes]:
 
     Raises: IllegalArgument if it is not encoded as `coding` says, or incomplete.
     """
-    decoder = Decoder(coding)
-    yield from decoder.feed(data)
-    decoder.end()
+    decompressor = zlib.decompressobj(47)  # zlib or gzip, by what the data begins with
+    view, position = memoryview(data), 0
+    while not decompressor.eof:
+        # In slices, because what is not used yet is copied each time.
+        left: bytes | memoryview = decompressor.unconsumed_tail
+        if not left:
+            left = view[position : position + _SLICE]
+            position += len(left)
+        try:
+            piece = decompressor.decompress(left, _PIECE)
+        except zlib.error:
+            raise IllegalArgument(f"the body is not [{coding}] encoded") from None
+        if not piece and not left:
+            raise IllegalArgument(f"the [{coding}] encoded body is cut off")
+        yield piece
 
 
 # Answers

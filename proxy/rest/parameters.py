@@ -11,6 +11,7 @@ from proxy.xcontent.times import parse_time
 from proxy.xcontent.values import parse_boolean
 
 _OF_EVERY_ROUTE: Final = frozenset(("pretty", "human", "error_trace", "filter_path", "format"))
+_MOST_NAMED: Final = 20  # of unknown parameters, as looking for what was meant takes time
 
 
 def read_boolean(parameters: Mapping[str, str], name: str) -> bool:
@@ -33,7 +34,11 @@ def refuse_unknown(parameters: Iterable[str], known: Iterable[str], path: str) -
     candidates = set(known) - _OF_EVERY_ROUTE
     unknown = sorted(set(parameters) - candidates - _OF_EVERY_ROUTE)
     if unknown:
-        shown = [f"[{name}]{did_you_mean(name, candidates, ' -> ')}" for name in unknown]
+        shown = [
+            f"[{name}]{did_you_mean(name, candidates, ' -> ')}" for name in unknown[:_MOST_NAMED]
+        ]
+        if more := len(unknown) - len(shown):
+            shown.append(f"and [{more}] more")
         plural = "s" if len(unknown) > 1 else ""
         raise IllegalArgument(
             f"request [{path}] contains unrecognized parameter{plural}: {', '.join(shown)}"

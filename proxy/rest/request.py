@@ -17,6 +17,7 @@ from proxy.errors import BadParameter, IllegalArgument, PlainError, ProxyError
 from proxy.frames import forget_frames
 from proxy.rest.mediatypes import MediaType, media_type
 from proxy.rest.parameters import read_boolean
+from proxy.xcontent.filterpath import Filter, parse_filter
 
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
@@ -36,6 +37,7 @@ class RestRequest:
     parameters: Mapping[str, str]  # of the query, decoded
     accept: MediaType | None
     content_type: MediaType | None
+    filter: Filter | None  # of the answer: `filter_path`
     problem: ProxyError | None
 
     def segments(self) -> list[str]:
@@ -49,7 +51,7 @@ class RestRequest:
 def parse_request(method: str, target: str, headers: CIMultiDictProxy[str]) -> RestRequest:
     """The request of this head, whatever is wrong with it."""
     path, _, query = target.partition("?")
-    accept = content_type = None
+    accept = content_type = filter = None
     parameters: dict[str, str] = {}
     problem = _FirstProblem()
     with problem:
@@ -62,6 +64,9 @@ def parse_request(method: str, target: str, headers: CIMultiDictProxy[str]) -> R
         parameters.update(_pairs(query))
     with problem:
         _check_error_trace(parameters)
+    with problem:
+        if filter_path := parameters.get("filter_path"):
+            filter = parse_filter(filter_path)
     return RestRequest(
         method=method,
         target=target,
@@ -70,6 +75,7 @@ def parse_request(method: str, target: str, headers: CIMultiDictProxy[str]) -> R
         parameters=parameters,
         accept=accept,
         content_type=content_type,
+        filter=filter,
         problem=problem.error,
     )
 

@@ -16,9 +16,10 @@ from proxy.rest.codings import StreamCoding, coding_of_answer, compressed
 from proxy.rest.parameters import read_boolean
 from proxy.rest.request import RestRequest
 from proxy.sse import encode_event
-from proxy.xcontent.filterpath import filter_paths
+from proxy.xcontent.filterpath import Filter
 from proxy.xcontent.formats import WRITERS
 from proxy.xcontent.values import Json
+from proxy.xcontent.weighing import weight
 from proxy.xcontent.writing import dump_pretty
 
 _EVENTS: Final = "text/event-stream"
@@ -53,7 +54,7 @@ class Responder:
     format: str  # a key of WRITERS
     content_type: str
     pretty: bool
-    filter_path: str
+    filter: Filter | None
     coding: str | None
     opaque_id: str | None
     shows_traces: bool
@@ -103,9 +104,14 @@ class Responder:
 
     # Encoding
 
+    def work(self, body: Any, most: int) -> int:
+        """About how many bytes must be looked at to encode a body; counted up to `most`."""
+        times = 1 if self.filter is None else 1 + self.filter.wildcards
+        return weight(body, most // times) * times
+
     def _encoded(self, body: Any, *, filtered: bool = True) -> bytes:
-        if filtered and self.filter_path:
-            body = filter_paths(body, self.filter_path)
+        if filtered and self.filter is not None:
+            body = self.filter.apply(body)
         if self.format == "json" and self.pretty:
             return dump_pretty(body)
         return WRITERS[self.format](body)
@@ -135,7 +141,7 @@ def responder_for(request: RestRequest) -> Responder:
         format=format,
         content_type=_content_type(request, format),
         pretty=_flag(request, "pretty"),
-        filter_path=request.parameters.get("filter_path", ""),
+        filter=request.filter,
         coding=coding_of_answer(request.headers),
         opaque_id=request.headers.get("X-Opaque-Id"),
         shows_traces=_flag(request, "error_trace"),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from aiohttp import web
 
@@ -19,7 +19,7 @@ from proxy.semantic.routes import PATHS, ROUTES
 
 
 class SemanticLayer:
-    """Gives semantic fields to the upstream; `in_memory` counts what a request holds."""
+    """Gives semantic fields to the upstream."""
 
     def __init__(
         self,
@@ -29,7 +29,6 @@ class SemanticLayer:
         *,
         read_body: ReadBody,
         read_pieces: ReadPieces,
-        in_memory: Callable[[], AbstractContextManager[object]],
     ) -> None:
         self._registry = Registry(upstream, config.refresh)
         self.interceptor = Interceptor(self._registry)
@@ -41,7 +40,6 @@ class SemanticLayer:
             read_pieces=read_pieces,
             default_id=config.default_inference_id,
         )
-        self._in_memory = in_memory
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -65,5 +63,4 @@ class SemanticLayer:
             names=match.parameters,
             parts=self._parts,
         )
-        with self._in_memory():
-            return await handler(exchange)
+        return await handler(exchange)

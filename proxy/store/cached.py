@@ -13,19 +13,22 @@ from proxy.errors import EndpointNotFound, KeyMismatch, RecordRefused, StoreErro
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.ports import Change, EndpointStore, Known, Listing
 from proxy.singleflight import SingleFlight
+from proxy.store.footprint import bytes_of_texts
 
-MAX_ENTRIES: Final = 10_000
+MAX_BYTES: Final = 32 * 1024 * 1024  # of memory; about 10,000 endpoints of the usual size
 MAX_STALENESS: Final = 3600.0  # seconds that an endpoint is used while the store cannot be
 # A call that could use a stale endpoint waits this many seconds for the store, and if the store
 # does not answer, such calls do not ask it again for a while.
 PATIENCE: Final = 1.0
 PAUSE: Final = 2.0
+_OVERHEAD: Final = 2048  # bytes of the objects around an endpoint's texts
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
     known: Known
     read_at: float  # when the store was asked, not when it had answered
+    size: int  # bytes of memory
 
 
 class CachedStore:
@@ -43,15 +46,16 @@ class CachedStore:
         freshness: float,
         *,
         max_staleness: float = MAX_STALENESS,
-        max_entries: int = MAX_ENTRIES,
+        max_bytes: int = MAX_BYTES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._freshness = freshness
         self._max_staleness = max_staleness
-        self._max_entries = max_entries
+        self._max_bytes = max_bytes
         self._clock = clock
         self._entries: dict[str, _Entry] = {}  # the one read longest ago first
+        self._bytes = 0  # of all entries
         self._reads: SingleFlight[tuple[str, int], Known] = SingleFlight()
         self._changes = 0  # made through this cache
         self._pause_ends = 0.0
@@ -108,7 +112,7 @@ class CachedStore:
             try:
                 await self._store.delete(inference_id)
             except StoreMissing:
-                self._entries.pop(inference_id, None)  # the caller wanted it deleted
+                self._forget(inference_id)  # the caller wanted it deleted
                 raise
 
     @contextmanager
@@ -125,9 +129,9 @@ class CachedStore:
             raise
         finally:
             self._changes += 1
-            self._entries.pop(inference_id, None)
+            self._forget(inference_id)
             if kept is not None:
-                self._entries[inference_id] = kept
+                self._remember(kept)
 
     async def _shared_read(self, inference_id: str) -> Known:
         # Calls that come after a change do not share a read that began before it.
@@ -142,11 +146,25 @@ class CachedStore:
         except StoreMissing:
             raise
         except (EndpointNotFound, KeyMismatch, RecordRefused):
-            self._entries.pop(inference_id, None)
+            self._forget(inference_id)
             raise
         if changes == self._changes:
-            self._entries.pop(inference_id, None)
-            self._entries[inference_id] = _Entry(known, asked_at)
-            while len(self._entries) > self._max_entries:
-                del self._entries[next(iter(self._entries))]
+            self._remember(_Entry(known, asked_at, size_of(known.endpoint)))
         return known
+
+    def _remember(self, entry: _Entry) -> None:
+        inference_id = entry.known.endpoint.inference_id
+        self._forget(inference_id)  # to the end of the order
+        self._entries[inference_id] = entry
+        self._bytes += entry.size
+        while self._bytes > self._max_bytes:
+            self._forget(next(iter(self._entries)))
+
+    def _forget(self, inference_id: str) -> None:
+        if (entry := self._entries.pop(inference_id, None)) is not None:
+            self._bytes -= entry.size
+
+
+def size_of(endpoint: InferenceEndpoint) -> int:
+    """Bytes of memory that it takes in the cache."""
+    return _OVERHEAD + bytes_of_texts(endpoint)

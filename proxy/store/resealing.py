@@ -16,9 +16,15 @@ async def reseal(store: EndpointStore) -> int:
     count = len(found.endpoints)
     for endpoint in found.endpoints:
         await store.update(endpoint.inference_id, lambda current: current)
-    if found.refused:
+    if not found.complete:
         raise StoreError(
-            f"{count} endpoints are sealed with the current key, but {list_ids(found.refused)} are "
-            "not, as their records cannot be used: GET one to see why, DELETE what is lost"
+            f"{count} endpoints are sealed with the current key, but the store holds more than one "
+            "listing can have: delete some, and try again"
+        )
+    if found.refused:
+        refused = list_ids(found.refused, unnamed=found.more_refused)
+        raise StoreError(
+            f"{count} endpoints are sealed with the current key, but {refused} are not, as their "
+            "records cannot be used: GET one to see why, DELETE what is lost"
         )
     return count

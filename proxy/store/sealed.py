@@ -20,15 +20,15 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from proxy.errors import KeyMismatch, RecordRefused, StoreDamaged, StoreError
 from proxy.inference.dumping import dump_endpoint, load_endpoint
-from proxy.inference.endpoints import InferenceEndpoint, TaskType
-from proxy.inference.ids import is_storable
-from proxy.inference.ports import Listing
+from proxy.inference.endpoints import InferenceEndpoint
+from proxy.inference.ids import is_storable, list_ids
 
 FORMAT: Final = 1
 _KEY_ID_BYTES: Final = 8
 _NONCE_BYTES: Final = 12
 _NONCE_AT: Final = 1 + _KEY_ID_BYTES
 _BOX_AT: Final = _NONCE_AT + _NONCE_BYTES
+_MOST_TOLD: Final = 100  # problems that are logged by one process
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +62,7 @@ class Keyring:
     def __init__(self, current: bytes, *others: bytes) -> None:
         self.key_id = key_id(current)
         self._keys = {key_id(key): AESGCM(key) for key in (current, *others)}
+        self._told: set[str] = set()
 
     def seal(self, endpoint: InferenceEndpoint) -> Record:
         nonce = os.urandom(_NONCE_BYTES)
@@ -75,27 +76,34 @@ class Keyring:
             blob=head + nonce + box,
         )
 
+    @property
+    def key_ids(self) -> list[str]:
+        """Those of all keys that are at hand."""
+        return list(self._keys)
+
     def open_(self, record: Record) -> InferenceEndpoint:
-        """The endpoint. Raises: RecordRefused, logged, if anything about the record is wrong."""
+        """The endpoint. Raises: RecordRefused, logged once, if anything about it is wrong."""
         try:
             return self._opened(record)
         except RecordRefused as refused:
-            log.error("%s", refused)
+            self.tell(refused.reason)
             raise
 
-    def open_all(self, records: Iterable[Record], task_type: TaskType | None = None) -> Listing:
-        """The endpoints of one task type, or all of them.
+    def opens(self, record: Record) -> bool:
+        try:
+            self._opened(record)
+        except RecordRefused:
+            return False
+        return True
 
-        The task type counts that is inside the blob: the one beside it may have been changed.
-        """
-        endpoints, refused = [], []
-        for record in records:
-            try:
-                endpoints.append(self.open_(record))
-            except RecordRefused:
-                refused.append(record.inference_id)
-        wanted = [one for one in endpoints if task_type in (None, one.task_type)]
-        return Listing(sorted(wanted, key=lambda one: one.inference_id), tuple(refused))
+    def tell(self, problem: str) -> None:
+        """Log what is wrong with the store, once; who may write to it could repeat it for ever."""
+        if problem in self._told or len(self._told) > _MOST_TOLD:
+            return
+        self._told.add(problem)
+        if len(self._told) > _MOST_TOLD:
+            problem = "there are more records that cannot be used; no more of them are logged"
+        log.error("%s", problem)
 
     def _opened(self, record: Record) -> InferenceEndpoint:
         head, sealed_with = record.blob[:_NONCE_AT], record.sealed_with
@@ -134,12 +142,13 @@ class Keyring:
         return endpoint
 
     def check(self, held: Collection[str], store: str) -> None:
-        """Raises: KeyMismatch when the store holds records of other keys."""
-        if foreign := sorted(set(held) - set(self._keys)):
+        """Raises: KeyMismatch for ids of other keys, where no record of the store opens."""
+        if foreign := set(held) - set(self._keys):
             raise KeyMismatch(
                 f"the store [{store}] holds inference endpoints sealed with the key "
-                f"[{', '.join(foreign)}], but the key at hand is [{', '.join(self._keys)}]: set "
-                "[store.encryption_key] or [store.previous_key] to the key they were sealed with"
+                f"{list_ids(sorted(foreign))}, but the key at hand is [{', '.join(self._keys)}]: "
+                "set [store.encryption_key] or [store.previous_key] to the key they were sealed "
+                "with, or delete what others have written there"
             )
 
     def survey(self, sample: Collection[Record], store: str) -> str | None:
@@ -147,7 +156,7 @@ class Keyring:
 
         Raises: KeyMismatch or StoreDamaged if none of them opens.
         """
-        refused = [record for record in sample if not self._opens(record)]
+        refused = [record for record in sample if not self.opens(record)]
         if not refused:
             return None
         problem: StoreError = StoreDamaged(
@@ -155,19 +164,20 @@ class Keyring:
             "_inference/_all names them"
         )
         try:
-            self.check({record.key_id for record in refused if record.names_its_key}, store)
+            self.check(keys_of(refused), store)
         except KeyMismatch as error:
             problem = error
         if len(refused) == len(sample):
             raise problem
         return problem.reason
 
-    def _opens(self, record: Record) -> bool:
-        try:
-            self._opened(record)
-        except RecordRefused:
-            return False
-        return True
+
+def keys_of(records: Iterable[Record]) -> set[str]:
+    """The ids of the keys that records are sealed with.
+
+    A record whose blob and `key_id` disagree is damaged, and no sign of a key.
+    """
+    return {record.key_id for record in records if record.names_its_key}
 
 
 def key_id(key: bytes) -> str:

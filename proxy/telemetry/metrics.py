@@ -1,7 +1,8 @@
 """The figures of one process, kept by Prometheus' client library; `proxy.admin` shows them.
 
 Label values come from closed sets (routes, task types, statuses, limits), never from what callers
-or providers choose: no inference id, and nothing secret.
+or providers choose: no inference id, and nothing secret. Statuses that are not among the usual ones
+are shown by their class.
 """
 
 from __future__ import annotations
@@ -28,6 +29,12 @@ PREFIX: Final = "hfproxy"  # of every name, followed by an underscore
 BUCKETS: Final = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
     *(1.0, 2.5, 5.0, 10.0, 30.0),
+)
+USUAL_STATUSES: Final = frozenset(
+    (
+        *("200", "201", "400", "401", "403", "404", "405", "406", "408", "409", "413", "415"),
+        *("422", "429", "500", "502", "503", "504", "failed", "broken_off"),
+    )
 )
 NO_WAIT: Final = 0.001  # seconds; a shorter one at a rate limit is not counted as a wait
 
@@ -87,7 +94,7 @@ class Metrics:
 
     def count_request(self, route: str, status: str, seconds: float) -> None:
         """One more request is answered, `seconds` after it came."""
-        self._requests(route, status).inc()
+        self._requests(route, _shown_status(status)).inc()
         self._request_seconds(route).observe(seconds)
 
     def count_limit(self, limit: str) -> None:
@@ -105,7 +112,7 @@ class Metrics:
         try:
             yield call
         finally:
-            self._provider_calls(task, call.status).inc()
+            self._provider_calls(task, _shown_status(call.status)).inc()
             self._provider_seconds(task).observe(self._clock() - started)
 
     @contextmanager
@@ -137,6 +144,13 @@ class Metrics:
         return Histogram(
             name, text, labels, namespace=PREFIX, buckets=BUCKETS, registry=self.registry
         )
+
+
+def _shown_status(status: str) -> str:
+    """The status, or, if it is none of the usual ones, its class: `4xx`, or `other`."""
+    if status in USUAL_STATUSES:
+        return status
+    return f"{status[0]}xx" if len(status) == 3 and status[0] in "12345" else "other"
 
 
 class _CountedElsewhere(Collector):

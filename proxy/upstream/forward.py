@@ -7,6 +7,7 @@ bytes. Which requests may be passed on, and how, `proxy.http1` decides, as it do
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import struct
 from collections.abc import AsyncIterator, Iterable
@@ -30,6 +31,7 @@ from proxy.upstream.session import PIECE, Question, UpstreamSession
 from proxy.upstream.upload import Upload
 
 FETCH_LIMIT: Final = 32 * 1024 * 1024  # bytes of an answer that is fetched
+_SMALL: Final = 4096  # bytes of a piece of an answer
 
 # Headers about a body that is not sent, and those that would bring an answer that is partial or
 # encoded.
@@ -68,6 +70,7 @@ class Forwarder:
         self._session = session
         self._forwarding = forwarding
         self._body_timeout = body_timeout
+        self._line = asyncio.Lock()
 
     async def hand_on(self, request: web.Request, body: bytes | None = None) -> web.StreamResponse:
         """Send a request upstream, and stream the answer back; `body`, if it has been read.
@@ -75,14 +78,14 @@ class Forwarder:
         Raises: ProxyError, before the first byte of the answer.
         """
         async with self._asked(request, body) as answer:
-            return await _pass_back(request, answer)
+            return await _pass_back(request, answer, self._line)
 
     async def hand_on_as(
         self, request: web.Request, target: str, body: bytes | None
     ) -> web.StreamResponse:
         """As `hand_on`, with another target and, unless it is None, another body, not encoded."""
         async with self._asked(request, body, target=target) as answer:
-            return await _pass_back(request, answer)
+            return await _pass_back(request, answer, self._line)
 
     async def hand_on_inference(
         self, request: web.Request, body: bytes | None
@@ -97,7 +100,7 @@ class Forwarder:
                 start = await self._session.read(answer, REFUSAL_LIMIT)
                 if lacks_inference(start, answer.headers.get(hdrs.CONTENT_ENCODING)):
                     raise NoInferenceFeature
-            return await _pass_back(request, answer, start)
+            return await _pass_back(request, answer, self._line, start)
 
     async def fetch(
         self, request: web.Request, target: str
@@ -161,9 +164,13 @@ def end_to_end(request: web.Request) -> CIMultiDict[str]:
 
 
 async def _pass_back(
-    request: web.Request, answer: ClientResponse, start: bytes = b""
+    request: web.Request, answer: ClientResponse, line: asyncio.Lock, start: bytes = b""
 ) -> web.StreamResponse:
-    """Stream an answer to the caller; `start` is what has been read of its body."""
+    """Stream an answer to the caller; `start` is what has been read of its body.
+
+    Small pieces may be of many small chunks, which take long to read. So of all answers that bring
+    such pieces one goes on in each turn of the loop; the others wait in `line`.
+    """
     headers = CIMultiDict[str]()
     for name, value in answer.raw_headers:
         if name.lower() not in HOP_BY_HOP:
@@ -182,6 +189,9 @@ async def _pass_back(
         if not piece:
             break
         await response.write(piece)
+        if len(piece) < _SMALL and not answer.content.at_eof():
+            async with line:
+                await asyncio.sleep(0)
     await response.write_eof()
     return response
 

@@ -8,13 +8,14 @@ caller nothing, and revoked keys would live on.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
 from multidict import CIMultiDict
 
-from proxy.authorization import CREDENTIAL_HEADERS, Action, CredentialHash
+from proxy.authorization import CREDENTIAL_HEADERS, Action, Allowed, CredentialHash
 
 FRESHNESS: Final = 2.0  # seconds that a caller's grant is kept
 OPEN_FRESHNESS: Final = 5.0  # seconds that "security is off" is kept
@@ -33,46 +34,42 @@ class Grants:
         self.now = clock
         self._most = most
         self._hash = CredentialHash()
-        self._ends: dict[bytes, float] = {}  # by key, the oldest first
-        self._users: dict[bytes, str | None] = {}  # by key, the name of each
-        self._open_until = 0.0
+        self._kept: dict[bytes, Allowed] = {}  # by key, the oldest first
+        self._open = Allowed(authenticated=False, expires=-math.inf)
 
     def __len__(self) -> int:
-        return len(self._ends)
+        return len(self._kept)
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self._ends)
+        return iter(self._kept)
 
     def key(self, headers: CIMultiDict[str], action: Action) -> bytes:
         """What one caller's grant of one action is known by."""
         credentials = [(name, headers.getall(name, [])) for name in CREDENTIAL_HEADERS]
         return self._hash.of((action.value, credentials))
 
-    def holds(self, key: bytes) -> bool:
-        now = self.now()
-        return self._ends.get(key, now) > now
+    def granted(self, key: bytes) -> Allowed | None:
+        """The grant that is kept, if there is one."""
+        grant = self._kept.get(key)
+        return grant if grant is not None and self.now() < grant.expires else None
 
-    def user(self, key: bytes) -> str | None:
-        """The name of the user whose grant is kept, if it is known."""
-        return self._users.get(key)
-
-    def add(self, key: bytes, asked_at: float, user: str | None = None) -> None:
-        """Keep a grant of the user of that name, as old as the question."""
-        self._ends.pop(key, None)  # to the end of the order
-        self._ends[key] = asked_at + FRESHNESS
-        self._users[key] = user
-        while len(self._ends) > self._most:
-            self.drop(next(iter(self._ends)))
+    def add(self, key: bytes, asked_at: float, user: str | None = None) -> Allowed:
+        """Keep a grant of the user of that name, as old as the question; the grant."""
+        self.drop(key)  # to the end of the order
+        grant = self._kept[key] = Allowed(True, user, asked_at + FRESHNESS)
+        while len(self._kept) > self._most:
+            self.drop(next(iter(self._kept)))
+        return grant
 
     def drop(self, key: bytes) -> None:
-        self._ends.pop(key, None)
-        self._users.pop(key, None)
+        self._kept.pop(key, None)
 
     @property
-    def security_is_off(self) -> bool:
-        """Whether the upstream has said of late that it has no security, and so grants all."""
-        return self.now() < self._open_until
+    def granted_to_all(self) -> Allowed | None:
+        """What all may, if the upstream has said of late that it has no security."""
+        return self._open if self.now() < self._open.expires else None
 
-    def add_all(self, asked_at: float) -> None:
-        """Keep that security is off."""
-        self._open_until = asked_at + OPEN_FRESHNESS
+    def add_all(self, asked_at: float) -> Allowed:
+        """Keep that security is off; what all may then."""
+        self._open = Allowed(authenticated=False, expires=asked_at + OPEN_FRESHNESS)
+        return self._open

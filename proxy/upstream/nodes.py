@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
 from yarl import URL
 
 from proxy.errors import UpstreamBroken, UpstreamUnavailable
-from proxy.tlsfailures import SPEAKS_TLS, TlsProbe, tls_problem
+from proxy.tlsfailures import SPEAKS_TLS, TlsProbe, connect_problem
 
 LATE: Final = "did not answer in time"
 UNAVAILABLE: Final = frozenset((502, 503, 504))
@@ -26,6 +26,25 @@ FIRST_PAUSE: Final = 1.0  # seconds
 LONGEST_PAUSE: Final = 30.0
 
 log = logging.getLogger(__name__)
+
+
+class CertificateTaken(OSError):
+    """A node takes the proxy's own certificate for a user."""
+
+    def __init__(self, user: str) -> None:
+        super().__init__(
+            0,
+            "the upstream takes the proxy's own certificate for a user, and so everybody who sends "
+            "no credentials: take the certificate out of what its PKI realm trusts",
+        )
+        self.user = user  # which callers are not told
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
+async def _any_connection() -> None:
+    """What a node that is not vetted is asked."""
 
 
 class Node:
@@ -49,6 +68,8 @@ class Node:
         self._clock = clock
         self.probe = TlsProbe(name, clock)
         self._told: dict[str, float] = {}  # when which problem was logged
+        # Called before a connection to it is made. Raises: OSError if there must be none.
+        self.vet: Callable[[], Awaitable[None]] = _any_connection
 
     def was_unreachable(self, reason: str) -> None:
         """No connection to it could be made."""
@@ -56,9 +77,7 @@ class Node:
 
     def unreachable(self, failure: OSError) -> UpstreamUnavailable:
         """The error for a request to which no connection could be made, which is noted, too."""
-        why = tls_problem(failure)
-        if why is None and self.name.startswith("https:") and _is_cut_short(failure):
-            why = "it broke the TLS handshake off: check that it speaks TLS"
+        why = _taken(failure) or connect_problem(self.name, failure)
         self.was_unreachable(why or failure.strerror or type(failure).__name__)
         error = UpstreamUnavailable(f"{self.shown} cannot be reached" + (f": {why}" if why else ""))
         error.why = why
@@ -148,7 +167,7 @@ class Nodes:
         return sorted(turned, key=lambda node: 1 if node.live else 0 if node.claim_retry() else 2)
 
 
-def _is_cut_short(failure: OSError) -> bool:
-    """Whether a connection was made, and then lost; aiohttp wraps such an error."""
+def _taken(failure: OSError) -> str | None:
+    """Why there must be no connection; aiohttp wraps such an error."""
     inner = getattr(failure, "os_error", failure)
-    return isinstance(inner, ConnectionError) and not isinstance(inner, ConnectionRefusedError)
+    return str(inner) if isinstance(inner, CertificateTaken) else None

@@ -24,7 +24,7 @@ from proxy.upstream.security import (
 )
 
 ALLOWED: Final = Allowed(authenticated=True)
-OPEN: Final = Allowed(authenticated=False)  # security is off, or there is no upstream
+OPEN: Final = Allowed(authenticated=False)  # there is no upstream
 
 
 class Privileges:
@@ -35,8 +35,8 @@ class Privileges:
         self.remembered = 0  # requests that needed none
         self._security = security
         self._grants = grants
-        self._asking: SingleFlight[bytes, SecurityAnswer] = SingleFlight()
-        self._probing: SingleFlight[None, bool] = SingleFlight()
+        self._asking: SingleFlight[bytes, Allowed | SecurityAnswer] = SingleFlight()
+        self._probing: SingleFlight[None, Allowed | None] = SingleFlight()
 
     async def ping(self) -> None:
         """Raises: UpstreamError when the upstream does not answer, or not as one that can tell."""
@@ -52,20 +52,21 @@ class Privileges:
         values of one header; UpstreamUnavailable and UpstreamTimedOut when nobody can tell.
         """
         identity = identity_of(headers)
-        if not self._security.is_there or self._grants.security_is_off:
+        if not self._security.is_there:
             return OPEN
+        if (granted := self._grants.granted_to_all) is not None:
+            return granted
         key = self._grants.key(identity, action)
-        if self._grants.holds(key):
+        if (granted := self._grants.granted(key)) is not None:
             self.remembered += 1
-            return Allowed(authenticated=True, user=self._grants.user(key))
+            return granted
         answer = await self._asking.run(key, lambda: self._ask(identity, action, key))
+        if isinstance(answer, Allowed):
+            return answer
         match answer.status:
-            case 200:
-                if (granted := answer.grants(action)) is not None:
-                    if granted:
-                        return Allowed(authenticated=True, user=answer.user)
-                    name = answer.body.get("username")
-                    return _Denied(self._security, identity, action, name)
+            case 200 if answer.grants(action) is False:
+                name = answer.body.get("username")
+                return _Denied(self._security, identity, action, name)
             case 401 if refusal := answer.refusal(
                 f"request [{HAS_PRIVILEGES}]", f"request [{target}]"
             ):
@@ -77,29 +78,28 @@ class Privileges:
             case 400:
                 # Perhaps there is no security to ask. That is never learned from a caller's
                 # request, which could be made to end in 400.
-                if await self._probing.run(None, self._probe):
-                    return OPEN
+                if (granted := await self._probing.run(None, self._probe)) is not None:
+                    return granted
                 if refusal := answer.refusal("", ""):
                     raise refusal
         raise _cannot_tell(answer)
 
-    async def _ask(self, identity: CIMultiDict[str], action: Action, key: bytes) -> SecurityAnswer:
+    async def _ask(
+        self, identity: CIMultiDict[str], action: Action, key: bytes
+    ) -> Allowed | SecurityAnswer:
+        """The grant; what the upstream said instead, if it said no plain yes."""
         asked_at = self._grants.now()
         self.asked += 1
         answer = await self._security.has_privilege(identity, action)
         if answer.status == 200 and answer.grants(action):
-            self._grants.add(key, asked_at, answer.user)
-        else:
-            self._grants.drop(key)
+            return self._grants.add(key, asked_at, answer.user)
+        self._grants.drop(key)
         return answer
 
-    async def _probe(self) -> bool:
-        """Whether security is off."""
+    async def _probe(self) -> Allowed | None:
+        """What all may if security is off."""
         asked_at = self._grants.now()
-        is_off = await self._security.is_off()
-        if is_off:
-            self._grants.add_all(asked_at)
-        return is_off
+        return self._grants.add_all(asked_at) if await self._security.is_off() else None
 
 
 def _cannot_tell(answer: SecurityAnswer) -> UpstreamUnavailable:

@@ -6,6 +6,7 @@ cookies, so that no caller gets another's.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -28,15 +29,17 @@ from yarl import URL
 from proxy.config import UpstreamConfig
 from proxy.errors import UpstreamBroken, UpstreamError, UpstreamTimedOut
 from proxy.http1 import GIVEN_UP
-from proxy.sessions import HEAD_LIMITS, Connector, Response, on_live_connection
+from proxy.sessions import HEAD_LIMITS, Response, on_live_connection
 from proxy.tlsfailures import tls_problem
+from proxy.upstream.certificateuser import VettingConnector
 from proxy.upstream.nodes import LATE, UNAVAILABLE, Node, Nodes
 from proxy.upstream.tls import upstream_tls
 
 if TYPE_CHECKING:
     from aiohttp.connector import Connection
 
-PIECE: Final = 65536  # bytes read at once
+PIECE: Final = 65536  # bytes written at once
+_BUFFER: Final = 4096  # bytes; aiohttp reads a sixteenth as many small chunks of an answer at once
 
 Content = bytes | AsyncIterator[bytes] | None
 
@@ -124,6 +127,7 @@ class UpstreamSession:
         try:
             while len(body) < limit and not answer.content.at_eof():
                 body += await answer.content.read(limit - len(body))
+                await asyncio.sleep(0)  # many small chunks would be read in one go
         except ClientError:  # among them the one for `upstream.response_timeout`
             raise _BrokenOff("upstream node broke off its answer") from None
         except TimeoutError:
@@ -200,20 +204,21 @@ async def _unanswered(node: Node, error: Exception) -> UpstreamError:
         node.report(LATE)
         return UpstreamTimedOut(f"{node.shown} {LATE}")
     why = tls_problem(error)
-    what = f"did not answer properly{f': {why}' if why else ''}"
-    return await node.unanswered(what)
+    broken = await node.unanswered(f"did not answer properly{f': {why}' if why else ''}")
+    broken.why = broken.why or why
+    return broken
 
 
 @asynccontextmanager
 async def open_session(upstream: UpstreamConfig, nodes: Nodes) -> AsyncIterator[UpstreamSession]:
     """Raises: ConfigError for a certificate or CA file that cannot be used."""
     async with ClientSession(
-        connector=Connector(limit=0, ssl=upstream_tls(upstream) or True),
+        connector=VettingConnector(nodes, limit=0, ssl=upstream_tls(upstream) or True),
         cookie_jar=DummyCookieJar(),
         auto_decompress=False,
         response_class=_Response,
         trust_env=False,
-        read_bufsize=PIECE,
+        read_bufsize=_BUFFER,
         skip_auto_headers=(hdrs.ACCEPT, hdrs.ACCEPT_ENCODING, hdrs.CONTENT_TYPE, hdrs.USER_AGENT),
         **HEAD_LIMITS,
     ) as client:

@@ -16,7 +16,7 @@ from proxy.config import (
     private_key_file,
     refuse_other_writers,
 )
-from proxy.tlsfailures import SPEAKS_TLS, TLS_ALERT, TlsProbe, tls_problem
+from proxy.tlsfailures import SPEAKS_TLS, TLS_ALERT, TlsProbe, connect_problem
 
 
 def upstream_tls(upstream: UpstreamConfig) -> ssl.SSLContext | None:
@@ -75,7 +75,7 @@ async def connection_problem(
     except TimeoutError:
         return "timed out"
     except OSError as error:
-        return tls_problem(error) or error.strerror or type(error).__name__
+        return connect_problem(node, error) or error.strerror or type(error).__name__
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from proxy.upstream.session import Question, UpstreamSession
 
 _LIMIT: Final = 65536  # bytes of an answer
 # The second is for distributions without the first; both need the cluster privilege `monitor`.
-_TARGETS: Final = ("/", "/_nodes/_local?filter_path=nodes.*.version")
+VERSION_TARGETS: Final = ("/", "/_nodes/_local?filter_path=nodes.*.version")
 
 
 async def upstream_version(session: UpstreamSession, upstream: UpstreamConfig) -> str | None:
@@ -25,7 +25,7 @@ async def upstream_version(session: UpstreamSession, upstream: UpstreamConfig) -
         headers[hdrs.HOST] = upstream.host
     if (credentials := own_credentials(upstream)) is not None:
         headers[hdrs.AUTHORIZATION] = credentials
-    for target in _TARGETS:
+    for target in VERSION_TARGETS:
         question = Question(
             method=hdrs.METH_GET,
             target=target,
@@ -36,7 +36,7 @@ async def upstream_version(session: UpstreamSession, upstream: UpstreamConfig) -
             answer = await session.fetch(question, _LIMIT)
         except UpstreamError:
             return None
-        if answer.status == 200 and (found := _version_in(answer.body)) is not None:
+        if answer.status == 200 and (found := version_in(answer.body)) is not None:
             return found
     return None
 
@@ -45,13 +45,16 @@ def own_credentials(upstream: UpstreamConfig) -> str | None:
     """The proxy's own `Authorization` header."""
     if upstream.api_key is not None:
         return f"ApiKey {upstream.api_key}"
+    if upstream.service_token is not None:
+        return f"Bearer {upstream.service_token}"
     if upstream.username is None:
         return None
     pair = f"{upstream.username}:{upstream.password or ''}"
     return f"Basic {b64encode(pair.encode()).decode()}"
 
 
-def _version_in(text: bytes | None) -> str | None:
+def version_in(text: bytes | None) -> str | None:
+    """The version in an answer to one of VERSION_TARGETS; None if it has none."""
     try:
         found: Any = orjson.loads(text or b"")
     except orjson.JSONDecodeError:

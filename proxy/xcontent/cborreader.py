@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from math import inf
-from typing import Any
+from typing import Any, Final
 
-from proxy.xcontent.budget import Budget, parse_error
+from proxy.xcontent.budget import Budget, BudgetExceeded, parse_error
 from proxy.xcontent.document import Bounds, Document, Node, scalar_kind
+
+MAX_BYTES: Final = 16 * 1024 * 1024  # of a body; the library reads all of it at once
+# The tags of numbers beyond 64 bits, and of CBOR itself. For others the library makes what JSON has
+# no values for: it even compiles regular expressions.
+_TAGS: Final = (2, 3, 55799)
 
 
 def parse_cbor(data: bytes, bounds: Bounds) -> Document:
@@ -15,6 +20,8 @@ def parse_cbor(data: bytes, bounds: Bounds) -> Document:
 
     document, budget = Document(b"", None), Budget(data, bounds)
     try:
+        if len(data) > MAX_BYTES:
+            raise BudgetExceeded("bytes in CBOR", MAX_BYTES)
         _measure(data, Budget(data, bounds))
         document.root = _node(cbor2.loads(data), budget, 0)
     except (cbor2.CBORDecodeError, RecursionError, ValueError, TypeError) as error:
@@ -45,7 +52,9 @@ def _measure(data: bytes, budget: Budget) -> None:
             missing.pop()
         elif major in (4, 5) or (major in (2, 3) and short == 31):  # arrays, maps, chunked strings
             missing.append(inf if short == 31 else count * (major - 3))
-        elif major == 6:  # a tag
+        elif major == 6:
+            if count not in _TAGS:
+                raise ValueError("unsupported tag")
             missing.append(1)
         elif major in (2, 3):
             at += count
@@ -56,7 +65,11 @@ def _node(value: Any, budget: Budget, depth: int) -> Node:
     budget.take(depth)
     if isinstance(value, dict):
         items = {str(key): _node(item, budget, depth + 1) for key, item in value.items()}
+        for key in items:
+            budget.take_text(key)
         return Node("START_OBJECT", items, 0, 0, dict.fromkeys(items, 0))
     if isinstance(value, list | tuple):
         return Node("START_ARRAY", [_node(item, budget, depth + 1) for item in value], 0, 0)
+    if isinstance(value, str):
+        budget.take_text(value)
     return Node(scalar_kind(value), value, 0, 0)

@@ -10,12 +10,14 @@ from typing import Any, Final
 
 from proxy.errors import ProxyError
 from proxy.masking import is_harmless, may_hold_token, shown_name, shown_word
+from proxy.quoting import quoted_part
 from proxy.xcontent.javatext import java_scalar
 
 _QUOTED_BYTES: Final = 500  # of a bad body, in the error text
 _SEARCHED: Final = 64 * 1024  # bytes of it that are searched for what may be a token
 _LEFT_OUT: Final = "..."
 _MAX_BITS: Final = 3000  # of an integer
+_NO_KEYS: Final[dict[str, int]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +40,8 @@ class Node:
     value: Any  # a dict of nodes by key, a list of nodes, or a scalar
     start: int
     end: int
-    keys: dict[str, int] = field(default_factory=dict)  # of an object: the offset of each key
+    # Of an object: the offset of each key. All other values share one that stays empty.
+    keys: dict[str, int] = field(default_factory=lambda: _NO_KEYS)
 
     def plain(self) -> Any:
         """The value as dicts, lists and scalars."""
@@ -116,7 +119,7 @@ class Document:
 
     def quoted_value(self, text: str) -> str:
         """The text of a scalar, as errors quote it."""
-        return _LEFT_OUT if self.is_private else text
+        return _LEFT_OUT if self.is_private else quoted_part(text)
 
     def _is_guarded(self) -> bool:
         if self.is_private:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from proxy.masking import is_secret, shown_name, shown_value
+from proxy.quoting import MOST
+
+_ORDERED: Final = 10_000  # characters of all keys whose order is Java's; more take too long
 
 
 def java_text(value: Any, name: str = "") -> str:
@@ -16,17 +19,36 @@ def java_text(value: Any, name: str = "") -> str:
     `name` is the setting whose value it is. Elasticsearch prints a token that stands in the wrong
     place; we must not.
     """
+    parts: list[str] = []
+    size = 0
+    for part in _parts(value, name):
+        parts.append(part)
+        size += len(part)
+        if size > MOST:  # no message quotes more
+            parts.append("…")
+            break
+    return "".join(parts)
+
+
+def _parts(value: Any, name: str) -> Iterator[str]:
+    """The text of a value, one after the other, so that nobody has to make all of it."""
     match value:
-        case None | bool():
-            return java_scalar(value)
         case dict() if not is_secret(name):
-            rows = [
-                f"{shown_name(key)}={java_text(value[key], key)}" for key in java_hash_order(value)
-            ]
-            return "{" + ", ".join(rows) + "}"
+            yield "{"
+            for n, key in enumerate(java_hash_order(value)):
+                yield f"{', ' if n else ''}{shown_name(key)}="
+                yield from _parts(value[key], key)
+            yield "}"
         case list() | tuple() if not is_secret(name):
-            return "[" + ", ".join(java_text(item, name) for item in value) + "]"
-    return shown_value(java_scalar(value), name)
+            yield "["
+            for n, item in enumerate(value):
+                yield ", " if n else ""
+                yield from _parts(item, name)
+            yield "]"
+        case None | bool():
+            yield java_scalar(value)
+        case _:
+            yield shown_value(java_scalar(value), name)
 
 
 def java_scalar(value: Any) -> str:
@@ -56,8 +78,10 @@ def java_double(number: float) -> str:
 
 
 def java_hash_order(keys: Iterable[str]) -> list[str]:
-    """Keys in the order in which a java.util.HashMap iterates over them."""
+    """Keys in the order in which a java.util.HashMap iterates over them; very many as they come."""
     names = list(keys)
+    if sum(map(len, names)) > _ORDERED:
+        return names
     size = 16
     while len(names) > size * 0.75:
         size *= 2

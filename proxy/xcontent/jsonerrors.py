@@ -12,14 +12,14 @@ from typing import Final
 
 from proxy.errors import Cause, ProxyError, XContentEnd, XContentParseFailed
 from proxy.xcontent.document import Document
-from proxy.xcontent.jsonscanner import end_of
+from proxy.xcontent.jsonscanner import end_of, whole_characters
 
-_QUOTED_TOKEN: Final = 256  # bytes of an unknown word, in the error text
+_LONGEST_WORD: Final = 256  # bytes of an unknown word that are looked at
 _VALUES: Final = "(JSON String, Number, Array, Object or token 'null', 'true' or 'false')"
 _NON_STANDARD: Final = (b"NaN", b"Infinity")
 
 _STRING_CONTENT: Final = re.compile(
-    rb'(?:[^"\\\x00-\x1f]++|\\["\\/bfnrt]|\\u[0-9A-Fa-f]{4}){0,1000}'
+    rb'(?:[^"\\\x00-\x1f]{1,1024}|\\["\\/bfnrt]|\\u[0-9A-Fa-f]{4}){0,1000}'
 )
 _HEX_DIGITS: Final = re.compile(rb"[0-9A-Fa-f]{0,4}")
 _DIGITS: Final = re.compile(rb"[0-9]*+")
@@ -27,7 +27,7 @@ _DIGITS: Final = re.compile(rb"[0-9]*+")
 _IDENTIFIER_START: Final = re.compile(
     rb"[A-Za-z_$\xa2-\xa5\xaa\xb5\xba\xc0-\xd6\xd8-\xf6\xf8-\xff]"
 )
-_IDENTIFIER_PARTS: Final = re.compile(rb"[A-Za-z0-9_$\x00-\x08\x0e-\x1b\x7f]*+")
+_IDENTIFIER_PARTS: Final = re.compile(rb"[A-Za-z0-9_$\x00-\x08\x0e-\x1b\x7f]{0,256}")
 
 
 class JsonErrors:
@@ -111,10 +111,13 @@ class JsonErrors:
         return self.unexpected(at, f"expected a valid value {_VALUES}")
 
     def _unknown_word(self, start: int) -> ProxyError:
-        """Jackson reads on to the end of the identifier, and the byte behind it."""
+        """Jackson reads on to the end of the identifier, and the byte behind it.
+
+        Of a very long one it reads only a beginning, too.
+        """
         data = self._data
         end = end_of(_IDENTIFIER_PARTS, data, start + 1)
-        while data[end : end + 1] > b"\x7f":
+        while end - start < _LONGEST_WORD and data[end : end + 1] > b"\x7f":
             try:
                 end = end_of(_IDENTIFIER_PARTS, data, _end_of_character(data, end))
             except UnicodeDecodeError as error:
@@ -122,7 +125,7 @@ class JsonErrors:
         word = data[start:end]
         if word in _NON_STANDARD:
             return self._failed(end, f"Non-standard token '{word.decode()}'")
-        shown = self._document.quoted_word(word[:_QUOTED_TOKEN].decode(errors="replace"))
+        shown = self._document.quoted_word(word[:_LONGEST_WORD].decode(errors="replace"))
         problem = f"Unrecognized token '{shown}': was expecting {_VALUES}"
         if end == len(data):
             return self._failed(end, problem)
@@ -156,11 +159,12 @@ class JsonErrors:
         data, start = self._data, start + 1
         at = start
         while (end := end_of(_STRING_CONTENT, data, at)) > at:
+            end = max(whole_characters(data, at, end), at + 1)
+            try:
+                data[at : end + (data[end : end + 1] < b"\x80")].decode()
+            except UnicodeDecodeError as error:
+                return self._undecodable(at, error)
             at = end
-        try:
-            data[start : at + 1].decode()
-        except UnicodeDecodeError as error:
-            return self._undecodable(start, error)
         char = data[at : at + 1]
         if char == b'"':  # the syntax is right, so it is what the escapes say
             return self._failed(start, "Invalid surrogate pair in a string")

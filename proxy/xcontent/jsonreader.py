@@ -8,6 +8,9 @@ Elasticsearch 9.2.4.
 
 from __future__ import annotations
 
+from codecs import getincrementaldecoder
+from contextlib import suppress
+from io import BytesIO
 from typing import Final
 
 from proxy.errors import ProxyError
@@ -21,8 +24,9 @@ from proxy.xcontent.jsonscanner import (
     scan_string,
     skip_blanks,
 )
+from proxy.xcontent.values import MAX_DIGITS
 
-MAX_DIGITS: Final = 1000  # of one number
+_STEP: Final = 1024 * 1024  # bytes
 
 
 def parse_json(
@@ -48,16 +52,21 @@ def _as_utf8(data: bytes) -> bytes:
         return data[3:]
     if b"\x00" in data[:4]:
         for codec in ("utf-32", "utf-16"):
-            try:
-                text = data.decode(codec if data[0] in (0xFE, 0xFF) else _endian(codec, data))
-            except UnicodeDecodeError:
-                continue
-            return text.encode()
+            with suppress(UnicodeError):
+                return _converted(data, codec if data[0] in (0xFE, 0xFF) else _endian(codec, data))
     return data
 
 
 def _endian(codec: str, data: bytes) -> str:
     return f"{codec}-{'be' if data[0] == 0 else 'le'}"
+
+
+def _converted(data: bytes, codec: str) -> bytes:
+    """In steps, so that other threads can run meanwhile. Raises: UnicodeError."""
+    decoder, out = getincrementaldecoder(codec)(), BytesIO()
+    for at in range(0, len(data), _STEP):
+        out.write(decoder.decode(data[at : at + _STEP], final=at + _STEP >= len(data)).encode())
+    return out.getvalue()
 
 
 class _TreeBuilder:
@@ -71,7 +80,6 @@ class _TreeBuilder:
     ) -> None:
         self._document = document
         self._data = data
-        self._view = memoryview(data)
         self._bounds = bounds
         self._lone_surrogates = lone_surrogates
         self._at = 0
@@ -165,7 +173,7 @@ class _TreeBuilder:
         if char == b'"':
             node = self._text(start)
         elif char == b"{":
-            node = self._opened(Node("START_OBJECT", {}, start, -1))
+            node = self._opened(Node("START_OBJECT", {}, start, -1, {}))
         elif char == b"[":
             node = self._opened(Node("START_ARRAY", [], start, -1))
         else:
@@ -201,7 +209,7 @@ class _TreeBuilder:
 
     def _string(self) -> str | None:
         """Read a string; None where none stands."""
-        found = scan_string(self._data, self._view, self._at, lone_surrogates=self._lone_surrogates)
+        found = scan_string(self._data, self._at, lone_surrogates=self._lone_surrogates)
         if found is None:
             return None
         text, self._at = found

@@ -14,7 +14,7 @@ from proxy.errors import Cause, IllegalArgument, ProxyError, XContentParseFailed
 from proxy.masking import shown_name
 from proxy.xcontent.document import Document, Node
 from proxy.xcontent.suggestions import did_you_mean
-from proxy.xcontent.values import DECIMAL, MAX_INT, MAX_LONG, Json, parse_boolean
+from proxy.xcontent.values import MAX_INT, MAX_LONG, Json, is_decimal, parse_boolean
 
 
 class Located(Exception):
@@ -154,7 +154,7 @@ def read_long(document: Document, node: Node) -> int:
 def _integer(document: Document, node: Node, most: int, java_name: str, words: str) -> int:
     text = document.text(node).strip()
     shown = document.quoted_value(text)
-    if not DECIMAL.fullmatch(text):
+    if not is_decimal(text):
         raise _not_a_number(text and shown)
     if node.kind == "VALUE_NUMBER" and not -most - 1 <= node.value <= most:
         problem = f"Numeric value ({shown}) out of range of {java_name} ({-most - 1} - {most})"
@@ -174,7 +174,7 @@ def read_float(document: Document, node: Node) -> float:
     """A finite number, or a string of one."""
     text = document.text(node).strip()
     shown = document.quoted_value(text)
-    if not DECIMAL.fullmatch(text) and text.lstrip("+-") not in ("NaN", "Infinity"):
+    if not is_decimal(text) and text.lstrip("+-") not in ("NaN", "Infinity"):
         raise _not_a_number(text and shown)
     number = float(text)
     if not math.isfinite(number):

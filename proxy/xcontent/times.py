@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from proxy.errors import Cause, IllegalArgument
-from proxy.xcontent.values import DECIMAL, MAX_LONG
+from proxy.xcontent.values import MAX_LONG, is_decimal
 
 _UNITS: Final = {  # in seconds; a unit stands before those that it ends in
     "nanos": 1e-9,
@@ -40,7 +40,7 @@ def parse_time(text: str, setting: str) -> float:
 def _time_number(number: str, text: str, setting: str) -> int:
     count = int(number) if re.fullmatch(r"[+-]?[0-9]{1,30}", number) else None
     if count is None or not -MAX_LONG - 1 <= count <= MAX_LONG:
-        fraction = DECIMAL.fullmatch(number) is not None
+        fraction = is_decimal(number)
         more = ", fractional time values are not supported" if fraction else ""
         cause = Cause("number_format_exception", f'For input string: "{number}"')
         raise IllegalArgument(f"failed to parse [{text}]{more}", cause=cause)

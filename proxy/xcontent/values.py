@@ -10,7 +10,14 @@ from proxy.errors import IllegalArgument
 Json = dict[str, Any]  # an object
 MAX_INT: Final = 2**31 - 1
 MAX_LONG: Final = 2**63 - 1
-DECIMAL: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+MAX_DIGITS: Final = 1000  # of one number
+# Each text matches in one way only, so that the time is linear for those that do not.
+_DECIMAL: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+
+
+def is_decimal(text: str) -> bool:
+    """Whether a text is a decimal number, of MAX_DIGITS at most."""
+    return len(text) <= MAX_DIGITS and _DECIMAL.fullmatch(text) is not None
 
 
 def parse_boolean(text: str) -> bool:

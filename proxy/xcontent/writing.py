@@ -1,5 +1,6 @@
 """Writes answers in JSON, YAML and CBOR, laid out as Elasticsearch does.
 
+What is large is written in steps, as no other thread runs while a library writes a whole value.
 Source: JsonXContentGenerator, YamlXContentImpl, CborXContentImpl.
 """
 
@@ -7,94 +8,191 @@ from __future__ import annotations
 
 import json
 import re
-from functools import cache
+from array import array
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from itertools import islice
 from typing import Any, Final
 
 import orjson
 
+from proxy.xcontent.weighing import weight
+
+_STEP: Final = 1024 * 1024  # what is written at once, as `weight` counts: a few milliseconds
+_RUN: Final = 1024  # values of a list or an object that are written at once, if they are light
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def dump_json(value: Any) -> bytes:
     """Compact JSON; keys stay in their order."""
+    if is_light(value):
+        return _at_once(value)
+    writer = _JsonWriter()
+    writer.write(value)
+    return writer.out.getvalue()
+
+
+def is_light(value: Any) -> bool:
+    """Whether a value is written in one step."""
+    return weight(value, _STEP) <= _STEP
+
+
+def _at_once(value: Any) -> bytes:
     try:
-        return orjson.dumps(value)
+        return orjson.dumps(value, default=list)
     except TypeError:  # an integer of more than 64 bits, or half of a surrogate pair
-        return json.dumps(value, separators=(",", ":")).encode()
+        return json.dumps(value, separators=(",", ":"), default=list).encode()
+
+
+def write_text(
+    out: BytesIO, text: str, escaped: Callable[[str], bytes] = lambda piece: _at_once(piece)[1:-1]
+) -> None:
+    """Write a string, however long, in quotes; `escaped` is what stands between them."""
+    out.write(b'"')
+    for at in range(0, len(text), _STEP):
+        out.write(escaped(text[at : at + _STEP]))
+    out.write(b'"')
+
+
+def runs_of(values: list[Any] | tuple[Any, ...] | array[float]) -> Iterator[list[Any]]:
+    """A list in pieces that are short enough to be written at once, if their values are light."""
+    return (list(values[at : at + _RUN]) for at in range(0, len(values), _RUN))
+
+
+class _JsonWriter:
+    """Writes compact JSON in steps."""
+
+    def __init__(self) -> None:
+        self.out = BytesIO()
+
+    def write(self, value: Any) -> None:
+        if is_light(value):
+            self.out.write(_at_once(value))
+        elif isinstance(value, str):
+            write_text(self.out, value)
+        elif isinstance(value, dict):
+            self._object(value)
+        else:
+            self._list(value)
+
+    def _object(self, value: dict[str, Any]) -> None:
+        items, before = iter(value.items()), b"{"
+        while run := dict(islice(items, _RUN)):
+            if is_light(run):
+                self.out.write(before + _at_once(run)[1:-1])
+                before = b","
+                continue
+            for key, item in run.items():
+                self.out.write(before)
+                write_text(self.out, key)
+                self.out.write(b":")
+                self.write(item)
+                before = b","
+        self.out.write(b"}")
+
+    def _list(self, value: list[Any]) -> None:
+        before = b"["
+        for run in runs_of(value):
+            if is_light(run):
+                self.out.write(before + _at_once(run)[1:-1])
+                before = b","
+                continue
+            for item in run:
+                self.out.write(before)
+                self.write(item)
+                before = b","
+        self.out.write(b"]")
 
 
 def dump_pretty(value: Any) -> bytes:
     """JSON as `?pretty` prints it: two blanks, `"key" : value`, a final line feed."""
-    return (_pretty(value, "") + "\n").encode()
+    out = BytesIO()
+    _write_pretty(out, value, b"\n")
+    out.write(b"\n")
+    return out.getvalue()
 
 
-def _pretty(value: Any, indent: str) -> str:
-    inner = indent + "  "
+def _write_pretty(out: BytesIO, value: Any, line: bytes) -> None:
+    """`line` is what begins a line of the container in which the value lies."""
+    inner = line + b"  "
     if isinstance(value, dict):
-        rows = [f"{inner}{_json(key)} : {_pretty(item, inner)}" for key, item in value.items()]
-        return "{\n" + ",\n".join(rows) + f"\n{indent}}}" if rows else "{ }"
-    if isinstance(value, list | tuple):
-        rows = [inner + _pretty(item, inner) for item in value]
-        return "[\n" + ",\n".join(rows) + f"\n{indent}]" if rows else "[ ]"
-    return _json(value)
+        before = b"{" + inner
+        for key, item in value.items():
+            out.write(before)
+            write_text(out, key)
+            out.write(b" : ")
+            _write_pretty(out, item, inner)
+            before = b"," + inner
+        out.write(line + b"}" if value else b"{ }")
+    elif isinstance(value, list | tuple | array):
+        before = b"[" + inner
+        for run in runs_of(value):
+            if (numbers := as_numbers(run)) is not None:
+                out.write(before + numbers.replace(b",", b"," + inner))
+                before = b"," + inner
+                continue
+            for item in run:
+                out.write(before)
+                _write_pretty(out, item, inner)
+                before = b"," + inner
+        out.write(line + b"]" if value else b"[ ]")
+    elif isinstance(value, str):
+        write_text(out, value)
+    else:
+        out.write(_at_once(value))
 
 
-def _json(value: Any) -> str:
-    return dump_json(value).decode()
+_NUMBERS: Final = {int, float}
 
 
-class _Quoted(str):
-    """A string that YAML must quote: every value, but no ordinary key."""
-
-    __slots__ = ()
-
-
-def dump_yaml(value: Any) -> bytes:
-    """YAML: a line `---`, quoted strings, a final line feed."""
-    import yaml
-
-    return yaml.dump(
-        _quoted(value),
-        Dumper=_yaml_dumper(),
-        sort_keys=False,
-        explicit_start=True,
-        allow_unicode=True,
-        width=2**31,
-        encoding="utf-8",
-    )
-
-
-@cache
-def _yaml_dumper() -> Any:
-    import yaml
-
-    class Dumper(yaml.SafeDumper):
-        def ignore_aliases(self, data: Any) -> bool:
-            return True
-
-    Dumper.add_representer(
-        _Quoted,
-        lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'),
-    )
-    return Dumper
-
-
-def _quoted(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {
-            key if key.isprintable() else _Quoted(key): _quoted(item) for key, item in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [_quoted(item) for item in value]
-    return _Quoted(value) if isinstance(value, str) else value
+def as_numbers(values: list[Any]) -> bytes | None:
+    """Numbers with commas between them; None if there is anything else among the values."""
+    return _at_once(values)[1:-1] if _NUMBERS.issuperset(map(type, values)) else None
 
 
 def dump_cbor(value: Any) -> bytes:
     """The value as CBOR; halves of surrogate pairs, which it cannot carry, become U+FFFD."""
+    out = BytesIO()
+    _write_cbor(out, value)
+    return out.getvalue()
+
+
+def _write_cbor(out: BytesIO, value: Any) -> None:
+    if is_light(value):
+        out.write(_cbor_at_once(value))
+    elif isinstance(value, str):
+        pieces = [value[at : at + _STEP] for at in range(0, len(value), _STEP)]
+        encoded = [_SURROGATE.sub("\ufffd", piece).encode() for piece in pieces]
+        out.write(_cbor_head(3, sum(map(len, encoded))))
+        out.writelines(encoded)
+    elif isinstance(value, dict):
+        out.write(_cbor_head(5, len(value)))
+        for key, item in value.items():
+            _write_cbor(out, key)
+            _write_cbor(out, item)
+    else:
+        out.write(_cbor_head(4, len(value)))
+        for run in runs_of(value):
+            if is_light(run):
+                out.write(_cbor_at_once(run)[len(_cbor_head(4, len(run))) :])
+                continue
+            for item in run:
+                _write_cbor(out, item)
+
+
+def _cbor_head(major: int, count: int) -> bytes:
+    """What a string, list or map begins with. Source: RFC 8949, section 3."""
+    if count < 24:
+        return bytes([major << 5 | count])
+    size = next(size for size in range(4) if count < 1 << (8 << size))
+    return bytes([major << 5 | 24 + size]) + count.to_bytes(1 << size)
+
+
+def _cbor_at_once(value: Any) -> bytes:
     import cbor2
 
     try:
-        return cbor2.dumps(value)
+        return cbor2.dumps(value, default=lambda encoder, other: encoder.encode(list(other)))
     except UnicodeEncodeError:
         return cbor2.dumps(_encodable(value))
 
@@ -102,6 +200,6 @@ def dump_cbor(value: Any) -> bytes:
 def _encodable(value: Any) -> Any:
     if isinstance(value, dict):
         return {_encodable(key): _encodable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | array):
         return [_encodable(item) for item in value]
     return _SURROGATE.sub("\ufffd", value) if isinstance(value, str) else value

@@ -154,13 +154,13 @@ class _Failures:
 
     @pytest.mark.alone  # changes the whole cluster
     async def test_memory_that_is_short_is_told(self, cluster, store):
-        await cluster.set_cluster("indices.breaker.request.limit", "1b")
+        await cluster.set_cluster("network.breaker.inflight_requests.limit", "1b")
         try:
             create = store.create(endpoint("e2"))
             await assert_fails(create, StoreOverloaded, 429, "short of memory: try again later")
             assert await store.get("e1") == Known(endpoint())
         finally:
-            await cluster.set_cluster("indices.breaker.request.limit", None)
+            await cluster.set_cluster("network.breaker.inflight_requests.limit", None)
         await assert_usable(store)
 
     # An index that is gone

@@ -13,11 +13,13 @@ GROUND: Final = frozenset(
     f"proxy.{name}"
     for name in (
         "authorization",
+        "causes",
         "crossorigin",
         "errors",
         "frames",
         "interception",
         "masking",
+        "quoting",
         "sessions",
         "singleflight",
         "sse",

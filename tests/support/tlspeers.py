@@ -18,6 +18,7 @@ from tests.support.certificates import certificate
 MISFITS: Final = {
     "speaks tls": "speaks TLS: use https:// in [upstream.url]",
     "answers plain http with an alert": "speaks TLS: use https:// in [upstream.url]",
+    "breaks off": "it broke the TLS handshake off: check that it speaks TLS",
     "speaks http": "it does not speak TLS: use http:// in [upstream.url]",
     "is not trusted": "its certificate is not trusted (self-signed certificate)",
     "has expired": "its certificate has expired",
@@ -49,6 +50,11 @@ async def _alert(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     writer.close()
 
 
+async def _reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(1)
+    writer.transport.abort()
+
+
 async def _end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(OSError):
         await reader.read(1)
@@ -62,7 +68,11 @@ async def misfit(name: str, folder: Path) -> AsyncIterator[Misfit]:
     pem = certificate(folder / "upstream.pem", address=address, hours=hours)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
-    plain = {"speaks http": _refuse, "answers plain http with an alert": _alert}.get(name)
+    plain = {
+        "speaks http": _refuse,
+        "breaks off": _reset,
+        "answers plain http with an alert": _alert,
+    }.get(name)
     server = await asyncio.start_server(
         plain or _end, "127.0.0.1", 0, ssl=None if plain else context
     )

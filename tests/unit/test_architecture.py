@@ -89,3 +89,14 @@ def test_no_module_logs_a_body_header_or_token():
                 if isinstance(part, ast.Attribute | ast.Name)
             }
             assert not names & forbidden, f"{name}:{node.lineno}"
+
+
+def test_every_session_bounds_what_its_servers_send():
+    """aiohttp's own connector has no bounds; ours, `proxy.sessions.Connector`, has."""
+    for name, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+                continue
+            assert node.func.id != "TCPConnector", name
+            if node.func.id == "ClientSession":
+                assert "connector" in {keyword.arg for keyword in node.keywords}, name

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import ProxyError
-from proxy.masking import MASK, bare_url, is_harmless, shown_name, shown_value
+from proxy.masking import MASK, bare_url, is_harmless, is_secret, shown_name, shown_value
+from proxy.quoting import quoted_part
 from tests.support.bodies import read_body
 from tests.support.malformed import MALFORMED_YAML
 from tests.support.samples import at_most
@@ -156,7 +157,12 @@ class TestWellFormedConfigurations:
     @pytest.mark.parametrize("part", ["x", "1", "x1 ", "aB"])
     def test_long_texts_are_looked_through_once(self, part):
         with at_most(2):
-            assert shown_name(part * 500_000) in (part * 500_000, MASK)
+            assert shown_name(part * 500_000) in (quoted_part(part * 500_000), MASK)
+
+    def test_a_long_name_is_judged_by_its_end(self):
+        with at_most(1):
+            assert is_secret("1" * 20_000_000 + "_api_key")
+            assert not is_secret("1" * 20_000_000)
 
     def test_a_word_of_the_api_is_harmless_and_no_other(self):
         assert is_harmless(b'{"service":"hugging_face",[1,{}')

@@ -9,15 +9,17 @@ from typing import Any, Final
 
 from yarl import URL
 
-from proxy.commands.checks.credentials import authorization, settings_of
 from proxy.commands.checks.findings import Finding, Level, error, ok, warning
 from proxy.commands.checks.questions import NodeFailed, Questioner, Reply
 from proxy.config import Config, ConfigError, split_address
 from proxy.config.addresses import is_any, is_own
+from proxy.store.elasticsearch.connection import named_credentials
+from proxy.upstream.certificateuser import CertificateGuard
 from proxy.upstream.feature import lacks_inference
+from proxy.upstream.nodes import CertificateTaken
 from proxy.upstream.security import AUTHENTICATE, SecurityAnswer
+from proxy.upstream.version import VERSION_TARGETS, own_credentials, version_in
 
-_VERSION: Final = "/_nodes/_local?filter_path=nodes.*.version"
 _OLDEST: Final = (7, 17)
 
 
@@ -49,6 +51,7 @@ async def _node(url: str, config: Config) -> list[Finding]:
             if findings[0].level is Level.ERROR:
                 return findings
             findings.append(_credentials(name, identity, config))
+            findings += await _certificate(name, url, config)
             # Without valid credentials nothing else is told.
             if identity.status != 401:
                 findings += await _about(name, node)
@@ -73,7 +76,7 @@ def _answering(name: str, reply: Reply) -> Finding:
 
 def _credentials(name: str, reply: Reply, config: Config) -> Finding:
     upstream = config.upstream
-    has_some = authorization(upstream) is not None
+    has_some = own_credentials(upstream) is not None
     needed = config.store_kind == "elasticsearch"
     answer = SecurityAnswer(
         status=reply.status, body=reply.json, challenges=(), product=reply.product
@@ -90,8 +93,8 @@ def _credentials(name: str, reply: Reply, config: Config) -> Finding:
                 hint = ", in its encoded form (base64 of ID:KEY)"
             level = error if needed else warning
             return level(
-                f"{name} refuses the proxy's own credentials: {settings_of(upstream)} must be "
-                f"valid{hint}"
+                f"{name} refuses the proxy's own credentials: {named_credentials(upstream)} must "
+                f"be valid{hint}"
             )
         case 401 if needed:
             return error(
@@ -101,6 +104,18 @@ def _credentials(name: str, reply: Reply, config: Config) -> Finding:
         case 401:
             return ok(f"{name}: security is on, and the proxy needs no credentials of its own")
     return warning(f"{name} does not tell who the proxy is: it answers with [{reply.status}]")
+
+
+async def _certificate(name: str, url: str, config: Config) -> list[Finding]:
+    if config.upstream.certificate is None or not url.startswith("https:"):
+        return []
+    try:
+        await CertificateGuard(config.upstream).vet(url.rstrip("/"))
+    except CertificateTaken as taken:
+        return [error(f"{name}: [upstream.certificate] is [{taken.user}]: {taken}")]
+    except OSError as problem:
+        return [warning(f"{name}: {problem.strerror}")]
+    return [ok(f"{name} takes the proxy's certificate for nobody")]
 
 
 def _whom(body: Any) -> str:
@@ -114,11 +129,11 @@ def _whom(body: Any) -> str:
 
 async def _about(name: str, node: Questioner) -> list[Finding]:
     async with asyncio.TaskGroup() as group:
-        root = group.create_task(_asked(node, "/"))
-        local = group.create_task(_asked(node, _VERSION))
+        versions = [group.create_task(_asked(node, target)) for target in VERSION_TARGETS]
         licence = group.create_task(_asked(node, "/_license"))
         plugin = group.create_task(_asked(node, "/_inference/_all"))
-    version = _version(root.result()) or _version(local.result())
+    told = (_version(task.result()) for task in versions)
+    version = next(filter(None, told), None)
     return [
         _about_version(name, version),
         _about_licence(name, licence.result()),
@@ -134,15 +149,7 @@ async def _asked(node: Questioner, target: str) -> Reply | None:
 
 
 def _version(reply: Reply | None) -> str | None:
-    match reply.json if reply is not None and reply.status == 200 else None:
-        case {"version": {"number": str(version)}}:
-            return version
-        case {"nodes": {**nodes}}:
-            for node in nodes.values():
-                match node:
-                    case {"version": str(version)}:
-                        return version
-    return None
+    return version_in(reply.body) if reply is not None and reply.status == 200 else None
 
 
 def _about_version(name: str, version: str | None) -> Finding:

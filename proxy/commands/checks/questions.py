@@ -15,15 +15,14 @@ from aiohttp import (
     ClientTimeout,
     ConnectionTimeoutError,
     DummyCookieJar,
-    TCPConnector,
 )
 from yarl import URL
 
-from proxy.commands.checks.credentials import authorization
 from proxy.config import UpstreamConfig
-from proxy.sessions import HEAD_LIMITS
-from proxy.tlsfailures import SPEAKS_TLS, TlsProbe, tls_problem
+from proxy.sessions import HEAD_LIMITS, Connector
+from proxy.tlsfailures import SPEAKS_TLS, TlsProbe, connect_problem, tls_problem
 from proxy.upstream.tls import upstream_tls
+from proxy.upstream.version import own_credentials
 
 PATIENCE: Final = 4.0  # seconds for one answer
 _LIMIT: Final = 1024 * 1024  # bytes read of one
@@ -63,7 +62,7 @@ class Questioner:
         self._probe = TlsProbe(self._url)
         self._tls: ssl.SSLContext | None = upstream_tls(upstream)
         self._headers = {"Accept": "application/json"}
-        if (credentials := authorization(upstream)) is not None:
+        if (credentials := own_credentials(upstream)) is not None:
             self._headers["Authorization"] = credentials
         if upstream.host is not None:
             self._headers["Host"] = upstream.host
@@ -71,7 +70,7 @@ class Questioner:
 
     async def __aenter__(self) -> Questioner:
         self._session = ClientSession(
-            connector=TCPConnector(ssl=self._tls or True, force_close=True),
+            connector=Connector(ssl=self._tls or True, force_close=True),
             cookie_jar=DummyCookieJar(),
             timeout=ClientTimeout(total=PATIENCE, sock_connect=self._patience),
             **HEAD_LIMITS,
@@ -99,7 +98,7 @@ class Questioner:
         except TimeoutError:
             raise NodeFailed("it did not answer in time: check its log") from None
         except ClientConnectorError as problem:
-            reason = tls_problem(problem) or reason_of(problem)
+            reason = connect_problem(self._url, problem) or reason_of(problem)
             raise NodeFailed(f"it cannot be reached: {reason}") from None
         except ClientError as problem:
             raise NodeFailed(await self._unanswered(problem)) from None

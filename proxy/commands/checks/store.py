@@ -13,7 +13,7 @@ from proxy.inference.ids import list_ids
 from proxy.store.inspecting import Inspection, inspect
 from proxy.store.keys import check_nothing_is_held, load_keyring
 from proxy.store.ownerfiles import check_can_be_made
-from proxy.store.sealed import Keyring, Record
+from proxy.store.sealed import Keyring, Record, keys_of
 
 
 async def check_store(config: Config) -> Sequence[Finding]:
@@ -62,7 +62,7 @@ def _contents(records: list[Record] | None, inspection: Inspection) -> Iterator[
 
 
 def _keys(config: Config, inspection: Inspection, records: Sequence[Record]) -> Iterator[Finding]:
-    held = {record.key_id for record in records if record.names_its_key}
+    held = keys_of(records)
     keys = load_keyring(config.store, inspection.generated)
     if keys is None:
         check_nothing_is_held(inspection.generated, held, inspection.place)
@@ -72,7 +72,8 @@ def _keys(config: Config, inspection: Inspection, records: Sequence[Record]) -> 
             f"[{inspection.generated}]: keep a copy of it"
         )
         return
-    keys.check(held, inspection.place)
+    if not any(map(keys.opens, records)):  # others may have written records of keys of their own
+        keys.check(held, inspection.place)
     if not records:
         yield ok(f"store: the encryption key [{keys.key_id}] can be used")
         return
@@ -81,14 +82,16 @@ def _keys(config: Config, inspection: Inspection, records: Sequence[Record]) -> 
 
 
 def _endpoints(keys: Keyring, records: Sequence[Record]) -> Iterator[Finding]:
-    listing = keys.open_all(records)
-    if listing.refused:
+    usable = [record for record in records if keys.opens(record)]
+    if refused := {record.inference_id for record in records} - {
+        one.inference_id for one in usable
+    }:
         yield warning(
-            f"store: the records of {list_ids(listing.refused)} cannot be used: GET one to see "
+            f"store: the records of {list_ids(sorted(refused))} cannot be used: GET one to see "
             "why, DELETE what is lost"
         )
-    yield ok(f"store: {len(listing.endpoints)} inference endpoints can be used")
-    older = sum(record.sealed_with != keys.key_id for record in records if record.names_its_key)
+    yield ok(f"store: {len(usable)} inference endpoints can be used")
+    older = sum(record.sealed_with != keys.key_id for record in usable)
     if older:
         yield warning(
             f"store: {older} of them are sealed with [store.previous_key]: `rekey` ends the change"

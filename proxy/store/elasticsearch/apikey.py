@@ -1,4 +1,4 @@
-"""Makes the API key with which the store reaches its index, and which is good for nothing else."""
+"""Makes the API key with which the proxy reaches its index, and learns Elasticsearch's version."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from proxy.store.elasticsearch.transport import JSON, cause_of
 from proxy.tlsfailures import Remedies, TlsProbe, tls_problem
 
 NAME: Final = "hugging-face-proxy"
+VERSION: Final = "cluster:monitor/main"  # the action that tells it, and nothing else
 TIMEOUT: Final = 30.0  # seconds; the first key makes Elasticsearch create an index
 _FLAGS: Final = Remedies(
     url="--upstream",
@@ -34,19 +35,21 @@ class ApiKey:
 
     id: str
     encoded: str
+    tells_version: bool  # whether it may ask for Elasticsearch's version
 
 
 async def make_api_key(upstream: UpstreamConfig, index: str) -> ApiKey:
-    """A new key with PRIVILEGES on `index`, and no others, made by the user of `upstream`.
+    """A new key with PRIVILEGES on `index` and, if its maker has that, VERSION; with no others.
 
+    The user of `upstream` makes it.
     Raises: StoreError naming what hinders it; ConfigError for files that cannot be used.
     """
     rights = {"names": [index], "privileges": list(PRIVILEGES)}
     try:
         async with connect(upstream, TIMEOUT) as client:
             # A key has no right that its maker lacks, and Elasticsearch says nothing of it.
-            await _check_rights(client, upstream, rights)
-            return await _make(client, upstream, rights)
+            tells_version = await _check_rights(client, upstream, rights)
+            return await _make(client, upstream, rights, tells_version)
     except UnsupportedProductError:
         raise StoreError(f"[{upstream.url}] is no Elasticsearch") from None
     except ApiError as error:
@@ -57,30 +60,34 @@ async def make_api_key(upstream: UpstreamConfig, index: str) -> ApiKey:
 
 async def _check_rights(
     client: AsyncElasticsearch, upstream: UpstreamConfig, rights: dict[str, Any]
-) -> None:
-    """Raises: StoreError if the user lacks what the key needs."""
+) -> bool:
+    """Whether the user has VERSION. Raises: StoreError if it lacks what the key needs."""
+    asked = {"cluster": [VERSION], "index": [rights]}
     try:
-        answer = await _post(client, "/_security/user/_has_privileges", {"index": [rights]})
+        answer = await _post(client, "/_security/user/_has_privileges", asked)
     except ApiError as error:
         if error.meta.status in _SECURITY_OFF:
             raise StoreError(
                 f"[{upstream.url}] has its security switched off: the proxy needs no API key there"
             ) from None
         raise
-    if answer["has_all_requested"]:
-        return
     [(index, granted)] = answer["index"].items()
-    missing = ", ".join(name for name in PRIVILEGES if not granted[name])
-    raise StoreError(
-        f"The user [{upstream.username}] lacks [{missing}] on the index [{index}], and so would "
-        "each of its API keys: let a user make the key who has these privileges"
-    )
+    if missing := ", ".join(name for name in PRIVILEGES if not granted[name]):
+        raise StoreError(
+            f"The user [{upstream.username}] lacks [{missing}] on the index [{index}], and so "
+            "would each of its API keys: let a user make the key who has these privileges"
+        )
+    return answer["cluster"][VERSION] is True
 
 
 async def _make(
-    client: AsyncElasticsearch, upstream: UpstreamConfig, rights: dict[str, Any]
+    client: AsyncElasticsearch,
+    upstream: UpstreamConfig,
+    rights: dict[str, Any],
+    tells_version: bool,
 ) -> ApiKey:
-    body = {"name": NAME, "role_descriptors": {"endpoint-store": {"indices": [rights]}}}
+    role = {"cluster": [VERSION] if tells_version else [], "indices": [rights]}
+    body = {"name": NAME, "role_descriptors": {"endpoint-store": role}}
     try:
         made = await _post(client, "/_security/api_key", body)
     except ApiError as error:
@@ -97,7 +104,8 @@ async def _make(
             ) from None
         raise
     pair = f"{made['id']}:{made['api_key']}"
-    return ApiKey(id=made["id"], encoded=base64.b64encode(pair.encode()).decode())
+    encoded = base64.b64encode(pair.encode()).decode()
+    return ApiKey(id=made["id"], encoded=encoded, tells_version=tells_version)
 
 
 async def _post(client: AsyncElasticsearch, path: str, body: Any) -> Any:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote
 
+from aiohttp import ClientConnectorError
 from elastic_transport import ConnectionTimeout, SerializationError, TlsError, TransportError
 from elasticsearch import ApiError, AsyncElasticsearch
 from yarl import URL
@@ -17,7 +18,7 @@ from proxy.errors import StoreError
 from proxy.store.elasticsearch.answers import type_of, unexpected
 from proxy.store.elasticsearch.failures import Failures
 from proxy.store.elasticsearch.transport import LimitedNode, PlainTransport, cause_of
-from proxy.tlsfailures import SPEAKS_TLS, TlsProbe, tls_problem
+from proxy.tlsfailures import SPEAKS_TLS, TlsProbe, connect_problem, tls_problem
 from proxy.upstream.tls import upstream_tls
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ class Connection:
     def __init__(self, upstream: UpstreamConfig, config: StoreConfig) -> None:
         self.index = config.index
         self.path = f"/{quote(config.index, safe='')}"  # of the index
-        self.failures = Failures(index=config.index, credentials=_credentials(upstream))
+        self.failures = Failures(index=config.index, credentials=named_credentials(upstream))
         # Elasticsearch gives up first, so that its answer says what went wrong.
         self.server_timeout = f"{int(config.timeout * 900)}ms"
         self._upstream = upstream
@@ -72,7 +73,10 @@ class Connection:
         self._problem = None
 
     async def _unreachable(self, error: TransportError) -> Unreachable:
-        problem = tls_problem(cause_of(error))
+        cause = cause_of(error)
+        problem = tls_problem(cause)
+        if problem is None and isinstance(cause, ClientConnectorError):
+            problem = connect_problem(self._upstream.urls[0], cause)
         if problem is None and any([await probe.speaks_tls() for probe in self._probes]):
             problem = f"upstream {SPEAKS_TLS}"
         if problem is None and isinstance(error, TlsError):
@@ -86,7 +90,7 @@ class Connection:
         return Unreachable(f"The endpoint store cannot be reached: {problem}")
 
 
-def _credentials(upstream: UpstreamConfig) -> str | None:
+def named_credentials(upstream: UpstreamConfig) -> str | None:
     """The settings that hold the proxy's own credentials."""
     if upstream.api_key is not None:
         return "[upstream.api_key]"

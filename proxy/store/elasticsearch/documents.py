@@ -5,14 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from elasticsearch import NotFoundError
 
 from proxy.errors import EndpointAlreadyExists, EndpointNotFound
-from proxy.inference.ports import MAX_ENDPOINTS, MAX_SAMPLE, SAMPLE_OF_KEY
 from proxy.store.elasticsearch.answers import (
     INDEX_MISSING,
     lacks_document,
@@ -22,10 +21,23 @@ from proxy.store.elasticsearch.answers import (
 from proxy.store.elasticsearch.connection import Connection
 from proxy.store.elasticsearch.index import Index, IndexMissing, patiently
 from proxy.store.elasticsearch.mapping import ONLY_AS_MAPPED
-from proxy.store.elasticsearch.transport import JSON, LINES
-from proxy.store.sealed import Record
+from proxy.store.elasticsearch.transport import JSON, LINES, TOO_LARGE
+from proxy.store.sealed import Record, tampered
+
+PAGE: Final = 250  # records
+ALL: Final[Mapping[str, Any]] = {"match_all": {}}
 
 log = logging.getLogger(__name__)
+
+
+def of_keys(key_ids: Collection[str]) -> Mapping[str, Any]:
+    """A query for the records that say of themselves that one of these keys opens them."""
+    return {"terms": {"key_id": list(key_ids)}}
+
+
+def of_others(key_ids: Collection[str]) -> Mapping[str, Any]:
+    """A query for all other documents, whatever they are."""
+    return {"bool": {"must_not": of_keys(key_ids)}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +59,7 @@ class Documents:
         self._index = index
 
     async def read(self, inference_id: str) -> tuple[Record, Version]:
-        """Raises: EndpointNotFound; StoreMissing where there is no index."""
+        """Raises: EndpointNotFound; StoreMissing without an index; RecordRefused if too large."""
         return await patiently(lambda: self._read(inference_id))
 
     async def _read(self, inference_id: str) -> tuple[Record, Version]:
@@ -61,6 +73,8 @@ class Documents:
                     raise
         except IndexMissing:
             raise self._index.not_found(inference_id) from None
+        if answer.body == TOO_LARGE:
+            raise tampered(inference_id)
         match answer.body:
             case {"_id": str(found), "_seq_no": int(seq_no), "_primary_term": int(term)} if (
                 found == inference_id
@@ -68,48 +82,55 @@ class Documents:
                 return record_of(answer.body), Version(seq_no, term)
         raise unexpected()
 
-    async def read_all(self) -> list[Record]:
-        """The first records by id."""
+    async def pages(
+        self, query: Mapping[str, Any] = ALL, *, size: int = PAGE
+    ) -> AsyncGenerator[list[Record], None]:
+        """The records that match, those first that were changed longest ago; none without an index.
+
+        What others have written may be of any size: a page that is too large is asked for again in
+        parts, and a record that is too large has no blob.
+        """
         if not await self._index.exists():
-            return []
-        match await self._search(size=MAX_ENDPOINTS, sort=[{"id": "asc"}]):
-            case None:
-                return []
-            case {"hits": {"hits": list(hits)}}:
-                return [record_of(hit) for hit in hits]
-        raise unexpected()
+            return
+        after: dict[str, Any] = {}
+        while True:
+            # Of one shard, as the index has, no two documents have the same `_seq_no`, and a change
+            # moves a document to where it is still to be read.
+            wanted = {"query": query, "sort": ["_seq_no", "id"], **after}
+            found = await self._search(size=size, source=True, **wanted)
+            if found == TOO_LARGE and size > 1:
+                size //= 2
+                continue
+            if found == TOO_LARGE:
+                found = await self._search(size=1, source=False, **wanted)
+            hits = _hits(found)
+            yield [record_of(hit) for hit in hits]
+            if len(hits) < size:
+                return
+            after, size = {"search_after": hits[-1]["sort"]}, min(2 * size, PAGE)
 
-    async def key_ids(self) -> set[str] | None:
-        """The ids of the keys that the records are sealed with; None when there is no index."""
-        buckets = await self._by_key()
-        return None if buckets is None else set(keys_in(buckets))
-
-    async def sample(self) -> list[Record]:
-        """Some records of each key."""
-        return list(records_in(await self._by_key() or []))
-
-    async def _by_key(self) -> list[Any] | None:
-        """Buckets of documents by `key_id`, with a `sample` of each; None without an index."""
+    async def count(self, query: Mapping[str, Any], named: int) -> tuple[list[str], int]:
+        """The ids of some documents that match, and the number of all."""
         if not await self._index.exists():
-            return None
-        samples = {"sample": {"top_hits": {"size": SAMPLE_OF_KEY}}}
-        most = MAX_SAMPLE // SAMPLE_OF_KEY
-        by_key = {"terms": {"field": "key_id", "size": most}, "aggregations": samples}
-        match await self._search(size=0, aggregations={"keys": by_key}):
+            return [], 0
+        found = await self._search(query=query, size=named, source=False, track_total_hits=True)
+        match found:
             case None:
-                return None
-            case {"aggregations": {"keys": {"buckets": list(buckets)}}}:
-                return buckets
+                return [], 0
+            case {"hits": {"total": {"value": int(total)}}}:
+                return [str(hit.get("_id")) for hit in _hits(found)], total
         raise unexpected()
 
     async def _search(self, **what: Any) -> Mapping[str, Any] | None:
-        """The answer to a search, None when there is no index."""
+        """The answer to a search, None when there is no index; TOO_LARGE."""
         try:
             async with self._index.calling() as client:
                 answer = await client.search(index=self._index.name, **what)
         except IndexMissing:
             return None
         body: Mapping[str, Any] = answer.body
+        if body == TOO_LARGE:
+            return TOO_LARGE
         match body:
             case {"timed_out": False, "_shards": {"failed": 0}}:
                 return body
@@ -212,17 +233,11 @@ def _bytes(blob: str) -> bytes:
         return b""
 
 
-def keys_in(buckets: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """The ids of keys, from buckets of documents by `key_id` with a `sample` in each.
-
-    A record whose blob and `key_id` disagree is damaged, and no sign of a key.
-    """
-    for bucket in buckets:
-        if any(record.names_its_key for record in records_in([bucket])):
-            yield bucket["key"]
-
-
-def records_in(buckets: Sequence[Mapping[str, Any]]) -> Iterator[Record]:
-    """The records of the sample in each of such buckets."""
-    for bucket in buckets:
-        yield from map(record_of, bucket["sample"]["hits"]["hits"])
+def _hits(found: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """Of the answer to a search. Raises: StoreError."""
+    match found:
+        case None:
+            return []
+        case {"hits": {"hits": list(hits)}}:
+            return hits
+    raise unexpected()

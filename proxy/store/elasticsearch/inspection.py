@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import aclosing
 from pathlib import Path
 
 from elasticsearch import ApiError
@@ -13,6 +14,7 @@ from proxy.store.elasticsearch.connection import Connection
 from proxy.store.elasticsearch.documents import Documents
 from proxy.store.elasticsearch.failures import PRIVILEGES
 from proxy.store.elasticsearch.index import Index
+from proxy.store.elasticsearch.store import MAX_READ
 from proxy.store.elasticsearch.transport import JSON
 from proxy.store.keys import key_in
 from proxy.store.sealed import Record
@@ -54,7 +56,15 @@ class ElasticsearchInspection:
 
     async def records(self) -> list[Record] | None:
         documents = Documents(self._connection, self._index)
-        return await documents.read_all() if await self._index.exists() else None
+        if not await self._index.exists():
+            return None
+        records: list[Record] = []
+        async with aclosing(documents.pages()) as pages:
+            async for page in pages:
+                records += page
+                if len(records) >= MAX_READ:
+                    break
+        return records
 
     async def close(self) -> None:
         await self._connection.close()

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 from proxy.config import ConfigError, StoreConfig
 from proxy.errors import KeyMismatch
-from proxy.store.elasticsearch.documents import Documents
+from proxy.inference.ports import SAMPLE
+from proxy.store.elasticsearch.documents import ALL, Documents, of_keys, of_others
 from proxy.store.elasticsearch.index import Index
 from proxy.store.keys import load_keyring, make_keyring
-from proxy.store.sealed import Keyring
+from proxy.store.sealed import Keyring, Record, keys_of
 
 
 class KeyCheck:
@@ -50,11 +54,37 @@ class KeyCheck:
         return self._keys if self._checked_after == self._index.deletions else None
 
     async def _check(self) -> Keyring:
-        held = await self._documents.key_ids() or ()
         if self._keys is not None:
-            self._keys.check(held, self._index.name)
+            await self.judge(self._keys)
             return self._keys
+        held = await self._sealed_with(ALL)
         try:
             return make_keyring(self._generated, held, self._index.name)
         except ConfigError as error:
             raise KeyMismatch(str(error)) from None
+
+    async def judge(self, keys: Keyring) -> None:
+        """Raises: KeyMismatch where no record opens, and one is sealed with another key.
+
+        Others may write to the index: their records say nothing as long as there is one that opens.
+        """
+        if not any(map(keys.opens, await self.sample(keys))):
+            keys.check(await self._sealed_with(of_others(keys.key_ids)), self._index.name)
+
+    async def sample(self, keys: Keyring) -> list[Record]:
+        """Some records that name a key of ours; one of them opens, if any in the index does."""
+        first: list[Record] = []
+        async with aclosing(self._documents.pages(of_keys(keys.key_ids), size=SAMPLE)) as pages:
+            async for page in pages:
+                if any(map(keys.opens, page)):
+                    return page
+                first = first or page
+        return first
+
+    async def _sealed_with(self, query: Mapping[str, Any]) -> set[str]:
+        """Some ids of keys that records are sealed with; empty if there are none."""
+        async with aclosing(self._documents.pages(query, size=SAMPLE)) as pages:
+            async for page in pages:
+                if held := keys_of(page):
+                    return held
+        return set()

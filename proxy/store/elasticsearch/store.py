@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -13,17 +14,19 @@ from proxy.errors import EndpointNotFound, KeyMismatch, StatusError, StoreError
 from proxy.inference.dumping import check_storable
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.ids import is_storable
-from proxy.inference.ports import Change, Known, Listing
+from proxy.inference.ports import MAX_REFUSED, SAMPLE, Change, Known, Listing
 from proxy.store.elasticsearch.connection import Connection, Unreachable
-from proxy.store.elasticsearch.documents import Documents, Version
+from proxy.store.elasticsearch.documents import Documents, Version, of_keys, of_others
 from proxy.store.elasticsearch.index import Index
 from proxy.store.elasticsearch.keycheck import KeyCheck
 from proxy.store.keys import key_in
+from proxy.store.listing import ListingMaker
 from proxy.store.sealed import Keyring
 
 T = TypeVar("T")
 
 _UPDATE_ATTEMPTS: Final = 5
+MAX_READ: Final = 100_000  # records for a listing, most of which are then none of the proxy's
 
 log = logging.getLogger(__name__)
 
@@ -69,11 +72,24 @@ class ElasticsearchStore:
 
     async def find(self, task_type: TaskType | None = None) -> Listing:
         keys = await self._keys.keys()
-        return keys.open_all(await self._documents.read_all(), task_type)
+        ours, others = of_keys(keys.key_ids), of_others(keys.key_ids)
+        maker, read, complete = ListingMaker(keys, task_type), 0, True
+        async with aclosing(self._documents.pages(ours)) as pages:
+            async for page in pages:
+                maker.add(page)
+                if maker.is_full or (read := read + len(page)) >= MAX_READ:
+                    complete = False
+                    break
+        ids, count = await self._documents.count(others, MAX_REFUSED)
+        maker.refuse(ids, more=count - len(ids))
+        return maker.listing(complete=complete)
 
     async def check(self) -> str | None:
         keys = await self._keys.keys()
-        problem = keys.survey(await self._documents.sample(), self._index.name)
+        sample = await self._keys.sample(keys)
+        async with aclosing(self._documents.pages(of_others(keys.key_ids), size=SAMPLE)) as pages:
+            sample += await anext(pages, [])
+        problem = keys.survey(sample, self._index.name)
         return problem or self._index.loss
 
     async def update(self, inference_id: str, change: Change) -> InferenceEndpoint:
@@ -85,11 +101,11 @@ class ElasticsearchStore:
         await self._finish(self._documents.delete(inference_id))
 
     async def _create(self, keys: Keyring, endpoint: InferenceEndpoint) -> None:
-        # Another proxy may have written with another key since this one started.
-        held = await self._documents.key_ids()
-        if held is None:  # an index that Elasticsearch made would be neither hidden nor strict
+        if await self._index.exists():
+            # Another proxy may have written with another key since this one started.
+            await self._keys.judge(keys)
+        else:  # an index that Elasticsearch made would be neither hidden nor strict
             await self._index.create()
-        keys.check(held or (), self._index.name)
         await self._documents.create(keys.seal(endpoint))
 
     async def _read(self, inference_id: str) -> tuple[InferenceEndpoint, Version]:
@@ -103,8 +119,8 @@ class ElasticsearchStore:
         await self._index.exists()  # somebody else's index must not be written to
         for _ in range(_UPDATE_ATTEMPTS):
             endpoint, version = await self._read(inference_id)
-            changed = change(endpoint)
-            check_storable(changed)
+            if (changed := change(endpoint)) != endpoint:
+                check_storable(changed)  # what is there may be older than the bound
             record = (await self._keys.keys()).seal(changed)
             if await self._documents.replace(record, version):
                 return changed

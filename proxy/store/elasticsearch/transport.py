@@ -8,7 +8,13 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
-from aiohttp import ClientConnectorError, ClientSession, DummyCookieJar, TCPConnector
+import orjson
+from aiohttp import (
+    ClientConnectorError,
+    ClientResponse,
+    ClientSession,
+    DummyCookieJar,
+)
 from elastic_transport import (
     AiohttpHttpNode,
     AsyncTransport,
@@ -18,12 +24,15 @@ from elastic_transport import (
     TransportError,
 )
 
-from proxy.sessions import HEAD_LIMITS
+from proxy.sessions import HEAD_LIMITS, Connector
 
 # It logs every request, and every failure, which the store reports itself.
 logging.getLogger("elastic_transport").setLevel(logging.ERROR)
 
 JSON: Final = "application/json"
+# Bytes of an answer that are read. Who may write to the index could have written any number.
+ANSWER_LIMIT: Final = 2 * 1024 * 1024
+TOO_LARGE: Final = {"answer_too_large": True}  # no answer of Elasticsearch
 LINES: Final = "application/x-ndjson"  # the media type of `_bulk` requests
 
 
@@ -58,6 +67,19 @@ class PlainTransport(AsyncTransport):
         raise AssertionError("a client has at least one node")
 
 
+class _LimitedResponse(ClientResponse):
+    """Answers with TOO_LARGE in place of a body beyond ANSWER_LIMIT, which is not read."""
+
+    async def read(self) -> bytes:
+        body = bytearray()
+        async for piece in self.content.iter_any():
+            body += piece
+            if len(body) > ANSWER_LIMIT:
+                self.close()
+                return orjson.dumps(TOO_LARGE)
+        return bytes(body)
+
+
 class LimitedNode(AiohttpHttpNode):
     """Its session has the limits of all others: a deprecated setting costs a header per answer."""
 
@@ -67,7 +89,8 @@ class LimitedNode(AiohttpHttpNode):
             headers=self.headers,
             skip_auto_headers=("accept", "accept-encoding", "user-agent"),
             cookie_jar=DummyCookieJar(),
-            connector=TCPConnector(
+            response_class=_LimitedResponse,
+            connector=Connector(
                 limit_per_host=self.config.connections_per_node, ssl=self.config.ssl_context or True
             ),
             **HEAD_LIMITS,

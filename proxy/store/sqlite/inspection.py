@@ -40,6 +40,13 @@ class SQLiteInspection:
             return None
         self._file.make()  # which only checks it, as it is there
         try:
-            return list(records.read_all(self._file)) if self._file.open_to_look() else None
+            return self._read() if self._file.open_to_look() else None
         finally:
             self._file.close()
+
+    def _read(self) -> list[Record]:
+        found = page = records.page(self._file)
+        while len(page) == records.PAGE:
+            page = records.page(self._file, page[-1].inference_id)
+            found = found + page
+        return found

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from proxy.errors import EndpointAlreadyExists, EndpointNotFound
 from proxy.inference.ids import is_storable
-from proxy.inference.ports import MAX_ENDPOINTS, MAX_SAMPLE, SAMPLE_OF_KEY
+from proxy.inference.ports import SAMPLE
 from proxy.store.sealed import Record
 from proxy.store.sqlite.file import DatabaseFile
 from proxy.store.sqlite.schema import COLUMNS
 
+PAGE: Final = 50  # records
 _COLUMNS: Final = ", ".join(COLUMNS)
+_MAX_SAMPLE: Final = 1000
 
 
 def read(file: DatabaseFile, inference_id: str) -> Record:
@@ -24,10 +26,12 @@ def read(file: DatabaseFile, inference_id: str) -> Record:
     raise EndpointNotFound(inference_id)
 
 
-def read_all(file: DatabaseFile) -> Iterator[Record]:
-    """The first records by id. Raises: StoreError."""
-    statement = f"SELECT {_COLUMNS} FROM endpoints ORDER BY id LIMIT ?"
-    return (_record(*row) for row in file.select(statement, MAX_ENDPOINTS))
+def page(file: DatabaseFile, after: str = "") -> list[Record]:
+    """The next records by id; fewer than PAGE are the last. Raises: StoreError."""
+    statement = (
+        f"SELECT {_COLUMNS} FROM endpoints WHERE id > ? AND typeof(id) = 'text' ORDER BY id LIMIT ?"
+    )
+    return [_record(*row) for row in file.select(statement, after, PAGE)]
 
 
 def sample(file: DatabaseFile) -> Iterator[Record]:
@@ -37,7 +41,7 @@ def sample(file: DatabaseFile) -> Iterator[Record]:
         "FROM endpoints"
     )
     statement = f"SELECT {_COLUMNS} FROM ({numbered}) WHERE n <= ? LIMIT ?"
-    return (_record(*row) for row in file.select(statement, SAMPLE_OF_KEY, MAX_SAMPLE))
+    return (_record(*row) for row in file.select(statement, SAMPLE, _MAX_SAMPLE))
 
 
 def _record(*row: object) -> Record:
@@ -77,6 +81,13 @@ def delete(connection: sqlite3.Connection, inference_id: str) -> None:
     done = connection.execute("DELETE FROM endpoints WHERE id = ?", (inference_id,))
     if not done.rowcount:
         raise EndpointNotFound(inference_id)
+
+
+def of_keys(connection: sqlite3.Connection, key_ids: Sequence[str]) -> Iterator[Record]:
+    """The records that say of themselves that one of these keys opens them."""
+    marks = ", ".join("?" * len(key_ids))
+    statement = f"SELECT {_COLUMNS} FROM endpoints WHERE key_id IN ({marks})"
+    return (_record(*row) for row in connection.execute(statement, key_ids))
 
 
 def key_ids(connection: sqlite3.Connection) -> set[str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +18,7 @@ from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.ids import is_storable
 from proxy.inference.ports import Change, Known, Listing
 from proxy.store.keys import key_beside, load_keyring, make_keyring
+from proxy.store.listing import ListingMaker
 from proxy.store.sealed import Keyring
 from proxy.store.sqlite import records
 from proxy.store.sqlite.file import DatabaseFile, located
@@ -57,9 +60,14 @@ class SQLiteStore:
         return Known(await self._run(lambda: self._read(inference_id)))
 
     async def find(self, task_type: TaskType | None = None) -> Listing:
-        return await self._run(
-            lambda: self._keyring.open_all(records.read_all(self._file), task_type)
-        )
+        maker, after = ListingMaker(self._keyring, task_type), ""
+        while not maker.is_full:
+            page = await self._run(partial(records.page, self._file, after))
+            maker.add(page)
+            if len(page) < records.PAGE:
+                return maker.listing()
+            after = page[-1].inference_id
+        return maker.listing(complete=False)
 
     async def check(self) -> str | None:
         return await self._run(
@@ -92,24 +100,29 @@ class SQLiteStore:
         keys = load_keyring(self._config, generated)
         self._file.open()
         with self._file.transaction() as connection:  # one process makes a key
-            held = records.key_ids(connection)
-            keys = keys or make_keyring(generated, held, self._name)
-            keys.check(held, self._name)
+            keys = keys or make_keyring(generated, records.key_ids(connection), self._name)
+            self._judge(keys, connection)
         self._keys = keys
 
     def _create(self, endpoint: InferenceEndpoint) -> None:
         with self._file.transaction() as connection:
             # Another process may have written with another key since this one started.
-            self._keyring.check(records.key_ids(connection), self._name)
+            self._judge(self._keyring, connection)
             records.insert(connection, self._keyring.seal(endpoint))
+
+    def _judge(self, keys: Keyring, connection: sqlite3.Connection) -> None:
+        """Raises: KeyMismatch where no record opens, and one is sealed with another key."""
+        if not any(map(keys.opens, records.of_keys(connection, keys.key_ids))):
+            keys.check(records.key_ids(connection), self._name)
 
     def _read(self, inference_id: str) -> InferenceEndpoint:
         return self._keyring.open_(records.read(self._file, inference_id))
 
     def _update(self, inference_id: str, change: Change) -> InferenceEndpoint:
         with self._file.transaction() as connection:
-            changed = change(self._read(inference_id))
-            check_storable(changed)
+            endpoint = self._read(inference_id)
+            if (changed := change(endpoint)) != endpoint:
+                check_storable(changed)  # what is there may be older than the bound
             records.replace(connection, self._keyring.seal(changed))
             return changed
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
 
 import pytest
 from aiohttp import web
 
-from proxy.api.answers import render_errors
+from proxy.api.answers import document, render_errors
+from tests.support.requests import responder_of
 from tests.support.samples import TOKEN
 from tests.support.stubs import Reply, contract_reply, event_reply, json_reply
 
@@ -33,6 +35,29 @@ async def test_a_chat_is_streamed(proxy, target):
     answer = await proxy("POST", target, {"messages": [{"role": "user", "content": "x"}]})
     assert [event for event, _ in answer.events] == ["message"] * 4
     assert answer.events[0][1]["choices"][0]["delta"] == {"content": "hello"}
+
+
+@pytest.mark.parametrize(
+    ("target", "body", "beside"),
+    [
+        ("/x?pretty", {"a": 1}, False),
+        ("/x?pretty", {"a": [0.5] * 100_000}, True),
+        ("/x?filter_path=a", {f"k{number}": 1 for number in range(2000)}, False),
+        ("/x?filter_path=*a*,*b*", {f"k{number}": 1 for number in range(2000)}, True),
+    ],
+)
+async def test_what_takes_long_to_write_is_written_beside_the_event_loop(target, body, beside):
+    threads = []
+
+    class Noted(dict[str, object]):
+        def items(self):
+            threads.append(threading.get_ident())
+            return super().items()
+
+    answer = await document(responder_of(target), Noted(body))
+    assert json.loads(answer.body) in (body, {})
+    assert threads
+    assert (threading.get_ident() not in threads) is beside
 
 
 async def test_a_failure_before_the_stream_has_its_status(proxy):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from proxy.quoting import shortened
 from tests.support.application import TASKS, proxy_with
 from tests.support.samples import TOKEN
 from tests.support.stubs import Reply, event_reply, json_reply
@@ -206,10 +207,11 @@ async def test_an_id_that_is_too_long_is_refused_before_the_provider_is_called(p
     assert answer.status == 400
     error = answer.json["error"]
     assert error["type"] == "action_request_validation_exception"
-    assert error["reason"] == (
-        f"Validation Failed: 1: Invalid inference_id; '{inference_id}' is too long, must be no "
-        f"longer than 506 bytes but was: {length};"
+    problem = shortened(
+        f"Invalid inference_id; '{inference_id}' is too long, must be no longer than 506 bytes but "
+        f"was: {length}"
     )
+    assert error["reason"] == f"Validation Failed: 1: {problem};"
     assert not proxy.provider.calls
     assert (await proxy("GET", f"/_inference/{inference_id}")).status == 404
     update = json.dumps({"service_settings": {"api_key": "hf_x"}}).encode()

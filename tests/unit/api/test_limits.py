@@ -79,18 +79,23 @@ async def test_calls_beyond_the_limit_are_rejected_until_one_has_ended(tmp_path)
 
 
 def everybody_may(call):
-    """An upstream that knows everybody."""
+    """An upstream that knows everybody: users are named like their keys."""
     actions = call.json["cluster"] if call.body else []
-    return json_reply({"username": "u", "cluster": dict.fromkeys(actions, True)})
+    user = call.headers.get("Authorization", "").split()[-1:]
+    return json_reply({"username": "".join(user), "cluster": dict.fromkeys(actions, True)})
 
 
 @pytest.mark.parametrize(
     ("limits", "secured", "shut_out"),
     [
-        ({"streams": 1}, True, {"ApiKey a", "ApiKey b"}),
-        ({"streams_per_caller": 1}, True, {"ApiKey a"}),
+        ({"streams": 1}, True, {"ApiKey a", "ApiKey b", "apikey a", "APIKEY   a"}),
+        ({"streams_per_caller": 1}, True, {"ApiKey a", "apikey a", "APIKEY   a"}),
         # Where nobody looks at credentials, they tell nobody apart.
-        ({"streams_per_caller": 1}, False, {"ApiKey a", "ApiKey b"}),
+        (
+            {"streams_per_caller": 1},
+            False,
+            {"ApiKey a", "ApiKey b", "apikey a", "APIKEY   a"},
+        ),
     ],
 )
 async def test_streams_are_limited_in_all_and_for_each_caller(tmp_path, limits, secured, shut_out):
@@ -107,7 +112,7 @@ async def test_streams_are_limited_in_all_and_for_each_caller(tmp_path, limits, 
             + body
         )
         await called(proxy)
-        for key in ("ApiKey a", "ApiKey b"):
+        for key in ("ApiKey a", "ApiKey b", "apikey a", "APIKEY   a"):
             answer = await proxy("POST", STREAM, {"input": "x"}, {"Authorization": key})
             if key in shut_out:
                 assert_rejected(answer)

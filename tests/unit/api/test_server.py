@@ -18,8 +18,8 @@ HEAD: Final = b"GET /_inference/x HTTP/1.1\r\nHost: x\r\n"
 
 
 @pytest.fixture
-async def send(tmp_path):
-    """Sends bytes to a new connection, and returns all that comes back until it is closed."""
+async def connect(tmp_path):
+    """Makes connections to the application alone."""
     store = StoreConfig(kind=f"sqlite:{tmp_path}/endpoints.db", encryption_key="11" * 32)
     config = Config(store=store, limits=LimitsConfig(head=4096))
     runner = Runner(make_application(config))
@@ -28,17 +28,24 @@ async def send(tmp_path):
     loop = asyncio.get_running_loop()
     server = await loop.create_server(runner.server, "127.0.0.1", 0)
 
+    yield lambda: asyncio.open_connection(*server.sockets[0].getsockname())
+    server.close()
+    await runner.cleanup()
+
+
+@pytest.fixture
+def send(connect):
+    """Sends bytes to a new connection, and returns all that comes back until it is closed."""
+
     async def send(data: bytes) -> bytes:
-        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        reader, writer = await connect()
         writer.write(data)
         async with asyncio.timeout(10):
             answer = await reader.read()
         writer.close()
-        return answer
+        return bytes(answer)
 
-    yield send
-    server.close()
-    await runner.cleanup()
+    return send
 
 
 @pytest.mark.parametrize(
@@ -96,3 +103,26 @@ async def test_an_unheard_of_method_is_not_allowed(send, method, target, allowed
     assert (b"\r\nAllow" in head) == (allowed is not None)
     named = "" if allowed is None else f", allowed: [{allowed.replace(',', ', ')}]"
     assert json.loads(body) == {"error": f"Unexpected http method: {method}{named}", "status": 405}
+
+
+async def test_a_head_of_many_lines_is_refused_before_its_end(connect):
+    reader, writer = await connect()
+    writer.write(HEAD + b"".join(b"A%d: %b\r\n" % (n, b"x" * 1000) for n in range(20)))
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["status"] == 431
+
+
+async def test_a_body_is_no_head(connect):
+    reader, writer = await connect()
+    body = b"x" * 20_000
+    for _ in range(2):
+        writer.write(HEAD + b"Content-Type: text/x\r\nContent-Length: 20000\r\n\r\n")
+        for start in range(0, len(body), 1000):
+            writer.write(body[start : start + 1000])
+            await writer.drain()
+        async with asyncio.timeout(10):
+            assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 406 ")
+    writer.close()

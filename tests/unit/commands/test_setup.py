@@ -26,7 +26,8 @@ def answer(value: Any, status: int = 200) -> Reply:
 
 def rights(**granted: bool) -> Reply:
     every = GRANTED | granted
-    return answer({"has_all_requested": all(every.values()), "index": {INDEX: every}})
+    version = {"cluster:monitor/main": every.pop("version", True)}
+    return answer({"has_all_requested": False, "cluster": version, "index": {INDEX: every}})
 
 
 def failure(status: int, kind: str, reason: str) -> Reply:
@@ -43,16 +44,29 @@ def test_the_lines_can_be_read_by_a_shell(capsys: pytest.CaptureFixture[str]) ->
     with in_thread(FaultyServer([rights(), answer(MADE)])) as server:
         assert main(["setup", "--upstream", server.url, "--ca", "a b.crt"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        f"# The API key hugging-face-proxy (an-id) may read, write, create_index on {INDEX}, "
-        "and nothing else.",
+        f"# The API key hugging-face-proxy (an-id) may read, write, create_index on {INDEX} "
+        "and ask for the version, and nothing else.",
         f"export ELASTICSEARCH_URL={server.url}",
         f"export HFPROXY_UPSTREAM_CA_FILE='{Path.cwd()}/a b.crt'",
         "export ELASTIC_API_KEY=YW4taWQ6YS1rZXk=",
     ]
     _, made = server.calls
     assert made.json["role_descriptors"] == {
-        "endpoint-store": {"indices": [{"names": [INDEX], "privileges": list(GRANTED)}]}
+        "endpoint-store": {
+            "cluster": ["cluster:monitor/main"],
+            "indices": [{"names": [INDEX], "privileges": list(GRANTED)}],
+        }
     }
+
+
+@pytest.mark.usefixtures("password")
+def test_a_user_who_may_not_ask_for_the_version_can_make_the_key(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with in_thread(FaultyServer([rights(version=False), answer(MADE)])) as server:
+        assert main(["setup", "--upstream", server.url]) == 0
+    assert f"create_index on {INDEX}, and nothing else." in capsys.readouterr().out
+    assert server.calls[1].json["role_descriptors"]["endpoint-store"]["cluster"] == []
 
 
 @pytest.mark.usefixtures("password")

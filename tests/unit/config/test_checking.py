@@ -22,6 +22,10 @@ class TestRules:
             ({"workers": 0}, "[workers] must be 1 or more"),
             ({"listen": "9200"}, "[9200] is not HOST:PORT"),
             ({"listen": "h:70000"}, "[h:70000] is not HOST:PORT"),
+            (
+                {"listen": "0.0.0.0:9201", "admin.listen": "localhost:9201"},
+                "[listen] and [admin.listen] need different ports",
+            ),
             ({"compatibility": "7"}, "[compatibility] must be one of 8.19, 9.2, 9.5, 9.6"),
             ({"log.format": "xml"}, "[log.format] must be text or json"),
             ({"log.level": "loud"}, "[log.level] must be debug, info, warning or error"),

@@ -116,9 +116,15 @@ class TestNotUnderstood:
             f"did you mean [{meant}]?"
         )
 
-    def test_what_is_like_nothing_is_told_too(self) -> None:
-        (line,) = remarks(ELASTICSEARCH_CLOUD_ID="x")
+    @pytest.mark.parametrize("name", ["ELASTICSEARCH_CLOUD_ID", "ELASTICSEARCH_CA"])
+    def test_what_is_like_nothing_is_told_too(self, name: str) -> None:
+        (line,) = remarks(**{name: "x"})
         assert line.endswith("has no effect")
+
+    @pytest.mark.parametrize("name", ["ES_HOST", "ES_HOSTS", "ES_USERNAME", "ES_PASSWORD"])
+    def test_short_names_are_told(self, name: str) -> None:
+        (line,) = remarks(**{name: "x"})
+        assert line.startswith(f"the environment variable [{name}] is not understood")
 
     @pytest.mark.parametrize(
         ("name", "text"),
@@ -126,6 +132,9 @@ class TestNotUnderstood:
             ("ELASTICSEARCH_VERSION", "9.2.4"),
             ("ELASTICSEARCH_HOST", ""),
             ("ELASTIC_PASSWORD", "of the command setup"),
+            ("ELASTICSEARCH_CACHE", "x"),
+            ("ES_JAVA_OPTS", "-Xmx1g"),
+            ("ES_PATH_CONF", "/etc/elasticsearch"),
             ("ELASTIC_APM_SERVER_URL", "http://apm:8200"),
             ("ELASTICSEARCH_SERVICE_HOST", "10.0.0.1"),
             ("ELASTICSEARCH_MASTER_SERVICE_HOST", "10.0.0.1"),

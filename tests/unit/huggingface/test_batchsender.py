@@ -203,6 +203,9 @@ class TestTextsThatAreTooLong:
                 },
             ),
             (422, {"detail": "too many tokens"}),
+            (400, {"detail": "Input length 16 exceeds maximum allowed token size 8"}),
+            (422, {"detail": [{"loc": ["body"], "msg": "Input is too long: 16 tokens"}]}),
+            (400, {"error": ["Input is too long for this model, shorten your input"]}),
         ],
     )
     async def test_other_servers_are_understood(self, status, body):

@@ -13,7 +13,6 @@ from proxy.sse import ServerSentEvent
 from tests.support.samples import (
     ID,
     NO_OBJECTS,
-    PROFILE,
     json_objects,
     json_values,
     make_endpoint,
@@ -79,7 +78,10 @@ class TestChunks:
             ("prompt_tokens", 1),
             ("total_tokens", 3),
         ]
-        assert "usage" not in convert({"id": "1", "choices": [], "usage": None})
+        for choices in ([], [{"index": "0", "delta": {}}]):
+            for none in ("null", "{}"):
+                chunk = {"id": "1", "choices": choices, "usage": json.loads(none)}
+                assert "usage" not in convert(chunk)
 
     @pytest.mark.parametrize("none", [None, []])
     def test_empty_collections_are_left_out_like_nulls(self, none):
@@ -189,7 +191,7 @@ class TestChunks:
             {**CHUNK, "choices": [{"delta": {"content": 1}, "index": 0}]},
             {**CHUNK, "choices": [{"delta": {"tool_calls": [{}]}, "index": 0}]},
             {**CHUNK, "choices": [{"delta": {"tool_calls": {}}, "index": 0}]},
-            {**CHUNK, "usage": {}},
+            {**CHUNK, "usage": {"total_tokens": 1}},
             {**CHUNK, "usage": []},
         ],
     )
@@ -209,7 +211,7 @@ class TestChunks:
             ('{"id":"","choices":5}', "[1:20] {} choices doesn't support values of type: VALUE_NU"),
             ('{"id":"","choices":[{}]}', "[1:22] {} failed to parse field [choices]"),
             ('{"id":"","choices":[{"index":0}]}', "[1:31] {} failed to parse field [choices]"),
-            ('{"id":"","choices":[],"usage":{}}', "[1:32] {} failed to parse field [usage]"),
+            ('{"id":"","choices":[],"usage":{"a":1}}', "[1:37] {} failed to parse field [usage]"),
         ],
     )
     def test_says_where_it_is_wrong(self, source, reason):
@@ -230,7 +232,7 @@ class TestChunks:
 
 def read_event(data: str):
     endpoint = make_endpoint(TaskType.CHAT_COMPLETION)
-    return parse_chat_event(ServerSentEvent(data), endpoint, PROFILE)
+    return parse_chat_event(ServerSentEvent(data), endpoint)
 
 
 class TestEvents:
@@ -253,6 +255,7 @@ class TestEvents:
             ("error", {}, None, "unknown"),
             ("error", {"error": "text"}, None, "text"),
             ("message", {"error": "text", "id": "1", "choices": []}, None, "text"),
+            ("message", {"error": ["one", {"two": 2}]}, None, 'one; {"two": 2}'),
             ("error", {"code": 400, "message": "m", "type": "t"}, None, "m"),
             ("message", {"object": "error", "message": "m", "code": 400}, None, "m"),
         ],
@@ -260,18 +263,21 @@ class TestEvents:
     def test_an_error_inside_a_chat_keeps_its_text_and_code(self, event, data, code, message):
         endpoint = make_endpoint(TaskType.CHAT_COMPLETION)
         sent = ServerSentEvent(json.dumps(data), event)
-        error = problem(lambda: parse_chat_event(sent, endpoint, PROFILE)).envelope()["error"]
+        error = problem(lambda: parse_chat_event(sent, endpoint)).envelope()["error"]
         assert error.get("code") == code
         assert error["type"] == "hugging_face_error"
         assert error["message"] == (f"Received an error response {ID}. Error message: [{message}]")
 
-    def test_an_error_event_that_cannot_be_read_says_so(self):
+    @pytest.mark.parametrize(
+        ("data", "text"),
+        [("out of memory ", "out of memory"), ('"out of memory"', "out of memory"), ("[1", "[1")],
+    )
+    def test_an_error_event_without_an_object_keeps_its_text(self, data, text):
         endpoint = make_endpoint(TaskType.CHAT_COMPLETION)
-        error = problem(lambda: parse_chat_event(ServerSentEvent("x", "error"), endpoint, PROFILE))
+        error = problem(lambda: parse_chat_event(ServerSentEvent(data, "error"), endpoint))
         assert error.envelope()["error"] == {
-            "code": "stream_error",
-            "message": f"Received an error response {ID}",
-            "type": "UnifiedChatCompletionErrorResponse",
+            "message": f"Received an error response {ID}. Error message: [{text}]",
+            "type": "hugging_face_error",
         }
 
     @pytest.mark.parametrize("error", [None, "", {}])

@@ -12,6 +12,7 @@ from yarl import URL
 
 from proxy.app import make_application
 from proxy.config import Config, ConfigError, EgressConfig, StoreConfig
+from proxy.huggingface import egress
 from proxy.huggingface.egress import EgressRules, is_denied, is_never_reached, unwrap
 from proxy.inference.urls import url_problem
 from tests.support.stubs import FaultyServer, json_reply
@@ -253,6 +254,29 @@ async def test_an_upstream_that_cannot_be_resolved_is_looked_up_again():
     assert rules.denies("127.0.0.1", 9200)
 
 
+async def test_addresses_that_the_upstream_had_before_stay_denied():
+    now = 0.0
+    rules = EgressRules(EgressConfig(), upstream=["http://localhost:9200"], clock=lambda: now)
+    for last in range(1, 60):
+        rules._upstream = [URL(f"http://203.0.113.{last}:9200")]  # stands for DNS that rotates
+        await rules.refresh()
+        now += 31
+    assert all(rules.denies(f"203.0.113.{last}", 9200) for last in range(1, 60))
+    assert not rules.denies("203.0.113.60", 9200)
+    assert not rules.denies("203.0.113.1", 9201)
+
+
+async def test_of_the_upstreams_addresses_the_latest_are_remembered(monkeypatch):
+    monkeypatch.setattr(egress, "MOST_ADDRESSES", 10)
+    rules = EgressRules(EgressConfig(), upstream=["http://localhost:9200"])
+    for last in range(1, 60):
+        rules._remember([ip_address("203.0.113.250"), ip_address(f"203.0.113.{last}")], 9200)
+    assert rules.denies("203.0.113.59", 9200)
+    assert rules.denies("203.0.113.250", 9200)
+    assert not rules.denies("203.0.113.1", 9200)
+    assert len(rules._upstream_addresses) == 10
+
+
 async def test_an_allowed_name_may_be_anywhere_but_at_addresses_never_reached(server):
     port = port_of(server)
     resolver = Resolver(
@@ -300,6 +324,13 @@ async def test_a_refusal_tells_no_address():
 
 
 # Through a forward proxy
+
+
+@pytest.mark.parametrize("proxy", ["http://proxy.test:3128", "environment"])
+def test_a_forward_proxy_needs_an_allow_list(proxy):
+    with pytest.raises(ConfigError, match=r"^\[egress.proxy\] needs \[egress.allow\]: "):
+        EgressRules(EgressConfig(proxy=proxy))
+    EgressRules(EgressConfig(proxy=proxy, allow=("model.test",)))
 
 
 async def test_behind_a_forward_proxy_names_and_literal_addresses_are_judged(server):

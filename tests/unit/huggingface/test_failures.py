@@ -9,9 +9,14 @@ from hypothesis import strategies as st
 
 from proxy.errors import Cause, CountMismatch, ParsingFailed, StatusError
 from proxy.huggingface.calls import Refusal
-from proxy.huggingface.failures import failed_to_send, failure, is_batch_too_large
+from proxy.huggingface.failures import (
+    failed_to_send,
+    failure,
+    fitting_share,
+    is_batch_too_large,
+)
 from proxy.inference.endpoints import TaskType
-from tests.support.samples import ID, PROFILE, TASKS, json_values, make_endpoint
+from tests.support.samples import ID, PROFILE, TASKS, at_most, json_values, make_endpoint
 
 EMBEDDING_TASKS = [TaskType.TEXT_EMBEDDING, TaskType.SPARSE_EMBEDDING, TaskType.RERANK]
 
@@ -188,3 +193,14 @@ class TestFailures:
         assert CountMismatch(1, 2).reason == (
             "Error the number of embedding responses [1] does not equal the number of requests [2]"
         )
+
+
+@pytest.mark.parametrize("start", [b"[", b'{"error":[', b"x"])
+@pytest.mark.parametrize("piece", [b"0,", b"{},", b"[[", b"input (", b'"\\ud83d",'])
+def test_no_refusal_takes_long(start, piece):
+    refusal = Refusal(422, (start + piece * 32768)[:65536])
+    with at_most(1):
+        for _ in range(20):  # a fiftieth of a second each
+            is_batch_too_large(refusal)
+            fitting_share(refusal)
+            failure(make_endpoint(), refusal, PROFILE)

@@ -16,11 +16,11 @@ from proxy.errors import (
 from proxy.huggingface.calls import Refusal
 from proxy.huggingface.chatreplies import parse_chat_event
 from proxy.huggingface.failures import failed_to_send, failure
-from proxy.huggingface.redaction import hide_token
+from proxy.huggingface.redaction import hide_token, shown_text
 from proxy.huggingface.replies import parse_completion_event, parse_embeddings, parse_rerank
 from proxy.inference.endpoints import TaskType
 from proxy.sse import ServerSentEvent
-from tests.support.samples import PROFILE, TASKS, TOKEN, make_endpoint, problem
+from tests.support.samples import PROFILE, TASKS, TOKEN, at_most, make_endpoint, problem
 
 
 def refused(task: TaskType, status: int, body: bytes) -> ProxyError:
@@ -44,12 +44,17 @@ class TestTokensThatProvidersRepeat:
         assert TOKEN[:8] not in shown(refused(TaskType.TEXT_EMBEDDING, 400, body))
 
     @pytest.mark.parametrize(
-        "data", [{"error": {"message": f"bad token {TOKEN}"}}, {"error": TOKEN}]
+        "data",
+        [
+            {"error": {"message": f"bad token {TOKEN}"}},
+            {"error": TOKEN},
+            {"error": ["a", {"b": TOKEN}]},
+        ],
     )
     def test_an_error_inside_a_stream_does_not_show_them(self, data):
         endpoint = make_endpoint(TaskType.CHAT_COMPLETION)
         event = ServerSentEvent(json.dumps(data))
-        assert TOKEN not in shown(problem(lambda: parse_chat_event(event, endpoint, PROFILE)))
+        assert TOKEN not in shown(problem(lambda: parse_chat_event(event, endpoint)))
 
     @pytest.mark.parametrize(
         ("parse", "reply"),
@@ -151,3 +156,15 @@ class TestErrors:
     def test_an_error_without_the_token_stays_itself(self):
         error = StatusError(500, "x", cause=Cause("x_exception", "y"))
         assert hide_token(error, make_endpoint()) is error
+
+    def test_of_a_long_text_little_more_is_searched_than_is_shown(self):
+        token = "hf_" + "aB3" * 16_000
+        for text in ("%61B3" * 200_000, f"x{token} " * 20, "YUIz" * 250_000):
+            with at_most(1):
+                shown_text(text, make_endpoint(token=token))
+
+    def test_a_long_token_is_hidden_where_the_text_is_cut(self):
+        token = "hf_" + "aB3" * 16_000
+        for place in (0, 1000, 1990):
+            text = shown_text("x " * (place // 2) + token, make_endpoint(token=token))
+            assert "aB3aB3" not in text

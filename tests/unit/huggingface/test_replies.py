@@ -322,6 +322,8 @@ class TestCompletionEvents:
             ("message", '{"object":"error","message":"x","code":400}', "x"),
             ("error", '{"code":400,"message":"x"}', "x"),
             ("error", "{}", "unknown"),
+            ("error", "out of memory", "out of memory"),
+            ("message", '{"error":["one","two"]}', "one; two"),
         ],
     )
     def test_an_error_keeps_its_text_as_in_a_chat(self, event, data, text):

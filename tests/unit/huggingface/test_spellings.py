@@ -21,6 +21,8 @@ TOKENS: Final = [
     "8c2a1d0f-55aa-4c1e-9b7d",
 ]
 
+LONG: Final = "hf_" + "".join(chr(65 + number * number % 26) + str(number) for number in range(999))
+
 
 def base64_of(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
@@ -62,6 +64,18 @@ class TestTokensThatAreRepeated:
             assert MASK in left
             assert not found_in({"what is left": left.encode()}, {"it": token})
             assert encode(token) not in left
+
+    @pytest.mark.parametrize("encoding", ENCODINGS)
+    def test_no_part_of_a_long_one_is_left(self, encoding):
+        encoded = ENCODINGS[encoding](LONG)
+        left = hide_secret(LONG, f"bad key {encoded}")
+        assert MASK in left
+        parts = {encoded[start : start + 20] for start in range(0, len(encoded), 20)}
+        assert not any(part in left for part in parts if len(part) == 20)
+
+    def test_a_long_one_that_is_cut_off_is_hidden_to_the_end(self):
+        assert hide_secret(LONG, f"bad key {LONG[:2000]}") == f"bad key {MASK}"
+        assert hide_secret(LONG, f"bad key {LONG} is bad") == f"bad key {MASK} is bad"
 
     def test_what_stands_around_it_is_kept(self):
         text = f"no access with {base64_of(TOKENS[0])} to this model"

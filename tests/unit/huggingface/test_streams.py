@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 
-from proxy.errors import ProxyError
+from proxy.errors import MemoryShort, ProxyError
+from proxy.huggingface.calls import OpenReply
+from proxy.huggingface.streams import read_events
 from proxy.inference.endpoints import TaskType
 from proxy.limits.deadline import NO_DEADLINE
+from proxy.limits.memory import MemoryBudget
+from proxy.limits.turns import Turns
+from proxy.sse import MAX_EVENT_BYTES
 from tests.support.huggingface import SEND, answering, failing
-from tests.support.samples import ID, TOKEN, make_endpoint
+from tests.support.samples import ID, PROFILE, TOKEN, make_endpoint
 from tests.support.stubs import Reply, event_reply, json_reply
 
 
@@ -215,6 +223,21 @@ class TestAnswersThatAreNoStream:
             assert error.reason == RECEIVED
 
     @pytest.mark.parametrize(
+        ("behind", "shown"),
+        [
+            ("error: out of memory\n\n", "error: out of memory"),
+            ("<html>\n  <p>502\n", "<html> <p>502"),
+            (f"no {TOKEN}\n", "no ********"),
+        ],
+    )
+    async def test_text_behind_events_that_is_none_is_an_error(self, behind, shown):
+        chunk = f"data: {json.dumps(CHUNK)}\n\n"
+        for error in await self.read(event_reply(chunk, behind)):
+            assert error.reason.endswith(f"Cause: The event stream ended with: {shown}")
+        async with answering(event_reply(chunk, "other: x\n\n", chunk, ": end\n\n")) as provider:
+            assert len(await provider.chunks()) == 2
+
+    @pytest.mark.parametrize(
         ("content_type", "body", "came"),
         [
             (
@@ -246,3 +269,78 @@ class TestAnswersThatAreNoStream:
     async def test_a_stream_that_only_ends_is_an_empty_answer(self):
         async with answering(event_reply("data: [DONE]\n\n")) as provider:
             assert await provider.deltas() == await provider.chunks() == []
+
+
+def choices(count: int, delta: str = '{"content":"a"}') -> str:
+    each = f'{{"index":0,"delta":{delta}}}'
+    listed = ",".join([each] * count)
+    return f'data: {{"id":"1","model":"m","object":"o","choices":[{listed}]}}\n\n'
+
+
+class TestFloods:
+    async def test_an_event_that_does_not_end_is_refused(self):
+        reply = event_reply("data: ", "x" * (MAX_EVENT_BYTES + 1))
+        async with answering(reply) as provider:
+            error = await failing(provider.deltas())
+        assert error.reason.endswith("Cause: an event of the stream is too large")
+
+    async def test_what_has_come_of_an_event_counts_as_memory(self):
+        budget, size = MemoryBudget(1 << 30), MAX_EVENT_BYTES // 2
+        async with answering(event_reply("data: ", "x" * size, fault="reset_after")) as provider:
+            with budget.request():
+                await failing(provider.deltas())
+                assert budget.reserved >= 4 * size
+            assert budget.reserved == 0
+
+    async def test_it_counts_once_for_all_events(self):
+        budget = MemoryBudget(1 << 30)
+        async with answering(event_reply(*[delta("a" * 5000)] * 100)) as provider:
+            with budget.request():
+                assert len(await provider.deltas()) == 100
+                assert budget.reserved < 1024 * 1024
+
+    async def test_a_stream_without_memory_ends_and_is_no_failure_of_its_provider(self, caplog):
+        async with answering(event_reply("data: ", "x" * 100_000)) as provider:
+            with MemoryBudget(100_000).request(), pytest.raises(MemoryShort):
+                await provider.deltas()
+        assert caplog.records == []
+
+    @pytest.mark.parametrize("text", ['{"content":"a"}', '{"content":1}', "{}"])
+    async def test_an_event_of_many_choices_is_refused(self, text):
+        async with answering(event_reply(choices(1024))) as provider:
+            assert len(await provider.deltas()) == 1
+            assert len((await provider.chunks())[0]["choices"]) == 1024
+        async with answering(event_reply(choices(1025, text))) as provider:
+            for error in (await failing(provider.deltas()), await failing(provider.chunks())):
+                assert "[choices] holds more than [1024] objects" in error.reason
+
+    @pytest.mark.parametrize("piece", [": x\n", "data:\n\n", "id: 1\n", delta("a"), "\n"])
+    async def test_others_get_their_turn_amid_what_came_at_once(self, piece):
+        text = piece * (400_000 // len(piece))
+        turns = 0
+
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
+
+        other = asyncio.ensure_future(others())
+        content: Any = AllAtOnce(text.encode())
+        reply = OpenReply(content, "", AsyncExitStack())
+        events = read_events(make_endpoint(), reply, 5, PROFILE, Turns())
+        with contextlib.suppress(ProxyError):  # a stream of nothing
+            async for _ in events:
+                pass
+        other.cancel()
+        assert turns > 20
+
+
+class AllAtOnce:
+    """A body that has come completely."""
+
+    def __init__(self, data: bytes) -> None:
+        self.pieces = [b"", data]
+
+    async def readany(self) -> bytes:
+        return self.pieces.pop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.lane import Patience
+from proxy.upstream.nodes import CertificateTaken
 from tests.support.lanes import lane_test
 from tests.support.peers import GET, OK
 
@@ -50,3 +51,15 @@ async def test_a_connection_on_which_the_upstream_may_have_given_up_is_not_used_
     for _ in range(3):
         peer = await world.exchange(caller, answer=answer)
         await peer.lost()
+
+
+@lane_test()
+async def test_a_node_that_must_not_be_used_gets_no_connection(world):
+    async def refuse() -> None:
+        raise CertificateTaken("proxy")
+
+    world.lane.upstream.node.vet = refuse
+    caller = await world.caller()
+    await caller.send(GET)
+    assert await caller.read(13) == b"HTTP/1.1 503 "
+    assert world.connections == 0

@@ -5,7 +5,14 @@ import asyncio
 import pytest
 
 from proxy.errors import MemoryShort
-from proxy.limits.memory import MemoryBudget, reserve, wide_text_surplus
+from proxy.limits.memory import (
+    MemoryBudget,
+    count_for,
+    hold_at_least,
+    hold_only,
+    reserve,
+    wide_text_surplus,
+)
 
 
 async def test_memory_is_counted_for_the_request_under_way_and_given_back():
@@ -39,7 +46,44 @@ async def _hold(size):
         ('{"input":"😀"}'.encode(), 4),
         (rb'{"input":"\ud83d\ude00"}', 4),
         (rb'{"input":"\uD83D\uDE00"}', 4),
+        ('{"input":"中"}'.encode("utf-16-le"), 4),
+        (b'"' + b"x" * (2**20 - 2) + rb"\ud83d\ude00", 4),  # where one piece ends
+        (b'"' + b"x" * (2**20 - 1) + "ü".encode() + b"x" * 2**20, 2),
     ],
 )
 def test_one_wide_character_makes_room_for_a_body_of_them(body, per_byte):
     assert wide_text_surplus(body) == len(body) * per_byte
+
+
+def test_one_caller_has_a_share_and_gives_it_back():
+    memory = MemoryBudget(160)
+    with memory.request():
+        reserve(10)  # before anybody knows whose it is
+        count_for("a")
+        reserve(140)
+        with pytest.raises(MemoryShort) as caught:
+            reserve(1)
+        assert "[<http_requests of one caller>] would be [151b]" in caught.value.reason
+        with memory.request():
+            count_for("b")
+            reserve(10)
+        with memory.request():
+            count_for("a")
+            with pytest.raises(MemoryShort):
+                reserve(1)
+    assert (memory.reserved, memory._held) == (0, {})
+
+
+def test_an_answer_takes_what_it_needs_and_an_error_nothing_else():
+    memory = MemoryBudget(100)
+    with memory.request():
+        reserve(50)
+        hold_at_least(40)
+        assert memory.reserved == 50
+        hold_at_least(60)
+        assert memory.reserved == 60
+        with pytest.raises(MemoryShort):
+            hold_at_least(101)
+        hold_only(5)
+        assert memory.reserved == 5
+    assert memory.reserved == 0

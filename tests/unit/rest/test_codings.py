@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import tracemalloc
 import zlib
 
 import pytest
@@ -89,3 +91,13 @@ def test_each_piece_of_a_stream_can_be_read_when_it_has_come(name):
     assert decoder.decompress(coding.encode(b"two")) == b"two"
     assert decoder.decompress(coding.end()) == b""
     assert decoder.eof
+
+
+def test_what_is_not_decoded_yet_is_not_copied():
+    data = gzip.compress(os.urandom(16_000_000), 1)
+    tracemalloc.start()
+    try:
+        assert sum(map(len, decompressed(data, "gzip"))) == 16_000_000
+        assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    finally:
+        tracemalloc.stop()

@@ -5,6 +5,7 @@ import pytest
 from proxy.errors import IllegalArgument
 from proxy.rest.parameters import read_boolean, refuse_unknown
 from tests.support.requests import request_of
+from tests.support.samples import at_most
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,14 @@ def test_unknown_ones_are_sorted_and_their_likes_suggested():
     assert caught.value.reason == (
         "request [/p] contains unrecognized parameters: [foo], [timeot] -> did you mean [timeout]?"
     )
+
+
+def test_of_thousands_the_first_are_named_and_the_others_counted():
+    names = [f"inference{number}" for number in range(8000)]
+    with at_most(1), pytest.raises(IllegalArgument) as caught:
+        refuse_unknown(names, ["inference_id", "timeout"], "/p")
+    assert caught.value.reason.count("did you mean") >= 15
+    assert caught.value.reason.endswith(", and [7980] more")
 
 
 def test_one_is_told_in_the_singular():

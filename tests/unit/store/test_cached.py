@@ -14,10 +14,12 @@ from proxy.errors import (
     StoreOverloaded,
 )
 from proxy.inference.ports import Known
-from proxy.store.cached import PAUSE, CachedStore
+from proxy.store.cached import PAUSE, CachedStore, size_of
 from tests.support.clock import Clock
 from tests.support.memorystore import MemoryStore
 from tests.support.storeconformance import endpoint, with_token
+
+ENDPOINT = size_of(endpoint())  # bytes in the cache
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def clock():
 
 @pytest.fixture
 def store(inner, clock):
-    return CachedStore(inner, 1.0, max_staleness=60.0, max_entries=3, clock=clock)
+    return CachedStore(inner, 1.0, max_staleness=60.0, max_bytes=3 * ENDPOINT, clock=clock)
 
 
 def token(found):
@@ -125,6 +127,21 @@ async def test_memory_is_bounded(store, inner):
     for name in [*names, *reversed(names)]:
         await store.get(name)
     assert inner.reads == 5 + 2  # the three read last are remembered
+
+
+async def test_what_is_large_takes_the_place_of_many(store, inner):
+    large = endpoint("large").with_service_settings(model_id="x" * (ENDPOINT // 2))
+    inner.endpoints |= {"large": large, "e2": endpoint("e2")}
+    for name in ("e1", "e2", "large"):
+        await store.get(name)
+    assert list(store._entries) == ["e2", "large"]
+    # One wide character makes each of a text take four bytes.
+    wide = large.with_service_settings(model_id="x" * (ENDPOINT // 2) + "\U0001f600")
+    inner.endpoints |= {"large": wide}
+    await store.update("large", lambda _: wide)
+    await store.get("large")
+    assert list(store._entries) == []  # too large to be remembered at all
+    assert store._bytes == 0
 
 
 # While the store is away

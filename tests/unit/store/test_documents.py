@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from proxy.store.elasticsearch.documents import document_of, keys_in, record_of
-from proxy.store.sealed import Keyring, key_id
+from proxy.store.elasticsearch.documents import document_of, record_of
+from proxy.store.sealed import Keyring, key_id, keys_of
 from tests.support.storeconformance import endpoint
 
 KEY = b"k" * 32
@@ -41,9 +41,6 @@ def test_any_other_document_is_a_record_that_no_key_opens(hit):
 
 
 def test_only_intact_records_are_signs_of_a_key():
-    def bucket(key: str, *hits: dict[str, Any]) -> dict[str, Any]:
-        return {"key": key, "sample": {"hits": {"hits": list(hits)}}}
-
-    damaged = hit_of(key_id="0" * 16)
-    buckets = [bucket(key_id(KEY), damaged, hit_of()), bucket("0" * 16, damaged)]
-    assert list(keys_in(buckets)) == [key_id(KEY)]
+    damaged = record_of(hit_of(key_id="0" * 16))
+    assert keys_of([damaged, record_of(hit_of())]) == {key_id(KEY)}
+    assert keys_of([damaged]) == set()

@@ -73,6 +73,15 @@ def test_a_record_that_claims_something_else_is_refused(changes, caplog):
     assert TOKEN not in caplog.text
 
 
+def test_a_refusal_is_logged_once(caplog):
+    keyring = Keyring(A)
+    for _ in range(3):
+        for name in "ab":
+            with pytest.raises(RecordRefused):
+                keyring.open_(altered(keyring.seal(endpoint(name)), task_type="rerank"))
+    assert len(caplog.records) == 2
+
+
 def test_the_task_is_bound_though_it_is_searched_in_plain():
     keyring = Keyring(A)
     rerank = keyring.seal(endpoint(task_type=TaskType.RERANK))

@@ -58,6 +58,25 @@ async def test_names_texts_labels_and_buckets_are_as_dashboards_know_them():
     assert found == expected
 
 
+async def test_odd_statuses_are_counted_by_their_class():
+    metrics = Metrics()
+    statuses = [*map(str, range(200, 1000)), "broken_off", "-1", "20", ""]
+    for status in statuses:
+        metrics.count_request("infer", status, 0.1)
+        with metrics.provider_call("rerank") as call:
+            call.status = status
+    for name, labels in (
+        ("requests", {"route": "infer"}),
+        ("provider_calls", {"task": "rerank"}),
+    ):
+        samples = own_families(shown(metrics))[f"hfproxy_{name}"][2]
+        assert len(samples) == 24
+        assert sum(samples.values()) == len(statuses)
+        for status, count in (("200", 1), ("429", 1), ("2xx", 98), ("5xx", 96), ("other", 403)):
+            key = (f"hfproxy_{name}_total", *sorted({**labels, "status": status}.items()))
+            assert samples[key] == count, status
+
+
 async def test_a_call_that_fails_is_counted():
     metrics = Metrics()
     with pytest.raises(OSError, match="reset"), metrics.provider_call("rerank"):

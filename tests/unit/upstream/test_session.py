@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientOSError, ClientSession, web
 from multidict import CIMultiDict
 
 from proxy.config import UpstreamConfig
-from proxy.errors import UpstreamBroken, UpstreamTimedOut
+from proxy.errors import UpstreamBroken, UpstreamTimedOut, UpstreamUnavailable
 from proxy.upstream.nodes import Nodes
+from proxy.upstream.security import Security
 from proxy.upstream.session import Question, UpstreamSession, open_session
 from tests.support.nodes import BUSY, OK, StubNode
 from tests.support.upstreams import open_forwarder, open_privileges
@@ -111,3 +115,19 @@ async def test_a_question_may_limit_the_time_for_its_whole_answer():
         with pytest.raises(UpstreamTimedOut, match="did not answer in time"):
             await session.fetch(hurried, 2)
         assert len(node.heads) == 1
+
+
+async def test_an_alert_after_the_handshake_is_told_to_callers_of_inference():
+    """TLS 1.3 tells of a client's certificate only when the request has been sent."""
+    alert = ssl.SSLError(1, "alert")
+    alert.reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED"
+
+    async def request(*_, **__):
+        raise ClientOSError(None, "x") from alert
+
+    upstream = UpstreamConfig(url="https://127.0.0.1:9200")
+    client = cast(ClientSession, SimpleNamespace(request=request))
+    session = UpstreamSession(client, upstream, Nodes(*upstream.urls))
+    security = Security(session, upstream)
+    with pytest.raises(UpstreamUnavailable, match=r"client certificate.*\[upstream.certificate\]"):
+        await security.is_off()

@@ -39,4 +39,5 @@ async def test_the_version_is_found_where_it_is_told(replies, expected):
 async def test_it_is_asked_with_the_proxys_own_credentials():
     assert (await version_of(GREETING))[1] == [None]
     assert (await version_of(GREETING, api_key="a2V5"))[1] == ["ApiKey a2V5"]
+    assert (await version_of(GREETING, service_token="t"))[1] == ["Bearer t"]
     assert (await version_of(GREETING, username="u", password="p"))[1] == ["Basic dTpw"]

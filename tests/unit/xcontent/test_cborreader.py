@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.xcontent.cborreader import MAX_BYTES
 from proxy.xcontent.writing import dump_cbor
 from tests.support.bodies import error_of, read_body
 from tests.support.samples import at_most, json_objects
@@ -34,11 +35,19 @@ def test_any_bytes_are_a_value_or_an_error_of_ours(data):
         cbor2.dumps(b"bytes"),
         cbor2.dumps({"a": cbor2.undefined}),
         b"\x81" * 2000 + b"\x00",
+        b"\xd8\x23" + cbor2.dumps("(a|b)?" * 300_000),  # a regular expression
+        b"\xd8\x24" + cbor2.dumps("a: b\n" * 300_000),  # a MIME message
     ],
 )
 def test_refuses_what_json_could_not_say(data):
-    reason = error_of(data, "cbor").reason
+    with at_most(2):
+        reason = error_of(data, "cbor").reason
     assert reason.startswith(("[1:1] malformed CBOR", "[1:1] the body goes beyond the limit"))
+
+
+def test_a_large_body_is_refused_before_it_is_read():
+    reason = error_of(cbor2.dumps("x" * MAX_BYTES), "cbor").reason
+    assert reason.endswith("the limit of its bytes in CBOR, which is [16777216]")
 
 
 def test_scalars_have_the_texts_of_json():

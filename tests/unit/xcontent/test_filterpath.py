@@ -6,9 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.xcontent import filterpath
-from proxy.xcontent.filterpath import filter_paths
+from proxy.errors import IllegalArgument
+from proxy.xcontent.filterpath import MAX_COMPARISONS, MAX_PATHS, matches, parse_filter
 from tests.support.samples import at_most, json_objects
+
+
+def filter_paths(value, filters):
+    return parse_filter(filters).apply(value)
+
 
 SAMPLE = {
     "error": {"root_cause": [{"type": "t", "reason": "r"}], "type": "t", "reason": "r"},
@@ -87,5 +92,43 @@ def test_a_long_filter_is_no_reason_to_fail():
     assert filter_paths(SAMPLE, ".".join(["**"] * 2000)) in (SAMPLE, {})
 
 
-def test_patterns_of_callers_are_not_kept_for_ever():
-    assert filterpath._wildcard.cache_parameters()["maxsize"] is not None
+@pytest.mark.parametrize(
+    ("pattern", "name", "fits"),
+    [
+        ("*", "", True),
+        ("a*a", "a", False),
+        ("a*a", "aa", True),
+        ("*ab*", "xaby", True),
+        ("a*b*c", "abxc", True),
+        ("a*bc*c", "abc", False),
+        ("*\n*", "a\nb", True),
+    ],
+)
+def test_each_part_of_a_pattern_stands_behind_the_one_before(pattern, name, fits):
+    assert matches(pattern, name) is fits
+
+
+def test_a_pattern_of_many_stars_takes_time_in_proportion_to_the_name():
+    value = {"a" * 1_000_000: 1}
+    with at_most(2):
+        assert filter_paths(value, "*a" * 30_000 + "*b") == {}
+
+
+def test_names_without_wildcards_are_looked_up_and_not_compared():
+    paths = [f"x{number}.y.z" for number in range(MAX_PATHS)]
+    value = {f"k{number}": {"y": 1} for number in range(100_000)}
+    with at_most(5):
+        assert filter_paths(value, ",".join(paths)) == {}
+
+
+def test_more_paths_than_allowed_are_refused():
+    parse_filter(",".join(["a"] * MAX_PATHS))
+    with pytest.raises(IllegalArgument, match=r"names \[101\] paths, more than the maximum"):
+        parse_filter(",".join(["a"] * (MAX_PATHS + 1)))
+
+
+def test_comparisons_are_bounded_for_an_answer():
+    value = {str(number): 1 for number in range(MAX_COMPARISONS // MAX_PATHS + 1)}
+    filters = parse_filter(",".join(f"*{number}x" for number in range(MAX_PATHS)))
+    with pytest.raises(IllegalArgument, match=rf"more than \[{MAX_COMPARISONS}\] comparisons"):
+        filters.apply(value)

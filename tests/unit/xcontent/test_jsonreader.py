@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -65,9 +66,34 @@ def test_comments_blanks_and_what_follows_the_first_value_do_not_matter(text):
     assert read_body(text.encode()).plain() == {"a": 1}
 
 
+@pytest.mark.parametrize(
+    ("before", "unit", "after"),
+    [
+        (b'{"input":"', rb"\n", b'"}'),
+        (b'{"input":"', rb"\n", b""),
+        (b'{"input":"', rb"\n", rb'\x"}'),
+        (b'{"input":"', b"x", b'\n"}'),
+        (b"", b"//\n", b"{}"),
+        (b"", b"/**/ ", b"{}"),
+        (b"", b"/* ", b""),
+        (b"[x", "é".encode(), b"]"),
+        (b"[-", b"1", b"]"),
+    ],
+)
+def test_no_text_takes_much_memory_or_time_beside_its_own(before, unit, after):
+    data = before + unit * (10_000_000 // len(unit)) + after
+    tracemalloc.start()
+    with at_most(5):
+        read_body(data)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2.5 * len(data) + 16_000_000
+
+
 @pytest.mark.parametrize("codec", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 def test_reads_every_encoding_of_unicode(codec):
-    assert read_body('{"a": "ü€😀"}'.encode(codec)).plain() == {"a": "ü€😀"}
+    for text in ("ü€😀", "x😀" * 300_000):
+        assert read_body(f'{{"a": "{text}"}}'.encode(codec)).plain() == {"a": text}
 
 
 @pytest.mark.parametrize("data", [b"", b"  \n ", b"// nothing\n"])

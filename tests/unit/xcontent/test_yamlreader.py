@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from proxy.xcontent.writing import dump_yaml
+from proxy.xcontent.yamlreader import MAX_BYTES, MAX_TOKENS
+from proxy.xcontent.yamlwriter import dump_yaml
 from tests.support.bodies import error_of, read_body
 from tests.support.samples import at_most, json_objects
 
@@ -67,6 +68,22 @@ def test_an_impossible_date_is_a_text():
 
 def test_lone_surrogates_are_refused():
     assert error_of(rb'a: "\uD800"', "yaml").status == 400
+
+
+@pytest.mark.parametrize(
+    ("body", "limit"),
+    [
+        (b"- " + b"x" * MAX_BYTES, "bytes in YAML, which is [262144]"),
+        (b"[" + b"1," * MAX_TOKENS + b"]", "tokens in YAML, which is [5000]"),
+        (b"[" * 180 + b"1," * MAX_TOKENS, "tokens in YAML, which is [5000]"),
+        (b"a: &a " + b"x" * 1000 + b"\nb: [" + b"*a," * 900 + b"]", "characters, which is [3712]"),
+    ],
+)
+def test_what_would_take_long_is_refused_soon(body, limit):
+    with at_most(5):
+        assert error_of(body, "yaml").reason.endswith(
+            f"the body goes beyond the limit of its {limit}"
+        )
 
 
 def test_aliases_cannot_blow_a_document_up():

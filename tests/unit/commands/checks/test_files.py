@@ -82,7 +82,7 @@ def test_files_that_do_not_fit_or_are_not_there_are_errors(tmp_path: Path) -> No
         ({"UPSTREAM_CA_FILE": str(empty)}, f"[upstream.ca_file] [{empty}] holds no certificate"),
         ({"EGRESS_ALLOW": "http://x"}, "[egress.allow] [http://x] is no host name"),
     ]:
-        (line,) = found(NOW, **environ)[1:]
+        line = found(NOW, **environ)[1]
         assert line.startswith(f"error   {told}"), line
 
 

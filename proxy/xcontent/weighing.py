@@ -1,0 +1,37 @@
+"""How large a value is, before it is written."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Collection
+from typing import Any, Final
+
+_EACH: Final = 8  # bytes of a number, or of what surrounds any other value
+_SHORT: Final = 16  # values; so many are looked at in any case
+
+
+def weight(value: Any, most: int) -> int:
+    """About how many bytes a value takes when it is written; counting ends beyond `most`.
+
+    Numbers are not looked at one by one: a long list or object that begins with one holds nothing
+    else, as vectors do.
+    """
+    total, left = 0, [value]
+    while left and total <= most:
+        item = left.pop()
+        if isinstance(item, str):
+            total += len(item)
+        elif isinstance(item, dict | list | tuple | array):
+            total += len(item) * _EACH
+            if total <= most:
+                values: Collection[Any] = item
+                if isinstance(item, dict):
+                    total += sum(map(len, item))
+                    values = item.values()
+                if not _is_vector(values):
+                    left += values
+    return total
+
+
+def _is_vector(values: Collection[Any]) -> bool:
+    return len(values) > _SHORT and isinstance(next(iter(values)), int | float)

@@ -1,0 +1,28 @@
+"""Some attacks of `make siege`, of each family: nobody else notices them, and memory is bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import RUNNING
+from tests.siege import attacks as attacks  # fills the table
+from tests.siege.catalogue import ATTACKS
+from tests.siege.stage import Stage
+
+BRIEF = sorted((one for one in ATTACKS.values() if one.brief), key=lambda one: one.family)
+SECONDS = 1.5
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    with Stage(registry=RUNNING) as stage:
+        yield stage
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("attack", BRIEF, ids=[f"{one.family}-{one.name}" for one in BRIEF])
+def test_nobody_else_notices(stage, attack):
+    figures = stage.besiege(attack, SECONDS)
+    assert figures.misses == [], str(figures)

@@ -1,0 +1,147 @@
+"""What a server may send beside the answer to a request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import ClientError, ClientSession, ClientTimeout
+
+from proxy.sessions import (
+    HEAD_LIMITS,
+    MAX_FRAMING,
+    MAX_HEADS,
+    MAX_INTERIM,
+    Connector,
+    Response,
+    pieces_of,
+)
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+LONG = b"x: " + b"y" * 60_000 + b"\r\n"
+
+
+class Server:
+    """Answers every request on a connection with `first`, then sends `again` for ever."""
+
+    def __init__(self, first: bytes, again: bytes = b"") -> None:
+        self.first = first
+        self.again = again
+        self.url = ""
+        self.sent = 0  # bytes of `again`
+        self.requests = 0
+        self.left = asyncio.Event()  # once the client has closed a connection
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                await reader.readuntil(b"\r\n\r\n")
+                self.requests += 1
+                writer.write(self.first)
+                while self.again:
+                    writer.write(self.again)
+                    await writer.drain()
+                    self.sent += len(self.again)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            self.left.set()
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def asking(server: Server) -> AsyncIterator[ClientSession]:
+    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    server.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/"
+    async with (
+        asyncio.timeout(20),
+        ClientSession(connector=Connector(), response_class=Response, **HEAD_LIMITS) as session,
+    ):
+        yield session
+    listener.close()
+
+
+async def read_all(session: ClientSession, url: str, sizes: list[int] | None = None) -> None:
+    async with session.get(url) as answer:
+        async for piece in pieces_of(answer.content):
+            if sizes is not None:
+                sizes.append(len(piece))
+
+
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        pytest.param(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100, id="100"),
+        pytest.param(b"", b"HTTP/1.1 102 Processing\r\n\r\n" * 100, id="102"),
+        pytest.param(b"", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 100, id="103"),
+        pytest.param(b"", b"HTTP/1.1 103 E\r\n" + LONG * 10 + b"\r\n", id="long interim heads"),
+        pytest.param(b"HTTP/1.1 200 OK\r\n", LONG, id="long head"),
+        pytest.param(b"HTTP/1.1 200 OK\r\n", b"a: b\r\n" * 100, id="many headers"),
+        pytest.param(CHUNKED, b"1\r\nx\r\n" * 1000, id="chunks of one byte"),
+        pytest.param(CHUNKED + b"1;", b"x" * 65536, id="extensions of a chunk"),
+        pytest.param(CHUNKED + b"1\r\nx\r\n0\r\n", LONG, id="trailers"),
+    ],
+)
+async def test_what_never_ends_is_an_error(first, again):
+    server = Server(first, again)
+    async with asking(server) as session:
+        with pytest.raises(ClientError):
+            await read_all(session, server.url)
+        await server.left.wait()
+
+
+async def test_others_get_their_turn_while_it_comes():
+    turns: list[int] = []
+    server = Server(CHUNKED, b"1\r\nx\r\n" * 1000)
+    async with asking(server) as session:
+        with pytest.raises(ClientError):
+            await read_all(session, server.url, turns)
+    assert len(turns) > 10
+    assert max(turns) < 40_000  # bytes, each a chunk
+
+
+async def test_some_interim_answers_and_long_heads_are_fine():
+    hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * MAX_INTERIM
+    head = b"HTTP/1.1 200 OK\r\n" + b"w: deprecated\r\n" * 4000 + LONG * 2
+    assert len(hints + head) < MAX_HEADS
+    server = Server(hints + head + b"Content-Length: 2\r\n\r\nok")
+    async with asking(server) as session:
+        for _ in range(3):  # each request is counted by itself
+            async with session.get(server.url) as answer:
+                assert (answer.status, await answer.read()) == (200, b"ok")
+
+
+@pytest.mark.parametrize("size", [4, 1000, 100_000])
+async def test_chunks_of_any_sensible_size_are_fine(size):
+    chunk = b"%x\r\n%b\r\n" % (size, b"x" * size)
+    count = MAX_FRAMING // size
+    server = Server(CHUNKED + chunk * count + b"0\r\n\r\n")
+    async with asking(server) as session, session.get(server.url) as answer:
+        assert len(await answer.read()) == count * size
+
+
+@pytest.mark.parametrize("stray", [OK, b"\r\n", b"HTTP/1.1 408 Request Timeout\r\n\r\n"])
+async def test_answers_to_no_request_are_nobodys(stray):
+    server = Server(OK + stray)
+    async with asking(server) as session:
+        for _ in range(3):
+            async with session.get(server.url) as answer:
+                assert (answer.status, await answer.read()) == (200, b"ok")
+    assert server.requests == 3
+
+
+async def test_a_kept_connection_that_speaks_up_is_closed():
+    server = Server(OK, OK * 100)
+    async with asking(server) as session:
+        async with session.get(server.url) as answer:
+            assert await answer.read() == b"ok"
+        await server.left.wait()
+
+
+async def test_after_an_interim_answer_the_wait_is_still_limited():
+    server = Server(b"HTTP/1.1 100 Continue\r\n\r\n")
+    async with asking(server) as session:
+        with pytest.raises(TimeoutError):
+            await session.get(server.url, timeout=ClientTimeout(sock_read=0.05))
