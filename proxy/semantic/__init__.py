@@ -1,0 +1,1 @@
+"""The semantic layer: fields of type `semantic_text` on an Elasticsearch that lacks them."""
