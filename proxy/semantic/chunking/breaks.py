@@ -53,8 +53,14 @@ _UNMARKED: Final = regex.compile(
 
 
 def word_blocks(text: str) -> Iterator[tuple[int, str]]:
-    """The text in blocks that have no effect on each other's words, with where each begins."""
+    """The text in blocks that have no effect on each other's words, with where each begins.
+
+    They are small, so that what is not plain does not slow down all of a text that mostly is.
+    """
     start = 0
+    if text.isascii() and text:
+        yield start, text
+        return
     while start < len(text):
         cut = _BETWEEN_WORDS.search(text, start + _WORD_BLOCK)
         end = cut.end() if cut else len(text)

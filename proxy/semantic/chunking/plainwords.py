@@ -37,10 +37,10 @@ def is_plain(text: str) -> bool:
     return text.isascii() or _PLAIN.fullmatch(text) is not None
 
 
-def plain_word_ends(text: str) -> Iterator[int]:
-    """Where the words of a plain text end, ascending; other segments are left out."""
+def plain_word_ends(text: str, start: int, end: int) -> Iterator[int]:
+    """Where the words of a plain part of a text end, ascending; other segments are left out."""
     word = _ASCII_WORD if text.isascii() else _WORD
-    return map(re.Match.end, word.finditer(text))
+    return map(re.Match.end, word.finditer(text, start, end))
 
 
 def plain_break_after(text: str, at: int) -> int:

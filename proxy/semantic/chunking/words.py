@@ -60,8 +60,8 @@ class Words:
     def _read(self, start: int, block: str) -> list[int] | None:
         """Take the words of a block; returns all breaks, if they cannot be worked out."""
         if is_plain(block):
-            for batch in batches(plain_word_ends(block)):
-                self.ends.extend(batch if start == 0 else [start + end for end in batch])
+            for batch in batches(plain_word_ends(self._text, start, start + len(block))):
+                self.ends += batch
             return None
         breaks: list[int] = []
         for ends, words in word_breaks(block):

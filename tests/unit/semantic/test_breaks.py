@@ -42,7 +42,7 @@ def test_breaks_are_those_of_java(recorded):
 def assert_plain_words_are_those_of_icu(text: str) -> None:
     assert is_plain(text)
     segments, words = icu_words(text)
-    assert list(plain_word_ends(text)) == words
+    assert list(plain_word_ends(text, 0, len(text))) == words
     for start, end in zip([0, *segments], segments, strict=False):
         if end not in words:
             assert plain_break_after(text, start) == end
