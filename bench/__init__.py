@@ -1,1 +1,1 @@
-"""Speed of the proxy compared with nginx and others (see docs/lane.md), and the soak."""
+"""Speed of the proxy compared with nginx and others (see docs/lane.md), of chunking; the soak."""

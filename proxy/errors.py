@@ -2,6 +2,7 @@
 
 ProxyError                       status and Elasticsearch `type` are fixed by the leaf
 ├── IllegalArgument              400 illegal_argument_exception
+│   └── PatternSyntax            400 pattern_syntax_exception: not a regular expression of Java
 ├── ParseFailed                  400 parse_exception
 ├── XContentParseFailed          400 x_content_parse_exception, with the position in the body
 │   └── XContentEnd              400 x_content_e_o_f_exception: it ends too early
@@ -132,6 +133,10 @@ class IllegalArgument(ProxyError):
     status = 400
     type = "illegal_argument_exception"
     is_root_cause = False
+
+
+class PatternSyntax(IllegalArgument):
+    type = "pattern_syntax_exception"
 
 
 class ParseFailed(ProxyError):

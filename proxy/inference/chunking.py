@@ -1,6 +1,7 @@
 """Chunking settings: how long texts are cut, which is stored but not done here.
 
-Source: ChunkingSettingsBuilder and the settings class of each strategy.
+Source: ChunkingSettingsBuilder and the settings class of each strategy. Before 9.2 these refused a
+`max_chunk_size` above 300.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from proxy.xcontent.javatext import java_double, java_text
 from proxy.xcontent.values import Json
 
 STRATEGIES: Final = ("sentence", "word", "recursive", "none")
-MAX_CHUNK_SIZE: Final = 300  # words
 SEPARATORS: Final = {
     "plaintext": (r"(?<!\n)\n\n(?!\n)", r"(?<!\n)\n(?!\n)"),
     "markdown": (
@@ -126,10 +126,9 @@ def _refuse_others(fields: Fields, what: str, known: tuple[str, ...]) -> None:
 def _take_size(fields: Fields, least: int) -> int | None:
     """`max_chunk_size`, which is required; None when there was a problem with it."""
     size = fields.take_positive_int("max_chunk_size", required=True)
-    if size is None or least <= size <= MAX_CHUNK_SIZE:
+    if size is None or size >= least:
         return size
-    side, limit = ("greater", least) if size < least else ("less", MAX_CHUNK_SIZE)
-    fields.problems.add(_out_of_range("max_chunk_size", size, side, limit))
+    fields.problems.add(_out_of_range("max_chunk_size", size, "greater", least))
     return None
 
 

@@ -1,1 +1,1 @@
-"""Gives any Elasticsearch the `semantic_text` field: what declares it, fills it and shows it."""
+"""The semantic layer: fields of type `semantic_text` on an Elasticsearch that lacks them."""
