@@ -13,7 +13,7 @@ import orjson
 
 from proxy.errors import ProxyError, StatusError
 from proxy.semantic.documents import check_own, read_document, with_added, with_added_below
-from proxy.semantic.filling import Filling, prepare
+from proxy.semantic.filling import Chunkers, Filling, prepare
 from proxy.semantic.registry import Fields
 
 ACTIONS: Final = ("index", "create", "update", "delete")
@@ -32,6 +32,7 @@ class Item:
     action_line: bytes
     source: bytes | None
     fields: Fields = field(default_factory=dict)
+    chunkers: Chunkers = field(default_factory=dict)
     filling: Filling | None = None  # None where no semantic field is concerned
 
     @property
@@ -57,7 +58,7 @@ class Item:
         try:
             check_own(document)
             if self.action != "update":
-                return prepare(document, self.fields)
+                return prepare(document, self.fields, self.chunkers)
             if "script" in document:
                 raise StatusError(
                     400,
@@ -68,7 +69,7 @@ class Item:
             if not isinstance(partial, dict):
                 return None
             check_own(partial)
-            return prepare(partial, self.fields)
+            return prepare(partial, self.fields, self.chunkers)
         except ProxyError as error:
             return Filling(error=error)
 

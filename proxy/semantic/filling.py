@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -16,15 +17,19 @@ from proxy.errors import EndpointNotFound, IllegalArgument, ProxyError, StatusEr
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.limits.deadline import Deadline
 from proxy.semantic import layout
-from proxy.semantic.cutting import Cut, cutter_for
+from proxy.semantic.chunking.chunker import Chunker, chunker_for
+from proxy.semantic.chunking.values import passages_of
 from proxy.semantic.errors import InferenceFailed
 from proxy.semantic.fields import SemanticField, model_settings_of
 from proxy.semantic.ports import Endpoints
 from proxy.semantic.registry import Fields
-from proxy.semantic.values import texts_of, utf16_length
+from proxy.semantic.values import texts_of
 
 _TEXTS_AT_ONCE: Final = 512  # of one endpoint, in one call of the client, which makes batches
 _CHARACTERS_AT_ONCE: Final = 1024 * 1024
+
+Chunkers = Mapping[str, Chunker]  # by the path of the field
+_chunker: Final = lru_cache(maxsize=64)(chunker_for)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,35 +81,35 @@ class Filling:
         return {layout.chunks_path(path): layout.MISSING for path in self.touched}
 
 
-def prepare(document: Mapping[str, Any], fields: Fields) -> Filling:
+def prepare(document: Mapping[str, Any], fields: Fields, chunkers: Chunkers) -> Filling:
     """What a document needs, its texts cut. What is wrong with it is kept as its error."""
     filling = Filling()
     try:
         for one in fields.values():
-            _prepare_field(filling, document, one)
+            _prepare_field(filling, document, one, chunkers[one.path])
     except ProxyError as error:
         filling.error = error
     return filling
 
 
-def _prepare_field(filling: Filling, document: Mapping[str, Any], semantic: SemanticField) -> None:
-    cut = cutter_for(semantic.chunking)
+def _prepare_field(
+    filling: Filling, document: Mapping[str, Any], semantic: SemanticField, chunker: Chunker
+) -> None:
     for source in semantic.sources:
         found = texts_of(document, source, semantic.path)
         if not found.is_present:
             continue
         filling.touched[semantic.path] = semantic
-        offset = 0
-        for text in found.texts:
-            if text.strip():
-                filling.chunks.extend(_cut(text, offset, semantic, source, cut))
-            offset += utf16_length(text) + 1
-
-
-def _cut(text: str, offset: int, semantic: SemanticField, source: str, cut: Cut) -> Iterable[Chunk]:
-    for start, end, piece in cut(text):
-        yield Chunk(
-            field=semantic, source=source, start=offset + start, end=offset + end, text=piece
+        filling.chunks.extend(
+            Chunk(
+                field=semantic,
+                source=source,
+                start=passage.chunk.start,
+                end=passage.chunk.end,
+                text=passage.text,
+            )
+            for passages in passages_of(found.texts, chunker)
+            for passage in passages
         )
 
 
@@ -113,6 +118,19 @@ class Filler:
 
     def __init__(self, endpoints: Endpoints) -> None:
         self._endpoints = endpoints
+
+    async def chunkers(self, fields: Fields) -> Chunkers:
+        """How the texts of each field are cut: as it says itself, or else as its endpoint does.
+
+        Raises: StoreError; PatternSyntax for separators that are no patterns.
+        """
+        found = {}
+        for one in fields.values():
+            settings = one.chunking
+            if settings is None and (endpoint := await self._endpoints.find(one.inference_id)):
+                settings = endpoint.chunking_settings
+            found[one.path] = _chunker(settings)
+        return found
 
     async def fill(self, fillings: Sequence[Filling], deadline: Deadline) -> None:
         """Embed all that these documents need; what fails is the error of its document only."""

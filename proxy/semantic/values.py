@@ -59,8 +59,3 @@ def _values(value: Any, names: Sequence[str]) -> Iterator[Any]:
             name = ".".join(names[:length]) if length > 1 else names[0]
             if name in value:
                 yield from _values(value[name], names[length:])
-
-
-def utf16_length(text: str) -> int:
-    """The length of a text in UTF-16 code units, which offsets count."""
-    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2

@@ -16,7 +16,7 @@ from proxy.limits.deadline import Deadline
 from proxy.limits.threads import offload
 from proxy.semantic.bulk import Item, Unreadable, Window, prepare_all, windows
 from proxy.semantic.exchange import AT_ONCE, Exchange
-from proxy.semantic.filling import Filler
+from proxy.semantic.filling import Chunkers, Filler
 from proxy.semantic.hiding import hide_in_error
 from proxy.semantic.models import writable_fields
 from proxy.semantic.ports import UpstreamAnswer
@@ -49,14 +49,14 @@ class Writer:
         self._exchange = exchange
         self._index = index
         self._filler = Filler(exchange.parts.endpoints)
-        self._known: dict[str, Fields] = {}
+        self._known: dict[str, tuple[Fields, Chunkers]] = {}
 
     async def fill(self, window: Window) -> None:
         """Put vectors where semantic fields need them; what fails is its item's error."""
         for item in window.items:
             index = item.index or self._index
             if index is not None and item.action != "delete":
-                item.fields = await self._fields_of(index)
+                item.fields, item.chunkers = await self._fields_of(index)
         concerned = [item for item in window.items if item.fields]
         if not concerned:
             return
@@ -65,9 +65,10 @@ class Writer:
         fillings = [item.filling for item in concerned if item.filling is not None]
         await self._filler.fill(fillings, Deadline.after(_EMBEDDING))
 
-    async def _fields_of(self, index: str) -> Fields:
+    async def _fields_of(self, index: str) -> tuple[Fields, Chunkers]:
         if index not in self._known:
-            self._known[index] = await writable_fields(self._exchange, index)
+            fields = await writable_fields(self._exchange, index)
+            self._known[index] = fields, await self._filler.chunkers(fields)
         return self._known[index]
 
     async def send(self, window: Window, *, is_last: bool) -> UpstreamAnswer | None:
