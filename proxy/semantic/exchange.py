@@ -17,6 +17,7 @@ from proxy.rest.request import RestRequest
 from proxy.rest.responder import Responder, RestResponse
 from proxy.semantic.ports import Endpoints, Upstream, UpstreamAnswer
 from proxy.semantic.registry import Registry
+from proxy.semantic.tasks import Tasks
 
 AT_ONCE: Final = 65536  # bytes of a document that are read or written on the event loop
 
@@ -38,6 +39,7 @@ class Parts:
     registry: Registry
     read_body: ReadBody
     read_pieces: ReadPieces
+    tasks: Tasks
     default_id: str | None  # the endpoint of fields that name none
 
 
@@ -92,11 +94,13 @@ class Exchange:
             return _response(RestResponse(answer.status, headers, answer.body), answer.headers)
         return await self.patched(answer, lambda document: document)
 
-    async def ask(self, body: Any = None, *, target: str | None = None) -> UpstreamAnswer:
+    async def ask(
+        self, body: Any = None, *, target: str | None = None, method: str | None = None
+    ) -> UpstreamAnswer:
         """The upstream's answer to the caller's request with another body, or another target."""
         data = b"" if body is None else body if isinstance(body, bytes) else orjson.dumps(body)
         return await self.parts.upstream.ask_as_caller(
-            self.request, self.rest.method, target or self.unshaped_target(), data
+            self.request, method or self.rest.method, target or self.unshaped_target(), data
         )
 
     def unshaped_target(self, **more: str) -> str:

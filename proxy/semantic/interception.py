@@ -7,11 +7,11 @@ Source: the paths of Elasticsearch's REST specification.
 from __future__ import annotations
 
 import re
-from enum import Enum, auto
 from typing import Final
 from urllib.parse import unquote
 
 from proxy.semantic.registry import Registry
+from proxy.semantic.tasks import NODE
 
 _NAME: Final = r"[^/_?][^/?]*"
 # What may declare a semantic field or a pipeline, whatever has been declared so far.
@@ -62,13 +62,7 @@ _ELSEWHERE: Final = frozenset(
         b"_enrich",
     )
 )
-
-
-class Looks(Enum):
-    """Why a request is looked at."""
-
-    DECLARES = auto()
-    TOUCHES = auto()  # a field of ours, perhaps
+_OUR_TASKS: Final = f"/_tasks/{NODE}-".encode()
 
 
 class Interceptor:
@@ -90,7 +84,7 @@ class Interceptor:
         path = target.partition(b"?")[0]
         first = path[1:].partition(b"/")[0]
         if first in _ELSEWHERE or not first:
-            return False
+            return path.startswith(_OUR_TASKS)
         if method in _WRITES and _DECLARES.match(target) is not None:
             return True
         return decoded(first) not in snapshot.plain

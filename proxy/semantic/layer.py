@@ -16,6 +16,7 @@ from proxy.semantic.interception import Interceptor
 from proxy.semantic.ports import Endpoints, Upstream
 from proxy.semantic.registry import Registry
 from proxy.semantic.routes import PATHS, ROUTES
+from proxy.semantic.tasks import Tasks
 
 
 class SemanticLayer:
@@ -36,6 +37,7 @@ class SemanticLayer:
             upstream=upstream,
             endpoints=endpoints,
             registry=self._registry,
+            tasks=Tasks(),
             read_body=read_body,
             read_pieces=read_pieces,
             default_id=config.default_inference_id,
@@ -46,8 +48,10 @@ class SemanticLayer:
         """Keep the registry up to date meanwhile."""
         async with asyncio.TaskGroup() as tasks:
             looking = tasks.create_task(self._registry.run())
+            self._parts.tasks.open(tasks)
             yield
             looking.cancel()
+            self._parts.tasks.close()
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """The answer to a request that the interceptor takes. Raises: ProxyError."""

@@ -8,6 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from proxy.rest.routing import PathTrie
+from proxy.semantic.copying import cancel_task, get_task, reindex, update_by_query
 from proxy.semantic.declaring import OF_INDEX, OF_TEMPLATE, declaring, put_mapping
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.reading import get_document, get_documents, search
@@ -61,6 +62,10 @@ ROUTES: Final[dict[str, dict[str, Handler]]] = {
     "/{index}/_mget": {"GET": get_documents, "POST": get_documents},
     "/_search": _SEARCH,
     "/{index}/_search": _SEARCH,
+    "/_reindex": {"POST": reindex},
+    "/{index}/_update_by_query": {"POST": update_by_query},
+    "/_tasks/{task_id}": {"GET": get_task},
+    "/_tasks/{task_id}/_cancel": {"POST": cancel_task},
     "/_field_caps": _FIELD_CAPS,
     "/{index}/_field_caps": _FIELD_CAPS,
     "/_index_template": {"GET": showing(index_templates)},

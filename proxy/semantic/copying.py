@@ -1,0 +1,376 @@
+"""`_reindex` and `_update_by_query` where semantic fields have to be filled: loops of our own.
+
+Elasticsearch would copy documents inside the cluster, where nothing could embed their texts.
+Source: Reindexer, AbstractAsyncBulkByScrollAction, BulkByScrollResponse.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, Final
+from urllib.parse import quote
+
+import orjson
+from aiohttp import web
+
+from proxy.errors import ActionRequestInvalid, IllegalArgument, StatusError
+from proxy.limits.threads import offload
+from proxy.semantic import layout
+from proxy.semantic.bulk import Item, Window
+from proxy.semantic.exchange import AT_ONCE, Exchange
+from proxy.semantic.hiding import hide_in_error
+from proxy.semantic.tasks import Task
+from proxy.semantic.writing import Writer
+from proxy.xcontent.times import parse_time
+
+_BATCH: Final = 1000  # documents of a page, as in Elasticsearch
+_KEEP_ALIVE: Final = "5m"  # of the scroll, from one page to the next
+_REINDEX: Final = "indices:data/write/reindex"
+_UPDATE: Final = "indices:data/write/update/byquery"
+_NO_SCRIPT: Final = (
+    "[script] cannot run where documents have fields of type [semantic_text]: texts that it "
+    "changed would keep the vectors of the old ones"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """What is to be copied where. Documents of `source` that match `query`, `size` at a time."""
+
+    source: str
+    search: Mapping[str, Any]
+    size: int
+    dest: str | None  # None updates each document where it is
+    op_type: str = "index"
+    pipeline: str | None = None
+    routing: str = "keep"
+    version_type: str | None = None
+    max_docs: int | None = None
+    proceeds: bool = False  # at conflicts
+    per_second: float = -1.0  # documents; negative for no limit
+    refresh: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Progress:
+    """How far a copy is."""
+
+    total: int = 0
+    created: int = 0
+    updated: int = 0
+    batches: int = 0
+    version_conflicts: int = 0
+    noops: int = 0
+    throttled: float = 0.0  # seconds
+    per_second: float = -1.0
+    failures: list[Any] = field(default_factory=list)
+
+    def status(self, *, updates: bool = False) -> dict[str, Any]:
+        """As a task shows it. Source: BulkByScrollTask.Status."""
+        counts = {"total": self.total, "updated": self.updated}
+        if not updates:
+            counts["created"] = self.created
+        return {
+            **counts,
+            "deleted": 0,
+            "batches": self.batches,
+            "version_conflicts": self.version_conflicts,
+            "noops": self.noops,
+            "retries": {"bulk": 0, "search": 0},
+            "throttled_millis": int(self.throttled * 1000),
+            "requests_per_second": self.per_second,
+            "throttled_until_millis": 0,
+        }
+
+
+async def reindex(exchange: Exchange) -> web.StreamResponse:
+    """Copy documents from index to index; their semantic fields are filled anew."""
+    body = await exchange.document()
+    if not isinstance(body, Mapping):
+        return await exchange.hand_on()
+    source, dest = body.get("source"), body.get("dest")
+    if not isinstance(source, Mapping) or not isinstance(dest, Mapping):
+        return await exchange.hand_on()
+    names = (
+        ",".join(source["index"]) if isinstance(source.get("index"), list) else source.get("index")
+    )
+    target = dest.get("index")
+    if not isinstance(names, str) or not isinstance(target, str):
+        return await exchange.hand_on()
+    if not await _is_concerned(exchange, names, target, is_remote="remote" in source):
+        return await exchange.hand_on()
+    if "remote" in source:
+        raise IllegalArgument(
+            "[remote] is not possible where documents have fields of type [semantic_text]"
+        )
+    if "script" in body:
+        raise IllegalArgument(_NO_SCRIPT)
+    copy = Copy(
+        source=names,
+        search={key: value for key, value in source.items() if key in ("query", "sort", "_source")},
+        size=_size(source.get("size", _BATCH)),
+        dest=target,
+        op_type=str(dest.get("op_type", "index")),
+        pipeline=dest.get("pipeline"),
+        routing=str(dest.get("routing", "keep")),
+        version_type=dest.get("version_type"),
+        **_common(exchange, body),
+    )
+    return await _run(exchange, copy, _REINDEX, f"reindex from [{names}] to [{target}]")
+
+
+async def update_by_query(exchange: Exchange) -> web.StreamResponse:
+    """Write documents again where they are, so that their semantic fields are filled anew."""
+    index = exchange.names["index"]
+    if not (await exchange.parts.registry.look_up(index)).fields:
+        return await exchange.hand_on()
+    body = await exchange.document() if await exchange.read() else {}
+    if not isinstance(body, Mapping):
+        return await exchange.hand_on()
+    if "script" in body:
+        raise IllegalArgument(_NO_SCRIPT)
+    copy = Copy(
+        source=index,
+        search={key: value for key, value in body.items() if key in ("query", "sort")},
+        size=_size(exchange.rest.parameters.get("scroll_size", _BATCH)),
+        dest=None,
+        pipeline=exchange.rest.parameters.get("pipeline"),
+        **_common(exchange, body),
+    )
+    return await _run(exchange, copy, _UPDATE, f"update-by-query [{index}]")
+
+
+async def _is_concerned(exchange: Exchange, source: str, dest: str, *, is_remote: bool) -> bool:
+    registry = exchange.parts.registry
+    if (await registry.write_target(dest)).fields:
+        return True
+    return not is_remote and bool((await registry.look_up(source)).fields)
+
+
+def _common(exchange: Exchange, body: Mapping[str, Any]) -> dict[str, Any]:
+    parameters = exchange.rest.parameters
+    most = body.get("max_docs", parameters.get("max_docs"))
+    conflicts = body.get("conflicts", parameters.get("conflicts", "abort"))
+    if conflicts not in ("abort", "proceed"):
+        raise IllegalArgument(f'conflicts may only be "proceed" or "abort" but was [{conflicts}]')
+    return {
+        "max_docs": None if most is None else _size(most),
+        "proceeds": conflicts == "proceed",
+        "per_second": _rate(parameters.get("requests_per_second", "-1")),
+        "refresh": parameters.get("refresh") in ("", "true"),
+    }
+
+
+def _size(value: Any) -> int:
+    try:
+        size = int(value)
+    except (TypeError, ValueError):
+        raise IllegalArgument(f"[size] must be a number, got [{value}]") from None
+    if not 0 < size <= 10_000:
+        raise ActionRequestInvalid([f"size should be between 1 and 10000 but was [{size}]"])
+    return size
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if rate == 0.0:
+        raise IllegalArgument(
+            "[requests_per_second] must be a float greater than 0. Use -1 to disable throttling."
+        )
+    return rate if rate > 0 else -1.0
+
+
+async def _run(exchange: Exchange, copy: Copy, action: str, description: str) -> web.StreamResponse:
+    progress = Progress(per_second=copy.per_second)
+    updates = copy.dest is None
+
+    async def work(task: Task) -> dict[str, Any]:
+        return await _copied(exchange, copy, progress, task)
+
+    task = exchange.parts.tasks.begin(
+        action, description, lambda: progress.status(updates=updates), work
+    )
+    if exchange.rest.parameters.get("wait_for_completion") == "false":
+        return await exchange.made(200, {"task": task.id})
+    try:
+        await exchange.parts.tasks.wait(task, float("inf"))
+    except asyncio.CancelledError:
+        exchange.parts.tasks.cancel(task)
+        raise
+    if task.error is not None:
+        raise task.error
+    response = task.response or {}
+    failed = [one.get("status", 500) for one in response["failures"]]
+    return await exchange.made(max(failed, default=200), response)
+
+
+async def _copied(exchange: Exchange, copy: Copy, progress: Progress, task: Task) -> dict[str, Any]:
+    started = monotonic()
+    writer = Writer(exchange, None)
+    async with aclosing(_pages(exchange, copy, progress)) as pages:
+        async for page in pages:
+            begun = monotonic()
+            window = Window([_item(hit, copy) for hit in page])
+            await _write(exchange, writer, window, progress, copy)
+            progress.batches += 1
+            if task.is_cancelled or (progress.failures and not copy.proceeds):
+                break
+            if copy.per_second > 0:
+                pause = max(0.0, len(page) / copy.per_second - (monotonic() - begun))
+                progress.throttled += pause
+                await asyncio.sleep(pause)
+    if copy.refresh:
+        index = quote(copy.dest or copy.source, safe="*,")
+        await exchange.ask(target=f"/{index}/_refresh", method="POST")
+    status = progress.status(updates=copy.dest is None)
+    response = {
+        "took": int((monotonic() - started) * 1000),
+        "timed_out": False,
+        **status,
+        "failures": progress.failures,
+    }
+    if task.is_cancelled:
+        response["canceled"] = "by user request"
+    return response
+
+
+async def _pages(
+    exchange: Exchange, copy: Copy, progress: Progress
+) -> AsyncGenerator[list[dict[str, Any]], None]:
+    """The documents, page by page, by a scroll that is closed at the end."""
+    left = copy.max_docs
+    body = {
+        "sort": ["_doc"],
+        **copy.search,
+        "size": copy.size,
+        "version": True,
+        "seq_no_primary_term": True,
+        "_source": _filter(copy.search.get("_source")),
+        "track_total_hits": True,
+    }
+    path = f"/{quote(copy.source, safe='*,<>{}')}/_search?scroll={_KEEP_ALIVE}"
+    answer = _checked(await exchange.ask(body, target=path, method="POST"))
+    total = answer["hits"]["total"]["value"]
+    progress.total = total if left is None else min(total, left)
+    scroll = answer.get("_scroll_id")
+    try:
+        while hits := answer["hits"]["hits"]:
+            if left is not None:
+                hits = hits[:left]
+                left -= len(hits)
+            yield hits
+            if left == 0:
+                return
+            again = {"scroll": _KEEP_ALIVE, "scroll_id": scroll}
+            answer = _checked(await exchange.ask(again, target="/_search/scroll", method="POST"))
+            scroll = answer.get("_scroll_id", scroll)
+    finally:
+        if scroll is not None:
+            await exchange.ask({"scroll_id": scroll}, target="/_search/scroll", method="DELETE")
+
+
+def _filter(source: Any) -> Any:
+    """The user's own filter, and without our vectors: they are made anew."""
+    if isinstance(source, Mapping):
+        listed = source.get("excludes", [])
+        excludes = [listed] if isinstance(listed, str) else list(listed)
+        return {**source, "excludes": [*excludes, layout.CONTAINER]}
+    if isinstance(source, str | list):
+        return {"includes": source, "excludes": [layout.CONTAINER]}
+    return {"excludes": [layout.CONTAINER]}
+
+
+def _checked(answer: Any) -> Any:
+    document = orjson.loads(answer.body or b"{}")
+    if answer.status >= 300:
+        error = document.get("error") if isinstance(document, dict) else None
+        reason = error.get("reason") if isinstance(error, dict) else str(error)
+        failure = StatusError(answer.status, str(hide_in_error(reason)))
+        if isinstance(error, dict) and isinstance(error.get("type"), str):
+            failure.type = error["type"]
+        raise failure
+    return document
+
+
+def _item(hit: Mapping[str, Any], copy: Copy) -> Item:
+    """A document as an item of a bulk."""
+    meta: dict[str, Any] = {"_index": copy.dest or hit["_index"], "_id": hit["_id"]}
+    action = "create" if copy.op_type == "create" else "index"
+    if copy.dest is None:
+        meta |= {"if_seq_no": hit["_seq_no"], "if_primary_term": hit["_primary_term"]}
+    elif copy.version_type not in (None, "internal"):
+        meta |= {"version": hit["_version"], "version_type": copy.version_type}
+    routing = hit.get("_routing")
+    if copy.routing.startswith("="):
+        routing = copy.routing[1:]
+    if routing is not None and copy.routing != "discard":
+        meta["routing"] = routing
+    if copy.pipeline is not None:
+        meta["pipeline"] = copy.pipeline
+    return Item(
+        action=action,
+        meta=meta,
+        action_line=orjson.dumps({action: meta}),
+        source=orjson.dumps(hit.get("_source", {})),
+    )
+
+
+async def _write(
+    exchange: Exchange, writer: Writer, window: Window, progress: Progress, copy: Copy
+) -> None:
+    await writer.fill(window)
+    sent = window.sent()
+    answers: list[Any] = []
+    if sent:
+        body = await offload(sum(len(item.source or b"") for item in sent), AT_ONCE, window.body)
+        answer = _checked(await exchange.ask(body, target="/_bulk", method="POST"))
+        answers = hide_in_error(answer["items"])
+    for entry in window.answers(answers, copy.dest or ""):
+        _count(next(iter(entry.values())), progress, copy)
+
+
+def _count(entry: Mapping[str, Any], progress: Progress, copy: Copy) -> None:
+    if "error" not in entry:
+        progress.created += entry.get("result") == "created"
+        progress.updated += entry.get("result") == "updated"
+        progress.noops += entry.get("result") == "noop"
+        return
+    if entry["status"] == 409:
+        progress.version_conflicts += 1
+        if copy.proceeds:
+            return
+    progress.failures.append(
+        {
+            "index": entry["_index"],
+            "id": entry["_id"],
+            "cause": entry["error"],
+            "status": entry["status"],
+        }
+    )
+
+
+async def get_task(exchange: Exchange) -> web.StreamResponse:
+    """One of our tasks; with `wait_for_completion`, once it has ended."""
+    tasks = exchange.parts.tasks
+    task = tasks.find(exchange.names["task_id"])
+    if exchange.rest.parameters.get("wait_for_completion") in ("", "true"):
+        await tasks.wait(
+            task, parse_time(exchange.rest.parameters.get("timeout", "30s"), "timeout")
+        )
+    return await exchange.made(200, task.rendered())
+
+
+async def cancel_task(exchange: Exchange) -> web.StreamResponse:
+    """Cancel one of our tasks."""
+    tasks = exchange.parts.tasks
+    task = tasks.find(exchange.names["task_id"])
+    tasks.cancel(task)
+    node = {"name": task.node, "tasks": {task.id: task.info()}}
+    return await exchange.made(200, {"nodes": {task.node: node}})
