@@ -1,0 +1,170 @@
+"""`_reindex` and `_update_by_query` into semantic fields, on a real Elasticsearch.
+
+That one has no `_reindex` of its own: whatever is copied here, the proxy has copied.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import pytest
+from aiohttp import ClientSession
+
+from tests.support.processes import Serve
+from tests.support.stubs import Call, FaultyServer, Reply, in_thread, json_reply
+
+SEMANTIC = {"type": "semantic_text", "inference_id": "embed"}
+
+
+def embedding(call: Call) -> Reply:
+    """Three dimensions, by the length of a text; BOOM is refused."""
+    texts = orjson.loads(call.body)["inputs"]
+    if any("BOOM" in text for text in texts):
+        return json_reply({"error": "boom"}, 400)
+    return json_reply([[len(text), 1.0, 0.5] for text in texts])
+
+
+class Caller:
+    def __init__(self, session: ClientSession, url: str) -> None:
+        self._session = session
+        self._url = url
+
+    async def __call__(self, method: str, target: str, body: Any = None) -> tuple[int, Any]:
+        async with self._session.request(method, self._url + target, json=body) as answer:
+            return answer.status, await answer.json()
+
+    async def fill(self, index: str, *texts: str) -> None:
+        for number, text in enumerate(texts):
+            await self("PUT", f"/{index}/_doc/{number}?refresh=true", {"body": text})
+
+    async def found(self, index: str) -> int:
+        """How many documents have vectors."""
+        query = {"query": {"exists": {"field": "body"}}}
+        _, answer = await self("POST", f"/{index}/_search", query)
+        return int(answer["hits"]["total"]["value"])
+
+
+@pytest.fixture(scope="module")
+def proxy(serve_for_session: Serve, elasticsearch) -> Iterator[tuple[str, str]]:
+    """The URLs of a proxy and of its provider."""
+    with in_thread(FaultyServer(embedding)) as provider:
+        env = {
+            "HFPROXY_SEMANTIC_ENABLED": "true",
+            "HFPROXY_STORE_INDEX": f"hugging-face-inference-endpoints-{uuid4().hex[:8]}",
+        }
+        yield serve_for_session(upstream=elasticsearch.url, env=env).url, provider.url
+
+
+@asynccontextmanager
+async def calling(url: str) -> AsyncIterator[Caller]:
+    async with ClientSession() as session:
+        yield Caller(session, url)
+
+
+@pytest.fixture
+async def caller(proxy) -> AsyncIterator[Caller]:
+    url, provider = proxy
+    async with calling(url) as caller:
+        settings = {"url": f"{provider}/embed", "api_key": "x"}
+        endpoint = {"service": "hugging_face", "service_settings": settings}
+        await caller("PUT", "/_inference/text_embedding/embed", endpoint)
+        yield caller
+
+
+@pytest.fixture
+async def indices(caller) -> AsyncIterator[tuple[str, str]]:
+    """A plain index and one with a semantic field."""
+    plain, semantic = (f"copy-{name}-{uuid4().hex[:8]}" for name in ("plain", "semantic"))
+    fields = {"mappings": {"properties": {"body": SEMANTIC}}}
+    assert (await caller("PUT", f"/{semantic}", fields))[0] == 200
+    yield plain, semantic
+    for index in (plain, semantic):
+        await caller("DELETE", f"/{index}")
+
+
+def copy(source: str, dest: str, **more: Any) -> dict[str, Any]:
+    return {"source": {"index": source, **more}, "dest": {"index": dest}}
+
+
+async def test_lexical_documents_become_searchable_by_meaning(caller, indices):
+    plain, semantic = indices
+    await caller.fill(plain, "one", "two", "three")
+    status, answer = await caller("POST", "/_reindex?refresh=true", copy(plain, semantic, size=2))
+    assert status == 200
+    assert (answer["total"], answer["created"], answer["batches"]) == (3, 3, 2)
+    assert answer["failures"] == []
+    assert await caller.found(semantic) == 3
+
+
+async def test_only_what_the_query_finds_is_copied(caller, indices):
+    plain, semantic = indices
+    await caller.fill(plain, "one", "two")
+    body = copy(plain, semantic, query={"match": {"body": "two"}})
+    _, answer = await caller("POST", "/_reindex?refresh=true", body)
+    assert (answer["total"], answer["created"]) == (1, 1)
+
+
+async def test_what_fails_is_told_and_ends_it(caller, indices):
+    plain, semantic = indices
+    await caller.fill(plain, "one", "BOOM", "three")
+    status, answer = await caller("POST", "/_reindex?refresh=true", copy(plain, semantic, size=1))
+    assert status == 400
+    assert (answer["created"], len(answer["failures"])) == (1, 1)
+    (failure,) = answer["failures"]
+    assert (failure["index"], failure["id"]) == (semantic, "1")
+    assert failure["cause"]["type"] == "inference_exception"
+
+
+async def test_a_field_that_was_mapped_later_is_filled_by_an_update(caller, indices):
+    plain, _ = indices
+    await caller("PUT", f"/{plain}", {"mappings": {"properties": {"body": {"type": "text"}}}})
+    await caller.fill(plain, "one", "two")
+    later = {"properties": {"body": {"type": "text", "fields": {"meaning": SEMANTIC}}}}
+    assert (await caller("PUT", f"/{plain}/_mapping", later))[0] == 200
+    status, answer = await caller("POST", f"/{plain}/_update_by_query?refresh=true")
+    assert (status, answer["updated"], answer["failures"]) == (200, 2, [])
+    assert "created" not in answer
+    query = {"query": {"semantic": {"field": "body.meaning", "query": "one"}}}
+    _, found = await caller("POST", f"/{plain}/_search", query)
+    assert found["hits"]["total"]["value"] == 2
+
+
+async def test_a_task_is_shown_waited_for_and_cancelled(caller, indices):
+    plain, semantic = indices
+    await caller.fill(plain, "one", "two", "three")
+    body = copy(plain, semantic, size=1)
+    behind = "/_reindex?wait_for_completion=false"
+    _, begun = await caller("POST", behind, body)
+    status, ended = await caller("GET", f"/_tasks/{begun['task']}?wait_for_completion=true")
+    assert (status, ended["completed"], ended["response"]["created"]) == (200, True, 3)
+    _, slow = await caller("POST", f"{behind}&requests_per_second=2", body)
+    status, _ = await caller("POST", f"/_tasks/{slow['task']}/_cancel")
+    assert status == 200
+    async with asyncio.timeout(20):
+        _, ended = await caller("GET", f"/_tasks/{slow['task']}?wait_for_completion=true")
+    assert ended["response"]["canceled"] == "by user request"
+    assert ended["response"]["updated"] < 3
+
+
+async def test_a_task_that_is_unknown_is_not_found(caller, proxy):
+    status, answer = await caller("GET", "/_tasks/hugging-face-proxy-00000000:1")
+    assert (status, answer["error"]["type"]) == (404, "resource_not_found_exception")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"script": {"source": "x"}}, "[script] cannot run"),
+        ({"conflicts": "ignore"}, 'conflicts may only be "proceed" or "abort" but was [ignore]'),
+    ],
+)
+async def test_what_is_not_possible_is_told(caller, indices, change, reason):
+    plain, semantic = indices
+    status, answer = await caller("POST", "/_reindex", {**copy(plain, semantic), **change})
+    assert status == 400
+    assert reason in answer["error"]["reason"]
