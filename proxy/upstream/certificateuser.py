@@ -21,7 +21,6 @@ from aiohttp import (
     ClientRequest,
     ClientSession,
     ClientTimeout,
-    Connector,
     DummyCookieJar,
     hdrs,
 )
