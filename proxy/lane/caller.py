@@ -217,7 +217,7 @@ class CallerSide(AnsweringConnection):
             return
         data, self._unread = self._unread, b""
         self.transport.resume_reading()
-        if self.state is BODY:
+        if data and self.state is BODY:
             self._read_body(data, http1.CHUNKS_AT_ONCE)
-        elif self.state is REST:
+        elif data and self.state is REST:
             self._drop_rest(data, http1.CHUNKS_AT_ONCE)
