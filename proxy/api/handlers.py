@@ -30,7 +30,6 @@ from proxy.inference.service import refuse_streaming
 from proxy.inference.settings import parse_endpoint
 from proxy.inference.tasktypes import resolve_task_type
 from proxy.inference.updates import parse_update
-from proxy.limits.memory import PER_ENDPOINT, reserve
 from proxy.masking import shown_value
 from proxy.rest.responder import ErrorShape
 from proxy.xcontent.document import Document
@@ -97,7 +96,6 @@ async def get_endpoints(call: Call) -> Json:
     theirs = await call.fetch(call.rest.path)
     found = await call.service.find(call.task_type)
     call.warnings.extend(incomplete(found))
-    reserve(len(found.endpoints) * PER_ENDPOINT)
     ours = [render_endpoint(endpoint) for endpoint in found.endpoints]
     others = theirs.get("endpoints") if isinstance(theirs, dict) else None
     return {"endpoints": _merged("inference_id", others, ours)}

@@ -12,9 +12,9 @@ from typing import Final, TypeVar
 
 T = TypeVar("T")
 # More would only share the interpreter among themselves, and keep the event loop waiting for it.
-_THREADS: Final = 4
+THREADS: Final = 4
 _OF_ONE_CALLER: Final = 2  # threads; somebody else always finds one free, or waits for a short turn
-_POOL: Final = ThreadPoolExecutor(_THREADS, thread_name_prefix="reader")
+_POOL: Final = ThreadPoolExecutor(THREADS, thread_name_prefix="reader")
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class Threads:
     """
 
     def __init__(self) -> None:
-        self._places = asyncio.Semaphore(_THREADS)
+        self._places = asyncio.Semaphore(THREADS)
         self._shares: dict[Hashable, _Share] = {}
 
     @contextmanager
@@ -80,14 +80,16 @@ async def offload(size: int, at_most: int, work: Callable[[], T]) -> T:
 
 
 async def _done(work: Callable[[], T]) -> T:
-    running = asyncio.get_running_loop().run_in_executor(_POOL, work)
+    submitted = _POOL.submit(work)
+    running = asyncio.wrap_future(submitted)
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
-        while not running.done():
+        while not submitted.cancel() and not running.done():
             try:
                 await asyncio.wait([running])
             except asyncio.CancelledError:
                 continue
-        running.exception()  # seen, as nobody will ask for it
+        if not submitted.cancelled():
+            running.exception()  # seen, as nobody will ask for it
         raise
