@@ -18,7 +18,7 @@ from proxy.lane.expiry import expire
 from proxy.lane.handshakes import Arrival, Handshakes
 from proxy.lane.pool import Cluster, Pool
 from proxy.lane.states import NEVER, Patience
-from proxy.lane.turns import Turns
+from proxy.turns import Turns
 from proxy.upstream.nodes import Node
 
 SHORTEST_TICK, LONGEST_TICK = 0.01, 1.0  # seconds between two looks at the deadlines
