@@ -10,6 +10,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+from proxy.errors import ProxyError
+from proxy.frames import forget_frames
+
 T = TypeVar("T")
 # More would only share the interpreter among themselves, and keep the event loop waiting for it.
 THREADS: Final = 4
@@ -79,8 +82,17 @@ async def offload(size: int, at_most: int, work: Callable[[], T]) -> T:
         return await _done(work)
 
 
+def _without_frames(work: Callable[[], T]) -> T:
+    """What `work` returns or raises; its frames go, as nobody may be there to take the error."""
+    try:
+        return work()
+    except ProxyError as error:
+        forget_frames(error)
+        raise
+
+
 async def _done(work: Callable[[], T]) -> T:
-    submitted = _POOL.submit(work)
+    submitted = _POOL.submit(_without_frames, work)
     running = asyncio.wrap_future(submitted)
     try:
         return await asyncio.shield(running)

@@ -107,10 +107,10 @@ async def test_tiny_chunks_of_all_connections_are_read_in_turns():
     server = Server(CHUNKED, b"1\r\nx\r\n" * 1000)
     async with asking(server) as session:
         floods = [asyncio.ensure_future(read_all(session, server.url, read)) for _ in range(8)]
-        while not any(flood.done() for flood in floods):
+        while sum(read) < 200_000:
             before = len(read)
             await asyncio.sleep(0)
-            assert sum(read[before:]) < 10_000  # bytes, each a chunk
+            assert sum(read[before:]) < 50_000  # bytes, each a chunk
         for flood in floods:
             flood.cancel()
         await asyncio.gather(*floods, return_exceptions=True)
