@@ -19,7 +19,7 @@ from proxy.lane.handshakes import Arrival, Handshakes
 from proxy.lane.held import MOST_HELD, Held
 from proxy.lane.pool import Cluster, Pool
 from proxy.lane.states import HELD_LIMIT, NEVER, Patience
-from proxy.lane.turns import Turns
+from proxy.turns import Turns
 from proxy.upstream.nodes import Node
 
 SHORTEST_TICK, LONGEST_TICK = 0.01, 1.0  # seconds between two looks at the deadlines

@@ -19,7 +19,7 @@ from proxy.errors import ProxyError, UpstreamTimedOut
 from proxy.http1 import AnswerHead, Forwarding, RequestHead
 from proxy.lane.held import Held
 from proxy.lane.states import CallerState, Patience, UpstreamState
-from proxy.lane.turns import Turns
+from proxy.turns import Turns
 from proxy.upstream.nodes import Node
 
 

@@ -27,8 +27,8 @@ def coding_of_request(headers: Mapping[str, str]) -> str | None:
     return coding if coding.strip().lower() in _OF_REQUESTS else None
 
 
-def decompressed(data: bytes, coding: str) -> Iterator[bytes]:
-    """A body, decoded, in pieces of 1 MiB at most.
+def decompressed(data: bytes, coding: str, most: int = _PIECE) -> Iterator[bytes]:
+    """A body, decoded, in pieces of at most so many bytes.
 
     Raises: IllegalArgument if it is not encoded as `coding` says, or incomplete.
     """
@@ -41,7 +41,7 @@ def decompressed(data: bytes, coding: str) -> Iterator[bytes]:
             left = view[position : position + _SLICE]
             position += len(left)
         try:
-            piece = decompressor.decompress(left, _PIECE)
+            piece = decompressor.decompress(left, most)
         except zlib.error:
             raise IllegalArgument(f"the body is not [{coding}] encoded") from None
         if not piece and not left:

@@ -9,7 +9,7 @@ import hashlib
 import pytest
 
 from proxy.http1.bodies import FRAMING_LIMIT
-from proxy.lane.turns import Turns
+from proxy.turns import Turns
 from tests.support.lanes import lane_test
 from tests.support.peers import GET, MIB, OK, Peer, noise
 
