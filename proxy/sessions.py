@@ -30,6 +30,8 @@ from aiohttp import (
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
+from proxy.turns import Turns
+
 if TYPE_CHECKING:
     from aiohttp.connector import Connection
     from aiohttp.http import RawResponseMessage
@@ -47,8 +49,8 @@ HEAD_LIMITS: Final = HeadLimits(max_line_size=65536, max_field_size=65536, max_h
 MAX_INTERIM: Final = 32  # answers 1xx to one request; servers send one or two
 MAX_HEADS: Final = 256 * 1024  # bytes of all heads that answer one request, as in the lane
 MAX_FRAMING: Final = 1024 * 1024  # bytes by which a body's chunks may outweigh what is in them
-_STEP: Final = 1024  # bytes of heads that are read before they are counted: 40 answers 1xx
-_BODY_STEP: Final = 16 * 1024  # the same of bodies, behind whose end other answers can follow
+_STEP: Final = 1024  # bytes of heads, or of tiny chunks, that are read before they are counted
+_BODY_STEP: Final = 16 * 1024  # the same of other bodies, behind whose end answers can follow
 
 _used: Final[WeakSet[ResponseHandler]] = WeakSet()  # connections on which an answer has come
 _wants_new: Final[ContextVar[bool]] = ContextVar("wants_new", default=False)
@@ -61,8 +63,11 @@ class DroppedWhileIdle(ServerDisconnectedError):
 class BoundedProtocol(ResponseHandler):
     """A connection that ends once what it brings beside a request's answer is too much."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, turns: Turns) -> None:
         super().__init__(loop)
+        self._turns = turns
+        self._rest = b""  # what has come, and waits for its turn
+        self._is_dense = False  # whether there was more framing than payload in the last step
         self._is_awaited = False  # the head of the answer
         self._interim = 0  # answers 1xx
         self._heads = 0  # bytes of heads
@@ -71,6 +76,7 @@ class BoundedProtocol(ResponseHandler):
     def set_response_params(self, **options: Any) -> None:
         """The beginning of an exchange."""
         self._is_awaited, self._interim, self._heads, self._framed = True, 0, 0, 0
+        self._is_dense = False
         super().set_response_params(**options)
 
     def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
@@ -86,15 +92,38 @@ class BoundedProtocol(ResponseHandler):
     def data_received(self, data: bytes) -> None:
         if not data or self._parser is None or self._upgraded:
             super().data_received(data)
-            return
+        elif self._rest:
+            self._rest += data
+        else:
+            self._read(data)
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        super().resume_reading(resume_parser)
+        if self._rest and self.transport is not None:
+            self.transport.pause_reading()
+
+    def _read(self, data: bytes) -> None:
+        """Read it in steps; tiny chunks are read in turns with those of other connections."""
         start = 0
         while start < len(data) and self.transport is not None:
-            step = data[start : start + (_STEP if self._is_awaited else _BODY_STEP)]
+            if self._is_dense and start:
+                self._rest = data[start:]
+                self.transport.pause_reading()
+                self._turns.put_off(self._go_on)
+                return
+            size = _STEP if self._is_awaited or self._is_dense else _BODY_STEP
+            step = data[start : start + size]
             start += len(step)
             if self._is_awaited:
                 self._read_head(step)
             else:
                 self._read_body(step)
+
+    def _go_on(self) -> None:
+        data, self._rest = self._rest, b""
+        if self.transport is not None and not self._reading_paused:
+            self.transport.resume_reading()
+        self._read(data)
 
     def _read_head(self, step: bytes) -> None:
         self._heads += len(step)
@@ -111,7 +140,9 @@ class BoundedProtocol(ResponseHandler):
             return
         payload = self._payload
         self._framed += len(step)
+        before = payload.total_raw_bytes
         super().data_received(step)
+        self._is_dense = 2 * (payload.total_raw_bytes - before) < len(step)
         framing = self._framed - 2 * payload.total_raw_bytes
         if framing > MAX_FRAMING and not self._reading_paused:  # else not all has been read
             payload.set_exception(ClientPayloadError("chunks of next to nothing"))
@@ -136,8 +167,8 @@ class Connector(TCPConnector):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         # aiohttp 3.14 has no public place for it.
-        protocol: type[ResponseHandler] = BoundedProtocol
-        self._factory = partial(protocol, loop=self._loop)
+        protocol: Callable[..., ResponseHandler] = BoundedProtocol
+        self._factory = partial(protocol, loop=self._loop, turns=Turns())
 
     async def connect(
         self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout

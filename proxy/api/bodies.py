@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
+from io import BytesIO
+from typing import Final
 
 from aiohttp import web
 
 from proxy.config import LimitsConfig
 from proxy.errors import PlainError, ProxyError
 from proxy.limits.memory import PER_BODY_BYTE, reserve
+from proxy.limits.turns import Turns, Worker
 from proxy.limits.uploads import next_piece
 from proxy.rest.body import Body
 from proxy.rest.codings import Decoder, coding_of_request, decompressed
 from proxy.rest.request import RestRequest
 from proxy.xcontent.document import Bounds
 
+_PIECE: Final = 256 * 1024  # bytes that are decoded in one turn of the event loop
+
 
 class TooLarge(Exception):
     """The body has more bytes than may be read, as it comes or decoded."""
 
 
-async def read_body(request: web.Request, rest: RestRequest, limit: int, bounds: Bounds) -> Body:
+async def read_body(
+    request: web.Request, rest: RestRequest, limit: int, bounds: Bounds, turns: Turns
+) -> Body:
     """The body, decoded; of at most `limit` bytes before and after that.
 
     Raises: TooLarge; MemoryShort; StatusError 408; IllegalArgument if it cannot be decoded.
@@ -31,7 +37,7 @@ async def read_body(request: web.Request, rest: RestRequest, limit: int, bounds:
     data = raw = await _collected(_pieces(request), limit)
     coding = coding_of_request(rest.headers)
     if raw and coding is not None:
-        data = await _collected(_with_breaks(decompressed(raw, coding)), limit)
+        data = await _collected(_in_turns(decompressed(raw, coding, _PIECE), turns), limit)
     return Body(rest, raw, data, bounds)
 
 
@@ -76,13 +82,14 @@ async def unread_body(request: web.Request, rest: RestRequest, bounds: Bounds) -
 
 
 async def _collected(pieces: AsyncIterator[bytes], limit: int) -> bytes:
-    data = bytearray()
+    data, size = BytesIO(), 0  # which gives away what it has gathered without a copy
     async for piece in pieces:
         reserve(len(piece) * PER_BODY_BYTE)
-        data += piece
-        if len(data) > limit:
+        data.write(piece)
+        size += len(piece)
+        if size > limit:
             raise TooLarge
-    return bytes(data)
+    return data.getvalue()
 
 
 async def _pieces(request: web.Request) -> AsyncIterator[bytes]:
@@ -92,8 +99,9 @@ async def _pieces(request: web.Request) -> AsyncIterator[bytes]:
         yield await (content.readany() if content.is_eof() else next_piece(content))
 
 
-async def _with_breaks(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """The same pieces, and a turn of the event loop after each."""
+async def _in_turns(pieces: Iterator[bytes], turns: Turns) -> AsyncIterator[bytes]:
+    """The same pieces; all who decode bodies wait in one line, as little bytes can become many."""
+    worker = Worker(turns)
     for piece in pieces:
         yield piece
-        await asyncio.sleep(0)
+        await worker.pause()

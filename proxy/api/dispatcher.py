@@ -43,6 +43,7 @@ from proxy.inference.service import InferenceService
 from proxy.limits.calls import Caller, CallLimits, address_of_caller, caller_of
 from proxy.limits.memory import PER_FETCHED_BYTE, count_for, reserve
 from proxy.limits.threads import Threads, offload
+from proxy.limits.turns import Turns
 from proxy.rest.body import Body
 from proxy.rest.parameters import read_boolean, read_time, refuse_unknown
 from proxy.rest.request import RestRequest, parse_request
@@ -76,6 +77,7 @@ class InferenceApi:
         self._bounds = Bounds(nesting=config.nesting, values=config.values)
         self._limits = limits
         self._threads = Threads()
+        self._turns = Turns()
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Our answer, or the upstream's where what is asked for is unknown here."""
@@ -138,7 +140,8 @@ class InferenceApi:
         if isinstance(verdict, Refused):
             return await unread_body(request, rest, self._bounds)
         try:
-            return await read_body(request, rest, request.client_max_size, self._bounds)
+            limit = request.client_max_size
+            return await read_body(request, rest, limit, self._bounds, self._turns)
         except TooLarge:
             raise PlainError(413, "request body is too large").of_limit("inference_body") from None
 

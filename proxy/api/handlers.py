@@ -22,6 +22,7 @@ from proxy.inference.chat import (
     only_streaming,
     parse_chat_request,
 )
+from proxy.inference.dumping import check_size
 from proxy.inference.endpoints import SERVICES, TaskType
 from proxy.inference.fields import wrong_type
 from proxy.inference.rendering import render_endpoint
@@ -30,7 +31,6 @@ from proxy.inference.service import refuse_streaming
 from proxy.inference.settings import parse_endpoint
 from proxy.inference.tasktypes import resolve_task_type
 from proxy.inference.updates import parse_update
-from proxy.limits.memory import PER_ENDPOINT, reserve
 from proxy.masking import shown_value
 from proxy.rest.responder import ErrorShape
 from proxy.xcontent.document import Document
@@ -54,6 +54,7 @@ async def put_endpoint(call: Call) -> Json:
     if service not in SERVICES:
         await _keep_from_upstream(call)
         raise UnknownService(shown_value(service, "service"))
+    check_size(body)
     endpoint = parse_endpoint(task_type, call.inference_id, service, body)
 
     async def is_taken() -> bool:
@@ -74,7 +75,9 @@ async def _keep_from_upstream(call: Call) -> None:
 async def update_endpoint(call: Call) -> Json:
     """PUT _inference/{task_type}/{inference_id}/_update"""
     rules = call.profile.update_rules(call.rest.headers.get("x-elastic-client-meta", ""))
-    update = parse_update(await call.body_map(), rules)
+    body = await call.body_map()
+    check_size(body)
+    update = parse_update(body, rules)
     task_type = resolve_task_type(call.task_type, update.task_type)
     changed = await call.service.update(call.inference_id, task_type, update, call.timeout)
     log_change(call, "changed", call.inference_id, task_type)
@@ -97,7 +100,6 @@ async def get_endpoints(call: Call) -> Json:
     theirs = await call.fetch(call.rest.path)
     found = await call.service.find(call.task_type)
     call.warnings.extend(incomplete(found))
-    reserve(len(found.endpoints) * PER_ENDPOINT)
     ours = [render_endpoint(endpoint) for endpoint in found.endpoints]
     others = theirs.get("endpoints") if isinstance(theirs, dict) else None
     return {"endpoints": _merged("inference_id", others, ours)}

@@ -196,6 +196,16 @@ class RequestParser:
         """Whether a part of a head has come, and not yet the rest; empty lines do not count."""
         return bool(self._raw.strip(b"\r\n"))
 
+    @property
+    def kept(self) -> int:
+        """Bytes that are kept of a head: what has come, and what llhttp has made of it."""
+        return 2 * len(self._raw)
+
+    def forget(self) -> None:
+        """Nothing more is going to be read: drop what has come of a head."""
+        self._raw, self._headers = b"", []
+        self._llhttp = HttpRequestParser(self)
+
     def feed(self, data: bytes) -> tuple[RequestHead | None, bytes]:
         """The head that `data` completes, if any, and the bytes that follow it.
 

@@ -17,15 +17,25 @@ from proxy.inference.endpoints import (
     TaskType,
 )
 from proxy.inference.ids import check_storable_id
+from proxy.xcontent.values import Json
+from proxy.xcontent.weighing import weight
 
 # Of the settings of one endpoint, as JSON: a hundred times what any needs, and little enough for
 # every process to keep many, and to list them all.
 MAX_STORED_BYTES: Final = 64 * 1024
+_MAX_GIVEN: Final = 4 * MAX_STORED_BYTES  # before anything is looked at; names count, too
 
 
 def dump_endpoint(endpoint: InferenceEndpoint) -> dict[str, Any]:
     """The stored form. The token is in it: it is only ever written sealed."""
     return asdict(endpoint)
+
+
+def check_size(settings: Json) -> None:
+    """Raises: ValidationFailed for far more than can be stored, which takes long to look at."""
+    if weight(settings, _MAX_GIVEN) > _MAX_GIVEN:
+        most = f"of [{MAX_STORED_BYTES}] that can be stored"
+        raise ValidationFailed([f"the settings take more than [{_MAX_GIVEN}] bytes, {most}"])
 
 
 def check_storable(endpoint: InferenceEndpoint) -> None:

@@ -27,6 +27,8 @@ in every state; what becomes of its caller then stands in `UpstreamSide.connecti
 The application is one more upstream. Its pool makes socket pairs, gives one end to aiohttp's server
 and drives the other exactly like a connection to Elasticsearch.
 
+Every listener of the proxy is a lane; one that forwards nothing has the application alone.
+
 Three rules hold throughout. A side whose peer takes no more bytes stops reading its own, so that
 nothing is held but one read and one write buffer. A side that is lost during a message resets its
 peer, so that half a message never looks complete. And all that is known about messages stands in
@@ -35,6 +37,8 @@ peer, so that half a message never looks complete. And all that is known about m
 Where to look:
 
     listener    accepts callers, sweeps for deadlines that have passed, drains
+    handshakes  callers who speak TLS, until they have shaken hands
+    turns, held how little time, and memory, all connections together may take
     connection, answering, caller
                 a caller's connection: its flow and its end, its answers, its requests; each is a
                 class on top of the one before

@@ -95,9 +95,14 @@ class AnsweringConnection(CallerConnection):
 
     # --- requests that come too early
 
+    @property
+    def held(self) -> int:
+        return super().held + len(self.pipelined)
+
     def _keep_for_later(self, data: bytes) -> None:
         """Keep what comes behind a request until that is answered."""
         self.pipelined += data
+        self.hold()
         if len(self.pipelined) > HELD_LIMIT:
             self.transport.pause_reading()
 

@@ -58,6 +58,7 @@ class CallerSide(AnsweringConnection):
         self.state = LINGER
         self.drop_upstream()
         self._callers.discard(self)
+        self.lane.held.forget(self)
         self.lane.caller_left()
 
     def end_when_idle(self) -> None:
@@ -91,13 +92,19 @@ class CallerSide(AnsweringConnection):
             head, rest = self._parser.feed(data)
             if head is not None:
                 self._begin(head, rest)
-            elif not self._head_begun and self._parser.reading:
-                self._head_begun = True
-                self.expect_within(self.lane.limits.head_timeout)
+            else:
+                self._await_head()
         except Malformed as error:
             self.refuse(IllegalArgument(f"invalid HTTP request: {error}"))
         except ProxyError as error:
             self.refuse(error)
+
+    def _await_head(self) -> None:
+        """Expect the rest of a head in time, counted from its first byte."""
+        if not self._head_begun and self._parser.reading:
+            self._head_begun = True
+            self.expect_within(self.lane.limits.head_timeout)
+        self.hold()
 
     def _begin(self, head: RequestHead, rest: bytes) -> None:
         lane = self.lane
@@ -127,6 +134,15 @@ class CallerSide(AnsweringConnection):
 
     def served_by(self, upstream: sides.Upstream) -> None:
         self.upstream = upstream
+
+    @property
+    def held(self) -> int:
+        return super().held + len(self._unread) + self._parser.kept
+
+    def linger(self) -> None:
+        self._unread = b""
+        self._parser.forget()
+        super().linger()
 
     # --- its body
 
@@ -195,6 +211,8 @@ class CallerSide(AnsweringConnection):
         """Read no more for now: what comes takes long to read, or is to be dropped."""
         self.transport.pause_reading()
         self.turns.put_off(self._read_on)
+        if self._unread:
+            self.hold()
 
     def _read_on(self) -> None:
         """Read what was put off, unless the upstream takes nothing more for now."""
@@ -202,7 +220,7 @@ class CallerSide(AnsweringConnection):
             return
         data, self._unread = self._unread, b""
         self.transport.resume_reading()
-        if self.state is BODY:
+        if data and self.state is BODY:
             self._read_body(data, http1.CHUNKS_AT_ONCE)
-        elif self.state is REST:
+        elif data and self.state is REST:
             self._drop_rest(data, http1.CHUNKS_AT_ONCE)

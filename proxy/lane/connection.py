@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Final
 
 from proxy import http1
-from proxy.errors import ProxyError
+from proxy.errors import ProxyError, Rejected
 from proxy.http1 import RequestHead
 from proxy.lane import sides
 from proxy.lane.states import HEAD, LINGER, NEVER
@@ -42,6 +42,7 @@ class CallerConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.full = True
+        self.hold()
         self.write_deadline = monotonic() + self.lane.patience.reader
         if self.upstream is not None:
             self.upstream.pause_reading()
@@ -49,12 +50,30 @@ class CallerConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self.full = False
         self.write_deadline = NEVER
+        self.hold()
         if self.upstream is not None:
             self.upstream.resume_reading()
 
     def resume_reading(self) -> None:
         """Read more of what the caller sends."""
         self.transport.resume_reading()
+
+    def hold(self) -> None:
+        """More is kept for the caller than before."""
+        self.lane.held.note(self)
+
+    @property
+    def held(self) -> int:
+        """Bytes that are kept for the caller."""
+        mine: int = self.transport.get_write_buffer_size()
+        return mine if self.upstream is None else mine + self.upstream.held
+
+    def let_go(self) -> None:
+        """Keep nothing more for the caller, as all together hold too much."""
+        if self.full or self.state is LINGER:
+            self.cut()
+        else:
+            self.refuse(Rejected("callers' connections hold too many bytes together", "held"))
 
     @property
     def may_read_on(self) -> bool:

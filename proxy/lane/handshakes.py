@@ -39,7 +39,7 @@ class Handshakes:
         self._tasks = tasks
 
     def take(self, transport: asyncio.Transport) -> None:
-        """Wait for a handshake on an accepted connection; its transport is replaced."""
+        """Wait for a handshake on an accepted connection, whose transport is replaced."""
         with suppress(OSError):  # there is no file left
             connection = transport.get_extra_info("socket").dup()
             connection.setblocking(False)

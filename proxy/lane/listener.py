@@ -17,9 +17,10 @@ from proxy.lane.caller import CallerSide
 from proxy.lane.connecting import to_application, to_node
 from proxy.lane.expiry import expire
 from proxy.lane.handshakes import Arrival, Handshakes
+from proxy.lane.held import MOST_HELD, Held
 from proxy.lane.pool import Cluster, Pool
-from proxy.lane.states import NEVER, Patience
-from proxy.lane.turns import Turns
+from proxy.lane.states import HELD_LIMIT, NEVER, Patience
+from proxy.turns import Turns
 from proxy.upstream.nodes import Node
 
 SHORTEST_TICK, LONGEST_TICK = 0.01, 1.0  # seconds between two looks at the deadlines
@@ -52,6 +53,7 @@ class Lane:
         self.forwarding = forwarding
         self.patience = patience
         self.turns = Turns()
+        self.held = Held()
         self.draining = False
         self.callers: set[CallerSide] = set()
         self.keepalive_deadline = NEVER  # for a caller that is idle from now on
@@ -183,6 +185,10 @@ class Lane:
         for caller in list(self.callers):
             if now >= caller.deadline or now >= caller.write_deadline:
                 self.turns.put_off(partial(self._expire, caller))
+        if len(self.callers) * HELD_LIMIT > MOST_HELD:  # even what may be sent again could be a lot
+            for caller in list(self.callers):
+                self.held.note(caller)
+        self.held.look_again()
         for handshakes in self._handshakes:
             handshakes.sweep(now)
         for pool in self._pools:

@@ -18,8 +18,9 @@ from proxy.config import LimitsConfig
 from proxy.errors import ProxyError, UpstreamTimedOut
 from proxy.http1 import AnswerHead, Forwarding, RequestHead
 from proxy.interception import Interception
+from proxy.lane.held import Held
 from proxy.lane.states import CallerState, Patience, UpstreamState
-from proxy.lane.turns import Turns
+from proxy.turns import Turns
 from proxy.upstream.nodes import Node
 
 
@@ -52,6 +53,9 @@ class Caller(Protocol):
     @property
     def deadline(self) -> float:
         """When what is awaited has to have happened; NEVER where nothing bounds it."""
+
+    def hold(self) -> None:
+        """More is kept for its request than before."""
 
     def served_by(self, upstream: Upstream) -> None:
         """Another connection serves the request from now on."""
@@ -87,6 +91,10 @@ class Upstream(Protocol):
     @property
     def takes_more(self) -> bool:
         """Whether more of the body may be sent now."""
+
+    @property
+    def held(self) -> int:
+        """Bytes that are kept of the request and its answer."""
 
     def start(self, caller: Caller, data: bytes) -> None:
         """Serve the caller, whose request begins with `data`."""
@@ -183,6 +191,10 @@ class Lane(Protocol):
     @property
     def turns(self) -> Turns:
         """Where connections put off what takes long."""
+
+    @property
+    def held(self) -> Held:
+        """The memory that callers take."""
 
     @property
     def forwarding(self) -> Forwarding: ...

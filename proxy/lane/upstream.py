@@ -59,6 +59,7 @@ class UpstreamSide(asyncio.Protocol):
         self.caller = caller
         if self.state is CONNECTING:
             self._unsent.append(data)
+            caller.hold()
             if caller.state is BODY:
                 caller.pause_body()
             return
@@ -100,6 +101,13 @@ class UpstreamSide(asyncio.Protocol):
         if caller.state is BODY and self.takes_more:
             caller.resume_body()
 
+    @property
+    def held(self) -> int:
+        waits = sum(map(len, self._unsent)) + len(self._unread) + len(self._retry or b"")
+        if self.state is not CONNECTING:
+            waits += self.transport.get_write_buffer_size()
+        return waits
+
     # --- flow
 
     @property
@@ -110,6 +118,7 @@ class UpstreamSide(asyncio.Protocol):
         self._full = True
         if self.caller is not None and self.caller.state is BODY:
             self.caller.pause_body()
+            self.caller.hold()
 
     def resume_writing(self) -> None:
         self._full = False
@@ -295,6 +304,7 @@ class UpstreamSide(asyncio.Protocol):
             self._unread = data[used:]
             self.transport.pause_reading()
             caller.turns.put_off(self._read_on)
+            caller.hold()
 
     def _read_on(self) -> None:
         """Pass back what was put off, unless the caller takes nothing more for now."""

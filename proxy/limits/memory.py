@@ -13,7 +13,6 @@ from proxy.errors import MemoryShort
 PER_BODY_BYTE: Final = 3  # the body or the provider's request made of it, its texts, buffers
 PER_REPLY_BYTE: Final = 4  # numbers as Python's floats, and as the text of the answer
 PER_FETCHED_BYTE: Final = 8  # an answer of the upstream's, and the tree made of it
-PER_ENDPOINT: Final = 4096  # one of a list: how it is shown, and the text of that
 PER_HEADER: Final = 400  # a header, besides its bytes, of which there are several copies
 PER_VALUE: Final = 64  # a value of a body that has been read
 

@@ -10,11 +10,14 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+from proxy.errors import ProxyError
+from proxy.frames import forget_frames
+
 T = TypeVar("T")
 # More would only share the interpreter among themselves, and keep the event loop waiting for it.
-_THREADS: Final = 4
+THREADS: Final = 4
 _OF_ONE_CALLER: Final = 2  # threads; somebody else always finds one free, or waits for a short turn
-_POOL: Final = ThreadPoolExecutor(_THREADS, thread_name_prefix="reader")
+_POOL: Final = ThreadPoolExecutor(THREADS, thread_name_prefix="reader")
 
 
 @dataclass(slots=True)
@@ -33,7 +36,7 @@ class Threads:
     """
 
     def __init__(self) -> None:
-        self._places = asyncio.Semaphore(_THREADS)
+        self._places = asyncio.Semaphore(THREADS)
         self._shares: dict[Hashable, _Share] = {}
 
     @contextmanager
@@ -79,15 +82,26 @@ async def offload(size: int, at_most: int, work: Callable[[], T]) -> T:
         return await _done(work)
 
 
+def _without_frames(work: Callable[[], T]) -> T:
+    """What `work` returns or raises; its frames go, as nobody may be there to take the error."""
+    try:
+        return work()
+    except ProxyError as error:
+        forget_frames(error)
+        raise
+
+
 async def _done(work: Callable[[], T]) -> T:
-    running = asyncio.get_running_loop().run_in_executor(_POOL, work)
+    submitted = _POOL.submit(_without_frames, work)
+    running = asyncio.wrap_future(submitted)
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
-        while not running.done():
+        while not submitted.cancel() and not running.done():
             try:
                 await asyncio.wait([running])
             except asyncio.CancelledError:
                 continue
-        running.exception()  # seen, as nobody will ask for it
+        if not submitted.cancelled():
+            running.exception()  # seen, as nobody will ask for it
         raise

@@ -51,8 +51,8 @@ class Decoder:
             raise IllegalArgument(f"the [{self._coding}] encoded body is cut off")
 
 
-def decompressed(data: bytes, coding: str) -> Iterator[bytes]:
-    """A body, decoded, in pieces of 1 MiB at most.
+def decompressed(data: bytes, coding: str, most: int = _PIECE) -> Iterator[bytes]:
+    """A body, decoded, in pieces of at most so many bytes.
 
     Raises: IllegalArgument if it is not encoded as `coding` says, or incomplete.
     """
@@ -65,7 +65,7 @@ def decompressed(data: bytes, coding: str) -> Iterator[bytes]:
             left = view[position : position + _SLICE]
             position += len(left)
         try:
-            piece = decompressor.decompress(left, _PIECE)
+            piece = decompressor.decompress(left, most)
         except zlib.error:
             raise IllegalArgument(f"the body is not [{coding}] encoded") from None
         if not piece and not left:

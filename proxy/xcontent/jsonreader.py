@@ -14,6 +14,7 @@ from io import BytesIO
 from typing import Final
 
 from proxy.errors import ProxyError
+from proxy.frames import forget_frames
 from proxy.xcontent.document import Bounds, Document, Node
 from proxy.xcontent.jsonerrors import JsonErrors
 from proxy.xcontent.jsonscanner import (
@@ -98,6 +99,7 @@ class _TreeBuilder:
                 else:
                     self._read_item(container)
         except ProxyError as error:
+            forget_frames(error)  # they know the document, which knows the error
             self._document.error, self._document.error_at = error, self._token
 
     def _read_field(self, node: Node) -> None:

@@ -247,6 +247,7 @@ def test_without_files_left_nothing_spins(start):
             time.sleep(0.1)
 
 
+@pytest.mark.parametrize("lane", ["true", "false"])
 @pytest.mark.parametrize(
     "drip",
     [
@@ -255,8 +256,9 @@ def test_without_files_left_nothing_spins(start):
     ],
     ids=["a head", "empty lines"],
 )
-def test_a_head_that_does_not_end_is_given_up(start, drip):
-    proxy = start(HFPROXY_LIMITS_HEAD_TIMEOUT="1", HFPROXY_LIMITS_KEEPALIVE_TIMEOUT="1")
+def test_a_head_that_does_not_end_is_given_up(start, drip, lane):
+    times = {"HFPROXY_LIMITS_HEAD_TIMEOUT": "1", "HFPROXY_LIMITS_KEEPALIVE_TIMEOUT": "1"}
+    proxy = start(**times, HFPROXY_LANE=lane)
     with connect(proxy, timeout=0.2) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\n" if drip.strip() else b"")
         for _ in range(20):
@@ -284,3 +286,70 @@ def test_refusals_that_nobody_reads_are_not_piled_up(start):
         except TimeoutError:
             pass  # nothing more is taken
     assert watch.growth < 16 * MIB
+
+
+@pytest.mark.parametrize("lane", ["true", "false"])
+def test_connections_are_limited(start, lane):
+    proxy = start(HFPROXY_LIMITS_CONNECTIONS="2", HFPROXY_LANE=lane)
+    with connect(proxy) as first, connect(proxy), connect(proxy) as third:
+        assert third.recv(65536).startswith(b"HTTP/1.1 429 ")
+        first.sendall(GET)
+        assert first.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+class Pouring:
+    """Sixteen callers who send as much as they can, anew when they are refused."""
+
+    def __init__(self, server: Server, start: bytes, data: bytes) -> None:
+        self._server, self._start, self._data = server, start, data
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._pour) for _ in range(16)]
+
+    def __enter__(self) -> Pouring:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _pour(self) -> None:
+        while not self._stop.is_set():
+            with suppress(OSError), connect(self._server, timeout=0.5) as connection:
+                connection.sendall(self._start)
+                while not self._stop.is_set():
+                    with suppress(TimeoutError):
+                        connection.send(self._data)
+
+
+UPLOAD: Final = b"POST /x HTTP/1.1\r\nHost: es\r\nTransfer-Encoding: chunked\r\n\r\n"
+FLOODS: Final = {
+    "chunks of one byte": (UPLOAD, b"1\r\nx\r\n" * 20_000),
+    "trailers": (UPLOAD + b"0\r\n", b"x: y\r\n" * 20_000),
+    "blank lines": (b"", b"\r\n" * 60_000),
+    "headers": (b"GET / HTTP/1.1\r\nHost: es\r\n", b"a:\r\n" * 30_000),
+}
+
+
+@pytest.mark.parametrize("lane", ["true", "false"])
+@pytest.mark.parametrize("flood", FLOODS)
+def test_others_are_served_whatever_sixteen_callers_send(start, flood, lane):
+    proxy = start(HFPROXY_LANE=lane)
+    with Watch(proxy) as watch, Pouring(proxy, *FLOODS[flood]), connect(proxy) as other:
+        time.sleep(0.5)
+        other.settimeout(5)
+        for _ in range(20):
+            exchange_any(other)
+    assert watch.growth < 64 * MIB
+
+
+def exchange_any(connection: socket.socket) -> None:
+    """As `exchange`, but for headers that aiohttp writes in its own way."""
+    connection.sendall(GET)
+    received = b""
+    while not received.endswith(b"ok"):
+        piece = connection.recv(65536)
+        assert piece, "closed"
+        received += piece

@@ -24,6 +24,7 @@ GROUND: Final = frozenset(
         "singleflight",
         "sse",
         "tlsfailures",
+        "turns",
     )
 )
 

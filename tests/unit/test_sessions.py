@@ -102,6 +102,20 @@ async def test_others_get_their_turn_while_it_comes():
     assert max(turns) < 40_000  # bytes, each a chunk
 
 
+async def test_tiny_chunks_of_all_connections_are_read_in_turns():
+    read: list[int] = []
+    server = Server(CHUNKED, b"1\r\nx\r\n" * 1000)
+    async with asking(server) as session:
+        floods = [asyncio.ensure_future(read_all(session, server.url, read)) for _ in range(8)]
+        while sum(read) < 200_000:
+            before = len(read)
+            await asyncio.sleep(0)
+            assert sum(read[before:]) < 50_000  # bytes, each a chunk
+        for flood in floods:
+            flood.cancel()
+        await asyncio.gather(*floods, return_exceptions=True)
+
+
 async def test_some_interim_answers_and_long_heads_are_fine():
     hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * MAX_INTERIM
     head = b"HTTP/1.1 200 OK\r\n" + b"w: deprecated\r\n" * 4000 + LONG * 2

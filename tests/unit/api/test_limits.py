@@ -17,7 +17,7 @@ from proxy.errors import ProxyError
 from proxy.huggingface.retry import Failure
 from proxy.inference.requests import InferenceRequest
 from proxy.limits.memory import PER_BODY_BYTE
-from proxy.limits.threads import offload
+from proxy.limits.threads import THREADS, offload
 from tests.support.application import proxy_with
 from tests.support.stubs import JSON, FaultyServer, Reply, contract_reply, event_reply, json_reply
 
@@ -245,7 +245,7 @@ async def test_what_waits_to_be_read_is_bounded_by_the_memory(tmp_path):
     async with proxy_with(tmp_path, memory=(4 * PER_BODY_BYTE - 1) * len(body)) as proxy:
         await proxy.put("text_embedding")
         async with asyncio.TaskGroup() as group:
-            for _ in range(2):
+            for _ in range(THREADS):
                 group.create_task(offload(1, 0, free.wait))
             waiting = [group.create_task(proxy("POST", EMBED, body)) for _ in range(3)]
 

@@ -14,7 +14,7 @@ import pytest
 from proxy.api.counting import METRICS
 from proxy.app import make_parts
 from proxy.config import Config, LimitsConfig, StoreConfig
-from proxy.limits.threads import offload
+from proxy.limits.threads import THREADS, offload
 from tests.support.application import proxy_with
 from tests.support.lanes import make_lane
 from tests.support.stubs import FaultyServer, contract_reply, json_reply
@@ -129,7 +129,7 @@ async def test_the_callers_time_holds_while_its_body_waits_for_a_thread(tmp_path
         await proxy.put("text_embedding")
         await proxy.put("completion", "e2")
         async with asyncio.TaskGroup() as group:
-            busy = [group.create_task(offload(1, 0, free.wait)) for _ in range(2)]
+            busy = [group.create_task(offload(1, 0, free.wait)) for _ in range(THREADS)]
             try:
                 for target in (EMBED, "/_inference/completion/e2/_stream"):
                     body = {"input": "x" * 100_000}
@@ -190,7 +190,8 @@ async def test_lists_that_nobody_reads_count_until_they_are_written(tmp_path, la
         await until(lambda: held(app) == 0)
         request = head(method="GET", target="/_inference")
         callers = [await answers_unread(port, request, 1) for _ in range(3)]
-        await until(lambda: 3 * 9_000_000 < held(app) < 3 * 9_500_000)
+        # four bytes for each of the texts, see `ListingMaker`
+        await until(lambda: 3 * 36_000_000 < held(app) < 3 * 37_000_000)
         for writer in callers:
             writer.transport.abort()
         await until(lambda: held(app) == 0)

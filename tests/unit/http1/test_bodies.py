@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.http1 import (
+    CHUNKS_AT_ONCE,
     ChunkedBody,
     EndlessBody,
     Malformed,
@@ -15,6 +16,7 @@ from proxy.http1 import (
     SizedBody,
     UnchunkedBody,
 )
+from proxy.http1.bodies import FRAMING_LIMIT
 from tests.support.http1 import feed_bytes
 
 CHUNKED = b'5\r\nhello\r\n00006;a=b;c="d"\r\n world\r\nA\r\n0123456789\r\n0\r\nX-Sum: 1\r\n\r\n'
@@ -159,3 +161,68 @@ def test_endless_bodies_take_everything():
     assert body.feed(b"abc") == (b"abc", 3)
     assert not body.ended
     assert body.until_close
+
+
+# --- how much is read at once, and how much framing is too much
+
+ONE_BYTE = b"1\r\nx\r\n"
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("chunk", [ONE_BYTE, b"001;a=b\r\nx\r\n"])
+def test_so_many_chunks_are_read_at_once_and_the_rest_when_it_is_fed_again(form, chunk):
+    raw = chunk * 100 + b"0\r\n\r\n"
+    body = form()
+    taken, fed, left = b"", 0, raw
+    while not body.ended:
+        part, used = body.feed(left, 10)
+        assert used <= 10 * len(chunk)
+        taken, fed, left = taken + part, fed + 1, left[used:]
+    assert left == b""
+    assert fed > 10
+    whole, _ = form().feed(raw)
+    assert payload_of(taken) == payload_of(whole) if form is RechunkedBody else taken == whole
+
+
+def test_a_large_chunk_is_read_at_once_however_many_may_be_read():
+    raw = b"100000\r\n" + b"x" * 0x100000 + b"\r\n"
+    assert ChunkedBody().feed(raw, 1) == (raw, len(raw))
+
+
+def test_long_extensions_and_trailers_count_as_chunks():
+    for raw in (
+        (b"1;a=" + b"b" * 4000 + b"\r\nx\r\n") * 64,
+        b"0\r\n" + (b"X: " + b"y" * 3000 + b"\r\n") * 5,
+    ):
+        _, used = ChunkedBody().feed(raw, 10)
+        assert used < 20 * 256 + 4096
+
+
+def test_after_small_chunks_none_is_read_as_soon_as_it_comes():
+    body = ChunkedBody()
+    assert body.chunks_at_once == CHUNKS_AT_ONCE
+    body.feed(ONE_BYTE * 2000)
+    assert body.chunks_at_once == 0
+    body.feed(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
+    assert body.chunks_at_once == CHUNKS_AT_ONCE
+    assert SizedBody(1).chunks_at_once == EndlessBody().chunks_at_once == CHUNKS_AT_ONCE
+
+
+@pytest.mark.parametrize(
+    "chunk", [ONE_BYTE, b"00000002;a=b;c\r\nxx\r\n", b"1;a=" + b"b" * 4000 + b"\r\nx\r\n"]
+)
+def test_framing_that_outweighs_the_payload_for_long_is_refused(chunk):
+    body = ChunkedBody()
+    body.feed(b"1000000\r\n" + b"x" * 0x1000000 + b"\r\n")  # what came before does not help
+    framing = len(chunk) - 2 * chunk.count(b"x")
+    most = FRAMING_LIMIT // framing
+    body.feed(chunk * most)
+    with pytest.raises(Malformed, match="framing"):
+        body.feed(chunk)
+
+
+def test_chunks_that_hold_more_than_their_framing_are_never_refused():
+    body = ChunkedBody()
+    block = b"8\r\n12345678\r\n" * 5000
+    for _ in range(4 * FRAMING_LIMIT // len(block)):
+        assert body.feed(block) == (block, len(block))

@@ -282,3 +282,40 @@ def test_a_cut_changes_nothing(raw, cut):
     found = outcome(parser, raw[:cut])
     if found is None:
         assert outcome(parser, raw[cut:]) == outcome(RequestParser(LIMIT), raw)
+
+
+def test_many_headers_are_refused():
+    good = b"GET / HTTP/1.1\r\n" + HOST + b"a: b\r\n" * 499 + b"\r\n"
+    head, _ = RequestParser(LIMIT).feed(good)
+    assert head is not None
+    assert len(head.headers) == 500
+    for count in (501, 5000, 9000):
+        raw = b"GET / HTTP/1.1\r\n" + HOST + b"a:\r\n" * count
+        for end in (b"\r\n", b""):
+            with pytest.raises(ProxyError, match=r"more than \[500\] headers") as caught:
+                RequestParser(LIMIT).feed(raw + end)
+            assert caught.value.status == 431
+
+
+def test_blank_lines_before_a_head_count_as_part_of_it():
+    parser = RequestParser(1000)
+    for _ in range(3):
+        head, rest = parser.feed(b"\r\n" * 400 + b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
+        assert (head is not None, rest) == (True, b"")
+    with pytest.raises(ProxyError, match="larger than"):
+        RequestParser(1000).feed(b"\r\n" * 501 + b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
+    parser = RequestParser(1000)
+    for _ in range(250):
+        assert parser.feed(b"\r\n\r\n") == (None, b"")
+        assert not parser.reading
+    with pytest.raises(ProxyError, match="larger than"):
+        parser.feed(b"\r\n\r\n")
+
+
+def test_what_is_kept_of_a_head_is_told_and_dropped():
+    parser = RequestParser(LIMIT)
+    assert parser.kept == 0
+    parser.feed(b"GET / HTTP/1.1\r\n")
+    assert parser.kept >= 10
+    parser.forget()
+    assert parser.kept == 0

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.errors import ValidationFailed
 from proxy.inference.chunking import ChunkingSettings
-from proxy.inference.dumping import dump_endpoint, load_endpoint
+from proxy.inference.dumping import check_size, dump_endpoint, load_endpoint
 from proxy.inference.endpoints import (
     ELSER_SERVICE,
     SERVICE,
@@ -16,6 +17,7 @@ from proxy.inference.endpoints import (
     ServiceSettings,
     TaskSettings,
 )
+from proxy.xcontent.values import Json
 from tests.support.samples import TASKS, make_endpoint
 
 endpoints = st.builds(
@@ -72,3 +74,11 @@ def test_a_document_that_lacks_a_key_is_none(endpoint, data):
 def test_a_document_of_another_shape_is_none(changes):
     with pytest.raises((KeyError, TypeError, ValueError)):
         load_endpoint({**dump_endpoint(make_endpoint()), **changes})
+
+
+def test_settings_beyond_measure_are_not_looked_at():
+    check_size({"service_settings": {"url": "u" * 200_000}})
+    too_much: list[Json] = [{"url": "u" * 300_000}, {"u" * 300_000: 1}, {"a": [{}] * 40_000}]
+    for settings in too_much:
+        with pytest.raises(ValidationFailed, match=r"of \[65536\] that can be stored"):
+            check_size({"service_settings": settings})

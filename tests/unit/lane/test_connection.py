@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 
 import pytest
 
+from proxy.http1.bodies import FRAMING_LIMIT
+from proxy.turns import Turns
 from tests.support.lanes import lane_test
 from tests.support.peers import GET, MIB, OK, Peer, noise
 
@@ -127,3 +130,93 @@ async def test_a_connection_goes_on_behind_a_body_of_small_chunks(world):
         assert await caller.read(len(OK)) == OK
         await caller.send(GET)
         assert await peer.head() == GET
+
+
+SMALL = b"1\r\nx\r\n"
+CHUNKED = b"POST /x HTTP/1.1\r\nHost: es\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+async def pour_for_ever(peer: Peer, data: bytes) -> None:
+    with contextlib.suppress(ConnectionError):
+        while True:
+            await peer.send(data)
+
+
+@contextlib.asynccontextmanager
+async def pouring(peers, data):
+    """Send data for ever on all connections, and drop what comes."""
+    async with asyncio.TaskGroup() as tasks:
+        working = [tasks.create_task(pour_for_ever(peer, data)) for peer in peers]
+        yield
+        for task in working:
+            task.cancel()
+
+
+class Counted(Turns):
+    """Knows how many steps have been put off."""
+
+    steps = 0
+
+    def put_off(self, step):
+        self.steps += 1
+        super().put_off(step)
+
+
+@lane_test()
+async def test_between_a_request_and_its_answer_few_small_chunks_are_read(world):
+    """From sixteen callers, each of whom sends as many as it can."""
+    turns = world.lane.turns = Counted()
+    callers = [await world.caller() for _ in range(16)]
+    for caller in callers:
+        await caller.send(CHUNKED)
+        await (await world.accept()).head()
+    other = await world.caller()
+    server = await world.exchange(other)
+    async with pouring(callers, SMALL * 20_000):
+        await world.wait(lambda: turns.steps > 1000)
+        for _ in range(20):
+            before = turns.steps
+            await other.send(GET)
+            await server.head()
+            await server.send(OK)
+            assert await other.read(len(OK)) == OK
+            assert turns.steps - before < 200  # of 64 chunks, for five or ten turns of the loop
+
+
+@lane_test()
+async def test_a_body_that_is_nearly_all_framing_is_refused(world):
+    caller = await world.caller()
+    await caller.send(CHUNKED)
+    peer = await world.accept()
+    await peer.head()
+    async with pouring([caller], SMALL * 20_000):
+        error = await caller.error(400)
+    assert error["reason"] == (
+        "invalid HTTP request: the framing of its chunks outweighs them by more than "
+        f"[{FRAMING_LIMIT}] bytes"
+    )
+    await peer.lost()
+
+
+@lane_test()
+async def test_small_chunks_behind_an_early_answer_are_dropped_to_their_end(world):
+    caller = await world.caller()
+    await caller.send(CHUNKED)
+    peer = await world.accept()
+    await peer.head()
+    await peer.send(OK)
+    assert await caller.read(len(OK)) == OK
+    await caller.send(SMALL * 50_000 + b"0\r\n\r\n")
+    await world.exchange(caller)
+
+
+@lane_test()
+async def test_what_follows_a_refusal_is_dropped_in_turns(world):
+    """The caller gets its error although it goes on sending."""
+    callers = [await world.caller() for _ in range(8)]
+    for caller in callers:
+        await caller.send(b"GET / HTTP/2.0\r\nHost: es\r\n\r\n")
+    async with pouring(callers, b"x" * 65536):
+        for caller in callers:
+            await caller.error(505)
+        await world.exchange(await world.caller())

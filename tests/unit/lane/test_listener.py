@@ -6,9 +6,11 @@ import asyncio
 import logging
 
 import pytest
+from aiohttp import web
 from yarl import URL
 
-from proxy.lane import Patience
+from proxy.config import LimitsConfig
+from proxy.lane import Lane, Patience
 from tests.support.http1 import REFUSED
 from tests.support.lanes import lane_test, make_lane
 from tests.support.peers import BROKEN, GET, OK, Peer
@@ -102,3 +104,41 @@ async def test_no_secret_is_logged_or_answered(world, caplog):
     assert "cannot connect to upstream" in caplog.text
     assert b"c2VjcmV0" not in answers
     assert "c2VjcmV0" not in caplog.text
+
+
+async def hello(_: web.BaseRequest) -> web.StreamResponse:
+    return web.Response(text="hello")
+
+
+HELLO = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 5\r\n"
+
+
+@pytest.mark.parametrize("target", [b"/", b"/_inference", b"/x?y"])
+def test_without_a_node_the_application_answers_everything(target):
+    async def scenario():
+        runner = web.ServerRunner(web.Server(hello))
+        await runner.setup()
+        assert runner.server is not None
+        for lane in (
+            make_lane(application=runner.server),
+            Lane.of_application(runner.server, LimitsConfig()),
+        ):
+            caller = Peer(*await asyncio.open_connection(*await lane.listen("127.0.0.1", 0)))
+            for _ in range(2):
+                await caller.send(b"GET " + target + b" HTTP/1.1\r\nHost: es\r\n\r\n")
+                assert (await caller.head()).startswith(HELLO)
+                assert await caller.read(5) == b"hello"
+            await caller.close()
+            await lane.drain(1)
+        await runner.cleanup()
+
+    asyncio.run(scenario())
+
+
+@lane_test(limits=LimitsConfig(head_timeout=0.3))
+async def test_deadlines_that_pass_together_are_acted_on_in_turns(world):
+    callers = [await world.caller() for _ in range(40)]
+    for caller in callers:
+        await caller.send(b"GET / HTTP/1.1\r\n")
+    for caller in callers:
+        await caller.error(408)

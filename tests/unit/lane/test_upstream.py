@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+
 import pytest
 
+from proxy.lane.states import INTERIM_LIMIT
 from tests.support.lanes import lane_test
 from tests.support.peers import BROKEN, GET, HOST, OK, same_error
 
@@ -359,3 +363,83 @@ async def test_a_new_connection_is_not_tried_twice(world):
     await peer.close()
     await caller.error(502)
     assert world.connections == 1
+
+
+# --- too much of nothing
+
+
+@pytest.mark.parametrize("status", [b"100 Continue", b"103 Early Hints", b"199 x"])
+@lane_test()
+async def test_interim_answers_without_end_are_502(world, status):
+    caller = await world.caller()
+    await caller.send(GET)
+    peer = await world.accept()
+    await peer.head()
+    interim = b"HTTP/1.1 " + status + b"\r\n\r\n"
+    peer.writer.write(interim * 10_000)
+    for _ in range(INTERIM_LIMIT):
+        assert await caller.head() == interim
+    error = await caller.error(502)
+    assert error["reason"].endswith(
+        f"did not answer properly: it sent more than [{INTERIM_LIMIT}] interim answers"
+    )
+    await peer.lost()
+
+
+@lane_test()
+async def test_a_few_interim_answers_to_each_request_pass(world):
+    caller = await world.caller()
+    peer = await world.exchange(caller)
+    interim = b"HTTP/1.1 103 Early Hints\r\n\r\n"
+    for _ in range(3):
+        await caller.send(GET)
+        await peer.head()
+        await peer.send(interim * INTERIM_LIMIT + OK)
+        expected = interim * INTERIM_LIMIT + OK
+        assert await caller.read(len(expected)) == expected
+    assert world.connections == 1
+
+
+CHUNKS = b"1\r\nx\r\n" * 50_000 + b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+@lane_test()
+async def test_an_answer_in_small_chunks_passes_byte_for_byte(world, leaves):
+    caller = await world.caller()
+    await caller.send(GET)
+    peer = await world.accept()
+    await peer.head()
+    head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(peer.send(head + CHUNKS))
+        assert await caller.read(len(head + CHUNKS)) == head + CHUNKS
+    if leaves:
+        peer.end()
+        assert await peer.rest() == b""
+    else:
+        await caller.send(GET)
+        assert await peer.head() == GET
+        await peer.send(OK)
+        assert await caller.read(len(OK)) == OK
+        assert world.connections == 1
+
+
+@lane_test()
+async def test_an_answer_that_is_nearly_all_framing_is_cut(world):
+    caller = await world.caller()
+    await caller.send(GET)
+    peer = await world.accept()
+    await peer.head()
+    await peer.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+
+    async def pour():
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await peer.send(CHUNKS[:-5])
+
+    async with asyncio.TaskGroup() as tasks:
+        pouring = tasks.create_task(pour())
+        with pytest.raises(ConnectionResetError):
+            await caller.rest()
+        await pouring

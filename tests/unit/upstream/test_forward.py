@@ -12,6 +12,7 @@ import pytest
 
 from proxy.config import UpstreamConfig
 from proxy.errors import UpstreamBroken
+from proxy.http1 import UnchunkedBody
 from proxy.upstream.forward import FETCH_LIMIT
 from tests.support.forwarding import error_of
 from tests.support.lanes import make_lane
@@ -306,3 +307,35 @@ async def test_the_lane_and_the_application_forward_alike(world, request_, answe
     assert seen[0] == seen[1]
     assert seen[0][3] == answer
     await lane.drain(1)
+
+
+async def test_answers_in_small_chunks_hold_up_nobody(world):
+    """One goes on in each turn of the loop, so that of many together as little is read."""
+    count = 50_000
+    callers = [await world.caller(limit=4 * MIB) for _ in range(4)]
+    peers = []
+    for caller in callers:
+        await caller.send(GET)
+        peers.append(await world.accept())
+        await peers[-1].head()
+    other = await world.caller()
+    exchanges = 0
+
+    async def receive(caller: Peer, peer: Peer) -> None:
+        head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+        await peer.send(head + b"1\r\nx\r\n" * count + b"0\r\n\r\n")
+        await caller.head()
+        payload, _ = UnchunkedBody().feed(await caller.reader.readuntil(b"\r\n0\r\n\r\n"))
+        assert payload == b"x" * count
+
+    async with asyncio.TaskGroup() as tasks:
+        receiving = [tasks.create_task(receive(*pair)) for pair in zip(callers, peers, strict=True)]
+        while not all(task.done() for task in receiving):
+            await other.send(GET)
+            server = peers[-1] if exchanges else await world.accept()
+            peers.append(server)
+            await server.head()
+            await server.send(OK)
+            await other.read(len(OK))
+            exchanges += 1
+    assert exchanges > 30

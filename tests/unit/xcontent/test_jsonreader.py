@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import tracemalloc
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from proxy.config import MAX_NESTING
 from proxy.errors import XContentEnd, XContentParseFailed
+from proxy.xcontent.document import Node
 from proxy.xcontent.writing import dump_json
 from tests.support.bodies import error_of, read_body
 from tests.support.samples import at_most, json_values
@@ -145,3 +147,18 @@ def test_a_string_without_end_is_refused_at_once(text):
 def test_long_documents_take_time_in_proportion(unit, count):
     with at_most(10):
         read_body(b"[" + unit * count + b"1]")
+
+
+def test_a_document_with_an_error_is_forgotten_at_once():
+    gc.collect()
+    before = len(_nodes())
+    gc.disable()  # what is in a circle stays
+    try:
+        assert read_body(b'{"a":[[],!]}').error is not None
+        assert len(_nodes()) == before
+    finally:
+        gc.enable()
+
+
+def _nodes() -> list[Node]:
+    return [found for found in gc.get_objects() if isinstance(found, Node)]

@@ -1,0 +1,67 @@
+"""Steps that are put off: in order, a few in each turn of the loop."""
+
+from __future__ import annotations
+
+import asyncio
+
+from proxy.turns import STEPS, Turns
+
+
+async def test_a_few_are_taken_in_each_turn_one_after_the_other():
+    turns, taken = Turns(), []
+
+    def step_of(name):
+        def step():
+            taken.append(name)
+            turns.put_off(step)
+
+        return step
+
+    for number in range(STEPS + 2):
+        turns.put_off(step_of(number))
+    await asyncio.sleep(0)
+    assert taken == list(range(STEPS))
+    await asyncio.sleep(0)
+    assert taken[STEPS:] == [STEPS, STEPS + 1, *range(STEPS - 2)]
+
+
+async def test_a_single_one_is_taken_once_in_each_turn():
+    turns, taken = Turns(), []
+
+    def step():
+        taken.append(1)
+        turns.put_off(step)
+
+    turns.put_off(step)
+    for count in range(1, 4):
+        await asyncio.sleep(0)
+        assert len(taken) == count
+
+
+async def test_what_is_put_off_twice_is_taken_once():
+    turns, taken = Turns(), []
+
+    def step():
+        taken.append(1)
+
+    turns.put_off(step)
+    turns.put_off(step)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert taken == [1]
+
+
+async def test_one_that_fails_costs_the_others_nothing():
+    faults = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
+    turns, taken = Turns(), []
+
+    def fail():
+        raise ValueError
+
+    turns.put_off(fail)
+    turns.put_off(lambda: taken.append(1))
+    for _ in range(2):
+        await asyncio.sleep(0)
+    assert taken == [1]
+    assert [type(fault["exception"]) for fault in faults] == [ValueError]
