@@ -39,6 +39,7 @@ from proxy.inference.service import InferenceService
 from proxy.interception import Interception, is_inference
 from proxy.limits.calls import CallLimits, address_of_caller
 from proxy.limits.memory import MemoryBudget
+from proxy.limits.turns import Turns
 from proxy.semantic.layer import SemanticLayer
 from proxy.sessions import HEAD_LIMITS
 from proxy.store.cached import CachedStore
@@ -256,12 +257,13 @@ async def _open_parts(
         )
         _show_counts(app[METRICS], limits, app[MEMORY], limiter, store, privileges)
         if config.semantic.enabled and forwarder is not None:
+            turns = Turns()
             layer = app[_SEMANTIC] = SemanticLayer(
                 Asking(upstream, forwarder, config.upstream),
                 EmbeddingEndpoints(store, provider),
                 config.semantic,
-                read_body=partial(whole_body, config.limits),
-                read_pieces=decoded_pieces,
+                read_body=partial(whole_body, config.limits, turns),
+                read_pieces=partial(decoded_pieces, turns),
             )
             await stack.enter_async_context(layer.running())
             app[_INTERCEPTION].layer = layer.interceptor

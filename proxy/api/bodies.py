@@ -41,16 +41,20 @@ async def read_body(
     return Body(rest, raw, data, bounds)
 
 
-async def whole_body(limits: LimitsConfig, request: web.Request, rest: RestRequest) -> Body:
+async def whole_body(
+    limits: LimitsConfig, turns: Turns, request: web.Request, rest: RestRequest
+) -> Body:
     """As `read_body`, within the configured limits. Raises: PlainError 413 beyond them."""
     bounds = Bounds(nesting=limits.nesting, values=limits.values)
     try:
-        return await read_body(request, rest, limits.inference_body, bounds)
+        return await read_body(request, rest, limits.inference_body, bounds, turns)
     except TooLarge:
         raise too_large() from None
 
 
-async def decoded_pieces(request: web.Request, rest: RestRequest) -> AsyncIterator[bytes]:
+async def decoded_pieces(
+    turns: Turns, request: web.Request, rest: RestRequest
+) -> AsyncIterator[bytes]:
     """A body of any size, decoded, as it comes. Raises: StatusError 408; IllegalArgument."""
     coding = coding_of_request(rest.headers)
     if coding is None:
@@ -59,9 +63,8 @@ async def decoded_pieces(request: web.Request, rest: RestRequest) -> AsyncIterat
         return
     decoder = Decoder(coding)
     async for piece in _pieces(request):
-        for part in decoder.feed(piece):
+        async for part in _in_turns(decoder.feed(piece), turns):
             yield part
-            await asyncio.sleep(0)
     decoder.end()
 
 
