@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -108,6 +108,23 @@ class Exchange:
     async def made(self, status: int, document: Any) -> web.Response:
         """An answer of our own making, in the form that the caller wants."""
         return _response(self.responder.document(status, document), {})
+
+    async def streamed(self, pieces: Iterator[bytes], *, is_large: bool) -> web.StreamResponse:
+        """A 200 of our own making whose JSON comes in pieces, in the form that the caller wants."""
+        plain = _OF_FORM.isdisjoint(self.rest.parameters) and self.responder.format == "json"
+        if not plain or not is_large:
+            data = b"".join(pieces)
+            document = await offload(len(data), AT_ONCE, lambda: orjson.loads(data))
+            made = await offload(len(data), AT_ONCE, lambda: self.responder.document(200, document))
+            return _response(made, {})
+        headers = CIMultiDict(self.responder.document(200, {}).headers)
+        headers.popall("content-encoding", None)
+        response = web.StreamResponse(headers=headers)
+        await response.prepare(self.request)
+        for piece in pieces:
+            await response.write(piece)
+        await response.write_eof()
+        return response
 
     async def answer(self, answer: UpstreamAnswer, document: Any) -> web.Response:
         """`document` in the form that the caller wants, with what is left of the upstream's."""
