@@ -111,6 +111,12 @@ class Item:
         return any(one.fields for one in self.fillings())
 
     @property
+    def relies(self) -> bool:
+        """Whether it depends on the document that is there."""
+        filling = self.filling
+        return self.action == "update" and filling is not None and bool(filling.fields)
+
+    @property
     def is_sent(self) -> bool:
         return self.error is None and self.answer is None
 
@@ -180,16 +186,27 @@ class Item:
         """What is sent upstream for it."""
         if self.source is None:
             return self.action_line + b"\n"
-        source = self.source
-        filling = self.filling
-        if self.place is not None and filling is not None and filling.given:
-            source, self.place = without_field(source, INFERENCE_FIELDS)
+        source = self._sent_source(self.source)
         # From the back, so that places stay where they are.
         additions = [(self.place, self.filling), (self.upsert_place, self.upsert)]
         for place, filling in sorted(additions, key=lambda one: one[0].end if one[0] else 0)[::-1]:
             if place is not None and filling is not None and filling.fields:
                 source = with_added(source, filling.rendered(), place)
         return b"%b\n%b\n" % (self._line(), source)
+
+    def _sent_source(self, source: bytes) -> bytes:
+        """The source without what must not be sent on; the places are those in it."""
+        if self.filling is not None and self.filling.given:
+            source, self.place = without_field(source, INFERENCE_FIELDS)
+        if self.guard is not None and self.inserts:  # what is there will not be made
+            for name in ("doc_as_upsert", "upsert"):
+                if (document := read_document(source)) is not None and name in document.content:
+                    source, _ = without_field(source, name)
+            document = read_document(source)
+            assert document is not None
+            self.upsert = None
+            self.place = place_below(source, document, "doc")
+        return source
 
     def _line(self) -> bytes:
         """The action line: as it came, but for what must be added to it."""
@@ -249,17 +266,24 @@ class Window:
         return found
 
     def parts(self) -> Iterator[Window]:
-        """The window in pieces whose vectors take little enough memory."""
+        """The window in pieces whose vectors take little enough memory.
+
+        An item that relies on what is there does not share one with what changes it.
+        """
         items: list[Item] = []
         numbers = texts = 0
         lines = self.lines
+        written: set[tuple[str | None, str | None]] = set()
         for item in self.items:
             weight = sum(filling.weight() for filling in item.fillings())
             count = sum(filling.chunk_count() for filling in item.fillings())
-            if items and (numbers + weight > _NUMBERS or texts + count > _TEXTS):
+            key = (item.index, item.id)
+            is_full = numbers + weight > _NUMBERS or texts + count > _TEXTS
+            if items and (is_full or (item.relies and key in written)):
                 yield Window(items, lines)
                 lines += sum(1 if one.source is None else 2 for one in items)
-                items, numbers, texts = [], 0, 0
+                items, numbers, texts, written = [], 0, 0, set()
+            written.add(key)
             items.append(item)
             numbers += weight
             texts += count

@@ -46,6 +46,14 @@ class ReadDocument:
     is_lenient: bool = False  # whether there may be more than JSON allows, such as comments
 
 
+def read_json(data: bytes) -> Any:
+    """JSON of the upstream's, which may have half characters. Raises: JSONDecodeError."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return orjson.loads(_without_halves(data))
+
+
 def read_document(data: bytes, sources: Iterable[str] = ()) -> ReadDocument | None:
     """A document; None where it is no object, or has a syntax error, as Elasticsearch sees it.
 

@@ -15,6 +15,7 @@ from proxy.limits.threads import offload
 from proxy.rest.body import Body
 from proxy.rest.request import RestRequest
 from proxy.rest.responder import Responder, RestResponse
+from proxy.semantic.documents import read_json
 from proxy.semantic.ports import Endpoints, Upstream, UpstreamAnswer
 from proxy.semantic.registry import Registry
 
@@ -137,7 +138,7 @@ class Exchange:
     async def patched(self, answer: UpstreamAnswer, patch: Callable[[Any], Any]) -> web.Response:
         """The upstream's answer, with its document as `patch` returns it."""
         document = await offload(
-            len(answer.body), AT_ONCE, lambda: patch(orjson.loads(answer.body or b"null"))
+            len(answer.body), AT_ONCE, lambda: patch(read_json(answer.body or b"null"))
         )
         return await self.answer(answer, document)
 

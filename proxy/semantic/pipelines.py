@@ -16,7 +16,7 @@ import orjson
 from proxy.errors import IllegalArgument, ProxyError, StatusError
 from proxy.limits.threads import offload
 from proxy.semantic.bulk import Item, new_id
-from proxy.semantic.documents import read_document
+from proxy.semantic.documents import read_document, read_json
 from proxy.semantic.exchange import AT_ONCE, Exchange
 from proxy.semantic.targets import Pipelines
 
@@ -97,9 +97,8 @@ async def _simulated(
     if answer.status == 403:  # writing does not ask for the privilege to simulate
         answer = await upstream.ask_as_proxy("POST", path, body)
     if answer.status == 200:
-        found = await offload(len(answer.body), AT_ONCE, lambda: read_document(answer.body))
-        if found is not None:
-            return readable, found.content["docs"]
+        found = await offload(len(answer.body), AT_ONCE, lambda: read_json(answer.body))
+        return readable, found["docs"]
     problem = _problem(name, answer.status, answer.body)
     for item in readable:
         item.failure = problem
@@ -147,7 +146,7 @@ def _dropped(item: Item, index: str) -> dict[str, Any]:
 
 
 def _problem(name: str, status: int, body: bytes) -> ProxyError:
-    if status in (400, 404) and b"is missing" in body:
+    if status in (400, 404) and b"does not exist" in body:
         return IllegalArgument(f"pipeline with id [{name}] does not exist")
     return StatusError(
         status if status >= 400 else 502,

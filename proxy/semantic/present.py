@@ -17,6 +17,7 @@ from proxy.errors import StatusError
 from proxy.limits.threads import offload
 from proxy.semantic import layout
 from proxy.semantic.bulk import Guard, Item
+from proxy.semantic.documents import read_json
 from proxy.semantic.exchange import AT_ONCE, Exchange
 from proxy.semantic.filling import Chunk, FieldFilling, all_sources, chunks_of
 from proxy.semantic.ports import UpstreamAnswer
@@ -29,10 +30,8 @@ _NEEDS_READ: Final = (
 
 
 def needs_present(item: Item) -> bool:
-    """Whether an item depends on what is there."""
-    if item.action != "update" or item.id is None or item.error is not None:
-        return False
-    return item.filling is not None and bool(item.filling.fields)
+    """Whether an item depends on what is there, and it can be looked for."""
+    return item.relies and item.id is not None and item.error is None
 
 
 async def consider_present(exchange: Exchange, items: Sequence[tuple[str, Item]]) -> None:
@@ -60,7 +59,7 @@ async def _read(exchange: Exchange, items: Sequence[tuple[str, Item]]) -> list[A
         answer = await _ask(exchange, filters, body)
     if answer.status >= 300:
         return [None] * len(items)
-    document = await offload(len(answer.body), AT_ONCE, lambda: orjson.loads(answer.body))
+    document = await offload(len(answer.body), AT_ONCE, lambda: read_json(answer.body))
     found: list[Any] = document["docs"]
     return found
 

@@ -17,7 +17,7 @@ from proxy.errors import StatusError
 from proxy.limits.deadline import Deadline
 from proxy.semantic import layout
 from proxy.semantic.bulk import Guard, Item
-from proxy.semantic.documents import Place, raw_field, read_document
+from proxy.semantic.documents import Place, raw_field, read_document, read_json
 from proxy.semantic.embedding import Filler
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.filling import FieldFilling, Filling, prepare
@@ -68,7 +68,7 @@ class _Scripted:
         answer = await self._bulk(self._item.lines())
         if answer.status >= 300:
             return Refused(answer)
-        entry = shown(orjson.loads(answer.body)["items"][0])
+        entry = shown(read_json(answer.body)["items"][0])
         if entry["update"].get("result") not in ("created", "updated"):
             return entry
         for _ in range(_ATTEMPTS):
@@ -94,7 +94,7 @@ class _Scripted:
         answer = await self._bulk(item.lines())
         if answer.status >= 300:
             raise StatusError(answer.status, "the changed text could not be given its vectors")
-        (written,) = orjson.loads(answer.body)["items"][0].values()
+        (written,) = read_json(answer.body)["items"][0].values()
         if written["status"] >= 300 and written["status"] != 409:
             raise StatusError(written["status"], "the changed text could not be given its vectors")
         found: dict[str, Any] = written

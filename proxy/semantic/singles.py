@@ -72,6 +72,8 @@ async def _written(writer: Writer, item: Item) -> Entry | Refused:
     window = Window([item])
     await writer.fill(window)
     sent = await writer.send(window, is_last=True)
+    if item.error is not None:
+        raise item.error
     return sent if isinstance(sent, Refused) else sent[0]
 
 

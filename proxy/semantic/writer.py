@@ -19,6 +19,7 @@ from proxy.limits.memory import passing
 from proxy.limits.threads import offload
 from proxy.semantic import layout
 from proxy.semantic.bulk import Item, Window, prepare_all
+from proxy.semantic.documents import read_json
 from proxy.semantic.embedding import Filler
 from proxy.semantic.exchange import AT_ONCE, Exchange
 from proxy.semantic.filling import Chunkers
@@ -205,7 +206,7 @@ class Writer:
         if answer.status >= 300:
             return Refused(answer)
         entries: list[Entry] = await offload(
-            len(answer.body), AT_ONCE, lambda: orjson.loads(answer.body)["items"]
+            len(answer.body), AT_ONCE, lambda: read_json(answer.body)["items"]
         )
         return entries
 
@@ -240,7 +241,12 @@ def _repeats(item: Item, entry: Entry, tries: int) -> bool:
         return False
     if layout.MISSING in str(error):
         return tries == 0
-    return answer["status"] == 409 and item.guard is not None and tries < _CONFLICTS + item.retries
+    conflicts = (404, 409) if item.inserts else (409,)  # what was there may be gone
+    return (
+        item.guard is not None
+        and answer["status"] in conflicts
+        and tries < _CONFLICTS + item.retries
+    )
 
 
 def shown(entry: Entry) -> Entry:

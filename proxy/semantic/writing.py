@@ -52,6 +52,7 @@ class _Bulk:
         self._writer = Writer(exchange, index)
         self._collected = CollectedItems()
         self._unrefreshed: set[str] = set()  # indices that were written to before the last window
+        self._has_body = False
         self._started = monotonic()
 
     async def answer(self) -> web.StreamResponse:
@@ -63,7 +64,7 @@ class _Bulk:
         if refused is not None:
             return refused
         if not self._collected.count:
-            return await self._malformed(Malformed(b"\n", 0))
+            return await self._malformed(Malformed(b"\n" if self._has_body else b"", 0))
         await self._refresh()
         took = int((monotonic() - self._started) * 1000)
         return await self._exchange.streamed(
@@ -100,6 +101,7 @@ class _Bulk:
 
     async def _pieces(self) -> AsyncIterator[bytes]:
         async for piece in self._exchange.pieces():
+            self._has_body = True
             yield piece
 
     async def _send(self, window: Window, *, is_last: bool) -> web.StreamResponse | None:
