@@ -78,6 +78,15 @@ class _Reservation:
     def give_back(self, size: int) -> None:
         self.force(-size)
 
+    @contextmanager
+    def part(self) -> Iterator[None]:
+        """The context of a part of the request, which has a reservation of its own."""
+        with self._budget.request():
+            part = _current.get()
+            if part is not None:
+                part.belong_to(self._caller)
+            yield
+
     def belong_to(self, caller: Hashable) -> None:
         size = self.size
         self.give_back(size)
@@ -97,6 +106,17 @@ def reserve(size: int) -> None:
     """
     if (reservation := _current.get()) is not None:
         reservation.add(size)
+
+
+@contextmanager
+def passing() -> Iterator[None]:
+    """What the request under way takes within this is given back at its end, as nothing is kept."""
+    outer = _current.get()
+    if outer is None:
+        yield
+        return
+    with outer.part():
+        yield
 
 
 def count_for(caller: Hashable) -> None:

@@ -5,22 +5,60 @@ Source: BulkRequestParser, ShardBulkInferenceActionFilter.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+import base64
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
 
-from proxy.errors import ProxyError, StatusError
-from proxy.semantic.documents import check_own, read_document, with_added, with_added_below
-from proxy.semantic.filling import Chunkers, Filling, prepare
+from proxy.errors import IllegalArgument, ProxyError, StatusError
+from proxy.semantic.documents import (
+    Place,
+    ReadDocument,
+    check_own,
+    place_below,
+    read_document,
+    with_added,
+    without_field,
+)
+from proxy.semantic.filling import Chunkers, Filling, all_sources, prepare
+from proxy.semantic.givenvectors import INFERENCE_FIELDS, given_vectors
 from proxy.semantic.registry import Fields
+from proxy.xcontent.document import Bounds
+from proxy.xcontent.formats import parse
 
 ACTIONS: Final = ("index", "create", "update", "delete")
+_BOUNDS: Final = Bounds(nesting=100, values=10_000)  # of an action line
+# Numbers in the vectors of a part of a window, and texts: each number takes some 20 bytes.
+_NUMBERS: Final = 400_000
+_TEXTS: Final = 2048
+_LONGEST: Final = 100 * 1024 * 1024  # bytes of a line: `http.max_content_length` by default
+
+SCRIPTED: Final = (
+    "Cannot apply update with a script on indices that contain [semantic_text] field(s)"
+)
 
 
-class Unreadable(Exception):
-    """A body that is no `_bulk`: the upstream says what is wrong with it."""
+class Malformed(Exception):
+    """A line that Elasticsearch refuses, and with it the whole body.
+
+    `line` is that line, or what stands for it; `before` is how many lines come before.
+    """
+
+    def __init__(self, line: bytes, before: int) -> None:
+        super().__init__()
+        self.line = line
+        self.before = before
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """The version of a document that was read, which must still be there when it is written."""
+
+    if_seq_no: int
+    if_primary_term: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,111 +72,168 @@ class Item:
     fields: Fields = field(default_factory=dict)
     chunkers: Chunkers = field(default_factory=dict)
     filling: Filling | None = None  # None where no semantic field is concerned
+    place: Place | None = None  # where in its source the vectors go
+    upsert: Filling | None = None  # of the document that an update makes if there is none
+    upsert_place: Place | None = None
+    failure: ProxyError | None = None  # what keeps it from being prepared
+    answer: dict[str, Any] | None = None  # for one that is not sent, and has not failed
+    guard: Guard | None = None
+    inserts: bool = False  # whether it is an update that may make a document
+    seen: bytes | None = None  # what the document becomes by what the upstream does with it
 
     @property
     def index(self) -> str | None:
         """The index that it names itself."""
         name = self.meta.get("_index")
-        return name if isinstance(name, str) else None
+        return None if name is None else str(name)
+
+    @property
+    def id(self) -> str | None:
+        name = self.meta.get("_id")
+        return None if name is None else str(name)
 
     @property
     def error(self) -> ProxyError | None:
-        return None if self.filling is None else self.filling.error
+        return self.failure or next((one.error for one in self.fillings() if one.error), None)
+
+    @property
+    def retries(self) -> int:
+        """How many conflicts its caller lets pass."""
+        found = self.meta.get("retry_on_conflict")
+        try:
+            return int(found or 0)
+        except (TypeError, ValueError):
+            return 0
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether anything is put in."""
+        return any(one.fields for one in self.fillings())
+
+    @property
+    def relies(self) -> bool:
+        """Whether it depends on the document that is there."""
+        filling = self.filling
+        return self.action == "update" and filling is not None and bool(filling.fields)
+
+    @property
+    def is_sent(self) -> bool:
+        return self.error is None and self.answer is None
+
+    def forget(self) -> None:
+        """Forget what was found out, so that it can be prepared anew."""
+        self.fields, self.chunkers = {}, {}
+        self.filling = self.place = self.upsert = self.upsert_place = None
+        self.failure = self.guard = None
+        self.inserts = False
+
+    def fillings(self) -> list[Filling]:
+        """What its documents need."""
+        return [one for one in (self.filling, self.upsert) if one is not None]
 
     def prepare(self) -> None:
         """See what its document needs, once its fields are known."""
-        if not self.fields or self.source is None:
+        if not self.fields or self.source is None or self.failure is not None:
             return
-        document = read_document(self.source)
-        if document is None:
-            return  # the upstream says what is wrong with it
-        self.filling = self._prepared(document)
-
-    def _prepared(self, document: dict[str, Any]) -> Filling | None:
         try:
-            check_own(document)
-            if self.action != "update":
-                return prepare(document, self.fields, self.chunkers)
-            if "script" in document:
-                raise StatusError(
-                    400,
-                    "Cannot apply update with a script on indices that contain [semantic_text] "
-                    "field(s)",
-                )
-            partial = document.get("doc")
-            if not isinstance(partial, dict):
-                return None
-            check_own(partial)
-            return prepare(partial, self.fields, self.chunkers)
+            document = read_document(self.seen or self.source, self._sources())
+            if document is not None:  # if it is None, the upstream says what is wrong with it
+                self._prepare(document)
         except ProxyError as error:
-            return Filling(error=error)
+            self.failure = error
+
+    def _sources(self) -> Iterable[str]:
+        sources = all_sources(self.fields)
+        if self.action != "update":
+            return sources
+        return [f"{below}.{source}" for below in ("doc", "upsert") for source in sources]
+
+    def _prepare(self, document: ReadDocument) -> None:
+        check_own(document.content)
+        if self.action == "update":
+            self._prepare_update(document)
+            return
+        given = None
+        if INFERENCE_FIELDS in document.content:
+            given = given_vectors(document.content[INFERENCE_FIELDS], self.fields)
+        if self.seen is None:
+            self.place = document.place
+        elif self.source is not None and (own := read_document(self.source)) is not None:
+            self.place = own.place
+        self.filling = prepare(document.content, self.fields, self.chunkers, given=given)
+
+    def _prepare_update(self, document: ReadDocument) -> None:
+        if "script" in document.content:
+            raise StatusError(400, SCRIPTED)
+        content = document.content
+        self.inserts = "upsert" in content or content.get("doc_as_upsert") is True
+        self.filling, self.place = self._below(document, "doc")
+        self.upsert, self.upsert_place = self._below(document, "upsert")
+
+    def _below(self, document: ReadDocument, name: str) -> tuple[Filling | None, Place | None]:
+        """What one of the documents of an update needs, and where its vectors go."""
+        content = document.content.get(name)
+        if not isinstance(content, dict):
+            return None, None
+        check_own(content)
+        if INFERENCE_FIELDS in content:
+            raise IllegalArgument(f"[{INFERENCE_FIELDS}] cannot be part of an update")
+        filling = prepare(content, self.fields, self.chunkers)
+        assert self.source is not None
+        return filling, place_below(self.source, document, name) if filling.fields else None
 
     def lines(self) -> bytes:
         """What is sent upstream for it."""
         if self.source is None:
             return self.action_line + b"\n"
-        action, source = self.action_line, self.source
-        added = b"" if self.filling is None else self.filling.rendered()
-        if added and self.filling is not None:
-            if self.action == "update":
-                source = with_added_below(source, "doc", added)
-            else:
-                source = with_added(source, added)
-                action = self._marked(self.filling)
-        return b"%b\n%b\n" % (action, source)
+        source = self._sent_source(self.source)
+        # From the back, so that places stay where they are.
+        additions = [(self.place, self.filling), (self.upsert_place, self.upsert)]
+        for place, filling in sorted(additions, key=lambda one: one[0].end if one[0] else 0)[::-1]:
+            if place is not None and filling is not None and filling.fields:
+                source = with_added(source, filling.rendered(), place)
+        return b"%b\n%b\n" % (self._line(), source)
 
-    def _marked(self, filling: Filling) -> bytes:
-        markers = {**self.meta.get("dynamic_templates", {}), **filling.markers()}
-        return orjson.dumps({self.action: {**self.meta, "dynamic_templates": markers}})
+    def _sent_source(self, source: bytes) -> bytes:
+        """The source without what must not be sent on; the places are those in it."""
+        if self.filling is not None and self.filling.given:
+            source, self.place = without_field(source, INFERENCE_FIELDS)
+        if self.guard is not None and self.inserts:  # what is there will not be made
+            for name in ("doc_as_upsert", "upsert"):
+                if (document := read_document(source)) is not None and name in document.content:
+                    source, _ = without_field(source, name)
+            document = read_document(source)
+            assert document is not None
+            self.upsert = None
+            self.place = place_below(source, document, "doc")
+        return source
 
-    def failed(self, index: str) -> dict[str, Any]:
+    def _line(self) -> bytes:
+        """The action line: as it came, but for what must be added to it."""
+        meta = self.meta
+        if self.guard is not None:
+            meta = {name: one for name, one in meta.items() if name != "retry_on_conflict"}
+            meta["if_seq_no"] = self.guard.if_seq_no
+            meta["if_primary_term"] = self.guard.if_primary_term
+        if self.action != "update" and self.filling is not None and self.filling.fields:
+            own = meta.get("dynamic_templates")
+            own = own if isinstance(own, dict) else {}
+            meta = {**meta, "dynamic_templates": {**own, **self.filling.markers()}}
+        return self.action_line if meta is self.meta else orjson.dumps({self.action: meta})
+
+    def failed(self, index: str, error: ProxyError) -> dict[str, Any]:
         """Its place in the answer, if it has failed here."""
-        assert self.error is not None
-        return {
-            self.action: {
-                "_index": self.index or index,
-                "_id": self.meta.get("_id"),
-                "status": self.error.status,
-                "error": self.error.render(),
-            }
-        }
+        return self.refused(index, error.status, error.render())
+
+    def refused(self, index: str, status: int, error: Any) -> dict[str, Any]:
+        """Its place in the answer, with an error of that status."""
+        entry = {"_index": self.index or index, "_id": self.id or new_id()}
+        return {self.action: {**entry, "status": status, "error": error}}
 
 
-def whole_items(data: bytes) -> tuple[list[Item], bytes]:
-    """The items that end in `data`, and what is left of it. Raises: Unreadable."""
-    lines = data.split(b"\n")
-    rest = lines.pop()
-    items, place = [], 0
-    while place < len(lines):
-        line = lines[place]
-        if not line.strip():
-            place += 1
-            continue
-        action, meta = read_action(line)
-        if action == "delete":
-            items.append(Item(action=action, meta=meta, action_line=line, source=None))
-            place += 1
-        elif place + 1 < len(lines):
-            source = lines[place + 1]
-            items.append(Item(action=action, meta=meta, action_line=line, source=source))
-            place += 2
-        else:
-            break
-    return items, b"\n".join([*lines[place:], rest])
-
-
-def read_action(line: bytes) -> tuple[str, dict[str, Any]]:
-    """An action line's action and what it says of it. Raises: Unreadable."""
-    try:
-        document = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        raise Unreadable from None
-    match document:
-        case {**entries} if len(entries) == 1:
-            (action, meta) = next(iter(entries.items()))
-            if action in ACTIONS and isinstance(meta, dict):
-                return action, meta
-    raise Unreadable
+def new_id() -> str:
+    """An identifier for a document that has none, as Elasticsearch makes them: 20 characters."""
+    return base64.urlsafe_b64encode(secrets.token_bytes(15)).decode()
 
 
 @dataclass(slots=True)
@@ -146,18 +241,53 @@ class Window:
     """Items that are worked through together."""
 
     items: list[Item]
+    lines: int = 0  # of the body, before these
 
     def sent(self) -> list[Item]:
         """Those that go upstream."""
-        return [item for item in self.items if item.error is None]
+        return [item for item in self.items if item.is_sent]
 
     def body(self) -> bytes:
         return b"".join(item.lines() for item in self.sent())
 
+    def size(self) -> int:
+        """Bytes of its documents."""
+        return sum(len(item.source or b"") for item in self.items)
+
     def answers(self, upstream: Sequence[Mapping[str, Any]], index: str) -> list[Any]:
         """All items' answers in order; `upstream` has those of the items that were sent."""
         left = iter(upstream)
-        return [item.failed(index) if item.error is not None else next(left) for item in self.items]
+        found: list[Any] = []
+        for item in self.items:
+            if item.error is not None:
+                found.append(item.failed(index, item.error))
+            else:
+                found.append(item.answer if item.answer is not None else next(left))
+        return found
+
+    def parts(self) -> Iterator[Window]:
+        """The window in pieces whose vectors take little enough memory.
+
+        An item that relies on what is there does not share one with what changes it.
+        """
+        items: list[Item] = []
+        numbers = texts = 0
+        lines = self.lines
+        written: set[tuple[str | None, str | None]] = set()
+        for item in self.items:
+            weight = sum(filling.weight() for filling in item.fillings())
+            count = sum(filling.chunk_count() for filling in item.fillings())
+            key = (item.index, item.id)
+            is_full = numbers + weight > _NUMBERS or texts + count > _TEXTS
+            if items and (is_full or (item.relies and key in written)):
+                yield Window(items, lines)
+                lines += sum(1 if one.source is None else 2 for one in items)
+                items, numbers, texts, written = [], 0, 0, set()
+            written.add(key)
+            items.append(item)
+            numbers += weight
+            texts += count
+        yield Window(items, lines)
 
 
 def prepare_all(items: Iterable[Item]) -> None:
@@ -166,20 +296,78 @@ def prepare_all(items: Iterable[Item]) -> None:
         item.prepare()
 
 
+# Reading
+
+
+def read_action(line: bytes) -> tuple[str, dict[str, Any]] | None:
+    """An action line's action and what it says of it; None if Elasticsearch would refuse it."""
+    try:
+        document = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        found = parse(line, "json", _BOUNDS)
+        document = None if found.error is not None or found.root is None else found.root.plain()
+    match document:
+        case {**entries} if len(entries) == 1:
+            (action, meta) = next(iter(entries.items()))
+            if action in ACTIONS and isinstance(meta, dict):
+                return action, meta
+    return None
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Makes items of lines."""
+
+    lines: int = 0  # read so far
+
+    def items(self, data: bytes) -> tuple[list[Item], bytes]:
+        """The items that end in `data`, and what is left of it. Raises: Malformed."""
+        lines = data.split(b"\n")
+        rest = lines.pop()
+        items: list[Item] = []
+        place = 0
+        while place < len(lines):
+            line = lines[place]
+            if not line.strip():
+                place += 1
+                continue
+            found = read_action(line)
+            if found is None:
+                raise Malformed(line + b"\n", self.lines + place)
+            action, meta = found
+            width = 1 if action == "delete" else 2
+            if place + width > len(lines):
+                break
+            source = lines[place + 1].removesuffix(b"\r") if width == 2 else None
+            items.append(Item(action=action, meta=meta, action_line=line, source=source))
+            place += width
+        self.lines += place
+        return items, b"\n".join([*lines[place:], rest])
+
+
 async def windows(pieces: AsyncIterator[bytes], size: int) -> AsyncGenerator[Window, None]:
-    """The items of a body, in windows of about `size` bytes. Raises: Unreadable."""
+    """The items of a body, in windows of about `size` bytes. Raises: Malformed.
+
+    An action at the end without its document counts for nothing, as in Elasticsearch.
+    """
+    reader = _Reader()
     parts: list[bytes] = []
     length = 0
     async for piece in pieces:
         parts.append(piece)
         length += len(piece)
-        if length >= size:
-            items, rest = whole_items(b"".join(parts))
+        if length >= size and b"\n" in piece:
+            before = reader.lines
+            items, rest = reader.items(b"".join(parts))
             parts, length = [rest], len(rest)
             if items:
-                yield Window(items)
-    items, rest = whole_items(b"".join(parts))
-    if rest.strip():
-        raise Unreadable
+                yield Window(items, before)
+        elif length > _LONGEST:
+            raise StatusError(413, "a line of the body is too large")
+    before = reader.lines
+    data = b"".join(parts)
+    if data and not data.endswith(b"\n"):
+        raise Malformed(data.rpartition(b"\n")[2], before + data.count(b"\n"))
+    items, _ = reader.items(data)
     if items:
-        yield Window(items)
+        yield Window(items, before)

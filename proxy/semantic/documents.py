@@ -5,32 +5,93 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
 from proxy.errors import IllegalArgument
 from proxy.semantic import layout
-from proxy.xcontent.document import Bounds
+from proxy.semantic.values import holds_numbers
+from proxy.xcontent.document import Bounds, Node
 from proxy.xcontent.formats import parse
 
 _BOUNDS: Final = Bounds(nesting=1000, values=1_000_000)
 _BLANKS: Final = b" \t\r\n"
+# Escapes, with those of both halves of a character as one.
+_ESCAPES: Final = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
+)
+_STRINGS_AND_COMMENTS: Final = re.compile(rb'("(?:[^"\\]|\\.)*")|//[^\r\n]*|/\*.*?\*/', re.DOTALL)
+_RAW_HALVES: Final = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 
 
-def read_document(data: bytes) -> dict[str, Any] | None:
-    """A document's content; None where it is no object, or has a syntax error.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an object takes one more field."""
 
-    Elasticsearch reads some that orjson does not, such as those with half an emoji.
+    end: int  # the offset behind its closing brace
+    is_empty: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReadDocument:
+    """The content of a document, and where more can be added to it."""
+
+    content: dict[str, Any]
+    place: Place
+    is_lenient: bool = False  # whether there may be more than JSON allows, such as comments
+
+
+def read_json(data: bytes) -> Any:
+    """JSON of the upstream's, which may have half characters. Raises: JSONDecodeError."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return orjson.loads(_without_halves(data))
+
+
+def read_document(data: bytes, sources: Iterable[str] = ()) -> ReadDocument | None:
+    """A document; None where it is no object, or has a syntax error, as Elasticsearch sees it.
+
+    Numbers may be rounded, but not those in the fields `sources`.
+    Raises: ProxyError for one with more values than can be looked at.
     """
     try:
-        document = orjson.loads(data)
+        content = orjson.loads(data)
     except orjson.JSONDecodeError:
-        found = parse(data, "json", _BOUNDS)
-        if found.error is not None or found.root is None:
-            return None
-        document = found.root.plain()
-    return document if isinstance(document, dict) else None
+        return _read_as_upstream(data)
+    if not isinstance(content, dict):
+        return None
+    if any(holds_numbers(content, source) for source in sources):
+        return _read_as_upstream(data)
+    return ReadDocument(content, Place(len(data.rstrip(_BLANKS)), not content))
+
+
+def _read_as_upstream(data: bytes) -> ReadDocument | None:
+    """As the upstream reads it, which takes comments, infinite numbers and half characters."""
+    root = _tree(data)
+    if root is None:
+        return None
+    return ReadDocument(root.plain(), Place(root.end, not root.value), is_lenient=True)
+
+
+def _tree(data: bytes) -> Node | None:
+    found = parse(_without_halves(data), "json", _BOUNDS)
+    if found.error is not None:
+        if found.error.limit is not None:
+            raise found.error
+        return None
+    return found.root if found.root is not None and found.root.kind == "START_OBJECT" else None
+
+
+def _without_halves(data: bytes) -> bytes:
+    """A document of the same length in which half characters are U+FFFD."""
+    mended = _ESCAPES.sub(lambda match: rb"\ufffd" if match[1] else match[0], data)
+    return _RAW_HALVES.sub(b"\xef\xbf\xbd", mended)
 
 
 def check_own(document: dict[str, Any]) -> None:
@@ -39,28 +100,57 @@ def check_own(document: dict[str, Any]) -> None:
         name.startswith(f"{layout.CONTAINER}.") for name in document
     ):
         raise IllegalArgument(
-            f"field [{layout.CONTAINER}] is reserved in indices with fields of type [semantic_text]"
+            "the document has a field of a name that is reserved in indices with fields of type "
+            "[semantic_text]"
         )
 
 
-def with_added(data: bytes, added: bytes) -> bytes:
-    """The object `data` with `added`, an object too, as its last field."""
-    return _spliced(data, len(data.rstrip(_BLANKS)) - 1, added)
+def one_line(data: bytes) -> bytes:
+    """A document without line breaks, which only stand between its parts."""
+    if b"\n" not in data and b"\r" not in data:
+        return data
+    if b"//" in data or b"/*" in data:  # perhaps a comment
+        data = _STRINGS_AND_COMMENTS.sub(lambda match: match[1] or b" ", data)
+    return b" ".join(data.splitlines())
 
 
-def with_added_below(data: bytes, name: str, added: bytes) -> bytes:
-    """The object `data` with `added` as the last field of its field `name`, an object too.
-
-    Raises: KeyError where there is none.
-    """
-    found = parse(data, "json", _BOUNDS)
-    if found.root is None or found.root.kind != "START_OBJECT":
-        raise KeyError(name)
-    return _spliced(data, found.root.value[name].end - 1, added)
+def with_added(data: bytes, added: bytes, place: Place) -> bytes:
+    """`data` with `added`, an object, as the last field of the object at `place`."""
+    comma = b"" if place.is_empty else b","
+    brace = place.end - 1
+    name = layout.CONTAINER.encode()
+    return b'%b%b"%b":%b%b' % (data[:brace].rstrip(_BLANKS), comma, name, added, data[brace:])
 
 
-def _spliced(data: bytes, brace: int, added: bytes) -> bytes:
-    """`data` with a field put before the closing brace of the object that ends at `brace`."""
-    before = data[:brace].rstrip(_BLANKS)
-    comma = b"" if before.endswith(b"{") else b","
-    return b'%b%b"%b":%b%b' % (before, comma, layout.CONTAINER.encode(), added, data[brace:])
+def place_below(data: bytes, document: ReadDocument, name: str) -> Place:
+    """Where the field `name` of a document ends, which is an object, too."""
+    content = document.content
+    if next(reversed(content)) == name and not document.is_lenient:
+        end = len(data[: document.place.end - 1].rstrip(_BLANKS))
+    else:
+        root = _tree(data)
+        assert root is not None
+        end = root.value[name].end
+    return Place(end, not content[name])
+
+
+def raw_field(data: bytes, name: str) -> bytes:
+    """A field of a document as it is written there."""
+    root = _tree(data)
+    assert root is not None
+    node = root.value[name]
+    return data[node.start : node.end]
+
+
+def without_field(data: bytes, name: str) -> tuple[bytes, Place]:
+    """A document without a field that it has, and where it ends then."""
+    root = _tree(data)
+    assert root is not None
+    keys = list(root.keys)
+    index, start = keys.index(name), root.keys[name]
+    if index + 1 < len(keys):
+        stop = root.keys[keys[index + 1]]
+    else:
+        stop = root.value[name].end
+        start = root.value[keys[index - 1]].end if index else start
+    return data[:start] + data[stop:], Place(root.end - (stop - start), len(keys) == 1)

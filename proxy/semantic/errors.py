@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from proxy.errors import ProxyError
+from proxy.errors import IllegalArgument, ProxyError
+from proxy.semantic.fields import ModelSettings
 
 
 class MapperParsingFailed(ProxyError):
@@ -17,6 +18,28 @@ def unparsable(error: ProxyError) -> MapperParsingFailed:
     return MapperParsingFailed(f"Failed to parse mapping: {error.reason}", cause=error)
 
 
+class DocumentParsingFailed(ProxyError):
+    """A document that its index's mapping does not take."""
+
+    status = 400
+    type = "document_parsing_exception"
+
+    @classmethod
+    def of_models(
+        cls, path: str, present: ModelSettings, offered: ModelSettings, at: str = "[1:1]"
+    ) -> DocumentParsingFailed:
+        """The vectors of a document are of another model than those that the field has."""
+        conflict = IllegalArgument(
+            f"Mapper for [{path}] conflicts with existing mapper:\n\tCannot update parameter "
+            f"[model_settings] from [{present.shown}] to [{offered.shown}]"
+        )
+        return cls(
+            f"{at} Incompatible model settings for field [{path}]. Check that the inference_id is "
+            "not using different model settings",
+            cause=conflict,
+        )
+
+
 class InferenceFailed(ProxyError):
     """The texts of a document's field could not be embedded; the status is that of the cause."""
 
@@ -28,3 +51,16 @@ class InferenceFailed(ProxyError):
         )
         self.status = cause.status
         self.headers = cause.headers
+
+
+class InferenceNotLoaded(ProxyError):
+    """The endpoint of a document's field could not be looked up."""
+
+    type = "inference_exception"
+
+    def __init__(self, inference_id: str, path: str, cause: ProxyError) -> None:
+        super().__init__(
+            f"Error loading inference for inference id [{inference_id}] on field [{path}]",
+            cause=cause,
+        )
+        self.status = cause.status

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -15,6 +15,7 @@ from proxy.limits.threads import offload
 from proxy.rest.body import Body
 from proxy.rest.request import RestRequest
 from proxy.rest.responder import Responder, RestResponse
+from proxy.semantic.documents import read_json
 from proxy.semantic.ports import Endpoints, Upstream, UpstreamAnswer
 from proxy.semantic.registry import Registry
 from proxy.semantic.tasks import Tasks
@@ -113,6 +114,23 @@ class Exchange:
         """An answer of our own making, in the form that the caller wants."""
         return _response(self.responder.document(status, document), {})
 
+    async def streamed(self, pieces: Iterator[bytes], *, is_large: bool) -> web.StreamResponse:
+        """A 200 of our own making whose JSON comes in pieces, in the form that the caller wants."""
+        plain = _OF_FORM.isdisjoint(self.rest.parameters) and self.responder.format == "json"
+        if not plain or not is_large:
+            data = b"".join(pieces)
+            document = await offload(len(data), AT_ONCE, lambda: orjson.loads(data))
+            made = await offload(len(data), AT_ONCE, lambda: self.responder.document(200, document))
+            return _response(made, {})
+        headers = CIMultiDict(self.responder.document(200, {}).headers)
+        headers.popall("content-encoding", None)
+        response = web.StreamResponse(headers=headers)
+        await response.prepare(self.request)
+        for piece in pieces:
+            await response.write(piece)
+        await response.write_eof()
+        return response
+
     async def answer(self, answer: UpstreamAnswer, document: Any) -> web.Response:
         """`document` in the form that the caller wants, with what is left of the upstream's."""
         size = len(answer.body)
@@ -124,7 +142,7 @@ class Exchange:
     async def patched(self, answer: UpstreamAnswer, patch: Callable[[Any], Any]) -> web.Response:
         """The upstream's answer, with its document as `patch` returns it."""
         document = await offload(
-            len(answer.body), AT_ONCE, lambda: patch(orjson.loads(answer.body or b"null"))
+            len(answer.body), AT_ONCE, lambda: patch(read_json(answer.body or b"null"))
         )
         return await self.answer(answer, document)
 

@@ -11,32 +11,39 @@ from proxy.errors import StatusError
 from proxy.semantic import layout
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.fields import ModelSettings, SemanticField, model_settings_of
-from proxy.semantic.registry import Fields, WriteTarget
+from proxy.semantic.registry import Fields
+from proxy.semantic.targets import WriteTarget, write_target
 
 _ROOMLESS: Final = (
     "Field [{path}] of index [{index}] was declared before its inference endpoint [{inference_id}] "
-    "existed, and the proxy could not add its vectors to the mapping: it answered [{status}]"
+    "existed, and the proxy could not add its vectors to the mapping: the upstream answered "
+    "[{status}]"
 )
 
 
-async def writable_fields(exchange: Exchange, expression: str) -> Fields:
-    """The semantic fields of what is written to, with room for vectors where there can be.
+async def writable_target(exchange: Exchange, expression: str) -> WriteTarget:
+    """What is written to, with room for vectors where there can be.
 
-    Raises: UpstreamError; StatusError where the proxy may not change the mapping.
+    Raises: UpstreamError, StoreError; StatusError where the proxy may not change the mapping.
     """
-    registry = exchange.parts.registry
-    target = await registry.write_target(expression)
+    registry, upstream = exchange.parts.registry, exchange.parts.upstream
+    target = await write_target(registry, upstream, expression)
     missing = await _without_model(exchange, target.fields)
     if not missing:
-        return target.fields
+        return target
     if target.index is None:
         await _make_index(exchange, expression)
         await registry.look()
-        target = await registry.write_target(expression)
+        registry.forget(expression)
+        target = await write_target(registry, upstream, expression)
+        missing = await _without_model(exchange, target.fields)
+    if target.index is None:
+        return target  # it could not be made: writing to it will say why
     for field, model in missing:
-        await _add_model(exchange, target, field, model)
+        await _add_model(exchange, target.index, field, model)
     await registry.look()
-    return (await registry.write_target(expression)).fields
+    registry.forget(expression)
+    return await write_target(registry, upstream, expression)
 
 
 async def _without_model(
@@ -53,20 +60,22 @@ async def _without_model(
 
 
 async def _make_index(exchange: Exchange, name: str) -> None:
-    """Make an index as writing a document to it would, in the caller's name."""
-    path = f"/{quote(name, safe='')}"
-    await exchange.parts.upstream.ask_as_caller(exchange.request, "PUT", path)
+    """Make an index or data stream as writing a document to it would, in the caller's name."""
+    upstream = exchange.parts.upstream
+    quoted = quote(name, safe="")
+    answer = await upstream.ask_as_caller(exchange.request, "PUT", f"/{quoted}")
+    if answer.status == 400:  # also where a template makes data streams of that name
+        await upstream.ask_as_caller(exchange.request, "PUT", f"/_data_stream/{quoted}")
     # What it answers does not matter: if there is still no index, the document itself will tell.
 
 
 async def _add_model(
-    exchange: Exchange, target: WriteTarget, field: SemanticField, model: ModelSettings
+    exchange: Exchange, index: str, field: SemanticField, model: ModelSettings
 ) -> None:
     below = layout.field_mapping(field.definition, model.rendered(), number=field.number)
     mapping = {
         "properties": {layout.CONTAINER: layout.container({layout.key_of(field.path): below})}
     }
-    index = target.index or ""
     path = f"/{quote(index, safe='')}/_mapping"
     answer = await exchange.parts.upstream.ask_as_proxy("PUT", path, orjson.dumps(mapping))
     if answer.status >= 300:

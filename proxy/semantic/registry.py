@@ -51,14 +51,6 @@ class Target:
     others: bool = False  # whether it stands for others, too
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WriteTarget:
-    """Where documents go: `index` is None where writing makes it, and a template has the fields."""
-
-    index: str | None
-    fields: Fields
-
-
 @dataclass(slots=True, kw_only=True)
 class Snapshot:
     """What is known of one version of the cluster's state."""
@@ -67,6 +59,7 @@ class Snapshot:
     active: bool  # whether any index or template declares a semantic field
     targets: dict[str, Target] = field(default_factory=dict)  # by index expression
     plain: set[str] = field(default_factory=set)  # expressions for existing indices without any
+    written: dict[str, object] = field(default_factory=dict)  # where documents go: see targets
 
 
 class Registry:
@@ -112,27 +105,12 @@ class Registry:
         key = (id(snapshot), expression)
         return await self._looking_up.run(key, lambda: self._look_up(snapshot, expression))
 
-    async def write_target(self, expression: str) -> WriteTarget:
-        """Where a document written to `expression` goes. Raises: UpstreamError."""
-        if expression in self.snapshot.plain:
-            return WriteTarget(index=expression, fields={})
-        target = await self.look_up(expression)
-        if not target.exists:
-            return WriteTarget(index=None, fields=await self._fields_of_template(expression))
-        if not target.fields:
-            return WriteTarget(index=expression, fields={})
-        # A data stream's last index takes what is written, and that of an alias of several has to
-        # be named as the one to write to.
-        index = max(target.fields)
-        return WriteTarget(index=index, fields=target.fields[index])
-
-    async def _fields_of_template(self, name: str) -> Fields:
-        path = f"/_index_template/_simulate_index/{quote(name, safe='')}"
-        answer = await self._upstream.ask_as_proxy("POST", path)
-        if answer.status != 200:
-            return {}
-        mapping = _document(answer).get("template", {}).get("mappings")
-        return fields_of(mapping) if mapping else {}
+    def forget(self, expression: str) -> None:
+        """Look an index expression up again when it is asked for the next time."""
+        snapshot = self.snapshot
+        snapshot.targets.pop(expression, None)
+        snapshot.written.pop(expression, None)
+        snapshot.plain.discard(expression)
 
     async def _look(self) -> None:
         version = await self._version()

@@ -21,7 +21,8 @@ from proxy.semantic.showing import (
     showing,
     simulated,
 )
-from proxy.semantic.writing import bulk, put_document, update_document
+from proxy.semantic.singles import put_document, update_document
+from proxy.semantic.writing import bulk
 
 Handler = Callable[[Exchange], Awaitable[web.StreamResponse]]
 

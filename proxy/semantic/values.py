@@ -1,18 +1,24 @@
 """The texts of a document that a semantic field embeds.
 
-Source: SemanticTextUtils, XContentMapValues.
+Source: SemanticTextUtils, XContentMapValues.extractValue.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from proxy.errors import StatusError
 from proxy.xcontent.javatext import java_scalar
 
-_JAVA_TYPES: Final = {dict: "HashMap", list: "ArrayList", type(None): "Object"}
+
+class _Null:
+    """A null that stands in the document, other than a value that is not there."""
+
+
+_NULL: Final = _Null()
+_JAVA_TYPES: Final = {dict: "HashMap", list: "ArrayList", _Null: "Object"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,33 +35,51 @@ def texts_of(document: Mapping[str, Any], source: str, field: str) -> Texts:
 
     Raises: StatusError 400 for values that are neither.
     """
-    found = list(_values(document, source.split(".")))
-    texts: list[str] = []
-    inside = len(found) > 1
-    for value in found:
-        if value is None and not inside:
-            continue
-        for one in value if isinstance(value, list) and not inside else (value,):
-            if not isinstance(one, str | int | float):
-                kind = _JAVA_TYPES.get(type(one), type(one).__name__)
-                raise StatusError(
-                    400,
-                    f"Invalid format for field [{field}], expected [String|Number|Boolean] got "
-                    f"[{kind}]",
-                )
-            texts.append(one if isinstance(one, str) else java_scalar(one))
-    return Texts(source=source, texts=tuple(texts), is_present=bool(found))
+    found = _extracted(document, source.split("."), 0)
+    if found is None or found is _NULL:
+        return Texts(source=source, texts=(), is_present=found is _NULL)
+    values = found if isinstance(found, list) else [found]
+    texts = tuple(_text(value, field) for value in values)
+    return Texts(source=source, texts=texts, is_present=True)
 
 
-def _values(value: Any, names: Sequence[str]) -> Iterator[Any]:
-    """What stands at a path, through objects in arrays; names with dots are found, too."""
-    if not names:
-        yield value
-    elif isinstance(value, list):
-        for one in value:
-            yield from _values(one, names)
-    elif isinstance(value, Mapping):
-        for length in range(1, len(names) + 1):
-            name = ".".join(names[:length]) if length > 1 else names[0]
-            if name in value:
-                yield from _values(value[name], names[length:])
+def holds_numbers(document: Mapping[str, Any], source: str) -> bool:
+    """Whether a source has numbers among its values, which must be read as Java reads them."""
+    found = _extracted(document, source.split("."), 0)
+    values = found if isinstance(found, list) else [found]
+    return any(type(value) in (int, float) for value in values)
+
+
+def _text(value: Any, field: str) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | float):
+        return java_scalar(value)
+    kind = _JAVA_TYPES.get(type(value), type(value).__name__)
+    raise StatusError(
+        400,
+        f"Invalid format for field [{field}], expected [String|Number|Boolean] got [{kind}]",
+    )
+
+
+def _extracted(value: Any, names: Sequence[str], place: int) -> Any:
+    """What stands at a path, `_NULL` for a null; None where nothing stands.
+
+    Objects in arrays give an array of what they have; of names with dots, every spelling is found.
+    """
+    if isinstance(value, list):
+        listed = [_extracted(one, names, place) for one in value]
+        return [one for one in listed if one is not None]
+    if place == len(names):
+        return _NULL if value is None else value
+    if not isinstance(value, Mapping):
+        return None
+    found = []
+    for end in range(place + 1, len(names) + 1):
+        name = ".".join(names[place:end])
+        if name in value:
+            one = value[name]
+            one = _NULL if one is None else _extracted(one, names, end)
+            if one is not None:
+                found.append(one)
+    return found[0] if len(found) == 1 else found or None

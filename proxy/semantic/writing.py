@@ -1,205 +1,187 @@
-"""Requests that write documents: their semantic fields are filled on the way."""
+"""`_bulk`: any number of documents, worked through in windows while they still arrive."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+import asyncio
+import re
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from time import monotonic
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
-import orjson
 from aiohttp import web
 
-from proxy.errors import StatusError
-from proxy.limits.deadline import Deadline
-from proxy.limits.threads import offload
-from proxy.semantic.bulk import Item, Unreadable, Window, prepare_all, windows
-from proxy.semantic.exchange import AT_ONCE, Exchange
-from proxy.semantic.filling import Chunkers, Filler
+from proxy.errors import PlainError, StatusError, UpstreamError
+from proxy.semantic.bulk import Malformed, Window, windows
+from proxy.semantic.collected import CollectedItems
+from proxy.semantic.exchange import Exchange
 from proxy.semantic.hiding import hide_in_error
-from proxy.semantic.models import writable_fields
 from proxy.semantic.ports import UpstreamAnswer
-from proxy.semantic.registry import Fields
+from proxy.semantic.targets import write_target
+from proxy.semantic.writer import Entry, Refused, Writer
 
 _WINDOW: Final = 1024 * 1024  # bytes of a body that are worked through at once
-_EMBEDDING: Final = 60.0  # seconds that the texts of a window may take
-# Parameters of single documents that stand on an action line, some under another name.
-_OF_DOCUMENT: Final = {
-    "routing": "routing",
-    "if_seq_no": "if_seq_no",
-    "if_primary_term": "if_primary_term",
-    "version": "version",
-    "version_type": "version_type",
-    "pipeline": "pipeline",
-    "require_alias": "require_alias",
-    "require_data_stream": "require_data_stream",
-    "retry_on_conflict": "retry_on_conflict",
-    "_source": "_source",
-    "_source_includes": "_source_includes",
-    "_source_excludes": "_source_excludes",
-}
-_OF_BULK: Final = ("refresh", "timeout", "wait_for_active_shards", "include_source_on_error")
-
-
-class Writer:
-    """Works through the items of one caller's request."""
-
-    def __init__(self, exchange: Exchange, index: str | None) -> None:
-        self._exchange = exchange
-        self._index = index
-        self._filler = Filler(exchange.parts.endpoints)
-        self._known: dict[str, tuple[Fields, Chunkers]] = {}
-
-    async def fill(self, window: Window) -> None:
-        """Put vectors where semantic fields need them; what fails is its item's error."""
-        for item in window.items:
-            index = item.index or self._index
-            if index is not None and item.action != "delete":
-                item.fields, item.chunkers = await self._fields_of(index)
-        concerned = [item for item in window.items if item.fields]
-        if not concerned:
-            return
-        size = sum(len(item.source or b"") for item in concerned)
-        await offload(size, AT_ONCE, lambda: prepare_all(concerned))
-        fillings = [item.filling for item in concerned if item.filling is not None]
-        await self._filler.fill(fillings, Deadline.after(_EMBEDDING))
-
-    async def _fields_of(self, index: str) -> tuple[Fields, Chunkers]:
-        if index not in self._known:
-            fields = await writable_fields(self._exchange, index)
-            self._known[index] = fields, await self._filler.chunkers(fields)
-        return self._known[index]
-
-    async def send(self, window: Window, *, is_last: bool) -> UpstreamAnswer | None:
-        """The upstream's answer to what is left of a window; None where nothing is."""
-        if not window.sent():
-            return None
-        size = sum(len(item.source or b"") for item in window.items)
-        body = await offload(size, AT_ONCE, window.body)
-        target = self._target(refreshes=is_last)
-        return await self._exchange.parts.upstream.ask_as_caller(
-            self._exchange.request, "POST", target, body
-        )
-
-    def _target(self, *, refreshes: bool) -> str:
-        parameters = dict(self._exchange.rest.parameters)
-        for name in ("filter_path", "pretty", "human", "format"):
-            parameters.pop(name, None)
-        if not refreshes:
-            parameters.pop("refresh", None)
-        query = urlencode(parameters)
-        path = "/_bulk" if self._index is None else f"/{quote(self._index, safe='')}/_bulk"
-        return path + (f"?{query}" if query else "")
+_LINE: Final = re.compile(r"(?<=\bline \[)\d+(?=\])")
 
 
 async def bulk(exchange: Exchange) -> web.StreamResponse:
     """Any number of documents; each has an answer of its own."""
-    started = monotonic()
     index = exchange.names.get("index")
-    writer = Writer(exchange, index)
-    items: list[Any] = []
-    async with aclosing(windows(exchange.pieces(), _WINDOW)) as coming:
-        window = await _next(coming)
-        while window is not None:
-            await writer.fill(window)
-            following = await _next(coming)
-            answer = await writer.send(window, is_last=following is None)
-            if answer is not None and answer.status >= 300 and not items and following is None:
-                return await exchange.patched(answer, hide_in_error)
-            items.extend(_answers(window, answer, index or ""))
-            window = following
-    errors = any("error" in entry for one in items for entry in one.values())
-    took = int((monotonic() - started) * 1000)
-    document = {"errors": errors, "took": took, "items": items}
-    return await exchange.made(200, document)
+    sent = exchange.rest.content_type
+    if sent is None or sent.format is None:
+        return await exchange.hand_on()  # the upstream takes none of these
+    if sent.format != "json":
+        if index is not None and not await _has_fields(exchange, index):
+            return await exchange.hand_on()
+        shown = exchange.rest.headers.get("Content-Type", "")
+        raise PlainError(406, f"Content-Type header [{shown}] is not supported")
+    return await _Bulk(exchange, index).answer()
 
 
-async def _next(coming: AsyncGenerator[Window, None]) -> Window | None:
-    try:
-        return await anext(coming, None)
-    except Unreadable:
-        raise StatusError(400, "the body is no _bulk") from None
+async def _has_fields(exchange: Exchange, index: str) -> bool:
+    parts = exchange.parts
+    return bool((await write_target(parts.registry, parts.upstream, index)).fields)
 
 
-def _answers(window: Window, answer: UpstreamAnswer | None, index: str) -> list[Any]:
-    if answer is None:
-        return window.answers([], index)
-    document = orjson.loads(answer.body)
-    if answer.status < 300:
-        return window.answers(hide_in_error(document["items"]), index)
-    error = hide_in_error(document.get("error"))
-    failed = [
-        {
-            item.action: {
-                "_index": item.index or index,
-                "_id": item.meta.get("_id"),
-                "status": answer.status,
-                "error": error,
-            }
-        }
-        for item in window.sent()
-    ]
-    return window.answers(failed, index)
+class _Bulk:
+    """One request."""
+
+    def __init__(self, exchange: Exchange, index: str | None) -> None:
+        self._exchange = exchange
+        self._writer = Writer(exchange, index)
+        self._collected = CollectedItems()
+        self._unrefreshed: set[str] = set()  # indices that were written to before the last window
+        self._has_body = False
+        self._started = monotonic()
+
+    async def answer(self) -> web.StreamResponse:
+        """Work through the body."""
+        try:
+            refused = await self._work()
+        except Malformed as malformed:
+            return await self._malformed(malformed)
+        if refused is not None:
+            return refused
+        if not self._collected.count:
+            return await self._malformed(Malformed(b"\n" if self._has_body else b"", 0))
+        await self._refresh()
+        took = int((monotonic() - self._started) * 1000)
+        return await self._exchange.streamed(
+            self._collected.rendered(took), is_large=self._collected.is_large
+        )
+
+    async def _work(self) -> web.StreamResponse | None:
+        """Send window after window; the answer, if the upstream refuses all.
+
+        The next window is filled while one is sent. Raises: Malformed.
+        """
+        async with aclosing(self._prepared()) as coming:
+            window = await anext(coming, None)
+            if window is not None:
+                await self._writer.embed(window.items)
+            while window is not None:
+                following = await anext(coming, None)
+                async with asyncio.TaskGroup() as tasks:
+                    sending = tasks.create_task(self._send(window, is_last=following is None))
+                    if following is not None:
+                        tasks.create_task(self._writer.embed(following.items))
+                if (refused := sending.result()) is not None:
+                    return refused
+                window = following
+        return None
+
+    async def _prepared(self) -> AsyncGenerator[Window, None]:
+        """The body's items, their texts cut, in windows small enough to be embedded at once."""
+        async with aclosing(windows(self._pieces(), _WINDOW)) as coming:
+            async for window in coming:
+                await self._writer.prepare(window.items)
+                for part in window.parts():
+                    yield part
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        async for piece in self._exchange.pieces():
+            self._has_body = True
+            yield piece
+
+    async def _send(self, window: Window, *, is_last: bool) -> web.StreamResponse | None:
+        """Send a window, and collect its answers; or the answer to all, if there is but that."""
+        try:
+            entries = await self._writer.send(window, is_last=is_last)
+        except UpstreamError as error:
+            if is_last and not self._collected.count:
+                raise
+            entries = self._writer.lost(window, error)
+        if isinstance(entries, Refused):
+            answer = entries.answer
+            if answer.status == 400 or not self._collected.count:
+                return await self._exchange.patched(
+                    answer, lambda document: with_lines(hide_in_error(document), window.lines)
+                )
+            entries = window.answers(
+                self._writer.refusals(window.sent(), answer), self._exchange.names.get("index", "")
+            )
+        if not is_last and self._refresh_wanted():
+            self._note(entries)
+        self._collected.add(entries)
+        return None
+
+    # What goes with the last window
+
+    def _refresh_wanted(self) -> bool:
+        return self._exchange.rest.parameters.get("refresh", "false") != "false"
+
+    def _note(self, entries: list[Entry]) -> None:
+        """Take note of what was written, and show it as refreshed, as it will be."""
+        is_forced = self._exchange.rest.parameters.get("refresh") != "wait_for"
+        for entry in entries:
+            ((action, answer),) = entry.items()
+            if "error" not in answer and "result" in answer and answer["result"] != "noop":
+                self._unrefreshed.add(answer["_index"])
+                if is_forced:
+                    entry[action] = _with_forced_refresh(answer)
+
+    async def _refresh(self) -> None:
+        """Refresh what the last window, which asked for it, has perhaps not touched."""
+        for index in sorted(self._unrefreshed):
+            upstream, path = self._exchange.parts.upstream, f"/{quote(index, safe='')}/_refresh"
+            answer = await upstream.ask_as_caller(self._exchange.request, "POST", path)
+            if answer.status == 403:  # writing with `refresh` does not ask for this privilege
+                await upstream.ask_as_proxy("POST", path)
+
+    # What Elasticsearch refuses
+
+    async def _malformed(self, malformed: Malformed) -> web.StreamResponse:
+        """The upstream's own words about a body that is no `_bulk`."""
+        upstream = self._exchange.parts.upstream
+        target = self._writer.target(refreshes=False)
+        answer: UpstreamAnswer = await upstream.ask_as_caller(
+            self._exchange.request, "POST", target, malformed.line
+        )
+        if answer.status < 300:
+            raise StatusError(400, "the body is no _bulk")
+        return await self._exchange.patched(
+            answer, lambda document: with_lines(hide_in_error(document), malformed.before)
+        )
 
 
-async def put_document(exchange: Exchange) -> web.StreamResponse:
-    """Index one document, as a bulk of one whose item becomes the answer."""
-    names, parameters = exchange.names, exchange.rest.parameters
-    action = "create" if "_create" in exchange.rest.path.split("/") else "index"
-    if parameters.get("op_type") == "create":
-        action = "create"
-    return await _single(exchange, action, names["index"], names.get("id"))
+def with_lines(document: Any, before: int) -> Any:
+    """An error's document in which line numbers count `before` lines more."""
+    if not before:
+        return document
+    if isinstance(document, str):
+        return _LINE.sub(lambda match: str(int(match[0]) + before), document)
+    if isinstance(document, list):
+        return [with_lines(one, before) for one in document]
+    if isinstance(document, dict):
+        return {key: with_lines(one, before) for key, one in document.items()}
+    return document
 
 
-async def update_document(exchange: Exchange) -> web.StreamResponse:
-    """Change one document."""
-    return await _single(exchange, "update", exchange.names["index"], exchange.names["id"])
-
-
-async def _single(
-    exchange: Exchange, action: str, index: str, document_id: str | None
-) -> web.StreamResponse:
-    if not await writable_fields(exchange, index):
-        return await exchange.hand_on()
-    data = await exchange.read()
-    item = Item(
-        action=action,
-        meta=_meta(exchange.rest.parameters, index, document_id),
-        action_line=b"",
-        source=b" ".join(data.splitlines()),
-    )
-    item.action_line = orjson.dumps({action: item.meta})
-    window = Window([item])
-    await Writer(exchange, index).fill(window)
-    if item.error is not None:
-        raise item.error
-    if item.filling is None or not item.filling.touched:
-        return await exchange.hand_on()
-    query = urlencode({k: v for k, v in exchange.rest.parameters.items() if k in _OF_BULK})
-    answer = await exchange.parts.upstream.ask_as_caller(
-        exchange.request, "POST", f"/_bulk?{query}", window.body()
-    )
-    if answer.status >= 300:
-        return await exchange.patched(answer, hide_in_error)
-    return await _as_single(exchange, orjson.loads(answer.body)["items"][0][action])
-
-
-async def _as_single(exchange: Exchange, entry: dict[str, Any]) -> web.Response:
-    """An item's answer as that of a single document."""
-    status = entry.pop("status")
-    if "error" not in entry:
-        return await exchange.made(status, entry)
-    error = hide_in_error(entry["error"])
-    root = {key: value for key, value in error.items() if key != "caused_by"}
-    return await exchange.made(status, {"error": {"root_cause": [root], **error}, "status": status})
-
-
-def _meta(parameters: Mapping[str, str], index: str, document_id: str | None) -> dict[str, Any]:
-    meta: dict[str, Any] = {"_index": index}
-    if document_id is not None:
-        meta["_id"] = document_id
-    for name, key in _OF_DOCUMENT.items():
-        if name in parameters:
-            meta[key] = parameters[name]
-    return meta
+def _with_forced_refresh(answer: dict[str, Any]) -> dict[str, Any]:
+    shown: dict[str, Any] = {}
+    for key, value in answer.items():
+        shown[key] = value
+        if key == "result":
+            shown["forced_refresh"] = True
+    return shown

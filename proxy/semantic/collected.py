@@ -1,0 +1,52 @@
+"""The items of a bulk's answer, kept small until the last one is there."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import orjson
+
+_BLOCK: Final = 256 * 1024  # bytes that are kept as they are
+_LEVEL: Final = 1
+
+
+class CollectedItems:
+    """Items of an answer, as the JSON of a list in blocks."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.has_errors = False
+        self._packed: list[bytes] = []
+        self._open: list[bytes] = []
+        self._size = 0
+
+    def add(self, items: Sequence[dict[str, Any]]) -> None:
+        """Add items at the end. Takes processor time: about 1 ms for a hundred."""
+        for item in items:
+            self.has_errors = self.has_errors or any("error" in one for one in item.values())
+            data = orjson.dumps(item)
+            self._open.append(data)
+            self._size += len(data)
+        self.count += len(items)
+        if self._size > _BLOCK:
+            self._packed.append(zlib.compress(b",".join(self._open), _LEVEL))
+            self._open, self._size = [], 0
+
+    def rendered(self, took: int) -> Iterator[bytes]:
+        """The whole answer, in pieces."""
+        errors = b"true" if self.has_errors else b"false"
+        yield b'{"errors":%b,"took":%d,"items":[' % (errors, took)
+        comma = b""
+        for block in self._packed:
+            yield comma + zlib.decompress(block)
+            comma = b","
+        if self._open:
+            yield comma + b",".join(self._open)
+        yield b"]}"
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it should be sent piece by piece."""
+        return bool(self._packed)

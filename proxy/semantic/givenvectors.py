@@ -1,0 +1,92 @@
+"""Vectors that a client sends along with a document, in the field `_inference_fields`.
+
+What restores and copies documents sends them, so that nothing is embedded again.
+Source: SemanticInferenceMetadataFieldsMapper, SemanticTextFieldMapper, SemanticTextField.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from proxy.errors import IllegalArgument, ProxyError
+from proxy.semantic.errors import DocumentParsingFailed
+from proxy.semantic.fields import ModelSettings, SemanticField, read_model_settings
+from proxy.semantic.filling import Chunk, FieldFilling
+from proxy.semantic.registry import Fields
+
+INFERENCE_FIELDS: Final = "_inference_fields"
+
+
+def given_vectors(value: Any, fields: Fields) -> dict[str, FieldFilling]:
+    """What a document's `_inference_fields` bring, by the path of the field.
+
+    Raises: DocumentParsingFailed.
+    """
+    if not isinstance(value, Mapping):
+        raise _unparsable(IllegalArgument("Failed to parse object: expecting an object"))
+    found = {}
+    for path, given in value.items():
+        if path not in fields:
+            raise _unparsable(IllegalArgument(f"Illegal inference field [{path}] found."))
+        if given is not None:
+            found[path] = _given(fields[path], given)
+    return found
+
+
+def _given(field: SemanticField, given: Any) -> FieldFilling:
+    inference = given.get("inference") if isinstance(given, Mapping) else None
+    if not isinstance(inference, Mapping):
+        raise _unparsable(IllegalArgument("Required [inference]"))
+    inference_id = inference.get("inference_id")
+    if not isinstance(inference_id, str):
+        raise _unparsable(IllegalArgument("Required [inference_id]"))
+    if inference_id != field.inference_id:  # Elasticsearch has the two the wrong way round
+        raise DocumentParsingFailed(
+            f"[1:1] The configured inference_id [{inference_id}] for field [{field.path}] doesn't "
+            f"match the inference_id [{field.inference_id}] reported in the document."
+        )
+    chunks = _chunks(inference.get("chunks"))
+    settings = _settings(inference.get("model_settings"))
+    if settings is None and chunks:
+        raise DocumentParsingFailed(
+            f"[1:1] [model_settings] must be set for field [{field.path}] when chunks are provided"
+        )
+    if settings is not None and field.model is not None and not settings.fits(field.model):
+        raise DocumentParsingFailed.of_models(field.path, field.model, settings)
+    return FieldFilling(semantic=field, sources=list(field.sources), chunks=chunks)
+
+
+def _settings(settings: Any) -> ModelSettings | None:
+    if settings is None:
+        return None
+    if isinstance(settings, Mapping):
+        found = read_model_settings({"service": "", **settings})
+        if found is not None:
+            return found
+    raise _unparsable(IllegalArgument("[model_settings] failed to parse field [model_settings]"))
+
+
+def _chunks(by_source: Any) -> list[Chunk]:
+    if not isinstance(by_source, Mapping):
+        raise _unparsable(IllegalArgument("Required [chunks]"))
+    found = []
+    for source, chunks in by_source.items():
+        for chunk in chunks if isinstance(chunks, list) else [None]:
+            match chunk:
+                case {"start_offset": int(start), "end_offset": int(end), "embeddings": vector}:
+                    rendered = orjson.dumps(vector)
+                    found.append(Chunk(source=source, start=start, end=end, vector=rendered))
+                case _:
+                    problem = "[chunks] failed to parse field [chunks]"
+                    raise _unparsable(IllegalArgument(problem))
+    return found
+
+
+def _unparsable(cause: ProxyError) -> DocumentParsingFailed:
+    return DocumentParsingFailed(
+        f"[1:1] failed to parse field [{INFERENCE_FIELDS}] of type [{INFERENCE_FIELDS}]",
+        cause=cause,
+    )

@@ -1,0 +1,266 @@
+"""Works through the items of one caller's request: fills them, sends them, repeats what may be.
+
+Source: TransportBulkAction, ShardBulkInferenceActionFilter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+import orjson
+
+from proxy.errors import ProxyError, StatusError
+from proxy.limits.deadline import Deadline
+from proxy.limits.memory import passing
+from proxy.limits.threads import offload
+from proxy.semantic import layout
+from proxy.semantic.bulk import Item, Window, prepare_all
+from proxy.semantic.documents import read_json
+from proxy.semantic.embedding import Filler
+from proxy.semantic.exchange import AT_ONCE, Exchange
+from proxy.semantic.filling import Chunkers
+from proxy.semantic.hiding import hide_in_error
+from proxy.semantic.models import writable_target
+from proxy.semantic.pipelines import run_pipelines
+from proxy.semantic.ports import UpstreamAnswer
+from proxy.semantic.present import consider_present, needs_present
+from proxy.semantic.targets import WriteTarget
+
+_EMBEDDING: Final = 60.0  # seconds that the texts of a window may take
+_CONFLICTS: Final = 3  # after which an update is not tried again, beside those the caller allows
+_UNMAPPED: Final = "the semantic fields of the index have changed while it was written to"
+_NOT_OF_BULK: Final = ("filter_path", "pretty", "human", "format", "error_trace")
+
+Entry = dict[str, Any]  # an item's place in the answer
+_Key = tuple[str, str]  # a document, by index and identifier
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The upstream refused a window as a whole, and took none of its items."""
+
+    answer: UpstreamAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of an index for as long as the registry knows nothing newer."""
+
+    snapshot: object
+    target: WriteTarget
+    chunkers: Chunkers
+
+
+class Writer:
+    """Works through windows, one after the other; the next may be filled while one is sent."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        index: str | None,
+        parameters: Mapping[str, str] | None = None,
+    ) -> None:
+        """`index` is that of items which name none; `parameters` are those of `_bulk`."""
+        self._exchange = exchange
+        self._index = index
+        self._parameters = exchange.rest.parameters if parameters is None else parameters
+        self._filler = Filler(exchange.parts.endpoints)
+        self._known: dict[str, _Known] = {}
+        self._sending: frozenset[_Key] = frozenset()
+        self._sent = asyncio.Event()
+        self._sent.set()
+
+    # Filling
+
+    async def fill(self, window: Window) -> None:
+        """Put vectors where semantic fields need them; what fails is its item's error."""
+        await self.prepare(window.items)
+        await self.embed(window.items)
+
+    async def prepare(self, items: Sequence[Item]) -> None:
+        """See what items need: their indices, what pipelines make of them, their texts."""
+        for item in items:
+            await self._find_fields(item)
+        concerned = [item for item in items if item.fields and item.is_sent]
+        if not concerned:
+            return
+        pipelines = {name: known.target.pipelines for name, known in self._known.items()}
+        changed = await run_pipelines(
+            self._exchange,
+            [(pipelines[self._index_of(item)], item) for item in concerned],
+            self._parameters.get("pipeline"),
+        )
+        for item in changed:  # perhaps elsewhere than before
+            await self._find_fields(item)
+        size = sum(len(item.source or b"") for item in concerned)
+        await offload(size, AT_ONCE, lambda: prepare_all(concerned))
+
+    async def _find_fields(self, item: Item) -> None:
+        index = self._index_of(item)
+        if not index or item.action == "delete":
+            return
+        known = self._known.get(index)
+        if known is None or known.snapshot is not self._exchange.parts.registry.snapshot:
+            try:
+                known = await self._look_up(index)
+            except ProxyError as error:
+                item.failure = error
+                return
+            self._known[index] = known
+        item.fields, item.chunkers = known.target.fields, known.chunkers
+
+    async def _look_up(self, index: str) -> _Known:
+        target = await writable_target(self._exchange, index)
+        chunkers = await self._filler.chunkers(target.fields)
+        return _Known(self._exchange.parts.registry.snapshot, target, chunkers)
+
+    def _index_of(self, item: Item) -> str:
+        return item.index or self._index or ""
+
+    async def embed(self, items: Sequence[Item]) -> None:
+        """Put in the vectors of items that were prepared."""
+        reading = [item for item in items if needs_present(item)]
+        if any(self._key_of(item) in self._sending for item in reading):
+            await self._sent.wait()  # what is there is about to change
+        await self._embed(items, reading)
+
+    async def _embed(self, items: Sequence[Item], reading: Sequence[Item]) -> None:
+        if reading:
+            located = [(self._concrete(item), item) for item in reading]
+            await consider_present(self._exchange, located)
+        if any(item.inserts and item.is_filled for item in items):
+            await self._exchange.parts.registry.look()  # as updates cannot be marked
+        fillings = [one for item in items if item.error is None for one in item.fillings()]
+        with passing():  # of the provider's answers nothing but the vectors is kept
+            await self._filler.fill(fillings, Deadline.after(_EMBEDDING))
+
+    def _concrete(self, item: Item) -> str:
+        index = self._index_of(item)
+        known = self._known.get(index)
+        return index if known is None else known.target.index or index
+
+    def _key_of(self, item: Item) -> _Key:
+        return self._concrete(item), item.id or ""
+
+    # Sending
+
+    async def send(self, window: Window, *, is_last: bool) -> list[Entry] | Refused:
+        """The answers to all items of a filled window. Raises: UpstreamError."""
+        sent = window.sent()
+        self._sending = frozenset(self._key_of(item) for item in sent if item.id is not None)
+        self._sent.clear()
+        try:
+            entries = await self._ask(sent, refreshes=is_last)
+            if isinstance(entries, Refused):
+                return entries
+            await self._repeat_all(sent, entries, refreshes=is_last)
+        finally:
+            self._sending = frozenset()
+            self._sent.set()
+        return window.answers([shown(entry) for entry in entries], self._index or "")
+
+    async def _repeat_all(
+        self, sent: Sequence[Item], entries: list[Entry], *, refreshes: bool
+    ) -> None:
+        """Send again what may be sent again, and put its answers in the places of the first."""
+        tries = 0
+        while places := [
+            place for place, item in enumerate(sent) if _repeats(item, entries[place], tries)
+        ]:
+            tries += 1
+            items = [sent[place] for place in places]
+            repeated = await self._repeat(items, refreshes=refreshes)
+            for place, entry in zip(places, repeated, strict=True):
+                entries[place] = entry
+
+    async def _repeat(self, items: list[Item], *, refreshes: bool) -> list[Entry]:
+        """The answers to items that are filled and sent once more, as what they rely on changed."""
+        registry = self._exchange.parts.registry
+        await registry.look()
+        for item in items:
+            registry.forget(self._index_of(item))
+            self._known.pop(self._index_of(item), None)
+            item.forget()
+        await self.prepare(items)
+        await self._embed(items, [item for item in items if needs_present(item)])
+        window = Window(items)
+        entries = await self._ask(window.sent(), refreshes=refreshes)
+        if isinstance(entries, Refused):
+            entries = self.refusals(window.sent(), entries.answer)
+        return window.answers(entries, self._index or "")
+
+    async def _ask(self, items: Sequence[Item], *, refreshes: bool) -> list[Entry] | Refused:
+        """The upstream's entries for items."""
+        if not items:
+            return []
+        size = sum(len(item.source or b"") for item in items)
+        body = await offload(size, AT_ONCE, lambda: b"".join(item.lines() for item in items))
+        target = self.target(refreshes=refreshes)
+        answer = await self._exchange.parts.upstream.ask_as_caller(
+            self._exchange.request, "POST", target, body
+        )
+        if answer.status >= 300:
+            return Refused(answer)
+        entries: list[Entry] = await offload(
+            len(answer.body), AT_ONCE, lambda: read_json(answer.body)["items"]
+        )
+        return entries
+
+    def target(self, *, refreshes: bool) -> str:
+        """That of the upstream's `_bulk`."""
+        left_out = _NOT_OF_BULK if refreshes else (*_NOT_OF_BULK, "refresh")
+        kept = {name: text for name, text in self._parameters.items() if name not in left_out}
+        path = "/_bulk" if self._index is None else f"/{quote(self._index, safe='')}/_bulk"
+        return path + (f"?{urlencode(kept)}" if kept else "")
+
+    def refusals(self, items: Iterable[Item], answer: UpstreamAnswer) -> list[Entry]:
+        """The answers to items that the upstream has refused together."""
+        try:
+            error = hide_in_error(orjson.loads(answer.body)["error"])
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            error = StatusError(answer.status, "the upstream gave no reason").render()
+        if isinstance(error, dict):
+            error.pop("root_cause", None)
+        return [item.refused(self._index or "", answer.status, error) for item in items]
+
+    def lost(self, window: Window, error: ProxyError) -> list[Entry]:
+        """The answers to the items of a window that the upstream has not answered."""
+        sent = [item.failed(self._index or "", error) for item in window.sent()]
+        return window.answers(sent, self._index or "")
+
+
+def _repeats(item: Item, entry: Entry, tries: int) -> bool:
+    """Whether an item that was answered so is sent again, after `tries` repetitions."""
+    (answer,) = entry.values()
+    error = answer.get("error")
+    if error is None:
+        return False
+    if layout.MISSING in str(error):
+        return tries == 0
+    conflicts = (404, 409) if item.inserts else (409,)  # what was there may be gone
+    return (
+        item.guard is not None
+        and answer["status"] in conflicts
+        and tries < _CONFLICTS + item.retries
+    )
+
+
+def shown(entry: Entry) -> Entry:
+    """An item's answer without anything of ours."""
+    ((action, answer),) = entry.items()
+    if "error" in answer:
+        return {action: {**answer, "error": _shown_error(answer["error"])}}
+    got = answer.get("get")
+    if isinstance(got, dict) and isinstance(source := got.get("_source"), dict):
+        source.pop(layout.CONTAINER, None)
+    return entry
+
+
+def _shown_error(error: Any) -> Any:
+    if layout.MISSING in str(error):
+        return StatusError(400, _UNMAPPED).render()
+    return hide_in_error(error)
