@@ -18,13 +18,13 @@ import orjson
 from aiohttp import web
 
 from proxy.errors import ActionRequestInvalid, IllegalArgument, StatusError
-from proxy.limits.threads import offload
 from proxy.semantic import layout
 from proxy.semantic.bulk import Item, Window
-from proxy.semantic.exchange import AT_ONCE, Exchange
+from proxy.semantic.exchange import Exchange
 from proxy.semantic.hiding import hide_in_error
+from proxy.semantic.targets import write_target
 from proxy.semantic.tasks import Task
-from proxy.semantic.writing import Writer
+from proxy.semantic.writer import Refused, Writer
 from proxy.xcontent.times import parse_time
 
 _BATCH: Final = 1000  # documents of a page, as in Elasticsearch
@@ -145,10 +145,10 @@ async def update_by_query(exchange: Exchange) -> web.StreamResponse:
 
 
 async def _is_concerned(exchange: Exchange, source: str, dest: str, *, is_remote: bool) -> bool:
-    registry = exchange.parts.registry
-    if (await registry.write_target(dest)).fields:
+    parts = exchange.parts
+    if (await write_target(parts.registry, parts.upstream, dest)).fields:
         return True
-    return not is_remote and bool((await registry.look_up(source)).fields)
+    return not is_remote and bool((await parts.registry.look_up(source)).fields)
 
 
 def _common(exchange: Exchange, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -213,12 +213,12 @@ async def _run(exchange: Exchange, copy: Copy, action: str, description: str) ->
 
 async def _copied(exchange: Exchange, copy: Copy, progress: Progress, task: Task) -> dict[str, Any]:
     started = monotonic()
-    writer = Writer(exchange, None)
+    writer = Writer(exchange, None, {})
     async with aclosing(_pages(exchange, copy, progress)) as pages:
         async for page in pages:
             begun = monotonic()
             window = Window([_item(hit, copy) for hit in page])
-            await _write(exchange, writer, window, progress, copy)
+            await _write(writer, window, progress, copy)
             progress.batches += 1
             if task.is_cancelled or (progress.failures and not copy.proceeds):
                 break
@@ -322,17 +322,12 @@ def _item(hit: Mapping[str, Any], copy: Copy) -> Item:
     )
 
 
-async def _write(
-    exchange: Exchange, writer: Writer, window: Window, progress: Progress, copy: Copy
-) -> None:
+async def _write(writer: Writer, window: Window, progress: Progress, copy: Copy) -> None:
     await writer.fill(window)
-    sent = window.sent()
-    answers: list[Any] = []
-    if sent:
-        body = await offload(sum(len(item.source or b"") for item in sent), AT_ONCE, window.body)
-        answer = _checked(await exchange.ask(body, target="/_bulk", method="POST"))
-        answers = hide_in_error(answer["items"])
-    for entry in window.answers(answers, copy.dest or ""):
+    entries = await writer.send(window, is_last=False)
+    if isinstance(entries, Refused):
+        entries = window.answers(writer.refusals(window.sent(), entries.answer), copy.dest or "")
+    for entry in entries:
         _count(next(iter(entry.values())), progress, copy)
 
 
