@@ -15,6 +15,7 @@ from proxy.limits.threads import offload
 from proxy.rest.body import Body
 from proxy.rest.request import RestRequest
 from proxy.rest.responder import Responder, RestResponse
+from proxy.semantic.abilities import Abilities
 from proxy.semantic.ports import Endpoints, Upstream, UpstreamAnswer
 from proxy.semantic.registry import Registry
 
@@ -36,6 +37,7 @@ class Parts:
     upstream: Upstream
     endpoints: Endpoints
     registry: Registry
+    abilities: Abilities
     read_body: ReadBody
     read_pieces: ReadPieces
     default_id: str | None  # the endpoint of fields that name none

@@ -14,9 +14,11 @@ from aiohttp import web
 
 from proxy.limits.deadline import Deadline
 from proxy.semantic import layout
+from proxy.semantic.bodies import names_ours
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.hiding import hide_in_error
 from proxy.semantic.registry import Target
+from proxy.semantic.retrievers.entry import entered
 from proxy.semantic.searching import embedded, rewritten
 
 _SOURCE_IN_URL: Final = (
@@ -87,12 +89,14 @@ def has_source_in_url(parameters: Mapping[str, str]) -> bool:
 async def search(exchange: Exchange) -> web.StreamResponse:
     """A search whose indices have semantic fields."""
     found = await exchange.parts.registry.look_up(exchange.names.get("index") or "_all")
-    if not found.fields:
+    if not found.fields and not names_ours(await exchange.read()):
         return await exchange.hand_on()
     body = await exchange.document()
     if body is None and await exchange.read():
         return await exchange.hand_on()  # the upstream says what is wrong with it
-    body = await rewritten_body(exchange, body or {}, found)
+    search = await entered(exchange, body or {}, found, rewritten_body)
+    exchange, body = search.exchange, search.body
+    body = await rewritten_body(exchange, body, found)
     shown = searchable(body, is_in_url=has_source_in_url(exchange.rest.parameters))
     target = exchange.unshaped_target()
     if has_source_in_url(exchange.rest.parameters):
@@ -100,9 +104,9 @@ async def search(exchange: Exchange) -> web.StreamResponse:
     answer = await exchange.ask(shown, target=target)
     if answer.status >= 300:
         return await exchange.patched(answer, hide_in_error)
-    if layout.CONTAINER.encode() not in answer.body:
+    if layout.CONTAINER.encode() not in answer.body and not search.patches:
         return await exchange.as_is(answer)
-    return await exchange.patched(answer, without_ours)
+    return await exchange.patched(answer, lambda one: without_ours(search.patch(one)))
 
 
 async def rewritten_body(
