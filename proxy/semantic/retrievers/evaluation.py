@@ -28,6 +28,7 @@ from proxy.semantic.retrievers.leaves import (
     read_ranking,
     search_of,
     text_of,
+    without_standard,
 )
 from proxy.semantic.retrievers.reranking import DEFAULT_ID, failed, scores_of
 from proxy.semantic.retrievers.searches import Searches
@@ -132,7 +133,7 @@ class Evaluation:
         """What the upstream finds for leaves. Raises: RetrieversFailed, LeafRefused."""
         leaves = [await self.without_inner(leaf, asked) for leaf in leaves]
         bodies = [await self.rewrite(search_of(leaf, asked, self.body)) for leaf in leaves]
-        answers = await self.searches.run(bodies)
+        answers = await self.searches.run([without_standard(body) for body in bodies])
         _check(name, leaves, answers)
         has_places = self.searches.has_places
         return [

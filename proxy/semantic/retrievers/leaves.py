@@ -18,8 +18,8 @@ Query = Mapping[str, Any]
 
 STANDARD: Final = "standard"
 KNN: Final = "knn"
-_OF_EACH: Final = ("filter", "min_score", "_name")
-_OF_STANDARD: Final = frozenset(("query", "sort", "collapse", *_OF_EACH))
+_BESIDE_QUERY: Final = ("sort", "collapse", "min_score")
+_OF_STANDARD: Final = frozenset(("query", "filter", "_name", *_BESIDE_QUERY))
 # Parts of the caller's body that its leaves need, too.
 _SHARED: Final = ("runtime_mappings", "timeout")
 MATCH_ALL: Final[Query] = {"match_all": {}}
@@ -58,7 +58,12 @@ def filters_of(leaf: Leaf, asked: Asked) -> list[Any]:
 def search_of(leaf: Leaf, asked: Asked, body: Mapping[str, Any]) -> dict[str, Any]:
     """The search that finds a leaf's hits; `body` is that of the caller."""
     made: dict[str, Any] = {name: body[name] for name in _SHARED if name in body}
-    made |= retrieved(leaf, asked)
+    filters = filters_of(leaf, asked)
+    values = {**leaf.values, "filter": filters} if filters else leaf.values
+    if leaf.name == KNN:
+        made["knn"] = {name: value for name, value in values.items() if name != "min_score"}
+    else:
+        made["retriever"] = {leaf.name: values}
     made |= {"size": asked.size, "track_total_hits": False, "_source": False}
     if asked.explain:
         made["explain"] = True
@@ -67,21 +72,21 @@ def search_of(leaf: Leaf, asked: Asked, body: Mapping[str, Any]) -> dict[str, An
     return made
 
 
-def retrieved(leaf: Leaf, asked: Asked) -> dict[str, Any]:
-    """The part of a search that a leaf stands for."""
-    filters = filters_of(leaf, asked)
-    values = leaf.values
-    if leaf.name == KNN:
-        knn = {name: value for name, value in values.items() if name != "min_score"}
-        return {"knn": {**knn, "filter": filters} if filters else knn}
-    if leaf.name != STANDARD or not set(values) <= _OF_STANDARD:
-        filtered = {**values, "filter": filters} if filters else values
-        return {"retriever": {leaf.name: filtered}}
-    made = {name: values[name] for name in ("sort", "collapse", "min_score") if name in values}
-    if "sort" in made:
+def without_standard(search: Mapping[str, Any]) -> dict[str, Any]:
+    """The search with a query in place of a `standard` retriever.
+
+    One that the upstream is to refuse stays as it is.
+    """
+    values = search.get("retriever", {}).get(STANDARD)
+    if not isinstance(values, Mapping) or not set(values) <= _OF_STANDARD:
+        return dict(search)
+    made = {name: value for name, value in search.items() if name != "retriever"}
+    made |= {name: values[name] for name in _BESIDE_QUERY if name in values}
+    if "sort" in values:
         made["track_scores"] = True
-    query = values.get("query", MATCH_ALL)
-    return {**made, "query": {"bool": {"must": [query], "filter": filters}} if filters else query}
+    query, filters = values.get("query", MATCH_ALL), listed(values.get("filter"))
+    made["query"] = {"bool": {"must": [query], "filter": filters}} if filters else query
+    return made
 
 
 def with_places(search: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,8 +129,8 @@ def _matches(leaf: Leaf, asked: Asked, documents: Sequence[Scored]) -> Query:
         return named(among([one.key for one in documents]), leaf.label)
     filters = filters_of(leaf, asked)
     query: Query = leaf.values.get("query", MATCH_ALL)
-    if filters:
-        query = {"bool": {"filter": [query, *filters]}}
+    if filters:  # which narrow searches by meaning in the query; it does not narrow its own
+        query = {"bool": {"should": [query], "minimum_should_match": 1, "filter": filters}}
     return named(query, leaf.label)
 
 
@@ -134,7 +139,7 @@ def _matches(leaf: Leaf, asked: Asked, documents: Sequence[Scored]) -> Query:
 
 def named(query: Query, name: str | None) -> Query:
     """The query under a name that `matched_queries` of its hits show."""
-    return query if name is None else {"bool": {"filter": [query], "_name": name}}
+    return query if name is None else {"bool": {"should": [query], "_name": name}}
 
 
 def among(keys: Sequence[Key]) -> Query:
