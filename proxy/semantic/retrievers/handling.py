@@ -18,12 +18,14 @@ from proxy.semantic.retrievers.evaluation import Evaluation, Rewrite
 from proxy.semantic.retrievers.explaining import topmost
 from proxy.semantic.retrievers.fusion import LEAST_SCORE, Key, Scored
 from proxy.semantic.retrievers.leaves import (
+    KNN,
     MATCH_NONE,
     Asked,
     Query,
     Ranking,
     among,
     any_of,
+    listed,
     ranked,
 )
 from proxy.semantic.retrievers.searches import Searches
@@ -78,6 +80,7 @@ class Resolver:
     async def resolved(self, tree: Retriever, body: Mapping[str, Any]) -> Resolved:
         """The search with this tree's findings in its place. Raises: ProxyError."""
         tree = spelled_out(tree, lambda one: expanded(one, self.target, self.defaults))
+        await self.rewrite(_all_queries(tree, body))  # whose texts are embedded in one call
         explain = body.get("explain") is True
         evaluation = Evaluation(
             searches=self.searches,
@@ -108,6 +111,29 @@ def spelled_out(tree: Retriever, expand: Callable[[Rrf | Linear], Retriever]) ->
         replace(branch, retriever=spelled_out(branch.retriever, expand)) for branch in tree.branches
     ]
     return replace(tree, branches=branches)
+
+
+def _all_queries(tree: Retriever, body: Mapping[str, Any]) -> Json:
+    """A search that has every query of the tree and of the rest of the body."""
+    queries: list[Any] = []
+    sections: list[Any] = []
+
+    def collect(one: Retriever) -> None:
+        if isinstance(one, Leaf):
+            queries.extend(listed(one.values.get("filter")))
+            if one.name == KNN:
+                sections.append(one.values)
+            elif "query" in one.values:
+                queries.append(one.values["query"])
+        else:
+            queries.extend(one.common.filters)
+        for child in children(one):
+            collect(child)
+
+    collect(tree)
+    made = {key: value for key, value in body.items() if key != "retriever"}
+    made["query"] = any_of(queries)
+    return {**made, "knn": sections} if sections else made
 
 
 def _final(tree: Compound, ranking: Ranking, body: Mapping[str, Any]) -> Json:
