@@ -26,12 +26,6 @@ class Layer(Protocol):
     def takes(self, method: bytes, target: bytes) -> bool:
         """Whether the application answers a request with this raw target."""
 
-    def may_take(self, target: bytes) -> bool:
-        """Whether it may do so for what is in the body."""
-
-    def takes_body(self, body: bytes) -> bool:
-        """Whether it does so where the body, or what has come of it, is this."""
-
 
 class Interception:
     """Says which requests the application answers; `layer` may be set while it is in use."""
@@ -48,14 +42,6 @@ class Interception:
         """Whether the application answers a request with this raw target."""
         layer = self.layer
         return is_inference(target) or (layer is not None and layer.takes(method, target))
-
-    def may_take(self, target: bytes) -> bool:
-        """Whether it may do so for what is in the body."""
-        return self.layer is not None and self.layer.may_take(target)
-
-    def takes_body(self, body: bytes, *, is_whole: bool) -> bool:
-        """Whether it does so where this has come of the body; if in doubt, it looks."""
-        return not is_whole or (self.layer is not None and self.layer.takes_body(body))
 
 
 class Everything(Interception):

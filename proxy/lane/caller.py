@@ -31,7 +31,6 @@ class CallerSide(AnsweringConnection):
         self._target: bytes | None = None  # of the last request
         self._generation: object = None  # of what said where its answers come from:
         self._connections = lane.upstream
-        self._looks_at_bodies = False  # whether they can lead elsewhere
 
     # --- the connection
 
@@ -123,13 +122,7 @@ class CallerSide(AnsweringConnection):
             self._generation = lane.interception.generation
             ours = lane.interception.takes(head.method, head.target)
             self._connections = lane.application if ours else lane.upstream
-            self._looks_at_bodies = not ours and lane.interception.may_take(head.target)
-        connections = self._connections
-        if self._looks_at_bodies and head.body_length != 0:
-            body, whole = data[len(head.encoded) :], self._body.ended
-            if lane.interception.takes_body(body, is_whole=whole):
-                connections = lane.application
-        upstream = self.upstream = connections.take()
+        upstream = self.upstream = self._connections.take()
         upstream.start(self, data)
 
     def served_by(self, upstream: sides.Upstream) -> None:

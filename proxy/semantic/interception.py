@@ -11,7 +11,6 @@ from enum import Enum, auto
 from typing import Final
 from urllib.parse import unquote
 
-from proxy.semantic.bodies import is_search, names_ours
 from proxy.semantic.registry import Registry
 
 _NAME: Final = r"[^/_?][^/?]*"
@@ -95,14 +94,6 @@ class Interceptor:
         if method in _WRITES and _DECLARES.match(target) is not None:
             return True
         return decoded(first) not in snapshot.plain
-
-    def may_take(self, target: bytes) -> bool:
-        """Whether a request is looked at if `takes_body` says so of its body."""
-        return is_search(target)
-
-    def takes_body(self, body: bytes) -> bool:
-        """Whether a request is looked at whose body has this in it."""
-        return names_ours(body)
 
 
 def decoded(segment: bytes) -> str:
