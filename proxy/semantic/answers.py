@@ -17,7 +17,7 @@ _PREFIX: Final = f"{layout.CONTAINER}."
 # Texts in which the upstream speaks of a placeholder, the semantic field for it.
 _NOT_INDEXED: Final = re.compile(r"Cannot search on field \[([^\]]*)\] since it is not indexed\.")
 _FIELDDATA: Final = re.compile(r"Fielddata is disabled on \[([^\]]*)\] in \[.*", re.DOTALL)
-_FORMATS: Final = re.compile(r"Field \[([^\]]*)\] of type \[text\] doesn't support formats\.")
+_FORMATS: Final = re.compile(r"Field \[([^\]]*)\](?: of type \[text\])? doesn't support formats\.")
 _NO_FIELDDATA: Final = f"[{TYPE}] fields do not support sorting, scripting or aggregating"
 # Parts of an answer that tell what went wrong, or how hits came about.
 _TOLD: Final = ("_shards", "error", "profile", "failures", "explanations", "explanation")

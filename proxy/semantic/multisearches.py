@@ -19,7 +19,7 @@ from proxy.semantic.answers import presentable, rewording, told
 from proxy.semantic.exchange import AT_ONCE, Exchange
 from proxy.semantic.preparing import Prepared, Search, prepared
 from proxy.semantic.reading import searchable
-from proxy.semantic.searches import as_json, show_chunks
+from proxy.semantic.searches import as_json, body_of, show_chunks
 from proxy.semantic.templates import rendered
 
 
@@ -50,6 +50,29 @@ async def multi_search_template(exchange: Exchange) -> web.StreamResponse:
             return await exchange.hand_on()
         filled.append(Line(header=line.header, body=body, expression=line.expression))
     return await _answered(exchange, filled)
+
+
+async def rank_evaluation(exchange: Exchange) -> web.StreamResponse:
+    """Searches whose hits are rated. Source: RestRankEvalAction."""
+    body = await body_of(exchange)
+    rated = body.get("requests") if body else None
+    if not isinstance(body, dict) or not isinstance(rated, list):
+        return await exchange.hand_on()
+    places = [
+        n
+        for n, one in enumerate(rated)
+        if isinstance(one, dict) and isinstance(one.get("request"), dict)
+    ]
+    expression = exchange.names.get("index")
+    searches = [Search(body=rated[n]["request"], expression=expression) for n in places]
+    requests = list(rated)
+    for n, made in zip(places, await prepared(exchange, searches), strict=True):
+        if isinstance(made, ProxyError):
+            raise made
+        requests[n] = {**rated[n], "request": made.body}
+    answer = await exchange.ask(as_json({**body, "requests": requests}))
+    words = rewording({}, {})
+    return await exchange.patched(answer, lambda document: told(document, words))
 
 
 async def _answered(exchange: Exchange, lines: Sequence[Line]) -> web.StreamResponse:

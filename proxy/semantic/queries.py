@@ -213,17 +213,18 @@ class Rewriter:
         found = self.fields(path)
         clauses = self._by_meaning(found, body["query"], scope, own_of(body))
         if self._elsewhere(found):
-            clauses.extend(self._of_other_types(path, body))
+            clauses.extend(self._of_other_types(path, body, found))
         return any_of(clauses)
 
-    def _of_other_types(self, path: str, body: Mapping[str, Any]) -> list[Clause]:
+    def _of_other_types(self, path: str, body: Mapping[str, Any], found: Found) -> list[Clause]:
         """What `semantic` finds where its field is not ours."""
         if self._known is None:
             self.unclear[path] = None
             return []
         by_type: dict[str, list[str]] = {}
         for index, kind in self._known.types.get(path, {}).items():
-            by_type.setdefault(kind, []).append(index)
+            if index not in found:
+                by_type.setdefault(kind, []).append(index)
         clauses = []
         for kind, indices in by_type.items():
             if kind == TYPE:  # the upstream's own
@@ -303,6 +304,7 @@ class Rewriter:
         groups: dict[tuple[str, Wanted, str | None], list[str]] = {}
         for index, one in found.items():
             wanted = self._want(Wanted(one.search_inference_id, text))
+            self._vector(wanted)  # an error of an endpoint is one, whether it is needed or not
             if one.model is not None:
                 problem = self._misfit(one, wanted)
                 groups.setdefault((one.path, wanted, problem), []).append(index)

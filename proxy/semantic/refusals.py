@@ -14,7 +14,8 @@ from typing import Any, Final
 _MARK: Final = "xinf!"
 _END: Final = "(("  # which no query string may end with
 _REASON: Final = re.compile(
-    rf"Failed to parse query \[{_MARK}(?P<kind>\w):(?P<reason>.*?)\(\(\]", re.DOTALL
+    rf"Failed to parse query \[{_MARK}(?P<kind>\w):(?P<reason>.*?)\(\(\](?P<cause>; org\..*)?",
+    re.DOTALL,
 )
 _ON_BUILDING: Final = "b"  # a query that cannot be made of what was sent
 _ON_REWRITING: Final = "r"
@@ -54,8 +55,10 @@ def _error(error: Mapping[str, Any], found: re.Match[str]) -> dict[str, Any]:
 
 
 def _text(found: re.Match[str]) -> str:
-    prefix = "" if found["kind"] == _ON_REWRITING else "failed to create query: "
-    return prefix + found["reason"]
+    if found["kind"] == _ON_REWRITING:
+        return found["reason"]
+    cause = f"; java.lang.IllegalArgumentException: {found['reason']}" if found["cause"] else ""
+    return f"failed to create query: {found['reason']}{cause}"
 
 
 def _with_cause(error: dict[str, Any]) -> dict[str, Any]:

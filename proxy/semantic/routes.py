@@ -10,7 +10,7 @@ from aiohttp import web
 from proxy.rest.routing import PathTrie
 from proxy.semantic.declaring import OF_INDEX, OF_TEMPLATE, declaring, put_mapping
 from proxy.semantic.exchange import Exchange
-from proxy.semantic.multisearches import multi_search, multi_search_template
+from proxy.semantic.multisearches import multi_search, multi_search_template, rank_evaluation
 from proxy.semantic.reading import get_document, get_documents
 from proxy.semantic.searches import few, querying, scrolled, search, validate
 from proxy.semantic.showing import (
@@ -43,6 +43,7 @@ _INDEX: Final[dict[str, Handler]] = {"POST": put_document, "PUT": put_document}
 _COUNT: Final[dict[str, Handler]] = {"GET": querying(few), "POST": querying(few)}
 _VALIDATE: Final[dict[str, Handler]] = {"GET": validate, "POST": validate}
 _MSEARCH: Final[dict[str, Handler]] = {"GET": multi_search, "POST": multi_search}
+_RANK_EVAL: Final[dict[str, Handler]] = {"GET": rank_evaluation, "POST": rank_evaluation}
 _MSEARCH_TEMPLATE: Final[dict[str, Handler]] = {
     "GET": multi_search_template,
     "POST": multi_search_template,
@@ -78,6 +79,8 @@ ROUTES: Final[dict[str, dict[str, Handler]]] = {
     "/{index}/_delete_by_query": {"POST": querying(scrolled)},
     "/_msearch": _MSEARCH,
     "/{index}/_msearch": _MSEARCH,
+    "/_rank_eval": _RANK_EVAL,
+    "/{index}/_rank_eval": _RANK_EVAL,
     "/_msearch/template": _MSEARCH_TEMPLATE,
     "/{index}/_msearch/template": _MSEARCH_TEMPLATE,
     "/_search/template": _TEMPLATE,

@@ -31,8 +31,6 @@ _OF_INDICES: Final = (
     "ignore_unavailable",
 )
 _SCROLL_SIZE: Final = 1000  # documents that `_delete_by_query` finds at once, if not told otherwise
-# What a body must hold to be about anything of ours, in an index without semantic fields.
-HINTS: Final = (b'"semantic"', b"query_vector_builder")
 
 
 async def search(exchange: Exchange) -> web.StreamResponse:
@@ -198,6 +196,15 @@ def querying(
         return await exchange.patched(answer, lambda document: presentable(document, words))
 
     return handle
+
+
+async def queried(exchange: Exchange) -> bytes | None:
+    """The body of a request with its queries rewritten; None for none. Raises: ProxyError."""
+    body = await body_of(exchange)
+    if not body:
+        return await exchange.read() or None
+    search = Search(body=body, expression=exchange.names.get("index"))
+    return as_json((await prepared_one(exchange, search)).body)
 
 
 def few(exchange: Exchange) -> int:
