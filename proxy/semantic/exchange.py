@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -16,6 +16,7 @@ from proxy.rest.body import Body
 from proxy.rest.request import RestRequest
 from proxy.rest.responder import Responder, RestResponse
 from proxy.semantic.abilities import Abilities
+from proxy.semantic.chunks import VectorSources
 from proxy.semantic.ports import Endpoints, Upstream, UpstreamAnswer
 from proxy.semantic.registry import Registry
 
@@ -41,6 +42,7 @@ class Parts:
     read_body: ReadBody
     read_pieces: ReadPieces
     default_id: str | None  # the endpoint of fields that name none
+    vector_sources: VectorSources = field(default_factory=VectorSources)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -34,16 +34,16 @@ from proxy.semantic.retrievers.reranking import DEFAULT_ID, failed, scores_of
 from proxy.semantic.retrievers.searches import Searches
 from proxy.semantic.retrievers.tree import Compound, Fusing, Leaf, Linear, Reranker, Retriever
 
-Rewrite = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 Body = Mapping[str, Any]
+Rewrite = Callable[[Sequence[Body]], Awaitable[Sequence[Body]]]
 
 _NO_SHARDS: Final = "search_phase_execution_exception"  # all other failures are of the whole search
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """The evaluation of one search's retrievers; `body` is the search's, `rewrite` makes one's
-    queries such that any Elasticsearch takes them."""
+    """The evaluation of one search's retrievers; `body` is the search's, `rewrite` makes the
+    queries of searches such that any Elasticsearch takes them."""
 
     searches: Searches
     rewrite: Rewrite
@@ -132,7 +132,7 @@ class Evaluation:
     async def _searched(self, name: str, leaves: Sequence[Leaf], asked: Asked) -> list[Ranking]:
         """What the upstream finds for leaves. Raises: RetrieversFailed, LeafRefused."""
         leaves = [await self.without_inner(leaf, asked) for leaf in leaves]
-        bodies = [await self.rewrite(search_of(leaf, asked, self.body)) for leaf in leaves]
+        bodies = await self.rewrite([search_of(leaf, asked, self.body) for leaf in leaves])
         answers = await self.searches.run([without_standard(body) for body in bodies])
         _check(name, leaves, answers)
         has_places = self.searches.has_places

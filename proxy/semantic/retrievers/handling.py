@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from proxy.limits.deadline import Deadline
 from proxy.semantic.ports import Endpoints
-from proxy.semantic.registry import Target
 from proxy.semantic.retrievers.evaluation import Evaluation, Rewrite
 from proxy.semantic.retrievers.explaining import topmost
 from proxy.semantic.retrievers.fusion import LEAST_SCORE, Key, Scored
@@ -29,7 +28,6 @@ from proxy.semantic.retrievers.leaves import (
     ranked,
 )
 from proxy.semantic.retrievers.searches import Searches
-from proxy.semantic.retrievers.simplified import expanded
 from proxy.semantic.retrievers.tree import (
     Branch,
     Compound,
@@ -66,36 +64,30 @@ class Resolved:
         return document
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resolver:
-    """Evaluates the retrievers of one search."""
-
-    searches: Searches
-    rewrite: Rewrite
-    endpoints: Endpoints
-    deadline: Deadline
-    target: Target
-    defaults: Defaults
-
-    async def resolved(self, tree: Retriever, body: Mapping[str, Any]) -> Resolved:
-        """The search with this tree's findings in its place. Raises: ProxyError."""
-        tree = spelled_out(tree, lambda one: expanded(one, self.target, self.defaults))
-        await self.rewrite(_all_queries(tree, body))  # whose texts are embedded in one call
-        explain = body.get("explain") is True
-        evaluation = Evaluation(
-            searches=self.searches,
-            rewrite=self.rewrite,
-            endpoints=self.endpoints,
-            deadline=self.deadline,
-            body=body,
-            explain=explain,
-        )
-        async with self.searches.at_one_time(body.get("pit")):
-            if isinstance(tree, Leaf):
-                leaf = await evaluation.without_inner(tree, Asked(size=0))
-                return Resolved({**body, "retriever": {leaf.name: leaf.values}})
-            ranking = await evaluation.ranking(tree)
-        return Resolved(_final(tree, ranking, body), ranking.explanations)
+async def resolved(
+    tree: Retriever,
+    body: Mapping[str, Any],
+    *,
+    searches: Searches,
+    rewrite: Rewrite,
+    endpoints: Endpoints,
+    deadline: Deadline,
+) -> Resolved:
+    """The search with what its tree finds in its place. Raises: ProxyError."""
+    evaluation = Evaluation(
+        searches=searches,
+        rewrite=rewrite,
+        endpoints=endpoints,
+        deadline=deadline,
+        body=body,
+        explain=body.get("explain") is True,
+    )
+    async with searches.at_one_time(body.get("pit")):
+        if isinstance(tree, Leaf):
+            leaf = await evaluation.without_inner(tree, Asked(size=0))
+            return Resolved({**body, "retriever": {leaf.name: leaf.values}})
+        ranking = await evaluation.ranking(tree)
+    return Resolved(_final(tree, ranking, body), ranking.explanations)
 
 
 def spelled_out(tree: Retriever, expand: Callable[[Rrf | Linear], Retriever]) -> Retriever:
@@ -113,7 +105,7 @@ def spelled_out(tree: Retriever, expand: Callable[[Rrf | Linear], Retriever]) ->
     return replace(tree, branches=branches)
 
 
-def _all_queries(tree: Retriever, body: Mapping[str, Any]) -> Json:
+def all_queries(tree: Retriever, body: Mapping[str, Any]) -> Json:
     """A search that has every query of the tree and of the rest of the body."""
     queries: list[Any] = []
     sections: list[Any] = []
