@@ -328,7 +328,7 @@ def test_what_agents_of_kibana_send(client):
     assert set(scores) == set(DOCUMENTS)
     hits = {hit["_id"]: hit for hit in answer["hits"]["hits"]}
     assert hits["4"]["highlight"]["title"] == ["Harbour walls"]
-    assert hits["1"]["highlight"]["title"] == ["Harbour rota"]
+    assert hits["1"]["highlight"] == {"title": ["Harbour rota"], "body": ["harbour pilot ships"]}
 
 
 def test_fields_and_a_text_are_the_tree_that_they_stand_for(client):
@@ -470,6 +470,20 @@ def test_a_tree_below_a_retriever_of_the_upstream(client):
     tree = {"rescorer": {"retriever": rrf(FIRST), "rescore": rescore}}
     assert next(iter(found(client.search(tree)))) == "2"
     assert next(iter(found(client.search(rrf(tree))))) == "2"
+
+
+def test_many_searches_in_one_request(client, provider):
+    leaves = [{"standard": {"query": {"match": {"body": f"text {n}"}}}} for n in range(3)]
+    bodies = [{"retriever": rrf(leaf)} for leaf in leaves]
+    bodies += [{"retriever": rrf()}, {"query": {"match_all": {}}}, {"retriever": rrf(FIRST)}]
+    lines = [json.dumps(line) for body in bodies for line in ({}, body)]
+    before = len(provider.calls)
+    answer = client("POST", f"/{INDEX}/_msearch", "\n".join([*lines, ""]).encode()).document
+    assert [call.json["inputs"] for call in provider.calls[before:]] == [
+        ["text 0", "text 1", "text 2"]
+    ]
+    assert [one["status"] for one in answer["responses"]] == [200, 200, 200, 400, 200, 200]
+    assert found(answer["responses"][5]) == {"1": 0.016393442, "2": 0.016129032, "3": 0.015873017}
 
 
 # --- where nothing is semantic
