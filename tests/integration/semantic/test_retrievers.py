@@ -31,6 +31,9 @@ DOCUMENTS: Final[dict[str, dict[str, Any]]] = {
 WORDS: Final = {"standard": {"query": {"match": {"title": "harbour"}}}}  # 1 and 4
 MEANING: Final = {"standard": {"query": {"semantic": {"field": "body", "query": "harbour"}}}}
 
+EVERYTHING: Final[Any] = {"standard": {"query": {"match_all": {}}}}
+NOTHING: Final[Any] = {"standard": {"query": {"match_none": {}}}}
+
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[FaultyServer]:
@@ -201,17 +204,15 @@ def test_a_normalizer_for_all(client):
 
 
 def test_reranking_drops_documents_without_the_field_but_counts_them(client):
-    everything = {"standard": {"query": {"match_all": {}}}}
-    answer = client.search(reranked(everything))
+    answer = client.search(reranked(EVERYTHING))
     assert found(answer) == {"4": 2.0, "1": 1.5, "2": 1.0, "3": 1.0}
     assert answer["hits"]["total"]["value"] == 5
 
 
 def test_the_page_of_a_reranker_is_its_window(client):
-    everything = {"standard": {"query": {"match_all": {}}}}
-    assert len(found(client.search(reranked(everything, rank_window_size=2)))) == 2
-    assert list(found(client.search(reranked(everything), size=1, **{"from": 1}))) == ["1"]
-    assert found(client.search(reranked(everything), size=5, **{"from": 9})) == {}
+    assert len(found(client.search(reranked(EVERYTHING, rank_window_size=2)))) == 2
+    assert list(found(client.search(reranked(EVERYTHING), size=1, **{"from": 1}))) == ["1"]
+    assert found(client.search(reranked(EVERYTHING), size=5, **{"from": 9})) == {}
 
 
 def test_min_score_is_of_the_reranker(client):
@@ -271,8 +272,7 @@ def test_failures_of_a_reranker(client):
         "grouped": True,
         "failed_shards": [],
     }
-    nothing = {"standard": {"query": {"match_none": {}}}}
-    for child in (WORDS, nothing):
+    for child in (WORDS, NOTHING):
         assert client.refusal(reranked(child, inference_id="gone")) == {
             "error": {
                 "root_cause": [
@@ -366,7 +366,7 @@ def test_a_field_that_takes_no_words(client):
     assert "harbour" in json.dumps(error["suppressed"])
 
 
-# --- everything else of a search
+# --- EVERYTHING else of a search
 
 
 def test_parts_of_a_search_are_as_of_any_other(client):

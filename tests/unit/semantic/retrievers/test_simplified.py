@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import pytest
 
 from proxy.errors import IllegalArgument
 from proxy.semantic.fields import SemanticField
 from proxy.semantic.registry import Target
-from proxy.semantic.retrievers.simplified import expanded
-from proxy.semantic.retrievers.tree import Branch, Common, Leaf, Linear, Rrf, Simplified
+from proxy.semantic.retrievers import simplified
+from proxy.semantic.retrievers.tree import Branch, Common, Fusing, Leaf, Linear, Rrf, Simplified
+
+
+def spelled(tree: Fusing, found: Target, defaults: Mapping[str, Sequence[str]]) -> Any:
+    return simplified.expanded(tree, found, defaults)
 
 
 def field(path: str) -> SemanticField:
@@ -28,8 +35,8 @@ def target(*, others: bool = False, **fields: str) -> Target:
 
 
 def rrf(*fields: str, query: str = "moon") -> Rrf:
-    simplified = Simplified(query=query, fields=list(fields) or None)
-    return Rrf(common=Common(window=20, filters=[{"term": {"a": 1}}]), simplified=simplified)
+    short = Simplified(query=query, fields=list(fields) or None)
+    return Rrf(common=Common(window=20, filters=[{"term": {"a": 1}}]), simplified=short)
 
 
 def leaf(query, only=None) -> Leaf:
@@ -45,7 +52,7 @@ def meaning(path: str):
 
 
 def test_words_in_one_query_and_meaning_in_a_retriever_below():
-    tree = expanded(rrf("title^2", "body^3"), target(i="body"), {})
+    tree = spelled(rrf("title^2", "body^3"), target(i="body"), {})
     assert isinstance(tree, Rrf)
     assert tree.common.filters == [{"term": {"a": 1}}]
     below = Rrf(
@@ -59,7 +66,7 @@ def test_words_in_one_query_and_meaning_in_a_retriever_below():
 
 def test_patterns_and_defaults_are_of_both_kinds():
     for tree in (rrf("*"), rrf()):
-        first, second = expanded(tree, target(i="body a.note"), {}).branches
+        first, second = spelled(tree, target(i="body a.note"), {}).branches
         assert first.retriever == leaf(words("*"))
         assert [one.retriever for one in second.retriever.branches] == [
             leaf(meaning("body")),
@@ -68,17 +75,17 @@ def test_patterns_and_defaults_are_of_both_kinds():
 
 
 def test_default_fields_of_an_index():
-    tree = expanded(rrf(), target(i="body"), {"i": ["title", "body"]})
+    tree = spelled(rrf(), target(i="body"), {"i": ["title", "body"]})
     assert tree.branches[0].retriever == leaf(words("title"))
 
 
 def test_a_pattern_and_a_name_multiply():
-    tree = expanded(rrf("b*^2", "body^3"), target(i="body"), {})
+    tree = spelled(rrf("b*^2", "body^3"), target(i="body"), {})
     assert tree.branches[1].retriever.branches[0].weight == 6.0
 
 
 def test_fields_that_are_semantic_in_some_indices():
-    tree = expanded(rrf("body"), target(i="body", others=True), {})
+    tree = spelled(rrf("body"), target(i="body", others=True), {})
     elsewhere, here = tree.branches
     assert elsewhere.retriever == leaf(
         {"match": {"body": {"query": "moon", "boost": 1.0}}},
@@ -90,17 +97,17 @@ def test_fields_that_are_semantic_in_some_indices():
 
 
 def test_linear_keeps_its_normalizer():
-    simplified = Simplified(query="moon", fields=["title", "body"])
-    linear = Linear(common=Common(window=10), normalizer="minmax", simplified=simplified)
-    tree = expanded(linear, target(i="body"), {})
+    short = Simplified(query="moon", fields=["title", "body"])
+    linear = Linear(common=Common(window=10), normalizer="minmax", simplified=short)
+    tree = spelled(linear, target(i="body"), {})
     assert (tree.normalizer, tree.branches[1].retriever.normalizer) == ("minmax", "minmax")
 
 
 def test_no_index_at_all():
-    tree = expanded(rrf("title"), Target(exists=False, fields={}), {})
+    tree = spelled(rrf("title"), Target(exists=False, fields={}), {})
     assert tree == leaf({"match_none": {}})
 
 
 def test_negative_weights():
     with pytest.raises(IllegalArgument, match="per-field weights must be non-negative"):
-        expanded(rrf("title^-1"), target(i="body"), {})
+        spelled(rrf("title^-1"), target(i="body"), {})

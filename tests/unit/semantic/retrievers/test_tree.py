@@ -3,7 +3,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from proxy.errors import ActionRequestInvalid, IllegalArgument, ProxyError
+from proxy.errors import ActionRequestInvalid, Cause, IllegalArgument, ProxyError
 from proxy.inference.chunking import ChunkingSettings
 from proxy.semantic.retrievers.tree import (
     Branch,
@@ -41,9 +41,10 @@ def refusal(retriever) -> ProxyError:
 
 
 def innermost(error: ProxyError) -> str:
-    while error.cause is not None:
-        error = error.cause
-    return f"{error.type}: {error.reason}"
+    found: ProxyError | Cause = error
+    while found.cause is not None:
+        found = found.cause
+    return f"{found.type}: {found.reason}"
 
 
 def test_a_tree_of_every_kind():
