@@ -204,7 +204,8 @@ async def _dispatch(request: web.Request) -> web.StreamResponse:
     if is_inference(target):
         return await request.app[_API].answer(request)
     layer = request.app[_INTERCEPTION].layer
-    if layer is not None and layer.takes(request.method.encode(), target):
+    method = request.method.encode()
+    if layer is not None and (layer.takes(method, target) or layer.looks_into(method, target)):
         return await request.app[_SEMANTIC].answer(request)
     if _FORWARDER not in request.app:
         raise UpstreamUnavailable("no upstream is configured, only [_inference] is served")

@@ -26,6 +26,12 @@ class Layer(Protocol):
     def takes(self, method: bytes, target: bytes) -> bool:
         """Whether the application answers a request with this raw target."""
 
+    def looks_into(self, method: bytes, target: bytes) -> bool:
+        """Whether, where it does not, the body of the request may say otherwise."""
+
+    def takes_body(self, head: bytes, body: bytes) -> bool:
+        """Whether the application answers a request into which it looks."""
+
 
 class Interception:
     """Says which requests the application answers; `layer` may be set while it is in use."""
@@ -42,6 +48,14 @@ class Interception:
         """Whether the application answers a request with this raw target."""
         layer = self.layer
         return is_inference(target) or (layer is not None and layer.takes(method, target))
+
+    def looks_into(self, method: bytes, target: bytes) -> bool:
+        """Whether, where it does not, the body of the request may say otherwise."""
+        return self.layer is not None and self.layer.looks_into(method, target)
+
+    def takes_body(self, head: bytes, body: bytes) -> bool:
+        """Whether the application answers a request into which it looks."""
+        return self.layer is not None and self.layer.takes_body(head, body)
 
 
 class Everything(Interception):

@@ -1,4 +1,4 @@
-"""Endpoints as whoever embeds texts with them needs them, outside the `_inference` API."""
+"""Endpoints as whoever embeds or ranks texts with them needs them, outside the `_inference` API."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from proxy.limits.deadline import Deadline
 
 
 class EmbeddingEndpoints:
-    """Finds endpoints, and embeds texts with them."""
+    """Finds endpoints, and embeds and ranks texts with them."""
 
     def __init__(self, store: EndpointStore, provider: Provider) -> None:
         self._store = store
@@ -29,3 +29,12 @@ class EmbeddingEndpoints:
     ) -> list[list[float]]:
         """A vector for each text. Raises: ProxyError for the provider's failures."""
         return await self._provider.embed(endpoint, texts, deadline)
+
+    async def rerank(
+        self, endpoint: InferenceEndpoint, query: str, documents: Sequence[str], deadline: Deadline
+    ) -> list[tuple[int, float]]:
+        """Which of `documents` have which scores for a query. Raises: as `embed`."""
+        ranked = await self._provider.rerank(
+            endpoint, query, documents, deadline, top_n=None, return_documents=None
+        )
+        return [(one.index, one.relevance_score) for one in ranked]

@@ -12,7 +12,7 @@ from proxy.errors import IllegalArgument, ProxyError, Rejected
 from proxy.http1 import Body, Headers, Malformed, RequestHead
 from proxy.lane import sides
 from proxy.lane.answering import AnsweringConnection
-from proxy.lane.states import ANSWER, BODY, BODY_RATE, HEAD, LINGER, NEVER, REST
+from proxy.lane.states import ANSWER, BODY, BODY_RATE, HEAD, HELD_LIMIT, LINGER, NEVER, REST
 
 
 class CallerSide(AnsweringConnection):
@@ -31,6 +31,8 @@ class CallerSide(AnsweringConnection):
         self._target: bytes | None = None  # of the last request
         self._generation: object = None  # of what said where its answers come from:
         self._connections = lane.upstream
+        self._looks_into = False  # whether its body may say otherwise
+        self._undecided = b""  # a request whose body is awaited to say so
 
     # --- the connection
 
@@ -129,8 +131,26 @@ class CallerSide(AnsweringConnection):
             self._generation = lane.interception.generation
             ours = lane.interception.takes(head.method, head.target)
             self._connections = lane.application if ours else lane.upstream
-        upstream = self.upstream = self._connections.take()
+            self._looks_into = not ours and lane.interception.looks_into(head.method, head.target)
+        if self._looks_into and head.body_length != 0:
+            self._decide(head, data)
+        else:
+            self._start(self._connections, data)
+
+    def _start(self, connections: sides.Connections, data: bytes) -> None:
+        upstream = self.upstream = connections.take()
         upstream.start(self, data)
+
+    def _decide(self, head: RequestHead, data: bytes) -> None:
+        """Start a request, `data` as far as it has come, once its body has said who answers it."""
+        lane, length = self.lane, len(head.encoded)
+        readable = not head.expects and 0 < (head.body_length or 0) <= HELD_LIMIT
+        if readable and self.state is BODY:
+            self._undecided = data
+            return
+        self._undecided = b""
+        ours = not readable or lane.interception.takes_body(data[:length], data[length:])
+        self._start(lane.application if ours else self._connections, data)
 
     def served_by(self, upstream: sides.Upstream) -> None:
         self.upstream = upstream
@@ -177,7 +197,9 @@ class CallerSide(AnsweringConnection):
         except Malformed as error:
             self.refuse(IllegalArgument(f"invalid HTTP request: {error}"))
             return
-        if part and self.upstream is not None:
+        if self._undecided:
+            self._decide(cast(RequestHead, self.request), self._undecided + part)
+        elif part and self.upstream is not None:
             self.upstream.send(part)
 
     def _drop_rest(self, data: bytes, chunks: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -15,6 +15,8 @@ from proxy.limits.threads import offload
 from proxy.rest.body import Body
 from proxy.rest.request import RestRequest
 from proxy.rest.responder import Responder, RestResponse
+from proxy.semantic.abilities import Abilities
+from proxy.semantic.chunks import VectorSources
 from proxy.semantic.documents import read_json
 from proxy.semantic.ports import Endpoints, Upstream, UpstreamAnswer
 from proxy.semantic.registry import Registry
@@ -38,10 +40,12 @@ class Parts:
     upstream: Upstream
     endpoints: Endpoints
     registry: Registry
+    abilities: Abilities
     read_body: ReadBody
     read_pieces: ReadPieces
     tasks: Tasks
     default_id: str | None  # the endpoint of fields that name none
+    vector_sources: VectorSources = field(default_factory=VectorSources)
 
 
 @dataclass(slots=True, kw_only=True)

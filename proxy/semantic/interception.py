@@ -22,6 +22,21 @@ _DECLARES: Final = re.compile(
     r"|_(?:index_template|component_template|template)/"
     r"|_ingest/pipeline/)".encode()
 )
+# What searches, or holds a query.
+_SEARCHES: Final = re.compile(
+    rb"/(?:[^/?]+/)?_(?:m?search(?:/template)?|async_search|count|validate/query|explain/[^/?]+"
+    rb"|rank_eval|delete_by_query|update_by_query)/?(?:\?|$)"
+)
+# What stands in a search that Elasticsearch without its inference plugin does not know. Letters of
+# these names may be escaped.
+_NAMED: Final = re.compile(
+    rb'"semantic"|query_vector_builder|text_similarity_reranker|"rrf"|"linear"|\\u00[4-7]'
+)
+_IN_URL: Final = re.compile(rb"[?&]source=[^&]*(?:semantic|query_vector_builder|rrf|linear)")
+# Bodies in which these names look otherwise.
+_UNREADABLE: Final = re.compile(
+    rb"(?i)\r\n(?:content-encoding:|content-type:[^\r]*(?:yaml|cbor|smile))"
+)
 _WRITES: Final = (b"PUT", b"POST")
 # First segments that stand for no index and have nothing to do with one's fields.
 _ELSEWHERE: Final = frozenset(
@@ -80,6 +95,8 @@ class Interceptor:
         """Whether a request is looked at; `target` is raw."""
         snapshot = self._registry.snapshot
         if not snapshot.active:
+            if b"source=" in target and _SEARCHES.match(target) and _IN_URL.search(target):
+                return True
             return method in _WRITES and _DECLARES.match(target) is not None
         path = target.partition(b"?")[0]
         first = path[1:].partition(b"/")[0]
@@ -88,6 +105,14 @@ class Interceptor:
         if method in _WRITES and _DECLARES.match(target) is not None:
             return True
         return decoded(first) not in snapshot.plain
+
+    def looks_into(self, method: bytes, target: bytes) -> bool:
+        """Whether the body of a request that is not taken may say otherwise."""
+        return _SEARCHES.match(target) is not None
+
+    def takes_body(self, head: bytes, body: bytes) -> bool:
+        """Whether a request into which we look is taken after all."""
+        return _NAMED.search(body) is not None or _UNREADABLE.search(head) is not None
 
 
 def decoded(segment: bytes) -> str:

@@ -11,6 +11,7 @@ from aiohttp import web
 from proxy.config import SemanticConfig
 from proxy.rest.request import parse_request
 from proxy.rest.responder import responder_for
+from proxy.semantic.abilities import Abilities
 from proxy.semantic.exchange import Exchange, Parts, ReadBody, ReadPieces
 from proxy.semantic.interception import Interceptor
 from proxy.semantic.ports import Endpoints, Upstream
@@ -38,6 +39,7 @@ class SemanticLayer:
             endpoints=endpoints,
             registry=self._registry,
             tasks=Tasks(),
+            abilities=Abilities(upstream),
             read_body=read_body,
             read_pieces=read_pieces,
             default_id=config.default_inference_id,

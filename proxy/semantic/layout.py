@@ -24,6 +24,8 @@ CHUNKS: Final = "chunks"
 VECTOR: Final = "embeddings"
 MODEL: Final = "model"
 SEEN: Final = "seen"
+# Where Elasticsearch itself has the chunks of a field, below its path.
+NATIVE_CHUNKS: Final = "inference.chunks"
 MARK: Final = "m"  # below `seen`
 # A dynamic template that does not exist. Named for the vectors of a document, it makes the document
 # fail where they are not mapped, which would otherwise map them in a way that nothing can mend.

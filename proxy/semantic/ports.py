@@ -63,3 +63,8 @@ class Endpoints(Protocol):
         self, endpoint: InferenceEndpoint, texts: Sequence[str], deadline: Deadline
     ) -> list[list[float]]:
         """A vector for each text. Raises: ProxyError for the provider's failures."""
+
+    async def rerank(
+        self, endpoint: InferenceEndpoint, query: str, documents: Sequence[str], deadline: Deadline
+    ) -> list[tuple[int, float]]:
+        """Which of `documents` have which scores for a query. Raises: as `embed`."""

@@ -2,24 +2,41 @@
 
 A search is gone through twice. First it is asked which texts it needs embedded, then it is
 rewritten with their vectors. Source: SemanticQueryBuilder, SemanticTextFieldMapper.semanticQuery,
-InterceptedInferenceMatchQueryBuilder, InterceptedInferenceKnnVectorQueryBuilder,
-AutoPrefilteringScope.
+InterceptedInferenceMatchQueryBuilder, InterceptedInferenceKnnVectorQueryBuilder.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any, Final
 
-from proxy.errors import IllegalArgument
+from proxy.errors import IllegalArgument, XContentParseFailed
 from proxy.semantic import layout
-from proxy.semantic.fields import SemanticField
+from proxy.semantic.clauses import (
+    Clause,
+    Vector,
+    any_of,
+    candidates,
+    has_chunks,
+    in_indices,
+    nearest_chunks,
+    nested,
+    not_in_indices,
+    own_of,
+)
+from proxy.semantic.fields import TYPE, SemanticField
+from proxy.semantic.prefilters import OCCURS, Scope, each, listed, named
+from proxy.semantic.refusals import MULTI_MATCH, NOT_MATCHED, UNSUPPORTED, refusal
 from proxy.semantic.registry import Target
+from proxy.semantic.vectorbuilders import Build, build_of
+from proxy.semantic.vectors import Vectors, Wanted
+from proxy.xcontent.javatext import java_scalar
 
 LEAST_K: Final = 10  # so that aggregations have something to count where no hit is wanted
-_MOST_CANDIDATES: Final = 10_000
-_NATIVE: Final = ".inference.chunks"  # Elasticsearch's own path of the chunks of a field
+_DEEPEST: Final = 100  # queries within each other; Elasticsearch allows 30, if not configured
+_NATIVE_VECTOR: Final = f".{layout.NATIVE_CHUNKS}.{layout.VECTOR}"
 
 # Where the queries below a compound one stand. A list holds them, or one stands alone.
 _BELOW: Final[Mapping[str, Sequence[str]]] = {
@@ -34,272 +51,332 @@ _BELOW: Final[Mapping[str, Sequence[str]]] = {
     "has_child": ("query",),
     "has_parent": ("query",),
 }
-_OCCURS: Final = ("must", "filter", "should", "must_not")
-# Queries on one field that semantic fields do not take, each as `{name: {field: ...}}`.
-_REFUSED: Final = frozenset(
-    (
-        "term",
-        "terms",
-        "prefix",
-        "wildcard",
-        "regexp",
-        "fuzzy",
-        "range",
-        "match_phrase",
-        "match_phrase_prefix",
-        "match_bool_prefix",
-        "intervals",
-        "span_term",
-    )
-)
 
-Wanted = tuple[str, str]  # the id of an endpoint, and the text that it is to embed
-Vectors = Mapping[Wanted, Sequence[float]]
+Found = Mapping[str, SemanticField]  # a semantic field, by index
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """What holds around a query: which documents its vector searches may find at all."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What had to be found out before a search could be rewritten."""
 
-    filters: tuple[Any, ...] = ()
-    inside: bool = False  # whether the documents are the chunks themselves
-
-    def within(self, clauses: Mapping[str, Any]) -> Scope:
-        """That of the clauses of a bool: what has to hold, holds for their vector searches, too."""
-        found = [
-            pruned
-            for name in ("must", "filter")
-            for one in _listed(clauses.get(name))
-            if (pruned := _pruned(one)) is not None
-        ]
-        refused = [
-            pruned
-            for one in _listed(clauses.get("must_not"))
-            if (pruned := _pruned(one)) is not None
-        ]
-        if refused:
-            found.append({"bool": {"must_not": refused}})
-        return replace(self, filters=(*self.filters, *found))
+    vectors: Vectors = field(default_factory=Vectors)
+    types: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # by path and index
 
 
-ANYWHERE: Final = Scope()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nearest:
+    """A vector search: without boost and name, as these stand elsewhere if it is nested."""
+
+    knn: dict[str, Any]
+    path: str | None  # of the semantic field; None for vectors of the user's own
+    where: Any = None  # a filter for the indices that it is for
 
 
 class Rewriter:
-    """Rewrites the queries of one search; `k` is how many documents a vector search finds.
+    """Rewrites queries.
 
-    With `vectors` None nothing is rewritten; `wanted` then collects what has to be embedded.
+    With `known` None nothing is, and `wanted` and `unclear` tell what has to be found out: the
+    texts to embed, and the fields of which to learn the type where they are not semantic.
     """
 
-    def __init__(self, target: Target, k: int, vectors: Vectors | None) -> None:
+    def __init__(self, target: Target, known: Known | None) -> None:
         self.wanted: dict[Wanted, None] = {}
-        self.is_semantic = False  # whether anything was rewritten
-        self._target = target
-        self._k = k
-        self._vectors = vectors
-        self._by_path: dict[str, dict[str, SemanticField]] = {}
-        for index, fields in target.fields.items():
-            for path, one in fields.items():
-                self._by_path.setdefault(path, {})[index] = one
+        self.unclear: dict[str, None] = {}
+        self.target = target
+        self._known = known
+        self._by_path = target.by_path()
 
-    def query(self, query: Any, scope: Scope = ANYWHERE) -> Any:
-        """The query for the upstream. Raises: ProxyError for what semantic fields do not take."""
-        if not isinstance(query, Mapping) or len(query) != 1:
-            return query
-        name, body = next(iter(query.items()))
-        if not isinstance(body, Mapping):
-            return query
-        if name == "bool":
-            return {"bool": self._bool(body, scope)}
-        if name in _BELOW:
-            return {name: self._compound(name, body, scope)}
-        leaf = _LEAVES.get(name)
-        if leaf is not None:
-            return leaf(self, body, scope) or query
-        if name in _REFUSED:
-            self._refuse(name, body)
-        return query
+    def query(self, query: Any, scope: Scope) -> Any:
+        """The query for the upstream. Raises: ProxyError for what Elasticsearch refuses itself."""
+        return self._query(query, scope, 0)
 
-    def _bool(self, body: Mapping[str, Any], scope: Scope) -> dict[str, Any]:
-        inner = scope.within(body)
-        made = dict(body)
-        for occur in _OCCURS:
-            if occur in body:
-                made[occur] = self._each(body[occur], inner)
+    def fields(self, path: str) -> Found:
+        """The semantic field of that name, by index."""
+        return self._by_path.get(path, {})
+
+    def is_nested(self, name: str, body: Mapping[str, Any]) -> bool:
+        """Whether a query becomes a nested one."""
+        if name == "match":
+            return any(path in self._by_path for path in body)
+        if name in ("knn", "exists", "sparse_vector"):
+            return str(body.get("field")).removesuffix(_NATIVE_VECTOR) in self._by_path
+        return name == "semantic"
+
+    def nearest(self, body: Mapping[str, Any], scope: Scope) -> list[Nearest]:
+        """The vector searches that a `knn` stands for. Raises: ProxyError for what is wrong."""
+        found, build = self._of_vectors(body), build_of(body)
+        own = {key: value for key, value in body.items() if key not in ("boost", "_name")}
+        if "filter" in body:
+            own["filter"] = each(body["filter"], lambda one: self.query(one, scope.alone()))
+        searches = [
+            Nearest(knn=self._translated(own, path, wanted, scope), path=path, where=where)
+            for path, wanted, where in self._parts_of_nearest(found, build)
+        ]
+        if found and not self._elsewhere(found):
+            return searches
+        if build is not None and build.model_id is None:
+            raise IllegalArgument(
+                "[model_id] must not be null." if found else "[model_id] must be specified"
+            )
+        if build is not None and build.model_id is not None:
+            wanted = self._want(Wanted(build.model_id, build.text, as_model=True))
+            del own["query_vector_builder"]
+            own["query_vector"] = self._vector_of_model(wanted)
+        where = not_in_indices(found) if found else None
+        return [*searches, Nearest(knn=own, path=None, where=where)]
+
+    def _parts_of_nearest(
+        self, found: Found, build: Build | None
+    ) -> list[tuple[str, Wanted | None, Any]]:
+        """Which vectors are looked for where."""
+        groups: dict[tuple[str, Wanted | None], list[str]] = {}
+        for index, one in found.items():
+            wanted = None
+            if build is not None:
+                wanted = self._want(Wanted(build.model_id or one.search_inference_id, build.text))
+            groups.setdefault((one.path, wanted), []).append(index)
+        alone = len(groups) == 1
+        return [
+            (path, wanted, None if alone else in_indices(indices))
+            for (path, wanted), indices in groups.items()
+        ]
+
+    def _translated(
+        self, own: Mapping[str, Any], path: str, wanted: Wanted | None, scope: Scope
+    ) -> dict[str, Any]:
+        """A `knn` on a semantic field as one on its vectors."""
+        made = {**own, "field": layout.vector_path(path)}
+        if wanted is not None:
+            del made["query_vector_builder"]
+            made["query_vector"] = self._vector_of_model(wanted)
+        given = own.get("num_candidates")
+        if scope.has_default_k and "k" not in own:
+            made["k"] = scope.k if not isinstance(given, int) else min(scope.k, given)
+        if isinstance(k := made.get("k"), int) and (given is None or isinstance(given, int)):
+            made["num_candidates"] = candidates(k, given)
         return made
 
-    def _compound(self, name: str, body: Mapping[str, Any], scope: Scope) -> dict[str, Any]:
+    def _query(self, query: Any, scope: Scope, depth: int) -> Any:
+        if depth > _DEEPEST:
+            raise IllegalArgument(
+                "The nested depth of the query exceeds the maximum nested depth for queries set in "
+                "[indices.query.bool.max_nested_depth]"
+            )
+        name, body = named(query)
+        if name == "bool":
+            return {"bool": self._bool(body, scope, depth)}
+        if name in _BELOW:
+            return {name: self._compound(name, body, scope, depth)}
+        leaf = _LEAVES.get(name)
+        made = None if leaf is None else leaf(self, body, scope)
+        if made is None and self._by_path and name in UNSUPPORTED:
+            made = self._unsupported(name, body)
+        return query if made is None else made
+
+    def _bool(self, body: Mapping[str, Any], scope: Scope, depth: int) -> dict[str, Any]:
+        inner = scope.within(body, self.is_nested)
+        below = {
+            occur: each(body[occur], lambda one: self._query(one, inner, depth + 1))
+            for occur in OCCURS
+            if occur in body
+        }
+        return {**body, **below}
+
+    def _compound(
+        self, name: str, body: Mapping[str, Any], scope: Scope, depth: int
+    ) -> dict[str, Any]:
         made = dict(body)
-        if name == "nested" and self._own_path(str(body.get("path"))) != body.get("path"):
-            scope = replace(scope, inside=True)
+        if name == "nested":
+            chunks = self._chunks(str(body.get("path")))
+            scope = scope.alone(inside=chunks is not None)
+            if chunks is not None:
+                made["path"] = chunks
+                if isinstance(hits := body.get("inner_hits"), Mapping):
+                    made["inner_hits"] = {"name": body["path"], **hits}
         for place in _BELOW[name]:
             if place in body:
-                made[place] = self._each(body[place], scope)
+                made[place] = each(body[place], lambda one: self._query(one, scope, depth + 1))
         if name == "function_score" and isinstance(body.get("functions"), list):
-            made["functions"] = [self._function(one, scope) for one in body["functions"]]
-        if name == "nested" and isinstance(path := body.get("path"), str):
-            made["path"] = self._own_path(path)
+            made["functions"] = [self._function(one, scope, depth) for one in body["functions"]]
         return made
 
-    def _function(self, function: Any, scope: Scope) -> Any:
+    def _function(self, function: Any, scope: Scope, depth: int) -> Any:
         if not isinstance(function, Mapping) or "filter" not in function:
             return function
-        return {**function, "filter": self.query(function["filter"], scope)}
+        return {**function, "filter": self._query(function["filter"], scope, depth + 1)}
 
-    def _each(self, value: Any, scope: Scope) -> Any:
-        if isinstance(value, list):
-            return [self.query(one, scope) for one in value]
-        return self.query(value, scope)
-
-    # --- leaves
+    # --- leaves: None leaves a query as it is
 
     def _semantic(self, body: Mapping[str, Any], scope: Scope) -> Any:
-        for name in ("field", "query"):
-            if not body.get(name):
-                raise IllegalArgument(f"[semantic] requires a {name} value")
-        found = self._by_path.get(body["field"], {})
-        clause = self._vector_clause(found, str(body["query"]), scope, _common(body))
-        return clause or {"match_none": {}}
+        _check_semantic(body)
+        path = body["field"]
+        found = self.fields(path)
+        clauses = self._by_meaning(found, body["query"], scope, own_of(body))
+        if self._elsewhere(found):
+            clauses.extend(self._of_other_types(path, body, found))
+        return any_of(clauses)
+
+    def _of_other_types(self, path: str, body: Mapping[str, Any], found: Found) -> list[Clause]:
+        """What `semantic` finds where its field is not ours."""
+        if self._known is None:
+            self.unclear[path] = None
+            return []
+        by_type: dict[str, list[str]] = {}
+        for index, kind in self._known.types.get(path, {}).items():
+            if index not in found:
+                by_type.setdefault(kind, []).append(index)
+        clauses = []
+        for kind, indices in by_type.items():
+            if kind == TYPE:  # the upstream's own
+                clauses.append(Clause({"semantic": body}, in_indices(indices)))
+            elif body.get("lenient") is not True:
+                reason = f"Field [{path}] of type [{kind}] does not support semantic queries"
+                clauses.append(Clause(refusal(reason, on_rewriting=True), in_indices(indices)))
+        return clauses
 
     def _match(self, body: Mapping[str, Any], scope: Scope) -> Any:
         path, value = next(iter(body.items()), ("", None))
-        found = self._by_path.get(path)
-        if not found:
-            return None
+        found = self.fields(path)
         options = value if isinstance(value, Mapping) else {"query": value}
-        clause = self._vector_clause(found, str(options.get("query", "")), scope, _common(options))
-        return self._mixed(found, clause, {"match": body}, _common(options))
+        text = options.get("query")
+        if not found or len(body) != 1 or not isinstance(text, str | int | float):
+            return None
+        text = text if isinstance(text, str) else java_scalar(text)
+        clauses = self._by_meaning(found, text, scope, own_of(options))
+        return self._with_plain(found, clauses, {"match": body})
 
     def _exists(self, body: Mapping[str, Any], scope: Scope) -> Any:
         name = str(body.get("field"))
-        if scope.inside and (own := self._own_path(name.removesuffix(".embeddings"))) != name:
-            return {"exists": {**body, "field": f"{own}.{layout.VECTOR}"}}
-        found = self._by_path.get(name)
-        if not found:
-            return None
-        self.is_semantic = True
-        path = next(iter(found.values())).path
-        clause = {
-            "nested": {
-                "path": layout.chunks_path(path),
-                "ignore_unmapped": True,
-                "query": {"exists": {"field": layout.vector_path(path)}},
-                **_common(body),
-            }
+        if scope.inside and (chunks := self._chunks(name.removesuffix(f".{layout.VECTOR}"))):
+            return {"exists": {**body, "field": f"{chunks}.{layout.VECTOR}"}}
+        paths = {
+            one.path: None
+            for path, found in self._by_path.items()
+            if path == name or path.startswith(f"{name}.") or fnmatchcase(path, name)
+            for one in found.values()
         }
-        return self._mixed(found, clause, {"exists": body}, _common(body))
+        if not paths:
+            return None
+        clauses = [Clause(has_chunks(path, own_of(body))) for path in paths]
+        if name not in self._by_path or self._elsewhere(self._by_path[name]):
+            clauses.append(Clause({"exists": body}))  # which no document of ours meets
+        return any_of(clauses)
 
     def _knn(self, body: Mapping[str, Any], scope: Scope) -> Any:
-        path = str(body.get("field"))
-        found = self._by_path.get(path.removesuffix(_NATIVE + ".embeddings"), {})
-        own = {key: value for key, value in body.items() if key != "query_vector_builder"}
-        if "filter" in body:
-            own["filter"] = self._each(body["filter"], Scope())
-        builder = body.get("query_vector_builder")
-        if isinstance(builder, Mapping):
-            vector = self._built(builder, found)
-            if vector is None:
-                return None
-            own["query_vector"] = vector
-        if not found:
-            return {"knn": own} if own != body else None
-        self.is_semantic = True
-        one = next(iter(found.values()))
-        own.setdefault("k", self._k)
-        common: dict[str, Any] = _common(own)
-        for name in common:
-            del own[name]
-        own["field"] = layout.vector_path(one.path)
-        if scope.inside:
-            return {"knn": {**own, **common}}
-        return _nested(one.path, {"knn": own}, common)
+        own = own_of(body)
+        return any_of(
+            [
+                Clause({"knn": {**one.knn, **own}}, one.where)
+                if one.path is None or scope.inside
+                else Clause(nested(one.path, {"knn": one.knn}, own), one.where)
+                for one in self.nearest(body, scope)
+            ]
+        )
 
-    def _built(
-        self, builder: Mapping[str, Any], found: Mapping[str, SemanticField]
-    ) -> Sequence[float] | None:
-        """The vector that a `query_vector_builder` stands for; None for one that is not known."""
-        build = builder.get("text_embedding")
-        if not isinstance(build, Mapping):
+    def _multi_match(self, body: Mapping[str, Any], scope: Scope) -> Any:
+        kind = MULTI_MATCH.get(str(body.get("type")), "match")
+        bare = [str(path).partition("^")[0] for path in listed(body.get("fields"))]
+        paths = [] if body.get("lenient") is True else bare
+        return self._refused(paths, NOT_MATCHED % kind, {"multi_match": body})
+
+    def _unsupported(self, name: str, body: Mapping[str, Any]) -> Any:
+        bare = [str(path).partition("^")[0] for path in listed(body.get("fields"))]
+        return self._refused(bare or list(body), UNSUPPORTED[name], {name: body})
+
+    def _sparse(self, body: Mapping[str, Any], scope: Scope) -> Any:
+        path = str(body.get("field"))
+        found = self.fields(path)
+        if not found:
             return None
-        model = build.get("model_id")
-        if model is None and found:
-            model = next(iter(found.values())).search_inference_id
-        if model is None:
-            raise IllegalArgument("[model_id] must be specified")
-        return self._vector(str(model), str(build.get("model_text", "")))
+        if self._elsewhere(found) and "query" in body and body.get("inference_id") is None:
+            raise IllegalArgument("inference_id required to perform vector search on query string")
+        seen = [index for index, one in found.items() if one.seen]
+        reason = f"Field [{path}] does not use a [sparse_embedding] model"
+        clauses = [Clause(refusal(reason, on_rewriting=True), in_indices(seen))] if seen else []
+        return self._with_plain(found, clauses, {"sparse_vector": body})
 
     # --- what leaves become
 
-    def _vector_clause(
-        self,
-        found: Mapping[str, SemanticField],
-        text: str,
-        scope: Scope,
-        common: Mapping[str, Any],
-    ) -> Any:
-        """A clause that finds the documents whose chunks are nearest to a text."""
-        self.is_semantic = True
-        by_endpoint: dict[str, list[str]] = {}
+    def _by_meaning(
+        self, found: Found, text: str, scope: Scope, own: Mapping[str, Any]
+    ) -> list[Clause]:
+        """Clauses that find the documents whose chunks are nearest to a text."""
+        groups: dict[tuple[str, Wanted, str | None], list[str]] = {}
         for index, one in found.items():
+            wanted = self._want(Wanted(one.search_inference_id, text))
+            self._vector(wanted)  # an error of an endpoint is one, whether it is needed or not
             if one.model is not None:
-                by_endpoint.setdefault(one.search_inference_id, []).append(index)
-            self._want(one.search_inference_id, text)
+                problem = self._misfit(one, wanted)
+                groups.setdefault((one.path, wanted, problem), []).append(index)
+        filters = [self.query(one, scope.alone()) for one in scope.filters]
         clauses = []
-        for inference_id, indices in by_endpoint.items():
-            one = found[indices[0]]
-            knn: dict[str, Any] = {
-                "field": layout.vector_path(one.path),
-                "query_vector": self._vector(inference_id, text),
-                "k": self._k,
-                "num_candidates": min(max(self._k * 3 // 2, LEAST_K * 10), _MOST_CANDIDATES),
-            }
-            if scope.filters:
-                knn["filter"] = [self.query(one) for one in scope.filters]
-            clauses.append((indices, _nested(one.path, {"knn": knn}, common)))
-        if not clauses:
+        for (path, wanted, problem), indices in groups.items():
+            if problem is not None:
+                clauses.append(Clause(refusal(problem, on_rewriting=True), in_indices(indices)))
+            else:
+                knn = nearest_chunks(path, self._vector(wanted), scope.k, filters)
+                where = None if len(groups) == 1 else in_indices(indices)
+                clauses.append(Clause(nested(path, knn, own), where))
+        return clauses
+
+    def _misfit(self, one: SemanticField, wanted: Wanted) -> str | None:
+        """What keeps the vector of a text from being compared with those of a field."""
+        if self._known is None or one.model is None:
             return None
-        if len(clauses) == 1:
-            return clauses[0][1]
-        return {"bool": {"should": [_only(indices, clause) for indices, clause in clauses]}}
+        made = self._known.vectors[wanted]
+        if not made.is_vector:
+            problem = f"to be of type [text_embedding_result], got [{made.kind}]."
+        elif len(made.vector) != one.model.dimensions:
+            problem = f"with {one.model.dimensions} dimensions, got {len(made.vector)} dimensions."
+        else:
+            return None
+        advice = (
+            f"Has the configuration for inference endpoint [{one.inference_id}] changed?"
+            if one.search_inference_id == one.inference_id
+            else f"Is the search inference endpoint [{one.search_inference_id}] compatible with "
+            f"the inference endpoint [{one.inference_id}]?"
+        )
+        return f"Field [{one.path}] expected query inference results {problem} {advice}"
 
-    def _mixed(
-        self,
-        found: Mapping[str, SemanticField],
-        clause: Any,
-        plain: Any,
-        common: Mapping[str, Any],
-    ) -> Any:
-        """`clause` where the field is semantic, `plain` in the other indices."""
-        if not self._target.others:
-            return clause or {"match_none": {}}
-        indices = list(found)
-        elsewhere = {"bool": {"must": [plain], "must_not": [{"terms": {"_index": indices}}]}}
-        return {"bool": {"should": [*([clause] if clause else []), elsewhere]}}
+    def _with_plain(self, found: Found, clauses: list[Clause], plain: Any) -> Any:
+        """`clauses` where the field is semantic, `plain` in the other indices."""
+        if self._elsewhere(found):
+            clauses = [*clauses, Clause(plain, not_in_indices(found))]
+        return any_of(clauses)
 
-    def _vector(self, inference_id: str, text: str) -> Sequence[float]:
-        self._want(inference_id, text)
-        return [] if self._vectors is None else self._vectors[inference_id, text]
+    def _refused(self, paths: Sequence[str], reason: str, plain: Any) -> Any:
+        path = next((path for path in paths if path in self._by_path), None)
+        if path is None:
+            return None
+        found = self._by_path[path]
+        refused = Clause(refusal(reason.format(path=path)), in_indices(found))
+        return self._with_plain(found, [refused], plain)
 
-    def _want(self, inference_id: str, text: str) -> None:
-        self.wanted[inference_id, text] = None
+    def _elsewhere(self, found: Found) -> bool:
+        """Whether the search goes to other indices than these, too."""
+        return self.target.others or len(found) < len(self.target.fields)
 
-    def _own_path(self, path: str) -> str:
-        semantic = path.removesuffix(_NATIVE)
-        return layout.chunks_path(semantic) if semantic in self._by_path else path
+    def _of_vectors(self, body: Mapping[str, Any]) -> Found:
+        """The semantic field of a `knn`, which may name it by Elasticsearch's own path, too."""
+        path = str(body.get("field"))
+        return self.fields(path) or self.fields(path.removesuffix(_NATIVE_VECTOR))
 
-    def _refuse(self, name: str, body: Mapping[str, Any]) -> None:
-        for path in body:
-            if path in self._by_path:
-                raise IllegalArgument(f"semantic_text fields do not support {name} query")
+    def _chunks(self, path: str) -> str | None:
+        """Where the chunks lie of which users know Elasticsearch's own path."""
+        found = self.fields(path.removesuffix(f".{layout.NATIVE_CHUNKS}"))
+        if not found or path in self._by_path:
+            return None
+        return layout.chunks_path(next(iter(found.values())).path)
 
-    def _multi_match(self, body: Mapping[str, Any], scope: Scope) -> Any:
-        for path in _listed(body.get("fields")):
-            bare = str(path).partition("^")[0]
-            if bare in self._by_path:
-                raise IllegalArgument(
-                    f"Field [{bare}] of type [semantic_text] does not support match queries"
-                )
-        return None
+    def _want(self, wanted: Wanted) -> Wanted:
+        self.wanted[wanted] = None
+        return wanted
+
+    def _vector(self, wanted: Wanted) -> Vector:
+        return [] if self._known is None else self._known.vectors[wanted].vector
+
+    def _vector_of_model(self, wanted: Wanted) -> Vector:
+        return [] if self._known is None else self._known.vectors.of_model(wanted)
 
 
 _LEAVES: Final[Mapping[str, Callable[[Rewriter, Mapping[str, Any], Scope], Any]]] = {
@@ -308,48 +385,18 @@ _LEAVES: Final[Mapping[str, Callable[[Rewriter, Mapping[str, Any], Scope], Any]]
     "multi_match": Rewriter._multi_match,
     "exists": Rewriter._exists,
     "knn": Rewriter._knn,
+    "sparse_vector": Rewriter._sparse,
 }
+_OF_SEMANTIC: Final = ("field", "query", "lenient", "boost", "_name")
 
 
-def _nested(path: str, query: Any, common: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "nested": {
-            "path": layout.chunks_path(path),
-            "score_mode": "max",
-            "ignore_unmapped": True,
-            "query": query,
-            **common,
-        }
-    }
-
-
-def _only(indices: list[str], clause: Any) -> dict[str, Any]:
-    return {"bool": {"filter": [{"terms": {"_index": indices}}], "must": [clause]}}
-
-
-def _common(body: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: body[name] for name in ("boost", "_name") if name in body}
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [] if value is None else [value]
-
-
-def _pruned(query: Any) -> Any:
-    """A clause as a filter of vector searches, without what is nested or semantic itself."""
-    if not isinstance(query, Mapping) or len(query) != 1:
-        return None
-    name, body = next(iter(query.items()))
-    if name in ("nested", "semantic", "knn"):
-        return None
-    if name == "bool" and isinstance(body, Mapping):
-        made = {}
-        for key, value in body.items():
-            if key in _OCCURS:
-                kept = [one for one in map(_pruned, _listed(value)) if one is not None]
-                if kept:
-                    made[key] = kept
-            else:
-                made[key] = value
-        return {"bool": made} if any(key in made for key in _OCCURS) else None
-    return query
+def _check_semantic(body: Mapping[str, Any]) -> None:
+    """Raises: XContentParseFailed, IllegalArgument as Elasticsearch's parser does."""
+    for name in body:
+        if name not in _OF_SEMANTIC:
+            raise XContentParseFailed(f"[semantic] unknown field [{name}]")
+    for name in ("field", "query"):
+        if body.get(name) is None:
+            raise IllegalArgument(f"[semantic] requires a {name} value")
+        if not isinstance(body[name], str):
+            raise XContentParseFailed(f"[semantic] {name} doesn't support values of this type")

@@ -18,7 +18,7 @@ import orjson
 from proxy.errors import ProxyError, UpstreamBroken
 from proxy.limits.threads import offload
 from proxy.semantic.fields import SemanticField
-from proxy.semantic.mappings import fields_of
+from proxy.semantic.mappings import field_aliases, fields_of
 from proxy.semantic.ports import Upstream, UpstreamAnswer
 from proxy.singleflight import SingleFlight
 
@@ -49,6 +49,18 @@ class Target:
     exists: bool  # whether it stands for any index at all
     fields: Mapping[str, Fields]  # by concrete index, of those that have semantic fields
     others: bool = False  # whether it stands for others, too
+    aliases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # of fields, by index
+
+    def by_path(self) -> dict[str, Fields]:
+        """The semantic fields by the names that queries may use, aliases included, and by index."""
+        found: dict[str, dict[str, SemanticField]] = {}
+        for index, fields in self.fields.items():
+            for path, one in fields.items():
+                found.setdefault(path, {})[index] = one
+            for alias, path in self.aliases.get(index, {}).items():
+                if path in fields:
+                    found.setdefault(alias, {})[index] = fields[path]
+        return dict(found)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -159,6 +171,11 @@ def _target(mappings: Mapping[str, Any]) -> Target:
         exists=bool(mappings),
         fields={name: fields for name, fields in found.items() if fields},
         others=not all(found.values()),
+        aliases={
+            name: field_aliases(mappings[name]["mappings"])
+            for name, fields in found.items()
+            if fields
+        },
     )
 
 

@@ -11,7 +11,9 @@ from proxy.rest.routing import PathTrie
 from proxy.semantic.copying import cancel_task, get_task, reindex, update_by_query
 from proxy.semantic.declaring import OF_INDEX, OF_TEMPLATE, declaring, put_mapping
 from proxy.semantic.exchange import Exchange
-from proxy.semantic.reading import get_document, get_documents, search
+from proxy.semantic.multisearches import multi_search, multi_search_template, rank_evaluation
+from proxy.semantic.reading import get_document, get_documents
+from proxy.semantic.searches import few, querying, scrolled, search, validate
 from proxy.semantic.showing import (
     component_templates,
     field_capabilities,
@@ -22,6 +24,7 @@ from proxy.semantic.showing import (
     simulated,
 )
 from proxy.semantic.singles import put_document, update_document
+from proxy.semantic.templates import search_template
 from proxy.semantic.writing import bulk
 
 Handler = Callable[[Exchange], Awaitable[web.StreamResponse]]
@@ -39,6 +42,15 @@ _OF_TEMPLATE: Final = declaring(OF_TEMPLATE)
 _BULK: Final[dict[str, Handler]] = {"POST": bulk, "PUT": bulk}
 _INDEX: Final[dict[str, Handler]] = {"POST": put_document, "PUT": put_document}
 
+_COUNT: Final[dict[str, Handler]] = {"GET": querying(few), "POST": querying(few)}
+_VALIDATE: Final[dict[str, Handler]] = {"GET": validate, "POST": validate}
+_MSEARCH: Final[dict[str, Handler]] = {"GET": multi_search, "POST": multi_search}
+_RANK_EVAL: Final[dict[str, Handler]] = {"GET": rank_evaluation, "POST": rank_evaluation}
+_MSEARCH_TEMPLATE: Final[dict[str, Handler]] = {
+    "GET": multi_search_template,
+    "POST": multi_search_template,
+}
+_TEMPLATE: Final[dict[str, Handler]] = {"GET": search_template, "POST": search_template}
 _SEARCH: Final[dict[str, Handler]] = {"GET": search, "POST": search}
 
 ROUTES: Final[dict[str, dict[str, Handler]]] = {
@@ -61,6 +73,20 @@ ROUTES: Final[dict[str, dict[str, Handler]]] = {
     "/{index}/_source/{id}": {"GET": get_document, "HEAD": get_document},
     "/_mget": {"GET": get_documents, "POST": get_documents},
     "/{index}/_mget": {"GET": get_documents, "POST": get_documents},
+    "/_count": _COUNT,
+    "/{index}/_count": _COUNT,
+    "/_validate/query": _VALIDATE,
+    "/{index}/_validate/query": _VALIDATE,
+    "/{index}/_explain/{id}": _COUNT,
+    "/{index}/_delete_by_query": {"POST": querying(scrolled)},
+    "/_msearch": _MSEARCH,
+    "/{index}/_msearch": _MSEARCH,
+    "/_rank_eval": _RANK_EVAL,
+    "/{index}/_rank_eval": _RANK_EVAL,
+    "/_msearch/template": _MSEARCH_TEMPLATE,
+    "/{index}/_msearch/template": _MSEARCH_TEMPLATE,
+    "/_search/template": _TEMPLATE,
+    "/{index}/_search/template": _TEMPLATE,
     "/_search": _SEARCH,
     "/{index}/_search": _SEARCH,
     "/_reindex": {"POST": reindex},

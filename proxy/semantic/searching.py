@@ -2,158 +2,161 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
-from proxy.errors import ProxyError, StatusError
-from proxy.limits.deadline import Deadline
-from proxy.semantic.ports import Endpoints
-from proxy.semantic.queries import ANYWHERE, LEAST_K, Rewriter, Vectors, Wanted
-from proxy.semantic.registry import Target
+from proxy.semantic.prefilters import Scope, each, listed
+from proxy.semantic.queries import LEAST_K, Rewriter
 
 _DEFAULT_SIZE: Final = 10
 _AGGREGATIONS: Final = ("aggs", "aggregations")
 
 
-def rewritten(body: Mapping[str, Any], target: Target, vectors: Vectors | None) -> Search:
-    """A search body with its queries rewritten; with `vectors` None only to see what it needs."""
-    size = body.get("size", _DEFAULT_SIZE)
-    k = max(size if isinstance(size, int) else _DEFAULT_SIZE, LEAST_K)
-    rewriter = Rewriter(target, k, vectors)
-    return Search(rewriter, _search(body, rewriter))
+def scope_of(size: Any) -> Scope:
+    """What holds for the queries of a search for so many hits."""
+    wanted = size if isinstance(size, int) and size >= 0 else _DEFAULT_SIZE
+    return Scope(max(wanted, LEAST_K))
 
 
-class Search:
-    """A search body on its way, and what it still needs."""
+def rewritten(body: Mapping[str, Any], rewriter: Rewriter, size: Any = None) -> dict[str, Any]:
+    """A search's body, or what has a query in such places; `size` goes before that of the body.
 
-    def __init__(self, rewriter: Rewriter, body: dict[str, Any]) -> None:
-        self.body = body
-        self.wanted: Sequence[Wanted] = tuple(rewriter.wanted)
-        self.is_semantic = rewriter.is_semantic
-
-
-def _search(body: Mapping[str, Any], rewriter: Rewriter) -> dict[str, Any]:
+    Raises: ProxyError for what Elasticsearch refuses itself.
+    """
+    scope = scope_of(body.get("size") if size is None else size)
     made = dict(body)
-    for name in ("query", "post_filter"):
+    for name in ("query", "post_filter", "index_filter"):
         if name in body:
-            made[name] = rewriter.query(body[name])
+            made[name] = rewriter.query(body[name], scope)
     if "knn" in body:
-        made["knn"] = _sections(body["knn"], rewriter)
+        made["knn"] = _sections(body["knn"], rewriter, scope)
     if "rescore" in body:
-        made["rescore"] = _each(body["rescore"], lambda one: _rescore(one, rewriter))
+        made["rescore"] = each(body["rescore"], lambda one: _rescore(one, rewriter, scope))
     for name in _AGGREGATIONS:
-        if isinstance(body.get(name), Mapping):
-            made[name] = _aggregations(body[name], rewriter)
-    if isinstance(body.get("retriever"), Mapping):
-        made["retriever"] = _retriever(body["retriever"], rewriter)
+        if name in body:
+            made[name] = _aggregations(body[name], rewriter, scope)
+    if "retriever" in body:
+        made["retriever"] = _retriever(body["retriever"], rewriter, scope)
+    if "highlight" in body:
+        made["highlight"] = with_highlight_queries(
+            body["highlight"], lambda query: rewriter.query(query, scope)
+        )
     return made
 
 
-def _sections(value: Any, rewriter: Rewriter) -> Any:
+def _sections(value: Any, rewriter: Rewriter, scope: Scope) -> Any:
     """The top-level `knn` sections. One on a semantic field becomes one on its vectors."""
-    return _each(value, lambda one: _section(one, rewriter))
+    made = [
+        section for one in listed(value) for section in _section(one, rewriter, scope.for_section())
+    ]
+    return made[0] if len(made) == 1 and not isinstance(value, list) else made
 
 
-def _section(section: Any, rewriter: Rewriter) -> Any:
+def _section(section: Any, rewriter: Rewriter, scope: Scope) -> list[Any]:
     if not isinstance(section, Mapping):
-        return section
-    made = rewriter.query({"knn": section}, ANYWHERE)
-    if "nested" in made:
-        nested = made["nested"]
-        common = {name: nested[name] for name in ("boost", "_name") if name in nested}
-        return {**nested["query"]["knn"], **common}
-    return made["knn"]
+        return [section]
+    own = {name: section[name] for name in ("boost", "_name") if name in section}
+    made = []
+    for one in rewriter.nearest(section, scope):
+        knn = {**one.knn, **own}
+        if one.where is not None:
+            knn["filter"] = [*listed(knn.get("filter")), one.where]
+        made.append(knn)
+    return made
 
 
-def _rescore(value: Any, rewriter: Rewriter) -> Any:
+def _rescore(value: Any, rewriter: Rewriter, scope: Scope) -> Any:
     query = value.get("query") if isinstance(value, Mapping) else None
     if not isinstance(query, Mapping) or "rescore_query" not in query:
         return value
-    return {
-        **value,
-        "query": {**query, "rescore_query": rewriter.query(query["rescore_query"])},
-    }
+    made = rewriter.query(query["rescore_query"], scope)
+    return {**value, "query": {**query, "rescore_query": made}}
 
 
-def _aggregations(value: Mapping[str, Any], rewriter: Rewriter) -> dict[str, Any]:
-    return {name: _aggregation(one, rewriter) for name, one in value.items()}
+def _aggregations(value: Any, rewriter: Rewriter, scope: Scope) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    return {name: _aggregation(one, rewriter, scope) for name, one in value.items()}
 
 
-def _aggregation(value: Any, rewriter: Rewriter) -> Any:
+def _aggregation(value: Any, rewriter: Rewriter, scope: Scope) -> Any:
     if not isinstance(value, Mapping):
         return value
     made = dict(value)
     if "filter" in value:
-        made["filter"] = rewriter.query(value["filter"])
-    filters = value.get("filters")
-    if isinstance(filters, Mapping) and "filters" in filters:
-        made["filters"] = {**filters, "filters": _filters(filters["filters"], rewriter)}
+        made["filter"] = rewriter.query(value["filter"], scope)
+    for name in ("filters", "adjacency_matrix"):
+        filters = value.get(name)
+        if isinstance(filters, Mapping) and "filters" in filters:
+            made[name] = {**filters, "filters": _filters(filters["filters"], rewriter, scope)}
+    background = value.get("significant_text", value.get("significant_terms"))
+    if isinstance(background, Mapping) and "background_filter" in background:
+        name = "significant_text" if "significant_text" in value else "significant_terms"
+        query = rewriter.query(background["background_filter"], scope)
+        made[name] = {**background, "background_filter": query}
     for name in _AGGREGATIONS:
-        if isinstance(value.get(name), Mapping):
-            made[name] = _aggregations(value[name], rewriter)
+        if name in value:
+            made[name] = _aggregations(value[name], rewriter, scope)
     return made
 
 
-def _filters(value: Any, rewriter: Rewriter) -> Any:
+def _filters(value: Any, rewriter: Rewriter, scope: Scope) -> Any:
     if isinstance(value, Mapping):
-        return {name: rewriter.query(one) for name, one in value.items()}
-    return _each(value, rewriter.query)
+        return {name: rewriter.query(one, scope) for name, one in value.items()}
+    return each(value, lambda one: rewriter.query(one, scope))
 
 
-def _retriever(value: Mapping[str, Any], rewriter: Rewriter) -> dict[str, Any]:
-    """The leaves of a tree of retrievers."""
-    made = {}
-    for name, one in value.items():
-        if isinstance(one, Mapping):
-            one = dict(one)
-            if name == "knn":
-                one = _section(one, rewriter)
-            for place in ("query", "filter"):
-                if name != "knn" and place in one and not isinstance(one[place], str):
-                    one[place] = _each(one[place], rewriter.query)
-            if isinstance(one.get("retriever"), Mapping):
-                one["retriever"] = _retriever(one["retriever"], rewriter)
-        made[name] = one
+def _retriever(value: Any, rewriter: Rewriter, scope: Scope) -> Any:
+    """A tree of retrievers with its leaves rewritten."""
+    if not isinstance(value, Mapping):
+        return value
+    return {name: _one_retriever(name, one, rewriter, scope) for name, one in value.items()}
+
+
+def _one_retriever(name: str, value: Any, rewriter: Rewriter, scope: Scope) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    if name == "knn":
+        return _section(value, rewriter, scope.for_section())[0]
+    made = dict(value)
+    filters = listed(value.get("filter"))
+    if filters:
+        made["filter"] = each(value["filter"], lambda one: rewriter.query(one, scope))
+    if name == "standard":
+        inner = scope.within({"filter": filters}, rewriter.is_nested)
+        if "query" in value:
+            made["query"] = rewriter.query(value["query"], inner)
+        return made
+    window = value.get("rank_window_size", _DEFAULT_SIZE)
+    below = replace(scope, k=scope_of(window).k)
+    if "retriever" in value:
+        made["retriever"] = _retriever(value["retriever"], rewriter, below)
+    if isinstance(value.get("retrievers"), list):
+        made["retrievers"] = [
+            {**one, "retriever": _retriever(one["retriever"], rewriter, below)}
+            if isinstance(one, Mapping) and "retriever" in one
+            else _retriever(one, rewriter, below)
+            for one in value["retrievers"]
+        ]
+    if "rescore" in value:
+        made["rescore"] = each(value["rescore"], lambda one: _rescore(one, rewriter, below))
     return made
 
 
-def _each(value: Any, change: Any) -> Any:
-    return [change(one) for one in value] if isinstance(value, list) else change(value)
+def with_highlight_queries(value: Any, change: Any) -> Any:
+    """A `highlight` with `change` done to each of its queries."""
+    if not isinstance(value, Mapping):
+        return value
+    made = dict(value)
+    if "highlight_query" in value:
+        made["highlight_query"] = change(value["highlight_query"])
+    if "fields" in value:
+        made["fields"] = each(value["fields"], lambda one: _highlighted(one, change))
+    return made
 
 
-async def embedded(
-    wanted: Sequence[Wanted], endpoints: Endpoints, deadline: Deadline
-) -> dict[Wanted, list[float]]:
-    """The vectors of these texts, those of one endpoint in one call.
-
-    Raises: StatusError 404 for an endpoint that does not exist, and providers' ProxyErrors.
-    """
-    by_endpoint: dict[str, list[str]] = {}
-    for inference_id, text in wanted:
-        by_endpoint.setdefault(inference_id, []).append(text)
-    vectors: dict[Wanted, list[float]] = {}
-
-    async def embed(inference_id: str, texts: list[str]) -> None:
-        endpoint = await endpoints.find(inference_id)
-        if endpoint is None:
-            error = StatusError(404, f"Inference endpoint not found [{inference_id}]")
-            error.type = "resource_not_found_exception"
-            raise error
-        for text, vector in zip(
-            texts, await endpoints.embed(endpoint, texts, deadline), strict=True
-        ):
-            vectors[inference_id, text] = vector
-
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            for inference_id, texts in by_endpoint.items():
-                tasks.create_task(embed(inference_id, texts))
-    except* ProxyError as group:
-        raise _first(group) from None
-    return vectors
-
-
-def _first(group: BaseExceptionGroup[ProxyError]) -> ProxyError:
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+def _highlighted(fields: Any, change: Any) -> Any:
+    if not isinstance(fields, Mapping):
+        return fields
+    return {name: with_highlight_queries(options, change) for name, options in fields.items()}

@@ -12,6 +12,7 @@ from proxy.semantic.exchange import Exchange
 from proxy.semantic.fields import SemanticField
 from proxy.semantic.hiding import hide_in_error
 from proxy.semantic.mappings import as_declared, shown_field
+from proxy.semantic.searches import queried
 
 Patch = Callable[[Any], Any]
 
@@ -104,7 +105,7 @@ def is_ours(path: str) -> bool:
 
 async def field_capabilities(exchange: Exchange) -> web.StreamResponse:
     """What can be done with fields: semantic ones can be searched. Source: FieldCapabilities."""
-    answer = await exchange.ask(await exchange.read() or None)
+    answer = await exchange.ask(await queried(exchange))
     if answer.status >= 300:
         return await exchange.patched(answer, hide_in_error)
     found = (await exchange.parts.registry.look_up(exchange.names.get("index", "_all"))).fields

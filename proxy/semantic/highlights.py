@@ -1,0 +1,196 @@
+"""Highlights of semantic fields, and their chunks as values: which a search asks for.
+
+Source: SemanticTextHighlighter, HighlightPhase, SemanticTextFieldMapper.valueFetcher.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from proxy.semantic import layout
+from proxy.semantic.clauses import Vector
+from proxy.semantic.fields import SemanticField
+from proxy.semantic.prefilters import listed, named
+
+_TYPE: Final = "semantic"
+_FORMAT: Final = "chunks"
+_FRAGMENTS: Final = 5  # where nobody says how many
+
+Found = Mapping[str, SemanticField]  # a semantic field, by index
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sought:
+    """A vector that a query looks for; None where it finds every document."""
+
+    vector: Vector | None
+    chunks: str = ""  # the path of the chunks among which it looks
+    indices: frozenset[str] | None = None  # in which it does; None for all
+
+    def scores(self, index: str, one: SemanticField) -> bool:
+        """Whether it scores the chunks of a field."""
+        if self.indices is not None and index not in self.indices:
+            return False
+        return self.vector is None or self.chunks == layout.vector_path(one.path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Highlight:
+    """The best chunks of a field, which hits are to show."""
+
+    name: str
+    found: Found
+    number: int
+    by_score: bool  # in that order; else in that of the text
+    sought: tuple[Sought, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class Shown:
+    """What the hits of a search show of semantic fields beside what the upstream gives."""
+
+    highlights: list[Highlight] = field(default_factory=list)
+    chunks: dict[str, Found] = field(default_factory=dict)  # fields to be shown as their chunks
+    formats: dict[str, str] = field(default_factory=dict)  # by field, those that there are not
+
+    def __bool__(self) -> bool:
+        return bool(self.highlights or self.chunks)
+
+
+def taken_over(body: dict[str, Any], by_path: Mapping[str, Found], indices: int) -> Shown:
+    """What a rewritten search asks to be shown; taken out of the body, for no upstream knows it.
+
+    `indices` is how many the search goes to, so that those without the field keep what is theirs.
+    """
+    shown = Shown()
+    if isinstance(body.get("highlight"), Mapping):
+        own = {name for name, found in by_path.items() if len(found) == indices}
+        body["highlight"] = _without_semantic(body["highlight"], body, by_path, own, shown)
+        if not body["highlight"].get("fields"):
+            del body["highlight"]
+    if isinstance(body.get("fields"), list):
+        body["fields"] = [one for one in body["fields"] if not _is_chunks(one, by_path, shown)]
+        if not body["fields"]:
+            del body["fields"]
+    return shown
+
+
+def _without_semantic(
+    highlight: Mapping[str, Any],
+    body: Mapping[str, Any],
+    by_path: Mapping[str, Found],
+    own: Collection[str],
+    shown: Shown,
+) -> dict[str, Any]:
+    """The rest of a `highlight`; `own` are the fields that are semantic in every index."""
+    left = []
+    for fields in listed(highlight.get("fields")):
+        kept = {}
+        for name, options in fields.items() if isinstance(fields, Mapping) else ():
+            every = {**highlight, **(options if isinstance(options, Mapping) else {})}
+            found = by_path.get(name)
+            if found and every.get("type", _TYPE) == _TYPE:
+                shown.highlights.append(_highlight(name, found, every, body))
+            if every.get("type") != _TYPE and ("type" in every or name not in own):
+                kept[name] = options
+        if kept:
+            left.append(kept)
+    is_list = isinstance(highlight.get("fields"), list)
+    made = {**highlight, "fields": left if is_list else left[0] if left else {}}
+    if made.get("type") == _TYPE:
+        del made["type"]
+    return made
+
+
+def _highlight(
+    name: str, found: Found, options: Mapping[str, Any], body: Mapping[str, Any]
+) -> Highlight:
+    number = options.get("number_of_fragments", _FRAGMENTS)
+    query = options.get("highlight_query")
+    sought = _sought(query) if query is not None else _sought_by(body)
+    return Highlight(
+        name=name,
+        found=found,
+        number=max(number, 1) if isinstance(number, int) else _FRAGMENTS,
+        by_score=options.get("order") == "score",
+        sought=tuple(sought),
+    )
+
+
+def _sought_by(body: Mapping[str, Any]) -> Iterator[Sought]:
+    """What a whole search looks for."""
+    if "query" in body:
+        yield from _sought(body["query"])
+    elif "knn" not in body and "retriever" not in body:
+        yield Sought(vector=None)
+    for knn in listed(body.get("knn")):
+        yield from _of_knn(knn, None)
+    yield from _of_retriever(body.get("retriever"))
+
+
+def _of_retriever(retriever: Any) -> Iterator[Sought]:
+    if isinstance(retriever, list):
+        for one in retriever:
+            yield from _of_retriever(one)
+    for name, one in retriever.items() if isinstance(retriever, Mapping) else ():
+        if name == "knn":
+            yield from _of_knn(one, None)
+        elif isinstance(one, Mapping):
+            if name == "standard" and "query" in one:
+                yield from _sought(one["query"])
+            yield from _of_retriever(one.get("retriever"))
+            for below in listed(one.get("retrievers")):
+                inner = below.get("retriever", below) if isinstance(below, Mapping) else None
+                yield from _of_retriever(inner)
+
+
+def _sought(query: Any, indices: frozenset[str] | None = None) -> Iterator[Sought]:
+    """What a rewritten query looks for; what must not be found is not looked for."""
+    name, body = named(query)
+    if name == "match_all":
+        yield Sought(vector=None, indices=indices)
+    elif name == "knn":
+        yield from _of_knn(body, indices)
+    elif name == "bool":
+        for one in listed(body.get("filter")):
+            indices = _only(one, indices)
+        for occur in ("must", "filter", "should"):
+            for one in listed(body.get(occur)):
+                yield from _sought(one, indices)
+    else:
+        for place in ("query", "queries", "filter", "positive", "organic"):
+            for one in listed(body.get(place)):
+                yield from _sought(one, indices)
+
+
+def _of_knn(knn: Any, indices: frozenset[str] | None) -> Iterator[Sought]:
+    if isinstance(knn, Mapping) and isinstance(knn.get("query_vector"), list):
+        for one in listed(knn.get("filter")):
+            indices = _only(one, indices)
+        yield Sought(vector=knn["query_vector"], chunks=str(knn.get("field")), indices=indices)
+
+
+def _only(query: Any, indices: frozenset[str] | None) -> frozenset[str] | None:
+    """What a filter for indices leaves of these."""
+    name, body = named(query)
+    if name != "terms" or not isinstance(body.get("_index"), list):
+        return indices
+    named_here = frozenset(body["_index"])
+    return named_here if indices is None else indices & named_here
+
+
+def _is_chunks(entry: Any, by_path: Mapping[str, Found], shown: Shown) -> bool:
+    """Whether an entry of `fields` asks for chunks, which we add ourselves."""
+    if not isinstance(entry, Mapping) or entry.get("format") is None:
+        return False
+    name = str(entry.get("field"))
+    found = by_path.get(name)
+    if not found:
+        return False
+    if entry["format"] != _FORMAT:
+        shown.formats[name] = str(entry["format"])
+        return False
+    shown.chunks[name] = found
+    return True

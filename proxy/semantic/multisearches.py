@@ -1,0 +1,152 @@
+"""`_msearch`: many searches in one request, whose texts are embedded together.
+
+Source: RestMultiSearchAction, MultiSearchRequest, RestMultiSearchTemplateAction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from proxy.errors import ProxyError
+from proxy.limits.threads import offload
+from proxy.semantic.answers import presentable, rewording, told
+from proxy.semantic.exchange import AT_ONCE, Exchange
+from proxy.semantic.preparing import Prepared, Search
+from proxy.semantic.reading import searchable
+from proxy.semantic.retrievers.entry import evaluated
+from proxy.semantic.searches import as_json, body_of, show_chunks
+from proxy.semantic.templates import rendered
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One search of a request: the line that says where it goes, and its body."""
+
+    header: bytes
+    body: dict[str, Any]
+    expression: str | None
+
+
+async def multi_search(exchange: Exchange) -> web.StreamResponse:
+    """Many searches."""
+    lines = await _lines(exchange)
+    return await exchange.hand_on() if lines is None else await _answered(exchange, lines)
+
+
+async def multi_search_template(exchange: Exchange) -> web.StreamResponse:
+    """Many searches that are templates."""
+    lines = await _lines(exchange)
+    if lines is None:
+        return await exchange.hand_on()
+    filled = []
+    for line in lines:
+        body = await rendered(exchange, line.body)
+        if body is None:
+            return await exchange.hand_on()
+        filled.append(Line(header=line.header, body=body, expression=line.expression))
+    return await _answered(exchange, filled)
+
+
+async def rank_evaluation(exchange: Exchange) -> web.StreamResponse:
+    """Searches whose hits are rated. Source: RestRankEvalAction."""
+    body = await body_of(exchange)
+    rated = body.get("requests") if body else None
+    if not isinstance(body, dict) or not isinstance(rated, list):
+        return await exchange.hand_on()
+    places = [
+        n
+        for n, one in enumerate(rated)
+        if isinstance(one, dict) and isinstance(one.get("request"), dict)
+    ]
+    expression = exchange.names.get("index")
+    searches = [Search(body=rated[n]["request"], expression=expression) for n in places]
+    requests = list(rated)
+    for n, made in zip(places, (await evaluated(exchange, searches))[1], strict=True):
+        if isinstance(made, ProxyError):
+            raise made
+        requests[n] = {**rated[n], "request": made.body}
+    answer = await exchange.ask(as_json({**body, "requests": requests}))
+    words = rewording({}, {})
+    return await exchange.patched(answer, lambda document: told(document, words))
+
+
+async def _answered(exchange: Exchange, lines: Sequence[Line]) -> web.StreamResponse:
+    started = monotonic()
+    searches = [Search(body=line.body, expression=line.expression) for line in lines]
+    exchange, made = await evaluated(exchange, searches)
+    untouched = all(_is_untouched(one, line) for one, line in zip(made, lines, strict=True))
+    if untouched and not exchange.rest.path.endswith("/template"):
+        return await exchange.hand_on()
+    sent = [n for n, one in enumerate(made) if isinstance(one, Prepared)]
+    responses: list[Any] = [None if isinstance(one, Prepared) else one.envelope() for one in made]
+    if sent:
+        path = exchange.rest.path.rstrip("/").removesuffix("/template")
+        query = exchange.unshaped_target().partition("?")[2]
+        body = b"".join(_sent(lines[n], made[n]) for n in sent)
+        answer = await exchange.ask(body, target=f"{path}?{query}" if query else path)
+        if answer.status >= 300:
+            words = rewording({}, {})
+            return await exchange.patched(answer, lambda document: told(document, words))
+        document = await offload(len(answer.body), AT_ONCE, lambda: orjson.loads(answer.body))
+        for n, response in zip(sent, document["responses"], strict=True):
+            responses[n] = await _shown(exchange, response, made[n], lines[n])
+    took = int((monotonic() - started) * 1000)
+    return await exchange.made(200, {"took": took, "responses": responses})
+
+
+def _is_untouched(made: Prepared | ProxyError, line: Line) -> bool:
+    return isinstance(made, Prepared) and not made.target.fields and made.body == line.body
+
+
+def _sent(line: Line, made: Prepared | ProxyError) -> bytes:
+    assert isinstance(made, Prepared)
+    body = searchable(made.body, is_in_url=False) if made.target.fields else made.body
+    return line.header + b"\n" + as_json(body) + b"\n"
+
+
+async def _shown(exchange: Exchange, response: Any, made: Prepared | ProxyError, line: Line) -> Any:
+    assert isinstance(made, Prepared)
+    words = rewording(made.target.by_path(), made.shown.formats)
+    document = presentable(response, words)
+    if made.patch is not None:
+        document = made.patch(document)
+    await show_chunks(exchange, document, made, line.body, line.expression)
+    return document
+
+
+async def _lines(exchange: Exchange) -> list[Line] | None:
+    """The searches of a request; None where they cannot be read."""
+    data = await exchange.read()
+    return await offload(len(data), AT_ONCE, lambda: _read(data, exchange.names.get("index")))
+
+
+def _read(data: bytes, index: str | None) -> list[Line] | None:
+    lines: list[Line] = []
+    pending = data.split(b"\n")
+    if pending and not pending[-1].strip():
+        pending.pop()
+    if len(pending) % 2:
+        return None
+    for header, body in zip(pending[::2], pending[1::2], strict=True):
+        try:
+            where = orjson.loads(header) if header.strip() else {}
+            search = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            return None
+        if not isinstance(where, dict) or not isinstance(search, dict):
+            return None
+        lines.append(Line(header=header, body=search, expression=_expression(where, index)))
+    return lines
+
+
+def _expression(header: Mapping[str, Any], index: str | None) -> str | None:
+    found = header.get("index", header.get("indices"))
+    if isinstance(found, list):
+        found = ",".join(str(one) for one in found)
+    return found if isinstance(found, str) and found else index

@@ -1,0 +1,1 @@
+"""Retrievers that need a licence or an endpoint, evaluated in the proxy."""

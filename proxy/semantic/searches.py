@@ -1,0 +1,238 @@
+"""Requests that search, and others that hold queries.
+
+Source: RestSearchAction, RestMultiSearchAction, RestSearchTemplateAction, RestCountAction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+import orjson
+from aiohttp import web
+
+from proxy.errors import ProxyError
+from proxy.limits.threads import offload
+from proxy.semantic import layout
+from proxy.semantic.answers import hits_of, presentable, rewording
+from proxy.semantic.chunks import show
+from proxy.semantic.exchange import AT_ONCE, Exchange
+from proxy.semantic.ports import UpstreamAnswer
+from proxy.semantic.preparing import Prepared, Search, prepared_one
+from proxy.semantic.reading import has_source_in_url, searchable, with_excludes
+from proxy.semantic.retrievers.entry import evaluated
+
+# Parameters of a search that say which indices it goes to.
+_OF_INDICES: Final = (
+    "allow_no_indices",
+    "expand_wildcards",
+    "ignore_throttled",
+    "ignore_unavailable",
+)
+_SCROLL_SIZE: Final = 1000  # documents that `_delete_by_query` finds at once, if not told otherwise
+
+
+async def search(exchange: Exchange) -> web.StreamResponse:
+    """One search."""
+    body = await body_of(exchange)
+    if body is None:
+        return await exchange.hand_on()  # the upstream says what is wrong with it
+    return await answered(exchange, body, exchange.names.get("index"))
+
+
+async def answered(
+    exchange: Exchange, body: Mapping[str, Any], expression: str | None, *, is_sent: bool = False
+) -> web.StreamResponse:
+    """The answer to a search with this body, which is sent in any case with `is_sent`.
+
+    Raises: ProxyError.
+    """
+    parameters = exchange.rest.parameters
+    exchange, (made,) = await evaluated(exchange, [_search_of(body, expression, parameters)])
+    if isinstance(made, ProxyError):
+        raise made
+    if not made.target.fields and made.body == body and not is_sent:
+        return await exchange.hand_on()
+    in_url = has_source_in_url(parameters)
+    path = exchange.rest.path.rstrip("/").removesuffix("/template")
+    target = _target(exchange, path)
+    shown: Mapping[str, Any] = made.body
+    if made.target.fields:
+        shown = searchable(made.body, is_in_url=in_url)
+        target = with_excludes(exchange, path) if in_url else target
+    answer = await exchange.ask(as_json(shown), target=target)
+    return await answer_for(exchange, answer, made, body, expression)
+
+
+def _search_of(
+    body: Mapping[str, Any], expression: str | None, parameters: Mapping[str, str]
+) -> Search:
+    size = parameters.get("size", "")
+    return Search(
+        body=body,
+        expression=expression,
+        size=int(size) if size.isdecimal() else None,
+        timeout=parameters.get("timeout"),
+    )
+
+
+async def answer_for(
+    exchange: Exchange,
+    answer: UpstreamAnswer,
+    made: Prepared,
+    body: Mapping[str, Any],
+    expression: str | None,
+) -> web.StreamResponse:
+    """The upstream's answer to a prepared search, as Elasticsearch would give it."""
+    is_patched = bool(made.shown) or made.patch is not None
+    if answer.status < 300 and not is_patched and not _is_about_ours(answer.body):
+        return await exchange.as_is(answer)
+    document = await offload(
+        len(answer.body),
+        AT_ONCE,
+        lambda: presentable(orjson.loads(answer.body or b"null"), _words(made)),
+    )
+    if made.patch is not None:
+        document = made.patch(document)
+    await show_chunks(exchange, document, made, body, expression)
+    return await exchange.answer(answer, document)
+
+
+async def show_chunks(
+    exchange: Exchange,
+    document: Any,
+    made: Prepared,
+    body: Mapping[str, Any],
+    expression: str | None,
+) -> None:
+    """Add to the hits of an answer what only we can show. Raises: UpstreamError."""
+    hits = hits_of(document)
+    if not made.shown or not hits:
+        return
+    parameters = {
+        name: value for name, value in exchange.rest.parameters.items() if name in _OF_INDICES
+    }
+    more: dict[str, Any] = {}
+    path = "/_search" if expression is None else f"/{quote(expression, safe='*,:<>+~-')}/_search"
+    if "pit" in body:
+        more, parameters, path = {"pit": body["pit"]}, {}, "/_search"
+    target = path + (f"?{urlencode(parameters)}" if parameters else "")
+
+    async def ask(question: Mapping[str, Any]) -> UpstreamAnswer:
+        return await exchange.parts.upstream.ask_as_caller(
+            exchange.request, "POST", target, as_json({**question, **more})
+        )
+
+    await show(made.shown, hits, ask, exchange.parts.vector_sources)
+
+
+def _words(made: Prepared) -> Callable[[str], str]:
+    return rewording(made.target.by_path(), made.shown.formats)
+
+
+def _is_about_ours(answer: bytes) -> bool:
+    return layout.CONTAINER.encode() in answer or b'"failures"' in answer
+
+
+async def body_of(exchange: Exchange) -> dict[str, Any] | None:
+    """The body of a search, which may stand in the URL; None where it cannot be read."""
+    data = await exchange.read()
+    if data:
+        document = await exchange.document()
+        return document if isinstance(document, dict) else None
+    source = exchange.rest.parameters.get("source")
+    if source is None:
+        return {}
+    try:
+        document = orjson.loads(source)
+    except orjson.JSONDecodeError:
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _target(exchange: Exchange, path: str) -> str:
+    """The target of a search whose body is sent as such."""
+    target = exchange.unshaped_target()
+    _, _, query = target.partition("?")
+    if "source" in exchange.rest.parameters:
+        kept = {
+            name: value
+            for name, value in exchange.rest.parameters.items()
+            if name not in ("source", "source_content_type", "filter_path", "pretty", "human")
+        }
+        query = urlencode(kept)
+    return f"{path}?{query}" if query else path
+
+
+def as_json(body: Any) -> bytes:
+    """A body as JSON, with integers of any size, and with halves of characters."""
+    try:
+        return orjson.dumps(body)
+    except TypeError:
+        return json.dumps(body).encode()
+
+
+# --- queries alone
+
+
+def querying(
+    size: Callable[[Exchange], Any],
+) -> Callable[[Exchange], Awaitable[web.StreamResponse]]:
+    """The handler of a request whose body has a query; `size` is how many documents it looks for.
+
+    None stands for as few as there can be.
+    """
+
+    async def handle(exchange: Exchange) -> web.StreamResponse:
+        body = await body_of(exchange)
+        if body is None:
+            return await exchange.hand_on()
+        expression = exchange.names.get("index")
+        search = Search(body=body, expression=expression, size=size(exchange))
+        made = await prepared_one(exchange, search)
+        if not made.target.fields and made.body == body:
+            return await exchange.hand_on()
+        target = _target(exchange, exchange.rest.path)
+        if has_source_in_url(exchange.rest.parameters):
+            target = with_excludes(exchange, exchange.rest.path)
+        answer = await exchange.ask(as_json(made.body) if made.body else None, target=target)
+        words = _words(made)
+        return await exchange.patched(answer, lambda document: presentable(document, words))
+
+    return handle
+
+
+async def queried(exchange: Exchange) -> bytes | None:
+    """The body of a request with its queries rewritten; None for none. Raises: ProxyError."""
+    body = await body_of(exchange)
+    if not body:
+        return await exchange.read() or None
+    search = Search(body=body, expression=exchange.names.get("index"))
+    return as_json((await prepared_one(exchange, search)).body)
+
+
+def few(exchange: Exchange) -> int:
+    """So many documents as a request without a size of its own finds."""
+    return 0
+
+
+def scrolled(exchange: Exchange) -> int:
+    """So many documents as a request finds that works through all of them."""
+    size = exchange.rest.parameters.get("scroll_size", "")
+    return int(size) if size.isdecimal() else _SCROLL_SIZE
+
+
+async def validate(exchange: Exchange) -> web.StreamResponse:
+    """Whether a query can be run. Source: TransportValidateQueryAction."""
+    try:
+        return await querying(few)(exchange)
+    except ProxyError as error:
+        document: dict[str, Any] = {
+            "_shards": {"total": 0, "successful": 0, "failed": 0},
+            "valid": False,
+        }
+        if exchange.rest.parameters.get("explain") in ("", "true"):
+            document["explanations"] = [{"valid": False, "error": error.reason}]
+        return await exchange.made(200, document)

@@ -1,0 +1,46 @@
+"""Exact scores of vectors, as Elasticsearch defines them. Source: VectorSimilarity, Lucene's
+VectorSimilarityFunction."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from operator import mul
+from typing import Final
+
+Vector = Sequence[float]
+
+
+def dot_product(one: Vector, other: Vector) -> float:
+    return math.fsum(map(mul, one, other))
+
+
+def _cosine(query: Vector, vector: Vector) -> float:
+    lengths = math.sqrt(dot_product(query, query) * dot_product(vector, vector))
+    return (1 + dot_product(query, vector) / lengths) / 2 if lengths else 0.0
+
+
+def _dot_product(query: Vector, vector: Vector) -> float:
+    return (1 + dot_product(query, vector)) / 2
+
+
+def _max_inner_product(query: Vector, vector: Vector) -> float:
+    product = dot_product(query, vector)
+    return 1 / (1 - product) if product < 0 else product + 1
+
+
+def _l2_norm(query: Vector, vector: Vector) -> float:
+    return 1 / (1 + math.dist(query, vector) ** 2)
+
+
+_SCORES: Final[Mapping[str, Callable[[Vector, Vector], float]]] = {
+    "cosine": _cosine,
+    "dot_product": _dot_product,
+    "max_inner_product": _max_inner_product,
+    "l2_norm": _l2_norm,
+}
+
+
+def score(similarity: str, query: Vector, vector: Vector) -> float:
+    """How near two vectors of the same length are: the larger, the nearer."""
+    return _SCORES.get(similarity, _cosine)(query, vector)

@@ -1,0 +1,101 @@
+"""Requests whose body says who answers them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from aiohttp import web
+
+from proxy.interception import Interception
+from tests.support.lanes import make_lane
+from tests.support.peers import OK, Peer
+
+PLAIN = b'{"query":{"match_all":{}}}'
+OURS = b'{"query":{"semantic":{}}}'
+
+
+class ByBody(Interception):
+    """Takes what has a word in its body."""
+
+    def takes(self, method, target):
+        return False
+
+    def looks_into(self, method, target):
+        return target.startswith(b"/_search")
+
+    def takes_body(self, head, body):
+        return b"semantic" in body or b"gzip" in head
+
+
+@pytest.fixture
+async def reached():
+    """Sends pieces of a request through a lane; who was reached, and with which body."""
+    seen: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
+
+    async def upstream(reader, writer):
+        peer = Peer(reader, writer)
+        head = await peer.head()
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
+        await seen.put(("upstream", await reader.readexactly(length)))
+        await peer.send(OK)
+        writer.close()
+
+    async def handler(request):
+        await seen.put(("application", await request.read()))
+        return web.Response()
+
+    server = await asyncio.start_server(upstream, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    runner = web.ServerRunner(web.Server(handler, handler_cancellation=True))
+    await runner.setup()
+    lane = make_lane(f"http://127.0.0.1:{port}", application=runner.server, interception=ByBody())
+    address = await lane.listen("127.0.0.1", 0)
+
+    async def send(*pieces):
+        reader, writer = await asyncio.open_connection(*address)
+        for piece in pieces:
+            writer.write(piece)
+            await asyncio.sleep(0.01)  # or the lane would read them as one
+        async with asyncio.timeout(10):
+            found = await seen.get()
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        writer.close()
+        return found
+
+    yield send
+    await lane.drain(1)
+    server.close()
+    await runner.cleanup()
+
+
+def head(body, *more, target=b"/_search"):
+    lines = [b"POST %b HTTP/1.1" % target, b"Host: x", *more]
+    if not any(b"chunked" in line for line in more):
+        lines.append(b"Content-Length: %d" % len(body))
+    return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+async def test_a_body_that_comes_with_its_head_decides(reached):
+    assert await reached(head(PLAIN) + PLAIN) == ("upstream", PLAIN)
+    assert await reached(head(OURS) + OURS) == ("application", OURS)
+
+
+async def test_a_body_that_comes_later_decides(reached):
+    assert await reached(head(PLAIN), PLAIN[:5], PLAIN[5:]) == ("upstream", PLAIN)
+    assert await reached(head(OURS) + OURS[:15], OURS[15:]) == ("application", OURS)
+
+
+async def test_headers_are_shown_with_the_body(reached):
+    assert (await reached(head(PLAIN, b"X: gzip") + PLAIN))[0] == "application"
+
+
+async def test_only_requests_that_are_looked_into_wait(reached):
+    assert await reached(head(OURS, target=b"/x") + OURS) == ("upstream", OURS)
+
+
+async def test_what_cannot_be_read_goes_to_the_application(reached):
+    long = PLAIN + b" " * 70_000
+    assert await reached(head(long), long) == ("application", long)
+    chunked = head(b"", b"Transfer-Encoding: chunked") + b"1a\r\n" + PLAIN + b"\r\n0\r\n\r\n"
+    assert await reached(chunked) == ("application", PLAIN)
