@@ -15,8 +15,13 @@ from proxy.limits.threads import offload
 from proxy.rest.body import Body
 from proxy.rest.request import RestRequest
 from proxy.rest.responder import Responder, RestResponse
+from proxy.semantic import layout
+from proxy.semantic.abilities import Abilities
+from proxy.semantic.cutting import Cutter, Replacement, cut_out
+from proxy.semantic.hiding import hide_in_error
 from proxy.semantic.ports import Endpoints, Upstream, UpstreamAnswer
 from proxy.semantic.registry import Registry
+from proxy.xcontent.writing import dump_json
 
 AT_ONCE: Final = 65536  # bytes of a document that are read or written on the event loop
 
@@ -36,6 +41,7 @@ class Parts:
     upstream: Upstream
     endpoints: Endpoints
     registry: Registry
+    abilities: Abilities
     read_body: ReadBody
     read_pieces: ReadPieces
     default_id: str | None  # the endpoint of fields that name none
@@ -67,6 +73,14 @@ class Exchange:
         found = await offload(len(data), AT_ONCE, body.document)
         return None if found.error is not None or found.root is None else found.root.plain()
 
+    async def json(self) -> bytes:
+        """The body as JSON, whatever form it came in; empty where there is none."""
+        data = await self.read()
+        sent = self.rest.content_type
+        if not data or sent is None or sent.format in (None, "json"):
+            return data
+        return dump_json(await self.document())
+
     async def pieces(self) -> AsyncIterator[bytes]:
         """The body piece by piece, decoded. Raises: as `read`."""
         async for piece in self.parts.read_pieces(self.request, self.rest):
@@ -84,6 +98,31 @@ class Exchange:
             self.request, target, raw if body is None else body
         )
 
+    async def hand_on_cut(
+        self,
+        *,
+        target: str | None = None,
+        body: bytes | None = None,
+        replacement: Replacement | None = None,
+        source_of: str | None = None,
+    ) -> web.StreamResponse:
+        """As `hand_on_as`, without what the layer added to the answer; see Cutter."""
+        sent = self.rest.content_type
+        suits = body is None or (sent is not None and sent.format == "json")
+        if self.responder.format == "json" and suits:
+            raw = None if self.body is None else self.body.data
+            return await self.parts.upstream.hand_on_as(
+                self.request,
+                target or self.rest.target,
+                raw if body is None else body,
+                Cutter(replacement, source_of),
+            )
+        answer = await self.ask(await self.json() if body is None else body, target=target)
+        cut = await offload(
+            len(answer.body), AT_ONCE, lambda: cut_out(answer.body, replacement, source_of)
+        )
+        return await self.answer(answer, orjson.loads(cut or b"null"))
+
     async def as_is(self, answer: UpstreamAnswer) -> web.Response:
         """The upstream's answer as it came; decoded anew only where the caller wants a form."""
         if _OF_FORM.isdisjoint(self.rest.parameters) and self.responder.format == "json":
@@ -94,15 +133,18 @@ class Exchange:
 
     async def ask(self, body: Any = None, *, target: str | None = None) -> UpstreamAnswer:
         """The upstream's answer to the caller's request with another body, or another target."""
-        data = b"" if body is None else body if isinstance(body, bytes) else orjson.dumps(body)
+        data = b"" if body is None else body if isinstance(body, bytes) else dump_json(body)
         return await self.parts.upstream.ask_as_caller(
             self.request, self.rest.method, target or self.unshaped_target(), data
         )
 
     def unshaped_target(self, **more: str) -> str:
         """The request's target without what shapes its answer, and with `more` parameters."""
-        kept = {name: value for name, value in self.rest.parameters.items() if name not in _OF_FORM}
-        query = urlencode({**kept, **more})
+        return self.target_with({**self.rest.parameters, **more})
+
+    def target_with(self, parameters: Mapping[str, str]) -> str:
+        """The request's path with these parameters, but for those that shape its answer."""
+        query = urlencode({k: v for k, v in parameters.items() if k not in _OF_FORM})
         return self.rest.path + (f"?{query}" if query else "")
 
     async def made(self, status: int, document: Any) -> web.Response:
@@ -116,6 +158,15 @@ class Exchange:
             size, AT_ONCE, lambda: self.responder.document(answer.status, document)
         )
         return _response(made, answer.headers)
+
+    async def shown(self, answer: UpstreamAnswer, patch: Callable[[Any], Any]) -> web.Response:
+        """The upstream's answer as it came, or as `patch` returns it where it tells of us.
+
+        What is wrong is told in the user's words.
+        """
+        if layout.CONTAINER.encode() not in answer.body:
+            return await self.as_is(answer)
+        return await self.patched(answer, hide_in_error if answer.status >= 300 else patch)
 
     async def patched(self, answer: UpstreamAnswer, patch: Callable[[Any], Any]) -> web.Response:
         """The upstream's answer, with its document as `patch` returns it."""

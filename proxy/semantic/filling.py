@@ -60,7 +60,7 @@ class Filling:
         for path, one in self.touched.items():
             content: dict[str, Any] = {layout.CHUNKS: []}
             if not one.seen:
-                content[layout.SEEN] = {layout.MARK: True}
+                content[layout.SEEN] = layout.MARKED
             below[path] = content
         for chunk in self.chunks:
             below[chunk.field.path][layout.CHUNKS].append(

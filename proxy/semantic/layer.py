@@ -11,11 +11,13 @@ from aiohttp import web
 from proxy.config import SemanticConfig
 from proxy.rest.request import parse_request
 from proxy.rest.responder import responder_for
+from proxy.semantic.abilities import Abilities
 from proxy.semantic.exchange import Exchange, Parts, ReadBody, ReadPieces
 from proxy.semantic.interception import Interceptor
 from proxy.semantic.ports import Endpoints, Upstream
 from proxy.semantic.registry import Registry
 from proxy.semantic.routes import PATHS, ROUTES
+from proxy.semantic.showing import show_nothing_of_ours
 
 
 class SemanticLayer:
@@ -36,6 +38,7 @@ class SemanticLayer:
             upstream=upstream,
             endpoints=endpoints,
             registry=self._registry,
+            abilities=Abilities(upstream),
             read_body=read_body,
             read_pieces=read_pieces,
             default_id=config.default_inference_id,
@@ -54,13 +57,13 @@ class SemanticLayer:
         rest = parse_request(request.method, request.raw_path, request.headers)
         match = PATHS.match(rest.segments())
         handler = None if match is None else ROUTES[match.pattern].get(rest.method)
-        if match is None or handler is None or rest.problem is not None:
+        if rest.problem is not None:
             return await self._parts.upstream.hand_on(request)
         exchange = Exchange(
             request=request,
             rest=rest,
             responder=responder_for(rest),
-            names=match.parameters,
+            names={} if match is None else match.parameters,
             parts=self._parts,
         )
-        return await handler(exchange)
+        return await (handler or show_nothing_of_ours)(exchange)
