@@ -174,7 +174,7 @@ async def _declared(
     declared = declare(mapping, is_ours, default_id)
     if not declared.fields:
         return None
-    await parts.abilities.require_fields()
+    await parts.release.require_fields()
     return declared
 
 

@@ -16,11 +16,11 @@ from proxy.rest.body import Body
 from proxy.rest.request import RestRequest
 from proxy.rest.responder import Responder, RestResponse
 from proxy.semantic import layout
-from proxy.semantic.abilities import Abilities
 from proxy.semantic.cutting import Cutter, Replacement, cut_out
 from proxy.semantic.hiding import hide_in_error
 from proxy.semantic.ports import Endpoints, Upstream, UpstreamAnswer
 from proxy.semantic.registry import Registry
+from proxy.semantic.upstreamrelease import UpstreamRelease
 from proxy.xcontent.writing import dump_json
 
 AT_ONCE: Final = 65536  # bytes of a document that are read or written on the event loop
@@ -41,7 +41,7 @@ class Parts:
     upstream: Upstream
     endpoints: Endpoints
     registry: Registry
-    abilities: Abilities
+    release: UpstreamRelease
     read_body: ReadBody
     read_pieces: ReadPieces
     default_id: str | None  # the endpoint of fields that name none

@@ -20,6 +20,7 @@ _DECLARES: Final = re.compile(
     rf"|(?:{_NAME}/)?_mappings?/?(?:\?|$)|_mappings?/{_NAME}/?(?:\?|$)"
     rf"|{_NAME}/_rollover(?:/|\?|$)"
     r"|_(?:index_template|component_template|template)/"
+    rf"|_data_stream/{_NAME}/_mappings/?(?:\?|$)"
     r"|_ingest/pipeline/)".encode()
 )
 _WRITES: Final = (b"PUT", b"POST")
@@ -62,6 +63,8 @@ _ELSEWHERE: Final = frozenset(
         b"_enrich",
     )
 )
+# Exceptions, which show mappings, fields or searches.
+_SHOWS: Final = (b"/_cluster/state", b"/_nodes", b"/_tasks", b"/_alias")
 
 
 class Looks(Enum):
@@ -89,7 +92,7 @@ class Interceptor:
             return method in _WRITES and _DECLARES.match(target) is not None
         path = target.partition(b"?")[0]
         first = path[1:].partition(b"/")[0]
-        if first in _ELSEWHERE or not first:
+        if not first or (first in _ELSEWHERE and not path.startswith(_SHOWS)):
             return False
         if method in _WRITES and _DECLARES.match(target) is not None:
             return True

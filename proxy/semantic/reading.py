@@ -111,7 +111,7 @@ async def showing(exchange: Exchange, body: Mapping[str, Any], found: Target) ->
     if filter is None or filter.source is False:
         return Showing(body=made, parameters=parameters, replacement=None)
     shows = named or filter.shows_inference_fields
-    hides = shows and await exchange.parts.abilities.hides_vectors()
+    hides = shows and await exchange.parts.release.hides_vectors()
     if in_url:
         parameters = url_with(parameters, shows=shows, hides_vectors=hides)
     else:

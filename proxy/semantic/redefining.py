@@ -87,7 +87,7 @@ async def mapping_for(
     parts: Parts, declared: Declared, present: Mapping[str, Present]
 ) -> dict[str, Any]:
     """The mapping for the upstream. Raises: IllegalArgument for what cannot be changed."""
-    in_bits = await parts.abilities.quantises_to_bits()
+    in_bits = await parts.release.quantises_to_bits()
     below = {}
     for field in declared.fields:
         for index in present.values():

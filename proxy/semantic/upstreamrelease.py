@@ -1,4 +1,4 @@
-"""What the upstream can do, by its release."""
+"""Which release the upstream is, and what that means for semantic fields."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NOT_IN_BITS: Final = (9, 0)
 _HIDDEN_VECTORS: Final = (9, 2)
 
 
-class Abilities:
+class UpstreamRelease:
     """Asks the upstream for its release now and then. Every method raises UpstreamError."""
 
     def __init__(self, upstream: Upstream) -> None:
@@ -31,7 +31,7 @@ class Abilities:
         self._release: Release | None = None
         self._until = 0.0
 
-    async def release(self) -> Release | None:
+    async def number(self) -> Release | None:
         """Major and minor version; None where the upstream does not tell."""
         if monotonic() >= self._until:
             found = _NUMBER.match(await self._upstream.version() or "")
@@ -41,7 +41,7 @@ class Abilities:
 
     async def require_fields(self) -> None:
         """Raises: IllegalArgument where semantic fields could not be filled or searched."""
-        release = await self.release()
+        release = await self.number()
         if release is not None and release < _FIELDS:
             needed, found = (".".join(map(str, one)) for one in (_FIELDS, release))
             raise IllegalArgument(
@@ -51,10 +51,10 @@ class Abilities:
 
     async def quantises_to_bits(self) -> bool:
         """Whether vectors are indexed as `semantic_text` does by default, in bits."""
-        release = await self.release()
+        release = await self.number()
         return release is None or (release >= _BITS and release != _NOT_IN_BITS)
 
     async def hides_vectors(self) -> bool:
         """Whether `_source` is shown without vectors unless they are asked for."""
-        release = await self.release()
+        release = await self.number()
         return release is None or release >= _HIDDEN_VECTORS
