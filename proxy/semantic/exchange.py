@@ -101,22 +101,26 @@ class Exchange:
     async def hand_on_cut(
         self,
         *,
-        target: str | None = None,
+        parameters: Mapping[str, str] | None = None,
         body: bytes | None = None,
         replacement: Replacement | None = None,
         source_of: str | None = None,
     ) -> web.StreamResponse:
-        """As `hand_on_as`, without what the layer added to the answer; see Cutter."""
+        """As `hand_on_as`, without what the layer added to the answer; see Cutter.
+
+        `parameters` replace those of the request.
+        """
         sent = self.rest.content_type
         suits = body is None or (sent is not None and sent.format == "json")
         if self.responder.format == "json" and suits:
             raw = None if self.body is None else self.body.data
             return await self.parts.upstream.hand_on_as(
                 self.request,
-                target or self.rest.target,
+                self.rest.target if parameters is None else self.rest.path + _query(parameters),
                 raw if body is None else body,
                 Cutter(replacement, source_of),
             )
+        target = self.target_with(self.rest.parameters if parameters is None else parameters)
         answer = await self.ask(await self.json() if body is None else body, target=target)
         cut = await offload(
             len(answer.body), AT_ONCE, lambda: cut_out(answer.body, replacement, source_of)
@@ -144,8 +148,8 @@ class Exchange:
 
     def target_with(self, parameters: Mapping[str, str]) -> str:
         """The request's path with these parameters, but for those that shape its answer."""
-        query = urlencode({k: v for k, v in parameters.items() if k not in _OF_FORM})
-        return self.rest.path + (f"?{query}" if query else "")
+        kept = {name: value for name, value in parameters.items() if name not in _OF_FORM}
+        return self.rest.path + _query(kept)
 
     async def made(self, status: int, document: Any) -> web.Response:
         """An answer of our own making, in the form that the caller wants."""
@@ -174,6 +178,10 @@ class Exchange:
             len(answer.body), AT_ONCE, lambda: patch(orjson.loads(answer.body or b"null"))
         )
         return await self.answer(answer, document)
+
+
+def _query(parameters: Mapping[str, str]) -> str:
+    return f"?{urlencode(parameters)}" if parameters else ""
 
 
 def _response(made: RestResponse, upstream: Mapping[str, str]) -> web.Response:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
-import orjson
 from aiohttp import web
 
 from proxy.limits.deadline import Deadline
@@ -23,6 +22,7 @@ from proxy.semantic.sourcefilters import (
     INFERENCE_FIELDS,
     filter_in_body,
     filter_in_url,
+    hides_source,
     is_in_url,
     url_with,
     without_container,
@@ -38,12 +38,11 @@ async def get_document(exchange: Exchange) -> web.StreamResponse:
     if not found.fields:
         return await exchange.hand_on()
     parameters = url_with(exchange.rest.parameters)
-    target = exchange.rest.path + _query(parameters)
     if not filter_in_url(exchange.rest.parameters).shows_inference_fields:
-        return await exchange.hand_on_as(target=target)
+        return await exchange.hand_on_as(target=exchange.rest.path + _query(parameters))
     is_source = "_source" in exchange.rest.segments()
     return await exchange.hand_on_cut(
-        target=target,
+        parameters=parameters,
         replacement=inference_fields(found.fields),
         source_of=max(found.fields) if is_source else None,
     )
@@ -52,35 +51,28 @@ async def get_document(exchange: Exchange) -> web.StreamResponse:
 async def get_documents(exchange: Exchange) -> web.StreamResponse:
     """Several documents, each with a filter of its own perhaps. Source: MultiGetRequest."""
     body = await exchange.document()
-    target = exchange.rest.path + _query(url_with(exchange.rest.parameters))
-    shows = filter_in_url(exchange.rest.parameters).shows_inference_fields
     indices = {exchange.names["index"]} if "index" in exchange.names else set()
     data = None
     if isinstance(body, dict) and isinstance(body.get("docs"), list):
-        docs = []
-        for doc in body["docs"]:
-            if isinstance(doc, dict):
-                indices.update([doc["_index"]] if isinstance(doc.get("_index"), str) else [])
-                doc, is_shown = _filtered(doc)
-                shows = shows or is_shown
-            docs.append(doc)
-        data = orjson.dumps({**body, "docs": docs})
-    if not shows:
-        return await exchange.hand_on_as(target=target, body=data)
+        docs = [one for one in body["docs"] if isinstance(one, dict)]
+        indices.update(one["_index"] for one in docs if isinstance(one.get("_index"), str))
+        data = dump_json({**body, "docs": [_filtered(one) for one in body["docs"]]})
+    parameters = url_with(exchange.rest.parameters)
+    if not filter_in_url(exchange.rest.parameters).shows_inference_fields:
+        return await exchange.hand_on_as(target=exchange.rest.path + _query(parameters), body=data)
     found: dict[str, Fields] = {}
     for index in indices:
         found |= (await exchange.parts.registry.look_up(index)).fields
-    return await exchange.hand_on_cut(target=target, body=data, replacement=inference_fields(found))
+    return await exchange.hand_on_cut(
+        parameters=parameters, body=data, replacement=inference_fields(found)
+    )
 
 
-def _filtered(doc: dict[str, Any]) -> tuple[dict[str, Any], bool]:
-    """A part of `_mget` with its own filter, if it has one, and whether that shows our fields."""
-    if "_source" not in doc or (found := filter_in_body(doc["_source"])) is None:
-        return doc, False
-    if found.source is False:
-        return doc, False
-    shows = found.shows_inference_fields
-    return {**doc, "_source": found.for_upstream(shows=shows, hides_vectors=True)}, shows
+def _filtered(doc: Any) -> Any:
+    """A part of `_mget` whose own filter, if it has one, leaves out what the layer added."""
+    if not isinstance(doc, dict) or "_source" not in doc:
+        return doc
+    return {**doc, "_source": without_container(doc["_source"])}
 
 
 def _query(parameters: Mapping[str, str]) -> str:
@@ -108,7 +100,7 @@ async def showing(exchange: Exchange, body: Mapping[str, Any], found: Target) ->
     parameters = dict(exchange.rest.parameters)
     in_url = is_in_url(parameters) or not body
     filter = filter_in_url(parameters) if in_url else filter_in_body(body.get("_source"))
-    if filter is None or filter.source is False:
+    if filter is None or filter.source is False or hides_source(body, parameters):
         return Showing(body=made, parameters=parameters, replacement=None)
     shows = named or filter.shows_inference_fields
     hides = shows and await exchange.parts.release.hides_vectors()
@@ -135,7 +127,7 @@ async def search(exchange: Exchange) -> web.StreamResponse:
     body = await rewritten_body(exchange, body or {}, found)
     shown = await showing(exchange, body, found)
     return await exchange.hand_on_cut(
-        target=exchange.rest.path + _query(shown.parameters),
+        parameters=shown.parameters,
         body=dump_json(shown.body) if shown.body else None,
         replacement=shown.replacement,
     )
@@ -173,4 +165,6 @@ def _hits(value: Any) -> Any:
         return [_hits(one) for one in value]
     if not isinstance(value, Mapping):
         return value
+    if hides_source(value, {}):
+        return _below(value)
     return {**_below(value), "_source": without_container(value.get("_source"))}

@@ -67,6 +67,17 @@ def is_in_url(parameters: Mapping[str, str]) -> bool:
     return any(name in parameters for name in _IN_URL)
 
 
+def hides_source(body: Mapping[str, Any], parameters: Mapping[str, str]) -> bool:
+    """Whether stored fields are asked for instead of the source, and no filter of it.
+
+    Source: FetchSourceContext, StoredFieldsContext.
+    """
+    if "_source" in body or is_in_url(parameters):
+        return False
+    stored = [*_names(body.get("stored_fields")), *_parts(parameters.get("stored_fields"))]
+    return bool(stored) and "_source" not in stored
+
+
 def filter_in_url(parameters: Mapping[str, str]) -> Filter:
     """The filter of a request without a body."""
     source = parameters.get("_source", "")
@@ -86,7 +97,7 @@ def url_with(
 ) -> dict[str, str]:
     """The parameters with a filter for the upstream; `shows` as the filter says itself if None."""
     found = filter_in_url(parameters)
-    if found.source is False:
+    if found.source is False or hides_source({}, parameters):
         return dict(parameters)
     shows = found.shows_inference_fields if shows is None else shows
     filter = found.for_upstream(shows=shows, hides_vectors=hides_vectors)

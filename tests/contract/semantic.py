@@ -31,7 +31,7 @@ def run_semantic_case(case: Case, target: Target) -> list[str]:
 
 def _indices(case: Case) -> set[str]:
     """The indices that a case names, in paths and action lines."""
-    found = set()
+    found: set[str] = set()
     for step in case["steps"]:
         first = step["path"].split("/")[1].partition("?")[0]
         found.update(first.split(",") if first and first[0] not in "_%" else ())
