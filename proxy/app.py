@@ -34,6 +34,7 @@ from proxy.huggingface.ratelimit import RateLimiter
 from proxy.huggingface.retry import RetryPolicy
 from proxy.huggingface.session import provider_session
 from proxy.inference.embedding import EmbeddingEndpoints
+from proxy.inference.ports import unused
 from proxy.inference.releases import PROFILES
 from proxy.inference.service import InferenceService
 from proxy.interception import Interception, is_inference
@@ -247,16 +248,7 @@ async def _open_parts(
         )
         service = InferenceService(store, provider, config.provider.timeout, profile)
         limits = CallLimits(config.limits)
-        app[_API] = InferenceApi(
-            service,
-            privileges,
-            Origins(upstream, config.upstream),
-            forwarder,
-            profile,
-            config=config.limits,
-            limits=limits,
-        )
-        _show_counts(app[METRICS], limits, app[MEMORY], limiter, store, privileges)
+        layer = None
         if config.semantic.enabled and forwarder is not None:
             turns = Turns()
             layer = app[_SEMANTIC] = SemanticLayer(
@@ -268,6 +260,17 @@ async def _open_parts(
             )
             await stack.enter_async_context(layer.running())
             app[_INTERCEPTION].layer = layer.interceptor
+        app[_API] = InferenceApi(
+            service,
+            privileges,
+            Origins(upstream, config.upstream),
+            forwarder,
+            profile,
+            config=config.limits,
+            limits=limits,
+            uses_of=unused if layer is None else layer.uses_of,
+        )
+        _show_counts(app[METRICS], limits, app[MEMORY], limiter, store, privileges)
         yield
 
 

@@ -38,6 +38,7 @@ from proxy.authorization import (
 from proxy.config import LimitsConfig
 from proxy.errors import NoHandler, NoInferenceFeature, NotOurs, PlainError
 from proxy.inference.actions import InferenceAction
+from proxy.inference.ports import UsesOf, unused
 from proxy.inference.releases import Profile
 from proxy.inference.service import InferenceService
 from proxy.limits.calls import Caller, CallLimits, address_of_caller, caller_of
@@ -67,6 +68,7 @@ class InferenceApi:
         *,
         config: LimitsConfig,
         limits: CallLimits,
+        uses_of: UsesOf = unused,
     ) -> None:
         self._service = service
         self._authorizer = authorizer
@@ -76,6 +78,7 @@ class InferenceApi:
         self._max_inputs = config.inputs
         self._bounds = Bounds(nesting=config.nesting, values=config.values)
         self._limits = limits
+        self._uses_of = uses_of
         self._threads = Threads()
         self._turns = Turns()
 
@@ -176,6 +179,7 @@ class InferenceApi:
             profile=self._profile,
             max_inputs=self._max_inputs,
             fetch=partial(self._fetch, request),
+            uses_of=self._uses_of,
         )
 
     def _caller(self, request: web.Request, verdict: Verdict) -> Caller:

@@ -108,7 +108,11 @@ async def get_endpoints(call: Call) -> Json:
 async def delete_endpoint(call: Call) -> Json:
     """DELETE _inference/{task_type}/{inference_id}"""
     deletion = await call.service.delete(
-        call.inference_id, call.task_type, dry_run=call.flags["dry_run"]
+        call.inference_id,
+        call.task_type,
+        dry_run=call.flags["dry_run"],
+        force=call.flags["force"],
+        uses_of=call.uses_of,
     )
     if deletion.stale:
         call.warnings.append(STALE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -39,6 +39,23 @@ class Listing:
     refused: tuple[str, ...] = ()
     more_refused: int = 0
     complete: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uses:
+    """What names an endpoint: pipelines and indices, sorted."""
+
+    pipelines: tuple[str, ...] = ()
+    indexes: tuple[str, ...] = ()
+
+
+# Raises: UpstreamError when the upstream cannot be asked.
+UsesOf = Callable[[str], Awaitable[Uses]]
+
+
+async def unused(inference_id: str) -> Uses:
+    """For endpoints that are called by `_inference` requests only."""
+    return Uses()
 
 
 class EndpointStore(Protocol):

@@ -23,7 +23,15 @@ from proxy.errors import (
 from proxy.inference.chat import ChatRequest
 from proxy.inference.dumping import check_storable
 from proxy.inference.endpoints import STREAMING_TASKS, InferenceEndpoint, TaskSettings, TaskType
-from proxy.inference.ports import EndpointStore, Known, Listing, Provider
+from proxy.inference.ports import (
+    EndpointStore,
+    Known,
+    Listing,
+    Provider,
+    Uses,
+    UsesOf,
+    unused,
+)
 from proxy.inference.releases import Profile
 from proxy.inference.requests import InferenceRequest, refuse_input_type
 from proxy.inference.results import (
@@ -45,6 +53,12 @@ _OTHER_TASK: Final = (
 _INCOMPATIBLE: Final = (
     "Incompatible task_type, the requested type [{requested}] does not match the model type "
     "[{actual}]"
+)
+
+# Source: TransportDeleteInferenceEndpointAction.
+_USED: Final = (
+    "Inference endpoint {id} is {how}: [{names}]. Ensure that no {what} are using this inference "
+    "endpoint, or use force to ignore this warning and delete the inference endpoint."
 )
 
 
@@ -161,20 +175,35 @@ class InferenceService:
         except EndpointNotFound:
             raise EndpointNotUpdated(inference_id) from None
 
-    async def delete(self, inference_id: str, task_type: TaskType, *, dry_run: bool) -> Deletion:
-        """Remove the endpoint; a dry run only makes the checks."""
+    async def delete(
+        self,
+        inference_id: str,
+        task_type: TaskType,
+        *,
+        dry_run: bool,
+        force: bool = False,
+        uses_of: UsesOf = unused,
+    ) -> Deletion:
+        """Remove the endpoint; a dry run only makes the checks.
+
+        Raises: StatusError 409 for an endpoint in use, unless it is to be removed by force.
+        """
         stale, actual = False, None
         try:
             known = await self.get(inference_id, task_type)
             stale, actual = known.stale, known.endpoint.task_type
         except RecordRefused:
             pass  # a record that cannot be read can still be removed
-        result: Json = {"acknowledged": not dry_run, "pipelines": [], "indexes": []}
+        uses = Uses() if force and not dry_run else await uses_of(inference_id)
+        problem = _in_use(inference_id, uses)
         if dry_run:
-            return Deletion({**result, "error_message": ""}, stale, actual)
+            result = _deleted(uses, acknowledged=False)
+            return Deletion({**result, "error_message": problem}, stale, actual)
+        if problem:
+            raise StatusError(409, problem)
         await confirm()
         await self._store.delete(inference_id)
-        return Deletion(result, stale, actual)
+        return Deletion(_deleted(uses, acknowledged=True), stale, actual)
 
     # Inference
 
@@ -278,6 +307,34 @@ class InferenceService:
                 yield Deadline.after(seconds)
         except TimeoutError:
             raise self._profile.timed_out(endpoint.inference_id, seconds) from None
+
+
+def _deleted(uses: Uses, *, acknowledged: bool) -> Json:
+    return {
+        "acknowledged": acknowledged,
+        "pipelines": list(uses.pipelines),
+        "indexes": list(uses.indexes),
+    }
+
+
+def _in_use(inference_id: str, uses: Uses) -> str:
+    """What Elasticsearch says of an endpoint in use; empty where nothing uses it."""
+    text = ""
+    if uses.pipelines:
+        text += _USED.format(
+            id=inference_id,
+            how="referenced by pipelines",
+            names=", ".join(uses.pipelines),
+            what="pipelines",
+        )
+    if uses.indexes:
+        text += " " + _USED.format(
+            id=inference_id,
+            how="being used in the mapping for indexes",
+            names=", ".join(uses.indexes),
+            what="index mappings",
+        )
+    return text
 
 
 def _checked_inputs(endpoint: InferenceEndpoint, request: InferenceRequest) -> list[str]:

@@ -5,203 +5,203 @@ A body without a semantic field of ours goes upstream byte for byte.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from aiohttp import web
 
-from proxy.errors import IllegalArgument
-from proxy.inference.endpoints import InferenceEndpoint, TaskType
-from proxy.semantic.declarations import (
-    Declaration,
-    Declared,
-    completed,
-    declare,
-    model_for,
-    semantic_definitions,
-)
+from proxy.errors import IllegalArgument, ProxyError
+from proxy.semantic.declarations import Declared, declare, semantic_definitions
 from proxy.semantic.exchange import Exchange
-from proxy.semantic.fields import (
-    TYPE,
-    ModelSettings,
-    SemanticField,
-    model_settings_of,
-)
+from proxy.semantic.fields import TYPE
 from proxy.semantic.hiding import hide_in_error
+from proxy.semantic.mappings import declared_everywhere
+from proxy.semantic.redefining import Present, mapping_for, present_fields
 
-Found = Mapping[str, Mapping[str, SemanticField]]  # by index and path
-_WORD: Final = TYPE.encode()
+_WORDS: Final = (TYPE.encode(), b"use_legacy_format", b"\\u")
+_ATTEMPTS: Final = 4  # at a definition that another proxy changes at the same time
+_LEGACY: Final = "index.mapping.semantic_text.use_legacy_format"
+
+Handler = Callable[[Exchange], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a mapping stands in a body: the keys that lead to it."""
+    """Where mappings and settings stand in a body: the keys that lead to what holds them both."""
 
-    keys: tuple[str, ...]
+    keys: tuple[str, ...] = ()
+    is_mapping: bool = False  # the body is a mapping itself
+    composed: bool = False  # Elasticsearch tells errors as those of a composed template
 
-    def read(self, body: Any) -> Mapping[str, Any] | None:
+    def mapping(self, body: Any) -> Mapping[str, Any] | None:
         """The mapping; None if there is none."""
-        for key in self.keys:
-            if not isinstance(body, Mapping):
-                return None
-            body = body.get(key)
-        return body if isinstance(body, Mapping) else None
+        found = self._holder(body)
+        if not self.is_mapping:
+            found = found.get("mappings") if isinstance(found, Mapping) else None
+        return found if isinstance(found, Mapping) else None
+
+    def settings(self, body: Any) -> Any:
+        """The settings of an index; None if there are none."""
+        holder = self._holder(body)
+        return (
+            None if self.is_mapping or not isinstance(holder, Mapping) else holder.get("settings")
+        )
 
     def replace(self, body: Mapping[str, Any], mapping: Mapping[str, Any]) -> dict[str, Any]:
         """The body with another mapping."""
-        if not self.keys:
-            return dict(mapping)
-        first, rest = self.keys[0], Place(self.keys[1:])
-        return {**body, first: rest.replace(body[first], mapping)}
+        return _replaced(body, self.keys if self.is_mapping else (*self.keys, "mappings"), mapping)
+
+    def _holder(self, body: Any) -> Any:
+        for key in self.keys:
+            body = body.get(key) if isinstance(body, Mapping) else None
+        return body
 
 
-OF_INDEX: Final = Place(("mappings",))
-OF_TEMPLATE: Final = Place(("template", "mappings"))
-ITSELF: Final = Place(())
+def _replaced(body: Mapping[str, Any], keys: tuple[str, ...], value: Any) -> dict[str, Any]:
+    if not keys:
+        return dict(value)
+    return {**body, keys[0]: _replaced(body[keys[0]], keys[1:], value)}
 
 
-def declaring(place: Place) -> Callable[[Exchange], Any]:
+OF_INDEX: Final = Place()
+OF_COMPONENT: Final = Place(("template",))
+OF_TEMPLATE: Final = Place(("template",), composed=True)
+ITSELF: Final = Place(is_mapping=True)
+
+
+def declaring(place: Place) -> Handler:
     """The handler of a request that creates something with the mapping in that place."""
 
     async def handle(exchange: Exchange) -> web.StreamResponse:
-        return await _declare(exchange, place, {})
+        try:
+            body = await _translated(exchange, place, {})
+        except ProxyError as error:
+            raise _composed(exchange, error) if place.composed else error from None
+        if body is None:
+            return await exchange.hand_on()
+        return await _answered(exchange, await exchange.ask(body))
+
+    return handle
+
+
+def simulating(place: Place) -> Handler:
+    """The handler of a request that declares nothing, but shows what would be declared."""
+
+    async def handle(exchange: Exchange) -> web.StreamResponse:
+        body = await _translated(exchange, place, {})
+        answer = await exchange.ask(await exchange.read() or None if body is None else body)
+        return await exchange.shown(answer, declared_everywhere)
 
     return handle
 
 
 async def put_mapping(exchange: Exchange) -> web.StreamResponse:
     """Add fields to indices, some of which may have semantic fields already."""
-    found = (await exchange.parts.registry.look_up(exchange.names["index"])).fields
-    if found:
-        mapping = await exchange.document()
-        if isinstance(mapping, Mapping):
-            _refuse_other_types(mapping, found)
-    return await _declare(exchange, ITSELF, found)
+    for attempt in range(1, _ATTEMPTS + 1):
+        present = await present_fields(exchange)
+        body = await _translated(exchange, ITSELF, present)
+        if body is None:
+            return await exchange.hand_on()
+        answer = await exchange.ask(body)
+        if attempt == _ATTEMPTS or not _was_overtaken(answer.body):
+            break
+    return await _answered(exchange, answer)
 
 
-async def _declare(exchange: Exchange, place: Place, found: Found) -> web.StreamResponse:
-    """Send the body with its semantic fields made into others; `found` are those that exist."""
+def _was_overtaken(body: bytes) -> bool:
+    """Whether another proxy has given a field its next definition at the same time."""
+    return b"conflicts with existing mapper" in body and b"[null_value]" in body
+
+
+async def _answered(exchange: Exchange, answer: Any) -> web.StreamResponse:
+    if answer.status >= 300:
+        return await exchange.patched(answer, hide_in_error)
+    await exchange.parts.registry.look()
+    return await exchange.as_is(answer)
+
+
+async def _translated(
+    exchange: Exchange, place: Place, present: Mapping[str, Present]
+) -> dict[str, Any] | None:
+    """The body with its semantic fields made into others; None where it declares none of ours.
+
+    `present` has the indices that exist already.
+    """
     data = await exchange.read()
-    if _WORD not in data and b"\\u" not in data and _is_json(exchange):
-        return await exchange.hand_on()
+    concerned = any(one.mapping_of_ours for one in present.values())
+    if not concerned and _is_json(exchange) and not any(word in data for word in _WORDS):
+        return None
     body = await exchange.document()
-    mapping = place.read(body)
-    declared = None if mapping is None else await _declared(exchange, mapping)
-    if declared is None or not declared.fields:
-        return await exchange.hand_on()
-    numbers = {field.path: _number(field, found) for field in declared.fields}
-    models = {field.path: await _model(exchange, field, found) for field in declared.fields}
-    answer = await exchange.ask(place.replace(body, completed(declared, models, numbers)))
-    if answer.status < 300:
-        await exchange.parts.registry.look()
-    return await exchange.patched(answer, hide_in_error if answer.status >= 300 else _same)
+    if _is_legacy(place.settings(body)) and not await exchange.parts.registry.is_native():
+        raise IllegalArgument(f"[{_LEGACY}] is not supported, only the format that replaced it is")
+    mapping = place.mapping(body)
+    declared = None if mapping is None else await _declared(exchange, mapping, present)
+    if declared is None:
+        return None
+    made = await mapping_for(exchange.parts, declared, present)
+    return place.replace(body, made)
 
 
-async def _declared(exchange: Exchange, mapping: Mapping[str, Any]) -> Declared:
+async def _declared(
+    exchange: Exchange, mapping: Mapping[str, Any], present: Mapping[str, Present]
+) -> Declared | None:
     parts = exchange.parts
+    for index in present.values():
+        index.refuse_other_types(mapping)
+    definitions = list(semantic_definitions(mapping))
     wanted = {
         str(definition.get(name) or parts.default_id)
-        for definition in semantic_definitions(mapping)
+        for definition in definitions
         for name in ("inference_id", "search_inference_id")
     }
+    if not definitions:
+        return None
     known = {one for one in wanted if await parts.endpoints.find(one) is not None}
     native = await parts.registry.is_native()
 
     def is_ours(definition: Mapping[str, Any]) -> bool:
-        ids = (definition.get("inference_id"), definition.get("search_inference_id"))
+        ids = (
+            definition.get("inference_id") or parts.default_id,
+            definition.get("search_inference_id"),
+        )
         return not native or any(one in known for one in ids)
 
-    return declare(mapping, is_ours, parts.default_id)
+    def default_id(path: str) -> str | None:
+        found = [index.fields[path] for index in present.values() if path in index.fields]
+        return found[0].inference_id if found else parts.default_id
 
-
-async def _model(exchange: Exchange, field: Declaration, found: Found) -> ModelSettings | None:
-    """The model whose vectors the field will hold; that of an existing field stays."""
-    endpoint = await exchange.parts.endpoints.find(field.definition["inference_id"])
-    registered = None if endpoint is None else _settings(endpoint, field)
-    model = model_for(field, registered)
-    for fields in found.values():
-        before = fields.get(field.path)
-        if before is not None and before.model is not None:
-            _check_change(before, field, registered)
-            model = before.model
-    return model
-
-
-def _settings(endpoint: InferenceEndpoint, field: Declaration) -> ModelSettings | None:
-    if endpoint.task_type is TaskType.SPARSE_EMBEDDING:
-        raise IllegalArgument(
-            f"{TYPE} field [{field.path}] names the endpoint [{endpoint.inference_id}] of task "
-            "[sparse_embedding]: the proxy supports [text_embedding] only"
-        )
-    if endpoint.task_type is not TaskType.TEXT_EMBEDDING:
-        raise IllegalArgument(
-            f"Invalid task_type in model_settings [{endpoint.task_type.value.upper()}]"
-        )
-    return model_settings_of(endpoint)
-
-
-def _check_change(
-    before: SemanticField, field: Declaration, registered: ModelSettings | None
-) -> None:
-    """Source: SemanticTextFieldMapper.Builder.merge."""
-    new = field.definition["inference_id"]
-    if new == before.inference_id or before.model is None:
-        return
-    if registered is None:
-        raise IllegalArgument(
-            f"Cannot update [{TYPE}] field [{field.path}] because inference endpoint [{new}] "
-            "does not exist."
-        )
-    if before.seen and not registered.fits(before.model):
-        raise IllegalArgument(
-            f"Cannot update [{TYPE}] field [{field.path}] because inference endpoint "
-            f"[{before.inference_id}] with model settings [{before.model.shown}] is not compatible "
-            f"with new inference endpoint [{new}] with model settings [{registered.shown}]."
-        )
-
-
-def _number(field: Declaration, found: Found) -> int:
-    """The number of the definition: the present one if it says the same, else the next."""
-    before = [fields[field.path] for fields in found.values() if field.path in fields]
-    if not before:
-        return 1
-    last = max(one.number for one in before)
-    same = all(one.number == last and one.definition == field.definition for one in before)
-    return last if same else last + 1
-
-
-def _refuse_other_types(mapping: Mapping[str, Any], found: Found) -> None:
-    """Whether a mapping declares a semantic field as something else."""
-    for fields in found.values():
-        for path in fields:
-            declared = _at(mapping, path.split("."))
-            if declared is not None and (kind := declared.get("type", "object")) != TYPE:
-                raise IllegalArgument(
-                    f"mapper [{path}] cannot be changed from type [{TYPE}] to [{kind}]"
-                )
-
-
-def _at(mapping: Any, names: list[str]) -> Mapping[str, Any] | None:
-    """What a mapping says of the field of these names; None if nothing."""
-    if not isinstance(mapping, Mapping):
+    declared = declare(mapping, is_ours, default_id)
+    if not declared.fields:
         return None
-    if not names:
-        return mapping
-    for section in ("properties", "fields"):
-        children = mapping.get(section)
-        if isinstance(children, Mapping):
-            for length in range(1, len(names) + 1):
-                child = children.get(".".join(names[:length]))
-                if child is not None:
-                    return _at(child, names[length:])
-    return None
+    await parts.release.require_fields()
+    return declared
+
+
+def _composed(exchange: Exchange, error: ProxyError) -> ProxyError:
+    """How Elasticsearch tells what is wrong with the mapping of a composable template."""
+    name = exchange.names["name"]
+    within = IllegalArgument(f"invalid composite mappings for [{name}]", cause=error)
+    return IllegalArgument(
+        f"composable template [{name}] template after composition is invalid", cause=within
+    )
+
+
+def _is_legacy(settings: Any) -> bool:
+    """Whether settings ask for the format of 8.17; keys may be nested, or written with dots."""
+    flat = dict(_flat(settings, ""))
+    value = flat.get(_LEGACY, flat.get(_LEGACY.removeprefix("index.")))
+    return value in (True, "true")
+
+
+def _flat(settings: Any, path: str) -> Any:
+    if not isinstance(settings, Mapping):
+        yield path, settings
+        return
+    for name, value in settings.items():
+        yield from _flat(value, f"{path}.{name}" if path else name)
 
 
 def _is_json(exchange: Exchange) -> bool:
     sent = exchange.rest.content_type
     return sent is None or sent.format == "json"
-
-
-def _same(document: Any) -> Any:
-    return document

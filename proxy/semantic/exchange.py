@@ -15,12 +15,17 @@ from proxy.limits.threads import offload
 from proxy.rest.body import Body
 from proxy.rest.request import RestRequest
 from proxy.rest.responder import Responder, RestResponse
+from proxy.semantic import layout
 from proxy.semantic.abilities import Abilities
 from proxy.semantic.chunks import VectorSources
+from proxy.semantic.cutting import Cutter, Replacement, cut_out
 from proxy.semantic.documents import read_json
+from proxy.semantic.hiding import hide_in_error
 from proxy.semantic.ports import Endpoints, Upstream, UpstreamAnswer
 from proxy.semantic.registry import Registry
 from proxy.semantic.tasks import Tasks
+from proxy.semantic.upstreamrelease import UpstreamRelease
+from proxy.xcontent.writing import dump_json
 
 AT_ONCE: Final = 65536  # bytes of a document that are read or written on the event loop
 
@@ -41,6 +46,7 @@ class Parts:
     endpoints: Endpoints
     registry: Registry
     abilities: Abilities
+    release: UpstreamRelease
     read_body: ReadBody
     read_pieces: ReadPieces
     tasks: Tasks
@@ -74,6 +80,14 @@ class Exchange:
         found = await offload(len(data), AT_ONCE, body.document)
         return None if found.error is not None or found.root is None else found.root.plain()
 
+    async def json(self) -> bytes:
+        """The body as JSON, whatever form it came in; empty where there is none."""
+        data = await self.read()
+        sent = self.rest.content_type
+        if not data or sent is None or sent.format in (None, "json"):
+            return data
+        return dump_json(await self.document())
+
     async def pieces(self) -> AsyncIterator[bytes]:
         """The body piece by piece, decoded. Raises: as `read`."""
         async for piece in self.parts.read_pieces(self.request, self.rest):
@@ -91,6 +105,35 @@ class Exchange:
             self.request, target, raw if body is None else body
         )
 
+    async def hand_on_cut(
+        self,
+        *,
+        parameters: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        replacement: Replacement | None = None,
+        source_of: str | None = None,
+    ) -> web.StreamResponse:
+        """As `hand_on_as`, without what the layer added to the answer; see Cutter.
+
+        `parameters` replace those of the request.
+        """
+        sent = self.rest.content_type
+        suits = body is None or (sent is not None and sent.format == "json")
+        if self.responder.format == "json" and suits:
+            raw = None if self.body is None else self.body.data
+            return await self.parts.upstream.hand_on_as(
+                self.request,
+                self.rest.target if parameters is None else self.rest.path + _query(parameters),
+                raw if body is None else body,
+                Cutter(replacement, source_of),
+            )
+        target = self.target_with(self.rest.parameters if parameters is None else parameters)
+        answer = await self.ask(await self.json() if body is None else body, target=target)
+        cut = await offload(
+            len(answer.body), AT_ONCE, lambda: cut_out(answer.body, replacement, source_of)
+        )
+        return await self.answer(answer, orjson.loads(cut or b"null"))
+
     async def as_is(self, answer: UpstreamAnswer) -> web.Response:
         """The upstream's answer as it came; decoded anew only where the caller wants a form."""
         if _OF_FORM.isdisjoint(self.rest.parameters) and self.responder.format == "json":
@@ -103,16 +146,19 @@ class Exchange:
         self, body: Any = None, *, target: str | None = None, method: str | None = None
     ) -> UpstreamAnswer:
         """The upstream's answer to the caller's request with another body, or another target."""
-        data = b"" if body is None else body if isinstance(body, bytes) else orjson.dumps(body)
+        data = b"" if body is None else body if isinstance(body, bytes) else dump_json(body)
         return await self.parts.upstream.ask_as_caller(
             self.request, method or self.rest.method, target or self.unshaped_target(), data
         )
 
     def unshaped_target(self, **more: str) -> str:
         """The request's target without what shapes its answer, and with `more` parameters."""
-        kept = {name: value for name, value in self.rest.parameters.items() if name not in _OF_FORM}
-        query = urlencode({**kept, **more})
-        return self.rest.path + (f"?{query}" if query else "")
+        return self.target_with({**self.rest.parameters, **more})
+
+    def target_with(self, parameters: Mapping[str, str]) -> str:
+        """The request's path with these parameters, but for those that shape its answer."""
+        kept = {name: value for name, value in parameters.items() if name not in _OF_FORM}
+        return self.rest.path + _query(kept)
 
     async def made(self, status: int, document: Any) -> web.Response:
         """An answer of our own making, in the form that the caller wants."""
@@ -143,12 +189,25 @@ class Exchange:
         )
         return _response(made, answer.headers)
 
+    async def shown(self, answer: UpstreamAnswer, patch: Callable[[Any], Any]) -> web.Response:
+        """The upstream's answer as it came, or as `patch` returns it where it tells of us.
+
+        What is wrong is told in the user's words.
+        """
+        if layout.CONTAINER.encode() not in answer.body:
+            return await self.as_is(answer)
+        return await self.patched(answer, hide_in_error if answer.status >= 300 else patch)
+
     async def patched(self, answer: UpstreamAnswer, patch: Callable[[Any], Any]) -> web.Response:
         """The upstream's answer, with its document as `patch` returns it."""
         document = await offload(
             len(answer.body), AT_ONCE, lambda: patch(read_json(answer.body or b"null"))
         )
         return await self.answer(answer, document)
+
+
+def _query(parameters: Mapping[str, str]) -> str:
+    return f"?{urlencode(parameters)}" if parameters else ""
 
 
 def _response(made: RestResponse, upstream: Mapping[str, str]) -> web.Response:

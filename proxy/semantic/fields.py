@@ -17,7 +17,7 @@ _DEFAULT_SIMILARITY: Final = "cosine"
 class ModelSettings:
     """What vectors must have in common to be compared. Source: MinimalServiceSettings."""
 
-    service: str = SERVICE
+    service: str | None = SERVICE  # None where a mapping does not name it
     task_type: str = TaskType.TEXT_EMBEDDING.value
     dimensions: int
     similarity: str
@@ -25,8 +25,9 @@ class ModelSettings:
 
     def rendered(self) -> dict[str, Any]:
         """As mappings show them."""
+        named = {} if self.service is None else {"service": self.service}
         return {
-            "service": self.service,
+            **named,
             "task_type": self.task_type,
             "dimensions": self.dimensions,
             "similarity": self.similarity,
@@ -37,8 +38,9 @@ class ModelSettings:
     def shown(self) -> str:
         """As error texts show them."""
         return (
-            f"task_type={self.task_type}, dimensions={self.dimensions}, "
-            f"similarity={self.similarity}, element_type={self.element_type}"
+            f"service={self.service or 'null'}, task_type={self.task_type}, "
+            f"dimensions={self.dimensions}, similarity={self.similarity}, "
+            f"element_type={self.element_type}"
         )
 
     def fits(self, other: ModelSettings) -> bool:
@@ -66,6 +68,7 @@ class SemanticField:
     model: ModelSettings | None  # None while the endpoint was never known
     seen: bool  # whether a document has brought vectors
     sources: tuple[str, ...]
+    aliases: tuple[str, ...] = ()  # fields of type `alias` that stand for it
 
     @property
     def inference_id(self) -> str:
@@ -98,14 +101,13 @@ def read_model_settings(values: Mapping[str, Any]) -> ModelSettings | None:
     """Those that `rendered` wrote; None for anything else."""
     match values:
         case {
-            "service": str(service),
-            "task_type": str(task),
+            "task_type": TaskType.TEXT_EMBEDDING.value as task,
             "dimensions": int(dimensions),
             "similarity": str(similarity),
             "element_type": str(element),
         }:
             return ModelSettings(
-                service=service,
+                service=values.get("service"),
                 task_type=task,
                 dimensions=dimensions,
                 similarity=similarity,

@@ -1,4 +1,4 @@
-"""Keeps what the layer adds out of what callers see."""
+"""Keeps what the layer adds out of the texts and values that callers see."""
 
 from __future__ import annotations
 
@@ -8,9 +8,19 @@ from typing import Any, Final
 
 from proxy.semantic import layout
 
-# A path below `xinf`, which becomes that of the field; what we added to a document, cut out.
-_PATH: Final = re.compile(rf"\b{layout.CONTAINER}\.([^\s.\]\[,'\"]+)(?:\.[a-z_0-9]+)*")
-_SPLICED: Final = re.compile(rf',?"{layout.CONTAINER}":\{{.*', re.DOTALL)
+_LEAVES: Final = "|".join((layout.CHUNKS, layout.MODEL, layout.SEEN, r"def\d+"))
+_KEY: Final = r"[^\s\"'`()\[\]{},|=^*~]"
+# A path below `xinf`: the field's key, and what of the field it leads to, if it is told.
+_PATH: Final = re.compile(
+    rf"(?<![\w.]){layout.CONTAINER}\.(?:({_KEY}+?)\.({_LEAVES})((?:\.\w+)*)|({_KEY}*[^\W_]))"
+)
+# A document that an error quotes ends, as we have sent it, with what we added.
+_ADDED: Final = re.compile(rf'\s*,?\s*\\*"{layout.CONTAINER}\\*"\s*[:=]\s*\{{.*', re.DOTALL)
+_UNMAPPED: Final = re.compile(
+    rf"Can't find dynamic template for dynamic template name \[{layout.MISSING}\] of field "
+    r"\[([^\]]*)\]"
+)
+_NATIVE: Final = "inference"  # where Elasticsearch has the chunks of a field, below the field
 
 
 def hide_in_error(document: Any) -> Any:
@@ -20,13 +30,21 @@ def hide_in_error(document: Any) -> Any:
     if isinstance(document, list):
         return [hide_in_error(one) for one in document]
     if isinstance(document, Mapping):
-        return {key: hide_in_error(value) for key, value in document.items()}
+        return {hidden_in_text(key): hide_in_error(value) for key, value in document.items()}
     return document
 
 
 def hidden_in_text(text: str) -> str:
-    """A text of the upstream's without our names."""
-    if layout.CONTAINER not in text:
+    """A text of the upstream's in which fields have the names that Elasticsearch gives them."""
+    if layout.CONTAINER not in text and layout.MISSING not in text:
         return text
-    text = _SPLICED.sub("", text)
-    return _PATH.sub(lambda match: layout.path_of(match[1]), text)
+    text = _ADDED.sub("", text)
+    text = _PATH.sub(_native, text)
+    return _UNMAPPED.sub(r"field [\1] is not mapped any more", text)
+
+
+def _native(match: re.Match[str]) -> str:
+    path = layout.path_of(match[1] or match[4])
+    if match[2] == layout.CHUNKS:
+        return f"{path}.{_NATIVE}.{layout.CHUNKS}{match[3]}"
+    return path

@@ -11,7 +11,6 @@ from typing import Final
 from urllib.parse import unquote
 
 from proxy.semantic.registry import Registry
-from proxy.semantic.tasks import NODE
 
 _NAME: Final = r"[^/_?][^/?]*"
 # What may declare a semantic field or a pipeline, whatever has been declared so far.
@@ -20,6 +19,7 @@ _DECLARES: Final = re.compile(
     rf"|(?:{_NAME}/)?_mappings?/?(?:\?|$)|_mappings?/{_NAME}/?(?:\?|$)"
     rf"|{_NAME}/_rollover(?:/|\?|$)"
     r"|_(?:index_template|component_template|template)/"
+    rf"|_data_stream/{_NAME}/_mappings/?(?:\?|$)"
     r"|_ingest/pipeline/)".encode()
 )
 # What searches, or holds a query.
@@ -77,7 +77,8 @@ _ELSEWHERE: Final = frozenset(
         b"_enrich",
     )
 )
-_OUR_TASKS: Final = f"/_tasks/{NODE}-".encode()
+# Exceptions, which show mappings, fields or searches.
+_SHOWS: Final = (b"/_cluster/state", b"/_nodes", b"/_tasks", b"/_alias")
 
 
 class Interceptor:
@@ -100,8 +101,8 @@ class Interceptor:
             return method in _WRITES and _DECLARES.match(target) is not None
         path = target.partition(b"?")[0]
         first = path[1:].partition(b"/")[0]
-        if first in _ELSEWHERE or not first:
-            return path.startswith(_OUR_TASKS)
+        if not first or (first in _ELSEWHERE and not path.startswith(_SHOWS)):
+            return False
         if method in _WRITES and _DECLARES.match(target) is not None:
             return True
         return decoded(first) not in snapshot.plain

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from proxy.config import SemanticConfig
+from proxy.inference.ports import Uses
 from proxy.rest.request import parse_request
 from proxy.rest.responder import responder_for
 from proxy.semantic.abilities import Abilities
@@ -17,7 +18,10 @@ from proxy.semantic.interception import Interceptor
 from proxy.semantic.ports import Endpoints, Upstream
 from proxy.semantic.registry import Registry
 from proxy.semantic.routes import PATHS, ROUTES
+from proxy.semantic.showing import show_nothing_of_ours
 from proxy.semantic.tasks import Tasks
+from proxy.semantic.upstreamrelease import UpstreamRelease
+from proxy.semantic.uses import uses_of
 
 
 class SemanticLayer:
@@ -40,6 +44,7 @@ class SemanticLayer:
             registry=self._registry,
             tasks=Tasks(),
             abilities=Abilities(upstream),
+            release=UpstreamRelease(upstream),
             read_body=read_body,
             read_pieces=read_pieces,
             default_id=config.default_inference_id,
@@ -55,18 +60,28 @@ class SemanticLayer:
             looking.cancel()
             self._parts.tasks.close()
 
+    async def uses_of(self, inference_id: str) -> Uses:
+        """What names the endpoint. Raises: UpstreamError when the upstream cannot be asked."""
+        return await uses_of(inference_id, self._parts.upstream)
+
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """The answer to a request that the interceptor takes. Raises: ProxyError."""
         rest = parse_request(request.method, request.raw_path, request.headers)
         match = PATHS.match(rest.segments())
+        if match is not None and _is_no_index(match.parameters.get("index", "")):
+            match = None  # a path such as `/_stats`, of which no handler knows
         handler = None if match is None else ROUTES[match.pattern].get(rest.method)
-        if match is None or handler is None or rest.problem is not None:
+        if rest.problem is not None:
             return await self._parts.upstream.hand_on(request)
         exchange = Exchange(
             request=request,
             rest=rest,
             responder=responder_for(rest),
-            names=match.parameters,
+            names={} if match is None else match.parameters,
             parts=self._parts,
         )
-        return await handler(exchange)
+        return await (handler or show_nothing_of_ours)(exchange)
+
+
+def _is_no_index(name: str) -> bool:
+    return name.startswith("_") and name != "_all"

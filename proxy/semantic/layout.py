@@ -27,6 +27,8 @@ SEEN: Final = "seen"
 # Where Elasticsearch itself has the chunks of a field, below its path.
 NATIVE_CHUNKS: Final = "inference.chunks"
 MARK: Final = "m"  # below `seen`
+# What a document brings there: an object, as that is mapped, but in no query's default fields.
+MARKED: Final[Mapping[str, Any]] = {MARK: {}}
 # A dynamic template that does not exist. Named for the vectors of a document, it makes the document
 # fail where they are not mapped, which would otherwise map them in a way that nothing can mend.
 MISSING: Final = "semantic-field-missing"
@@ -35,7 +37,7 @@ _DEFINITION: Final = "def"
 # What stands for the field itself. Its value is in `_source` only: no query finds it by accident.
 PLACEHOLDER: Final = {"type": "text", "index": False, "norms": False}
 
-_INT8_BELOW: Final = 64  # dimensions from which Elasticsearch quantises to bits
+_IN_BITS_FROM: Final = 64  # dimensions from which Elasticsearch quantises to bits
 _BBQ: Final = {
     "type": "bbq_hnsw",
     "m": 16,
@@ -74,10 +76,12 @@ def field_mapping(
     model: Mapping[str, Any] | None,
     *,
     number: int = 1,
+    in_bits: bool = True,
 ) -> dict[str, Any]:
     """The mapping below `xinf` for a field; `model` is None while its endpoint is not known.
 
     `number` is that of the definition: it cannot be changed, only be followed by the next one.
+    `in_bits` says whether the upstream can quantise vectors to bits, as `semantic_text` has it.
     """
     chunks: dict[str, Any] = {
         "field": {"type": "keyword", "index": False, "doc_values": False},
@@ -85,14 +89,26 @@ def field_mapping(
         "end": {"type": "integer", "index": False, "doc_values": False},
     }
     properties: dict[str, Any] = {
-        f"{_DEFINITION}{number}": _carrier(definition),
+        **definition_mapping(definition, number)["properties"],
         SEEN: {"type": "object", "dynamic": True},
         CHUNKS: {"type": "nested", "properties": chunks},
     }
     if model is not None:
         properties[MODEL] = _carrier(model)
-        chunks[VECTOR] = _vector(model, definition)
+        chunks[VECTOR] = _vector(model, definition, in_bits=in_bits)
     return {"properties": properties}
+
+
+def definition_mapping(definition: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """The mapping below `xinf` that gives a field, which is there already, another definition."""
+    return {"properties": {f"{_DEFINITION}{number}": _carrier(definition)}}
+
+
+def default_options(model: Mapping[str, Any]) -> dict[str, Any] | None:
+    """How `semantic_text` indexes such vectors; None leaves it to `dense_vector`."""
+    if model["element_type"] != "float" or model["dimensions"] < _IN_BITS_FROM:
+        return None
+    return dict(_BBQ)
 
 
 def definition_of(mapping: Mapping[str, Any]) -> tuple[int, dict[str, Any]] | None:
@@ -127,7 +143,9 @@ def is_placeholder(mapping: Mapping[str, Any]) -> bool:
     return mapping.get("type") == "text" and mapping.get("index") is False
 
 
-def _vector(model: Mapping[str, Any], definition: Mapping[str, Any]) -> dict[str, Any]:
+def _vector(
+    model: Mapping[str, Any], definition: Mapping[str, Any], *, in_bits: bool
+) -> dict[str, Any]:
     vector = {
         "type": "dense_vector",
         "dims": model["dimensions"],
@@ -136,8 +154,8 @@ def _vector(model: Mapping[str, Any], definition: Mapping[str, Any]) -> dict[str
         "index": True,
     }
     options = (definition.get("index_options") or {}).get("dense_vector")
-    if options is None and model["element_type"] == "float" and model["dimensions"] >= _INT8_BELOW:
-        options = _BBQ
+    if options is None and in_bits:
+        options = default_options(model)
     if options is not None:
         vector["index_options"] = options
     return vector

@@ -6,10 +6,21 @@ Source: SemanticTextFieldMapper, FieldTypeLookup.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from proxy.semantic import layout
 from proxy.semantic.fields import TYPE, SemanticField, read_model_settings
+
+# The parameters of a semantic field in the order in which Elasticsearch shows them, with what
+# `include_defaults` shows where one is not set.
+_SHOWN: Final[Mapping[str, Any]] = {
+    "search_inference_id": None,
+    "model_settings": None,
+    "chunking_settings": None,
+    "index_options": None,
+    "meta": {},
+}
+_SECTIONS: Final = ("properties", "fields")
 
 
 def fields_of(mapping: Mapping[str, Any]) -> dict[str, SemanticField]:
@@ -19,9 +30,12 @@ def fields_of(mapping: Mapping[str, Any]) -> dict[str, SemanticField]:
         return {}
     flat = dict(_leaves(mapping, ""))
     copied: dict[str, list[str]] = {}
+    aliases: dict[str, list[str]] = {}
     for path, leaf in flat.items():
         for target in _listed(leaf.get("copy_to")):
             copied.setdefault(target, []).append(path)
+        if leaf.get("type") == "alias":
+            aliases.setdefault(str(leaf.get("path")), []).append(path)
     fields = {}
     for path, below in ours.items():
         found = layout.definition_of(below)
@@ -37,6 +51,7 @@ def fields_of(mapping: Mapping[str, Any]) -> dict[str, SemanticField]:
             model=None if model is None else read_model_settings(model),
             seen=layout.is_seen(below),
             sources=tuple(sorted({own, *copied.get(own, ())})),
+            aliases=tuple(aliases.get(path, ())),
         )
     return fields
 
@@ -50,36 +65,74 @@ def field_aliases(mapping: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def as_declared(mapping: Mapping[str, Any]) -> dict[str, Any]:
+def as_declared(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
     """The mapping as its user declared it: what we added is gone, semantic fields are back."""
-    fields = fields_of(mapping)
-    shown = _shown(mapping, "", fields)
-    if isinstance(properties := shown.get("properties"), dict) and _ours(mapping):
-        del properties[layout.CONTAINER]
-    return shown
+    if not _ours(mapping):
+        return mapping
+    shown = _shown(mapping, "", fields_of(mapping))
+    del shown["properties"][layout.CONTAINER]
+    return _without_include(shown)
 
 
-def shown_field(field: SemanticField, mapping: Mapping[str, Any]) -> dict[str, Any]:
+def _without_include(mapping: dict[str, Any]) -> dict[str, Any]:
+    """Without what was added to the user's `_source.includes`."""
+    match mapping.get("_source"):
+        case {"includes": [*includes], **others} if layout.CONTAINER in includes:
+            kept = [pattern for pattern in includes if pattern != layout.CONTAINER]
+            return {**mapping, "_source": {"includes": kept, **others}}
+    return mapping
+
+
+def declared_everywhere(document: Any) -> Any:
+    """An answer with its mappings as users declared them: of indices, templates, the cluster."""
+    if isinstance(document, list):
+        return [declared_everywhere(one) for one in document]
+    if not isinstance(document, Mapping):
+        return document
+    return {
+        key: _declared(value)
+        if key in ("mappings", "effective_mappings") and isinstance(value, Mapping)
+        else declared_everywhere(value)
+        for key, value in document.items()
+    }
+
+
+def _declared(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A mapping that may stand below its type, as in the cluster's state."""
+    match mapping:
+        case {"_doc": Mapping() as typed, **others} if not others:
+            return {"_doc": as_declared(typed)}
+    return as_declared(mapping)
+
+
+def shown_field(
+    field: SemanticField, mapping: Mapping[str, Any], *, with_defaults: bool = False
+) -> dict[str, Any]:
     """A semantic field as mappings show it; `mapping` is that of its placeholder."""
-    definition = {**field.definition, "type": TYPE}
-    if field.seen and field.model is not None:
-        definition["model_settings"] = field.model.rendered()
-    for name in ("fields", "copy_to"):
-        if name in mapping:
-            definition[name] = mapping[name]
-    return definition
+    found: dict[str, Any] = {name: field.definition.get(name) for name in _SHOWN}
+    found["meta"] = mapping.get("meta") or None
+    if found["model_settings"] is None and field.seen and field.model is not None:
+        found["model_settings"] = field.model.rendered()
+    if with_defaults:
+        if found["index_options"] is None and field.model is not None:
+            options = layout.default_options(field.model.rendered())
+            found["index_options"] = None if options is None else {"dense_vector": options}
+        found = {name: _SHOWN[name] if found[name] is None else found[name] for name in _SHOWN}
+    else:
+        found = {name: value for name, value in found.items() if value is not None}
+    declared = {name: mapping[name] for name in ("fields", "copy_to") if mapping.get(name)}
+    return {"type": TYPE, "inference_id": field.inference_id, **found, **declared}
 
 
 def _shown(
     mapping: Mapping[str, Any], path: str, fields: Mapping[str, SemanticField]
 ) -> dict[str, Any]:
     result = dict(mapping)
-    for section in ("properties", "fields"):
-        children = mapping.get(section)
-        if isinstance(children, Mapping):
+    for section in _SECTIONS:
+        if section in mapping:
             result[section] = {
                 name: _shown(child, f"{path}.{name}" if path else name, fields)
-                for name, child in children.items()
+                for name, child in mapping[section].items()
             }
     field = fields.get(path)
     return result if field is None else shown_field(field, result)
@@ -87,23 +140,54 @@ def _shown(
 
 def _ours(mapping: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """What is mapped below `xinf`, by the path of the field."""
-    container = mapping.get("properties", {}).get(layout.CONTAINER, {})
-    return {
-        layout.path_of(key): below
-        for key, below in container.get("properties", {}).items()
-        if layout.definition_of(below) is not None
-    }
+    match mapping:
+        case {"properties": {layout.CONTAINER: {"properties": Mapping() as below}}}:
+            return {
+                layout.path_of(key): content
+                for key, content in below.items()
+                if isinstance(content, Mapping) and layout.definition_of(content) is not None
+            }
+    return {}
 
 
 def _leaves(mapping: Mapping[str, Any], path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Every field by its path, those of multi-fields included."""
-    for section in ("properties", "fields"):
+    for section in _SECTIONS:
         for name, child in mapping.get(section, {}).items():
             if not path and name == layout.CONTAINER:
                 continue
             full = f"{path}.{name}" if path else name
             yield full, child
             yield from _leaves(child, full)
+
+
+def around(mapping: Mapping[str, Any], path: str) -> tuple[list[Mapping[str, Any]], str | None]:
+    """The objects that hold the field `path` in a mapping, the root first, and its own type.
+
+    Names with dots are found, too. The type is None where there is no such field yet.
+    """
+    holders, names = [mapping], path.split(".")
+    while names:
+        found = _child(holders[-1], names)
+        if found is None:
+            return holders, None
+        child, names = found
+        holders.append(child)
+    return holders[:-1], str(holders[-1].get("type", "object"))
+
+
+def _child(
+    mapping: Mapping[str, Any], names: list[str]
+) -> tuple[Mapping[str, Any], list[str]] | None:
+    """The field that the first of these names lead to, and the names that are left."""
+    for section in _SECTIONS:
+        children = mapping.get(section)
+        if isinstance(children, Mapping):
+            for length in range(1, len(names) + 1):
+                child = children.get(".".join(names[:length]))
+                if isinstance(child, Mapping):
+                    return child, names[length:]
+    return None
 
 
 def _parent_of(path: str, flat: Mapping[str, Mapping[str, Any]]) -> str | None:

@@ -72,7 +72,12 @@ async def _make_index(exchange: Exchange, name: str) -> None:
 async def _add_model(
     exchange: Exchange, index: str, field: SemanticField, model: ModelSettings
 ) -> None:
-    below = layout.field_mapping(field.definition, model.rendered(), number=field.number)
+    below = layout.field_mapping(
+        field.definition,
+        model.rendered(),
+        number=field.number,
+        in_bits=await exchange.parts.release.quantises_to_bits(),
+    )
     mapping = {
         "properties": {layout.CONTAINER: layout.container({layout.key_of(field.path): below})}
     }

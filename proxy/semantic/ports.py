@@ -24,11 +24,24 @@ class UpstreamAnswer(Protocol):
     def body(self) -> bytes: ...
 
 
+class Change(Protocol):
+    """Changes the JSON of an answer as it passes."""
+
+    def feed(self, data: bytes) -> bytes:
+        """What can be passed on by now."""
+
+    def finish(self) -> bytes:
+        """What is left, once all has come."""
+
+
 class Upstream(Protocol):
     """The Elasticsearch behind us. Every method raises UpstreamError where it does not answer."""
 
     async def has_inference(self) -> bool:
         """Whether it has the inference plugin, which knows `semantic_text`."""
+
+    async def version(self) -> str | None:
+        """Which release of Elasticsearch it is; None if it does not tell."""
 
     async def ask_as_proxy(self, method: str, target: str, body: bytes = b"") -> UpstreamAnswer:
         """Ask with the proxy's own credentials; `body` is JSON."""
@@ -48,9 +61,12 @@ class Upstream(Protocol):
         """
 
     async def hand_on_as(
-        self, request: web.Request, target: str, body: bytes | None
+        self, request: web.Request, target: str, body: bytes | None, change: Change | None = None
     ) -> web.StreamResponse:
-        """As `hand_on`, with another target and, unless it is None, another body, not encoded."""
+        """As `hand_on`, with another target and, unless it is None, another body, not encoded.
+
+        `change` is what is done to the answer, if anything.
+        """
 
 
 class Endpoints(Protocol):

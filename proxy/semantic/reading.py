@@ -5,22 +5,27 @@ The upstream is asked not to show it. Only where that cannot be asked for is an 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlencode
 
-import orjson
 from aiohttp import web
 
-from proxy.semantic import layout
+from proxy.semantic.cutting import Replacement
 from proxy.semantic.exchange import Exchange
-
-_SOURCE_IN_URL: Final = (
-    "_source",
-    "_source_includes",
-    "_source_excludes",
-    "_source_exclude_vectors",
+from proxy.semantic.inferencefields import inference_fields
+from proxy.semantic.registry import Fields, Target
+from proxy.semantic.sourcefilters import (
+    INFERENCE_FIELDS,
+    filter_in_body,
+    filter_in_url,
+    hides_source,
+    is_in_url,
+    url_with,
+    without_container,
 )
+from proxy.xcontent.writing import dump_json
 
 
 async def get_document(exchange: Exchange) -> web.StreamResponse:
@@ -28,53 +33,88 @@ async def get_document(exchange: Exchange) -> web.StreamResponse:
     found = await exchange.parts.registry.look_up(exchange.names["index"])
     if not found.fields:
         return await exchange.hand_on()
-    return await exchange.hand_on_as(target=with_excludes(exchange))
+    parameters = url_with(exchange.rest.parameters)
+    if not filter_in_url(exchange.rest.parameters).shows_inference_fields:
+        return await exchange.hand_on_as(target=exchange.rest.path + _query(parameters))
+    is_source = "_source" in exchange.rest.segments()
+    return await exchange.hand_on_cut(
+        parameters=parameters,
+        replacement=inference_fields(found.fields),
+        source_of=max(found.fields) if is_source else None,
+    )
 
 
 async def get_documents(exchange: Exchange) -> web.StreamResponse:
     """Several documents, each with a filter of its own perhaps. Source: MultiGetRequest."""
     body = await exchange.document()
-    if not isinstance(body, dict) or not isinstance(body.get("docs"), list):
-        return await exchange.hand_on_as(target=with_excludes(exchange))
-    docs = [
-        {**doc, "_source": without_container(doc["_source"])}
-        if isinstance(doc, dict) and "_source" in doc
-        else doc
-        for doc in body["docs"]
-    ]
-    return await exchange.hand_on_as(
-        target=with_excludes(exchange), body=orjson.dumps({**body, "docs": docs})
+    indices = {exchange.names["index"]} if "index" in exchange.names else set()
+    data = None
+    if isinstance(body, dict) and isinstance(body.get("docs"), list):
+        docs = [one for one in body["docs"] if isinstance(one, dict)]
+        indices.update(one["_index"] for one in docs if isinstance(one.get("_index"), str))
+        data = dump_json({**body, "docs": [_filtered(one) for one in body["docs"]]})
+    parameters = url_with(exchange.rest.parameters)
+    if not filter_in_url(exchange.rest.parameters).shows_inference_fields:
+        return await exchange.hand_on_as(target=exchange.rest.path + _query(parameters), body=data)
+    found: dict[str, Fields] = {}
+    for index in indices:
+        found |= (await exchange.parts.registry.look_up(index)).fields
+    return await exchange.hand_on_cut(
+        parameters=parameters, body=data, replacement=inference_fields(found)
     )
 
 
-def without_container(source: Any) -> Any:
-    """A `_source` filter of a body that leaves out what the layer added."""
-    match source:
-        case None | True:
-            return {"excludes": [layout.CONTAINER]}
-        case False:
-            return False
-        case str() | list():
-            return {"includes": source, "excludes": [layout.CONTAINER]}
-        case {**filters}:
-            name = "exclude" if "exclude" in filters else "excludes"
-            return {**filters, name: [*_listed(filters.get(name)), layout.CONTAINER]}
-    return source
+def _filtered(doc: Any) -> Any:
+    """A part of `_mget` whose own filter, if it has one, leaves out what the layer added."""
+    if not isinstance(doc, dict) or "_source" not in doc:
+        return doc
+    return {**doc, "_source": without_container(doc["_source"])}
+
+
+def _query(parameters: Mapping[str, str]) -> str:
+    return f"?{urlencode(parameters)}" if parameters else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Showing:
+    """How a search shows documents: what is sent, and what becomes of what comes back."""
+
+    body: dict[str, Any]
+    parameters: Mapping[str, str]
+    replacement: Replacement | None
+
+
+async def showing(exchange: Exchange, body: Mapping[str, Any], found: Target) -> Showing:
+    """A search that shows nothing of ours, but for `_inference_fields` where it asks for these."""
+    made = {key: _below(value) for key, value in body.items()}
+    named = False
+    if isinstance(fields := body.get("fields"), list):
+        made["fields"] = [one for one in fields if _field_name(one) != INFERENCE_FIELDS]
+        named = len(made["fields"]) < len(fields)
+        if named and not made["fields"]:
+            del made["fields"]
+    parameters = dict(exchange.rest.parameters)
+    in_url = is_in_url(parameters) or not body
+    filter = filter_in_url(parameters) if in_url else filter_in_body(body.get("_source"))
+    if filter is None or filter.source is False or hides_source(body, parameters):
+        return Showing(body=made, parameters=parameters, replacement=None)
+    shows = named or filter.shows_inference_fields
+    hides = shows and await exchange.parts.release.hides_vectors()
+    if in_url:
+        parameters = url_with(parameters, shows=shows, hides_vectors=hides)
+    else:
+        made["_source"] = filter.for_upstream(shows=shows, hides_vectors=hides)
+    replacement = inference_fields(found.fields) if shows else None
+    return Showing(body=made, parameters=parameters, replacement=replacement)
+
+
+def _field_name(value: Any) -> Any:
+    return value.get("field") if isinstance(value, Mapping) else value
 
 
 def with_excludes(exchange: Exchange, path: str | None = None) -> str:
     """The request's target, perhaps at another path, that leaves `xinf` out of the source."""
-    parameters = dict(exchange.rest.parameters)
-    if parameters.get("_source") == "false":
-        return exchange.rest.target
-    excludes = [*_parts(parameters.get("_source_excludes")), layout.CONTAINER]
-    parameters["_source_excludes"] = ",".join(excludes)
-    return f"{path or exchange.rest.path}?{urlencode(parameters)}"
-
-
-def has_source_in_url(parameters: Mapping[str, str]) -> bool:
-    """Whether the URL says what is shown of the source, and the body no more."""
-    return any(name in parameters for name in _SOURCE_IN_URL)
+    return (path or exchange.rest.path) + _query(url_with(exchange.rest.parameters))
 
 
 def searchable(body: Mapping[str, Any], *, is_in_url: bool) -> dict[str, Any]:
@@ -102,25 +142,6 @@ def _hits(value: Any) -> Any:
         return [_hits(one) for one in value]
     if not isinstance(value, Mapping):
         return value
+    if hides_source(value, {}):
+        return _below(value)
     return {**_below(value), "_source": without_container(value.get("_source"))}
-
-
-def without_ours(document: Any) -> Any:
-    """An answer's document without anything of ours that could not be asked away."""
-    if isinstance(document, list):
-        return [without_ours(one) for one in document]
-    if isinstance(document, dict):
-        return {
-            key: without_ours(value)
-            for key, value in document.items()
-            if key != layout.CONTAINER and not key.startswith(f"{layout.CONTAINER}.")
-        }
-    return document
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [] if value is None else [value]
-
-
-def _parts(value: str | None) -> Iterable[str]:
-    return [part for part in (value or "").split(",") if part]

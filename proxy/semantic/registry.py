@@ -27,7 +27,7 @@ log: Final = logging.getLogger(__name__)
 Fields = Mapping[str, SemanticField]
 
 _VERSION: Final = "/_cluster/state/version?filter_path=version"
-_OURS: Final = "properties.xinf.properties.*.properties.def1.type"
+_OURS: Final = "properties.xinf.properties.*.properties.def*.type"
 # Where something of ours may be declared, each with the part that shows it.
 _DECLARED: Final = (
     f"/_all/_mapping?expand_wildcards=all&filter_path=*.mappings.{_OURS}",

@@ -8,21 +8,22 @@ from typing import Final
 from aiohttp import web
 
 from proxy.rest.routing import PathTrie
+from proxy.semantic.capabilities import field_capabilities
 from proxy.semantic.copying import cancel_task, get_task, reindex, update_by_query
-from proxy.semantic.declaring import OF_INDEX, OF_TEMPLATE, declaring, put_mapping
+from proxy.semantic.declaring import (
+    ITSELF,
+    OF_COMPONENT,
+    OF_INDEX,
+    OF_TEMPLATE,
+    declaring,
+    put_mapping,
+    simulating,
+)
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.multisearches import multi_search, multi_search_template, rank_evaluation
 from proxy.semantic.reading import get_document, get_documents
 from proxy.semantic.searches import few, querying, scrolled, search, validate
-from proxy.semantic.showing import (
-    component_templates,
-    field_capabilities,
-    field_mappings,
-    index_templates,
-    indices,
-    showing,
-    simulated,
-)
+from proxy.semantic.showing import field_mappings, show_mappings
 from proxy.semantic.singles import put_document, update_document
 from proxy.semantic.templates import search_template
 from proxy.semantic.writing import bulk
@@ -32,12 +33,15 @@ Handler = Callable[[Exchange], Awaitable[web.StreamResponse]]
 _MAPPING: Final[dict[str, Handler]] = {
     "PUT": put_mapping,
     "POST": put_mapping,
-    "GET": showing(indices),
+    "GET": show_mappings,
 }
 _FIELD_CAPS: Final[dict[str, Handler]] = {"GET": field_capabilities, "POST": field_capabilities}
-_SIMULATE: Final[dict[str, Handler]] = {"POST": showing(simulated)}
+_SIMULATE: Final[dict[str, Handler]] = {"POST": simulating(OF_TEMPLATE)}
 _OF_INDEX: Final = declaring(OF_INDEX)
 _OF_TEMPLATE: Final = declaring(OF_TEMPLATE)
+_OF_COMPONENT: Final = declaring(OF_COMPONENT)
+_OF_DATA_STREAM: Final[dict[str, Handler]] = {"PUT": declaring(ITSELF), "GET": show_mappings}
+_STATE: Final[dict[str, Handler]] = {"GET": show_mappings}
 
 _BULK: Final[dict[str, Handler]] = {"POST": bulk, "PUT": bulk}
 _INDEX: Final[dict[str, Handler]] = {"POST": put_document, "PUT": put_document}
@@ -54,12 +58,12 @@ _TEMPLATE: Final[dict[str, Handler]] = {"GET": search_template, "POST": search_t
 _SEARCH: Final[dict[str, Handler]] = {"GET": search, "POST": search}
 
 ROUTES: Final[dict[str, dict[str, Handler]]] = {
-    "/{index}": {"PUT": _OF_INDEX, "GET": showing(indices)},
+    "/{index}": {"PUT": _OF_INDEX, "GET": show_mappings},
     "/{index}/_mapping": _MAPPING,
     "/{index}/_mappings": _MAPPING,
-    "/_mapping": {"GET": showing(indices)},
+    "/_mapping": {"GET": show_mappings},
     "/_mapping/{index}": _MAPPING,
-    "/_mappings": {"GET": showing(indices)},
+    "/_mappings": {"GET": show_mappings},
     "/_mapping/field/{field}": {"GET": field_mappings},
     "/{index}/_mapping/field/{field}": {"GET": field_mappings},
     "/{index}/_rollover": {"POST": _OF_INDEX},
@@ -95,22 +99,28 @@ ROUTES: Final[dict[str, dict[str, Handler]]] = {
     "/_tasks/{task_id}/_cancel": {"POST": cancel_task},
     "/_field_caps": _FIELD_CAPS,
     "/{index}/_field_caps": _FIELD_CAPS,
-    "/_index_template": {"GET": showing(index_templates)},
+    "/_cluster/state": _STATE,
+    "/_cluster/state/{metric}": _STATE,
+    "/_cluster/state/{metric}/{index}": _STATE,
+    "/_data_stream": {"GET": show_mappings},
+    "/_data_stream/{name}": {"GET": show_mappings},
+    "/_data_stream/{name}/_mappings": _OF_DATA_STREAM,
+    "/_index_template": {"GET": show_mappings},
     "/_index_template/{name}": {
         "PUT": _OF_TEMPLATE,
         "POST": _OF_TEMPLATE,
-        "GET": showing(index_templates),
+        "GET": show_mappings,
     },
     "/_index_template/_simulate": _SIMULATE,
     "/_index_template/_simulate/{name}": _SIMULATE,
     "/_index_template/_simulate_index/{name}": _SIMULATE,
-    "/_component_template": {"GET": showing(component_templates)},
+    "/_component_template": {"GET": show_mappings},
     "/_component_template/{name}": {
-        "PUT": _OF_TEMPLATE,
-        "POST": _OF_TEMPLATE,
-        "GET": showing(component_templates),
+        "PUT": _OF_COMPONENT,
+        "POST": _OF_COMPONENT,
+        "GET": show_mappings,
     },
-    "/_template": {"GET": showing(indices)},
-    "/_template/{name}": {"PUT": _OF_INDEX, "POST": _OF_INDEX, "GET": showing(indices)},
+    "/_template": {"GET": show_mappings},
+    "/_template/{name}": {"PUT": _OF_INDEX, "POST": _OF_INDEX, "GET": show_mappings},
 }
 PATHS: Final = PathTrie(ROUTES)

@@ -21,8 +21,9 @@ from proxy.semantic.chunks import show
 from proxy.semantic.exchange import AT_ONCE, Exchange
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.preparing import Prepared, Search, prepared_one
-from proxy.semantic.reading import has_source_in_url, searchable, with_excludes
+from proxy.semantic.reading import searchable, with_excludes
 from proxy.semantic.retrievers.entry import evaluated
+from proxy.semantic.sourcefilters import is_in_url
 
 # Parameters of a search that say which indices it goes to.
 _OF_INDICES: Final = (
@@ -55,7 +56,7 @@ async def answered(
         raise made
     if not made.target.fields and made.body == body and not is_sent:
         return await exchange.hand_on()
-    in_url = has_source_in_url(parameters)
+    in_url = is_in_url(parameters)
     path = exchange.rest.path.rstrip("/").removesuffix("/template")
     target = _target(exchange, path)
     shown: Mapping[str, Any] = made.body
@@ -195,7 +196,7 @@ def querying(
         if not made.target.fields and made.body == body:
             return await exchange.hand_on()
         target = _target(exchange, exchange.rest.path)
-        if has_source_in_url(exchange.rest.parameters):
+        if is_in_url(exchange.rest.parameters):
             target = with_excludes(exchange, exchange.rest.path)
         answer = await exchange.ask(as_json(made.body) if made.body else None, target=target)
         words = _words(made)

@@ -12,9 +12,9 @@ from multidict import CIMultiDict
 from proxy.config import UpstreamConfig
 from proxy.errors import UpstreamBroken
 from proxy.upstream.feature import lacks_inference
-from proxy.upstream.forward import FETCH_LIMIT, Forwarder, end_to_end
+from proxy.upstream.forward import FETCH_LIMIT, Change, Forwarder, end_to_end
 from proxy.upstream.session import Answer, Question, UpstreamSession
-from proxy.upstream.version import own_credentials
+from proxy.upstream.version import own_credentials, upstream_version
 
 _JSON: Final = "application/json"
 _NDJSON: Final = "application/x-ndjson"
@@ -37,6 +37,7 @@ class Asking:
     ) -> None:
         self._session = session
         self._forwarder = forwarder
+        self._upstream = upstream
         self._own = _own_headers(upstream)
         self._time_limit = upstream.check_timeout
 
@@ -44,6 +45,10 @@ class Asking:
         """Whether it has the inference plugin, which knows `semantic_text`."""
         answer = await self.ask_as_proxy(hdrs.METH_GET, "/_inference")
         return answer.status < 400 or not lacks_inference(answer.body, None)
+
+    async def version(self) -> str | None:
+        """Which release of Elasticsearch it is; None if it does not tell."""
+        return await upstream_version(self._session, self._upstream)
 
     async def ask_as_proxy(self, method: str, target: str, body: bytes = b"") -> UpstreamAnswer:
         """Ask with the proxy's own credentials; `body` is JSON."""
@@ -86,10 +91,13 @@ class Asking:
         return await self._forwarder.hand_on(request, body)
 
     async def hand_on_as(
-        self, request: web.Request, target: str, body: bytes | None
+        self, request: web.Request, target: str, body: bytes | None, change: Change | None = None
     ) -> web.StreamResponse:
-        """As `hand_on`, with another target and, unless it is None, another body, not encoded."""
-        return await self._forwarder.hand_on_as(request, target, body)
+        """As `hand_on`, with another target and, unless it is None, another body, not encoded.
+
+        `change` is what is done to the answer, if anything.
+        """
+        return await self._forwarder.hand_on_as(request, target, body, change)
 
 
 def _complete(answer: Answer) -> UpstreamAnswer:

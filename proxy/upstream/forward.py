@@ -13,7 +13,7 @@ import struct
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 from aiohttp import ClientError, ClientResponse, hdrs, web
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -49,6 +49,16 @@ _NOT_FETCHED: Final = frozenset(
 )
 
 
+class Change(Protocol):
+    """Changes the JSON of an answer as it passes."""
+
+    def feed(self, data: bytes) -> bytes:
+        """What can be passed on by now."""
+
+    def finish(self) -> bytes:
+        """What is left, once all has come."""
+
+
 def forwarding(upstream: UpstreamConfig) -> Forwarding:
     """How headers change on the way upstream, as configured."""
     host = None if upstream.host is None else upstream.host.encode()
@@ -81,11 +91,15 @@ class Forwarder:
             return await _pass_back(request, answer, self._line)
 
     async def hand_on_as(
-        self, request: web.Request, target: str, body: bytes | None
+        self, request: web.Request, target: str, body: bytes | None, change: Change | None = None
     ) -> web.StreamResponse:
-        """As `hand_on`, with another target and, unless it is None, another body, not encoded."""
-        async with self._asked(request, body, target=target) as answer:
-            return await _pass_back(request, answer, self._line)
+        """As `hand_on`, with another target and, unless it is None, another body, not encoded.
+
+        `change` is what is done to the answer, if anything.
+        """
+        plain = change is not None
+        async with self._asked(request, body, target=target, plain=plain) as answer:
+            return await _pass_back(request, answer, self._line, change=change)
 
     async def hand_on_inference(
         self, request: web.Request, body: bytes | None
@@ -120,11 +134,18 @@ class Forwarder:
 
     @asynccontextmanager
     async def _asked(
-        self, request: web.Request, body: bytes | None, *, target: str | None = None
+        self,
+        request: web.Request,
+        body: bytes | None,
+        *,
+        target: str | None = None,
+        plain: bool = False,
     ) -> AsyncIterator[ClientResponse]:
-        """The upstream's answer to a request, the body still to be read."""
+        """The upstream's answer to a request, the body still to be read; `plain`: not encoded."""
         head = head_of(request)
         headers = _joined(self._onward(request, head))
+        if plain:
+            headers.popall(hdrs.ACCEPT_ENCODING, None)
         if target is not None and body is not None:
             headers.popall(hdrs.CONTENT_ENCODING, None)
             headers[hdrs.CONTENT_LENGTH] = str(len(body))
@@ -164,7 +185,11 @@ def end_to_end(request: web.Request) -> CIMultiDict[str]:
 
 
 async def _pass_back(
-    request: web.Request, answer: ClientResponse, line: asyncio.Lock, start: bytes = b""
+    request: web.Request,
+    answer: ClientResponse,
+    line: asyncio.Lock,
+    start: bytes = b"",
+    change: Change | None = None,
 ) -> web.StreamResponse:
     """Stream an answer to the caller; `start` is what has been read of its body.
 
@@ -175,6 +200,10 @@ async def _pass_back(
     for name, value in answer.raw_headers:
         if name.lower() not in HOP_BY_HOP:
             headers.add(_text(name), _text(value))
+    if change is not None:
+        headers.popall(hdrs.CONTENT_LENGTH, None)
+        if "json" not in answer.content_type:
+            change = None
     request[FROM_UPSTREAM] = frozenset(name.lower() for name in headers)
     response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)
     await response.prepare(request)
@@ -188,11 +217,11 @@ async def _pass_back(
             return response
         if not piece:
             break
-        await response.write(piece)
+        await response.write(piece if change is None else change.feed(piece))
         if len(piece) < _SMALL and not answer.content.at_eof():
             async with line:
                 await asyncio.sleep(0)
-    await response.write_eof()
+    await response.write_eof(b"" if change is None else change.finish())
     return response
 
 

@@ -25,6 +25,7 @@ from proxy.errors import (
     UnknownService,
 )
 from proxy.inference.endpoints import TaskType
+from proxy.inference.ports import unused
 from proxy.inference.releases import PROFILES, Profile
 from proxy.inference.rendering import render_endpoint
 from proxy.inference.service import InferenceService
@@ -67,6 +68,7 @@ def call_of(
         profile=profile,
         max_inputs=10,
         fetch=fetch,
+        uses_of=unused,
     )
 
 

@@ -1,0 +1,146 @@
+"""Which part of documents' sources is shown: never `xinf`, and `_inference_fields` on request.
+
+Elasticsearch shows `_inference_fields` in the source where vectors are asked for, or where a search
+names it among its `fields`. Source: FetchSourceContext, InferenceMetadataFieldsMapper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+from proxy.semantic import layout
+
+INFERENCE_FIELDS: Final = "_inference_fields"
+_VECTORS_IN_URL: Final = "_source_exclude_vectors"
+_VECTORS: Final = "exclude_vectors"
+_IN_URL: Final = ("_source", "_source_includes", "_source_excludes", _VECTORS_IN_URL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """How sources are filtered; `value` is its form in a body."""
+
+    source: bool | None  # False shows no source at all
+    includes: tuple[str, ...]
+    excludes: tuple[str, ...]
+    exclude_vectors: Any
+
+    @property
+    def shows_inference_fields(self) -> bool:
+        """Whether `_inference_fields` is asked for, and not left out by a pattern."""
+        return (
+            self.source is not False
+            and self.exclude_vectors in (False, "false")
+            and (not self.includes or _covers(self.includes))
+            and not _covers(self.excludes)
+        )
+
+    def for_upstream(self, *, shows: bool, hides_vectors: bool) -> dict[str, Any]:
+        """The filter with `xinf` left out or, where it `shows`, taken in with its vectors."""
+        if not shows:
+            made: dict[str, Any] = {"excludes": [*self.excludes, layout.CONTAINER]}
+            if self.includes:
+                made["includes"] = list(self.includes)
+            if self.exclude_vectors is not None:
+                made[_VECTORS] = self.exclude_vectors
+            return made
+        made = {"excludes": list(self.excludes)} if self.excludes else {}
+        if self.includes:
+            made["includes"] = [*self.includes, layout.CONTAINER]
+        if hides_vectors or self.exclude_vectors is not None:
+            made[_VECTORS] = False
+        return made
+
+
+def _covers(patterns: tuple[str, ...]) -> bool:
+    return any(
+        fnmatchcase(INFERENCE_FIELDS, pattern) or pattern.startswith(f"{INFERENCE_FIELDS}.")
+        for pattern in patterns
+    )
+
+
+def is_in_url(parameters: Mapping[str, str]) -> bool:
+    """Whether the URL says what is shown of the source, and the body no more."""
+    return any(name in parameters for name in _IN_URL)
+
+
+def hides_source(body: Mapping[str, Any], parameters: Mapping[str, str]) -> bool:
+    """Whether stored fields are asked for instead of the source, and no filter of it.
+
+    Source: FetchSourceContext, StoredFieldsContext.
+    """
+    if "_source" in body or is_in_url(parameters):
+        return False
+    stored = [*_names(body.get("stored_fields")), *_parts(parameters.get("stored_fields"))]
+    return bool(stored) and "_source" not in stored
+
+
+def filter_in_url(parameters: Mapping[str, str]) -> Filter:
+    """The filter of a request without a body."""
+    source = parameters.get("_source", "")
+    includes = _parts(parameters.get("_source_includes"))
+    if source not in ("", "true", "false"):
+        includes = _parts(source)
+    return Filter(
+        source={"true": True, "false": False}.get(source),
+        includes=includes,
+        excludes=_parts(parameters.get("_source_excludes")),
+        exclude_vectors=parameters.get(_VECTORS_IN_URL),
+    )
+
+
+def url_with(
+    parameters: Mapping[str, str], *, shows: bool | None = None, hides_vectors: bool = True
+) -> dict[str, str]:
+    """The parameters with a filter for the upstream; `shows` as the filter says itself if None."""
+    found = filter_in_url(parameters)
+    if found.source is False or hides_source({}, parameters):
+        return dict(parameters)
+    shows = found.shows_inference_fields if shows is None else shows
+    filter = found.for_upstream(shows=shows, hides_vectors=hides_vectors)
+    made = {name: value for name, value in parameters.items() if name not in _IN_URL}
+    for name, value in filter.items():
+        text = str(value).lower() if name == _VECTORS else ",".join(value)
+        made[f"_source_{name}"] = text
+    return made
+
+
+def filter_in_body(source: Any) -> Filter | None:
+    """The filter that a body has as `_source`; None for what is none."""
+    nothing = Filter(source=None, includes=(), excludes=(), exclude_vectors=None)
+    match source:
+        case None | True:
+            return nothing
+        case False:
+            return Filter(source=False, includes=(), excludes=(), exclude_vectors=None)
+        case str() | [*_]:
+            return Filter(source=None, includes=_names(source), excludes=(), exclude_vectors=None)
+        case {**filters}:
+            return Filter(
+                source=None,
+                includes=_names(filters.get("includes", filters.get("include"))),
+                excludes=_names(filters.get("excludes", filters.get("exclude"))),
+                exclude_vectors=filters.get(_VECTORS),
+            )
+    return None
+
+
+def without_container(source: Any) -> Any:
+    """A `_source` filter of a body that leaves out what the layer added."""
+    found = filter_in_body(source)
+    if found is None or found.source is False:
+        return source
+    return found.for_upstream(shows=False, hides_vectors=False)
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (value,)
+    return tuple(map(str, value)) if isinstance(value, list) else ()
+
+
+def _parts(value: str | None) -> tuple[str, ...]:
+    return tuple(part for part in (value or "").split(",") if part)

@@ -1,0 +1,69 @@
+"""What names an endpoint: semantic fields of indices, and `inference` processors of pipelines.
+
+Source: TransportDeleteInferenceEndpointAction, InferenceProcessorInfoExtractor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import orjson
+
+from proxy.inference.ports import Uses
+from proxy.limits.threads import offload
+from proxy.semantic.mappings import fields_of
+from proxy.semantic.ports import Upstream, UpstreamAnswer
+
+_AT_ONCE: Final = 65536  # bytes of mappings that are read on the event loop
+_MAPPINGS: Final = "/_all/_mapping?expand_wildcards=all"
+_PIPELINES: Final = "/_ingest/pipeline"
+
+
+async def uses_of(inference_id: str, upstream: Upstream) -> Uses:
+    """The indices and pipelines that name an endpoint, as far as the proxy may see them.
+
+    Raises: UpstreamError.
+    """
+    mappings = await upstream.ask_as_proxy("GET", _MAPPINGS)
+    pipelines = await upstream.ask_as_proxy("GET", _PIPELINES)
+    return Uses(
+        indexes=await offload(
+            len(mappings.body), _AT_ONCE, lambda: tuple(sorted(_indices(mappings, inference_id)))
+        ),
+        pipelines=await offload(
+            len(pipelines.body), _AT_ONCE, lambda: tuple(sorted(_named(pipelines, inference_id)))
+        ),
+    )
+
+
+def _indices(answer: UpstreamAnswer, inference_id: str) -> Iterator[str]:
+    for name, index in _document(answer).items():
+        for field in fields_of(index.get("mappings", {})).values():
+            if inference_id in (field.inference_id, field.search_inference_id):
+                yield name
+                break
+
+
+def _named(answer: UpstreamAnswer, inference_id: str) -> Iterator[str]:
+    for name, pipeline in _document(answer).items():
+        if _has_processor(pipeline, inference_id):
+            yield name
+
+
+def _has_processor(value: Any, inference_id: str) -> bool:
+    """Whether an `inference` processor in it calls the endpoint, those of handlers included."""
+    if isinstance(value, list):
+        return any(_has_processor(one, inference_id) for one in value)
+    if not isinstance(value, Mapping):
+        return False
+    processor = value.get("inference")
+    if isinstance(processor, Mapping) and processor.get("model_id") == inference_id:
+        return True
+    return any(_has_processor(one, inference_id) for one in value.values())
+
+
+def _document(answer: UpstreamAnswer) -> dict[str, Any]:
+    """What was found; empty where the proxy may not look, or there is nothing to look at."""
+    found = orjson.loads(answer.body) if answer.status == 200 else {}
+    return found if isinstance(found, dict) else {}
