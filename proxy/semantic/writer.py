@@ -6,14 +6,16 @@ Source: TransportBulkAction, ShardBulkInferenceActionFilter.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 import orjson
 
-from proxy.errors import ProxyError, StatusError
+from proxy.errors import ProxyError, StatusError, UpstreamError
+from proxy.frames import forget_frames
 from proxy.limits.deadline import Deadline
 from proxy.limits.memory import passing
 from proxy.limits.threads import offload
@@ -89,11 +91,13 @@ class Writer:
         if not concerned:
             return
         pipelines = {name: known.target.pipelines for name, known in self._known.items()}
-        changed = await run_pipelines(
-            self._exchange,
-            [(pipelines[self._index_of(item)], item) for item in concerned],
-            self._parameters.get("pipeline"),
-        )
+        changed = []
+        with _failing(concerned):
+            changed = await run_pipelines(
+                self._exchange,
+                [(pipelines[self._index_of(item)], item) for item in concerned],
+                self._parameters.get("pipeline"),
+            )
         for item in changed:  # perhaps elsewhere than before
             await self._find_fields(item)
         size = sum(len(item.source or b"") for item in concerned)
@@ -131,9 +135,12 @@ class Writer:
     async def _embed(self, items: Sequence[Item], reading: Sequence[Item]) -> None:
         if reading:
             located = [(self._concrete(item), item) for item in reading]
-            await consider_present(self._exchange, located)
-        if any(item.inserts and item.is_filled for item in items):
-            await self._exchange.parts.registry.look()  # as updates cannot be marked
+            with _failing(reading):
+                await consider_present(self._exchange, located)
+        inserting = [item for item in items if item.inserts and item.is_filled]
+        if inserting:
+            with _failing(inserting):
+                await self._exchange.parts.registry.look()  # as updates cannot be marked
         fillings = [one for item in items if item.error is None for one in item.fillings()]
         with passing():  # of the provider's answers nothing but the vectors is kept
             await self._filler.fill(fillings, Deadline.after(_EMBEDDING))
@@ -173,7 +180,10 @@ class Writer:
         ]:
             tries += 1
             items = [sent[place] for place in places]
-            repeated = await self._repeat(items, refreshes=refreshes)
+            try:
+                repeated = await self._repeat(items, refreshes=refreshes)
+            except UpstreamError:
+                return  # what it has answered before still holds
             for place, entry in zip(places, repeated, strict=True):
                 entries[place] = entry
 
@@ -231,6 +241,17 @@ class Writer:
         """The answers to the items of a window that the upstream has not answered."""
         sent = [item.failed(self._index or "", error) for item in window.sent()]
         return window.answers(sent, self._index or "")
+
+
+@contextmanager
+def _failing(items: Iterable[Item]) -> Iterator[None]:
+    """What fails within is the error of these items."""
+    try:
+        yield
+    except ProxyError as error:
+        forget_frames(error)
+        for item in items:
+            item.failure = item.failure or error
 
 
 def _repeats(item: Item, entry: Entry, tries: int) -> bool:

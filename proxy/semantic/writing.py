@@ -74,7 +74,7 @@ class _Bulk:
     async def _work(self) -> web.StreamResponse | None:
         """Send window after window; the answer, if the upstream refuses all.
 
-        The next window is filled while one is sent. Raises: Malformed.
+        The next window is filled while one is sent. Raises: Malformed, UpstreamError.
         """
         async with aclosing(self._prepared()) as coming:
             window = await anext(coming, None)
@@ -82,12 +82,15 @@ class _Bulk:
                 await self._writer.embed(window.items)
             while window is not None:
                 following = await anext(coming, None)
-                async with asyncio.TaskGroup() as tasks:
+                async with asyncio.TaskGroup() as tasks:  # neither of them raises a ProxyError
                     sending = tasks.create_task(self._send(window, is_last=following is None))
                     if following is not None:
                         tasks.create_task(self._writer.embed(following.items))
-                if (refused := sending.result()) is not None:
-                    return refused
+                match sending.result():
+                    case UpstreamError() as error:
+                        raise error
+                    case web.StreamResponse() as refused:
+                        return refused
                 window = following
         return None
 
@@ -104,13 +107,15 @@ class _Bulk:
             self._has_body = True
             yield piece
 
-    async def _send(self, window: Window, *, is_last: bool) -> web.StreamResponse | None:
+    async def _send(
+        self, window: Window, *, is_last: bool
+    ) -> web.StreamResponse | UpstreamError | None:
         """Send a window, and collect its answers; or the answer to all, if there is but that."""
         try:
             entries = await self._writer.send(window, is_last=is_last)
         except UpstreamError as error:
             if is_last and not self._collected.count:
-                raise
+                return error
             entries = self._writer.lost(window, error)
         if isinstance(entries, Refused):
             answer = entries.answer

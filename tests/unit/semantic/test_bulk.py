@@ -1,0 +1,116 @@
+"""The items of a `_bulk`, and the windows that they are worked through in."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+import orjson
+import pytest
+
+from proxy.semantic.bulk import Item, Malformed, Window, read_action, windows
+from proxy.semantic.collected import CollectedItems
+from proxy.semantic.fields import ModelSettings, SemanticField
+from proxy.semantic.filling import Chunk, FieldFilling, Filling
+from proxy.semantic.writing import with_lines
+
+
+async def _pieces(data: bytes, size: int) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), size):
+        yield data[start : start + size]
+
+
+async def _read(data: bytes, *, piece: int, size: int) -> list[Window]:
+    return [window async for window in windows(_pieces(data, piece), size)]
+
+
+BODY = b'\n{"index":{"_id":"1"}}\r\n{"a":1}\r\n{"delete":{"_id":2}}\n\n{"update":{}}\n\n'
+
+
+@pytest.mark.parametrize("piece", [1, 7, 1000])
+@pytest.mark.parametrize("size", [1, 20, 1000])
+async def test_items_do_not_depend_on_how_they_arrive(piece: int, size: int) -> None:
+    found = await _read(BODY, piece=piece, size=size)
+    items = [item for window in found for item in window.items]
+    assert [(item.action, item.id, item.source) for item in items] == [
+        ("index", "1", b'{"a":1}'),
+        ("delete", "2", None),
+        ("update", None, b""),
+    ]
+    assert items[0].action_line == b'{"index":{"_id":"1"}}\r'
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+@pytest.mark.parametrize(
+    ("more", "line", "before"),
+    [
+        (b"rubbish\n{}\n", b"rubbish\n", 8),
+        (b'{"index":{}}\n{}\n{"x":1}\n', b'{"x":1}\n', 10),
+        (b'{"index":{}}\n{}', b"{}", 9),
+    ],
+)
+async def test_malformed_lines_are_told_by_their_number(
+    size: int, more: bytes, line: bytes, before: int
+) -> None:
+    with pytest.raises(Malformed) as caught:
+        await _read(BODY + b"\n" + more, piece=5, size=size)
+    assert (caught.value.line, caught.value.before) == (line, before)
+
+
+@pytest.mark.parametrize(
+    "line", [b"[]", b"{}", b'{"index":1}', b'{"indx":{}}', b'{"index":{},"a":{}}']
+)
+def test_other_lines_are_no_actions(line: bytes) -> None:
+    assert read_action(line) is None
+
+
+def _filled(number: str, texts: int, dimensions: int = 1000) -> Item:
+    model = ModelSettings(dimensions=dimensions, similarity="cosine")
+    field = SemanticField(
+        path="f",
+        definition={"inference_id": "i"},
+        number=1,
+        model=model,
+        seen=True,
+        sources=("f",),
+    )
+    chunks = [Chunk(source="f", start=0, end=1, texts=("x",)) for _ in range(texts)]
+    filling = Filling(fields={"f": FieldFilling(semantic=field, sources=["f"], chunks=chunks)})
+    meta = {"_id": number}
+    return Item(action="update", meta=meta, action_line=b"{}", source=b"{}", filling=filling)
+
+
+def _sizes(items: Sequence[Item]) -> list[int]:
+    return [len(part.items) for part in Window(list(items)).parts()]
+
+
+def test_windows_are_cut_by_the_vectors_they_get() -> None:
+    assert _sizes([_filled(str(number), 100) for number in range(9)]) == [4, 4, 1]
+    assert _sizes([_filled("1", 1), _filled("2", 5000), _filled("3", 1)]) == [1, 1, 1]
+    assert _sizes([_filled(str(number), 1000, 1) for number in range(5)]) == [2, 2, 1]
+
+
+def test_updates_of_one_document_are_kept_apart() -> None:
+    items = [_filled("1", 1), _filled("2", 1), _filled("1", 1), _filled("3", 1), _filled("1", 1)]
+    parts = list(Window(items, 10).parts())
+    assert [len(part.items) for part in parts] == [2, 2, 1]
+    assert [part.lines for part in parts] == [10, 14, 18]
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 5000])
+def test_collected_items_come_back_as_they_were(count: int) -> None:
+    items = [{"index": {"_id": str(number), "pad": "p" * 100}} for number in range(count)]
+    collected = CollectedItems()
+    for start in range(0, count, 100):
+        collected.add(items[start : start + 100])
+    answer = orjson.loads(b"".join(collected.rendered(7)))
+    assert answer == {"errors": False, "took": 7, "items": items}
+    collected.add([{"index": {"error": {}}}])
+    assert orjson.loads(b"".join(collected.rendered(7)))["errors"] is True
+
+
+def test_line_numbers_are_those_of_the_whole_body() -> None:
+    document = {"reason": ["Malformed action/metadata line [3], expected [4]"], "status": 400}
+    assert with_lines(document, 10) == {
+        "reason": ["Malformed action/metadata line [13], expected [4]"],
+        "status": 400,
+    }

@@ -1,0 +1,185 @@
+"""`_update` with a script: the Elasticsearch of the tests has none, so this one is played."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import orjson
+import pytest
+
+from proxy.errors import ProxyError, StatusError
+from proxy.inference.endpoints import InferenceEndpoint, SecretSettings, ServiceSettings, TaskType
+from proxy.semantic.bulk import Item
+from proxy.semantic.fields import ModelSettings, SemanticField
+from proxy.semantic.scripts import update_by_script
+from proxy.semantic.targets import WriteTarget
+from proxy.semantic.writer import Refused
+
+MODEL = ModelSettings(dimensions=1, similarity="cosine")
+FIELDS = {
+    "f": SemanticField(
+        path="f",
+        definition={"inference_id": "i"},
+        number=1,
+        model=MODEL,
+        seen=True,
+        sources=("f", "g"),
+    )
+}
+Script = Callable[[dict[str, Any] | None], dict[str, Any] | None]
+
+
+class Played:
+    """An Elasticsearch with one document, and one script."""
+
+    def __init__(
+        self, source: dict[str, Any] | None, script: Script, *, conflicts: int = 0
+    ) -> None:
+        self.source = source
+        self.conflicts = conflicts
+        self.version = 1
+        self.writes: list[str] = []
+        self._script = script
+
+    async def ask_as_caller(self, _: object, method: str, target: str, body: bytes = b"") -> Any:
+        if method == "GET":
+            return self._get()
+        assert target == "/_bulk?refresh=true"
+        action, _, source = body.partition(b"\n")
+        return SimpleNamespace(
+            status=200, body=orjson.dumps({"items": [self._write(action, source)]})
+        )
+
+    def _get(self) -> Any:
+        if self.source is None:
+            return SimpleNamespace(status=404, body=b'{"found":false}')
+        document = {"_seq_no": self.version, "_primary_term": 1, "_source": self.source}
+        return SimpleNamespace(status=200, body=orjson.dumps(document))
+
+    def _write(self, action: bytes, source: bytes) -> dict[str, Any]:
+        ((name, meta),) = orjson.loads(action).items()
+        self.writes.append(name)
+        if "if_seq_no" in meta:
+            if self.conflicts:
+                self.conflicts -= 1
+                self.version += 1
+                return {name: {"status": 409, "error": {"type": "conflict"}}}
+            assert meta["if_seq_no"] == self.version
+        existed = self.source is not None
+        result = "updated" if existed else "created"
+        if name == "index":
+            self.source = orjson.loads(source)
+        elif name == "delete":
+            self.source = None
+        elif "script" in (body := orjson.loads(source)):
+            made = self._script(self.source)
+            result = "noop" if made == self.source else result
+            self.source = made
+        else:
+            assert self.source is not None
+            self.source = {**self.source, **body["doc"]}
+        self.version += 1
+        numbers = {"_version": self.version, "_seq_no": self.version, "_primary_term": 1}
+        return {name: {"status": 200, "result": result, **numbers}}
+
+
+class Endpoints:
+    def __init__(self, error: ProxyError | None = None) -> None:
+        self.texts: list[str] = []
+        self._error = error
+
+    async def find(self, inference_id: str) -> InferenceEndpoint:
+        return InferenceEndpoint(
+            inference_id=inference_id,
+            task_type=TaskType.TEXT_EMBEDDING,
+            service_settings=ServiceSettings(url="http://127.0.0.1:1", dimensions=1),
+            secret_settings=SecretSettings(api_key="k"),
+        )
+
+    async def embed(self, _: object, texts: list[str], __: object) -> list[list[float]]:
+        if self._error is not None:
+            raise self._error
+        self.texts.extend(texts)
+        return [[float(len(text))] for text in texts]
+
+
+async def _run(upstream: Played, endpoints: Endpoints) -> Any:
+    parts = SimpleNamespace(upstream=upstream, endpoints=endpoints)
+    exchange: Any = SimpleNamespace(parts=parts, request=None)
+    item = Item(
+        action="update",
+        meta={"_index": "a", "_id": "1"},
+        action_line=b'{"update":{"_index":"a","_id":"1"}}',
+        source=b'{"script":{"source":"x"}}',
+    )
+    target = WriteTarget(index="a", fields=FIELDS)
+    return await update_by_script(exchange, item, target, {"refresh": "true"})
+
+
+def _chunk(source: str, end: int, vector: float) -> dict[str, Any]:
+    return {"field": source, "start": 0, "end": end, "embeddings": [vector]}
+
+
+BEFORE = {
+    "f": "old",
+    "g": "same",
+    "xinf": {"f": {"chunks": [_chunk("f", 3, 3.0), _chunk("g", 4, 9.5)]}},
+}
+
+
+async def test_only_what_a_script_has_changed_is_embedded() -> None:
+    upstream, endpoints = Played(BEFORE, lambda was: {**(was or {}), "f": "newer"}), Endpoints()
+    answer = await _run(upstream, endpoints)
+    assert answer["update"] == {"status": 200, "result": "updated", "_version": 3, "_seq_no": 3} | {
+        "_primary_term": 1
+    }
+    assert endpoints.texts == ["newer"]
+    assert upstream.source is not None
+    assert upstream.source["xinf"]["f"]["chunks"] == [_chunk("g", 4, 9.5), _chunk("f", 5, 5.0)]
+
+
+@pytest.mark.parametrize("made", [BEFORE, {**BEFORE, "n": 1}])
+async def test_scripts_that_change_no_text_cost_nothing(made: dict[str, Any]) -> None:
+    upstream, endpoints = Played(BEFORE, lambda _: made), Endpoints()
+    await _run(upstream, endpoints)
+    assert endpoints.texts == []
+    assert upstream.writes == ["update"]
+
+
+async def test_what_a_script_takes_away_loses_its_vectors() -> None:
+    def script(was: dict[str, Any] | None) -> dict[str, Any]:
+        return {key: value for key, value in (was or {}).items() if key != "g"}
+
+    upstream = Played(BEFORE, script)
+    await _run(upstream, Endpoints())
+    assert upstream.source is not None
+    assert upstream.source["xinf"]["f"]["chunks"] == [_chunk("f", 3, 3.0)]
+
+
+async def test_documents_that_a_script_makes_get_vectors() -> None:
+    upstream = Played(None, lambda _: {"f": "made"})
+    answer = await _run(upstream, Endpoints())
+    assert answer["update"]["result"] == "created"
+    assert upstream.source is not None
+    assert upstream.source["xinf"]["f"]["chunks"] == [_chunk("f", 4, 4.0)]
+
+
+@pytest.mark.parametrize("before", [BEFORE, None])
+async def test_a_text_that_cannot_be_embedded_undoes_the_script(
+    before: dict[str, Any] | None,
+) -> None:
+    upstream = Played(before, lambda was: {**(was or {}), "f": "newer"})
+    with pytest.raises(ProxyError, match="Exception when running inference id"):
+        await _run(upstream, Endpoints(StatusError(429, "no")))
+    assert upstream.source == before
+
+
+async def test_others_may_change_the_document_meanwhile() -> None:
+    upstream = Played(BEFORE, lambda was: {**(was or {}), "f": "newer"}, conflicts=2)
+    answer = await _run(upstream, Endpoints())
+    assert not isinstance(answer, Refused)
+    assert upstream.writes == ["update"] * 4
+    assert upstream.source is not None
+    assert _chunk("f", 5, 5.0) in upstream.source["xinf"]["f"]["chunks"]
