@@ -12,7 +12,7 @@ from proxy.semantic.declaring import OF_INDEX, OF_TEMPLATE, declaring, put_mappi
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.multisearches import multi_search, multi_search_template, rank_evaluation
 from proxy.semantic.reading import get_document, get_documents
-from proxy.semantic.searches import few, querying, scrolled, search, validate
+from proxy.semantic.searches import few, further, querying, scrolled, search, validate
 from proxy.semantic.showing import (
     component_templates,
     field_capabilities,
@@ -43,6 +43,7 @@ _INDEX: Final[dict[str, Handler]] = {"POST": put_document, "PUT": put_document}
 _COUNT: Final[dict[str, Handler]] = {"GET": querying(few), "POST": querying(few)}
 _VALIDATE: Final[dict[str, Handler]] = {"GET": validate, "POST": validate}
 _MSEARCH: Final[dict[str, Handler]] = {"GET": multi_search, "POST": multi_search}
+_FURTHER: Final[dict[str, Handler]] = {"GET": further, "POST": further}
 _RANK_EVAL: Final[dict[str, Handler]] = {"GET": rank_evaluation, "POST": rank_evaluation}
 _MSEARCH_TEMPLATE: Final[dict[str, Handler]] = {
     "GET": multi_search_template,
@@ -79,6 +80,11 @@ ROUTES: Final[dict[str, dict[str, Handler]]] = {
     "/{index}/_delete_by_query": {"POST": querying(scrolled)},
     "/_msearch": _MSEARCH,
     "/{index}/_msearch": _MSEARCH,
+    "/_search/scroll": _FURTHER,
+    "/_search/scroll/{id}": _FURTHER,
+    "/_async_search": {"POST": search},
+    "/{index}/_async_search": {"POST": search},
+    "/_async_search/{id}": {"GET": further},
     "/_rank_eval": _RANK_EVAL,
     "/{index}/_rank_eval": _RANK_EVAL,
     "/_msearch/template": _MSEARCH_TEMPLATE,

@@ -130,6 +130,18 @@ def _is_about_ours(answer: bytes) -> bool:
     return layout.CONTAINER.encode() in answer or b'"failures"' in answer
 
 
+async def further(exchange: Exchange) -> web.StreamResponse:
+    """More of a search that has begun: a page of its scroll, or what it has found by now.
+
+    What it was asked to show as highlights or chunks is not known any more.
+    """
+    answer = await exchange.ask(await exchange.read() or None)
+    if answer.status < 300 and not _is_about_ours(answer.body):
+        return await exchange.as_is(answer)
+    words = rewording({}, {})
+    return await exchange.patched(answer, lambda document: presentable(document, words))
+
+
 async def body_of(exchange: Exchange) -> dict[str, Any] | None:
     """The body of a search, which may stand in the URL; None where it cannot be read."""
     data = await exchange.read()
