@@ -72,7 +72,9 @@ def told(document: Any, reword: Reword) -> Any:
 
 
 def hits_of(document: Any) -> list[dict[str, Any]]:
-    """The hits of a search's answer, not those within them."""
+    """The hits of a search's answer, which may be asynchronous; not those within them."""
+    if isinstance(document, Mapping) and isinstance(document.get("response"), Mapping):
+        document = document["response"]
     hits = document.get("hits") if isinstance(document, Mapping) else None
     found = hits.get("hits") if isinstance(hits, Mapping) else None
     return found if isinstance(found, list) else []

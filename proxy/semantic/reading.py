@@ -12,9 +12,11 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from proxy.semantic.cutting import Replacement
-from proxy.semantic.exchange import Exchange
+from proxy.limits.threads import offload
+from proxy.semantic.cutting import Replacement, cut_out
+from proxy.semantic.exchange import AT_ONCE, Exchange
 from proxy.semantic.inferencefields import inference_fields
+from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.registry import Fields, Target
 from proxy.semantic.sourcefilters import (
     INFERENCE_FIELDS,
@@ -106,6 +108,21 @@ async def showing(exchange: Exchange, body: Mapping[str, Any], found: Target) ->
         made["_source"] = filter.for_upstream(shows=shows, hides_vectors=hides)
     replacement = inference_fields(found.fields) if shows else None
     return Showing(body=made, parameters=parameters, replacement=replacement)
+
+
+async def with_inference_fields(answer: UpstreamAnswer, replacement: Replacement) -> UpstreamAnswer:
+    """An answer in which `_inference_fields` stand where the layer's own fields stood."""
+    cut = await offload(len(answer.body), AT_ONCE, lambda: cut_out(answer.body, replacement))
+    return _Changed(answer.status, answer.headers, cut)
+
+
+@dataclass(frozen=True, slots=True)
+class _Changed:
+    """An upstream's answer with another body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
 def _field_name(value: Any) -> Any:

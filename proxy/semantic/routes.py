@@ -22,7 +22,7 @@ from proxy.semantic.declaring import (
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.multisearches import multi_search, multi_search_template, rank_evaluation
 from proxy.semantic.reading import get_document, get_documents
-from proxy.semantic.searches import few, querying, scrolled, search, validate
+from proxy.semantic.searches import few, further, querying, scrolled, search, validate
 from proxy.semantic.showing import field_mappings, show_mappings
 from proxy.semantic.singles import put_document, update_document
 from proxy.semantic.templates import search_template
@@ -49,6 +49,7 @@ _INDEX: Final[dict[str, Handler]] = {"POST": put_document, "PUT": put_document}
 _COUNT: Final[dict[str, Handler]] = {"GET": querying(few), "POST": querying(few)}
 _VALIDATE: Final[dict[str, Handler]] = {"GET": validate, "POST": validate}
 _MSEARCH: Final[dict[str, Handler]] = {"GET": multi_search, "POST": multi_search}
+_FURTHER: Final[dict[str, Handler]] = {"GET": further, "POST": further}
 _RANK_EVAL: Final[dict[str, Handler]] = {"GET": rank_evaluation, "POST": rank_evaluation}
 _MSEARCH_TEMPLATE: Final[dict[str, Handler]] = {
     "GET": multi_search_template,
@@ -85,6 +86,11 @@ ROUTES: Final[dict[str, dict[str, Handler]]] = {
     "/{index}/_delete_by_query": {"POST": querying(scrolled)},
     "/_msearch": _MSEARCH,
     "/{index}/_msearch": _MSEARCH,
+    "/_search/scroll": _FURTHER,
+    "/_search/scroll/{id}": _FURTHER,
+    "/_async_search": {"POST": search},
+    "/{index}/_async_search": {"POST": search},
+    "/_async_search/{id}": {"GET": further},
     "/_rank_eval": _RANK_EVAL,
     "/{index}/_rank_eval": _RANK_EVAL,
     "/_msearch/template": _MSEARCH_TEMPLATE,

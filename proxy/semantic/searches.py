@@ -21,7 +21,7 @@ from proxy.semantic.chunks import show
 from proxy.semantic.exchange import AT_ONCE, Exchange
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.preparing import Prepared, Search, prepared_one
-from proxy.semantic.reading import searchable, with_excludes
+from proxy.semantic.reading import showing, with_excludes, with_inference_fields
 from proxy.semantic.retrievers.entry import evaluated
 from proxy.semantic.sourcefilters import is_in_url
 
@@ -32,6 +32,7 @@ _OF_INDICES: Final = (
     "ignore_throttled",
     "ignore_unavailable",
 )
+_OF_BODY: Final = ("source", "source_content_type")  # parameters that hold a body
 _SCROLL_SIZE: Final = 1000  # documents that `_delete_by_query` finds at once, if not told otherwise
 
 
@@ -56,14 +57,15 @@ async def answered(
         raise made
     if not made.target.fields and made.body == body and not is_sent:
         return await exchange.hand_on()
-    in_url = is_in_url(parameters)
     path = exchange.rest.path.rstrip("/").removesuffix("/template")
-    target = _target(exchange, path)
-    shown: Mapping[str, Any] = made.body
-    if made.target.fields:
-        shown = searchable(made.body, is_in_url=in_url)
-        target = with_excludes(exchange, path) if in_url else target
-    answer = await exchange.ask(as_json(shown), target=target)
+    if not made.target.fields:
+        answer = await exchange.ask(as_json(made.body), target=_target(exchange, path))
+        return await answer_for(exchange, answer, made, body, expression)
+    shown = await showing(exchange, made.body, made.target)
+    target = _target(exchange, path, shown.parameters)
+    answer = await exchange.ask(as_json(shown.body), target=target)
+    if shown.replacement is not None and answer.status < 300:
+        answer = await with_inference_fields(answer, shown.replacement)
     return await answer_for(exchange, answer, made, body, expression)
 
 
@@ -137,6 +139,18 @@ def _is_about_ours(answer: bytes) -> bool:
     return layout.CONTAINER.encode() in answer or b'"failures"' in answer
 
 
+async def further(exchange: Exchange) -> web.StreamResponse:
+    """More of a search that has begun: a page of its scroll, or what it has found by now.
+
+    What it was asked to show as highlights or chunks is not known any more.
+    """
+    answer = await exchange.ask(await exchange.read() or None)
+    if answer.status < 300 and not _is_about_ours(answer.body):
+        return await exchange.as_is(answer)
+    words = rewording({}, {})
+    return await exchange.patched(answer, lambda document: presentable(document, words))
+
+
 async def body_of(exchange: Exchange) -> dict[str, Any] | None:
     """The body of a search, which may stand in the URL; None where it cannot be read."""
     data = await exchange.read()
@@ -153,17 +167,11 @@ async def body_of(exchange: Exchange) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def _target(exchange: Exchange, path: str) -> str:
-    """The target of a search whose body is sent as such."""
-    target = exchange.unshaped_target()
-    _, _, query = target.partition("?")
-    if "source" in exchange.rest.parameters:
-        kept = {
-            name: value
-            for name, value in exchange.rest.parameters.items()
-            if name not in ("source", "source_content_type", "filter_path", "pretty", "human")
-        }
-        query = urlencode(kept)
+def _target(exchange: Exchange, path: str, parameters: Mapping[str, str] | None = None) -> str:
+    """The target of a search whose body is sent as such; `parameters` replace the request's."""
+    given = exchange.rest.parameters if parameters is None else parameters
+    kept = {name: value for name, value in given.items() if name not in _OF_BODY}
+    _, _, query = exchange.target_with(kept).partition("?")
     return f"{path}?{query}" if query else path
 
 
