@@ -87,7 +87,8 @@ class Place:
     @contextmanager
     def embedding(self) -> Iterator[list[list[str]]]:
         """The texts of each call that the provider gets meanwhile."""
-        before, calls = len(self.provider.calls), []
+        before = len(self.provider.calls)
+        calls: list[list[str]] = []
         yield calls
         calls.extend(sorted(call.json["inputs"]) for call in self.provider.calls[before:])
 

@@ -15,7 +15,7 @@ from tests.support.processes import Serve
 BODY: Final = ["amber quartz", "  ", "harbour pilot ships 🚢 at sea", "harbour baker", "gold"]
 CHUNKS: Final = [text for text in BODY if text.strip()]
 QUERY: Final = "harbour pilot ships"
-ALL: Final = {"match_all": {}}
+ALL: Final[dict[str, Any]] = {"match_all": {}}
 # Sentences of about as many words as a chunk may have: each becomes one, but for the blanks.
 LONG: Final = " ".join(f"{word} " * 19 + f"{word}." for word in ("zinc", "owl", "fox🦊", "iron"))
 

@@ -15,7 +15,7 @@ from tests.support.processes import Serve
 QUERY: Final = "harbour"
 HERE: Final = semantic(QUERY)
 NEAR: Final = [str(n) for n in range(10)]  # the ten nearest
-ALL: Final = {"match_all": {}}
+ALL: Final[dict[str, Any]] = {"match_all": {}}
 
 
 @pytest.fixture(scope="module")

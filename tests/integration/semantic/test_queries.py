@@ -32,7 +32,7 @@ TEXTS: Final = {
     "5": ["oven mango letter"],
 }
 QUERY: Final = "harbour pilot ships"
-ALL: Final = {"match_all": {}}
+ALL: Final[dict[str, Any]] = {"match_all": {}}
 
 
 @pytest.fixture(scope="module")
@@ -300,7 +300,7 @@ def test_a_search_waits_for_vectors_no_longer_than_it_may(here):
 # --- errors
 
 
-def shard_error(document: Any) -> str:
+def shard_error(document: Any) -> Any:
     error = document["error"]
     assert error["type"] == "search_phase_execution_exception"
     return error["root_cause"][0]["reason"]

@@ -13,7 +13,7 @@ VECTORS: Final = "xinf.body.chunks.embeddings"
 BODY: Final = semantic_field()
 KNN: Final = {"knn": {"field": VECTORS, "query_vector": [1.0], "k": 10}}
 NEAR: Final = {"nested": {"path": "xinf.body.chunks", "query": KNN}}
-ALL: Final = {"match_all": {}}
+ALL: Final[dict[str, Any]] = {"match_all": {}}
 
 
 def sought(body: Any) -> Any:

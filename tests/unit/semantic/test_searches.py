@@ -31,7 +31,7 @@ STORED: Final = {
 }
 
 
-def is_rewritten(query: Any) -> bool:
+def is_rewritten(query: Any) -> Any:
     return query["nested"]["query"]["knn"]["query_vector"] == [1.0, 0.0, 0.0]
 
 
@@ -48,7 +48,7 @@ async def test_documents_that_are_deleted_are_found_by_meaning():
 
 
 async def test_rated_searches():
-    body = {
+    body: dict[str, Any] = {
         "requests": [
             {"id": "x", "request": {"query": SEMANTIC}, "ratings": []},
             {"id": "y", "template_id": "t"},
