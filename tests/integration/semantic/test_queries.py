@@ -300,7 +300,7 @@ def test_a_search_waits_for_vectors_no_longer_than_it_may(here):
 # --- errors
 
 
-def shard_error(document: Any) -> str:
+def shard_error(document: Any) -> Any:
     error = document["error"]
     assert error["type"] == "search_phase_execution_exception"
     return str(error["root_cause"][0]["reason"])

@@ -1,0 +1,127 @@
+"""Requests to the semantic layer before an upstream that answers as the test says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from proxy.inference.endpoints import InferenceEndpoint, SecretSettings, ServiceSettings, TaskType
+from proxy.rest.body import Body
+from proxy.rest.request import parse_request
+from proxy.rest.responder import responder_for
+from proxy.semantic.exchange import Exchange, Parts
+from proxy.semantic.registry import Target
+from proxy.semantic.routes import PATHS, ROUTES
+from proxy.xcontent.document import Bounds
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question that the upstream got."""
+
+    method: str
+    target: str
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return orjson.loads(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    document: Any
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def body(self) -> bytes:
+        return orjson.dumps(self.document)
+
+
+class Upstream:
+    """Answers questions in turn, the last answer again and again."""
+
+    def __init__(self, answers: Sequence[Any]) -> None:
+        self.asked: list[Asked] = []
+        self._answers = [one if isinstance(one, Answer) else Answer(one) for one in answers]
+
+    async def ask_as_caller(self, request, method, target, body=b""):
+        self.asked.append(Asked(method, target, body))
+        return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+
+    async def ask_as_proxy(self, method, target, body=b""):
+        return Answer({})
+
+
+class Endpoints:
+    """One endpoint, which embeds every text as [1, 0, 0]."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[str]] = []
+
+    async def find(self, inference_id):
+        settings = ServiceSettings(url="http://provider", dimensions=3)
+        return InferenceEndpoint(
+            inference_id=inference_id,
+            task_type=TaskType.TEXT_EMBEDDING,
+            service_settings=settings,
+            secret_settings=SecretSettings(api_key="hf_secret"),
+        )
+
+    async def embed(self, endpoint, texts, deadline):
+        self.calls.append(list(texts))
+        return [[1.0, 0.0, 0.0] for _ in texts]
+
+
+class Registry:
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.looked_up: list[str] = []
+
+    async def look_up(self, expression):
+        self.looked_up.append(expression)
+        return self.target
+
+
+@dataclass(slots=True)
+class World:
+    """A layer whose indices are `target`, before an upstream with these answers."""
+
+    upstream: Upstream
+    registry: Registry
+    endpoints: Endpoints = field(default_factory=Endpoints)
+
+    async def request(self, method: str, target: str, body: Any) -> Any:
+        """The document of the layer's answer."""
+        data = body if isinstance(body, bytes) else orjson.dumps(body)
+        headers = CIMultiDictProxy(CIMultiDict({"Content-Type": "application/json"}))
+        rest = parse_request(method, target, headers)
+        match = PATHS.match(rest.segments())
+        assert match is not None
+        parts: Any = Parts(
+            upstream=self.upstream,  # type: ignore[arg-type]
+            endpoints=self.endpoints,
+            registry=self.registry,  # type: ignore[arg-type]
+            read_body=None,  # type: ignore[arg-type]
+            read_pieces=None,  # type: ignore[arg-type]
+            default_id=None,
+        )
+        exchange = Exchange(
+            request=None,  # type: ignore[arg-type]
+            rest=rest,
+            responder=responder_for(rest),
+            names=match.parameters,
+            parts=parts,
+            body=Body(rest, data, data, Bounds(nesting=100, values=1000)),
+        )
+        answer = await ROUTES[match.pattern][method](exchange)
+        return orjson.loads(answer.body)  # type: ignore[attr-defined]
+
+
+def world(target: Target, *answers: Any) -> World:
+    return World(Upstream(answers), Registry(target))

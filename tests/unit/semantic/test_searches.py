@@ -1,0 +1,129 @@
+"""Requests with queries that the Elasticsearch of the integration tests has no modules for."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import pytest
+
+from proxy.errors import IllegalArgument
+from tests.unit.semantic.exchanges import Answer, world
+from tests.unit.semantic.targets import semantic_field, target
+
+SEMANTIC: Final = {"semantic": {"field": "body", "query": "one"}}
+HERE: Final = target(semantic_field())
+HIT: Final = {"_index": "a", "_id": "1", "_source": {"body": "one"}}
+FOUND: Final = {"hits": {"hits": [HIT]}}
+STORED: Final = {
+    "_index": "a",
+    "_id": "1",
+    "_source": {
+        "body": ["far", "🚢 near"],
+        "xinf": {
+            "body": {
+                "chunks": [
+                    {"field": "body", "start": 0, "end": 3, "embeddings": [0.0, 1.0, 0.0]},
+                    {"field": "body", "start": 4, "end": 11, "embeddings": [1.0, 0.1, 0.0]},
+                ]
+            }
+        },
+    },
+}
+
+
+def is_rewritten(query: Any) -> Any:
+    return query["nested"]["query"]["knn"]["query_vector"] == [1.0, 0.0, 0.0]
+
+
+async def test_documents_that_are_deleted_are_found_by_meaning():
+    here = world(HERE, {"deleted": 1})
+    assert await here.request("POST", "/a/_delete_by_query", {"query": SEMANTIC}) == {"deleted": 1}
+    (asked,) = here.upstream.asked
+    assert asked.target == "/a/_delete_by_query"
+    assert is_rewritten(asked.json["query"])
+    assert asked.json["query"]["nested"]["query"]["knn"]["k"] == 1000
+    here = world(HERE, {})
+    await here.request("POST", "/a/_delete_by_query?scroll_size=20", {"query": SEMANTIC})
+    assert here.upstream.asked[0].json["query"]["nested"]["query"]["knn"]["k"] == 20
+
+
+async def test_rated_searches():
+    body: dict[str, Any] = {
+        "requests": [
+            {"id": "x", "request": {"query": SEMANTIC}, "ratings": []},
+            {"id": "y", "template_id": "t"},
+        ],
+        "metric": {"precision": {"k": 5}},
+    }
+    here = world(HERE, {"metric_score": 1})
+    assert await here.request("POST", "/a/_rank_eval", body) == {"metric_score": 1}
+    sent = here.upstream.asked[0].json
+    assert is_rewritten(sent["requests"][0]["request"]["query"])
+    assert sent["requests"][1] == body["requests"][1]
+    assert sent["metric"] == body["metric"]
+
+
+async def test_a_template_is_filled_in_first():
+    here = world(HERE, {"template_output": {"query": SEMANTIC, "size": 3}}, FOUND)
+    body = {"id": "t", "params": {"q": "one"}, "explain": True}
+    assert await here.request("POST", "/a/_search/template", body) == FOUND
+    rendering, search = here.upstream.asked
+    assert rendering.target == "/_render/template"
+    assert rendering.json == {"id": "t", "params": {"q": "one"}}
+    assert search.target == "/a/_search"
+    assert is_rewritten(search.json["query"])
+    assert search.json["explain"] is True
+
+
+async def test_many_templates():
+    rendered = {"template_output": {"query": SEMANTIC}}
+    here = world(HERE, rendered, rendered, {"responses": [FOUND, FOUND]})
+    lines = b'{"index":"a"}\n{"id":"t"}\n{}\n{"source":"{}"}\n'
+    answer = await here.request("POST", "/_msearch/template", lines)
+    assert answer["responses"] == [FOUND, FOUND]
+    assert here.upstream.asked[2].target == "/_msearch"
+    assert here.endpoints.calls == [["one"]]
+
+
+async def test_asynchronous_searches():
+    here = world(HERE, {"id": "x", "response": FOUND}, {"hits": {"hits": [STORED]}})
+    body = {"query": SEMANTIC, "highlight": {"fields": {"body": {"number_of_fragments": 1}}}}
+    answer = await here.request("POST", "/a/_async_search", body)
+    assert here.upstream.asked[0].target == "/a/_async_search"
+    assert answer["id"] == "x"
+    assert answer["response"]["hits"]["hits"][0]["highlight"] == {"body": ["🚢 near"]}
+
+
+async def test_vectors_are_asked_for_as_the_upstream_knows():
+    """Releases before 9.2 show them unasked, and do not know how to be asked."""
+    body = {"query": SEMANTIC, "highlight": {"fields": {"body": {"number_of_fragments": 1}}}}
+    refused = Answer({"error": {"reason": "Unknown key for a BOOLEAN in [exclude_vectors]"}}, 400)
+    here = world(HERE, FOUND, refused, {"hits": {"hits": [STORED]}})
+    answer = await here.request("POST", "/a/_search", body)
+    assert answer["hits"]["hits"][0]["highlight"] == {"body": ["🚢 near"]}
+    asked = [one.json["_source"] for one in here.upstream.asked[1:]]
+    assert asked[0] == {"includes": ["xinf.body.chunks", "body"], "exclude_vectors": False}
+    assert "exclude_vectors" not in asked[1]
+
+
+async def test_a_search_without_highlights_asks_once():
+    here = world(HERE, FOUND)
+    await here.request("POST", "/a/_search?size=20&pretty", {"query": SEMANTIC})
+    (asked,) = here.upstream.asked
+    assert asked.target == "/a/_search?size=20"
+    assert asked.json["query"]["nested"]["query"]["knn"]["k"] == 20
+    assert asked.json["_source"] == {"excludes": ["xinf"]}
+
+
+async def test_the_indices_of_a_point_in_time():
+    here = world(HERE, FOUND)
+    pit = "AQEBYRZOaDZrQ0ZwMFRiS0ZXQkN0Q1hZNHF3AA"
+    await here.request("POST", "/_search", {"pit": {"id": pit}, "query": SEMANTIC})
+    assert here.registry.looked_up == ["a"]
+
+
+async def test_remote_clusters_are_refused():
+    here = world(HERE, FOUND)
+    with pytest.raises(IllegalArgument, match=r"\[far:b\]"):
+        await here.request("POST", "/a,far:b/_search", {"query": SEMANTIC})
+    assert here.registry.looked_up == ["a"]
