@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,6 +26,8 @@ from proxy.semantic.upstreamrelease import UpstreamRelease
 from proxy.xcontent.writing import dump_json
 
 AT_ONCE: Final = 65536  # bytes of a document that are read or written on the event loop
+
+_LONG_NUMBER: Final = re.compile(rb"\d{19}")
 
 ReadPieces = Callable[[web.Request, RestRequest], AsyncIterator[bytes]]
 ReadBody = Callable[[web.Request, RestRequest], Awaitable[Body]]
@@ -125,7 +129,7 @@ class Exchange:
         cut = await offload(
             len(answer.body), AT_ONCE, lambda: cut_out(answer.body, replacement, source_of)
         )
-        return await self.answer(answer, orjson.loads(cut or b"null"))
+        return await self.answer(answer, await offload(len(cut), AT_ONCE, lambda: _loaded(cut)))
 
     async def as_is(self, answer: UpstreamAnswer) -> web.Response:
         """The upstream's answer as it came; decoded anew only where the caller wants a form."""
@@ -174,10 +178,15 @@ class Exchange:
 
     async def patched(self, answer: UpstreamAnswer, patch: Callable[[Any], Any]) -> web.Response:
         """The upstream's answer, with its document as `patch` returns it."""
-        document = await offload(
-            len(answer.body), AT_ONCE, lambda: patch(orjson.loads(answer.body or b"null"))
-        )
+        document = await offload(len(answer.body), AT_ONCE, lambda: patch(_loaded(answer.body)))
         return await self.answer(answer, document)
+
+
+def _loaded(data: bytes) -> Any:
+    """A document, integers of any size in it; None for an empty one."""
+    if _LONG_NUMBER.search(data):
+        return json.loads(data)
+    return orjson.loads(data or b"null")
 
 
 def _query(parameters: Mapping[str, str]) -> str:
