@@ -32,10 +32,11 @@ _OF_FIELDS: Final = frozenset(
     (b"fields", b"fielddata", b"properties", b"ignored_field_values", b"term_vectors")
 )
 _OF_USERS: Final = frozenset((b"aggregations", b"highlight", b"suggest"))
+_EXPLANATION: Final = b"_explanation"
 # What tells how Elasticsearch works, in words that quote the fields it works with.
 _WORDS: Final = frozenset(
     (
-        b"_explanation",
+        _EXPLANATION,
         b"caused_by",
         b"description",
         b"error",
@@ -61,6 +62,7 @@ class _Level:
     is_source: bool = False
     of_fields: bool = False
     of_user: bool = False  # what is said in it is the user's own, word for word
+    is_free: bool = False  # its names are the user's own, and no word of _WORDS means anything
     in_words: bool = False
     index: str = ""  # the last `_index` in it
 
@@ -157,19 +159,20 @@ class Cutter:
                 is_source=around.is_source,
                 of_fields=around.of_fields,
                 of_user=around.of_user,
+                is_free=around.is_free,
                 in_words=around.in_words,
             )
+        is_free = around.is_free or name in _OF_USERS
         return _Level(
             name,
             is_object,
             is_source=name == _SOURCE and not of_user,
             of_fields=name in _OF_FIELDS and not of_user,
             of_user=of_user,
-            in_words=not of_user and name not in _OF_USERS and self._is_in_words(name, around),
+            is_free=is_free,
+            in_words=not of_user
+            and (around.in_words or name == _EXPLANATION or (name in _WORDS and not is_free)),
         )
-
-    def _is_in_words(self, name: bytes, around: _Level) -> bool:
-        return around.in_words or name in _WORDS
 
     def _on_key(self, token: re.Match[bytes], gap: bytes, out: list[bytes]) -> None:
         gap = self._without_comma(gap)
@@ -213,7 +216,8 @@ class Cutter:
         return token.end(2)
 
     def _tells(self, level: _Level, key: bytes) -> bool:
-        return key in _WORDS and not (level.of_user or level.is_source or level.of_fields)
+        no = level.of_user or level.is_source or level.of_fields or level.is_free
+        return key in _WORDS and not no
 
     def _string(self, data: bytes, at: int, out: list[bytes]) -> int | None:
         """The rest of a string that has begun, as far as it has come."""

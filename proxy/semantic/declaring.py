@@ -20,7 +20,7 @@ from proxy.semantic.mappings import declared_everywhere
 from proxy.semantic.redefining import Present, mapping_for, present_fields
 
 _WORDS: Final = (TYPE.encode(), b"use_legacy_format", b"\\u")
-_ATTEMPTS: Final = 4  # at a definition that another proxy changes at the same time
+_ATTEMPTS: Final = 20  # at a definition that another proxy changes at the same time
 _LEGACY: Final = "index.mapping.semantic_text.use_legacy_format"
 
 Handler = Callable[[Exchange], Awaitable[web.StreamResponse]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -28,6 +30,8 @@ from proxy.semantic.upstreamrelease import UpstreamRelease
 from proxy.xcontent.writing import dump_json
 
 AT_ONCE: Final = 65536  # bytes of a document that are read or written on the event loop
+
+_LONG_NUMBER: Final = re.compile(rb"\d{19}")
 
 ReadPieces = Callable[[web.Request, RestRequest], AsyncIterator[bytes]]
 ReadBody = Callable[[web.Request, RestRequest], Awaitable[Body]]
@@ -132,7 +136,7 @@ class Exchange:
         cut = await offload(
             len(answer.body), AT_ONCE, lambda: cut_out(answer.body, replacement, source_of)
         )
-        return await self.answer(answer, orjson.loads(cut or b"null"))
+        return await self.answer(answer, await offload(len(cut), AT_ONCE, lambda: _loaded(cut)))
 
     async def as_is(self, answer: UpstreamAnswer) -> web.Response:
         """The upstream's answer as it came; decoded anew only where the caller wants a form."""
@@ -200,9 +204,7 @@ class Exchange:
 
     async def patched(self, answer: UpstreamAnswer, patch: Callable[[Any], Any]) -> web.Response:
         """The upstream's answer, with its document as `patch` returns it."""
-        document = await offload(
-            len(answer.body), AT_ONCE, lambda: patch(read_json(answer.body or b"null"))
-        )
+        document = await offload(len(answer.body), AT_ONCE, lambda: patch(_loaded(answer.body)))
         return await self.answer(answer, document)
 
 
@@ -216,3 +218,10 @@ def _response(made: RestResponse, upstream: Mapping[str, str]) -> web.Response:
         if name in upstream:
             headers[name] = upstream[name]
     return web.Response(status=made.status, headers=headers, body=made.body)
+
+
+def _loaded(data: bytes) -> Any:
+    """A document of the upstream's, integers of any size in it; None for an empty one."""
+    if _LONG_NUMBER.search(data):
+        return json.loads(data)
+    return read_json(data or b"null")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,7 @@ class Caller:
         if isinstance(body, list):
             kind = "application/x-ndjson"
             body = b"".join(orjson.dumps(line) + b"\n" for line in body)
-        data = body if isinstance(body, bytes) else orjson.dumps(body)
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
         return send(self.url, method, path, [("Content-Type", kind)], data)
 
     def ask(self, method: str, path: str, body: Any = None, *, status: int | None = 200) -> Any:

@@ -13,9 +13,12 @@ from proxy.inference.endpoints import InferenceEndpoint, SecretSettings, Service
 from proxy.rest.body import Body
 from proxy.rest.request import parse_request
 from proxy.rest.responder import responder_for
+from proxy.semantic.abilities import Abilities
 from proxy.semantic.exchange import Exchange, Parts
 from proxy.semantic.registry import Target
 from proxy.semantic.routes import PATHS, ROUTES
+from proxy.semantic.tasks import Tasks
+from proxy.semantic.upstreamrelease import UpstreamRelease
 from proxy.xcontent.document import Bounds
 
 
@@ -77,6 +80,9 @@ class Endpoints:
         self.calls.append(list(texts))
         return [[1.0, 0.0, 0.0] for _ in texts]
 
+    async def rerank(self, endpoint, query, documents, deadline):
+        raise AssertionError("nothing is reranked here")
+
 
 class Registry:
     def __init__(self, target: Target) -> None:
@@ -107,6 +113,9 @@ class World:
             upstream=self.upstream,  # type: ignore[arg-type]
             endpoints=self.endpoints,
             registry=self.registry,  # type: ignore[arg-type]
+            abilities=Abilities(self.upstream),  # type: ignore[arg-type]
+            release=UpstreamRelease(self.upstream),  # type: ignore[arg-type]
+            tasks=Tasks(),
             read_body=None,  # type: ignore[arg-type]
             read_pieces=None,  # type: ignore[arg-type]
             default_id=None,

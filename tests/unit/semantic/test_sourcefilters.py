@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from proxy.semantic.sourcefilters import (
+    filter_in_body,
+    filter_in_url,
+    hides_source,
+    url_with,
+    without_container,
+)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (None, {"excludes": ["xinf"]}),
+        (True, {"excludes": ["xinf"]}),
+        (False, False),
+        ("a", {"includes": ["a"], "excludes": ["xinf"]}),
+        (["a", "b*"], {"includes": ["a", "b*"], "excludes": ["xinf"]}),
+        ({"includes": "a", "excludes": ["b"]}, {"includes": ["a"], "excludes": ["b", "xinf"]}),
+        ({"include": ["a"], "exclude": "b"}, {"includes": ["a"], "excludes": ["b", "xinf"]}),
+        ({"exclude_vectors": True}, {"excludes": ["xinf"], "exclude_vectors": True}),
+        (3, 3),
+    ],
+)
+def test_what_was_added_is_left_out(source: Any, expected: Any):
+    assert without_container(source) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "shows"),
+    [
+        (None, False),
+        ({"exclude_vectors": True}, False),
+        ({"exclude_vectors": False}, True),
+        ({"exclude_vectors": False, "includes": ["a"]}, False),
+        ({"exclude_vectors": False, "includes": ["_inf*"]}, True),
+        ({"exclude_vectors": False, "includes": ["_inference_fields.a"]}, True),
+        ({"exclude_vectors": False, "excludes": ["_inference_fields"]}, False),
+    ],
+)
+def test_inference_fields_are_shown_on_request(source: Any, shows: bool):
+    found = filter_in_body(source)
+    assert found is not None
+    assert found.shows_inference_fields is shows
+
+
+def test_what_was_added_is_taken_in_to_be_shown():
+    found = filter_in_body({"includes": ["a"], "excludes": ["b"]})
+    assert found is not None
+    shown = found.for_upstream(shows=True, hides_vectors=True)
+    assert shown == {"includes": ["a", "xinf"], "excludes": ["b"], "exclude_vectors": False}
+    assert "exclude_vectors" not in found.for_upstream(shows=True, hides_vectors=False)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({}, {"_source_excludes": "xinf"}),
+        ({"_source": "false", "a": "1"}, {"_source": "false", "a": "1"}),
+        ({"_source": "true"}, {"_source_excludes": "xinf"}),
+        ({"_source": "a,b"}, {"_source_excludes": "xinf", "_source_includes": "a,b"}),
+        ({"_source_excludes": "a"}, {"_source_excludes": "a,xinf"}),
+        ({"_source_exclude_vectors": "false"}, {"_source_exclude_vectors": "false"}),
+        ({"stored_fields": "a"}, {"stored_fields": "a"}),
+        (
+            {"stored_fields": "a,_source"},
+            {"stored_fields": "a,_source", "_source_excludes": "xinf"},
+        ),
+    ],
+)
+def test_in_a_url(parameters: dict[str, str], expected: dict[str, str]):
+    assert url_with(parameters) == expected
+
+
+def test_a_url_that_asks_for_vectors_shows_inference_fields():
+    assert filter_in_url({"_source_exclude_vectors": "false"}).shows_inference_fields
+    assert not filter_in_url({"_source_exclude_vectors": "true"}).shows_inference_fields
+
+
+def test_stored_fields_hide_the_source_unless_it_is_asked_for():
+    assert hides_source({"stored_fields": "_none_"}, {})
+    assert not hides_source({"stored_fields": ["_source"]}, {})
+    assert not hides_source({"stored_fields": ["a"], "_source": True}, {})
+    assert not hides_source({}, {})
