@@ -219,6 +219,8 @@ async def pieces_of(content: StreamReader) -> AsyncIterator[bytes]:
     """
     while piece := await content.readany():
         yield piece
+        if content.at_eof():
+            return
         await asyncio.sleep(0)
 
 

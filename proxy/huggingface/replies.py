@@ -42,6 +42,7 @@ from proxy.xcontent.objectparser import (
 )
 
 _FLOAT_MAX: Final = 3.4028234663852886e38
+_FLOATS: Final = {float}
 _NUMBER_TYPES: Final = {float, int}
 _MAX_VECTOR: Final = 512 * 1024  # bytes of JSON; 20,000 numbers, of which models have some thousand
 _BETWEEN: Final = re.compile(rb"[ \t\r\n]*,[ \t\r\n]*")
@@ -85,9 +86,11 @@ def _vectors_at(data: bytes, start: int) -> tuple[list[list[float]], int]:
         if not end:
             raise _Flawed
         vector = orjson.loads(data[at:end])
-        if not _NUMBER_TYPES.issuperset(map(type, vector)):
+        kinds = set(map(type, vector))
+        if not kinds <= _NUMBER_TYPES:
             raise _Flawed
-        vectors.append(_floats(vector))
+        _check_range(vector)
+        vectors.append(vector if kinds == _FLOATS else [float(number) for number in vector])
         between = _BETWEEN.match(data, end)
         if between is None:
             at = _behind(_BLANKS, data, end)
@@ -128,10 +131,14 @@ def _vectors_by_token(document: Document) -> list[list[float]]:
 
 def _floats(vector: Sequence[float]) -> list[float]:
     """The vector as floats. Raises: UnreadableReply for a number beyond a 32-bit float."""
+    _check_range(vector)
+    return [float(number) for number in vector]
+
+
+def _check_range(vector: Sequence[float]) -> None:
     if vector and (max(vector) > _FLOAT_MAX or min(vector) < -_FLOAT_MAX):
         problem = "a number is out of range for a 32-bit float"
         raise UnreadableReply(Cause("illegal_argument_exception", problem))
-    return [float(number) for number in vector]
 
 
 def parse_sparse(data: bytes, truncated: Sequence[bool]) -> list[SparseVector]:

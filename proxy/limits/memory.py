@@ -151,8 +151,9 @@ def wide_text_surplus(body: bytes) -> int:
     surplus = 0
     for start in range(0, len(body), _PIECE):  # so that other threads can run meanwhile
         piece = body[start : start + _PIECE + 1]  # an escape may begin at its end
+        if piece.isascii() and rb"\u" not in piece:
+            continue
         if any(lead in piece for lead in _WIDEST):
             return len(body) * 4
-        if not piece.isascii() or rb"\u" in piece:
-            surplus = len(body) * 2
+        surplus = len(body) * 2
     return surplus
