@@ -58,7 +58,7 @@ class TestSources:
     @pytest.mark.parametrize("key", sorted(describe(Config())))
     def test_every_key_has_its_environment_variable(self, key):
         values = {"listen": "h:1", "workers": "3", "lane": "false", "log.level": "debug"}
-        values |= {"admin.listen": "h:2"}
+        values |= {"admin.listen": "h:2", "semantic.enabled": "true"}
         values |= {"log.format": "json", "store.kind": "sqlite:x", "upstream.url": UPSTREAM}
         values |= {"upstream.verify": "false", "egress.allow": "a, b", "compatibility": "9.5"}
         value = values.get(key, "77")
