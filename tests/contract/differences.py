@@ -95,15 +95,3 @@ NOT_HERE: Final = {
     ),
     "hf-emb-027": "chunked inference has no route of its own in the API",
 }
-
-# Of the semantic cases; otherwise as NOT_YET.
-NOT_YET_SEMANTIC: Final[Mapping[str, str]] = {
-    "highlight": "no highlighting of chunks",
-    "copyto-only": "no highlighting of chunks",
-    "rerank-simple": "no retriever that reranks",
-    "rrf-semantic-lexical": "no retriever that fuses",
-    "qvb-errors": "query vector builders without a model are not refused as Elasticsearch does",
-    "page-two": "no semantic queries in _count",
-    "msearch": "no semantic queries in _msearch",
-    "reindex-lexical": "no reindexing into semantic fields",
-}

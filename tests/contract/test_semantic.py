@@ -9,7 +9,6 @@ import pytest
 
 from tests.contract.api import Target
 from tests.contract.casefiles import load_cases
-from tests.contract.differences import NOT_YET_SEMANTIC
 from tests.contract.semantic import Case, run_semantic_case
 from tests.support.endpoints import delete_all_endpoints
 from tests.support.processes import Serve
@@ -31,25 +30,12 @@ def semantic_target(serve_for_session: Serve, elasticsearch) -> Iterator[Target]
         yield Target(url=proxy.url, variables={"STUB": stub.url})
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        pytest.param(
-            case,
-            id=name,
-            marks=[pytest.mark.xfail(reason=NOT_YET_SEMANTIC[name])]
-            if name in NOT_YET_SEMANTIC
-            else [],
-        )
-        for name, case in CASES.items()
-    ],
-)
+@pytest.mark.parametrize("case", [pytest.param(case, id=name) for name, case in CASES.items()])
 def test_case(case: Case, semantic_target: Target) -> None:
     delete_all_endpoints(semantic_target.url)
     if problems := run_semantic_case(case, semantic_target):
         pytest.fail("\n".join(problems), pytrace=False)
 
 
-def test_the_list_of_exceptions_is_up_to_date():
+def test_the_case_file_is_whole():
     assert len(CASES) == 22
-    assert NOT_YET_SEMANTIC.keys() <= CASES.keys()
