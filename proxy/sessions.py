@@ -50,6 +50,7 @@ MAX_INTERIM: Final = 32  # answers 1xx to one request; servers send one or two
 MAX_HEADS: Final = 256 * 1024  # bytes of all heads that answer one request, as in the lane
 MAX_FRAMING: Final = 1024 * 1024  # bytes by which a body's chunks may outweigh what is in them
 _STEP: Final = 1024  # bytes of heads, or of tiny chunks, that are read before they are counted
+_FIRST_STEP: Final = 8 * 1024  # bytes, as long as nothing but one head has come
 _BODY_STEP: Final = 16 * 1024  # the same of other bodies, behind whose end answers can follow
 
 _used: Final[WeakSet[ResponseHandler]] = WeakSet()  # connections on which an answer has come
@@ -94,6 +95,8 @@ class BoundedProtocol(ResponseHandler):
             super().data_received(data)
         elif self._rest:
             self._rest += data
+        elif self._is_awaited and len(data) <= _FIRST_STEP and not self._interim:
+            self._read_head(data)  # as most answers come: as a whole
         else:
             self._read(data)
 
@@ -111,7 +114,9 @@ class BoundedProtocol(ResponseHandler):
                 self.transport.pause_reading()
                 self._turns.put_off(self._go_on)
                 return
-            size = _STEP if self._is_awaited or self._is_dense else _BODY_STEP
+            size = _BODY_STEP
+            if self._is_dense or self._is_awaited:
+                size = _STEP if self._is_dense or self._interim else _FIRST_STEP
             step = data[start : start + size]
             start += len(step)
             if self._is_awaited:

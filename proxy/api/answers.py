@@ -30,6 +30,7 @@ _QUICKLY_WRITTEN: Final = 64 * 1024  # bytes of an answer, about
 _ORDINARY_HEAD: Final = 16 * 1024  # bytes
 _PATIENCE: Final = 300.0  # seconds for a caller to read an answer, as in the lane
 MEMORY: Final = web.AppKey("memory", MemoryBudget)
+_HELD: Final = web.RequestKey("held_by_head", int)
 
 
 @web.middleware
@@ -119,6 +120,13 @@ def ended_by_origin(status: int) -> web.Response:
 
 def held_by_head(request: web.Request) -> int:
     """Bytes that the head of a request takes, beyond what an ordinary one does."""
+    held = request.get(_HELD)
+    if held is None:
+        held = request[_HELD] = _held_by_head(request)
+    return held
+
+
+def _held_by_head(request: web.Request) -> int:
     headers = request.raw_headers
     size = len(request.raw_path) + sum(len(name) + len(value) for name, value in headers)
     held = len(headers) * PER_HEADER + size * PER_BODY_BYTE

@@ -32,7 +32,7 @@ from proxy.telemetry.metrics import Metrics, ProviderCall
 from proxy.tlsfailures import Remedies, tls_problem
 from proxy.xcontent.values import Json
 from proxy.xcontent.weighing import weight
-from proxy.xcontent.writing import dump_json
+from proxy.xcontent.writing import dump_json, dump_light
 
 _PIECE: Final = 2 * 1024 * 1024  # bytes; aiohttp copies what it is given in one go
 _REMEDIES: Final = Remedies(
@@ -166,6 +166,8 @@ class Calls:
         if call.is_retry:
             self._metrics.count_retry(call.endpoint.task_type)
         size = weight(call.body, _QUICKLY_WRITTEN)
+        if size <= _QUICKLY_WRITTEN:
+            return dump_light(call.body)
         return await offload(size, _QUICKLY_WRITTEN, partial(dump_json, call.body))
 
     async def _post(self, endpoint: InferenceEndpoint, data: bytes) -> aiohttp.ClientResponse:

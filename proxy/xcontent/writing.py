@@ -26,7 +26,7 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 def dump_json(value: Any) -> bytes:
     """Compact JSON; keys stay in their order."""
     if is_light(value):
-        return _at_once(value)
+        return dump_light(value)
     writer = _JsonWriter()
     writer.write(value)
     return writer.out.getvalue()
@@ -37,7 +37,8 @@ def is_light(value: Any) -> bool:
     return weight(value, _STEP) <= _STEP
 
 
-def _at_once(value: Any) -> bytes:
+def dump_light(value: Any) -> bytes:
+    """Compact JSON of a value that is known to be light."""
     try:
         return orjson.dumps(value, default=list)
     except TypeError:  # an integer of more than 64 bits, or half of a surrogate pair
@@ -45,7 +46,7 @@ def _at_once(value: Any) -> bytes:
 
 
 def write_text(
-    out: BytesIO, text: str, escaped: Callable[[str], bytes] = lambda piece: _at_once(piece)[1:-1]
+    out: BytesIO, text: str, escaped: Callable[[str], bytes] = lambda piece: dump_light(piece)[1:-1]
 ) -> None:
     """Write a string, however long, in quotes; `escaped` is what stands between them."""
     out.write(b'"')
@@ -67,7 +68,7 @@ class _JsonWriter:
 
     def write(self, value: Any) -> None:
         if is_light(value):
-            self.out.write(_at_once(value))
+            self.out.write(dump_light(value))
         elif isinstance(value, str):
             write_text(self.out, value)
         elif isinstance(value, dict):
@@ -79,7 +80,7 @@ class _JsonWriter:
         items, before = iter(value.items()), b"{"
         while run := dict(islice(items, _RUN)):
             if is_light(run):
-                self.out.write(before + _at_once(run)[1:-1])
+                self.out.write(before + dump_light(run)[1:-1])
                 before = b","
                 continue
             for key, item in run.items():
@@ -94,7 +95,7 @@ class _JsonWriter:
         before = b"["
         for run in runs_of(value):
             if is_light(run):
-                self.out.write(before + _at_once(run)[1:-1])
+                self.out.write(before + dump_light(run)[1:-1])
                 before = b","
                 continue
             for item in run:
@@ -139,7 +140,7 @@ def _write_pretty(out: BytesIO, value: Any, line: bytes) -> None:
     elif isinstance(value, str):
         write_text(out, value)
     else:
-        out.write(_at_once(value))
+        out.write(dump_light(value))
 
 
 _NUMBERS: Final = {int, float}
@@ -147,7 +148,7 @@ _NUMBERS: Final = {int, float}
 
 def as_numbers(values: list[Any]) -> bytes | None:
     """Numbers with commas between them; None if there is anything else among the values."""
-    return _at_once(values)[1:-1] if _NUMBERS.issuperset(map(type, values)) else None
+    return dump_light(values)[1:-1] if _NUMBERS.issuperset(map(type, values)) else None
 
 
 def dump_cbor(value: Any) -> bytes:
@@ -159,7 +160,7 @@ def dump_cbor(value: Any) -> bytes:
 
 def _write_cbor(out: BytesIO, value: Any) -> None:
     if is_light(value):
-        out.write(_cbor_at_once(value))
+        out.write(_cbordump_light(value))
     elif isinstance(value, str):
         pieces = [value[at : at + _STEP] for at in range(0, len(value), _STEP)]
         encoded = [_SURROGATE.sub("\ufffd", piece).encode() for piece in pieces]
@@ -174,7 +175,7 @@ def _write_cbor(out: BytesIO, value: Any) -> None:
         out.write(_cbor_head(4, len(value)))
         for run in runs_of(value):
             if is_light(run):
-                out.write(_cbor_at_once(run)[len(_cbor_head(4, len(run))) :])
+                out.write(_cbordump_light(run)[len(_cbor_head(4, len(run))) :])
                 continue
             for item in run:
                 _write_cbor(out, item)
@@ -188,7 +189,7 @@ def _cbor_head(major: int, count: int) -> bytes:
     return bytes([major << 5 | 24 + size]) + count.to_bytes(1 << size)
 
 
-def _cbor_at_once(value: Any) -> bytes:
+def _cbordump_light(value: Any) -> bytes:
     import cbor2
 
     try:
