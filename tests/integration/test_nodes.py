@@ -52,6 +52,7 @@ class Way(Relay):
             self._open.discard(writer)
 
 
+@pytest.mark.alone  # counts how much is done in a time
 @pytest.mark.parametrize("flags", [(), ("--no-lane",)])
 async def test_no_read_fails_while_nodes_go_and_come_back(serve, elasticsearch, flags):
     index = f"/nodes-{len(flags)}"

@@ -48,9 +48,9 @@ class TestBefore92:
         chunks = source["_inference_fields"]["body"]["inference"]["chunks"]
         assert len(chunks["body"][0]["embeddings"]) == 16
 
-    def test_what_it_does_not_know_it_says_itself(self, filled: Caller):
-        body = {"_source": {"exclude_vectors": False}}
-        assert "exclude_vectors" in filled.error("POST", f"/{INDEX}/_search", body)["reason"]
+    def test_vectors_are_shown_on_request(self, filled: Caller):
+        answer = filled.ask("POST", f"/{INDEX}/_search", {"_source": {"exclude_vectors": False}})
+        assert "_inference_fields" in answer["hits"]["hits"][0]["_source"]
 
     def test_vectors_are_quantised_to_bits(self, caller: Caller, older):
         field = {"type": "semantic_text", "inference_id": "reads-large"}

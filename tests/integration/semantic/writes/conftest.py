@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
+import fcntl
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
 
 import pytest
 
@@ -13,7 +17,15 @@ from tests.support.embedder import Embedder
 from tests.support.processes import Serve
 from tests.support.stubs import in_thread
 
-_NUMBERS = itertools.count()
+_LOCK: Final = Path(tempfile.gettempdir()) / "semantic-writes.lock"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_other_module() -> Iterator[None]:
+    """The tests of these modules name the same indices: another process waits for its turn."""
+    with _LOCK.open("a") as opened:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +40,7 @@ def proxy_of_module(
 ) -> str:
     env = {
         "HFPROXY_SEMANTIC_ENABLED": "true",
-        "HFPROXY_STORE_INDEX": f"hugging-face-inference-endpoints-w{next(_NUMBERS)}",
+        "HFPROXY_STORE_INDEX": f"hugging-face-inference-endpoints-{uuid4().hex[:8]}",
         "HFPROXY_PROVIDER_RETRY_INITIAL_DELAY": "0.01",
         "HFPROXY_PROVIDER_RETRY_MAX_DELAY": "0.01",
     }
