@@ -250,16 +250,10 @@ async def _open_parts(
         limits = CallLimits(config.limits)
         layer = None
         if config.semantic.enabled and forwarder is not None:
-            turns = Turns()
-            layer = app[_SEMANTIC] = SemanticLayer(
-                Asking(upstream, forwarder, config.upstream),
-                EmbeddingEndpoints(store, provider),
-                config.semantic,
-                read_body=partial(whole_body, config.limits, turns),
-                read_pieces=partial(decoded_pieces, turns),
-            )
+            asking = Asking(upstream, forwarder, config.upstream)
+            layer = _semantic_layer(config, asking, EmbeddingEndpoints(store, provider))
             await stack.enter_async_context(layer.running())
-            app[_INTERCEPTION].layer = layer.interceptor
+            app[_SEMANTIC], app[_INTERCEPTION].layer = layer, layer.interceptor
         app[_API] = InferenceApi(
             service,
             privileges,
@@ -272,6 +266,17 @@ async def _open_parts(
         )
         _show_counts(app[METRICS], limits, app[MEMORY], limiter, store, privileges)
         yield
+
+
+def _semantic_layer(config: Config, asking: Asking, endpoints: EmbeddingEndpoints) -> SemanticLayer:
+    turns = Turns()
+    return SemanticLayer(
+        asking,
+        endpoints,
+        config.semantic,
+        read_body=partial(whole_body, config.limits, turns),
+        read_pieces=partial(decoded_pieces, turns),
+    )
 
 
 def _show_counts(

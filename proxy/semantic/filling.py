@@ -61,7 +61,7 @@ class FieldFilling:
         chunks = [*self.kept, *(chunk.rendered() for chunk in self.chunks)]
         seen = b""
         if chunks and not self.semantic.seen:
-            seen = b',"%b":{"%b":true}' % (layout.SEEN.encode(), layout.MARK.encode())
+            seen = b',"%b":%b' % (layout.SEEN.encode(), orjson.dumps(layout.MARKED))
         return b'{"%b":[%b]%b}' % (layout.CHUNKS.encode(), b",".join(chunks), seen)
 
 

@@ -24,6 +24,13 @@ def test_a_document_is_stored_with_its_vectors(site: Site) -> None:
     assert is_close(site.vectors("w-one", "1")[0], "the tide is low")
 
 
+def test_what_is_put_in_is_found_by_no_query_on_default_fields(site: Site):
+    index = site.make("w-one")
+    site.ok("PUT", f"/{index}/_doc/1?refresh=true", {"body": "a text"})
+    found = site.ok("GET", f"/{index}/_search?q=true", base=site.upstream)
+    assert found["hits"]["total"]["value"] == 0
+
+
 def test_an_identifier_is_made_and_told(site: Site) -> None:
     site.make("w-one")
     answer = site.ok("POST", "/w-one/_doc", {"body": "no name"})
