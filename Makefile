@@ -19,7 +19,7 @@ help: ## show this list
 	@echo 'PYTHON=/path/to/python selects the Python for a new $(VENV).'
 
 demo: $(RUNTIME) ## the product with real parts, step by step (KEEP=1: leave it running)
-	@$(BIN)/python -m demo.tour $(if $(KEEP),--keep)
+	@$(BIN)/python -m demo.tour $(if $(KEEP),--keep) $(ARGS)
 
 quick: lint ## lint, unit tests and contract cases, for the loop at the desk (ARGS='-k name' selects)
 	$(PYTEST) tests/unit tests/contract $(ARGS)
