@@ -1,6 +1,9 @@
 # Every target works by itself on a machine with Java, Maven, Python >= 3.11 and make: it first
 # creates the virtual environment that it needs.
 
+# Each of the many processes that tests start would compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime

@@ -5,9 +5,13 @@ The main process owns them. The workers that pytest-xdist starts ask it for thei
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Client, Connection, Listener
+from pathlib import Path
 from threading import Lock, Thread
 from typing import Final, Protocol
 
@@ -17,6 +21,8 @@ from tests.support.users import ROLES, USERS
 OPEN: Final = "elasticsearch"  # these are named like their fixtures
 SECURED: Final = "secured_elasticsearch"
 STOCK: Final = "stock_elasticsearch"
+MEMORY: Final = Path("/dev/shm")  # a file system in memory, on Linux
+ROOM: Final = 2 << 30  # bytes
 
 
 class Clusters(Protocol):
@@ -36,11 +42,13 @@ class OwnClusters:
         self._pool = ThreadPoolExecutor()
         self._lock = Lock()
         self._starting: dict[str, Future[RunningElasticsearch]] = {}
+        self._data = memory_folder()
 
     def prepare(self, names: Collection[str]) -> None:
         with self._lock:
             for name in set(names) - self._starting.keys():
-                self._starting[name] = self._pool.submit(_start, name)
+                data = None if self._data is None else self._data / name
+                self._starting[name] = self._pool.submit(_start, name, data)
 
     def get(self, name: str) -> Elasticsearch:
         self.prepare([name])
@@ -59,16 +67,29 @@ class OwnClusters:
         for future in self._starting.values():
             if future.exception() is None:
                 future.result().stop()
+        if self._data is not None:
+            shutil.rmtree(self._data, ignore_errors=True)
 
 
-def _start(name: str) -> RunningElasticsearch:
+def memory_folder() -> Path | None:
+    """A new folder in memory, if there is room: what a disk has to confirm takes several times as
+    long, above all to make an index.
+    """
+    if not os.access(MEMORY, os.W_OK) or shutil.disk_usage(MEMORY).free < ROOM:
+        return None
+    folder = Path(tempfile.mkdtemp(dir=MEMORY, prefix="elasticsearch-"))
+    folder.chmod(0o711)  # Elasticsearch runs as another user under root
+    return folder
+
+
+def _start(name: str, data: Path | None) -> RunningElasticsearch:
     if name == OPEN:
-        return start(say=_ignore)
+        return start(data=data, say=_ignore)
     if name == SECURED:
-        return start(secured=True, users=USERS, roles=ROLES, say=_ignore)
+        return start(secured=True, users=USERS, roles=ROLES, data=data, say=_ignore)
     if name == STOCK:
-        return start(stock=True, users=USERS, roles=ROLES, say=_ignore)
-    return start(version=name, say=_ignore)
+        return start(stock=True, users=USERS, roles=ROLES, data=data, say=_ignore)
+    return start(version=name, data=data, say=_ignore)
 
 
 def _ignore(_: str) -> None:
