@@ -105,7 +105,8 @@ def start(
     with API keys (from 8.19 on). stock: the same with TLS, as Elasticsearch sets both up by itself;
     `elastic` has no password until one is set. processors: with the ingest processors of
     testbed/plugin, where the distribution has none (from 8 on). settings: more of
-    elasticsearch.yml. files: more of its folder, by their paths; with `certs/http_ca.crt`, which clients trust, it is https.
+    elasticsearch.yml. files: more of its folder, by their paths; with `certs/http_ca.crt`,
+    which clients trust, it is https.
     secure_settings: those of its keystore. data: a folder to keep between starts, which the user
     `nobody` must be able to reach under root. java_options: memory, and how much the compiler may
     do.

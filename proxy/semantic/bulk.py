@@ -34,6 +34,7 @@ class Item:
     fields: Fields = field(default_factory=dict)
     chunkers: Chunkers = field(default_factory=dict)
     filling: Filling | None = None  # None where no semantic field is concerned
+    is_processed: bool = False  # whether its pipelines have changed it
 
     @property
     def index(self) -> str | None:

@@ -23,6 +23,7 @@ from proxy.semantic import layout
 from proxy.semantic.bulk import Item, Window
 from proxy.semantic.exchange import AT_ONCE, Exchange
 from proxy.semantic.hiding import hide_in_error
+from proxy.semantic.processing import is_processed
 from proxy.semantic.tasks import Task
 from proxy.semantic.writing import Writer
 from proxy.xcontent.times import parse_time
@@ -101,7 +102,10 @@ async def reindex(exchange: Exchange) -> web.StreamResponse:
     target = dest.get("index")
     if not isinstance(names, str) or not isinstance(target, str):
         return await exchange.hand_on()
-    if not await _is_concerned(exchange, names, target, is_remote="remote" in source):
+    processed = await is_processed(exchange.parts.registry, target, dest.get("pipeline"))
+    if not processed and not await _is_concerned(
+        exchange, names, target, is_remote="remote" in source
+    ):
         return await exchange.hand_on()
     if "remote" in source:
         raise IllegalArgument(
@@ -126,7 +130,9 @@ async def reindex(exchange: Exchange) -> web.StreamResponse:
 async def update_by_query(exchange: Exchange) -> web.StreamResponse:
     """Write documents again where they are, so that their semantic fields are filled anew."""
     index = exchange.names["index"]
-    if not (await exchange.parts.registry.look_up(index)).fields:
+    registry = exchange.parts.registry
+    processed = await is_processed(registry, index, exchange.rest.parameters.get("pipeline"))
+    if not processed and not (await registry.look_up(index)).fields:
         return await exchange.hand_on()
     body = await exchange.document() if await exchange.read() else {}
     if not isinstance(body, Mapping):

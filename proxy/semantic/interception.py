@@ -10,7 +10,7 @@ import re
 from typing import Final
 from urllib.parse import unquote
 
-from proxy.semantic.registry import Registry
+from proxy.semantic.registry import Registry, Snapshot
 from proxy.semantic.tasks import NODE
 
 _NAME: Final = r"[^/_?][^/?]*"
@@ -23,6 +23,10 @@ _DECLARES: Final = re.compile(
     r"|_ingest/pipeline/)".encode()
 )
 _WRITES: Final = (b"PUT", b"POST")
+_PIPELINES: Final = b"/_ingest/pipeline/"
+# What may run a pipeline, and where any line may name one.
+_INGESTS: Final = re.compile(rf"/{_NAME}/_(?:doc|create|bulk|update)(?:/|\?|$)".encode())
+_BULK: Final = re.compile(rf"/{_NAME}/_bulk/?(?:\?|$)".encode())
 # First segments that stand for no index and have nothing to do with one's fields.
 _ELSEWHERE: Final = frozenset(
     (
@@ -80,14 +84,28 @@ class Interceptor:
         """Whether a request is looked at; `target` is raw."""
         snapshot = self._registry.snapshot
         if not snapshot.active:
-            return method in _WRITES and _DECLARES.match(target) is not None
+            if method in _WRITES:
+                return _DECLARES.match(target) is not None
+            return target.startswith(_PIPELINES) and b"/_simulate" in target
         path = target.partition(b"?")[0]
         first = path[1:].partition(b"/")[0]
         if first in _ELSEWHERE or not first:
             return path.startswith(_OUR_TASKS)
         if method in _WRITES and _DECLARES.match(target) is not None:
             return True
-        return decoded(first) not in snapshot.plain
+        name = decoded(first)
+        if name not in snapshot.plain:
+            return True
+        return bool(snapshot.pipelines.known) and _may_ingest(method, target, name, snapshot)
+
+
+def _may_ingest(method: bytes, target: bytes, index: str, snapshot: Snapshot) -> bool:
+    """Whether a request may run a pipeline that is partly ours."""
+    if method not in _WRITES or _INGESTS.match(target) is None:
+        return False
+    if b"pipeline=" in target or _BULK.match(target) is not None:
+        return True
+    return index not in snapshot.pipelines.unconcerned
 
 
 def decoded(segment: bytes) -> str:

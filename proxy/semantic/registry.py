@@ -19,6 +19,7 @@ from proxy.errors import ProxyError, UpstreamBroken
 from proxy.limits.threads import offload
 from proxy.semantic.fields import SemanticField
 from proxy.semantic.mappings import fields_of
+from proxy.semantic.pipelineregistry import PipelineRegistry, Pipelines
 from proxy.semantic.ports import Upstream, UpstreamAnswer
 from proxy.singleflight import SingleFlight
 
@@ -64,7 +65,8 @@ class Snapshot:
     """What is known of one version of the cluster's state."""
 
     version: int
-    active: bool  # whether any index or template declares a semantic field
+    active: bool  # whether any index or template declares a semantic field, or a pipeline is ours
+    pipelines: Pipelines = field(default_factory=Pipelines)
     targets: dict[str, Target] = field(default_factory=dict)  # by index expression
     plain: set[str] = field(default_factory=set)  # expressions for existing indices without any
 
@@ -74,6 +76,7 @@ class Registry:
 
     def __init__(self, upstream: Upstream, refresh: float) -> None:
         self.snapshot = Snapshot(version=-1, active=True)  # until the first look, all may have some
+        self.pipelines = PipelineRegistry(upstream)
         self._upstream = upstream
         self._refresh = refresh
         self._looking: SingleFlight[None, None] = SingleFlight()
@@ -138,7 +141,9 @@ class Registry:
         version = await self._version()
         if version == self.snapshot.version:
             return
-        self.snapshot = Snapshot(version=version, active=await self._any_declared())
+        pipelines = await self.pipelines.read()
+        active = bool(pipelines.known) or await self._any_declared()
+        self.snapshot = Snapshot(version=version, active=active, pipelines=pipelines)
 
     async def _version(self) -> int:
         document = _document(await self._upstream.ask_as_proxy("GET", _VERSION))

@@ -11,6 +11,12 @@ from proxy.rest.routing import PathTrie
 from proxy.semantic.copying import cancel_task, get_task, reindex, update_by_query
 from proxy.semantic.declaring import OF_INDEX, OF_TEMPLATE, declaring, put_mapping
 from proxy.semantic.exchange import Exchange
+from proxy.semantic.ingest import (
+    delete_pipeline,
+    get_pipelines,
+    put_pipeline,
+    simulate_pipeline,
+)
 from proxy.semantic.reading import get_document, get_documents, search
 from proxy.semantic.showing import (
     component_templates,
@@ -39,6 +45,7 @@ _BULK: Final[dict[str, Handler]] = {"POST": bulk, "PUT": bulk}
 _INDEX: Final[dict[str, Handler]] = {"POST": put_document, "PUT": put_document}
 
 _SEARCH: Final[dict[str, Handler]] = {"GET": search, "POST": search}
+_TRY: Final[dict[str, Handler]] = {"GET": simulate_pipeline, "POST": simulate_pipeline}
 
 ROUTES: Final[dict[str, dict[str, Handler]]] = {
     "/{index}": {"PUT": _OF_INDEX, "GET": showing(indices)},
@@ -66,6 +73,14 @@ ROUTES: Final[dict[str, dict[str, Handler]]] = {
     "/{index}/_update_by_query": {"POST": update_by_query},
     "/_tasks/{task_id}": {"GET": get_task},
     "/_tasks/{task_id}/_cancel": {"POST": cancel_task},
+    "/_ingest/pipeline": {"GET": get_pipelines},
+    "/_ingest/pipeline/{id}": {
+        "PUT": put_pipeline,
+        "GET": get_pipelines,
+        "DELETE": delete_pipeline,
+    },
+    "/_ingest/pipeline/_simulate": _TRY,
+    "/_ingest/pipeline/{id}/_simulate": _TRY,
     "/_field_caps": _FIELD_CAPS,
     "/{index}/_field_caps": _FIELD_CAPS,
     "/_index_template": {"GET": showing(index_templates)},

@@ -20,6 +20,7 @@ from proxy.semantic.filling import Chunkers, Filler
 from proxy.semantic.hiding import hide_in_error
 from proxy.semantic.models import writable_fields
 from proxy.semantic.ports import UpstreamAnswer
+from proxy.semantic.processing import Ingesting, is_processed
 from proxy.semantic.registry import Fields
 
 _WINDOW: Final = 1024 * 1024  # bytes of a body that are worked through at once
@@ -49,15 +50,17 @@ class Writer:
         self._exchange = exchange
         self._index = index
         self._filler = Filler(exchange.parts.endpoints)
+        self._ingesting = Ingesting(exchange, index)
         self._known: dict[str, tuple[Fields, Chunkers]] = {}
 
     async def fill(self, window: Window) -> None:
         """Put vectors where semantic fields need them; what fails is its item's error."""
-        for item in window.items:
+        await self._ingesting.run(window.items)
+        for item in window.sent():
             index = item.index or self._index
             if index is not None and item.action != "delete":
                 item.fields, item.chunkers = await self._fields_of(index)
-        concerned = [item for item in window.items if item.fields]
+        concerned = [item for item in window.sent() if item.fields]
         if not concerned:
             return
         size = sum(len(item.source or b"") for item in concerned)
@@ -160,7 +163,10 @@ async def update_document(exchange: Exchange) -> web.StreamResponse:
 async def _single(
     exchange: Exchange, action: str, index: str, document_id: str | None
 ) -> web.StreamResponse:
-    if not await writable_fields(exchange, index):
+    processed = await is_processed(
+        exchange.parts.registry, index, exchange.rest.parameters.get("pipeline")
+    )
+    if not processed and not await writable_fields(exchange, index):
         return await exchange.hand_on()
     data = await exchange.read()
     item = Item(
@@ -174,7 +180,7 @@ async def _single(
     await Writer(exchange, index).fill(window)
     if item.error is not None:
         raise item.error
-    if item.filling is None or not item.filling.touched:
+    if not item.is_processed and (item.filling is None or not item.filling.touched):
         return await exchange.hand_on()
     query = urlencode({k: v for k, v in exchange.rest.parameters.items() if k in _OF_BULK})
     answer = await exchange.parts.upstream.ask_as_caller(
