@@ -101,12 +101,13 @@ async def simulate_pipeline(exchange: Exchange) -> web.StreamResponse:
         return await exchange.hand_on()
     pipeline: Pipeline | None = None
     inline: Config | None = None
-    match body:
-        case _ if (stored := exchange.names.get("id")) is not None:
-            pipeline = exchange.parts.registry.snapshot.pipelines.known.get(stored)
-        case {"pipeline": {**definition}} if found := await _split(exchange, definition):
-            pipeline = found.pipeline("", definition)
-            inline = {**definition, "processors": found.rest}
+    stored = exchange.names.get("id")
+    definition = body.get("pipeline")
+    if stored is not None:
+        pipeline = exchange.parts.registry.snapshot.pipelines.known.get(stored)
+    elif isinstance(definition, Mapping) and (found := await _split(exchange, definition)):
+        pipeline = found.pipeline("", definition)
+        inline = {**definition, "processors": found.rest}
     documents = _documents(body.get("docs"))
     if pipeline is None or not documents:
         return await exchange.hand_on()
