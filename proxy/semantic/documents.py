@@ -13,6 +13,7 @@ from proxy.errors import IllegalArgument
 from proxy.semantic import layout
 from proxy.xcontent.document import Bounds
 from proxy.xcontent.formats import parse
+from proxy.xcontent.jsonreader import parse_json
 
 _BOUNDS: Final = Bounds(nesting=1000, values=1_000_000)
 _BLANKS: Final = b" \t\r\n"
@@ -26,7 +27,7 @@ def read_document(data: bytes) -> dict[str, Any] | None:
     try:
         document = orjson.loads(data)
     except orjson.JSONDecodeError:
-        found = parse(data, "json", _BOUNDS)
+        found = parse_json(data, _BOUNDS, lone_surrogates=True)
         if found.error is not None or found.root is None:
             return None
         document = found.root.plain()

@@ -14,10 +14,14 @@ from aiohttp import web
 from proxy.errors import IllegalArgument, StatusError
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.pipelines import TYPE, Config, Pipeline, Split, called, model_ids, shown, split
-from proxy.semantic.processing import Runner, Task
+from proxy.semantic.processing import Runner, Task, is_processed
 
 _CALLED: Final = (
     "pipeline [{caller}] cannot call pipeline [{called}], which has [inference] processors with an "
+    "endpoint of the proxy"
+)
+_WHOLE: Final = (
+    "ingest into [{index}] cannot be simulated: its pipelines have [inference] processors with an "
     "endpoint of the proxy"
 )
 _VERBOSE: Final = (
@@ -117,6 +121,21 @@ async def simulate_pipeline(exchange: Exchange) -> web.StreamResponse:
     if allowed.status >= 300:  # before a provider is called
         return await exchange.patched(allowed, _same)
     return await _simulated(exchange, pipeline, inline, documents)
+
+
+async def simulate_ingest(exchange: Exchange) -> web.StreamResponse:
+    """Try out what indices do with documents: only where the upstream can do it all."""
+    body = await exchange.document()
+    documents = body.get("docs") if isinstance(body, Mapping) else None
+    indices = {exchange.names.get("index")}
+    for one in documents if isinstance(documents, list) else ():
+        if isinstance(one, Mapping) and isinstance(one.get("_index"), str):
+            indices.add(one["_index"])
+    requested = exchange.rest.parameters.get("pipeline")
+    for index in sorted(one for one in indices if one is not None):
+        if await is_processed(exchange.parts.registry, index, requested):
+            raise IllegalArgument(_WHOLE.format(index=index))
+    return await exchange.hand_on()
 
 
 def _same(document: Any) -> Any:

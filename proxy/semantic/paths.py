@@ -13,7 +13,7 @@ import orjson
 
 from proxy.errors import IllegalArgument
 from proxy.xcontent.document import Bounds, Node
-from proxy.xcontent.formats import parse
+from proxy.xcontent.jsonreader import parse_json
 
 _BOUNDS: Final = Bounds(nesting=1000, values=1_000_000)
 _BLANKS: Final = b" \t\r\n"
@@ -87,8 +87,9 @@ def with_value(data: bytes, path: str, value: Any) -> bytes:
         for name in reversed(names[1:]):
             added = {name: added}
         return _inserted(data, len(data.rstrip(_BLANKS)) - 1, names[0], orjson.dumps(added))
-    node = parse(data, "json", _BOUNDS).root
-    assert node is not None, "only documents that were read are written"
+    document = parse_json(data, _BOUNDS, lone_surrogates=True)
+    node, data = document.root, document.source
+    assert node is not None and isinstance(data, bytes), "only what was read is written"
     for place, name in enumerate(names):
         following = _following(node, name, path)
         if following is None:

@@ -5,6 +5,7 @@ Truth is what the upstream stores; it is read when the version of the cluster's 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -16,6 +17,8 @@ import orjson
 from proxy.errors import UpstreamBroken
 from proxy.semantic.pipelines import NONE, Pipeline, called, read_pipeline
 from proxy.semantic.ports import Upstream, UpstreamAnswer
+
+log: Final = logging.getLogger(__name__)
 
 _ALL: Final = "/_ingest/pipeline"
 _OURS: Final = f"{_ALL}?filter_path=*._meta.xinf,*.on_failure"
@@ -58,13 +61,21 @@ class PipelineRegistry:
     async def read(self) -> Pipelines:
         """What is there now. Raises: UpstreamError."""
         answer = await self._upstream.ask_as_proxy("GET", _OURS)
-        self.is_readable = answer.status not in (401, 403)
+        self._note(is_readable=answer.status not in (401, 403))
         if answer.status == 404 or not self.is_readable:
             return Pipelines()
         found = (
             read_pipeline(pipeline_id, stored) for pipeline_id, stored in _document(answer).items()
         )
         return Pipelines(known={one.id: one for one in found if one is not None})
+
+    def _note(self, *, is_readable: bool) -> None:
+        if self.is_readable and not is_readable:
+            log.warning(
+                "the proxy's user may not read ingest pipelines, for which it needs "
+                "[read_pipeline]: inference processors of the proxy do not run"
+            )
+        self.is_readable = is_readable
 
     async def callers(self, names: set[str]) -> set[str]:
         """The pipelines that call one of these. Raises: UpstreamError."""

@@ -15,6 +15,7 @@ from proxy.semantic.ingest import (
     delete_pipeline,
     get_pipelines,
     put_pipeline,
+    simulate_ingest,
     simulate_pipeline,
 )
 from proxy.semantic.reading import get_document, get_documents, search
@@ -46,6 +47,7 @@ _INDEX: Final[dict[str, Handler]] = {"POST": put_document, "PUT": put_document}
 
 _SEARCH: Final[dict[str, Handler]] = {"GET": search, "POST": search}
 _TRY: Final[dict[str, Handler]] = {"GET": simulate_pipeline, "POST": simulate_pipeline}
+_TRY_ALL: Final[dict[str, Handler]] = {"GET": simulate_ingest, "POST": simulate_ingest}
 
 ROUTES: Final[dict[str, dict[str, Handler]]] = {
     "/{index}": {"PUT": _OF_INDEX, "GET": showing(indices)},
@@ -73,6 +75,8 @@ ROUTES: Final[dict[str, dict[str, Handler]]] = {
     "/{index}/_update_by_query": {"POST": update_by_query},
     "/_tasks/{task_id}": {"GET": get_task},
     "/_tasks/{task_id}/_cancel": {"POST": cancel_task},
+    "/_ingest/_simulate": _TRY_ALL,
+    "/_ingest/{index}/_simulate": _TRY_ALL,
     "/_ingest/pipeline": {"GET": get_pipelines},
     "/_ingest/pipeline/{id}": {
         "PUT": put_pipeline,

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 import orjson
 from aiohttp import web
 
-from proxy.errors import StatusError
+from proxy.errors import IllegalArgument, StatusError
 from proxy.limits.deadline import Deadline
 from proxy.limits.threads import offload
 from proxy.semantic.bulk import Item, Unreadable, Window, prepare_all, windows
@@ -169,6 +169,12 @@ async def _single(
     if not processed and not await writable_fields(exchange, index):
         return await exchange.hand_on()
     data = await exchange.read()
+    sent = exchange.rest.content_type
+    if processed and sent is not None and sent.format != "json":
+        raise IllegalArgument(
+            "documents for pipelines that have [inference] processors with an endpoint of the "
+            f"proxy must be JSON, not [{sent.format}]"
+        )
     item = Item(
         action=action,
         meta=_meta(exchange.rest.parameters, index, document_id),
