@@ -40,7 +40,7 @@ async def put_pipeline(exchange: Exchange) -> web.StreamResponse:
     """Store a pipeline, its inference processors of ours beside it."""
     pipeline_id = exchange.names["id"]
     registry = exchange.parts.registry
-    known = registry.snapshot.pipelines.known
+    known = (await registry.known_pipelines()).known
     data = await exchange.read()
     if not known and TYPE.encode() not in data and b"\\u" not in data:
         return await exchange.hand_on()
@@ -63,10 +63,12 @@ async def put_pipeline(exchange: Exchange) -> web.StreamResponse:
 
 
 async def _check_callers(exchange: Exchange, pipeline_id: str) -> None:
-    registry = exchange.parts.registry
-    if not registry.pipelines.is_readable:
+    """Refuse a pipeline that others call already, as far as its caller may see them."""
+    if not exchange.parts.registry.pipelines.is_readable:
         raise StatusError(503, _UNREADABLE)
-    for caller in sorted(await registry.pipelines.callers({pipeline_id})):
+    answer = await exchange.ask(method="GET", target="/_ingest/pipeline")
+    stored = orjson.loads(answer.body) if answer.status == 200 else {}
+    for caller in sorted(name for name, one in stored.items() if pipeline_id in called(one)):
         raise IllegalArgument(_CALLED.format(caller=caller, called=pipeline_id))
 
 
@@ -108,7 +110,7 @@ async def simulate_pipeline(exchange: Exchange) -> web.StreamResponse:
     stored = exchange.names.get("id")
     definition = body.get("pipeline")
     if stored is not None:
-        pipeline = exchange.parts.registry.snapshot.pipelines.known.get(stored)
+        pipeline = (await exchange.parts.registry.known_pipelines()).known.get(stored)
     elif isinstance(definition, Mapping) and (found := await _split(exchange, definition)):
         pipeline = found.pipeline("", definition)
         inline = {**definition, "processors": found.rest}

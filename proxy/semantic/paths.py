@@ -88,8 +88,9 @@ def with_value(data: bytes, path: str, value: Any) -> bytes:
             added = {name: added}
         return _inserted(data, len(data.rstrip(_BLANKS)) - 1, names[0], orjson.dumps(added))
     document = parse_json(data, _BOUNDS, lone_surrogates=True)
-    node, data = document.root, document.source
-    assert node is not None and isinstance(data, bytes), "only what was read is written"
+    assert isinstance(document.source, bytes)
+    assert document.root is not None, "only what was read is written"
+    node, data = document.root, document.source  # which is without a byte order mark
     for place, name in enumerate(names):
         following = _following(node, name, path)
         if following is None:

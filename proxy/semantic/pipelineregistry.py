@@ -15,13 +15,12 @@ from urllib.parse import quote
 import orjson
 
 from proxy.errors import UpstreamBroken
-from proxy.semantic.pipelines import NONE, Pipeline, called, read_pipeline
+from proxy.semantic.pipelines import NONE, Pipeline, read_pipeline
 from proxy.semantic.ports import Upstream, UpstreamAnswer
 
 log: Final = logging.getLogger(__name__)
 
-_ALL: Final = "/_ingest/pipeline"
-_OURS: Final = f"{_ALL}?filter_path=*._meta.xinf,*.on_failure"
+_OURS: Final = "/_ingest/pipeline?filter_path=*._meta.xinf,*.on_failure"
 _NAMES: Final = ("default_pipeline", "final_pipeline")
 
 
@@ -76,17 +75,6 @@ class PipelineRegistry:
                 "[read_pipeline]: inference processors of the proxy do not run"
             )
         self.is_readable = is_readable
-
-    async def callers(self, names: set[str]) -> set[str]:
-        """The pipelines that call one of these. Raises: UpstreamError."""
-        answer = await self._upstream.ask_as_proxy("GET", _ALL)
-        if answer.status == 404:
-            return set()
-        return {
-            pipeline_id
-            for pipeline_id, stored in _document(answer).items()
-            if not names.isdisjoint(called(stored))
-        }
 
     async def used(self, pipelines: Pipelines, expression: str) -> IndexPipelines:
         """The pipelines of the index that documents written to `expression` go to.

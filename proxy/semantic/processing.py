@@ -8,7 +8,7 @@ Source: IngestService, TransportAbstractBulkAction.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import quote
@@ -150,13 +150,13 @@ class Ingesting:
         self._registry = exchange.parts.registry
         self._upstream = exchange.parts.upstream
         self._runner = Runner(exchange.parts.upstream, exchange.parts.endpoints)
-        self._known = self._registry.snapshot.pipelines.known
+        self._known: Mapping[str, Pipeline] = {}
         self._index = index
         self._requested = exchange.rest.parameters.get("pipeline")
 
     async def run(self, items: Sequence[Item]) -> None:
         """Change items as their pipelines do; what fails is its item's error."""
-        self._known = self._registry.snapshot.pipelines.known
+        self._known = (await self._registry.known_pipelines()).known
         if not self._known:
             return
         found = [await self._entry(item) for item in items if item.source is not None]
@@ -271,5 +271,5 @@ async def is_processed(registry: Registry, index: str, requested: str | None) ->
 
     Raises: UpstreamError.
     """
-    pipelines = registry.snapshot.pipelines
+    pipelines = await registry.known_pipelines()
     return bool(pipelines.known) and pipelines.concern(await used_by(registry, index, requested))

@@ -38,6 +38,7 @@ _DECLARED: Final = (
     f"/_template?filter_path=*.mappings.{_OURS}",
 )
 _LOOK_UP: Final = "/{}/_mapping?expand_wildcards=all&ignore_unavailable=true"
+_NEVER: Final = -1  # the version before the first look
 # A cluster whose state changes all the time is asked less often, if its answers take long.
 _AT_ONCE: Final = 65536  # bytes of mappings that are read on the event loop
 _REST: Final = 10  # times the time that a discovery took
@@ -75,7 +76,9 @@ class Registry:
     """Knows the semantic fields of every index; `refresh` is the time between two looks."""
 
     def __init__(self, upstream: Upstream, refresh: float) -> None:
-        self.snapshot = Snapshot(version=-1, active=True)  # until the first look, all may have some
+        self.snapshot = Snapshot(
+            version=_NEVER, active=True
+        )  # until the first look, all may have some
         self.pipelines = PipelineRegistry(upstream)
         self._upstream = upstream
         self._refresh = refresh
@@ -105,6 +108,12 @@ class Registry:
     async def look(self) -> None:
         """Take note of what has changed, if anything has. Raises: UpstreamError."""
         await self._looking.run(None, self._look)
+
+    async def known_pipelines(self) -> Pipelines:
+        """The pipelines of ours, looked for if they never were. Raises: UpstreamError."""
+        if self.snapshot.version == _NEVER:
+            await self.look()
+        return self.snapshot.pipelines
 
     async def look_up(self, expression: str) -> Target:
         """What an index expression stands for, as callers write it. Raises: UpstreamError."""
