@@ -29,6 +29,7 @@ from proxy.semantic.fields import (
     model_settings_of,
 )
 from proxy.semantic.hiding import hide_in_error
+from proxy.semantic.ingest import change
 
 Found = Mapping[str, Mapping[str, SemanticField]]  # by index and path
 _WORD: Final = TYPE.encode()
@@ -84,12 +85,12 @@ async def _declare(exchange: Exchange, place: Place, found: Found) -> web.Stream
     """Send the body with its semantic fields made into others; `found` are those that exist."""
     data = await exchange.read()
     if _WORD not in data and b"\\u" not in data and _is_json(exchange):
-        return await exchange.hand_on()
+        return await change(exchange)
     body = await exchange.document()
     mapping = place.read(body)
     declared = None if mapping is None else await _declared(exchange, mapping)
     if declared is None or not declared.fields:
-        return await exchange.hand_on()
+        return await change(exchange)
     numbers = {field.path: _number(field, found) for field in declared.fields}
     models = {field.path: await _model(exchange, field, found) for field in declared.fields}
     answer = await exchange.ask(place.replace(body, completed(declared, models, numbers)))

@@ -100,6 +100,15 @@ async def delete_pipeline(exchange: Exchange) -> web.StreamResponse:
     return answer
 
 
+async def change(exchange: Exchange) -> web.StreamResponse:
+    """Hand on what may change which pipelines run, and know of it at once."""
+    answer = await exchange.hand_on()
+    registry = exchange.parts.registry
+    if registry.snapshot.pipelines.known:
+        await registry.look()
+    return answer
+
+
 async def simulate_pipeline(exchange: Exchange) -> web.StreamResponse:
     """Try out a pipeline, stored or of the request's own, on documents of the request's own."""
     body = await exchange.document()

@@ -26,6 +26,8 @@ _WRITES: Final = (b"PUT", b"POST")
 _PIPELINES: Final = b"/_ingest/pipeline/"
 # What may run a pipeline, and where any line may name one.
 _INGESTS: Final = re.compile(rf"/{_NAME}/_(?:doc|create|bulk|update)(?:/|\?|$)".encode())
+# What may give an index another pipeline, or take its own away.
+_CHANGES: Final = re.compile(rf"/{_NAME}(?:/_settings)?/?(?:\?|$)".encode())
 _BULK: Final = re.compile(rf"/{_NAME}/_bulk/?(?:\?|$)".encode())
 # First segments that stand for no index and have nothing to do with one's fields.
 _ELSEWHERE: Final = frozenset(
@@ -100,7 +102,9 @@ class Interceptor:
 
 
 def _may_ingest(method: bytes, target: bytes, index: str, snapshot: Snapshot) -> bool:
-    """Whether a request may run a pipeline that is partly ours."""
+    """Whether a request may run a pipeline that is partly ours, or change which one runs."""
+    if method in (b"PUT", b"DELETE") and _CHANGES.match(target) is not None:
+        return True
     if method not in _WRITES or _INGESTS.match(target) is None:
         return False
     if b"pipeline=" in target or _BULK.match(target) is not None:

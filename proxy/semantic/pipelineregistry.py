@@ -83,23 +83,25 @@ class PipelineRegistry:
         """
         found = pipelines.of_index.get(expression)
         if found is None:
-            found = await self._used(expression)
-            if not expression.startswith("<"):  # date math names another index every day
+            found, is_lasting = await self._used(expression)
+            if is_lasting:
                 pipelines.of_index[expression] = found
                 if not pipelines.concern(found):
                     pipelines.unconcerned.add(expression)
         return found
 
-    async def _used(self, expression: str) -> IndexPipelines:
+    async def _used(self, expression: str) -> tuple[IndexPipelines, bool]:
+        """What is used, and whether that holds until the cluster's state changes."""
         path = quote(expression, safe="<>{}+~-")
         answer = await self._upstream.ask_as_proxy("GET", f"/{path}/_settings")
         if answer.status == 404:
-            return await self._of_template(expression)
+            return await self._of_template(expression), False
         settings = _document(answer)
         if not settings:
-            return IndexPipelines()
+            return IndexPipelines(), False
         index = next(iter(settings)) if len(settings) == 1 else await self._written(path, settings)
-        return _read(settings[index].get("settings"))
+        is_lasting = not expression.startswith("<")  # date math names another index every day
+        return _read(settings[index].get("settings")), is_lasting
 
     async def _written(self, path: str, settings: Mapping[str, Any]) -> str:
         """The index of several that is written to: the one of an alias that says so, or the last

@@ -12,6 +12,7 @@ from proxy.semantic.copying import cancel_task, get_task, reindex, update_by_que
 from proxy.semantic.declaring import OF_INDEX, OF_TEMPLATE, declaring, put_mapping
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.ingest import (
+    change,
     delete_pipeline,
     get_pipelines,
     put_pipeline,
@@ -50,7 +51,9 @@ _TRY: Final[dict[str, Handler]] = {"GET": simulate_pipeline, "POST": simulate_pi
 _TRY_ALL: Final[dict[str, Handler]] = {"GET": simulate_ingest, "POST": simulate_ingest}
 
 ROUTES: Final[dict[str, dict[str, Handler]]] = {
-    "/{index}": {"PUT": _OF_INDEX, "GET": showing(indices)},
+    "/{index}": {"PUT": _OF_INDEX, "GET": showing(indices), "DELETE": change},
+    "/_settings": {"PUT": change},
+    "/{index}/_settings": {"PUT": change},
     "/{index}/_mapping": _MAPPING,
     "/{index}/_mappings": _MAPPING,
     "/_mapping": {"GET": showing(indices)},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -254,16 +253,20 @@ async def test_the_default_pipeline_of_an_index_runs(caller):
     assert ["vector" in one for one in found] == [True, True, False, True]
 
 
-async def test_an_index_that_is_given_a_pipeline_is_known_soon(caller):
+async def test_an_index_that_is_given_a_pipeline_is_known_at_once(caller):
     name = await caller.put("p", infer())
     await caller("PUT", f"/{caller.name}/_doc/1", {"body": "one"})
     settings = {"index.default_pipeline": name}
     await caller("PUT", f"/{caller.name}/_settings", settings)
-    async with asyncio.timeout(10):
-        while True:
-            await caller("PUT", f"/{caller.name}/_doc/2", {"body": "one"})
-            if "vector" in await caller.source("2"):
-                return
+    await caller("PUT", f"/{caller.name}/_doc/2", {"body": "one"})
+    assert "vector" in await caller.source("2")
+    await caller("DELETE", f"/{caller.name}")
+    await caller("PUT", f"/{caller.name}")
+    await caller("PUT", f"/{caller.name}/_doc/3", {"body": "one"})
+    await caller("DELETE", f"/{caller.name}")
+    await caller("PUT", f"/{caller.name}", {"settings": settings})
+    await caller("PUT", f"/{caller.name}/_doc/4", {"body": "one"})
+    assert "vector" in await caller.source("4")
 
 
 @pytest.mark.parametrize("kind", ["_index_template", "_template"])
