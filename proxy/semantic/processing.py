@@ -1,8 +1,9 @@
 """Runs the pipelines of documents that are written, as far as the proxy has to.
 
 Processors at the beginning of a pipeline change the document that goes upstream, which runs the
-rest. Where some stand at the end, or in the index's final pipeline, the upstream simulates what
-comes before them, and the document is then written without that pipeline.
+rest. Where some stand at the end, or in the index's final pipeline, or where semantic fields are
+filled, the upstream simulates what comes before, and the document is then written without that
+pipeline.
 Source: IngestService, TransportAbstractBulkAction.
 """
 
@@ -110,6 +111,7 @@ class Entry:
     main: str | None
     final: str | None
     error: ProxyError | None = None
+    is_filled: bool = False  # whether semantic fields are, from what its main pipeline makes
     is_left: bool = False  # to the upstream, as it is now
 
     @property
@@ -151,14 +153,13 @@ class Ingesting:
         self._upstream = exchange.parts.upstream
         self._runner = Runner(exchange.parts.upstream, exchange.parts.endpoints)
         self._known: Mapping[str, Pipeline] = {}
+        self._plans: dict[tuple[str, str | None], tuple[IndexPipelines, bool]] = {}
         self._index = index
         self._requested = exchange.rest.parameters.get("pipeline")
 
     async def run(self, items: Sequence[Item]) -> None:
         """Change items as their pipelines do; what fails is its item's error."""
         self._known = (await self._registry.known_pipelines()).known
-        if not self._known:
-            return
         found = [await self._entry(item) for item in items if item.source is not None]
         entries = [entry for entry in found if entry is not None]
         if not entries:
@@ -173,23 +174,48 @@ class Ingesting:
         requested = item.meta.get("pipeline", self._requested)
         if index is None or not isinstance(requested, str | None):
             return None
-        document = read_document(item.source or b"")
-        if document is None:
+        if item.action == "update":
+            return await self._upsert(item, index, requested)
+        used, is_filled = await self._plan(index, requested)
+        if not is_filled and used.default not in self._known and used.final not in self._known:
+            return None
+        if item.source is None or read_document(item.source) is None:
             return None  # the upstream says what is wrong with it
-        if item.action == "update" and document.get("upsert") is None:
+        return Entry(
+            item=item,
+            data=item.source,
+            index=index,
+            main=used.default,
+            final=used.final,
+            is_filled=is_filled,
+        )
+
+    async def _upsert(self, item: Item, index: str, requested: str | None) -> Entry | None:
+        """An update that would run a pipeline of ours, with its error; None for any other."""
+        document = read_document(item.source or b"") if self._known else None
+        if document is None:
+            return None
+        if document.get("upsert") is None:
             if document.get("doc_as_upsert") is not True:
                 return None
             requested = None  # that one is for what stands in `upsert`
         used = await used_by(self._registry, index, requested)
-        ours = [one for one in (used.default, used.final) if one in self._known]
-        if not ours:
-            return None
-        entry = Entry(
-            item=item, data=item.source or b"", index=index, main=used.default, final=used.final
-        )
-        if item.action == "update":
-            entry.error = IllegalArgument(_UPDATE.format(id=ours[0]))
-        return entry
+        for name in (used.default, used.final):
+            if name in self._known:
+                error = IllegalArgument(_UPDATE.format(id=name))
+                return Entry(item=item, data=b"", index=index, main=None, final=None, error=error)
+        return None
+
+    async def _plan(self, index: str, requested: str | None) -> tuple[IndexPipelines, bool]:
+        """What documents for `index` go through, and whether semantic fields await the outcome."""
+        key = (index, requested)
+        if key not in self._plans:
+            fields = (await self._registry.write_target(index)).fields
+            used = IndexPipelines()
+            if fields or self._known:
+                used = await used_by(self._registry, index, requested)
+            self._plans[key] = used, bool(fields) and used.default is not None
+        return self._plans[key]
 
     async def _run(self, entries: Sequence[Entry]) -> None:
         main = self._of(entries, "main")
@@ -199,7 +225,7 @@ class Ingesting:
             for entry in entries
             if entry.is_open
             and entry.main is not None
-            and (self._has_end(entry.main) or entry.final in self._known)
+            and (entry.is_filled or self._has_end(entry.main) or entry.final in self._known)
         ]
         ending = self._of(simulated, "main")
         await self._simulate(simulated)

@@ -329,6 +329,21 @@ async def test_reindex_runs_the_pipeline_of_its_destination(caller):
     assert (await caller.source("1"))["vector"] == [3.0, 1.0, 0.5]
 
 
+async def test_semantic_fields_are_filled_from_what_pipelines_have_made(caller):
+    longer = await caller.put("longer", {"test_set": {"field": "body", "value": "longer text"}})
+    field = {"type": "semantic_text", "inference_id": "i-embed"}
+    mappings = {"properties": {"body": field, "vector": {"type": "float"}}}
+    await caller("PUT", f"/{caller.name}", {"mappings": mappings})
+    await caller("PUT", f"/{caller.name}/_doc/1?pipeline={longer}", {"body": "x"})
+    assert CALLS == [["longer text"]]
+    both = await caller.put("both", infer(), {"test_set": {"field": "body", "value": "other"}})
+    (item,) = await caller.bulk(
+        {"index": {"_id": "2", "pipeline": both}}, {"body": "x"}, query="&pipeline=_none"
+    )
+    assert item["status"] == 201
+    assert CALLS[1:] == [["x"], ["other"]]
+
+
 # Failures
 
 
