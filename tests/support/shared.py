@@ -63,7 +63,7 @@ class OwnClusters:
 
 def _start(name: str) -> RunningElasticsearch:
     if name == OPEN:
-        return start(say=_ignore)
+        return start(processors=True, say=_ignore)
     if name == SECURED:
         return start(secured=True, users=USERS, roles=ROLES, say=_ignore)
     if name == STOCK:
