@@ -10,6 +10,7 @@ import re
 from typing import Final
 from urllib.parse import unquote
 
+from proxy.semantic.ingest.interception import may_ingest, tries_out
 from proxy.semantic.registry import Registry
 
 _NAME: Final = r"[^/_?][^/?]*"
@@ -98,14 +99,17 @@ class Interceptor:
         if not snapshot.active:
             if b"source=" in target and _SEARCHES.match(target) and _IN_URL.search(target):
                 return True
-            return method in _WRITES and _DECLARES.match(target) is not None
+            if method in _WRITES:
+                return _DECLARES.match(target) is not None
+            return tries_out(target)
         path = target.partition(b"?")[0]
         first = path[1:].partition(b"/")[0]
         if not first or (first in _ELSEWHERE and not path.startswith(_SHOWS)):
             return False
         if method in _WRITES and _DECLARES.match(target) is not None:
             return True
-        return decoded(first) not in snapshot.plain
+        name = decoded(first)
+        return name not in snapshot.plain or may_ingest(method, target, name, snapshot)
 
     def looks_into(self, method: bytes, target: bytes) -> bool:
         """Whether the body of a request that is not taken may say otherwise."""

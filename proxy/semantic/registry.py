@@ -19,6 +19,8 @@ from proxy.errors import ProxyError, UpstreamBroken
 from proxy.limits.threads import offload
 from proxy.semantic.fields import SemanticField
 from proxy.semantic.mappings import field_aliases, fields_of
+from proxy.semantic.pipelineregistry import PipelineRegistry
+from proxy.semantic.pipelines import Pipeline
 from proxy.semantic.ports import Upstream, UpstreamAnswer
 from proxy.singleflight import SingleFlight
 
@@ -36,6 +38,7 @@ _DECLARED: Final = (
     f"component_templates.component_template.template.mappings.{_OURS}",
     f"/_template?filter_path=*.mappings.{_OURS}",
 )
+_NEVER: Final = -1  # the version before the first look
 _LOOK_UP: Final = "/{}/_mapping?expand_wildcards=all&ignore_unavailable=true"
 # A cluster whose state changes all the time is asked less often, if its answers take long.
 _AT_ONCE: Final = 65536  # bytes of mappings that are read on the event loop
@@ -68,7 +71,8 @@ class Snapshot:
     """What is known of one version of the cluster's state."""
 
     version: int
-    active: bool  # whether any index or template declares a semantic field
+    active: bool  # whether any index or template declares a semantic field, or a pipeline is ours
+    pipelines: Mapping[str, Pipeline] = field(default_factory=dict)  # those of ours
     targets: dict[str, Target] = field(default_factory=dict)  # by index expression
     plain: set[str] = field(default_factory=set)  # expressions for existing indices without any
     written: dict[str, object] = field(default_factory=dict)  # where documents go: see targets
@@ -78,7 +82,8 @@ class Registry:
     """Knows the semantic fields of every index; `refresh` is the time between two looks."""
 
     def __init__(self, upstream: Upstream, refresh: float) -> None:
-        self.snapshot = Snapshot(version=-1, active=True)  # until the first look, all may have some
+        self.snapshot = Snapshot(version=_NEVER, active=True)  # until the first look, all may
+        self.stored_pipelines = PipelineRegistry(upstream)
         self._upstream = upstream
         self._refresh = refresh
         self._looking: SingleFlight[None, None] = SingleFlight()
@@ -108,6 +113,12 @@ class Registry:
         """Take note of what has changed, if anything has. Raises: UpstreamError."""
         await self._looking.run(None, self._look)
 
+    async def pipelines(self) -> Mapping[str, Pipeline]:
+        """The ingest pipelines of which the proxy runs a part, by id. Raises: UpstreamError."""
+        if self.snapshot.version == _NEVER:
+            await self.look()
+        return self.snapshot.pipelines
+
     async def look_up(self, expression: str) -> Target:
         """What an index expression stands for, as callers write it. Raises: UpstreamError."""
         snapshot = self.snapshot
@@ -128,7 +139,9 @@ class Registry:
         version = await self._version()
         if version == self.snapshot.version:
             return
-        self.snapshot = Snapshot(version=version, active=await self._any_declared())
+        pipelines = await self.stored_pipelines.read()
+        active = bool(pipelines) or await self._any_declared()
+        self.snapshot = Snapshot(version=version, active=active, pipelines=pipelines)
 
     async def _version(self) -> int:
         document = _document(await self._upstream.ask_as_proxy("GET", _VERSION))

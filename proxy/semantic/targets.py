@@ -14,19 +14,29 @@ from urllib.parse import quote
 import orjson
 
 from proxy.semantic.mappings import fields_of
+from proxy.semantic.pipelines import NONE, Pipeline
 from proxy.semantic.ports import Upstream, UpstreamAnswer
-from proxy.semantic.registry import Fields, Registry
+from proxy.semantic.registry import Fields, Registry, Target
 
-_NO_PIPELINE: Final = "_none"
 _PIPELINES: Final = "*.settings.index.default_pipeline,*.settings.index.final_pipeline"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pipelines:
-    """The ingest pipelines of an index; None where it has none."""
+    """The ingest pipelines that documents go through, one after the other; None for none."""
 
-    default: str | None = None
+    main: str | None = None  # that of the request, or else the index's default one
     final: str | None = None
+
+    def for_request(self, requested: Any) -> Pipelines:
+        """Those of an index for a document whose request or action line names `requested`."""
+        if requested is None:
+            return self
+        return Pipelines(main=_named(requested), final=self.final)
+
+    def concern(self, ours: Mapping[str, Pipeline]) -> bool:
+        """Whether the proxy has a part in what they do."""
+        return self.main in ours or self.final in ours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,15 +50,24 @@ class WriteTarget:
 
 async def write_target(registry: Registry, upstream: Upstream, expression: str) -> WriteTarget:
     """Where a document written to `expression` goes. Raises: UpstreamError."""
+    ours = await registry.pipelines()
     snapshot = registry.snapshot
     known = snapshot.written.get(expression)
     if isinstance(known, WriteTarget):
         return known
-    if expression in snapshot.plain:
+    if expression in snapshot.plain and not ours:
         return WriteTarget(index=expression, fields={})
     found = await _Search(registry, upstream, expression).target()
-    snapshot.written[expression] = found
+    if not expression.startswith("<"):  # another index every day
+        snapshot.written[expression] = found
     return found
+
+
+async def pipelines_of(upstream: Upstream, expression: str) -> dict[str, Pipelines]:
+    """The pipelines of existing indices, of those that have any. Raises: UpstreamError."""
+    path = f"/{quote(expression, safe='*,')}/_settings?filter_path={_PIPELINES}"
+    settings = _object(await upstream.ask_as_proxy("GET", path))
+    return {index: _pipelines(entry["settings"]) for index, entry in settings.items()}
 
 
 class _Search:
@@ -63,15 +82,23 @@ class _Search:
         found = await self._registry.look_up(self._expression)
         if not found.exists:
             return await self._of_template()
-        if not found.fields:
+        if not found.fields and not self._registry.snapshot.pipelines:
             return WriteTarget(index=self._expression, fields={})
-        index: str | None = next(iter(found.fields))
-        if len(found.fields) > 1 or found.others:
-            index = await self._write_index()
-        if index is None or index not in found.fields:
-            return WriteTarget(index=index or self._expression, fields={})
-        pipelines = await self._pipelines(index)
-        return WriteTarget(index=index, fields=found.fields[index], pipelines=pipelines)
+        pipelines = await pipelines_of(self._upstream, self._expression)
+        index = await self._index(found, {*found.fields, *pipelines})
+        return WriteTarget(
+            index=index,
+            fields=found.fields.get(index, {}),
+            pipelines=pipelines.get(index, Pipelines()),
+        )
+
+    async def _index(self, found: Target, concerned: set[str]) -> str:
+        """The index that is written to; `concerned` are those that it matters for."""
+        if self._expression in concerned or not concerned:
+            return self._expression
+        if len(concerned) == 1 and not found.others:
+            return concerned.pop()
+        return await self._write_index() or self._expression
 
     async def _write_index(self) -> str | None:
         """The index of several that takes what is written; None if there is none."""
@@ -95,12 +122,6 @@ class _Search:
         for one in stream.get("data_streams", []):
             return str(one["indices"][-1]["index_name"])
         return index
-
-    async def _pipelines(self, index: str) -> Pipelines:
-        path = f"/{quote(index, safe='')}/_settings?filter_path={_PIPELINES}"
-        for entry in _object(await self._ask("GET", path)).values():
-            return _pipelines(entry.get("settings", {}))
-        return Pipelines()
 
     # Indices that are still to be made
 
@@ -144,12 +165,13 @@ class _Search:
 
 def _pipelines(settings: Mapping[str, Any]) -> Pipelines:
     index = settings.get("index", {})
+    return Pipelines(
+        main=_named(index.get("default_pipeline")), final=_named(index.get("final_pipeline"))
+    )
 
-    def named(name: str) -> str | None:
-        found = index.get(name)
-        return found if isinstance(found, str) and found != _NO_PIPELINE else None
 
-    return Pipelines(default=named("default_pipeline"), final=named("final_pipeline"))
+def _named(pipeline_id: Any) -> str | None:
+    return None if pipeline_id in (None, NONE) else str(pipeline_id)
 
 
 def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,8 +26,8 @@ from proxy.semantic.embedding import Filler
 from proxy.semantic.exchange import AT_ONCE, Exchange
 from proxy.semantic.filling import Chunkers
 from proxy.semantic.hiding import hide_in_error
+from proxy.semantic.ingest.running import run_pipelines
 from proxy.semantic.models import writable_target
-from proxy.semantic.pipelines import run_pipelines
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.present import consider_present, needs_present
 from proxy.semantic.targets import WriteTarget
@@ -87,21 +87,22 @@ class Writer:
         """See what items need: their indices, what pipelines make of them, their texts."""
         for item in items:
             await self._find_fields(item)
+        await self._ingest(items)
         concerned = [item for item in items if item.fields and item.is_sent]
-        if not concerned:
-            return
-        pipelines = {name: known.target.pipelines for name, known in self._known.items()}
-        changed = []
-        with _failing(concerned):
-            changed = await run_pipelines(
-                self._exchange,
-                [(pipelines[self._index_of(item)], item) for item in concerned],
-                self._parameters.get("pipeline"),
-            )
-        for item in changed:  # perhaps elsewhere than before
-            await self._find_fields(item)
         size = sum(len(item.source or b"") for item in concerned)
         await offload(size, AT_ONCE, lambda: prepare_all(concerned))
+
+    async def _ingest(self, items: Sequence[Item]) -> None:
+        """Run pipelines, after which items may go elsewhere than before."""
+        known = [
+            (index, self._known[index].target, item)
+            for item in items
+            if (index := self._index_of(item)) in self._known and item.is_sent
+        ]
+        with _failing([item for _, _, item in known]):
+            requested = self._parameters.get("pipeline")
+            for moved in await run_pipelines(self._exchange, known, requested):
+                await self._find_fields(moved)
 
     async def _find_fields(self, item: Item) -> None:
         index = self._index_of(item)
