@@ -98,9 +98,17 @@ def _place(path: Path) -> int:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}
-    if not session.config.option.collectonly:
-        session.config.stash[CLUSTERS].prepare(wanted & {OPEN, SECURED, STOCK})
+    if session.config.option.collectonly:
+        return
+    functions = [item for item in session.items if isinstance(item, pytest.Function)]
+    wanted = {name for function in functions for name in function.fixturenames}
+    versions = {
+        str(function.callspec.params["older"])
+        for function in functions
+        if "older" in function.fixturenames
+    }
+    names = [name for name in (OPEN, SECURED, STOCK) if name in wanted]
+    session.config.stash[CLUSTERS].prepare([*names, *sorted(versions)])
 
 
 @pytest.hookimpl(wrapper=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Collection
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
@@ -28,8 +28,8 @@ ROOM: Final = 2 << 30  # bytes
 class Clusters(Protocol):
     """Clusters by name: OPEN, SECURED, STOCK, or a version (without security)."""
 
-    def prepare(self, names: Collection[str]) -> None:
-        """Begin to start those that have not been started yet; does not wait."""
+    def prepare(self, names: Sequence[str]) -> None:
+        """Begin to start those that have not been started yet, in this order; does not wait."""
 
     def get(self, name: str) -> Elasticsearch:
         """A running one, started if need be. Raises: JavaMissing, PackageError, StartFailed."""
@@ -39,14 +39,14 @@ class OwnClusters:
     """Clusters of this process; `close` stops them."""
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor()
+        self._pool = ThreadPoolExecutor(1)  # the first one is ready sooner
         self._lock = Lock()
         self._starting: dict[str, Future[RunningElasticsearch]] = {}
         self._data = memory_folder()
 
-    def prepare(self, names: Collection[str]) -> None:
+    def prepare(self, names: Sequence[str]) -> None:
         with self._lock:
-            for name in set(names) - self._starting.keys():
+            for name in [name for name in names if name not in self._starting]:
                 data = None if self._data is None else self._data / name
                 self._starting[name] = self._pool.submit(_start, name, data)
 
@@ -63,9 +63,9 @@ class OwnClusters:
         )
 
     def close(self) -> None:
-        self._pool.shutdown()
+        self._pool.shutdown(cancel_futures=True)
         for future in self._starting.values():
-            if future.exception() is None:
+            if not future.cancelled() and future.exception() is None:
                 future.result().stop()
         if self._data is not None:
             shutil.rmtree(self._data, ignore_errors=True)
@@ -138,7 +138,7 @@ class RemoteClusters:
     def __init__(self, address: str) -> None:
         self._address = address
 
-    def prepare(self, names: Collection[str]) -> None:
+    def prepare(self, names: Sequence[str]) -> None:
         with Client(self._address, family="AF_UNIX") as connection:
             connection.send(list(names))
 
