@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import orjson
 from aiohttp import web
-from multidict import CIMultiDict
+from multidict import CIMultiDict, CIMultiDictProxy
 
+from proxy.errors import MediaTypeRejected
 from proxy.limits.threads import offload
 from proxy.rest.body import Body
+from proxy.rest.mediatypes import media_type
 from proxy.rest.request import RestRequest
 from proxy.rest.responder import Responder, RestResponse
 from proxy.semantic.ports import Endpoints, Upstream, UpstreamAnswer
 from proxy.semantic.registry import Registry
+from proxy.xcontent.document import Bounds
 
 AT_ONCE: Final = 65536  # bytes of a document that are read or written on the event loop
+
+_SOURCE: Final = Bounds(nesting=100, values=10_000)  # of a body in the URL
 
 ReadPieces = Callable[[web.Request, RestRequest], AsyncIterator[bytes]]
 ReadBody = Callable[[web.Request, RestRequest], Awaitable[Body]]
@@ -50,7 +56,24 @@ class Exchange:
     responder: Responder
     names: Mapping[str, str]  # the parameters of its path, decoded
     parts: Parts
+    changes: bool = False  # whether it may change which names lead to semantic fields
     body: Body | None = None
+    has_body_in_url: bool = False
+
+    def take_source(self) -> None:
+        """Take a body in the URL for the body, if there is no other. Source: RestRequest."""
+        parameters = dict(self.rest.parameters)
+        if self.request.body_exists or not {"source", "source_content_type"} <= parameters.keys():
+            return
+        data = parameters.pop("source").encode()
+        sent = CIMultiDictProxy(
+            CIMultiDict({"Content-Type": parameters.pop("source_content_type")})
+        )
+        with suppress(MediaTypeRejected):  # the upstream says so
+            kind = media_type(sent, "Content-Type")
+            self.rest = replace(self.rest, parameters=parameters, content_type=kind)
+            self.body = Body(self.rest, b"", data, _SOURCE)
+            self.has_body_in_url = True
 
     async def read(self) -> bytes:
         """The body, decoded. Raises: ProxyError where it is too large, or cannot be had."""
@@ -74,8 +97,9 @@ class Exchange:
 
     async def hand_on(self) -> web.StreamResponse:
         """The upstream's answer to the request as it came."""
-        raw = None if self.body is None else self.body.raw
-        return await self.parts.upstream.hand_on(self.request, raw)
+        raw = None if self.body is None or self.has_body_in_url else self.body.raw
+        answered = self.parts.registry.changed if self.changes else None
+        return await self.parts.upstream.hand_on(self.request, raw, answered)
 
     async def hand_on_as(self, *, target: str, body: bytes | None = None) -> web.StreamResponse:
         """The upstream's answer to the request with another target, and perhaps another body."""

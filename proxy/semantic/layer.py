@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from typing import Final
 
 from aiohttp import web
 
 from proxy.config import SemanticConfig
-from proxy.rest.request import parse_request
+from proxy.errors import ProxyError
+from proxy.rest.request import RestRequest, parse_request
 from proxy.rest.responder import responder_for
 from proxy.semantic.exchange import Exchange, Parts, ReadBody, ReadPieces
-from proxy.semantic.interception import Interceptor
+from proxy.semantic.interception import Interceptor, changes, decoded
 from proxy.semantic.ports import Endpoints, Upstream
 from proxy.semantic.registry import Registry
 from proxy.semantic.routes import PATHS, ROUTES
+
+# Requests whose body may stand in the URL, as `source`.
+_WITH_SOURCE: Final = ("_count", "_explain", "_field_caps", "_mget", "_msearch", "_search")
 
 
 class SemanticLayer:
@@ -54,13 +59,30 @@ class SemanticLayer:
         rest = parse_request(request.method, request.raw_path, request.headers)
         match = PATHS.match(rest.segments())
         handler = None if match is None else ROUTES[match.pattern].get(rest.method)
-        if match is None or handler is None or rest.problem is not None:
-            return await self._parts.upstream.hand_on(request)
+        method, target = rest.method.encode(), rest.target.encode("utf-8", "surrogateescape")
         exchange = Exchange(
             request=request,
             rest=rest,
             responder=responder_for(rest),
-            names=match.parameters,
+            names={} if match is None else match.parameters,
             parts=self._parts,
+            changes=changes(
+                request.method.encode(), rest.target.encode("utf-8", "surrogateescape")
+            ),
         )
-        return await handler(exchange)
+        if match is not None and match.pattern.rpartition("/")[2] in _WITH_SOURCE:
+            exchange.take_source()
+        if handler is None or rest.problem is not None:
+            await self._learn(rest)
+            return await exchange.hand_on()
+        response = await handler(exchange)
+        if exchange.changes and not response.prepared:
+            await self._registry.changed()
+        return response
+
+    async def _learn(self, rest: RestRequest) -> None:
+        """Look the name in a path up, as no handler does: if it is plain, others need not come."""
+        name = decoded(rest.path[1:].partition("/")[0].encode("utf-8", "surrogateescape"))
+        if not name.startswith("_"):
+            with suppress(ProxyError):  # the request itself will tell
+                await self._registry.look_up(name)

@@ -26,6 +26,7 @@ async def writable_fields(exchange: Exchange, expression: str) -> Fields:
     """
     registry = exchange.parts.registry
     target = await registry.write_target(expression)
+    exchange.changes |= target.index is None and bool(target.fields)
     missing = await _without_model(exchange, target.fields)
     if not missing:
         return target.fields

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from aiohttp import web
@@ -41,10 +41,16 @@ class Upstream(Protocol):
         `body` is JSON, or newline-delimited JSON where the request's own body is.
         """
 
-    async def hand_on(self, request: web.Request, body: bytes | None = None) -> web.StreamResponse:
+    async def hand_on(
+        self,
+        request: web.Request,
+        body: bytes | None = None,
+        answered: Callable[[], Awaitable[None]] | None = None,
+    ) -> web.StreamResponse:
         """Send the caller's request as it is, and stream the answer back.
 
-        `body` is the request's body, if it has been read.
+        `body` is the request's body, if it has been read; `answered` is waited for before the
+        caller sees the answer.
         """
 
     async def hand_on_as(
