@@ -259,6 +259,7 @@ async def _open_parts(
             layer = app[_SEMANTIC] = SemanticLayer(
                 Asking(upstream, forwarder, config.upstream),
                 EmbeddingEndpoints(store, provider),
+                privileges,
                 config.semantic,
                 read_body=partial(whole_body, config.limits),
                 read_pieces=decoded_pieces,

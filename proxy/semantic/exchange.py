@@ -18,6 +18,7 @@ from proxy.rest.body import Body
 from proxy.rest.mediatypes import media_type
 from proxy.rest.request import RestRequest
 from proxy.rest.responder import Responder, RestResponse
+from proxy.semantic.guarding import Guard
 from proxy.semantic.ports import Endpoints, Upstream, UpstreamAnswer
 from proxy.semantic.registry import Registry
 from proxy.xcontent.document import Bounds
@@ -42,6 +43,7 @@ class Parts:
     upstream: Upstream
     endpoints: Endpoints
     registry: Registry
+    guard: Guard
     read_body: ReadBody
     read_pieces: ReadPieces
     default_id: str | None  # the endpoint of fields that name none

@@ -14,8 +14,9 @@ from proxy.errors import ProxyError
 from proxy.rest.request import RestRequest, parse_request
 from proxy.rest.responder import responder_for
 from proxy.semantic.exchange import Exchange, Parts, ReadBody, ReadPieces
+from proxy.semantic.guarding import Guard
 from proxy.semantic.interception import Interceptor, changes, decoded
-from proxy.semantic.ports import Endpoints, Upstream
+from proxy.semantic.ports import Endpoints, Permissions, Upstream
 from proxy.semantic.registry import Registry
 from proxy.semantic.routes import PATHS, ROUTES
 
@@ -30,6 +31,7 @@ class SemanticLayer:
         self,
         upstream: Upstream,
         endpoints: Endpoints,
+        permissions: Permissions,
         config: SemanticConfig,
         *,
         read_body: ReadBody,
@@ -41,6 +43,7 @@ class SemanticLayer:
             upstream=upstream,
             endpoints=endpoints,
             registry=self._registry,
+            guard=Guard(permissions, upstream),
             read_body=read_body,
             read_pieces=read_pieces,
             default_id=config.default_inference_id,
@@ -59,16 +62,14 @@ class SemanticLayer:
         rest = parse_request(request.method, request.raw_path, request.headers)
         match = PATHS.match(rest.segments())
         handler = None if match is None else ROUTES[match.pattern].get(rest.method)
-        method, target = rest.method.encode(), rest.target.encode("utf-8", "surrogateescape")
+        target = rest.target.encode("utf-8", "surrogateescape")
         exchange = Exchange(
             request=request,
             rest=rest,
             responder=responder_for(rest),
             names={} if match is None else match.parameters,
             parts=self._parts,
-            changes=changes(
-                request.method.encode(), rest.target.encode("utf-8", "surrogateescape")
-            ),
+            changes=changes(request.method.encode(), target),
         )
         if match is not None and match.pattern.rpartition("/")[2] in _WITH_SOURCE:
             exchange.take_source()

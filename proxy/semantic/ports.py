@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from aiohttp import web
+from multidict import CIMultiDictProxy
 
+from proxy.authorization import Action, Verdict
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.limits.deadline import Deadline
 
@@ -57,6 +59,16 @@ class Upstream(Protocol):
         self, request: web.Request, target: str, body: bytes | None
     ) -> web.StreamResponse:
         """As `hand_on`, with another target and, unless it is None, another body, not encoded."""
+
+
+class Permissions(Protocol):
+    """What callers may do."""
+
+    async def check(self, headers: CIMultiDictProxy[str], target: str, action: Action) -> Verdict:
+        """The verdict on the caller who sends these headers; `target` is the request's raw target.
+
+        Raises: Unauthenticated, IllegalArgument; UpstreamError where nobody can tell.
+        """
 
 
 class Endpoints(Protocol):

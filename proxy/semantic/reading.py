@@ -115,6 +115,7 @@ async def rewritten_body(
     needs = rewritten(body, target, None)
     if not needs.is_semantic and not needs.wanted:
         return body
+    await exchange.parts.guard.check_search(exchange.request, target)
     deadline = Deadline.after(_SEARCH_TIME)
     vectors = await embedded(needs.wanted, exchange.parts.endpoints, deadline)
     return rewritten(body, target, vectors).body

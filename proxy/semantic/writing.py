@@ -11,12 +11,12 @@ from urllib.parse import quote, urlencode
 import orjson
 from aiohttp import web
 
-from proxy.errors import StatusError
+from proxy.errors import ProxyError, StatusError
 from proxy.limits.deadline import Deadline
 from proxy.limits.threads import offload
 from proxy.semantic.bulk import Item, Unreadable, Window, prepare_all, windows
 from proxy.semantic.exchange import AT_ONCE, Exchange
-from proxy.semantic.filling import Chunkers, Filler
+from proxy.semantic.filling import Chunkers, Filler, Filling
 from proxy.semantic.hiding import hide_in_error
 from proxy.semantic.models import writable_fields
 from proxy.semantic.ports import UpstreamAnswer
@@ -50,13 +50,17 @@ class Writer:
         self._index = index
         self._filler = Filler(exchange.parts.endpoints)
         self._known: dict[str, tuple[Fields, Chunkers]] = {}
+        self._refusals: dict[tuple[str, str], ProxyError | None] = {}
 
     async def fill(self, window: Window) -> None:
         """Put vectors where semantic fields need them; what fails is its item's error."""
         for item in window.items:
             index = item.index or self._index
             if index is not None and item.action != "delete":
-                item.fields, item.chunkers = await self._fields_of(index)
+                if (error := await self._refusal(item.action, index)) is not None:
+                    item.filling = Filling(error=error)
+                else:
+                    item.fields, item.chunkers = await self._fields_of(index)
         concerned = [item for item in window.items if item.fields]
         if not concerned:
             return
@@ -70,6 +74,18 @@ class Writer:
             fields = await writable_fields(self._exchange, index)
             self._known[index] = fields, await self._filler.chunkers(fields)
         return self._known[index]
+
+    async def _refusal(self, action: str, index: str) -> ProxyError | None:
+        """Why the caller may not write there, asked before anything is embedded or mapped."""
+        if (action, index) not in self._refusals:
+            parts = self._exchange.parts
+            target = await parts.registry.write_target(index)
+            self._refusals[action, index] = (
+                await parts.guard.refusal(self._exchange.request, action, target)
+                if target.fields
+                else None
+            )
+        return self._refusals[action, index]
 
     async def send(self, window: Window, *, is_last: bool) -> UpstreamAnswer | None:
         """The upstream's answer to what is left of a window; None where nothing is."""
@@ -160,7 +176,7 @@ async def update_document(exchange: Exchange) -> web.StreamResponse:
 async def _single(
     exchange: Exchange, action: str, index: str, document_id: str | None
 ) -> web.StreamResponse:
-    if not await writable_fields(exchange, index):
+    if not (await exchange.parts.registry.write_target(index)).fields:
         return await exchange.hand_on()
     data = await exchange.read()
     item = Item(

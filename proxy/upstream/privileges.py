@@ -129,7 +129,11 @@ class _Denied(Refused):
 
     async def error(self) -> ProxyError:
         subject = await self.security.subject(self.identity) or f"user [{self.username}]"
+        on, kind = "", "cluster"
+        if self.action.indices:
+            on = f" on indices [{','.join(names[0] for names in self.action.indices)}]"
+            kind = "index"
         return Unauthorized(
-            f"action [{self.action.value}] is unauthorized for {subject}, this action is granted "
-            f"by the cluster privileges [{','.join(self.action.granted_by)}]"
+            f"action [{self.action.value}] is unauthorized for {subject}{on}, this action is "
+            f"granted by the {kind} privileges [{','.join(self.action.granted_by)}]"
         )
