@@ -37,6 +37,16 @@ def _bulk(names: Names) -> IndexAction:
     return IndexAction(value="indices:data/write/bulk[s]", granted_by=granting, indices=names)
 
 
+def _indexing(names: Names) -> IndexAction:
+    granting = ("create_doc", "create", "index", "write", "all")
+    return IndexAction(
+        value="indices:data/write/index",
+        granted_by=granting,
+        indices=names,
+        privilege="create_doc",
+    )
+
+
 def _making(names: Names) -> IndexAction:
     granting = ("auto_configure", "create_index", "manage", "all")
     return IndexAction(value="indices:admin/auto_create", granted_by=granting, indices=names)
@@ -94,11 +104,11 @@ class Guard:
             await self._check_fields(request, target)
 
     async def refusal(
-        self, request: web.Request, action: str, target: WriteTarget
+        self, request: web.Request, action: str, target: WriteTarget, *, is_single: bool
     ) -> ProxyError | None:
         """Why the caller may not write there; None if it may. Raises: as `check_search`.
 
-        `action` is that of a bulk item.
+        `action` is that of a bulk item; `is_single` for a document in a request of its own.
         """
         needed = [_writing(action, target.names)]
         if target.index is None:
@@ -107,7 +117,10 @@ class Guard:
             verdict = await self._verdict(request, one)
             if not isinstance(verdict, Allowed):
                 # Who may not write at all is told so, and not of the kind of item.
-                at_all = await self._verdict(request, _bulk(target.names))
+                if is_single and action == "update":
+                    return verdict
+                general = _indexing if is_single else _bulk
+                at_all = await self._verdict(request, general(target.names))
                 return verdict if isinstance(at_all, Allowed) else at_all
         return None
 

@@ -45,9 +45,10 @@ _OF_BULK: Final = ("refresh", "timeout", "wait_for_active_shards", "include_sour
 class Writer:
     """Works through the items of one caller's request."""
 
-    def __init__(self, exchange: Exchange, index: str | None) -> None:
+    def __init__(self, exchange: Exchange, index: str | None, *, is_single: bool = False) -> None:
         self._exchange = exchange
         self._index = index
+        self._is_single = is_single
         self._filler = Filler(exchange.parts.endpoints)
         self._known: dict[str, tuple[Fields, Chunkers]] = {}
         self._refusals: dict[tuple[str, str], ProxyError | None] = {}
@@ -81,7 +82,9 @@ class Writer:
             parts = self._exchange.parts
             target = await parts.registry.write_target(index)
             self._refusals[action, index] = (
-                await parts.guard.refusal(self._exchange.request, action, target)
+                await parts.guard.refusal(
+                    self._exchange.request, action, target, is_single=self._is_single
+                )
                 if target.fields
                 else None
             )
@@ -187,7 +190,7 @@ async def _single(
     )
     item.action_line = orjson.dumps({action: item.meta})
     window = Window([item])
-    await Writer(exchange, index).fill(window)
+    await Writer(exchange, index, is_single=True).fill(window)
     if item.error is not None:
         raise item.error
     if item.filling is None or not item.filling.touched:
