@@ -6,32 +6,44 @@ Source: the paths of Elasticsearch's REST specification.
 
 from __future__ import annotations
 
-import re
 from typing import Final
 from urllib.parse import unquote
 
 from proxy.semantic.registry import Registry
 
-_NAME: Final = r"[^/_?][^/?]*"
-_END: Final = r"/?(?:\?|$)"
-# What may declare a semantic field or a pipeline, whatever has been declared so far.
-_DECLARES: Final = re.compile(
-    rf"/(?:{_NAME}{_END}"  # create an index
-    rf"|(?:{_NAME}/)?_mappings?{_END}|_mappings?/{_NAME}{_END}"
-    rf"|{_NAME}/_rollover(?:/|\?|$)"
-    r"|_(?:index_template|component_template|template)/"
-    r"|_ingest/pipeline/)".encode()
+# What may declare a semantic field or a pipeline, whatever has been declared so far: the segment
+# behind an index's name, b"" for none, and first segments that are no name.
+_DECLARING: Final = frozenset((b"", b"_mapping", b"_mappings", b"_rollover"))
+_DECLARING_ELSEWHERE: Final = frozenset(
+    (
+        b"_component_template",
+        b"_index_template",
+        b"_ingest",
+        b"_mapping",
+        b"_mappings",
+        b"_template",
+    )
 )
-# What may bring indices with such fields, none of which is here yet: from snapshots.
-_BRINGS: Final = re.compile(rb"/_snapshot/[^?]*/_(?:restore|mount)/?(?:\?|$)")
-# What changes what names stand for. All else that does is seen by the next look.
-_CHANGES: Final = re.compile(
-    rf"/(?:{_NAME}{_END}"  # delete an index
-    rf"|{_NAME}/_(?:clone|split|shrink|close|open|alias|aliases)(?:/|\?|$)"
-    r"|_(?:aliases?|data_stream|create_from|reindex|migration)(?:/|\?|$))".encode()
-)
+# What changes, too, which names lead to such fields. All else that does is seen by the next look.
+_CHANGING: Final = _DECLARING | {
+    b"_alias",
+    b"_aliases",
+    b"_clone",
+    b"_close",
+    b"_open",
+    b"_shrink",
+    b"_split",
+}
+_CHANGING_ELSEWHERE: Final = _DECLARING_ELSEWHERE | {
+    b"_alias",
+    b"_aliases",
+    b"_create_from",
+    b"_data_stream",
+    b"_migration",
+    b"_reindex",
+}
+_FROM_SNAPSHOT: Final = (b"/_restore", b"/_mount")  # brings indices that were not here
 _WRITES: Final = (b"PUT", b"POST")
-_CHANGING: Final = (b"PUT", b"POST", b"DELETE")
 # First segments that name no index, and never show a document, a mapping or a search. Others show
 # some: `_alias` the filters of aliases, `_tasks` the searches under way, `_ml`, `_transform` and
 # `_watcher` what their own searches find.
@@ -97,23 +109,35 @@ class Interceptor:
         """Whether a request is looked at; `target` is raw."""
         snapshot = self._registry.snapshot
         if not snapshot.active:
-            return method in _WRITES and (
-                _DECLARES.match(target) is not None or _BRINGS.match(target) is not None
-            )
+            return method in _WRITES and _is_among(target, _DECLARING, _DECLARING_ELSEWHERE)
         path = target.partition(b"?")[0]
         first = path[1:].partition(b"/")[0]
         if not first:
             return False
-        if decoded(first) not in snapshot.plain:
-            return first not in _ELSEWHERE or path.startswith(_SHOWS) or changes(method, target)
+        if decoded(first) not in snapshot.plain and (
+            first not in _ELSEWHERE or path.startswith(_SHOWS)
+        ):
+            return True
         return changes(method, target)
 
 
 def changes(method: bytes, target: bytes) -> bool:
     """Whether a request may change which names lead to semantic fields."""
-    if method in _WRITES and (_DECLARES.match(target) or _BRINGS.match(target)):
-        return True
-    return method in _CHANGING and _CHANGES.match(target) is not None
+    if method == b"DELETE" or method in _WRITES:
+        return _is_among(target, _CHANGING, _CHANGING_ELSEWHERE)
+    return False
+
+
+def _is_among(target: bytes, behind_name: frozenset[bytes], elsewhere: frozenset[bytes]) -> bool:
+    """Whether a target's path begins with one of these, or restores a snapshot."""
+    path = target.partition(b"?")[0]
+    segments = path.split(b"/", 3)
+    first = segments[1] if len(segments) > 1 else b""
+    if first == b"_snapshot":
+        return path.rstrip(b"/").endswith(_FROM_SNAPSHOT)
+    if first.startswith(b"_"):
+        return first in elsewhere
+    return first != b"" and (segments[2] if len(segments) > 2 else b"") in behind_name
 
 
 def decoded(segment: bytes) -> str:
