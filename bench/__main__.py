@@ -1,4 +1,4 @@
-"""`python -m bench [forwarding | elasticsearch | semantic | layer] [options]`: one bench, or all."""
+"""`python -m bench [forwarding | elasticsearch | semantic | layer] [options]`: some or all."""
 
 from __future__ import annotations
 

@@ -157,7 +157,7 @@ class Client:
 
 
 def mappings() -> dict[str, Any]:
-    chunking = {"strategy": "word", "max_chunk_size": WORDS, "overlap": 0}
+    chunking = {"strategy": "sentence", "max_chunk_size": WORDS + 10, "sentence_overlap": 0}
     field = {"type": "semantic_text", "inference_id": "embed", "chunking_settings": chunking}
     return {
         "settings": {"number_of_shards": 1, "number_of_replicas": 0, "refresh_interval": -1},
@@ -166,10 +166,11 @@ def mappings() -> dict[str, Any]:
 
 
 def texts() -> Iterator[str]:
-    """Texts of three chunks each, of words of the prose."""
-    words = itertools.cycle(word.strip(".,;:!?()'\"") or "word" for word in prose().split())
+    """Texts of three chunks each, of sentences of the prose's words."""
+    words = itertools.cycle(word for word in prose().lower().split() if word.isalpha())
     while True:
-        yield " ".join(itertools.islice(words, WORDS * CHUNKS))
+        sentences = (" ".join(itertools.islice(words, WORDS)) for _ in range(CHUNKS))
+        yield " ".join(f"{sentence.capitalize()}." for sentence in sentences)
 
 
 def bulk_body(count: int) -> bytes:
