@@ -79,6 +79,12 @@ class _Reservation:
     def give_back(self, size: int) -> None:
         self.force(-size)
 
+    def part(self) -> _Reservation:
+        """Another one of the same caller."""
+        part = _Reservation(self._budget)
+        part._caller = self._caller
+        return part
+
     def belong_to(self, caller: Hashable) -> None:
         size = self.size
         self.give_back(size)
@@ -98,6 +104,25 @@ def reserve(size: int) -> None:
     """
     if (reservation := _current.get()) is not None:
         reservation.add(size)
+
+
+@contextmanager
+def part_of_request() -> Iterator[None]:
+    """The context of a part of a request: what it takes is given back at its end.
+
+    So a request of many parts, one after the other, takes as much as its largest.
+    """
+    whole = _current.get()
+    if whole is None:
+        yield
+        return
+    part = whole.part()
+    token = _current.set(part)
+    try:
+        yield
+    finally:
+        part.give_back(part.size)
+        _current.reset(token)
 
 
 def count_for(caller: Hashable) -> None:

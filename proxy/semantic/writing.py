@@ -13,6 +13,7 @@ from aiohttp import web
 
 from proxy.errors import ProxyError, StatusError
 from proxy.limits.deadline import Deadline
+from proxy.limits.memory import part_of_request
 from proxy.limits.threads import offload
 from proxy.semantic.bulk import Item, Unreadable, Window, prepare_all, windows
 from proxy.semantic.exchange import AT_ONCE, Exchange
@@ -121,9 +122,10 @@ async def bulk(exchange: Exchange) -> web.StreamResponse:
     async with aclosing(windows(exchange.pieces(), _WINDOW)) as coming:
         window = await _next(coming)
         while window is not None:
-            await writer.fill(window)
-            following = await _next(coming)
-            answer = await writer.send(window, is_last=following is None)
+            with part_of_request():
+                await writer.fill(window)
+                following = await _next(coming)
+                answer = await writer.send(window, is_last=following is None)
             if answer is not None and answer.status >= 300 and not items and following is None:
                 return await exchange.patched(answer, hide_in_error)
             items.extend(_answers(window, answer, index or ""))
