@@ -145,10 +145,10 @@ async def update_by_query(exchange: Exchange) -> web.StreamResponse:
 
 
 async def _is_concerned(exchange: Exchange, source: str, dest: str, *, is_remote: bool) -> bool:
-    parts = exchange.parts
-    if (await write_target(parts.registry, parts.upstream, dest)).fields:
+    registry = exchange.parts.registry
+    if (await write_target(registry, dest)).fields:
         return True
-    return not is_remote and bool((await parts.registry.look_up(source)).fields)
+    return not is_remote and bool((await registry.look_up(source)).fields)
 
 
 def _common(exchange: Exchange, body: Mapping[str, Any]) -> dict[str, Any]:

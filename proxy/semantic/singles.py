@@ -22,6 +22,7 @@ from proxy.semantic.exchange import Exchange
 from proxy.semantic.hiding import hide_in_error
 from proxy.semantic.models import writable_target
 from proxy.semantic.scripts import update_by_script
+from proxy.semantic.targets import WriteTarget, write_target
 from proxy.semantic.writer import Entry, Refused, Writer
 from proxy.xcontent.writing import dump_json
 
@@ -49,7 +50,7 @@ async def update_document(exchange: Exchange) -> web.StreamResponse:
 
 
 async def _single(exchange: Exchange, action: str) -> web.StreamResponse:
-    target = await writable_target(exchange, exchange.names["index"])
+    target = await write_target(exchange.parts.registry, exchange.names["index"])
     meta = _meta(exchange) if target.fields else None
     source = None if meta is None else await _json(exchange)
     if meta is None or not source:  # nothing of ours, or the upstream says what is wrong
@@ -57,15 +58,25 @@ async def _single(exchange: Exchange, action: str) -> web.StreamResponse:
     item = Item(action=action, meta=meta, action_line=orjson.dumps({action: meta}), source=source)
     parameters = _of_bulk(exchange.rest.parameters)
     if action == "update" and _is_scripted(source):
-        sent = await update_by_script(exchange, item, target, parameters)
+        sent = await _written_by_script(exchange, item, target, parameters)
     else:
-        sent = await _written(Writer(exchange, None, parameters), item)
+        sent = await _written(Writer(exchange, None, parameters, is_single=True), item)
     if isinstance(sent, Refused):
         return await exchange.patched(
             sent.answer, lambda one: _of_path(hide_in_error(one), exchange.rest.path)
         )
     (answer,) = sent.values()
     return await _as_single(exchange, answer)
+
+
+async def _written_by_script(
+    exchange: Exchange, item: Item, target: WriteTarget, parameters: Mapping[str, str]
+) -> Entry | Refused:
+    parts = exchange.parts
+    if refusal := await parts.guard.refusal(exchange.request, "update", target, is_single=True):
+        raise refusal
+    target = await writable_target(exchange, exchange.names["index"])
+    return await update_by_script(exchange, item, target, parameters)
 
 
 async def _written(writer: Writer, item: Item) -> Entry | Refused:

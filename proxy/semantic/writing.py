@@ -32,16 +32,11 @@ async def bulk(exchange: Exchange) -> web.StreamResponse:
     if sent is None or sent.format is None:
         return await exchange.hand_on()  # the upstream takes none of these
     if sent.format != "json":
-        if index is not None and not await _has_fields(exchange, index):
+        if index and not (await write_target(exchange.parts.registry, index)).fields:
             return await exchange.hand_on()
         shown = exchange.rest.headers.get("Content-Type", "")
         raise PlainError(406, f"Content-Type header [{shown}] is not supported")
     return await _Bulk(exchange, index).answer()
-
-
-async def _has_fields(exchange: Exchange, index: str) -> bool:
-    parts = exchange.parts
-    return bool((await write_target(parts.registry, parts.upstream, index)).fields)
 
 
 class _Bulk:
