@@ -50,6 +50,8 @@ _SEARCHES: Final = re.compile(
     rb"/(?:[^/?]+/)?_(?:m?search(?:/template)?|async_search|count|validate/query|explain/[^/?]+"
     rb"|rank_eval|delete_by_query|update_by_query)/?(?:\?|$)"
 )
+# What embeds texts with a model that may be an endpoint of ours.
+_INFERS: Final = re.compile(rb"/_ml/trained_models/[^/?]+/(?:deployment/)?_infer/?(?:\?|$)")
 # What stands in a search that Elasticsearch without its inference plugin does not know. Letters of
 # these names may be escaped.
 _NAMED: Final = re.compile(
@@ -125,6 +127,8 @@ class Interceptor:
 
     def takes(self, method: bytes, target: bytes) -> bool:
         """Whether a request is looked at; `target` is raw."""
+        if method == b"POST" and _INFERS.match(target) is not None:
+            return True
         snapshot = self._registry.snapshot
         if not snapshot.active:
             if b"source=" in target and _SEARCHES.match(target) and _IN_URL.search(target):

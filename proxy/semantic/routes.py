@@ -39,6 +39,7 @@ from proxy.semantic.showing import (
 )
 from proxy.semantic.singles import put_document, update_document
 from proxy.semantic.templates import search_template
+from proxy.semantic.trainedmodels import infer
 from proxy.semantic.writing import bulk
 
 Handler = Callable[[Exchange], Awaitable[web.StreamResponse]]
@@ -131,6 +132,8 @@ ROUTES: Final[dict[str, dict[str, Handler]]] = {
     },
     "/_ingest/pipeline/_simulate": _TRY,
     "/_ingest/pipeline/{id}/_simulate": _TRY,
+    "/_ml/trained_models/{model_id}/_infer": {"POST": infer},
+    "/_ml/trained_models/{model_id}/deployment/_infer": {"POST": infer},
     "/_field_caps": _FIELD_CAPS,
     "/{index}/_field_caps": _FIELD_CAPS,
     "/_cluster/state": _STATE,

@@ -368,3 +368,15 @@ def test_without_any_rights_others_go_on_and_it_is_said(stage, cluster, serve, r
     )
     assert done.returncode == 1
     assert "the proxy lacks the privilege [view_index_metadata]" in done.stdout
+
+
+# Endpoints by themselves
+
+
+def test_an_endpoint_called_as_a_model_needs_the_privilege_of_inference(stage):
+    target, body = "/_ml/trained_models/embed/_infer", {"docs": [{"text_field": "water"}]}
+    reason = refused(stage.user("searcher"), "POST", target, body)
+    assert "action [cluster:monitor/xpack/inference/post] is unauthorized" in reason
+    assert stage.embedded == []
+    stage.user("monitor").ok("POST", target, body)
+    assert stage.embedded == ["water"]
