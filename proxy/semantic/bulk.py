@@ -24,9 +24,9 @@ from proxy.semantic.documents import (
     with_added,
     without_field,
 )
+from proxy.semantic.fields import Fields
 from proxy.semantic.filling import Chunkers, Filling, all_sources, prepare
 from proxy.semantic.givenvectors import INFERENCE_FIELDS, given_vectors
-from proxy.semantic.registry import Fields
 from proxy.xcontent.document import Bounds
 from proxy.xcontent.formats import parse
 

@@ -152,22 +152,21 @@ async def update_by_query(exchange: Exchange) -> web.StreamResponse:
 async def _is_concerned(
     exchange: Exchange, source: str, dest: str, pipeline: Any, *, is_remote: bool
 ) -> bool:
-    parts = exchange.parts
-    target = await write_target(parts.registry, parts.upstream, dest)
-    pipelines = target.pipelines.for_request(pipeline)
-    if target.fields or pipelines.concern(parts.registry.snapshot.pipelines):
+    registry = exchange.parts.registry
+    target = await write_target(registry, dest)
+    if target.concerns(pipeline, registry.snapshot.pipelines):
         return True
-    return not is_remote and bool((await parts.registry.look_up(source)).fields)
+    return not is_remote and bool((await registry.look_up(source)).fields)
 
 
 async def _are_ingested(exchange: Exchange, indices: str, pipeline: Any) -> bool:
     """Whether documents of any of these indices go through a pipeline of ours if written again."""
-    parts = exchange.parts
-    ours = await parts.registry.pipelines()
+    registry = exchange.parts.registry
+    ours = await registry.pipelines()
     if not ours:
         return False
-    found = await pipelines_of(parts.upstream, indices)
-    listed = [*found.values(), Pipelines()]  # of those that have none
+    found = await registry.cluster.settings(indices)
+    listed = [*map(pipelines_of, found.values()), Pipelines()]  # of those that have none
     return any(pipelines.for_request(pipeline).concern(ours) for pipelines in listed)
 
 

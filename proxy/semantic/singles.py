@@ -23,7 +23,7 @@ from proxy.semantic.hiding import hide_in_error
 from proxy.semantic.ingest.running import run_pipelines
 from proxy.semantic.models import writable_target
 from proxy.semantic.scripts import update_by_script
-from proxy.semantic.targets import WriteTarget
+from proxy.semantic.targets import WriteTarget, write_target
 from proxy.semantic.writer import Entry, Refused, Writer
 from proxy.xcontent.writing import dump_json
 
@@ -51,9 +51,10 @@ async def update_document(exchange: Exchange) -> web.StreamResponse:
 
 
 async def _single(exchange: Exchange, action: str) -> web.StreamResponse:
-    target = await writable_target(exchange, exchange.names["index"])
-    pipelines = target.pipelines.for_request(exchange.rest.parameters.get("pipeline"))
-    is_concerned = target.fields or pipelines.concern(exchange.parts.registry.snapshot.pipelines)
+    registry = exchange.parts.registry
+    target = await write_target(registry, exchange.names["index"])
+    requested = exchange.rest.parameters.get("pipeline")
+    is_concerned = target.concerns(requested, registry.snapshot.pipelines)
     meta = _meta(exchange, action) if is_concerned else None
     source = None if meta is None else await _json(exchange)
     if meta is None or not source:  # nothing of ours, or the upstream says what is wrong
@@ -63,7 +64,7 @@ async def _single(exchange: Exchange, action: str) -> web.StreamResponse:
     if action == "update" and target.fields and _is_scripted(source):
         sent = await _scripted(exchange, item, target, parameters)
     else:
-        sent = await _written(Writer(exchange, None, parameters), item)
+        sent = await _written(Writer(exchange, None, parameters, is_single=True), item)
     if isinstance(sent, Refused):
         return await exchange.patched(
             sent.answer, lambda one: _of_path(hide_in_error(one), exchange.rest.path)
@@ -76,6 +77,10 @@ async def _scripted(
     exchange: Exchange, item: Item, target: WriteTarget, parameters: Mapping[str, str]
 ) -> Entry | Refused:
     """An update with a script; its `upsert` goes through pipelines as any other document."""
+    parts = exchange.parts
+    if refusal := await parts.guard.refusal(exchange.request, "update", target, is_single=True):
+        raise refusal
+    target = await writable_target(exchange, exchange.names["index"])
     await run_pipelines(exchange, [(exchange.names["index"], target, item)], None)
     return item.answer or await update_by_script(exchange, item, target, parameters)
 

@@ -33,7 +33,7 @@ async def bulk(exchange: Exchange) -> web.StreamResponse:
     if sent is None or sent.format is None:
         return await exchange.hand_on()  # the upstream takes none of these
     if sent.format != "json":
-        if index is not None and not await _is_concerned(exchange, index):
+        if index and not await _is_concerned(exchange, index):
             return await exchange.hand_on()
         shown = exchange.rest.headers.get("Content-Type", "")
         raise PlainError(406, f"Content-Type header [{shown}] is not supported")
@@ -41,10 +41,10 @@ async def bulk(exchange: Exchange) -> web.StreamResponse:
 
 
 async def _is_concerned(exchange: Exchange, index: str) -> bool:
-    parts = exchange.parts
-    target = await write_target(parts.registry, parts.upstream, index)
-    pipelines = target.pipelines.for_request(exchange.rest.parameters.get("pipeline"))
-    return bool(target.fields) or pipelines.concern(parts.registry.snapshot.pipelines)
+    registry = exchange.parts.registry
+    target = await write_target(registry, index)
+    requested = exchange.rest.parameters.get("pipeline")
+    return target.concerns(requested, registry.snapshot.pipelines)
 
 
 class _Bulk:

@@ -149,7 +149,7 @@ async def simulate_ingest(exchange: Exchange) -> web.StreamResponse:
     requested = exchange.rest.parameters.get("pipeline")
     parts = exchange.parts
     for index in sorted(one for one in indices if one is not None):
-        target = await write_target(parts.registry, parts.upstream, index)
+        target = await write_target(parts.registry, index)
         if target.pipelines.for_request(requested).concern(await parts.registry.pipelines()):
             raise IllegalArgument(_WHOLE.format(index=index))
     return await exchange.hand_on()

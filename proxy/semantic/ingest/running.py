@@ -229,7 +229,7 @@ class _Run:
         if entry.draft.is_open and entry.has_moved:
             parts = self.exchange.parts
             index = str(entry.draft.meta["_index"])
-            entry.target = await write_target(parts.registry, parts.upstream, index)
+            entry.target = await write_target(parts.registry, index)
         entry.pipelines = Pipelines(final=entry.target.pipelines.final)
 
     async def _final(self, entries: Sequence[_Entry]) -> None:

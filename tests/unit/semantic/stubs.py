@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from aiohttp import web
 
 from proxy.semantic.ports import Change, UpstreamAnswer
@@ -24,10 +26,20 @@ class NoUpstream:
     ) -> UpstreamAnswer:
         raise AssertionError(target)
 
-    async def hand_on(self, request: web.Request, body: bytes | None = None) -> web.StreamResponse:
+    async def hand_on(
+        self,
+        request: web.Request,
+        body: bytes | None = None,
+        answered: Callable[[], Awaitable[None]] | None = None,
+    ) -> web.StreamResponse:
         raise AssertionError("handed on")
 
     async def hand_on_as(
-        self, request: web.Request, target: str, body: bytes | None, change: Change | None = None
+        self,
+        request: web.Request,
+        target: str,
+        body: bytes | None,
+        change: Change | None = None,
+        answered: Callable[[], Awaitable[None]] | None = None,
     ) -> web.StreamResponse:
         raise AssertionError(target)
