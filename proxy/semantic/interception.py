@@ -27,13 +27,15 @@ _DECLARING_ELSEWHERE: Final = frozenset(
         b"_template",
     )
 )
-# What changes, too, which names lead to such fields. All else that does is seen by the next look.
+# What changes, too, which names lead to such fields, or which pipelines an index has. All else that
+# does is seen by the next look.
 _CHANGING: Final = _DECLARING | {
     b"_alias",
     b"_aliases",
     b"_clone",
     b"_close",
     b"_open",
+    b"_settings",
     b"_shrink",
     b"_split",
 }
@@ -43,6 +45,7 @@ _CHANGING_ELSEWHERE: Final = _DECLARING_ELSEWHERE | {
     b"_create_from",
     b"_migration",
     b"_reindex",
+    b"_settings",
 }
 _FROM_SNAPSHOT: Final = (b"/_restore", b"/_mount")  # brings indices that were not here
 # What searches, or holds a query.
@@ -155,7 +158,7 @@ class Interceptor:
 
 
 def changes(method: bytes, target: bytes) -> bool:
-    """Whether a request may change which names lead to semantic fields."""
+    """Whether a request may change which names lead to semantic fields, or to pipelines."""
     if method == b"DELETE" or method in _WRITES:
         return _is_among(target, _CHANGING, _CHANGING_ELSEWHERE)
     return False

@@ -21,9 +21,7 @@ from proxy.semantic.declaring import (
 )
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.ingest.requests import (
-    delete_pipeline,
     get_pipelines,
-    noticed,
     put_pipeline,
     simulate_ingest,
     simulate_pipeline,
@@ -34,7 +32,6 @@ from proxy.semantic.searches import few, further, querying, scrolled, search, va
 from proxy.semantic.showing import (
     field_mappings,
     show_mappings,
-    show_nothing_of_ours,
     show_state,
 )
 from proxy.semantic.singles import put_document, update_document
@@ -51,10 +48,9 @@ _MAPPING: Final[dict[str, Handler]] = {
 }
 _FIELD_CAPS: Final[dict[str, Handler]] = {"GET": field_capabilities, "POST": field_capabilities}
 _SIMULATE: Final[dict[str, Handler]] = {"POST": simulating(OF_TEMPLATE)}
-_OF_INDEX: Final = noticed(declaring(OF_INDEX))
-_OF_TEMPLATE: Final = noticed(declaring(OF_TEMPLATE))
-_OF_COMPONENT: Final = noticed(declaring(OF_COMPONENT))
-_CHANGE: Final = noticed(show_nothing_of_ours)
+_OF_INDEX: Final = declaring(OF_INDEX)
+_OF_TEMPLATE: Final = declaring(OF_TEMPLATE)
+_OF_COMPONENT: Final = declaring(OF_COMPONENT)
 _OF_DATA_STREAM: Final[dict[str, Handler]] = {"PUT": declaring(ITSELF), "GET": show_mappings}
 _STATE: Final[dict[str, Handler]] = {"GET": show_state}
 
@@ -76,9 +72,7 @@ _TRY: Final[dict[str, Handler]] = {"GET": simulate_pipeline, "POST": simulate_pi
 _TRY_ALL: Final[dict[str, Handler]] = {"GET": simulate_ingest, "POST": simulate_ingest}
 
 ROUTES: Final[dict[str, dict[str, Handler]]] = {
-    "/{index}": {"PUT": _OF_INDEX, "GET": show_mappings, "DELETE": _CHANGE},
-    "/_settings": {"PUT": _CHANGE},
-    "/{index}/_settings": {"PUT": _CHANGE},
+    "/{index}": {"PUT": _OF_INDEX, "GET": show_mappings},
     "/{index}/_mapping": _MAPPING,
     "/{index}/_mappings": _MAPPING,
     "/_mapping": {"GET": show_mappings},
@@ -128,7 +122,6 @@ ROUTES: Final[dict[str, dict[str, Handler]]] = {
     "/_ingest/pipeline/{id}": {
         "PUT": put_pipeline,
         "GET": get_pipelines,
-        "DELETE": delete_pipeline,
     },
     "/_ingest/pipeline/_simulate": _TRY,
     "/_ingest/pipeline/{id}/_simulate": _TRY,

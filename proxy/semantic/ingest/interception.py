@@ -15,8 +15,6 @@ _INGESTS: Final = re.compile(
     rf"/{_NAME}/_(?:doc|create|bulk|update|update_by_query)(?:/|\?|$)".encode()
 )
 _BULK: Final = re.compile(rf"/{_NAME}/_bulk/?(?:\?|$)".encode())
-# What may give an index another pipeline, or take its own away.
-_CHANGES: Final = re.compile(rf"/{_NAME}(?:/_settings)?/?(?:\?|$)".encode())
 
 
 def tries_out(target: bytes) -> bool:
@@ -25,12 +23,10 @@ def tries_out(target: bytes) -> bool:
 
 
 def may_ingest(method: bytes, target: bytes, index: str, snapshot: Snapshot) -> bool:
-    """Whether a request may run a pipeline that is partly ours, or change which one runs."""
-    if not snapshot.pipelines:
+    """Whether a request may run a pipeline that is partly ours."""
+    if not snapshot.pipelines or method not in (b"PUT", b"POST"):
         return False
-    if method in (b"PUT", b"DELETE") and _CHANGES.match(target) is not None:
-        return True
-    if method not in (b"PUT", b"POST") or _INGESTS.match(target) is None:
+    if _INGESTS.match(target) is None:
         return False
     if b"pipeline=" in target or _BULK.match(target) is not None:
         return True

@@ -1,11 +1,11 @@
-"""Requests about ingest pipelines: put, shown, deleted, tried out.
+"""Requests about ingest pipelines: put, shown, tried out.
 
 Source: PutPipelineTransportAction, SimulatePipelineTransportAction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -36,21 +36,6 @@ _UNREADABLE: Final = (
     "needs [read_pipeline]"
 )
 
-Handler = Callable[[Exchange], Awaitable[web.StreamResponse]]
-
-
-def noticed(handler: Handler) -> Handler:
-    """The handler of a request that may change which pipelines run: it is known at once."""
-
-    async def handle(exchange: Exchange) -> web.StreamResponse:
-        answer = await handler(exchange)
-        registry = exchange.parts.registry
-        if registry.snapshot.pipelines:
-            await registry.look()
-        return answer
-
-    return handle
-
 
 async def put_pipeline(exchange: Exchange) -> web.StreamResponse:
     """Store a pipeline, its inference processors of ours beside it."""
@@ -67,13 +52,9 @@ async def put_pipeline(exchange: Exchange) -> web.StreamResponse:
     for name in sorted(called(definition) & ours):
         raise IllegalArgument(_CALLED.format(caller=pipeline_id, called=name))
     if found is None:
-        answer = await exchange.hand_on()
-    else:
-        await _check_callers(exchange, pipeline_id)
-        answer = await exchange.as_is(await exchange.ask(found.stored(definition)))
-    if answer.status < 300:
-        await exchange.parts.registry.look()
-    return answer
+        return await exchange.hand_on()
+    await _check_callers(exchange, pipeline_id)
+    return await exchange.as_is(await exchange.ask(found.stored(definition)))
 
 
 async def _check_callers(exchange: Exchange, pipeline_id: str) -> None:
@@ -104,13 +85,6 @@ async def get_pipelines(exchange: Exchange) -> web.StreamResponse:
         return {pipeline_id: shown(stored) for pipeline_id, stored in document.items()}
 
     return await exchange.shown(await exchange.ask(), patch)
-
-
-async def delete_pipeline(exchange: Exchange) -> web.StreamResponse:
-    """Delete pipelines, and forget them at once."""
-    answer = await exchange.hand_on()
-    await exchange.parts.registry.look()
-    return answer
 
 
 async def simulate_pipeline(exchange: Exchange) -> web.StreamResponse:
