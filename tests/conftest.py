@@ -6,6 +6,7 @@ The open and the secured Elasticsearch, the local provider, and `serve`, which s
 
 from __future__ import annotations
 
+import gc
 import shutil
 import signal
 import tempfile
@@ -37,7 +38,8 @@ RUNNING: Final[list[Process]] = []  # whose output a failing test shows
 # A chat model on a busy machine may need longer than the 30 seconds of the default.
 PATIENCE: Final = {"HFPROXY_PROVIDER_TIMEOUT": "120"}
 # The folders of tests, those first whose files take longest: what comes last fills up the gaps.
-ORDER: Final = ("integration", "contract", "unit")
+# But the very first ones wait more than they work, while Elasticsearch starts.
+ORDER: Final = ("lane", "integration", "contract", "unit")
 MARKS = pytest.StashKey[dict[Process, int]]()
 CLUSTERS = pytest.StashKey[Clusters]()
 TURNS = pytest.StashKey[Turns]()
@@ -75,6 +77,17 @@ class _Workers:
         node.workerinput |= {"clusters": self._server.address, "turns": self._turns}
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Thousands of tests live until the end: the garbage collector need not look at them."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: _place(item.path))
 
@@ -85,9 +98,17 @@ def _place(path: Path) -> int:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}
-    if not session.config.option.collectonly:
-        session.config.stash[CLUSTERS].prepare(wanted & {OPEN, SECURED, STOCK})
+    if session.config.option.collectonly:
+        return
+    functions = [item for item in session.items if isinstance(item, pytest.Function)]
+    wanted = {name for function in functions for name in function.fixturenames}
+    versions = {
+        str(function.callspec.params["older"])
+        for function in functions
+        if "older" in function.fixturenames
+    }
+    names = [name for name in (OPEN, SECURED, STOCK) if name in wanted]
+    session.config.stash[CLUSTERS].prepare([*names, *sorted(versions)])
 
 
 @pytest.hookimpl(wrapper=True)

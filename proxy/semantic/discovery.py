@@ -209,12 +209,11 @@ class Cluster:
                 found |= await offload(len(answer.body), _AT_ONCE, partial(_fields, answer))
         return found
 
-    async def settings(self, index: str) -> Mapping[str, Any]:
-        """The settings of a concrete index that name its pipelines."""
-        path = _SETTINGS.format(expressions.in_path(index))
-        for found in _object(await self._upstream.ask_as_proxy("GET", path)).values():
-            return _index_settings(found)
-        return {}
+    async def settings(self, expression: str) -> dict[str, Mapping[str, Any]]:
+        """The settings that name pipelines, of those indices that have any, by index."""
+        path = _SETTINGS.format(expressions.in_path(expression))
+        found = _object(await self._upstream.ask_as_proxy("GET", path))
+        return {index: _index_settings(entry) for index, entry in found.items()}
 
     async def to_come(self, name: str) -> ToCome:
         """What templates give an index that writing to `name` makes."""

@@ -10,6 +10,7 @@ import re
 from typing import Final
 from urllib.parse import unquote
 
+from proxy.semantic.ingest.interception import may_ingest, tries_out
 from proxy.semantic.registry import Registry
 
 # What may declare a semantic field or a pipeline, whatever has been declared so far: the segment
@@ -26,13 +27,15 @@ _DECLARING_ELSEWHERE: Final = frozenset(
         b"_template",
     )
 )
-# What changes, too, which names lead to such fields. All else that does is seen by the next look.
+# What changes, too, which names lead to such fields, or which pipelines run. All else that does is
+# seen by the next look.
 _CHANGING: Final = _DECLARING | {
     b"_alias",
     b"_aliases",
     b"_clone",
     b"_close",
     b"_open",
+    b"_settings",
     b"_shrink",
     b"_split",
 }
@@ -42,6 +45,7 @@ _CHANGING_ELSEWHERE: Final = _DECLARING_ELSEWHERE | {
     b"_create_from",
     b"_migration",
     b"_reindex",
+    b"_settings",
 }
 _FROM_SNAPSHOT: Final = (b"/_restore", b"/_mount")  # brings indices that were not here
 # What searches, or holds a query.
@@ -128,16 +132,17 @@ class Interceptor:
         if not snapshot.active:
             if b"source=" in target and _SEARCHES.match(target) and _IN_URL.search(target):
                 return True
-            return method in _WRITES and _is_among(target, _DECLARING, _DECLARING_ELSEWHERE)
+            if method in _WRITES:
+                return _is_among(target, _DECLARING, _DECLARING_ELSEWHERE)
+            return tries_out(target)
         path = target.partition(b"?")[0]
         first = path[1:].partition(b"/")[0]
         if not first:
             return False
-        if decoded(first) not in snapshot.plain and (
-            first not in _ELSEWHERE or path.startswith(_SHOWS)
-        ):
+        name = decoded(first)
+        if name not in snapshot.plain and (first not in _ELSEWHERE or path.startswith(_SHOWS)):
             return True
-        return changes(method, target)
+        return changes(method, target) or may_ingest(method, target, name, snapshot)
 
     def looks_into(self, method: bytes, target: bytes) -> bool:
         """Whether the body of a request that is not taken may say otherwise."""
@@ -149,7 +154,7 @@ class Interceptor:
 
 
 def changes(method: bytes, target: bytes) -> bool:
-    """Whether a request may change which names lead to semantic fields."""
+    """Whether a request may change which names lead to semantic fields, or which pipelines run."""
     if method == b"DELETE" or method in _WRITES:
         return _is_among(target, _CHANGING, _CHANGING_ELSEWHERE)
     return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from aiohttp import web
 from multidict import CIMultiDictProxy
@@ -102,6 +102,14 @@ class Endpoints(Protocol):
         self, endpoint: InferenceEndpoint, texts: Sequence[str], deadline: Deadline
     ) -> list[list[float]]:
         """A vector for each text. Raises: ProxyError for the provider's failures."""
+
+    async def infer(
+        self, endpoint: InferenceEndpoint, texts: Sequence[str], deadline: Deadline
+    ) -> list[Any]:
+        """What the endpoint's task makes of each text, as JSON.
+
+        Raises: as `embed`, and for tasks that take no texts alone.
+        """
 
     async def rerank(
         self, endpoint: InferenceEndpoint, query: str, documents: Sequence[str], deadline: Deadline

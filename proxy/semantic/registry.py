@@ -19,6 +19,8 @@ from proxy.semantic.bounded import Bounded
 from proxy.semantic.discovery import Cluster, Concrete, Declared, Resolved
 from proxy.semantic.expressions import EVERYTHING
 from proxy.semantic.fields import Fields, SemanticField
+from proxy.semantic.pipelineregistry import PipelineRegistry
+from proxy.semantic.pipelines import Pipeline
 from proxy.semantic.ports import Upstream
 from proxy.singleflight import SingleFlight
 
@@ -86,6 +88,7 @@ class Snapshot:
 
     state: str | None  # what identifies it; None where nobody tells
     declared: Declared
+    pipelines: Mapping[str, Pipeline] = field(default_factory=dict)  # those of ours
     is_known: bool = True  # false until the first look, and when a look has failed after a change
     targets: Bounded[str, Target] = field(default_factory=lambda: Bounded(_TARGETS))
     plain: Bounded[str, None] = field(default_factory=lambda: Bounded(_PLAIN))
@@ -95,8 +98,8 @@ class Snapshot:
 
     @property
     def active(self) -> bool:
-        """Whether any index or template may declare a semantic field."""
-        return not self.is_known or bool(self.declared)
+        """Whether any index or template may declare a semantic field, or a pipeline is ours."""
+        return not self.is_known or bool(self.declared) or bool(self.pipelines)
 
 
 class Registry:
@@ -107,6 +110,7 @@ class Registry:
         self.generation = object()  # another one whenever something else is known
         self._upstream = upstream
         self.cluster = Cluster(upstream)
+        self.stored_pipelines = PipelineRegistry(upstream)
         self._refresh = refresh
         self._looks = 0  # that have begun
         self._turn = asyncio.Lock()
@@ -147,6 +151,12 @@ class Registry:
             self._report(error)
             self._know(_unknown())
 
+    async def pipelines(self) -> Mapping[str, Pipeline]:
+        """The ingest pipelines of which the proxy runs a part, by id. Raises: UpstreamError."""
+        if not self.snapshot.is_known:
+            await self.look()
+        return self.snapshot.pipelines
+
     async def look_up(self, expression: str) -> Target:
         """What an index expression stands for, as callers write it. Raises: UpstreamError."""
         known = self.snapshot.targets.get(expression)
@@ -166,7 +176,8 @@ class Registry:
             state = await self.cluster.state()
             if state is None or state != self.snapshot.state or not self.snapshot.is_known:
                 declared = await self.cluster.declared()
-                self._know(Snapshot(state=state, declared=declared))
+                pipelines = await self.stored_pipelines.read()
+                self._know(Snapshot(state=state, declared=declared, pipelines=pipelines))
 
     def _know(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot

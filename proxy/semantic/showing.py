@@ -13,12 +13,19 @@ from proxy.semantic.fields import SemanticField
 from proxy.semantic.hiding import hide_in_error
 from proxy.semantic.interception import decoded
 from proxy.semantic.mappings import declared_everywhere, shown_field
+from proxy.semantic.pipelines import shown_everywhere
 
 
 async def show_mappings(exchange: Exchange) -> web.StreamResponse:
     """Mappings of whatever has some: indices, templates, data streams, the cluster's state."""
     answer = await exchange.ask(await exchange.json() or None)
     return await exchange.shown(answer, declared_everywhere)
+
+
+async def show_state(exchange: Exchange) -> web.StreamResponse:
+    """The cluster's state, with mappings and pipelines as they were put."""
+    answer = await exchange.ask(await exchange.json() or None)
+    return await exchange.shown(answer, lambda found: shown_everywhere(declared_everywhere(found)))
 
 
 async def show_nothing_of_ours(exchange: Exchange) -> web.StreamResponse:

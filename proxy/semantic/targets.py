@@ -10,18 +10,28 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from proxy.semantic.fields import Fields
+from proxy.semantic.pipelines import NONE, Pipeline
 from proxy.semantic.registry import Part, Registry
 
-_NO_PIPELINE: Final = "_none"
 _NOTHING: Final[Fields] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pipelines:
-    """The ingest pipelines of an index; None where it has none."""
+    """The ingest pipelines that documents go through, one after the other; None for none."""
 
-    default: str | None = None
+    main: str | None = None  # that of the request, or else the index's default one
     final: str | None = None
+
+    def for_request(self, requested: Any) -> Pipelines:
+        """Those of an index for a document whose request or action line names `requested`."""
+        if requested is None:
+            return self
+        return Pipelines(main=_named(requested), final=self.final)
+
+    def concern(self, ours: Mapping[str, Pipeline]) -> bool:
+        """Whether the proxy has a part in what they do."""
+        return self.main in ours or self.final in ours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,14 +43,19 @@ class WriteTarget:
     pipelines: Pipelines = Pipelines()
     parts: tuple[Part, ...] = ()  # as those of a Target
 
+    def concerns(self, ours: Mapping[str, Pipeline], requested: Any) -> bool:
+        """Whether the proxy has a part in what is written with that pipeline."""
+        return bool(self.fields) or self.pipelines.for_request(requested).concern(ours)
+
 
 async def write_target(registry: Registry, expression: str) -> WriteTarget:
     """Where a document written to `expression` goes. Raises: UpstreamError."""
+    ours = await registry.pipelines()
     snapshot = registry.snapshot
     known = snapshot.written.get(expression)
     if isinstance(known, WriteTarget):
         return known
-    if expression in snapshot.plain:
+    if expression in snapshot.plain and not ours:
         return WriteTarget(index=expression, fields=_NOTHING)
     target = await registry.look_up(expression)
     if not target.exists:  # it may be made at any moment: this is not kept
@@ -53,18 +68,28 @@ async def write_target(registry: Registry, expression: str) -> WriteTarget:
         )
     index = target.write_index
     fields = _NOTHING if index is None else target.fields.get(index, _NOTHING)
-    if index is None or not fields:
-        return WriteTarget(index=index or expression, fields=_NOTHING)
-    pipelines = _pipelines(await registry.cluster.settings(index))
-    found = WriteTarget(index=index, fields=fields, pipelines=pipelines, parts=target.parts)
+    pipelines = Pipelines()
+    if index is not None and (fields or ours):
+        pipelines = (await pipelines_of(registry, index)).get(index, pipelines)
+    found = WriteTarget(
+        index=index or expression, fields=fields, pipelines=pipelines, parts=target.parts
+    )
     if expression in snapshot.targets:
         snapshot.written.keep(expression, found)
     return found
 
 
-def _pipelines(settings: Mapping[str, Any]) -> Pipelines:
-    def named(name: str) -> str | None:
-        found = settings.get(name)
-        return found if isinstance(found, str) and found != _NO_PIPELINE else None
+async def pipelines_of(registry: Registry, expression: str) -> dict[str, Pipelines]:
+    """The pipelines of existing indices, of those that have any. Raises: UpstreamError."""
+    found = await registry.cluster.settings(expression)
+    return {index: _pipelines(settings) for index, settings in found.items()}
 
-    return Pipelines(default=named("default_pipeline"), final=named("final_pipeline"))
+
+def _pipelines(settings: Mapping[str, Any]) -> Pipelines:
+    return Pipelines(
+        main=_named(settings.get("default_pipeline")), final=_named(settings.get("final_pipeline"))
+    )
+
+
+def _named(pipeline_id: Any) -> str | None:
+    return None if pipeline_id in (None, NONE) else str(pipeline_id)

@@ -26,8 +26,8 @@ from proxy.semantic.embedding import Filler
 from proxy.semantic.exchange import AT_ONCE, Exchange
 from proxy.semantic.filling import Chunkers
 from proxy.semantic.hiding import hide_in_error
+from proxy.semantic.ingest.running import run_pipelines
 from proxy.semantic.models import writable_target
-from proxy.semantic.pipelines import run_pipelines
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.present import consider_present, needs_present
 from proxy.semantic.targets import WriteTarget, write_target
@@ -98,21 +98,22 @@ class Writer:
         refusals: Refusals = {}
         for item in items:
             await self._find_fields(item, refusals)
+        await self._ingest(items, refusals)
         concerned = [item for item in items if item.fields and item.is_sent]
-        if not concerned:
-            return
-        pipelines = {name: known.target.pipelines for name, known in self._known.items()}
-        changed = []
-        with _failing(concerned):
-            changed = await run_pipelines(
-                self._exchange,
-                [(pipelines[self._index_of(item)], item) for item in concerned],
-                self._parameters.get("pipeline"),
-            )
-        for item in changed:  # perhaps elsewhere than before
-            await self._find_fields(item, refusals)
         size = sum(len(item.source or b"") for item in concerned)
         await offload(size, AT_ONCE, lambda: prepare_all(concerned))
+
+    async def _ingest(self, items: Sequence[Item], refusals: Refusals) -> None:
+        """Run pipelines, after which items may go elsewhere than before."""
+        known = [
+            (index, self._known[index].target, item)
+            for item in items
+            if (index := self._index_of(item)) in self._known and item.is_sent
+        ]
+        with _failing([item for _, _, item in known]):
+            requested = self._parameters.get("pipeline")
+            for moved in await run_pipelines(self._exchange, known, requested):
+                await self._find_fields(moved, refusals)
 
     async def _find_fields(self, item: Item, refusals: Refusals) -> None:
         """What the fields of an item's index are; its caller has to be allowed to write there."""
@@ -120,9 +121,7 @@ class Writer:
         if not index or item.action == "delete":
             return
         try:
-            if (item.action, index) not in refusals:
-                refusals[item.action, index] = await self._refusal(item.action, index)
-            if (refusal := refusals[item.action, index]) is not None:
+            if (refusal := await self._refusal(item, index, refusals)) is not None:
                 raise refusal
             known = self._known.get(index)
             if known is None or known.snapshot is not self._exchange.parts.registry.snapshot:
@@ -135,14 +134,18 @@ class Writer:
             return
         item.fields, item.chunkers = known.target.fields, known.chunkers
 
-    async def _refusal(self, action: str, index: str) -> ProxyError | None:
+    async def _refusal(self, item: Item, index: str, refusals: Refusals) -> ProxyError | None:
         """Why the caller may not write there: asked before anything is embedded or mapped."""
-        target = await write_target(self._exchange.parts.registry, index)
-        if not target.fields:
+        exchange, registry = self._exchange, self._exchange.parts.registry
+        target, ours = await write_target(registry, index), await registry.pipelines()
+        requested = item.meta.get("pipeline") or self._parameters.get("pipeline")
+        if not (target.concerns(ours, requested) or target.concerns(ours, None)):
             return None
-        return await self._exchange.parts.guard.refusal(
-            self._exchange.request, action, target, is_single=self._is_single
-        )
+        if (item.action, index) not in refusals:
+            refusals[item.action, index] = await exchange.parts.guard.refusal(
+                exchange.request, item.action, target, is_single=self._is_single
+            )
+        return refusals[item.action, index]
 
     async def _look_up(self, index: str) -> _Known:
         target = await writable_target(self._exchange, index)

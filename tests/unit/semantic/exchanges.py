@@ -80,6 +80,9 @@ class Endpoints:
         self.calls.append(list(texts))
         return [[1.0, 0.0, 0.0] for _ in texts]
 
+    async def infer(self, endpoint, texts, deadline):
+        raise AssertionError("nothing is ingested here")
+
     async def rerank(self, endpoint, query, documents, deadline):
         raise AssertionError("nothing is reranked here")
 

@@ -65,7 +65,7 @@ class Cluster:
                 return answered(
                     200, {"index_templates": [{}]} if self.templates and not rest else {}
                 )
-            case ["_component_template" | "_template"]:
+            case ["_component_template" | "_template"] | ["_ingest", "pipeline"]:
                 return answered(200, {})
             case [names, "_mapping"]:
                 wanted = names.split(",")
