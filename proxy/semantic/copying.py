@@ -153,7 +153,8 @@ async def _is_concerned(
     exchange: Exchange, source: str, dest: str, pipeline: Any, *, is_remote: bool
 ) -> bool:
     registry = exchange.parts.registry
-    if (await write_target(registry, dest)).concerns(await registry.pipelines(), pipeline):
+    target = await write_target(registry, dest)
+    if target.concerns(pipeline, registry.snapshot.pipelines):
         return True
     return not is_remote and bool((await registry.look_up(source)).fields)
 
@@ -164,8 +165,8 @@ async def _are_ingested(exchange: Exchange, indices: str, pipeline: Any) -> bool
     ours = await registry.pipelines()
     if not ours:
         return False
-    found = await pipelines_of(registry, indices)
-    listed = [*found.values(), Pipelines()]  # of those that have none
+    found = await registry.cluster.settings(indices)
+    listed = [*map(pipelines_of, found.values()), Pipelines()]  # of those that have none
     return any(pipelines.for_request(pipeline).concern(ours) for pipelines in listed)
 
 

@@ -210,7 +210,7 @@ class Cluster:
         return found
 
     async def settings(self, expression: str) -> dict[str, Mapping[str, Any]]:
-        """The settings that name pipelines, of those indices that have any, by index."""
+        """The settings of existing indices that name their pipelines, of those that have any."""
         path = _SETTINGS.format(expressions.in_path(expression))
         found = _object(await self._upstream.ask_as_proxy("GET", path))
         return {index: _index_settings(entry) for index, entry in found.items()}

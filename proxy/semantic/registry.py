@@ -88,7 +88,7 @@ class Snapshot:
 
     state: str | None  # what identifies it; None where nobody tells
     declared: Declared
-    pipelines: Mapping[str, Pipeline] = field(default_factory=dict)  # those of ours
+    pipelines: Mapping[str, Pipeline] = field(default_factory=dict)  # those of ours, by id
     is_known: bool = True  # false until the first look, and when a look has failed after a change
     targets: Bounded[str, Target] = field(default_factory=lambda: Bounded(_TARGETS))
     plain: Bounded[str, None] = field(default_factory=lambda: Bounded(_PLAIN))
@@ -108,9 +108,9 @@ class Registry:
     def __init__(self, upstream: Upstream, refresh: float) -> None:
         self.snapshot = _unknown()
         self.generation = object()  # another one whenever something else is known
+        self.stored_pipelines = PipelineRegistry(upstream)
         self._upstream = upstream
         self.cluster = Cluster(upstream)
-        self.stored_pipelines = PipelineRegistry(upstream)
         self._refresh = refresh
         self._looks = 0  # that have begun
         self._turn = asyncio.Lock()
@@ -178,6 +178,12 @@ class Registry:
                 declared = await self.cluster.declared()
                 pipelines = await self.stored_pipelines.read()
                 self._know(Snapshot(state=state, declared=declared, pipelines=pipelines))
+
+    def keep_written(self, expression: str, target: object) -> None:
+        """Remember where documents go, as long as the cluster's state is the same."""
+        if expression in self.snapshot.targets:
+            self.snapshot.written.keep(expression, target)
+            self.generation = object()
 
     def _know(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot

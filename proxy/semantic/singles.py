@@ -54,7 +54,7 @@ async def _single(exchange: Exchange, action: str) -> web.StreamResponse:
     registry = exchange.parts.registry
     target = await write_target(registry, exchange.names["index"])
     requested = exchange.rest.parameters.get("pipeline")
-    is_concerned = target.concerns(await registry.pipelines(), requested)
+    is_concerned = target.concerns(requested, registry.snapshot.pipelines)
     meta = _meta(exchange, action) if is_concerned else None
     source = None if meta is None else await _json(exchange)
     if meta is None or not source:  # nothing of ours, or the upstream says what is wrong

@@ -43,8 +43,8 @@ class WriteTarget:
     pipelines: Pipelines = Pipelines()
     parts: tuple[Part, ...] = ()  # as those of a Target
 
-    def concerns(self, ours: Mapping[str, Pipeline], requested: Any) -> bool:
-        """Whether the proxy has a part in what is written with that pipeline."""
+    def concerns(self, requested: Any, ours: Mapping[str, Pipeline]) -> bool:
+        """Whether the proxy has a part in writing a document there that asks for a pipeline."""
         return bool(self.fields) or self.pipelines.for_request(requested).concern(ours)
 
 
@@ -63,29 +63,22 @@ async def write_target(registry: Registry, expression: str) -> WriteTarget:
         return WriteTarget(
             index=None,
             fields=coming.fields,
-            pipelines=_pipelines(coming.settings),
+            pipelines=pipelines_of(coming.settings),
             parts=target.parts,
         )
     index = target.write_index
     fields = _NOTHING if index is None else target.fields.get(index, _NOTHING)
-    pipelines = Pipelines()
-    if index is not None and (fields or ours):
-        pipelines = (await pipelines_of(registry, index)).get(index, pipelines)
-    found = WriteTarget(
-        index=index or expression, fields=fields, pipelines=pipelines, parts=target.parts
-    )
-    if expression in snapshot.targets:
-        snapshot.written.keep(expression, found)
+    if index is None or not (fields or ours):
+        return WriteTarget(index=index or expression, fields=_NOTHING)
+    settings = await registry.cluster.settings(index)
+    pipelines = pipelines_of(settings.get(index, {}))
+    found = WriteTarget(index=index, fields=fields, pipelines=pipelines, parts=target.parts)
+    registry.keep_written(expression, found)
     return found
 
 
-async def pipelines_of(registry: Registry, expression: str) -> dict[str, Pipelines]:
-    """The pipelines of existing indices, of those that have any. Raises: UpstreamError."""
-    found = await registry.cluster.settings(expression)
-    return {index: _pipelines(settings) for index, settings in found.items()}
-
-
-def _pipelines(settings: Mapping[str, Any]) -> Pipelines:
+def pipelines_of(settings: Mapping[str, Any]) -> Pipelines:
+    """Those that the settings of an index name."""
     return Pipelines(
         main=_named(settings.get("default_pipeline")), final=_named(settings.get("final_pipeline"))
     )

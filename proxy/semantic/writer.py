@@ -38,7 +38,7 @@ _UNMAPPED: Final = "the semantic fields of the index have changed while it was w
 _NOT_OF_BULK: Final = ("filter_path", "pretty", "human", "format", "error_trace")
 
 Entry = dict[str, Any]  # an item's place in the answer
-Refusals = dict[tuple[str, str], ProxyError | None]  # by action and index
+Refusals = dict[tuple[str, str, Any], ProxyError | None]  # by action, index and pipeline
 _Key = tuple[str, str]  # a document, by index and identifier
 
 
@@ -77,6 +77,7 @@ class Writer:
         self._index = index
         self._is_single = is_single
         self._parameters = exchange.rest.parameters if parameters is None else parameters
+        self._requested = self._parameters.get("pipeline")
         self._filler = Filler(exchange.parts.endpoints)
         self._known: dict[str, _Known] = {}
         self._sending: frozenset[_Key] = frozenset()
@@ -111,8 +112,7 @@ class Writer:
             if (index := self._index_of(item)) in self._known and item.is_sent
         ]
         with _failing([item for _, _, item in known]):
-            requested = self._parameters.get("pipeline")
-            for moved in await run_pipelines(self._exchange, known, requested):
+            for moved in await run_pipelines(self._exchange, known, self._requested):
                 await self._find_fields(moved, refusals)
 
     async def _find_fields(self, item: Item, refusals: Refusals) -> None:
@@ -121,7 +121,10 @@ class Writer:
         if not index or item.action == "delete":
             return
         try:
-            if (refusal := await self._refusal(item, index, refusals)) is not None:
+            key = (item.action, index, item.meta.get("pipeline") or self._requested)
+            if key not in refusals:
+                refusals[key] = await self._refusal(*key)
+            if (refusal := refusals[key]) is not None:
                 raise refusal
             known = self._known.get(index)
             if known is None or known.snapshot is not self._exchange.parts.registry.snapshot:
@@ -134,18 +137,17 @@ class Writer:
             return
         item.fields, item.chunkers = known.target.fields, known.chunkers
 
-    async def _refusal(self, item: Item, index: str, refusals: Refusals) -> ProxyError | None:
+    async def _refusal(self, action: str, index: str, pipeline: Any) -> ProxyError | None:
         """Why the caller may not write there: asked before anything is embedded or mapped."""
-        exchange, registry = self._exchange, self._exchange.parts.registry
-        target, ours = await write_target(registry, index), await registry.pipelines()
-        requested = item.meta.get("pipeline") or self._parameters.get("pipeline")
-        if not (target.concerns(ours, requested) or target.concerns(ours, None)):
+        registry = self._exchange.parts.registry
+        target = await write_target(registry, index)
+        ours = registry.snapshot.pipelines
+        # What an update puts in for a document that is missing goes through the index's own, too.
+        if not (target.concerns(pipeline, ours) or target.concerns(None, ours)):
             return None
-        if (item.action, index) not in refusals:
-            refusals[item.action, index] = await exchange.parts.guard.refusal(
-                exchange.request, item.action, target, is_single=self._is_single
-            )
-        return refusals[item.action, index]
+        return await self._exchange.parts.guard.refusal(
+            self._exchange.request, action, target, is_single=self._is_single
+        )
 
     async def _look_up(self, index: str) -> _Known:
         target = await writable_target(self._exchange, index)

@@ -33,7 +33,7 @@ async def bulk(exchange: Exchange) -> web.StreamResponse:
     if sent is None or sent.format is None:
         return await exchange.hand_on()  # the upstream takes none of these
     if sent.format != "json":
-        if index is not None and not await _is_concerned(exchange, index):
+        if index and not await _is_concerned(exchange, index):
             return await exchange.hand_on()
         shown = exchange.rest.headers.get("Content-Type", "")
         raise PlainError(406, f"Content-Type header [{shown}] is not supported")
@@ -42,8 +42,9 @@ async def bulk(exchange: Exchange) -> web.StreamResponse:
 
 async def _is_concerned(exchange: Exchange, index: str) -> bool:
     registry = exchange.parts.registry
+    target = await write_target(registry, index)
     requested = exchange.rest.parameters.get("pipeline")
-    return (await write_target(registry, index)).concerns(await registry.pipelines(), requested)
+    return target.concerns(requested, registry.snapshot.pipelines)
 
 
 class _Bulk:

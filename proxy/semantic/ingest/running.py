@@ -234,7 +234,7 @@ class _Run:
 
     async def _refusal(self, entry: _Entry) -> ProxyError | None:
         """Why the caller may not write where a document goes now, if anything is spent on that."""
-        if not entry.target.concerns(self.ours, None):
+        if not entry.target.concerns(None, self.ours):
             return None
         return await self.exchange.parts.guard.refusal(
             self.exchange.request, entry.item.action, entry.target, is_single=False

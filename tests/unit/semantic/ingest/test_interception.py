@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from proxy.semantic.discovery import Declared
@@ -11,7 +13,6 @@ from proxy.semantic.registry import Registry, Snapshot
 from proxy.semantic.targets import Pipelines, WriteTarget
 from tests.unit.semantic.stubs import NoUpstream
 
-NONE = Declared(indices=frozenset(), templates=False)
 OURS = {"p": Pipeline(id="p", before=(Processor(model_id="m", inputs=None),), after=())}
 WRITTEN: dict[str, object] = {
     name: WriteTarget(index=name, fields={}, pipelines=pipelines)
@@ -22,9 +23,15 @@ WRITTEN: dict[str, object] = {
 }
 
 
-def interceptor(snapshot: Snapshot) -> Interceptor:
+def interceptor(pipelines: Mapping[str, Pipeline]) -> Interceptor:
+    """One that knows of no semantic field, and of these pipelines."""
     registry = Registry(NoUpstream(), refresh=1.0)
-    registry.snapshot = snapshot
+    nothing = Declared(indices=frozenset(), templates=False)
+    registry.snapshot = Snapshot(state="s", declared=nothing, pipelines=pipelines)
+    for name in ("plain", "concerned", "other"):
+        registry.snapshot.plain.keep(name, None)
+    for name, target in WRITTEN.items():
+        registry.snapshot.written.keep(name, target)
     return Interceptor(registry)
 
 
@@ -40,7 +47,7 @@ def interceptor(snapshot: Snapshot) -> Interceptor:
     ],
 )
 def test_without_pipelines_only_what_may_make_one_is_looked_at(method, target, expected):
-    assert interceptor(Snapshot(state="s", declared=NONE)).takes(method, target) is expected
+    assert interceptor({}).takes(method, target) is expected
 
 
 @pytest.mark.parametrize(
@@ -63,12 +70,7 @@ def test_without_pipelines_only_what_may_make_one_is_looked_at(method, target, e
     ],
 )
 def test_with_pipelines_what_may_run_one_is_looked_at(method, target, expected):
-    snapshot = Snapshot(state="s", declared=NONE, pipelines=OURS)
-    for name in ("plain", "concerned", "other"):
-        snapshot.plain.keep(name, None)
-    for name, found in WRITTEN.items():
-        snapshot.written.keep(name, found)
-    assert interceptor(snapshot).takes(method, target) is expected
+    assert interceptor(OURS).takes(method, target) is expected
 
 
 @pytest.mark.parametrize(
