@@ -27,8 +27,8 @@ _DECLARING_ELSEWHERE: Final = frozenset(
         b"_template",
     )
 )
-# What changes, too, which names lead to such fields, or which pipelines an index has. All else that
-# does is seen by the next look.
+# What changes, too, which names lead to such fields, or which pipelines run. All else that does is
+# seen by the next look.
 _CHANGING: Final = _DECLARING | {
     b"_alias",
     b"_aliases",
@@ -158,7 +158,7 @@ class Interceptor:
 
 
 def changes(method: bytes, target: bytes) -> bool:
-    """Whether a request may change which names lead to semantic fields, or to pipelines."""
+    """Whether a request may change which names lead to semantic fields, or which pipelines run."""
     if method == b"DELETE" or method in _WRITES:
         return _is_among(target, _CHANGING, _CHANGING_ELSEWHERE)
     return False

@@ -119,10 +119,7 @@ ROUTES: Final[dict[str, dict[str, Handler]]] = {
     "/_ingest/_simulate": _TRY_ALL,
     "/_ingest/{index}/_simulate": _TRY_ALL,
     "/_ingest/pipeline": {"GET": get_pipelines},
-    "/_ingest/pipeline/{id}": {
-        "PUT": put_pipeline,
-        "GET": get_pipelines,
-    },
+    "/_ingest/pipeline/{id}": {"PUT": put_pipeline, "GET": get_pipelines},
     "/_ingest/pipeline/_simulate": _TRY,
     "/_ingest/pipeline/{id}/_simulate": _TRY,
     "/_ml/trained_models/{model_id}/_infer": {"POST": infer},
