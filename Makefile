@@ -22,7 +22,7 @@ help: ## show this list
 	@echo 'PYTHON=/path/to/python selects the Python for a new $(VENV).'
 
 demo: $(RUNTIME) ## the product with real parts, step by step (KEEP=1: leave it running)
-	@$(BIN)/python -m demo.tour $(if $(KEEP),--keep)
+	@$(BIN)/python -m demo.tour $(if $(KEEP),--keep) $(ARGS)
 
 # Lint runs beside the tests; what it says comes after what they say.
 quick: $(INSTALLED) ## lint, unit tests and contract cases, for the loop at the desk (ARGS='-k name' selects)
@@ -44,7 +44,7 @@ lint: $(INSTALLED) ## formatting, lint rules, types, who imports whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(INSTALLED) ## speed, compared with other proxies (ARGS=forwarding, elasticsearch or semantic: one part)
+bench: $(INSTALLED) ## speed, compared with other proxies (ARGS=forwarding, elasticsearch, semantic or layer: one part)
 	$(BIN)/python -m bench $(ARGS)
 
 soak: $(INSTALLED) ## many kinds of callers for MINUTES=30: memory and open files must not grow

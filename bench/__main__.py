@@ -1,4 +1,4 @@
-"""`python -m bench [forwarding | elasticsearch | semantic] [options]`: run one bench, or all."""
+"""`python -m bench [forwarding | elasticsearch | semantic | layer] [options]`: some or all."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from bench import elasticsearch, forwarding, semantic
+from bench import elasticsearch, forwarding, layer, semantic
 
 PARTS: Final[dict[str, Callable[[], None]]] = {
     "forwarding": forwarding.main,
     "elasticsearch": elasticsearch.main,
     "semantic": semantic.main,
+    "layer": layer.main,
 }
 
 

@@ -84,7 +84,7 @@ def memory_folder() -> Path | None:
 
 def _start(name: str, data: Path | None) -> RunningElasticsearch:
     if name == OPEN:
-        return start(data=data, say=_ignore)
+        return start(processors=True, data=data, say=_ignore)
     if name == SECURED:
         return start(secured=True, users=USERS, roles=ROLES, data=data, say=_ignore)
     if name == STOCK:

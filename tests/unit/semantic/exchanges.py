@@ -80,6 +80,9 @@ class Endpoints:
         self.calls.append(list(texts))
         return [[1.0, 0.0, 0.0] for _ in texts]
 
+    async def infer(self, endpoint, texts, deadline):
+        raise AssertionError("nothing is ingested here")
+
     async def rerank(self, endpoint, query, documents, deadline):
         raise AssertionError("nothing is reranked here")
 
@@ -92,6 +95,13 @@ class Registry:
     async def look_up(self, expression):
         self.looked_up.append(expression)
         return self.target
+
+
+class Guard:
+    """Lets everybody search everything."""
+
+    async def searchable(self, request, target):
+        return target
 
 
 @dataclass(slots=True)
@@ -113,6 +123,7 @@ class World:
             upstream=self.upstream,  # type: ignore[arg-type]
             endpoints=self.endpoints,
             registry=self.registry,  # type: ignore[arg-type]
+            guard=Guard(),  # type: ignore[arg-type]
             abilities=Abilities(self.upstream),  # type: ignore[arg-type]
             release=UpstreamRelease(self.upstream),  # type: ignore[arg-type]
             tasks=Tasks(),
