@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 from elasticsearch import Elasticsearch
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.clients
 
 FOLDER: Final = Path(__file__).parent / "tools"
 PREFIX: Final = "tools"
-MODEL: Final = "tools-embeddings"
+MODEL: Final = "clients-embeddings"
 TEXTS: Final = {
     "bees": "Honeybees dance to tell the others where flowers are.",
     "bread": "Bread rises because yeast makes gas.",
@@ -48,20 +48,10 @@ def packages() -> Path:
 
 
 @pytest.fixture(scope="module")
-def proxy(serve_for_session, elasticsearch, provider) -> Iterator[Server]:
-    env = {
-        "HFPROXY_SEMANTIC_ENABLED": "true",
-        "HFPROXY_STORE_INDEX": f"hugging-face-inference-endpoints-{PREFIX}",
-        "HFPROXY_PROVIDER_TIMEOUT": "120",
-    }
-    proxy = serve_for_session(upstream=elasticsearch.url, env=env)
-    settings = {"url": f"{provider.url}/embed", "api_key": "any-text"}
-    body: dict[str, Any] = {"service": "hugging_face", "service_settings": settings}
-    with Elasticsearch(proxy.url, request_timeout=120) as client:
-        client.inference.put(task_type="text_embedding", inference_id=MODEL, inference_config=body)
-        yield proxy
+def proxy(semantic_proxy) -> Iterator[Server]:
+    yield semantic_proxy
+    with Elasticsearch(semantic_proxy.url, request_timeout=120) as client:
         client.indices.delete(index=list(client.indices.get(index=f"{PREFIX}-*")))
-        client.inference.delete(inference_id=MODEL, force=True)
 
 
 @pytest.mark.parametrize(
