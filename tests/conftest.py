@@ -107,8 +107,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         for function in functions
         if "older" in function.fixturenames
     }
-    names = [name for name in (OPEN, SECURED, STOCK) if name in wanted]
-    session.config.stash[CLUSTERS].prepare([*names, *sorted(versions)])
+    order = (OPEN, SECURED, *sorted(versions, reverse=True), STOCK)  # as they are needed
+    names = [name for name in order if name in wanted | versions]
+    session.config.stash[CLUSTERS].prepare(names)
 
 
 @pytest.hookimpl(wrapper=True)
