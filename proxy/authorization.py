@@ -7,13 +7,14 @@ import math
 import secrets
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from proxy.errors import ProxyError, Unauthorized, UpstreamError, UpstreamRefusal
+from proxy.scopes import Scope
 
 RUN_AS: Final = "es-security-runas-user"
 # The headers by which Elasticsearch authenticates a request; those of clients hold the secret
@@ -74,17 +75,17 @@ class Permission:
         self._ask = ask
         self._clock = clock
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self) -> AbstractContextManager[None]:
         """The context of the request: `confirm` and `confirm_stream` within it are about this."""
-        token = _current.set(self)
-        try:
-            yield
-        finally:
-            _current.reset(token)
+        return Scope(_current, self)
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it can be acted on without asking again."""
+        return self._clock() < self._expires
 
     async def confirm(self) -> None:
-        if self._clock() < self._expires:
+        if self.is_fresh:
             return
         verdict = await self._ask()
         if isinstance(verdict, Refused):

@@ -6,13 +6,11 @@ What a failure means for the caller is none of this module's business: see failu
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
-from time import monotonic
 from types import TracebackType
 from typing import Final, TypeAlias
 
@@ -124,7 +122,7 @@ class Calls:
         """The outcome once all of the reply has been read. Raises: MemoryShort."""
         data = await self._prepared(call)
         try:
-            with self._counted(call.endpoint) as counted:
+            with _CountedCall(self._metrics, call.endpoint) as counted:
                 async with await self._post(call.endpoint, data) as answer:
                     counted.status = str(answer.status)
                     reserve(_PER_HEADER * len(answer.raw_headers))
@@ -139,7 +137,7 @@ class Calls:
         data = await self._prepared(call)
         try:
             async with AsyncExitStack() as stack:
-                counted = stack.enter_context(self._counted(call.endpoint))
+                counted = stack.enter_context(_CountedCall(self._metrics, call.endpoint))
                 answer = await stack.enter_async_context(await self._post(call.endpoint, data))
                 counted.status = str(answer.status)
                 reserve(_PER_HEADER * len(answer.raw_headers))
@@ -150,17 +148,6 @@ class Calls:
                 return OpenReply(answer.content, content_type, stack.pop_all())
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
             return what_failed(call.endpoint, error)
-
-    @contextmanager
-    def _counted(self, endpoint: InferenceEndpoint) -> Iterator[ProviderCall]:
-        """Count a call, and log it, when the block ends."""
-        started = monotonic()
-        with self._metrics.provider_call(endpoint.task_type) as counted:
-            try:
-                yield counted
-            finally:
-                if log.isEnabledFor(logging.DEBUG):
-                    log_call(endpoint, counted.status, monotonic() - started)
 
     async def _prepared(self, call: Call) -> bytes:
         if call.is_retry:
@@ -205,6 +192,19 @@ class Calls:
             )
             return NoReply(Cause("illegal_state_exception", problem), may_pass=False)
         return Reply(b"".join(chunks))
+
+
+class _CountedCall(ProviderCall):
+    """A call that is counted, and logged, when this is left."""
+
+    def __init__(self, metrics: Metrics, endpoint: InferenceEndpoint) -> None:
+        super().__init__(metrics, endpoint.task_type)
+        self._endpoint = endpoint
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        if log.isEnabledFor(logging.DEBUG):
+            log_call(self._endpoint, self.status, self.seconds)
 
 
 def log_call(endpoint: InferenceEndpoint, status: str, seconds: float) -> None:

@@ -45,6 +45,14 @@ class RateLimiter:
         """Calls in all queues."""
         return sum(group.waiting for group in self._groups.values())
 
+    def is_free(self, endpoint: InferenceEndpoint) -> bool:
+        """Whether the endpoint's next call may leave at once; it counts as having left."""
+        group, now = self._group(endpoint), self._clock()
+        if group.waiting or group.next_start > now:
+            return False
+        group.next_start = now + group.interval
+        return True
+
     async def wait(self, endpoint: InferenceEndpoint) -> None:
         """Return when the endpoint's next call may leave. Raises: Rejected if the queue is full."""
         group = self._group(endpoint)

@@ -29,7 +29,10 @@ class Reader(Generic[T]):
 
     async def read(self, data: bytes) -> T:
         """The result. Raises: ProxyError, MemoryShort."""
-        values = await offload(len(data), _QUICKLY_READ, partial(_most_values, data))
+        if len(data) <= _PIECE:
+            values = 1 + _values_in(data)
+        else:
+            values = await offload(len(data), _QUICKLY_READ, partial(_most_values, data))
         if self.flawless is not None:
             # What has been reserved while it came pays for ordinary numbers, not for `0,0,0`.
             reserve(max(0, values * _PER_NUMBER - len(data) * (PER_REPLY_BYTE - 1)))
@@ -46,6 +49,8 @@ def _most_values(data: bytes) -> int:
     In pieces, so that a thread does not keep the interpreter for itself.
     """
     pieces = (data[start : start + _PIECE] for start in range(0, len(data), _PIECE))
-    return 1 + sum(
-        piece.count(b",") + 3 * piece.count(b"[") + piece.count(b"{") for piece in pieces
-    )
+    return 1 + sum(map(_values_in, pieces))
+
+
+def _values_in(piece: bytes) -> int:
+    return piece.count(b",") + 3 * piece.count(b"[") + piece.count(b"{")

@@ -63,8 +63,9 @@ class Sender:
 
     async def turn(self, endpoint: InferenceEndpoint, deadline: Deadline) -> Retries:
         """Wait until the endpoint's rate limit lets a call leave. Raises: Rejected."""
-        with self._metrics.rate_limit_wait():
-            await self._limiter.wait(endpoint)
+        if not self._limiter.is_free(endpoint):
+            with self._metrics.rate_limit_wait():
+                await self._limiter.wait(endpoint)
         return self._retry.start(deadline)
 
     async def attempt(self, call: Call, reader: Reader[T]) -> T | Refusal | Failure:

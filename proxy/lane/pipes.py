@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Final, cast
 
 _PIECE: Final = 64 * 1024  # bytes that are received at once, so that a peer can pause between
 _HIGH: Final = 64 * 1024  # bytes that may wait before writing pauses, as of asyncio's transports
