@@ -80,7 +80,7 @@ class _End(asyncio.Transport):
             self._full = False
             self.protocol.resume_writing()
         if self._closing and not self._waiting:
-            self._lose(None)
+            self._lose()
 
     def get_write_buffer_size(self) -> int:
         return self._size
@@ -97,15 +97,14 @@ class _End(asyncio.Transport):
     def _receive(self, data: bytes) -> None:
         if self._closing:
             return
-        self._receives = True
+        self._receives, failed = True, True
         try:
             self.protocol.data_received(data)
-        except Exception as error:
-            told = {"message": "data_received() failed", "exception": error, "transport": self}
-            self._loop.call_exception_handler({**told, "protocol": self.protocol})
-            self._break_off(error)
+            failed = False
         finally:
             self._receives = False
+            if failed:
+                self.abort()
 
     def is_reading(self) -> bool:
         return self._reads
@@ -127,29 +126,26 @@ class _End(asyncio.Transport):
         if not self._closing:
             self._closing = True
             if not self._waiting:
-                self._loop.call_soon(self._lose, None)
+                self._loop.call_soon(self._lose)
 
     def abort(self) -> None:
-        self._break_off(None)
-
-    def _break_off(self, error: Exception | None) -> None:
         self._closing = True
         self._waiting.clear()
         self._size = 0
-        self._loop.call_soon(self._lose, error)
+        self._loop.call_soon(self._lose)
 
-    def _lose(self, error: Exception | None) -> None:
+    def _lose(self) -> None:
         if self._lost:
             return
         self._lost = True
-        self.protocol.connection_lost(error)
+        self.protocol.connection_lost(None)
         if not self.peer._lost:
             self._loop.call_soon(self.peer._peer_has_closed)
 
     def _peer_has_closed(self) -> None:
         if not self._closing:
             self.protocol.eof_received()
-        self._break_off(None)
+        self.abort()
 
     # --- of every transport
 

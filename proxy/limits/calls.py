@@ -15,8 +15,8 @@ from typing import Final
 from proxy.config import LimitsConfig
 from proxy.errors import Rejected
 
-# The peer's address behind the lane's socket pair, where aiohttp sees none. It is a function
-# because one pair serves many callers, one after the other; and a context variable because the lane
+# The peer's address behind the lane's pipe, where aiohttp sees none. It is a function
+# because one pipe serves many callers, one after the other; and a context variable because the lane
 # starts aiohttp's connection, and nothing can be handed through it.
 address_of_caller: ContextVar[Callable[[], str] | None] = ContextVar("address", default=None)
 _FOR_OTHERS: Final = 16  # one caller may have all calls but this part of them
