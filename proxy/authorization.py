@@ -62,6 +62,14 @@ class Refused(ABC):
 Verdict = Allowed | Refused
 
 
+class Permit(Protocol):
+    """What is asked before every action."""
+
+    async def confirm(self) -> None: ...
+
+    async def confirm_stream(self) -> None: ...
+
+
 class Permission:
     """What the caller of one request was allowed: asked for again when it is too old to act on."""
 
@@ -77,15 +85,10 @@ class Permission:
 
     def held(self) -> AbstractContextManager[None]:
         """The context of the request: `confirm` and `confirm_stream` within it are about this."""
-        return Scope(_current, self)
-
-    @property
-    def is_fresh(self) -> bool:
-        """Whether it can be acted on without asking again."""
-        return self._clock() < self._expires
+        return held(self)
 
     async def confirm(self) -> None:
-        if self.is_fresh:
+        if self._clock() < self._expires:
             return
         verdict = await self._ask()
         if isinstance(verdict, Refused):
@@ -104,7 +107,17 @@ class Permission:
 STREAM_GRACE: Final = 8.0  # seconds for which a stream goes on with a verdict that has expired
 NOT_CONFIRMED: Final = (Unauthorized, UpstreamRefusal, UpstreamError)  # what `confirm` raises
 # A context variable, because actions are begun by functions that know nothing of callers.
-_current: ContextVar[Permission | None] = ContextVar("permission", default=None)
+_current: ContextVar[Permit | None] = ContextVar("permission", default=None)
+
+
+def held(permit: Permit) -> AbstractContextManager[None]:
+    """The context in which `confirm` and `confirm_stream` are about this."""
+    return Scope(_current, permit)
+
+
+def permission_held() -> Permit | None:
+    """That of the request under way."""
+    return _current.get()
 
 
 async def confirm() -> None:

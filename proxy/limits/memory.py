@@ -79,6 +79,10 @@ class _Reservation:
         """The context of a part of the request, which has a reservation of its own."""
         return _Reservation(self._budget, self._caller)
 
+    def apart(self) -> AbstractContextManager[None]:
+        """The context of what several requests share."""
+        return _Reservation(self._budget)
+
     def belong_to(self, caller: Hashable) -> None:
         size = self.size
         self.force(-size)
@@ -104,6 +108,12 @@ def passing() -> AbstractContextManager[None]:
     """What the request under way takes within this is given back at its end, as nothing is kept."""
     outer = _current.get()
     return nullcontext() if outer is None else outer.part()
+
+
+def apart() -> AbstractContextManager[None]:
+    """What is taken within this is nobody's alone, and given back at its end."""
+    outer = _current.get()
+    return nullcontext() if outer is None else outer.apart()
 
 
 def count_for(caller: Hashable) -> None:
