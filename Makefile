@@ -37,7 +37,7 @@ lint: $(INSTALLED) ## formatting, lint rules, types, who imports whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(INSTALLED) ## speed, compared with other proxies (ARGS=forwarding, elasticsearch or semantic: one part)
+bench: $(INSTALLED) ## speed, compared with other proxies (ARGS=forwarding, inference, elasticsearch or semantic: one part)
 	$(BIN)/python -m bench $(ARGS)
 
 soak: $(INSTALLED) ## many kinds of callers for MINUTES=30: memory and open files must not grow

@@ -220,7 +220,7 @@ class _Line(Generic[T]):
 
     def _want(self, text: Text, caller: _Caller[T]) -> _Wanted[T]:
         wanted = self._wanted.get(_key(text))
-        if wanted is None:
+        if wanted is None or wanted in caller.results:  # it repeats itself: that is its business
             wanted = self._wanted[_key(text)] = _Wanted(text)
             caller.texts.append(wanted)
         wanted.callers[caller] = None

@@ -165,6 +165,13 @@ async def test_a_text_under_way_is_not_sent_again(callers):
     assert (await first, await second, await third) == (["a"], ["a"], ["b", "a"])
 
 
+async def test_a_request_that_repeats_itself_is_sent_as_it_is(callers):
+    task = await callers.ask(*"aaaaa")
+    assert callers.calls == [["a"] * 4, ["a"]]
+    await callers.sender.answer_all()
+    assert await task == ["a"] * 5
+
+
 async def test_nothing_is_remembered(callers):
     for _ in range(2):
         task = await callers.ask("a")
