@@ -74,9 +74,11 @@ def test_a_field_added_to_an_index_known_as_plain_is_known_within_a_second(stage
     stage.two.ok("PUT", f"/{index}/_mapping", {"properties": {"body": FIELD}})
     write(stage.two, index)  # whoever makes a field knows it at once
     assert is_filled(stage.direct, index, "1")
-    deadline = time.monotonic() + 1.5  # a second, and what a busy machine needs
+    asked = time.monotonic()
+    deadline = asked + 1.5  # a second, and what a busy machine needs
     while HIDDEN in stage.one("GET", f"/{index}/_doc/1").text:
-        assert time.monotonic() < deadline
+        assert asked < deadline
+        asked = time.monotonic()
 
 
 def test_a_clone_and_a_rolled_over_index_are_known_at_once(stage):
