@@ -118,14 +118,18 @@ def ways(serve_for_session: Serve, elasticsearch) -> Iterator[Mapping[str, Way]]
         send(elasticsearch.url, "DELETE", target)
 
 
+def is_own(request: Request) -> bool:
+    return OWN.match(request[1]) is not None
+
+
 def param(request: Request) -> Any:
     """One that reads the cluster, which must not change between one way and the next, is alone."""
     method, target, *_ = request
-    marks = () if OWN.match(target) else pytest.mark.alone
+    marks = () if is_own(request) else pytest.mark.alone
     return pytest.param(request, id=f"{method} {target}"[:70], marks=marks)
 
 
-@pytest.mark.parametrize("request_", [param(request) for request in REQUESTS])
+@pytest.mark.parametrize("request_", [param(request) for request in sorted(REQUESTS, key=is_own)])
 def test_a_request_is_answered_alike_on_every_way(ways, request_):
     answers = {name: way.send(request_) for name, way in ways.items()}
     assert answers["lane"] == answers["direct"]
