@@ -204,7 +204,7 @@ def chunks_of(body: bytes) -> list[dict[str, Any]]:
             {"embeddings": VECTOR, "field": "body", "start": begin, "end": end}
             for begin, end in places
         ]
-        made.append({"body": {"chunks": chunks, "seen": {"m": True}}})
+        made.append({"body": {"chunks": chunks, "seen": {"m": {}}}})
     return made
 
 
