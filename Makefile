@@ -44,7 +44,7 @@ lint: $(INSTALLED) ## formatting, lint rules, types, who imports whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(INSTALLED) ## speed, compared with other proxies (ARGS=forwarding, elasticsearch, semantic or layer: one part)
+bench: $(INSTALLED) ## speed, compared with other proxies (ARGS=inference: one part; bench/__main__.py lists them)
 	$(BIN)/python -m bench $(ARGS)
 
 soak: $(INSTALLED) ## many kinds of callers for MINUTES=30: memory and open files must not grow

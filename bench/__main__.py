@@ -1,4 +1,4 @@
-"""`python -m bench [forwarding | elasticsearch | semantic | layer] [options]`: some or all."""
+"""`python -m bench [PART] [options]`: run one bench, or all; the parts are listed below."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from bench import elasticsearch, forwarding, layer, semantic
+from bench import elasticsearch, forwarding, inference, layer, semantic
 
 PARTS: Final[dict[str, Callable[[], None]]] = {
     "forwarding": forwarding.main,
+    "inference": inference.main,
     "elasticsearch": elasticsearch.main,
     "semantic": semantic.main,
     "layer": layer.main,

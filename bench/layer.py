@@ -51,6 +51,7 @@ STATE: Final = {
     "/_index_template": {},
     "/_component_template": {},
     "/_template": {},
+    "/_ingest/pipeline": {},
     "/plain": {"plain": {"aliases": {}}},
     "/plain/_mapping": {"plain": {"mappings": {}}},
 }

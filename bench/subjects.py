@@ -152,8 +152,8 @@ class Running:
         return kilobytes / 1024
 
 
-def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 30
+def wait_for(port: int, process: subprocess.Popen[bytes], patience: float = 30) -> None:
+    deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         if process.poll() is not None:
             sys.exit(f"{process.args!r} ended with {process.returncode}")
@@ -166,7 +166,13 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def start(
-    name: str, command: list[str], port: int, core: int, *, upload_port: int | None = None
+    name: str,
+    command: list[str],
+    port: int,
+    core: int,
+    *,
+    upload_port: int | None = None,
+    patience: float = 30,
 ) -> Iterator[Running]:
     process = subprocess.Popen(
         ["taskset", "-c", str(core), *command],
@@ -175,7 +181,7 @@ def start(
         stderr=subprocess.DEVNULL,
     )
     try:
-        wait_for(port, process)
+        wait_for(port, process, patience)
         yield Running(name, port, upload_port or port, process)
     finally:
         process.send_signal(signal.SIGTERM)

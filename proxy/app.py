@@ -17,12 +17,11 @@ from proxy.api.answers import (
     MEMORY,
     Handler,
     add_origin_headers,
-    count_memory,
     mark_started,
     render_errors,
 )
 from proxy.api.bodies import decoded_pieces, whole_body
-from proxy.api.counting import METRICS, STORMS, count_requests
+from proxy.api.counting import METRICS, STORMS, CountedRequest
 from proxy.api.dispatcher import InferenceApi
 from proxy.api.server import Runner
 from proxy.config import Config
@@ -134,7 +133,7 @@ def make_application(config: Config) -> web.Application:
 def _bare_application(config: Config) -> web.Application:
     """The application without the parts that answer."""
     app = web.Application(
-        middlewares=[count_requests, count_memory, render_errors, _refuse_ambiguous],
+        middlewares=[_answer],
         client_max_size=config.limits.inference_body,
         handler_args={
             "auto_decompress": False,
@@ -149,10 +148,7 @@ def _bare_application(config: Config) -> web.Application:
     )
     # One route for everything: aiohttp routes by the decoded path, Elasticsearch by the raw one.
     app.router.add_route("*", r"/{target:[\s\S]*}", _dispatch, expect_handler=expect_continue)
-    app.on_response_prepare.append(mark_started)
-    app.on_response_prepare.append(strip_additions)
-    app.on_response_prepare.append(add_origin_headers)
-    app.on_response_prepare.append(close_when_unclear)
+    app.on_response_prepare.append(_prepare)
     return app
 
 
@@ -194,8 +190,19 @@ async def _facts(app: web.Application, config: Config) -> Facts:
     )
 
 
+# One middleware, and one hook for answers: each costs every request a call and more.
+
+
 @web.middleware
-async def _refuse_ambiguous(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """What a request takes counts until its answer is written, an error, too."""
+    with CountedRequest(request) as counted, request.app[MEMORY].request():
+        response = await render_errors(request, partial(_handle, handler))
+        counted.status = str(response.status)
+        return response
+
+
+async def _handle(handler: Handler, request: web.Request) -> web.StreamResponse:
     """Refuse what must not be passed on, whoever would answer it, where no lane has done so."""
     try:
         if address_of_caller.get() is None:
@@ -204,6 +211,14 @@ async def _refuse_ambiguous(request: web.Request, handler: Handler) -> web.Strea
         request[REFUSED] = True
         raise
     return await handler(request)
+
+
+async def _prepare(request: web.Request, response: web.StreamResponse) -> None:
+    """An `on_response_prepare` signal."""
+    mark_started(request)
+    strip_additions(request, response)
+    add_origin_headers(request, response)
+    close_when_unclear(request, response)
 
 
 async def _dispatch(request: web.Request) -> web.StreamResponse:

@@ -7,13 +7,14 @@ import math
 import secrets
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from proxy.errors import ProxyError, Unauthorized, UpstreamError, UpstreamRefusal
+from proxy.scopes import Scope
 
 RUN_AS: Final = "es-security-runas-user"
 # The headers by which Elasticsearch authenticates a request; those of clients hold the secret
@@ -81,6 +82,14 @@ class Refused(ABC):
 Verdict = Allowed | Refused
 
 
+class Permit(Protocol):
+    """What is asked before every action."""
+
+    async def confirm(self) -> None: ...
+
+    async def confirm_stream(self) -> None: ...
+
+
 class Permission:
     """What the caller of one request was allowed: asked for again when it is too old to act on."""
 
@@ -94,14 +103,9 @@ class Permission:
         self._ask = ask
         self._clock = clock
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self) -> AbstractContextManager[None]:
         """The context of the request: `confirm` and `confirm_stream` within it are about this."""
-        token = _current.set(self)
-        try:
-            yield
-        finally:
-            _current.reset(token)
+        return held(self)
 
     async def confirm(self) -> None:
         if self._clock() < self._expires:
@@ -123,7 +127,17 @@ class Permission:
 STREAM_GRACE: Final = 8.0  # seconds for which a stream goes on with a verdict that has expired
 NOT_CONFIRMED: Final = (Unauthorized, UpstreamRefusal, UpstreamError)  # what `confirm` raises
 # A context variable, because actions are begun by functions that know nothing of callers.
-_current: ContextVar[Permission | None] = ContextVar("permission", default=None)
+_current: ContextVar[Permit | None] = ContextVar("permission", default=None)
+
+
+def held(permit: Permit) -> AbstractContextManager[None]:
+    """The context in which `confirm` and `confirm_stream` are about this."""
+    return Scope(_current, permit)
+
+
+def permission_held() -> Permit | None:
+    """That of the request under way."""
+    return _current.get()
 
 
 async def confirm() -> None:

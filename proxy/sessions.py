@@ -14,8 +14,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypedDict
-from weakref import WeakSet
+from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar
 
 from aiohttp import (
     ClientOSError,
@@ -45,6 +44,7 @@ class HeadLimits(TypedDict):
 
 
 # Generous, as gateways add headers, and Elasticsearch one for each deprecation.
+READ_BUFFER: Final = 65536  # bytes a stalled body may hold
 HEAD_LIMITS: Final = HeadLimits(max_line_size=65536, max_field_size=65536, max_headers=4096)
 MAX_INTERIM: Final = 32  # answers 1xx to one request; servers send one or two
 MAX_HEADS: Final = 256 * 1024  # bytes of all heads that answer one request, as in the lane
@@ -53,7 +53,7 @@ _STEP: Final = 1024  # bytes of heads, or of tiny chunks, that are read before t
 _FIRST_STEP: Final = 8 * 1024  # bytes, as long as nothing but one head has come
 _BODY_STEP: Final = 16 * 1024  # the same of other bodies, behind whose end answers can follow
 
-_used: Final[WeakSet[ResponseHandler]] = WeakSet()  # connections on which an answer has come
+T = TypeVar("T")
 _wants_new: Final[ContextVar[bool]] = ContextVar("wants_new", default=False)
 
 
@@ -70,6 +70,7 @@ class BoundedProtocol(ResponseHandler):
         self._rest = b""  # what has come, and waits for its turn
         self._is_dense = False  # whether there was more framing than payload in the last step
         self._is_awaited = False  # the head of the answer
+        self.is_used = False  # whether an answer has come
         self._interim = 0  # answers 1xx
         self._heads = 0  # bytes of heads
         self._framed = 0  # bytes of the body, with its framing
@@ -88,6 +89,7 @@ class BoundedProtocol(ResponseHandler):
             self._interim += 1
         else:
             self._is_awaited = False
+            self.is_used = True
         super().feed_data(data, size)
 
     def data_received(self, data: bytes) -> None:
@@ -169,6 +171,8 @@ class Connector(TCPConnector):
     Its connections are bounded.
     """
 
+    is_direct = True  # whether they lead to the servers, and not to a forward proxy
+
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         # aiohttp 3.14 has no public place for it.
@@ -179,7 +183,7 @@ class Connector(TCPConnector):
         self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout
     ) -> Connection:
         connection = await super().connect(req, traces, timeout)
-        while _wants_new.get() and connection.protocol in _used:
+        while _wants_new.get() and _is_used(connection.protocol):
             connection.close()
             connection = await super().connect(req, traces, timeout)
         return connection
@@ -189,22 +193,38 @@ class Response(ClientResponse):
     """A response that raises DroppedWhileIdle where its connection was."""
 
     async def start(self, connection: Connection) -> ClientResponse:
-        protocol = connection.protocol
+        was_used = _is_used(connection.protocol)
         try:
-            await super().start(connection)
+            return await super().start(connection)
         except (ClientOSError, ServerDisconnectedError) as error:
-            if protocol in _used and not _has_begun(error):
+            if was_used and not _has_begun(error):
                 raise DroppedWhileIdle from None
             raise
-        if protocol is not None:
-            _used.add(protocol)
-        return self
 
 
-async def on_live_connection(send: Callable[[], Awaitable[ClientResponse]]) -> ClientResponse:
+async def answer_head(protocol: ResponseHandler) -> tuple[RawResponseMessage, StreamReader]:
+    """The head of the answer and its body, which is still to be read, behind answers 1xx.
+
+    Raises: as Response.
+    """
+    was_used = _is_used(protocol)
+    try:
+        while True:
+            message, body = await protocol.read()
+            if not _is_interim(message.code):
+                return message, body
+    except HttpProcessingError:
+        raise ClientPayloadError("the head of the answer is malformed") from None
+    except (ClientOSError, ServerDisconnectedError) as error:
+        if was_used and not _has_begun(error):
+            raise DroppedWhileIdle from None
+        raise
+
+
+async def on_live_connection(send: Callable[[], Awaitable[T]]) -> T:
     """What `send` returns; it is called again, on a new connection, after a DroppedWhileIdle.
 
-    The session must have a Connector, and Response as its `response_class`.
+    The session must have a Connector, and Response as its `response_class` if that is used.
     """
     try:
         return await send()
@@ -227,6 +247,10 @@ async def pieces_of(content: StreamReader) -> AsyncIterator[bytes]:
         if content.at_eof():
             return
         await asyncio.sleep(0)
+
+
+def _is_used(protocol: ResponseHandler | None) -> bool:
+    return isinstance(protocol, BoundedProtocol) and protocol.is_used
 
 
 def _is_interim(status: int) -> bool:

@@ -23,12 +23,15 @@ COORDINATES: Final = "org.elasticsearch.distribution.integ-test-zip:elasticsearc
 JAVA: Final = {7: (11, 21), 8: (17, 23), 9: (21, 99)}
 PLUGIN: Final = Path(__file__).parent / "plugin"
 ANALYSIS: Final = "testanalysis"
-INGEST: Final = "testingest"
 PLUGINS: Final = {
     ANALYSIS: "What the index .security needs of the module analysis-common",
-    INGEST: "Ingest processors for tests",
+    "testingest": "Ingest processors for tests",
+    "testroot": "What clients ask an Elasticsearch at first",
 }
-_INGEST_CLASS: Final = "testingest.IngestTestPlugin"
+_CLASSES: Final = {
+    "testingest": "testingest.IngestTestPlugin",
+    "testroot": "testroot.RootTestPlugin",
+}
 
 
 def major(version: str) -> int:
@@ -85,7 +88,8 @@ def with_plugins(home: Path, version: str, java: Path, say: Say) -> Path:
             _compile(name, home, java, plugin, say)
         shutil.copy(PLUGIN / "named_components.json", copy / "plugins" / ANALYSIS)
         _write_descriptor(copy, ANALYSIS, "stable-plugin-descriptor.properties", version)
-        _write_descriptor(copy, INGEST, "plugin-descriptor.properties", version, _INGEST_CLASS)
+        for name, class_name in _CLASSES.items():
+            _write_descriptor(copy, name, "plugin-descriptor.properties", version, class_name)
         return copy
 
     return made_once(home.with_name(f"{home.name}-test-plugins-{digest}"), build)

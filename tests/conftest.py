@@ -11,7 +11,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -107,17 +107,27 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         for function in functions
         if "older" in function.fixturenames
     }
-    names = [name for name in (OPEN, SECURED, STOCK) if name in wanted]
-    session.config.stash[CLUSTERS].prepare([*names, *sorted(versions)])
+    order = (OPEN, SECURED, *sorted(versions, reverse=True), STOCK)  # as they are needed
+    names = [name for name in order if name in wanted | versions]
+    session.config.stash[CLUSTERS].prepare(names)
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item):
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None):
     """A test that is marked with `alone` runs while no other one does."""
     turns = item.config.stash.get(TURNS, None)
-    is_alone = item.get_closest_marker("alone") is not None
-    with nullcontext() if turns is None else turns.alone() if is_alone else turns.beside_others():
+    if turns is None:
+        turn: AbstractContextManager[None] = nullcontext()
+    elif _is_alone(item):
+        turn = turns.alone(goes_on=_is_alone(nextitem))
+    else:
+        turn = turns.beside_others()
+    with turn:
         return (yield)
+
+
+def _is_alone(item: pytest.Item | None) -> bool:
+    return item is not None and item.get_closest_marker("alone") is not None
 
 
 # Failures

@@ -33,17 +33,9 @@ MEMORY: Final = web.AppKey("memory", MemoryBudget)
 _HELD: Final = web.RequestKey("held_by_head", int)
 
 
-@web.middleware
-async def count_memory(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """What a request takes counts until its answer is written, an error, too."""
-    with request.app[MEMORY].request():
-        return await handler(request)
-
-
 # Errors
 
 
-@web.middleware
 async def render_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """The only place where an exception becomes a response."""
     try:
@@ -64,13 +56,13 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return await _sent(request, answer)
 
 
-async def mark_started(request: web.Request, response: web.StreamResponse) -> None:
-    """An `on_response_prepare` signal: from here on nothing else can be answered."""
+def mark_started(request: web.Request) -> None:
+    """From here on nothing else can be answered."""
     request[STARTED] = True
 
 
-async def add_origin_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """An `on_response_prepare` signal; the upstream's own answers have these headers already."""
+def add_origin_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """The upstream's own answers have these headers already."""
     if headers := request.get(ORIGIN_HEADERS):
         present = {name.lower() for name in response.headers}
         response.headers.extend(pair for pair in headers if pair[0].lower() not in present)

@@ -34,7 +34,11 @@ async def read_body(
     """
     if (request.content_length or 0) > limit:
         raise TooLarge
-    data = raw = await _collected(_pieces(request), limit)
+    content = request.content
+    if content.is_eof():  # all of it has come, as small bodies do: with the head
+        data = raw = _within(content.read_nowait(), limit)
+    else:
+        data = raw = await _collected(_pieces(request), limit)
     coding = coding_of_request(rest.headers)
     if raw and coding is not None:
         data = await _collected(_in_turns(decompressed(raw, coding, _PIECE), turns), limit)
@@ -82,6 +86,13 @@ async def unread_body(request: web.Request, rest: RestRequest, bounds: Bounds) -
     if length is None:
         length = 0 if content.at_eof() else len(await next_piece(content))
     return Body(rest, b"", b"-" if length else b"", bounds)
+
+
+def _within(data: bytes, limit: int) -> bytes:
+    reserve(len(data) * PER_BODY_BYTE)
+    if len(data) > limit:
+        raise TooLarge
+    return data
 
 
 async def _collected(pieces: AsyncIterator[bytes], limit: int) -> bytes:

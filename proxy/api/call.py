@@ -80,7 +80,11 @@ class Call:
             document = self.body.document()
             return convert(document), document.values
 
-        reserve(await offload(len(data), at_once, lambda: wide_text_surplus(data)))
-        result, values = await offload(len(data), at_once, read)
+        if len(data) <= at_once:
+            reserve(wide_text_surplus(data))
+            result, values = read()
+        else:
+            reserve(await offload(len(data), at_once, lambda: wide_text_surplus(data)))
+            result, values = await offload(len(data), at_once, read)
         reserve(values * PER_VALUE)
         return result

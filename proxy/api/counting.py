@@ -9,7 +9,6 @@ from typing import Final
 
 from aiohttp import web
 
-from proxy.api.answers import Handler
 from proxy.api.keys import LIMIT, ROUTE
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.storms import Storms
@@ -20,23 +19,30 @@ STORMS: Final = web.AppKey("storms", Storms)
 log = logging.getLogger(__name__)
 
 
-@web.middleware
-async def count_requests(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """The outermost middleware of the application."""
-    metrics, started = request.app[METRICS], monotonic()
+class CountedRequest:
+    """A request that is counted, and logged, when this is left.
+
+    `status` is the answer's, as text, once it is written.
+    """
+
     status = "broken_off"  # by the caller, or by us amid an answer
-    try:
-        response = await handler(request)
-        status = str(response.status)
-        return response
-    finally:
-        route, seconds = request.get(ROUTE, "other"), monotonic() - started
-        metrics.count_request(route, status, seconds)
+
+    def __init__(self, request: web.Request) -> None:
+        self._request = request
+
+    def __enter__(self) -> CountedRequest:
+        self._started = monotonic()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        request, app = self._request, self._request.app
+        route, seconds = request.get(ROUTE, "other"), monotonic() - self._started
+        app[METRICS].count_request(route, self.status, seconds)
         if log.isEnabledFor(logging.DEBUG):
-            log_request(request.method, route, status, seconds)
-        if LIMIT in request:
-            metrics.count_limit(request[LIMIT])
-            request.app[STORMS].happened(request[LIMIT], partial(log_limit, request[LIMIT]))
+            log_request(request.method, route, self.status, seconds)
+        if (limit := request.get(LIMIT)) is not None:
+            app[METRICS].count_limit(limit)
+            app[STORMS].happened(limit, partial(log_limit, limit))
 
 
 def log_limit(limit: str, more: int) -> None:

@@ -203,7 +203,9 @@ class ProviderConfig:
         "inputs and 2 MB are what text-embeddings-inference takes by default.",
     )
     concurrency: int = setting(
-        4, "Calls that one request of several batches may have under way at once"
+        4,
+        "Calls that an endpoint may have under way at once to embed, and a request to rank",
+        "Further texts wait, and the next call takes those of several requests along.",
     )
     queue_capacity: int = setting(
         2000,

@@ -63,6 +63,19 @@ def texts_of(inputs: Sequence[str], max_tokens: int | None = None) -> list[Text]
     return [text.shortened(max_tokens * CHARACTERS_PER_TOKEN) for text in texts]
 
 
+def length_of(text: Text) -> int:
+    """Bytes of it in JSON, about."""
+    is_ascii = text.text.isascii()  # then it need not be encoded to be measured
+    return (len(text.text) if is_ascii else len(text.text.encode())) + _FRAMING
+
+
+def fit(texts: Sequence[Text], max_count: int, max_bytes: int = MAX_BYTES) -> bool:
+    """Whether they make one batch."""
+    if len(texts) < 2:
+        return True
+    return len(texts) <= max_count and sum(map(length_of, texts)) <= max_bytes
+
+
 def batches(texts: Sequence[Text], max_count: int, max_bytes: int = MAX_BYTES) -> Iterator[Batch]:
     """The texts in order, in batches of at most so many texts and bytes of JSON.
 
@@ -71,8 +84,7 @@ def batches(texts: Sequence[Text], max_count: int, max_bytes: int = MAX_BYTES) -
     batch: list[Text] = []
     size = 0
     for text in texts:
-        is_ascii = text.text.isascii()  # then it need not be encoded to be measured
-        length = (len(text.text) if is_ascii else len(text.text.encode())) + _FRAMING
+        length = length_of(text)
         if batch and (len(batch) == max_count or size + length > max_bytes):
             yield Batch(batch)
             batch, size = [], 0

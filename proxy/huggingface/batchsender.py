@@ -69,17 +69,35 @@ class BatchSender:
             raise _first(failures) from None
         return [result for task in tasks for result in task.result()]
 
+    def leaves_at_once(self, endpoint: InferenceEndpoint) -> bool:
+        """Whether the endpoint's rate limit lets a call leave now, which then is to be made."""
+        return self._sender.leaves_at_once(endpoint)
+
+    async def turn(self, endpoint: InferenceEndpoint) -> None:
+        """Wait until it does, however many wait already."""
+        await self._sender.turn(endpoint, bounded=False)
+
+    def check_room(self, endpoint: InferenceEndpoint, waiting: int) -> None:
+        """Raises: Rejected if no more than these may wait."""
+        self._sender.check_room(endpoint, waiting)
+
     async def _send(
         self, endpoint: InferenceEndpoint, task: BatchTask[T], batch: Batch, deadline: Deadline
     ) -> list[T]:
-        """The results of one batch. Every batch of every task goes through here.
+        await self._sender.turn(endpoint)
+        return await self.send(endpoint, task, batch, deadline)
+
+    async def send(
+        self, endpoint: InferenceEndpoint, task: BatchTask[T], batch: Batch, deadline: Deadline
+    ) -> list[T]:
+        """The results of one batch, whose turn it is. Every batch of every task goes through here.
 
         One that the provider refuses for its size is sent in two. If the task allows it, texts that
         are too long are cut: all of a batch by half after a 413, as Elasticsearch does; else only
         those, and at once, if the provider says that this is the reason.
         """
         sender, sent, cuts = self._sender, batch, 0
-        retries = await sender.turn(endpoint, deadline)
+        retries = sender.retries(deadline)
         while True:
             call = Call(endpoint, task.body(sent), retries.failed > 0)
             outcome = await sender.attempt(call, task.reader(sent))
@@ -92,7 +110,8 @@ class BatchSender:
                     return await self._send_in_two(endpoint, task, batch, deadline)
                 if share is not None and cuts < _MOST_CUTS:
                     sent, cuts = sent.shortened(share), cuts + 1
-                    retries = await sender.turn(endpoint, deadline)
+                    await sender.turn(endpoint)
+                    retries = sender.retries(deadline)
                     continue
                 if halves:
                     sent = sent.shortened()

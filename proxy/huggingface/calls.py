@@ -6,17 +6,16 @@ What a failure means for the caller is none of this module's business: see failu
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
-from time import monotonic
 from types import TracebackType
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import aiohttp
+from multidict import CIMultiDictProxy
 from yarl import URL
 
 from proxy.config import ProviderConfig
@@ -24,6 +23,7 @@ from proxy.errors import Cause
 from proxy.frames import forget_frames
 from proxy.http1.bodies import pieces
 from proxy.huggingface.egress import is_denied
+from proxy.huggingface.exchange import Exchanges
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.limits.memory import PER_REPLY_BYTE, reserve
 from proxy.limits.threads import offload
@@ -110,6 +110,33 @@ class InvalidHost:
 FailedCall: TypeAlias = Refusal | NoReply | InvalidHost
 
 
+class _Answer(Protocol):
+    """What is used of an answer, be it aiohttp's ClientResponse or an Answer."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> CIMultiDictProxy[str]: ...
+
+    @property
+    def raw_headers(self) -> tuple[tuple[bytes, bytes], ...]: ...
+
+    @property
+    def content(self) -> aiohttp.StreamReader: ...
+
+    def close(self) -> None: ...
+
+    async def __aenter__(self) -> _Answer: ...
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+
 class Calls:
     """Sends calls, all over one aiohttp session, and counts them."""
 
@@ -117,6 +144,7 @@ class Calls:
         self, session: aiohttp.ClientSession, config: ProviderConfig, metrics: Metrics
     ) -> None:
         self._session = session
+        self._exchanges = Exchanges.of(session)
         self._config = config
         self._metrics = metrics
 
@@ -124,7 +152,7 @@ class Calls:
         """The outcome once all of the reply has been read. Raises: MemoryShort."""
         data = await self._prepared(call)
         try:
-            with self._counted(call.endpoint) as counted:
+            with _CountedCall(self._metrics, call.endpoint) as counted:
                 async with await self._post(call.endpoint, data) as answer:
                     counted.status = str(answer.status)
                     reserve(_PER_HEADER * len(answer.raw_headers))
@@ -139,7 +167,7 @@ class Calls:
         data = await self._prepared(call)
         try:
             async with AsyncExitStack() as stack:
-                counted = stack.enter_context(self._counted(call.endpoint))
+                counted = stack.enter_context(_CountedCall(self._metrics, call.endpoint))
                 answer = await stack.enter_async_context(await self._post(call.endpoint, data))
                 counted.status = str(answer.status)
                 reserve(_PER_HEADER * len(answer.raw_headers))
@@ -151,17 +179,6 @@ class Calls:
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
             return what_failed(call.endpoint, error)
 
-    @contextmanager
-    def _counted(self, endpoint: InferenceEndpoint) -> Iterator[ProviderCall]:
-        """Count a call, and log it, when the block ends."""
-        started = monotonic()
-        with self._metrics.provider_call(endpoint.task_type) as counted:
-            try:
-                yield counted
-            finally:
-                if log.isEnabledFor(logging.DEBUG):
-                    log_call(endpoint, counted.status, monotonic() - started)
-
     async def _prepared(self, call: Call) -> bytes:
         if call.is_retry:
             self._metrics.count_retry(call.endpoint.task_type)
@@ -170,10 +187,13 @@ class Calls:
             return dump_light(call.body)
         return await offload(size, _QUICKLY_WRITTEN, partial(dump_json, call.body))
 
-    async def _post(self, endpoint: InferenceEndpoint, data: bytes) -> aiohttp.ClientResponse:
+    async def _post(self, endpoint: InferenceEndpoint, data: bytes) -> _Answer:
         url = _called_url(endpoint)
 
-        async def send() -> aiohttp.ClientResponse:
+        async def send() -> _Answer:
+            if self._exchanges is not None and len(data) <= _PIECE:
+                token = endpoint.secret_settings.api_key
+                return await self._exchanges.post(url, token, data)
             return await self._session.post(
                 URL(url, encoded=url.isascii()),  # letters beyond ASCII must be escaped
                 data=data if len(data) <= _PIECE else pieces(data, _PIECE),
@@ -187,9 +207,7 @@ class Calls:
 
         return await on_live_connection(send)
 
-    async def _reply(
-        self, endpoint: InferenceEndpoint, answer: aiohttp.ClientResponse
-    ) -> Reply | NoReply:
+    async def _reply(self, endpoint: InferenceEndpoint, answer: _Answer) -> Reply | NoReply:
         limit = self._config.max_response_bytes
         chunks, size = [], 0
         async for chunk in pieces_of(answer.content):
@@ -205,6 +223,19 @@ class Calls:
             )
             return NoReply(Cause("illegal_state_exception", problem), may_pass=False)
         return Reply(b"".join(chunks))
+
+
+class _CountedCall(ProviderCall):
+    """A call that is counted, and logged, when this is left."""
+
+    def __init__(self, metrics: Metrics, endpoint: InferenceEndpoint) -> None:
+        super().__init__(metrics, endpoint.task_type)
+        self._endpoint = endpoint
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        if log.isEnabledFor(logging.DEBUG):
+            log_call(self._endpoint, self.status, self.seconds)
 
 
 def log_call(endpoint: InferenceEndpoint, status: str, seconds: float) -> None:
@@ -256,14 +287,14 @@ def _called_url(endpoint: InferenceEndpoint) -> str:
     return endpoint.service_settings.url.partition("#")[0]
 
 
-async def _refusal(answer: aiohttp.ClientResponse) -> Refusal:
+async def _refusal(answer: _Answer) -> Refusal:
     body = b""
     while len(body) < _MAX_REFUSAL and (piece := await answer.content.readany()):
         body += piece
     return Refusal(answer.status, body[:_MAX_REFUSAL], _retry_after(answer))
 
 
-def _retry_after(answer: aiohttp.ClientResponse) -> float | None:
+def _retry_after(answer: _Answer) -> float | None:
     """The seconds of `Retry-After`, be it a number or a date. Source: RFC 9110 section 10.2.3."""
     value = answer.headers.get("Retry-After", "")
     if value.isdecimal():

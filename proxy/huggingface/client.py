@@ -20,9 +20,10 @@ from proxy.huggingface.batching import Batch, texts_of
 from proxy.huggingface.batchsender import BatchSender, BatchTask
 from proxy.huggingface.calls import Calls
 from proxy.huggingface.chatreplies import parse_chat, parse_chat_event
+from proxy.huggingface.coalescing import Coalescer
 from proxy.huggingface.failurelog import FailureLog
 from proxy.huggingface.ratelimit import RateLimiter
-from proxy.huggingface.reading import Reader
+from proxy.huggingface.reading import PER_NODE, PER_NUMBER, Reader
 from proxy.huggingface.replies import (
     flawless_embeddings,
     parse_completion,
@@ -69,6 +70,10 @@ class HuggingFace:
         self._profile = profile
         self._sender = Sender(Calls(session, config, metrics), limiter, retry, profile, metrics)
         self._batches = BatchSender(self._sender, config)
+        self._embeddings = Coalescer(self._batches, _EMBEDDING, config, _size_of_vector)
+        self._sparse_embeddings = Coalescer(
+            self._batches, _SPARSE_EMBEDDING, config, _size_of_weights
+        )
         self._failures = FailureLog(Storms())
         self._turns = Turns()
 
@@ -78,7 +83,7 @@ class HuggingFace:
         """One vector per input, in input order."""
         texts = texts_of(inputs, endpoint.service_settings.max_input_tokens)
         with self._failures.watching(endpoint, deadline):
-            return await self._batches.results(endpoint, _EMBEDDING, texts, deadline)
+            return await self._embeddings.results(endpoint, texts, deadline)
 
     async def embed_sparse(
         self, endpoint: InferenceEndpoint, inputs: Sequence[str], deadline: Deadline
@@ -86,7 +91,7 @@ class HuggingFace:
         """One map of token weights per input, in input order."""
         texts = texts_of(inputs, endpoint.service_settings.max_input_tokens)
         with self._failures.watching(endpoint, deadline):
-            return await self._batches.results(endpoint, _SPARSE_EMBEDDING, texts, deadline)
+            return await self._sparse_embeddings.results(endpoint, texts, deadline)
 
     async def rerank(
         self,
@@ -175,6 +180,14 @@ def _vectors(batch: Batch) -> Reader[list[list[float]]]:
 def _token_weights(batch: Batch) -> Reader[list[SparseVector]]:
     truncated = [text.is_truncated for text in batch.texts]
     return Reader(lambda data: _one_each(batch, parse_sparse(data, truncated)))
+
+
+def _size_of_vector(vector: list[float]) -> int:
+    return len(vector) * PER_NUMBER
+
+
+def _size_of_weights(vector: SparseVector) -> int:
+    return len(vector.tokens) * PER_NODE
 
 
 def _one_each(batch: Batch, results: list[T]) -> list[T]:

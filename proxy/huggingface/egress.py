@@ -118,6 +118,7 @@ class EgressRules:
                 "[egress.proxy] needs [egress.allow]: a forward proxy looks names up for itself, "
                 "and might be led to Elasticsearch or to this proxy"
             )
+        self.has_forward_proxy = bool(config.proxy)
         self._names, self._networks = _parse_allow(config.allow)
         self._upstream = [URL(url) for url in upstream]
         # All that the names have led to so far, with their ports: names can have several addresses,
@@ -211,6 +212,7 @@ class _GuardedConnector(Connector):
     def __init__(self, rules: EgressRules, **options: Any) -> None:
         super().__init__(socket_factory=rules.socket_factory, **options)
         self._rules = rules
+        self.is_direct = not rules.has_forward_proxy
 
     async def connect(
         self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout

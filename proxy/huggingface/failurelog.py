@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 from proxy.authorization import NOT_CONFIRMED
@@ -16,6 +14,7 @@ from proxy.masking import bare_url
 from proxy.telemetry.storms import Storms
 
 _MAX_TEXT: Final = 500  # characters of an error's text
+_OURS: Final = (Rejected, MemoryShort, *NOT_CONFIRMED)
 _CLOCKS_DIFFER: Final = 0.05  # seconds between the event loop's time and the deadline's
 
 log = logging.getLogger(__name__)
@@ -27,29 +26,18 @@ class FailureLog:
     def __init__(self, storms: Storms) -> None:
         self._storms = storms
 
-    @contextmanager
-    def watching(self, endpoint: InferenceEndpoint, deadline: Deadline) -> Iterator[None]:
+    def watching(self, endpoint: InferenceEndpoint, deadline: Deadline) -> _Watch:
         """Log what fails within, but not that the proxy has no room, or the caller no rights."""
-        try:
-            yield
-        except (Rejected, MemoryShort, *NOT_CONFIRMED):
-            raise
-        except ProxyError as error:
-            self.failed(endpoint, error)
-            raise
-        except asyncio.CancelledError:  # by the deadline, or by a caller that has gone away
-            if deadline.seconds_left() < _CLOCKS_DIFFER:
-                self._note(endpoint, "no result in time", "timeout_exception", None)
-            raise
+        return _Watch(self, endpoint, deadline)
 
     def failed(self, endpoint: InferenceEndpoint, error: ProxyError) -> None:
         """`error` is what callers see; the endpoint's token is hidden in it."""
         url = endpoint.service_settings.url
         text = error.reason.replace(url, bare_url(url))
         text = text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "…"
-        self._note(endpoint, text, error.type, error.provider_status)
+        self.note(endpoint, text, error.type, error.provider_status)
 
-    def _note(self, endpoint: InferenceEndpoint, text: str, kind: str, status: int | None) -> None:
+    def note(self, endpoint: InferenceEndpoint, text: str, kind: str, status: int | None) -> None:
         url = bare_url(endpoint.service_settings.url)
         inference_id, task_type = endpoint.inference_id, str(endpoint.task_type)
 
@@ -75,3 +63,27 @@ class FailureLog:
             )
 
         self._storms.happened(inference_id, report)
+
+
+class _Watch:
+    """The context of what is watched."""
+
+    def __init__(self, log: FailureLog, endpoint: InferenceEndpoint, deadline: Deadline) -> None:
+        self._log = log
+        self._endpoint = endpoint
+        self._deadline = deadline
+
+    def __enter__(self) -> None:
+        """There is nothing to be told yet."""
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if error is None or isinstance(error, _OURS):
+            return
+        if isinstance(error, ProxyError):
+            self._log.failed(self._endpoint, error)
+        # By the deadline, or by a caller that has gone away.
+        elif isinstance(error, asyncio.CancelledError) and self._is_late():
+            self._log.note(self._endpoint, "no result in time", "timeout_exception", None)
+
+    def _is_late(self) -> bool:
+        return self._deadline.seconds_left() < _CLOCKS_DIFFER

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from proxy.errors import Cause, ChatError, ParsingFailed, ProxyError, StatusError
+from proxy.errors import Cause, ChatError, CountMismatch, ParsingFailed, ProxyError, StatusError
 from proxy.huggingface.calls import FailedCall, InvalidHost, Refusal
 from proxy.huggingface.redaction import hide_token, shown_text
 from proxy.huggingface.replyjson import load_error
@@ -21,6 +21,7 @@ from proxy.inference.releases import Profile
 
 # Statuses that callers see as they are; they see 400 for all others.
 _PASSED_ON: Final = {*range(300, 306), 307, *range(400, 418), 422, 423, 424, 429}
+_OF_ONE_TEXT: Final = (400, 413, 422, 500)  # statuses with which a text may be refused
 _REDUCE: Final = "Please reduce your prompt; or completion length."
 _TOO_LARGE: Final = "Received a content too large status code"
 _RATE_LIMIT: Final = "Received a rate limit status code"
@@ -78,6 +79,13 @@ def failure(endpoint: InferenceEndpoint, outcome: FailedCall, profile: Profile) 
 def unreadable(endpoint: InferenceEndpoint, error: ProxyError) -> Failure:
     """What a reply means that cannot be read: the next one may be better."""
     return Failure(failed_to_send(endpoint, error), may_pass=True)
+
+
+def may_be_of_one_text(error: ProxyError) -> bool:
+    """Whether a failure may be due to one of the texts sent, so that others alone may succeed."""
+    if isinstance(error, CountMismatch | ParsingFailed) or isinstance(error.cause, ProxyError):
+        return True  # the reply could not be read
+    return error.provider_status in _OF_ONE_TEXT
 
 
 def _refused(endpoint: InferenceEndpoint, refusal: Refusal, profile: Profile) -> Failure:

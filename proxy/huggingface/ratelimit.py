@@ -45,15 +45,27 @@ class RateLimiter:
         """Calls in all queues."""
         return sum(group.waiting for group in self._groups.values())
 
-    async def wait(self, endpoint: InferenceEndpoint) -> None:
-        """Return when the endpoint's next call may leave. Raises: Rejected if the queue is full."""
+    def is_free(self, endpoint: InferenceEndpoint) -> bool:
+        """Whether the endpoint's next call may leave at once; it counts as having left."""
+        group, now = self._group(endpoint), self._clock()
+        if group.waiting or group.next_start > now:
+            return False
+        group.next_start = now + group.interval
+        return True
+
+    def check_room(self, endpoint: InferenceEndpoint, others: int = 0) -> None:
+        """Raises: Rejected if as many calls wait, or as many `others`, as may."""
         group = self._group(endpoint)
-        if group.waiting >= self._capacity > 0:
+        if max(group.waiting, others) >= self._capacity > 0:
             raise Rejected(
                 f"Failed to execute task for inference id [{endpoint.inference_id}] because the "
                 f"request service [{id(group):x}] queue is full",
                 "queue",
             )
+
+    async def wait(self, endpoint: InferenceEndpoint) -> None:
+        """Return when the endpoint's next call may leave."""
+        group = self._group(endpoint)
         group.waiting += 1
         try:
             async with group.turn:

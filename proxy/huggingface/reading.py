@@ -16,8 +16,8 @@ _QUICKLY_READ: Final = 256 * 1024  # bytes of a reply that is read fast, vector 
 _QUICKLY_READ_BY_TOKEN: Final = 8192  # bytes
 _PIECE: Final = 65536  # bytes
 # Bytes of memory, as measured:
-_PER_NUMBER: Final = 40  # in a list
-_PER_NODE: Final = 512  # a value in a tree, and in the result made of it
+PER_NUMBER: Final = 40  # in a list
+PER_NODE: Final = 512  # a value in a tree, and in the result made of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +29,17 @@ class Reader(Generic[T]):
 
     async def read(self, data: bytes) -> T:
         """The result. Raises: ProxyError, MemoryShort."""
-        values = await offload(len(data), _QUICKLY_READ, partial(_most_values, data))
+        if len(data) <= _PIECE:
+            values = 1 + _values_in(data)
+        else:
+            values = await offload(len(data), _QUICKLY_READ, partial(_most_values, data))
         if self.flawless is not None:
             # What has been reserved while it came pays for ordinary numbers, not for `0,0,0`.
-            reserve(max(0, values * _PER_NUMBER - len(data) * (PER_REPLY_BYTE - 1)))
+            reserve(max(0, values * PER_NUMBER - len(data) * (PER_REPLY_BYTE - 1)))
             result = await offload(len(data), _QUICKLY_READ, partial(self.flawless, data))
             if result is not None:
                 return result
-        reserve(min(values, MAX_VALUES) * _PER_NODE)
+        reserve(min(values, MAX_VALUES) * PER_NODE)
         return await offload(len(data), _QUICKLY_READ_BY_TOKEN, partial(self.by_token, data))
 
 
@@ -46,6 +49,8 @@ def _most_values(data: bytes) -> int:
     In pieces, so that a thread does not keep the interpreter for itself.
     """
     pieces = (data[start : start + _PIECE] for start in range(0, len(data), _PIECE))
-    return 1 + sum(
-        piece.count(b",") + 3 * piece.count(b"[") + piece.count(b"{") for piece in pieces
-    )
+    return 1 + sum(map(_values_in, pieces))
+
+
+def _values_in(piece: bytes) -> int:
+    return piece.count(b",") + 3 * piece.count(b"[") + piece.count(b"{")

@@ -42,7 +42,8 @@ class Sender:
         self, endpoint: InferenceEndpoint, body: Json, reader: Reader[T], deadline: Deadline
     ) -> T:
         """What `reader` makes of the reply to a call. Raises: the last attempt's error."""
-        retries = await self.turn(endpoint, deadline)
+        await self.turn(endpoint)
+        retries = self.retries(deadline)
         while True:
             outcome = await self.attempt(Call(endpoint, body, retries.failed > 0), reader)
             if isinstance(outcome, Refusal):
@@ -53,7 +54,8 @@ class Sender:
 
     async def open(self, endpoint: InferenceEndpoint, body: Json, deadline: Deadline) -> OpenReply:
         """The reply to a call, once it has begun. Raises: the last attempt's error."""
-        retries = await self.turn(endpoint, deadline)
+        await self.turn(endpoint)
+        retries = self.retries(deadline)
         while True:
             await confirm()
             outcome = await self._calls.open(Call(endpoint, body, retries.failed > 0))
@@ -61,10 +63,27 @@ class Sender:
                 return outcome
             await retries.wait(self.failure(endpoint, outcome))
 
-    async def turn(self, endpoint: InferenceEndpoint, deadline: Deadline) -> Retries:
-        """Wait until the endpoint's rate limit lets a call leave. Raises: Rejected."""
-        with self._metrics.rate_limit_wait():
-            await self._limiter.wait(endpoint)
+    def leaves_at_once(self, endpoint: InferenceEndpoint) -> bool:
+        """Whether the endpoint's rate limit lets a call leave now, which then is to be made."""
+        return self._limiter.is_free(endpoint)
+
+    async def turn(self, endpoint: InferenceEndpoint, *, bounded: bool = True) -> None:
+        """Wait until the endpoint's rate limit lets a call leave.
+
+        Raises: Rejected where too many wait already, if that is `bounded`.
+        """
+        if not self._limiter.is_free(endpoint):
+            if bounded:
+                self._limiter.check_room(endpoint)
+            with self._metrics.rate_limit_wait():
+                await self._limiter.wait(endpoint)
+
+    def check_room(self, endpoint: InferenceEndpoint, waiting: int) -> None:
+        """Raises: Rejected if no more than these may wait for the endpoint."""
+        self._limiter.check_room(endpoint, waiting)
+
+    def retries(self, deadline: Deadline) -> Retries:
+        """Those of a call whose first attempt is made now."""
         return self._retry.start(deadline)
 
     async def attempt(self, call: Call, reader: Reader[T]) -> T | Refusal | Failure:

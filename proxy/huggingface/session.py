@@ -9,11 +9,10 @@ from aiohttp import ClientSession, ClientTimeout, DummyCookieJar
 
 from proxy.config import EgressConfig
 from proxy.huggingface.egress import EgressRules
-from proxy.sessions import HEAD_LIMITS, Response
+from proxy.sessions import HEAD_LIMITS, READ_BUFFER, Response
 
 _CONNECT_TIMEOUT: Final = 5.0  # seconds
 IDLE: Final = 4.0  # seconds that a connection is kept unused; uvicorn and Node.js drop it after 5
-_READ_BUFFER: Final = 65536  # bytes a stalled body may hold
 
 
 def provider_session(config: EgressConfig, rules: EgressRules, *, most: int) -> ClientSession:
@@ -30,6 +29,6 @@ def provider_session(config: EgressConfig, rules: EgressRules, *, most: int) -> 
         cookie_jar=DummyCookieJar(),
         trust_env=config.proxy == "environment",
         proxy=config.proxy if config.proxy not in (None, "environment") else None,
-        read_bufsize=_READ_BUFFER,
+        read_bufsize=READ_BUFFER,
         **HEAD_LIMITS,
     )

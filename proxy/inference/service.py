@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
 from typing import Final
 
 from proxy.authorization import confirm
@@ -16,6 +18,7 @@ from proxy.errors import (
     EndpointAlreadyExists,
     EndpointNotFound,
     EndpointNotUpdated,
+    ProxyError,
     RecordRefused,
     StatusError,
     ValidationFailed,
@@ -292,21 +295,40 @@ class InferenceService:
             return_documents=settings.return_documents,
         )
 
-    @asynccontextmanager
-    async def _deadline(
-        self, endpoint: InferenceEndpoint, timeout: float | None
-    ) -> AsyncIterator[Deadline]:
+    def _deadline(self, endpoint: InferenceEndpoint, timeout: float | None) -> _Within:
         """Bounds what is done within to `timeout` seconds, or to the default."""
         seconds = timeout
         if seconds is None:
             seconds = self._profile.default_timeout(
                 streams=endpoint.streams, configured=self._default_timeout
             )
+        return _Within(seconds, partial(self._profile.timed_out, endpoint.inference_id))
+
+
+class _Within:
+    """So many seconds; a negative number stands for no limit. `late` makes the error."""
+
+    def __init__(self, seconds: float, late: Callable[[float], ProxyError]) -> None:
+        self._seconds = seconds
+        self._late = late
+        self._timeout = asyncio.timeout(None if seconds < 0 else seconds)
+
+    async def __aenter__(self) -> Deadline:
+        await self._timeout.__aenter__()
+        return Deadline.after(self._seconds)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         try:
-            async with asyncio.timeout(None if seconds < 0 else seconds):
-                yield Deadline.after(seconds)
+            await self._timeout.__aexit__(kind, error, traceback)
+            if isinstance(error, TimeoutError):
+                raise error
         except TimeoutError:
-            raise self._profile.timed_out(endpoint.inference_id, seconds) from None
+            raise self._late(self._seconds) from None
 
 
 def _deleted(uses: Uses, *, acknowledged: bool) -> Json:

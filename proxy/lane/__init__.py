@@ -24,8 +24,8 @@ The connection that serves it (`UpstreamSide`) is in one of four:
 A complete answer that needs no parsing leads from ASKED to IDLE at once. The connection may be lost
 in every state; what becomes of its caller then stands in `UpstreamSide.connection_lost`.
 
-The application is one more upstream. Its pool makes socket pairs, gives one end to aiohttp's server
-and drives the other exactly like a connection to Elasticsearch.
+The application is one more upstream. Its pool makes pipes, gives one end to aiohttp's server and
+drives the other exactly like a connection to Elasticsearch.
 
 Every listener of the proxy is a lane; one that forwards nothing has the application alone.
 
@@ -46,6 +46,7 @@ Where to look:
     upstream    a connection to whoever answers
     pool        which connection, and which node, is taken
     connecting  how connections are made
+    pipes       connections within the process
     sides       what each of these may touch of the others
     states      the states above, and how long they may last
 """

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable
 from ssl import SSLContext
 from typing import cast
 
 from yarl import URL
 
+from proxy.lane import pipes
 from proxy.lane.pool import Connect
 from proxy.lane.upstream import UpstreamSide
 from proxy.limits.calls import address_of_caller
@@ -29,16 +29,11 @@ def to_node(name: str, ssl: SSLContext | None) -> Connect:
 
 
 def to_application(serve: Callable[[], asyncio.Protocol]) -> Connect:
-    """Connections to the application: pairs of sockets, one end of which `serve` gets."""
+    """Connections to the application, which `serve` makes a protocol for: within the process."""
 
     async def connect(side: UpstreamSide) -> None:
-        loop = asyncio.get_running_loop()
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        theirs.setblocking(False)
-        # What serves `theirs` is made in this context, and sees no address on a pair of sockets.
+        # What serves the other end is made in this context, and sees no address on its transport.
         address_of_caller.set(lambda: side.address)
-        await loop.connect_accepted_socket(serve, theirs)
-        await loop.connect_accepted_socket(lambda: side, ours)
+        pipes.connect(serve, lambda: side)
 
     return connect

@@ -5,8 +5,8 @@ A call beyond the limit is refused with 429 before it begins, and can be repeate
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from functools import lru_cache
 from ipaddress import IPv4Address, ip_address, ip_network
@@ -15,8 +15,8 @@ from typing import Final
 from proxy.config import LimitsConfig
 from proxy.errors import Rejected
 
-# The peer's address behind the lane's socket pair, where aiohttp sees none. It is a function
-# because one pair serves many callers, one after the other; and a context variable because the lane
+# The peer's address behind the lane's pipe, where aiohttp sees none. It is a function
+# because one pipe serves many callers, one after the other; and a context variable because the lane
 # starts aiohttp's connection, and nothing can be handed through it.
 address_of_caller: ContextVar[Callable[[], str] | None] = ContextVar("address", default=None)
 _FOR_OTHERS: Final = 16  # one caller may have all calls but this part of them
@@ -39,43 +39,61 @@ class CallLimits:
     """The calls and streams that are under way; one per process, used in its event loop only."""
 
     def __init__(self, config: LimitsConfig) -> None:
-        self._config = config
-        self.calls = 0
-        self.streams = 0
-        self._callers: dict[Caller, int] = {}  # how many streams each has
-        self._calling: dict[Caller, int] = {}  # how many calls each has
+        most = config.calls
+        self._calls = _Kind("calls", most)
+        self._calls_of_one = (most - most // _FOR_OTHERS, "calls", " of one caller")
+        self._streams = _Kind("streams", config.streams)
+        self._streams_of_one = (config.streams_per_caller, "streams_per_caller", "")
 
-    @contextmanager
-    def call(self, caller: Caller) -> Iterator[None]:
+    @property
+    def calls(self) -> int:
+        return self._calls.count
+
+    @property
+    def streams(self) -> int:
+        return self._streams.count
+
+    def call(self, caller: Caller) -> AbstractContextManager[None]:
         """Count one more call of a caller while entered. Raises: Rejected."""
-        own, most = self._calling.get(caller, 0), self._config.calls
-        _refuse_beyond(self.calls, most, "calls")
-        _refuse_beyond(own, most - most // _FOR_OTHERS, "calls", " of one caller")
-        self.calls += 1
-        self._calling[caller] = own + 1
-        try:
-            yield
-        finally:
-            self.calls -= 1
-            self._calling[caller] -= 1
-            if not self._calling[caller]:
-                del self._calling[caller]
+        return _Place(self._calls, caller, self._calls_of_one)
 
-    @contextmanager
-    def stream(self, caller: Caller) -> Iterator[None]:
+    def stream(self, caller: Caller) -> AbstractContextManager[None]:
         """Count one more stream of a caller while entered. Raises: Rejected."""
-        own = self._callers.get(caller, 0)
-        _refuse_beyond(self.streams, self._config.streams, "streams")
-        _refuse_beyond(own, self._config.streams_per_caller, "streams_per_caller")
-        self.streams += 1
-        self._callers[caller] = own + 1
-        try:
-            yield
-        finally:
-            self.streams -= 1
-            self._callers[caller] -= 1
-            if not self._callers[caller]:
-                del self._callers[caller]
+        return _Place(self._streams, caller, self._streams_of_one)
+
+
+class _Kind:
+    """The calls under way, or the streams."""
+
+    def __init__(self, name: str, most: int) -> None:
+        self.name = name
+        self.most = most
+        self.count = 0
+        self.of_callers: dict[Caller, int] = {}
+
+
+class _Place:
+    """A place among them, taken while it is entered."""
+
+    def __init__(self, kind: _Kind, caller: Caller, of_one: tuple[int, str, str]) -> None:
+        self._kind = kind
+        self._caller = caller
+        self._of_one = of_one
+
+    def __enter__(self) -> None:
+        kind, caller = self._kind, self._caller
+        own = kind.of_callers.get(caller, 0)
+        _refuse_beyond(kind.count, kind.most, kind.name)
+        _refuse_beyond(own, *self._of_one)
+        kind.count += 1
+        kind.of_callers[caller] = own + 1
+
+    def __exit__(self, *_: object) -> None:
+        kind, caller = self._kind, self._caller
+        kind.count -= 1
+        kind.of_callers[caller] -= 1
+        if not kind.of_callers[caller]:
+            del kind.of_callers[caller]
 
 
 @lru_cache(1024)

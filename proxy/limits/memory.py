@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Hashable
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from typing import Final
 
@@ -34,16 +34,9 @@ class MemoryBudget:
         self.reserved = 0  # bytes
         self._held: dict[Hashable, int] = {}  # bytes of each caller
 
-    @contextmanager
-    def request(self) -> Iterator[None]:
+    def request(self) -> AbstractContextManager[None]:
         """The context of one request: what `reserve` takes within it is given back at its end."""
-        reservation = _Reservation(self)
-        token = _current.set(reservation)
-        try:
-            yield
-        finally:
-            reservation.give_back(reservation.size)
-            _current.reset(token)
+        return _Reservation(self)
 
     def check(self, size: int, caller: Hashable) -> None:
         """Raises: MemoryShort if the caller must not have `size` bytes more."""
@@ -60,12 +53,19 @@ class MemoryBudget:
 
 
 class _Reservation:
-    """The memory that one request has taken."""
+    """The memory that one request has taken; the context in which it takes it."""
 
-    def __init__(self, budget: MemoryBudget) -> None:
+    def __init__(self, budget: MemoryBudget, caller: Hashable = None) -> None:
         self._budget = budget
         self.size = 0  # bytes
-        self._caller: Hashable = None
+        self._caller = caller
+
+    def __enter__(self) -> None:
+        self._token = _current.set(self)
+
+    def __exit__(self, *_: object) -> None:
+        self.force(-self.size)
+        _current.reset(self._token)
 
     def add(self, size: int) -> None:
         self._budget.check(size, self._caller)
@@ -75,21 +75,17 @@ class _Reservation:
         self._budget.count(size, self._caller)
         self.size += size
 
-    def give_back(self, size: int) -> None:
-        self.force(-size)
-
-    @contextmanager
-    def part(self) -> Iterator[None]:
+    def part(self) -> AbstractContextManager[None]:
         """The context of a part of the request, which has a reservation of its own."""
-        with self._budget.request():
-            part = _current.get()
-            if part is not None:
-                part.belong_to(self._caller)
-            yield
+        return _Reservation(self._budget, self._caller)
+
+    def apart(self) -> AbstractContextManager[None]:
+        """The context of what several requests share."""
+        return _Reservation(self._budget)
 
     def belong_to(self, caller: Hashable) -> None:
         size = self.size
-        self.give_back(size)
+        self.force(-size)
         self._caller = caller
         self.force(size)
 
@@ -108,15 +104,16 @@ def reserve(size: int) -> None:
         reservation.add(size)
 
 
-@contextmanager
-def passing() -> Iterator[None]:
+def passing() -> AbstractContextManager[None]:
     """What the request under way takes within this is given back at its end, as nothing is kept."""
     outer = _current.get()
-    if outer is None:
-        yield
-        return
-    with outer.part():
-        yield
+    return nullcontext() if outer is None else outer.part()
+
+
+def apart() -> AbstractContextManager[None]:
+    """What is taken within this is nobody's alone, and given back at its end."""
+    outer = _current.get()
+    return nullcontext() if outer is None else outer.apart()
 
 
 def count_for(caller: Hashable) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Hashable, Iterator
+from collections.abc import AsyncIterator, Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from proxy.errors import ProxyError
 from proxy.frames import forget_frames
+from proxy.scopes import Scope
 
 T = TypeVar("T")
 # More would only share the interpreter among themselves, and keep the event loop waiting for it.
@@ -39,14 +40,9 @@ class Threads:
         self._places = asyncio.Semaphore(THREADS)
         self._shares: dict[Hashable, _Share] = {}
 
-    @contextmanager
-    def serving(self, caller: Hashable) -> Iterator[None]:
+    def serving(self, caller: Hashable) -> AbstractContextManager[None]:
         """The context of one request: what is offloaded within it is work of that caller."""
-        token = _current.set((self, caller))
-        try:
-            yield
-        finally:
-            _current.reset(token)
+        return Scope(_current, (self, caller))
 
     @asynccontextmanager
     async def place(self, caller: Hashable) -> AsyncIterator[None]:

@@ -17,12 +17,14 @@ from aiohttp import web
 
 from proxy.authorization import (
     CREDENTIAL_HEADERS,
+    Action,
     Allowed,
     CredentialHash,
     IndexAction,
     Verdict,
 )
 from proxy.errors import ProxyError, Unauthorized, UpstreamBroken
+from proxy.inference.actions import InferenceAction
 from proxy.semantic import expressions, layout
 from proxy.semantic.bounded import Bounded
 from proxy.semantic.ports import Permissions, Upstream
@@ -124,7 +126,7 @@ class Guard:
             verdict = await self._check(request, _search(_names(named or refused)))
             if not isinstance(verdict, Allowed):
                 raise await verdict.error()
-        return target.without(unseen)
+        return target.without(unseen) if unseen else target
 
     async def _sees_any(self, request: web.Request, patterns: Sequence[Part]) -> bool:
         """Whether the caller may search any index of these patterns, as Elasticsearch has it."""
@@ -154,7 +156,13 @@ class Guard:
                 return verdict if isinstance(at_all, Allowed) else at_all
         return None
 
-    async def _check(self, request: web.Request, action: IndexAction) -> Verdict:
+    async def check_inference(self, request: web.Request) -> None:
+        """Return if the caller may use endpoints by themselves. Raises: as `searchable`."""
+        verdict = await self._check(request, InferenceAction.POST)
+        if not isinstance(verdict, Allowed):
+            raise await verdict.error()
+
+    async def _check(self, request: web.Request, action: Action) -> Verdict:
         return await self._permissions.check(request.headers, request.raw_path, action)
 
     async def _verdict(self, request: web.Request, action: IndexAction) -> Allowed | ProxyError:

@@ -27,8 +27,8 @@ _DECLARING_ELSEWHERE: Final = frozenset(
         b"_template",
     )
 )
-# What changes, too, which names lead to such fields, or which pipelines an index has. All else that
-# does is seen by the next look.
+# What changes, too, which names lead to such fields, or which pipelines run. All else that does is
+# seen by the next look.
 _CHANGING: Final = _DECLARING | {
     b"_alias",
     b"_aliases",
@@ -53,6 +53,8 @@ _SEARCHES: Final = re.compile(
     rb"/(?:[^/?]+/)?_(?:m?search(?:/template)?|async_search|count|validate/query|explain/[^/?]+"
     rb"|rank_eval|delete_by_query|update_by_query)/?(?:\?|$)"
 )
+# What embeds texts with a model that may be an endpoint of ours.
+_INFERS: Final = re.compile(rb"/_ml/trained_models/[^/?]+/(?:deployment/)?_infer/?(?:\?|$)")
 # What stands in a search that Elasticsearch without its inference plugin does not know. Letters of
 # these names may be escaped.
 _NAMED: Final = re.compile(
@@ -128,6 +130,8 @@ class Interceptor:
 
     def takes(self, method: bytes, target: bytes) -> bool:
         """Whether a request is looked at; `target` is raw."""
+        if method == b"POST" and _INFERS.match(target) is not None:
+            return True
         snapshot = self._registry.snapshot
         if not snapshot.active:
             if b"source=" in target and _SEARCHES.match(target) and _IN_URL.search(target):
@@ -154,7 +158,7 @@ class Interceptor:
 
 
 def changes(method: bytes, target: bytes) -> bool:
-    """Whether a request may change which names lead to semantic fields, or to pipelines."""
+    """Whether a request may change which names lead to semantic fields, or which pipelines run."""
     if method == b"DELETE" or method in _WRITES:
         return _is_among(target, _CHANGING, _CHANGING_ELSEWHERE)
     return False

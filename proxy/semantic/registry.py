@@ -73,12 +73,11 @@ class Target:
         """What is left for a caller who must not see the semantic fields of these patterns."""
         kept = tuple(part for part in self.parts if part not in unseen)
         seen = {index for part in kept for index in part.indices}
-        patterns = _patterns(self.name) if unseen else ()
         return replace(
             self,
             fields={index: fields for index, fields in self.fields.items() if index in seen},
             others=True,
-            parts=(*kept, *patterns),
+            parts=(*kept, *_patterns(self.name)),
         )
 
 

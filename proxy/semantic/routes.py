@@ -36,6 +36,7 @@ from proxy.semantic.showing import (
 )
 from proxy.semantic.singles import put_document, update_document
 from proxy.semantic.templates import search_template
+from proxy.semantic.trainedmodels import infer
 from proxy.semantic.writing import bulk
 
 Handler = Callable[[Exchange], Awaitable[web.StreamResponse]]
@@ -118,12 +119,11 @@ ROUTES: Final[dict[str, dict[str, Handler]]] = {
     "/_ingest/_simulate": _TRY_ALL,
     "/_ingest/{index}/_simulate": _TRY_ALL,
     "/_ingest/pipeline": {"GET": get_pipelines},
-    "/_ingest/pipeline/{id}": {
-        "PUT": put_pipeline,
-        "GET": get_pipelines,
-    },
+    "/_ingest/pipeline/{id}": {"PUT": put_pipeline, "GET": get_pipelines},
     "/_ingest/pipeline/_simulate": _TRY,
     "/_ingest/pipeline/{id}/_simulate": _TRY,
+    "/_ml/trained_models/{model_id}/_infer": {"POST": infer},
+    "/_ml/trained_models/{model_id}/deployment/_infer": {"POST": infer},
     "/_field_caps": _FIELD_CAPS,
     "/{index}/_field_caps": _FIELD_CAPS,
     "/_cluster/state": _STATE,

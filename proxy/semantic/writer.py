@@ -141,7 +141,9 @@ class Writer:
         """Why the caller may not write there: asked before anything is embedded or mapped."""
         registry = self._exchange.parts.registry
         target = await write_target(registry, index)
-        if not target.concerns(pipeline, registry.snapshot.pipelines):
+        ours = registry.snapshot.pipelines
+        # What an update puts in for a document that is missing goes through the index's own, too.
+        if not (target.concerns(pipeline, ours) or target.concerns(None, ours)):
             return None
         return await self._exchange.parts.guard.refusal(
             self._exchange.request, action, target, is_single=self._is_single

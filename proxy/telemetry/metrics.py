@@ -8,8 +8,7 @@ are shown by their class.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Final
 
@@ -43,9 +42,38 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class ProviderCall:
-    """A call under way. `status` is the reply's, as text, once its head has come."""
+    """A call under way, counted when this is left, however it ends.
+
+    `status` is the reply's, as text, once its head has come.
+    """
 
     status = "failed"  # no reply: not reached, broken off, or not waited for
+
+    def __init__(self, metrics: Metrics, task: str) -> None:
+        self._metrics = metrics
+        self._task = task
+
+    def __enter__(self) -> ProviderCall:
+        self._started = self._metrics.clock()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds = self._metrics.clock() - self._started
+        self._metrics.count_provider_call(self._task, self.status, self.seconds)
+
+
+class RateLimitWait:
+    """A wait at a rate limit, counted if it takes longer than NO_WAIT."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def __enter__(self) -> None:
+        self._started = self._metrics.clock()
+
+    def __exit__(self, *_: object) -> None:
+        if (waited := self._metrics.clock() - self._started) > NO_WAIT:
+            self._metrics.count_rate_limit_wait(waited)
 
 
 class Metrics:
@@ -56,7 +84,7 @@ class Metrics:
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+        self.clock = clock
         self.registry = CollectorRegistry()
         self._requests = cache(
             self._counter(
@@ -105,27 +133,23 @@ class Metrics:
         """One more call to a provider repeats a failed one."""
         self._provider_retries(task).inc()
 
-    @contextmanager
-    def provider_call(self, task: str) -> Iterator[ProviderCall]:
-        """Count a call when the block ends, however it ends."""
-        call, started = ProviderCall(), self._clock()
-        try:
-            yield call
-        finally:
-            self._provider_calls(task, _shown_status(call.status)).inc()
-            self._provider_seconds(task).observe(self._clock() - started)
+    def provider_call(self, task: str) -> ProviderCall:
+        """Count a call when the block ends."""
+        return ProviderCall(self, task)
 
-    @contextmanager
-    def rate_limit_wait(self) -> Iterator[None]:
+    def count_provider_call(self, task: str, status: str, seconds: float) -> None:
+        """One more call to a provider has ended."""
+        self._provider_calls(task, _shown_status(status)).inc()
+        self._provider_seconds(task).observe(seconds)
+
+    def rate_limit_wait(self) -> RateLimitWait:
         """Count the block as a wait if it takes longer than NO_WAIT."""
-        started = self._clock()
-        try:
-            yield
-        finally:
-            waited = self._clock() - started
-            if waited > NO_WAIT:
-                self._rate_limit_waits.inc()
-                self._rate_limit_wait_seconds.inc(waited)
+        return RateLimitWait(self)
+
+    def count_rate_limit_wait(self, seconds: float) -> None:
+        """One more call has waited for its endpoint's rate limit."""
+        self._rate_limit_waits.inc()
+        self._rate_limit_wait_seconds.inc(seconds)
 
     def add_gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
         """Show a figure that another part keeps, read whenever the figures are shown."""

@@ -188,7 +188,7 @@ class Forwarder:
     def _onward(self, request: web.Request, head: RequestHead) -> Headers:
         peer = request.transport and request.transport.get_extra_info("peername")
         if not peer or self._forwarding.changes_nothing:
-            # From the lane, which has changed them already, requests come by socket pairs: no peer.
+            # From the lane, which has changed them already, requests come by pipes: no peer.
             return head.headers
         scheme = b"https" if request.secure else b"http"
         return self._forwarding.applied(head.headers, peer=peer[0], scheme=scheme)

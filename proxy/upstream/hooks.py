@@ -1,4 +1,4 @@
-"""Where aiohttp's server must behave like a proxy: hooks for the application to install."""
+"""Where aiohttp's server must behave like a proxy: what the application does to its answers."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ async def expect_continue(request: web.Request) -> None:
         request.writer.output_size = 0  # as aiohttp's own handler does: the answer has not begun
 
 
-async def strip_additions(request: web.Request, response: web.StreamResponse) -> None:
-    """An `on_response_prepare` signal that removes the headers which aiohttp adds.
+def strip_additions(request: web.Request, response: web.StreamResponse) -> None:
+    """Remove the headers which aiohttp adds.
 
     The upstream's own headers of these names stay, and so does the Content-Type of our answers.
     """
@@ -42,8 +42,8 @@ async def strip_additions(request: web.Request, response: web.StreamResponse) ->
             response.headers.popall(name, None)
 
 
-async def close_when_unclear(request: web.Request, response: web.StreamResponse) -> None:
-    """An `on_response_prepare` signal that closes connections on which more must not be read.
+def close_when_unclear(request: web.Request, response: web.StreamResponse) -> None:
+    """Close connections on which more must not be read.
 
     After a refused request nobody knows where the next one begins; after a chunked one aiohttp's
     parser takes the trailers of its body for headers of the next.

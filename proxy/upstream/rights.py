@@ -43,6 +43,7 @@ INDICES: Final = (
         "indices:admin/mapping/put",
         "to map the vectors of fields that were declared before their endpoint existed",
     ),
+    Right("indices:admin/refresh", "to refresh indices for callers who write with [refresh]"),
 )
 ALL_INDICES: Final = "*"
 

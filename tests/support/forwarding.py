@@ -102,6 +102,10 @@ async def open_world() -> AsyncIterator[World]:
             server.close()
 
 
+async def _strip_additions(request: web.Request, response: web.StreamResponse) -> None:
+    strip_additions(request, response)
+
+
 async def _serving(world: World) -> web.AppRunner:
     app = web.Application(
         middlewares=[render_errors],
@@ -116,7 +120,7 @@ async def _serving(world: World) -> web.AppRunner:
         },
     )
     app.router.add_route("*", r"/{tail:[\s\S]*}", world.handle, expect_handler=expect_continue)
-    app.on_response_prepare.append(strip_additions)
+    app.on_response_prepare.append(_strip_additions)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

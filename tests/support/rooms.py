@@ -20,6 +20,7 @@ GROUND: Final = frozenset(
         "interception",
         "masking",
         "quoting",
+        "scopes",
         "sessions",
         "singleflight",
         "sse",

@@ -39,7 +39,9 @@ class OwnClusters:
     """Clusters of this process; `close` stops them."""
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1)  # the first one is ready sooner
+        self._pool = ThreadPoolExecutor(
+            2
+        )  # the first ones are ready sooner than if all began at once
         self._lock = Lock()
         self._starting: dict[str, Future[RunningElasticsearch]] = {}
         self._data = memory_folder()

@@ -24,9 +24,9 @@ def tries_out(target: bytes) -> bool:
 
 def may_ingest(method: bytes, target: bytes, index: str, snapshot: Snapshot) -> bool:
     """Whether a request may run a pipeline that is partly ours."""
-    if not snapshot.pipelines or method not in (b"PUT", b"POST"):
+    if not snapshot.pipelines:
         return False
-    if _INGESTS.match(target) is None:
+    if method not in (b"PUT", b"POST") or _INGESTS.match(target) is None:
         return False
     if b"pipeline=" in target or _BULK.match(target) is not None:
         return True

@@ -121,10 +121,10 @@ async def simulate_ingest(exchange: Exchange) -> web.StreamResponse:
         if isinstance(one, Mapping) and isinstance(one.get("_index"), str):
             indices.add(one["_index"])
     requested = exchange.rest.parameters.get("pipeline")
-    parts = exchange.parts
+    registry = exchange.parts.registry
     for index in sorted(one for one in indices if one is not None):
-        target = await write_target(parts.registry, index)
-        if target.pipelines.for_request(requested).concern(await parts.registry.pipelines()):
+        target = await write_target(registry, index)
+        if target.pipelines.for_request(requested).concern(await registry.pipelines()):
             raise IllegalArgument(_WHOLE.format(index=index))
     return await exchange.hand_on()
 

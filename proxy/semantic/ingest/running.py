@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import orjson
 
-from proxy.errors import IllegalArgument
+from proxy.errors import IllegalArgument, ProxyError
 from proxy.semantic.bulk import Item
 from proxy.semantic.documents import (
     ReadDocument,
@@ -227,10 +227,18 @@ class _Run:
         if entry.part == _DOC and entry.pipelines.final is not None:
             entry.draft.error = IllegalArgument(_AS_UPSERT.format(main=entry.pipelines.main))
         if entry.draft.is_open and entry.has_moved:
-            parts = self.exchange.parts
             index = str(entry.draft.meta["_index"])
-            entry.target = await write_target(parts.registry, index)
+            entry.target = await write_target(self.exchange.parts.registry, index)
+            entry.draft.error = await self._refusal(entry)
         entry.pipelines = Pipelines(final=entry.target.pipelines.final)
+
+    async def _refusal(self, entry: _Entry) -> ProxyError | None:
+        """Why the caller may not write where a document goes now, if anything is spent on that."""
+        if not entry.target.concerns(None, self.ours):
+            return None
+        return await self.exchange.parts.guard.refusal(
+            self.exchange.request, entry.item.action, entry.target, is_single=False
+        )
 
     async def _final(self, entries: Sequence[_Entry]) -> None:
         """Run what is ours of final pipelines, and foresee what the rest of them will do."""

@@ -280,6 +280,121 @@ def test_a_single_document_is_refused_as_elasticsearch_does(stage, cluster):
     assert stage.embedded == []
 
 
+def test_copying_where_one_may_not_write_fails_and_costs_nothing(stage):
+    for body in (
+        {"source": {"index": "notes"}, "dest": {"index": "other"}},
+        {"source": {"index": "notes"}, "dest": {"index": "other", "op_type": "create"}},
+    ):
+        answer = stage.user("searcher")("POST", "/_reindex", body)
+        assert answer.status == 403, answer.text
+        causes = [one["cause"] for one in json.loads(answer.content)["failures"]]
+        assert {cause["type"] for cause in causes} == {"security_exception"}
+        assert len(causes) == 2
+    assert stage.embedded == []
+    answer = stage.user("searcher")("POST", "/notes/_update_by_query")
+    assert answer.status == 403, answer.text
+    assert stage.embedded == []
+
+
+def test_who_may_not_read_copies_nothing(stage):
+    body = {"source": {"index": "other"}, "dest": {"index": "notes"}}
+    answer = stage.user("writer")("POST", "/_reindex", body)
+    assert answer.status == 403, answer.text
+    assert stage.embedded == []
+
+
+def test_an_update_by_script_is_refused_before_it_runs(stage, cluster):
+    body = {"script": "ctx._source.body = 'not to be embedded'"}
+    direct = Caller(cluster.url).as_user(login("searcher"))
+    told = refused(stage.user("searcher"), "POST", "/notes/_update/lake", body)
+    assert told == refused(direct, "POST", "/notes/_update/lake", body)
+    assert stage.embedded == []
+
+
+# Ways to search
+
+
+BUILT = {
+    "knn": {
+        "field": "vector",
+        "k": 1,
+        "num_candidates": 1,
+        "query_vector_builder": {"text_embedding": {"model_id": "embed", "model_text": "water"}},
+    }
+}
+RETRIEVER = {"retriever": {"rrf": {"retrievers": [{"standard": QUERY}, {"standard": QUERY}]}}}
+
+
+@pytest.mark.parametrize(
+    ("target", "body"),
+    [
+        ("/notes/_async_search", QUERY),
+        ("/notes/_count", QUERY),
+        ("/notes/_explain/lake", QUERY),
+        ("/notes/_delete_by_query", QUERY),
+        ("/notes/_search", BUILT),
+        ("/note*/_search", BUILT),
+        ("/notes/_search", RETRIEVER),
+        ("/notes/_rank_eval", {"requests": [{"id": "a", "request": QUERY, "ratings": []}]}),
+    ],
+)
+def test_who_may_not_search_costs_nothing_in_any_way(stage, target, body):
+    answer = stage.user("writer")("POST", target, body)
+    assert answer.status == 403, answer.text
+    assert stage.embedded == []
+
+
+def test_of_many_searches_each_is_judged_alone(stage):
+    lines = [{"index": "other"}, QUERY, {"index": "notes"}, QUERY]
+    answer = stage.user("searcher")("POST", "/_msearch", lines)
+    first, second = json.loads(answer.content)["responses"]
+    assert first["status"] == 403
+    assert first["error"]["type"] == "security_exception"
+    assert sorted(hit["_id"] for hit in second["hits"]["hits"]) == ["lake", "sea"]
+    assert stage.embedded == ["water"]
+
+
+def test_a_vector_is_built_for_who_may_search_any_index_of_a_pattern(stage):
+    """Also where no role names that pattern, and no index of it has a semantic field."""
+    vector = {"type": "dense_vector", "dims": 3}
+    mappings = {"properties": {"vector": vector}}
+    stage.user("admin").ok("PUT", "/somewhere-else-built", {"mappings": mappings})
+    try:
+        assert stage.user("nobody")("POST", "/somewhere-*/_search", BUILT).status == 200
+        assert stage.embedded == ["water"]
+    finally:
+        stage.user("admin").ok("DELETE", "/somewhere-else-built")
+
+
+# Pipelines
+
+
+def test_inference_processors_do_not_run_for_who_may_not_write(stage):
+    admin = stage.user("admin")
+    infer = {"model_id": "embed", "input_output": [{"input_field": "body", "output_field": "v"}]}
+    admin.ok("PUT", "/_ingest/pipeline/costly", {"processors": [{"inference": infer}]})
+    admin.ok("PUT", "/somewhere", {"settings": ONE_SHARD})
+    to_other = {"set": {"field": "_index", "value": "other"}}
+    admin.ok("PUT", "/_ingest/pipeline/elsewhere", {"processors": [to_other]})
+    try:
+        for user, target in (
+            ("searcher", "/somewhere/_doc/1?pipeline=costly"),
+            ("searcher", "/notes/_doc/1?pipeline=costly"),
+            ("writer", "/notes/_doc/1?pipeline=elsewhere"),
+        ):
+            answer = stage.user(user)("PUT", target, {"body": "not to be embedded"})
+            assert answer.status == 403, answer.text
+            assert stage.embedded == []
+        docs = [{"_source": {"body": "not to be embedded"}}]
+        answer = stage.user("writer")("POST", "/_ingest/pipeline/costly/_simulate", {"docs": docs})
+        assert answer.status == 403, answer.text
+        assert stage.embedded == []
+    finally:
+        admin.ok("DELETE", "/_ingest/pipeline/costly")
+        admin.ok("DELETE", "/_ingest/pipeline/elsewhere")
+        admin.ok("DELETE", "/somewhere")
+
+
 # Field- and document-level security
 
 
@@ -368,3 +483,15 @@ def test_without_any_rights_others_go_on_and_it_is_said(stage, cluster, serve, r
     )
     assert done.returncode == 1
     assert "the proxy lacks the privilege [view_index_metadata]" in done.stdout
+
+
+# Endpoints by themselves
+
+
+def test_an_endpoint_called_as_a_model_needs_the_privilege_of_inference(stage):
+    target, body = "/_ml/trained_models/embed/_infer", {"docs": [{"text_field": "water"}]}
+    reason = refused(stage.user("searcher"), "POST", target, body)
+    assert "action [cluster:monitor/xpack/inference/post] is unauthorized" in reason
+    assert stage.embedded == []
+    stage.user("monitor").ok("POST", target, body)
+    assert stage.embedded == ["water"]

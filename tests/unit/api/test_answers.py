@@ -214,7 +214,7 @@ async def test_an_unhandled_error_is_told_without_its_text(aiohttp_client, caplo
     async def fail(request: web.Request) -> web.StreamResponse:
         raise RuntimeError("secret")
 
-    app = web.Application(middlewares=[render_errors])
+    app = web.Application(middlewares=[web.middleware(render_errors)])
     app.router.add_get("/_inference/x", fail)
     client = await aiohttp_client(app)
     with caplog.at_level(logging.ERROR):

@@ -50,15 +50,15 @@ class OnceOnly:
                 break
         writer.close()
 
-    async def embed(self) -> list[list[float]]:
+    async def embed(self, text: str = "x") -> list[list[float]]:
         return await self.provider.hugging_face.embed(
-            make_endpoint(url=self.url), ["x"], NO_DEADLINE
+            make_endpoint(url=self.url), [text], NO_DEADLINE
         )
 
 
 @asynccontextmanager
 async def once_only(farewell: bytes = b"") -> AsyncIterator[OnceOnly]:
-    async with answering(Reply()) as provider:
+    async with answering(Reply(), concurrency=6) as provider:
         stub = OnceOnly(provider, farewell)
         server = await asyncio.start_server(stub.serve, "127.0.0.1", 0)
         stub.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
@@ -71,7 +71,7 @@ async def once_only(farewell: bytes = b"") -> AsyncIterator[OnceOnly]:
 async def test_connections_dropped_while_idle_are_replaced_uncounted():
     async with once_only() as stub:
         stub.together = asyncio.Barrier(6)
-        assert await asyncio.gather(*(stub.embed() for _ in range(6))) == [[[1]]] * 6
+        assert await asyncio.gather(*(stub.embed(text) for text in "abcdef")) == [[[1]]] * 6
         assert stub.connections == 6
         stub.together = asyncio.Barrier(1)
         assert await stub.embed() == [[1]]

@@ -36,7 +36,7 @@ def test_one_caller_cannot_have_all_calls():
         with limits.call(("user", "b")), pytest.raises(Rejected), limits.call(("user", "b")):
             pass
     assert limits.calls == 0
-    assert limits._calling == {}
+    assert limits._calls.of_callers == {}
 
 
 def test_one_caller_cannot_have_all_streams():
@@ -50,7 +50,7 @@ def test_one_caller_cannot_have_all_streams():
                 pass
             assert caught.value.limit == "streams"
     assert limits.streams == 0
-    assert limits._callers == {}
+    assert limits._streams.of_callers == {}
 
 
 def test_callers_are_told_apart_by_the_user_that_the_upstream_named():

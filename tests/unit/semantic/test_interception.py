@@ -51,9 +51,17 @@ OTHERS = [
     (b"POST", b"/_aliases"),
     (b"PUT", b"/_snapshot/r/s"),
     (b"GET", b"/_snapshot/r/s/_restore"),
+    (b"GET", b"/_ml/trained_models/m"),
+    (b"POST", b"/_ml/trained_models/m/deployment/_start"),
     (b"GET", b"/"),
     (b"HEAD", b"/notes"),
 ]
+
+
+@pytest.mark.parametrize("declared", [NONE, SOME])
+@pytest.mark.parametrize("rest", [b"_infer", b"deployment/_infer?timeout=1s"])
+def test_models_that_may_be_endpoints_are_always_looked_at(declared, rest):
+    assert interceptor(declared=declared).takes(b"POST", b"/_ml/trained_models/m/" + rest)
 
 
 @pytest.mark.parametrize(("method", "target"), DECLARING)

@@ -1,0 +1,197 @@
+"""Speed of inference: the proxy, the shortest aiohttp handler, and LiteLLM's proxy.
+
+    python -m bench.inference [--seconds N] [--rounds N]
+
+Each has a core to itself; the load and a provider that answers at once share another. Every request
+has a text of its own. Rounds are interleaved, and ratios are taken within a round. LiteLLM is
+installed into the cache folder; where that fails, it is left out. Results are written to
+bench/results/: inference.json, and a table in inference.txt.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from bench import wrk
+from bench.results import median, options_of, processor, ratio, write
+from bench.subjects import Cores, Running, install_tools, start
+from proxy.modelserver.packages import cache_folder
+from testbed.processes import proxy_command
+
+TEXTS: Final = Path(__file__).parent / "texts.lua"
+PROVIDER: Final = 19160
+FIRST_PORT: Final = 19161
+CONNECTIONS: Final = (1, 16, 64)
+HANDLER, PROXY, LITELLM = "handler", "proxy", "litellm"
+TARGET: Final = "/_inference/text_embedding/bench"
+LITELLM_TARGET: Final = "/v1/embeddings"
+LITELLM_CONFIG: Final = """
+model_list:
+  - model_name: bench
+    litellm_params: {{model: openai/bench, api_base: "{url}/v1", api_key: x}}
+litellm_settings: {{telemetry: false}}
+"""
+# Of the handler's requests per second, by connections.
+WANTED: Final = {1: 0.85, 16: 1.5, 64: 2.0}
+Rates = dict[int, dict[str, list[dict[str, float]]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """One run of wrk."""
+
+    requests_per_second: float
+    p50_microseconds: float
+    p99_microseconds: float
+    cpu_microseconds: float  # of the server's processor time, per request
+
+
+def measure(server: Running, connections: int, seconds: int, core: int) -> Rate:
+    """Exits if an answer is wrong."""
+    is_litellm = server.name == LITELLM
+    used = server.cpu_seconds()
+    told = wrk.load(
+        f"http://127.0.0.1:{server.port}{LITELLM_TARGET if is_litellm else TARGET}",
+        connections=connections,
+        seconds=seconds,
+        core=core,
+        options=["--timeout", "30s"],
+        script=[str(TEXTS), *(["bench"] if is_litellm else [])],
+    )
+    if wrk.find(r"Wrong answers: (\d+)", told.text) != "0":
+        sys.exit(f"{server.name} answered wrongly:\n{told.text}")
+    return Rate(
+        requests_per_second=told.requests_per_second,
+        p50_microseconds=told.p50_microseconds,
+        p99_microseconds=told.p99_microseconds,
+        cpu_microseconds=(server.cpu_seconds() - used) / told.requests * 1e6,
+    )
+
+
+def start_proxy(folder: Path, url: str, core: int, stack: ExitStack) -> Running:
+    """The proxy, with an endpoint."""
+    os.environ["XDG_STATE_HOME"] = str(folder)  # where it keeps its generated key
+    port = FIRST_PORT
+    command = proxy_command(
+        "serve", "--listen", f"127.0.0.1:{port}", "--store", f"sqlite:{folder}/bench.db"
+    )
+    server = stack.enter_context(start(PROXY, command, port, core))
+    limit = {"requests_per_minute": 1_000_000_000}
+    settings = {"api_key": "hf_x", "url": f"{url}/embed", "rate_limit": limit}
+    body = json.dumps({"service": "hugging_face", "service_settings": settings}).encode()
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}{TARGET}", body, headers, method="PUT"
+    )
+    with urllib.request.urlopen(request, timeout=60):
+        return server
+
+
+def start_handler(url: str, core: int, stack: ExitStack) -> Running:
+    port = FIRST_PORT + 1
+    command = [sys.executable, "-m", "bench.plaininference", f"{url}/embed", str(port)]
+    return stack.enter_context(start(HANDLER, command, port, core))
+
+
+def start_litellm(folder: Path, url: str, core: int, stack: ExitStack) -> Running | None:
+    """None where it cannot be had."""
+    binary = install_litellm()
+    if binary is None:
+        return None
+    config = folder / "litellm.yml"
+    config.write_text(LITELLM_CONFIG.format(url=url))
+    port = FIRST_PORT + 2
+    command = [str(binary), "--config", str(config), "--port", str(port), "--host", "127.0.0.1"]
+    return stack.enter_context(start(LITELLM, command, port, core, patience=120))
+
+
+def install_litellm() -> Path | None:
+    """Its command, in an environment of its own."""
+    home = cache_folder() / "litellm"
+    binary, marker = home / "bin" / "litellm", home / ".installed"
+    if not marker.exists():
+        print("installing LiteLLM")
+        install = [str(home / "bin" / "python"), "-m", "pip", "install", "-q", "litellm[proxy]"]
+        try:
+            subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
+            subprocess.run(install, check=True, timeout=900)
+        except (subprocess.SubprocessError, OSError) as error:
+            print(f"LiteLLM is left out, as it cannot be installed: {type(error).__name__}")
+            return None
+        marker.touch()
+    return binary
+
+
+def run(seconds: int, rounds: int) -> dict[str, Any]:
+    """All measurements, by connections and by server, one entry per round."""
+    cores = Cores.here()
+    rates: Rates = {connections: {} for connections in CONNECTIONS}
+    url = f"http://127.0.0.1:{PROVIDER}"
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        command = [sys.executable, "-m", "bench.embedder", str(PROVIDER)]
+        stack.enter_context(start("provider", command, PROVIDER, cores.stub))
+        servers = [
+            start_proxy(Path(name), url, cores.subject, stack),
+            start_handler(url, cores.subject, stack),
+        ]
+        if (litellm := start_litellm(Path(name), url, cores.subject, stack)) is not None:
+            servers.append(litellm)
+        for number in range(rounds):
+            for connections in CONNECTIONS:
+                for server in servers if number % 2 else servers[::-1]:
+                    rate = measure(server, connections, seconds, cores.load)
+                    rates[connections].setdefault(server.name, []).append(asdict(rate))
+                    shown = f"{rate.requests_per_second:9.0f}/s {rate.cpu_microseconds:8.1f} us"
+                    print(
+                        f"round {number + 1}  {connections:3} {server.name:8} {shown}", flush=True
+                    )
+    return {
+        "machine": {"processor": processor(), "python": platform.python_version()},
+        "seconds": seconds,
+        "rates": rates,
+    }
+
+
+def report(rates: Rates) -> str:
+    """The medians as a table, ratios of the handler's."""
+    lines = []
+    columns = ("requests/s", "of handler", "cpu us", "p50 us", "p99 us")
+    for connections, rows in rates.items():
+        heading = f"connections: {connections}"
+        lines.append(f"{heading:18}" + "".join(f"{column:>12}" for column in columns))
+        for server, entries in rows.items():
+            of_handler = ratio(entries, rows[HANDLER], "requests_per_second")
+            lines.append(
+                f"{server:18}{median(entries, 'requests_per_second'):12.0f}{of_handler:12.2f}"
+                f"{median(entries, 'cpu_microseconds'):12.1f}"
+                f"{median(entries, 'p50_microseconds'):12.0f}"
+                f"{median(entries, 'p99_microseconds'):12.0f}"
+            )
+        lines.append(f"wanted of the proxy: {WANTED[connections]} of the handler\n")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    options = options_of(__doc__, seconds=3)
+    install_tools()
+    results = run(options.seconds, options.rounds)
+    rates: Rates = results["rates"]
+    write("inference", results, report(rates))
+    for connections, wanted in WANTED.items():
+        rows = rates[connections]
+        if ratio(rows[PROXY], rows[HANDLER], "requests_per_second") < wanted:
+            sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

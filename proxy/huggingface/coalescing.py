@@ -1,0 +1,362 @@
+"""Texts of many callers, sent together while their endpoint has enough to do.
+
+As long as an endpoint has a call to spare, a request makes its own, at once. Else its texts wait,
+and the next call takes as many as fit of all that wait, some of each caller. No call waits for more
+texts to come. A text that is under way is not sent again: whoever wants it waits for its result.
+
+A caller that leaves takes only its own texts away. Where one text may be to blame for an error, the
+call is repeated in two halves, until only those share an error who want the same texts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Sequence
+from contextvars import copy_context
+from functools import partial
+from typing import Final, Generic, TypeVar
+
+from proxy.authorization import NOT_CONFIRMED, confirm, held, permission_held
+from proxy.config import ProviderConfig
+from proxy.errors import MemoryShort, ProxyError, Rejected
+from proxy.frames import forget_frames
+from proxy.huggingface.batching import MAX_BYTES, Batch, Text, fit, length_of
+from proxy.huggingface.batchsender import BatchSender, BatchTask
+from proxy.huggingface.failures import may_be_of_one_text
+from proxy.inference.endpoints import InferenceEndpoint
+from proxy.limits.deadline import Deadline
+from proxy.limits.memory import apart, reserve
+
+T = TypeVar("T")
+_Key = tuple[str, str, str]
+_OWN: Final = (MemoryShort, Rejected, *NOT_CONFIRMED)  # errors of a caller that are nobody else's
+
+
+class Coalescer(Generic[T]):
+    """Sends texts for one task, to any endpoint; `size_of` says how many bytes a result takes."""
+
+    def __init__(
+        self,
+        sender: BatchSender,
+        task: BatchTask[T],
+        config: ProviderConfig,
+        size_of: Callable[[T], int],
+    ) -> None:
+        self._sender = sender
+        self._task = task
+        self._config = config
+        self._size_of = size_of
+        self._lines: dict[_Key, _Line[T]] = {}
+
+    async def results(
+        self, endpoint: InferenceEndpoint, texts: Sequence[Text], deadline: Deadline
+    ) -> list[T]:
+        """A result for each text, in their order. Raises: ProxyError."""
+        settings = endpoint.service_settings
+        key = (endpoint.inference_id, settings.url, endpoint.secret_settings.api_key)
+        line = self._lines.get(key)
+        if line is None:
+            drop = partial(self._lines.pop, key, None)
+            line = self._lines[key] = _Line(
+                endpoint, self._sender, self._task, self._config, self._size_of, drop
+            )
+        return await line.results(texts, deadline)
+
+
+class _Wanted(Generic[T]):
+    """A text that has no result yet, and who waits for one."""
+
+    __slots__ = ("call", "callers", "text")
+
+    def __init__(self, text: Text) -> None:
+        self.text = text
+        self.callers: dict[_Caller[T], None] = {}  # in the order in which they came
+        self.call: _Call[T] | None = None  # the shared one in which it is
+
+
+class _Caller(Generic[T]):
+    """A request that waits, with those of its texts that are still to be sent."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        self.deadline = deadline
+        self.permission = permission_held()
+        self.context = copy_context()
+        self.texts: deque[_Wanted[T]] = deque()
+        self.results: dict[_Wanted[T], T | None] = {}
+        self.missing = 0  # results
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def take(self, wanted: _Wanted[T], result: T) -> None:
+        self.results[wanted] = result
+        self.missing -= 1
+        if not self.missing and not self.done.done():
+            self.done.set_result(None)
+
+    def fail(self, error: BaseException) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+
+
+class _Changed(Exception):
+    """A caller must not act any more, so what is sent has to be put together anew."""
+
+
+class _Call(Generic[T]):
+    """A call that callers share; also the permission to make it, which is that of all of them."""
+
+    task: asyncio.Task[None]
+
+    def __init__(self, leave: Callable[[_Caller[T]], None]) -> None:
+        self._leave = leave
+        self.texts: list[_Wanted[T]] = []
+
+    @property
+    def callers(self) -> list[_Caller[T]]:
+        return list(dict.fromkeys(caller for wanted in self.texts for caller in wanted.callers))
+
+    async def confirm(self) -> None:
+        """Raises: _Changed where somebody may not act any more, who is told so."""
+        changed = False
+        for caller in self.callers:
+            if caller.permission is None:
+                continue
+            try:
+                await caller.permission.confirm()
+            except NOT_CONFIRMED as error:
+                caller.fail(error)
+                self._leave(caller)
+                changed = True
+        if changed:
+            raise _Changed
+
+    async def confirm_stream(self) -> None:
+        await self.confirm()
+
+
+class _Line(Generic[T]):
+    """The texts of one endpoint that are under way, or wait; `drop` forgets it once it is empty."""
+
+    def __init__(
+        self,
+        endpoint: InferenceEndpoint,
+        sender: BatchSender,
+        task: BatchTask[T],
+        config: ProviderConfig,
+        size_of: Callable[[T], int],
+        drop: Callable[[], object],
+    ) -> None:
+        self._endpoint = endpoint
+        self._sender = sender
+        self._task = task
+        self._config = config
+        self._size_of = size_of
+        self._drop = drop
+        self._wanted: dict[tuple[str, bool], _Wanted[T]] = {}
+        self._under_way = 0  # calls
+        self._waiting: OrderedDict[_Caller[T], None] = OrderedDict()  # those with texts to be sent
+        self._next: _Call[T] | None = None  # one that waits for the rate limit
+
+    async def results(self, texts: Sequence[Text], deadline: Deadline) -> list[T]:
+        if self._may_go_alone(texts):
+            return await self._alone(texts, deadline)
+        return await self._together(texts, deadline)
+
+    # --- a request that makes a call of its own
+
+    def _may_go_alone(self, texts: Sequence[Text]) -> bool:
+        """Whether they may be sent by themselves, which then has to be done."""
+        return (
+            self._under_way < self._config.concurrency
+            and not self._waiting
+            and fit(texts, self._config.max_batch_inputs)
+            and not any(_key(text) in self._wanted for text in texts)
+            and self._sender.leaves_at_once(self._endpoint)
+        )
+
+    async def _alone(self, texts: Sequence[Text], deadline: Deadline) -> list[T]:
+        mine: list[_Wanted[T]] = [_Wanted(text) for text in texts]
+        self._wanted.update((_key(wanted.text), wanted) for wanted in mine)
+        self._under_way += 1
+        try:
+            results = await self._sender.send(
+                self._endpoint, self._task, Batch(list(texts)), deadline
+            )
+            for wanted, result in zip(mine, results, strict=True):
+                self._finish(wanted, result)
+            return results
+        except ProxyError as error:
+            others = len(mine) == 1 or not may_be_of_one_text(error)
+            if others and not isinstance(error, _OWN):
+                self._fail(mine, error)
+            raise
+        finally:
+            for wanted in mine:  # others may want what has no result
+                if wanted.callers:
+                    self._wait_again(wanted)
+                else:
+                    self._forget(wanted)
+            self._end_call()
+
+    # --- one that shares calls
+
+    async def _together(self, texts: Sequence[Text], deadline: Deadline) -> list[T]:
+        self._sender.check_room(self._endpoint, len(self._waiting))
+        await confirm()
+        caller: _Caller[T] = _Caller(deadline)
+        mine = [self._want(text, caller) for text in texts]
+        caller.missing = len(caller.results)
+        if caller.texts:
+            self._waiting[caller] = None
+        self._start_calls()
+        try:
+            await caller.done
+        finally:
+            self._leave(caller)
+        results = [caller.results[wanted] for wanted in mine]
+        found = [result for result in results if result is not None]
+        reserve(sum(map(self._size_of, found)))
+        return found
+
+    def _want(self, text: Text, caller: _Caller[T]) -> _Wanted[T]:
+        wanted = self._wanted.get(_key(text))
+        if wanted is None or wanted in caller.results:  # it repeats itself: that is its business
+            wanted = self._wanted[_key(text)] = _Wanted(text)
+            caller.texts.append(wanted)
+        wanted.callers[caller] = None
+        caller.results[wanted] = None
+        return wanted
+
+    def _leave(self, caller: _Caller[T]) -> None:
+        """The caller wants nothing more; what others want, too, is left to them."""
+        self._waiting.pop(caller, None)
+        unsent, caller.texts = caller.texts, deque()
+        calls = set()
+        for wanted in caller.results:
+            if wanted.callers.pop(caller, self) is not self and not wanted.callers:
+                self._forget(wanted)
+                calls.add(wanted.call)
+        for wanted in unsent:
+            if wanted.callers:
+                self._wait_again(wanted)
+        for call in calls:
+            if call is not None and not call.callers:
+                call.task.cancel()
+        if self._next is not None and not self._waiting:
+            self._next.task.cancel()
+
+    def _wait_again(self, wanted: _Wanted[T]) -> None:
+        self._wanted[_key(wanted.text)] = wanted
+        wanted.call = None
+        caller = next(iter(wanted.callers))
+        caller.texts.append(wanted)
+        self._waiting[caller] = None
+
+    # --- outcomes
+
+    def _finish(self, wanted: _Wanted[T], result: T) -> None:
+        callers, wanted.callers = wanted.callers, {}
+        self._forget(wanted)
+        for caller in callers:
+            caller.take(wanted, result)
+
+    def _fail(self, texts: Iterable[_Wanted[T]], error: BaseException) -> None:
+        for wanted in texts:
+            for caller in list(wanted.callers):
+                caller.fail(error)
+                self._leave(caller)
+
+    def _forget(self, wanted: _Wanted[T]) -> None:
+        if self._wanted.get(_key(wanted.text)) is wanted:
+            del self._wanted[_key(wanted.text)]
+
+    # --- shared calls
+
+    def _start_calls(self) -> None:
+        """As many as there are texts for; where the rate limit has to be waited for, one."""
+        while self._waiting and self._under_way < self._config.concurrency and not self._next:
+            context = next(iter(self._waiting)).context.copy()
+            call: _Call[T] = _Call(self._leave)
+            if self._sender.leaves_at_once(self._endpoint):
+                self._fill(call)
+            else:
+                self._next = call
+            self._under_way += 1
+            call.task = asyncio.get_running_loop().create_task(self._make(call), context=context)
+            call.task.add_done_callback(partial(self._made, call))
+
+    def _fill(self, call: _Call[T]) -> None:
+        """Put as many texts into a call as fit: a share of each caller's, in turn."""
+        size, most = 0, self._config.max_batch_inputs
+        while self._waiting and len(call.texts) < most:
+            caller, _ = self._waiting.popitem(last=False)
+            share = max(1, (most - len(call.texts)) // (len(self._waiting) + 1))
+            while caller.texts and share:
+                size += length_of(caller.texts[0].text)
+                if size > MAX_BYTES and call.texts:
+                    self._waiting[caller] = None
+                    self._waiting.move_to_end(caller, last=False)
+                    return
+                wanted = caller.texts.popleft()
+                wanted.call = call
+                call.texts.append(wanted)
+                share -= 1
+            if caller.texts:
+                self._waiting[caller] = None
+
+    async def _make(self, call: _Call[T]) -> None:
+        if call is self._next:
+            await self._sender.turn(self._endpoint)
+            self._next = None
+            self._fill(call)  # with what has come meanwhile, too
+            self._start_calls()
+        with apart(), held(call):
+            await self._send(call, call.texts)
+
+    async def _send(self, call: _Call[T], texts: list[_Wanted[T]]) -> None:
+        """Send those of the texts that are still wanted; tell all who want them what came of it."""
+        while texts := [wanted for wanted in texts if wanted.callers]:
+            deadlines = (caller.deadline for wanted in texts for caller in wanted.callers)
+            batch = Batch([wanted.text for wanted in texts])
+            last = max(deadlines, key=lambda deadline: deadline.at)
+            try:
+                results = await self._sender.send(self._endpoint, self._task, batch, last)
+            except _Changed:
+                continue
+            except ProxyError as error:
+                await self._refused(call, texts, error)
+                return
+            for wanted, result in zip(texts, results, strict=True):
+                self._finish(wanted, result)
+            return
+
+    async def _refused(self, call: _Call[T], texts: list[_Wanted[T]], error: ProxyError) -> None:
+        alike = all(wanted.callers == texts[0].callers for wanted in texts)
+        if alike or not may_be_of_one_text(error):
+            self._fail(texts, error)
+            return
+        forget_frames(error)  # nobody will see it
+        middle = len(texts) // 2
+        for half in (texts[:middle], texts[middle:]):
+            await self._sender.turn(self._endpoint)
+            await self._send(call, half)
+
+    def _made(self, call: _Call[T], task: asyncio.Task[None]) -> None:
+        if call is self._next:
+            self._next = None
+        for caller in call.callers:  # none, but for a fault, or when the process stops
+            if task.cancelled() or (error := task.exception()) is None:
+                caller.done.cancel()
+            else:
+                caller.fail(error)
+        self._end_call()
+
+    def _end_call(self) -> None:
+        self._under_way -= 1
+        self._start_calls()
+        if not self._under_way and not self._waiting:
+            self._drop()
+
+
+def _key(text: Text) -> tuple[str, bool]:
+    return text.text, text.is_truncated
