@@ -50,7 +50,7 @@ bench: $(INSTALLED) ## speed, compared with other proxies (ARGS=inference: one p
 soak: $(INSTALLED) ## many kinds of callers for MINUTES=30: memory and open files must not grow
 	$(BIN)/python -m bench.soak --minutes $(or $(MINUTES),30) $(ARGS)
 
-torture: $(INSTALLED) ## kill proxies and Elasticsearch under load: nothing may be lost (ARGS='--rounds 20 --seed 7')
+torture: $(INSTALLED) ## kill proxies and Elasticsearch under load: nothing may be lost (ARGS='--rounds 20 --bulks 5 --seed 7')
 	$(BIN)/python -m tests.torture $(ARGS)
 	$(BIN)/python -m pytest tests/integration/test_memory.py
 

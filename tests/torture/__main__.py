@@ -11,6 +11,7 @@ import random
 import signal
 import sys
 
+from tests.torture.bulkrounds import torture_bulks
 from tests.torture.rounds import torture
 from tests.torture.stage import Store
 
@@ -20,6 +21,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=200, help="shared by the stores")
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     parser.add_argument("--store", choices=[*Store, "both"], default="both")
+    parser.add_argument("--bulks", type=int, default=20, help="rounds of bulks of documents")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     stores = list(Store) if options.store == "both" else [Store(options.store)]
@@ -30,6 +32,10 @@ def main() -> int:
         figures = asyncio.run(torture(store, rounds=rounds, seed=options.seed, tell=say))
         say(f"{store}, in all: {figures}")
         is_whole = is_whole and not figures.faults
+    if options.bulks:
+        of_bulks = asyncio.run(torture_bulks(rounds=options.bulks, seed=options.seed, tell=say))
+        say(f"bulks, in all: {of_bulks}")
+        is_whole = is_whole and not of_bulks.faults
     return 0 if is_whole else 1
 
 

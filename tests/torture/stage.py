@@ -10,7 +10,7 @@ import signal
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from enum import StrEnum
 from pathlib import Path
@@ -20,7 +20,7 @@ from proxy.modelserver.packages import cache_folder
 from testbed.elasticsearch import RunningElasticsearch, start
 from testbed.processes import Process, Server, children_of, is_running
 from tests.support.processes import Serve
-from tests.support.stubs import FaultyServer
+from tests.support.stubs import Call, FaultyServer, Reply
 from tests.torture.callers import answer_as_provider
 
 FRESHNESS: Final = 0.3  # seconds
@@ -47,8 +47,18 @@ class Stage:
     `registry` gets every process, for reports of failures.
     """
 
-    def __init__(self, store: Store, registry: list[Process] | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        registry: list[Process] | None = None,
+        *,
+        answer: Callable[[Call], Reply] = answer_as_provider,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        """`answer` is the provider's; `env` has further settings of the proxies."""
         self.store = store
+        self._answer = answer
+        self._env = dict(env or {})
         self.kills: Counter[Victim] = Counter()
         self.crashes: list[float] = []  # of Elasticsearch: when it was certainly dead
         self.provider = ""
@@ -64,6 +74,12 @@ class Stage:
     def urls(self) -> list[str]:
         return [proxy.url for proxy in self._proxies]
 
+    @property
+    def upstream(self) -> str:
+        """The Elasticsearch itself."""
+        assert self._elasticsearch is not None
+        return self._elasticsearch.url
+
     async def __aenter__(self) -> Stage:
         async with AsyncExitStack() as stack:
             parent = cache_folder()  # within reach of the user that Elasticsearch runs as
@@ -73,7 +89,7 @@ class Stage:
             if self.store is Store.ELASTICSEARCH:
                 self._elasticsearch = await asyncio.to_thread(self._start_elasticsearch, 0)
                 stack.callback(self._stop_elasticsearch)
-            provider = await stack.enter_async_context(FaultyServer(answer_as_provider))
+            provider = await stack.enter_async_context(FaultyServer(self._answer))
             self.provider = provider.url
             self._serve = stack.enter_context(Serve(self._folder, self._registry))
             self._stack = stack.pop_all()
@@ -142,6 +158,7 @@ class Stage:
         if self._elasticsearch is not None:
             kind, upstream = "elasticsearch", self._elasticsearch.url
         env = {
+            **self._env,
             "HFPROXY_STORE_FRESHNESS": str(FRESHNESS),
             "HFPROXY_STORE_INDEX": f"hugging-face-inference-endpoints-{self._generation}",
         }
@@ -154,7 +171,8 @@ class Stage:
         )
 
     def _start_elasticsearch(self, port: int) -> RunningElasticsearch:
-        return start(port=port, data=self._folder / "data", say=lambda _: None)
+        data = self._folder / "data"
+        return start(port=port, data=data, processors=True, say=lambda _: None)
 
     def _stop_elasticsearch(self) -> None:
         assert self._elasticsearch is not None
