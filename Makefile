@@ -1,6 +1,9 @@
 # Every target works by itself on a machine with Java, Maven, Python >= 3.11 and make: it first
 # creates the virtual environment that it needs.
 
+# Each of the many processes that tests start would compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
@@ -19,10 +22,14 @@ help: ## show this list
 	@echo 'PYTHON=/path/to/python selects the Python for a new $(VENV).'
 
 demo: $(RUNTIME) ## the product with real parts, step by step (KEEP=1: leave it running)
-	@$(BIN)/python -m demo.tour $(if $(KEEP),--keep)
+	@$(BIN)/python -m demo.tour $(if $(KEEP),--keep) $(ARGS)
 
-quick: lint ## lint, unit tests and contract cases, for the loop at the desk (ARGS='-k name' selects)
-	$(PYTEST) tests/unit tests/contract $(ARGS)
+# Lint runs beside the tests; what it says comes after what they say.
+quick: $(INSTALLED) ## lint, unit tests and contract cases, for the loop at the desk (ARGS='-k name' selects)
+	@mkdir -p build
+	@$(MAKE) --no-print-directory lint > build/lint.log 2>&1 & lint=$$!; \
+	$(PYTEST) tests/unit tests/contract $(ARGS); tests=$$?; \
+	wait $$lint; lint=$$?; cat build/lint.log; exit $$((tests | lint))
 
 test: lint ## lint and all tests but those of test-clients (ARGS='-k name' selects)
 	$(PYTEST) -m 'not clients' $(ARGS)
@@ -37,7 +44,7 @@ lint: $(INSTALLED) ## formatting, lint rules, types, who imports whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(INSTALLED) ## speed, compared with other proxies (ARGS=forwarding, inference, elasticsearch or semantic: one part)
+bench: $(INSTALLED) ## speed, compared with other proxies (ARGS=inference: one part; bench/__main__.py lists them)
 	$(BIN)/python -m bench $(ARGS)
 
 soak: $(INSTALLED) ## many kinds of callers for MINUTES=30: memory and open files must not grow

@@ -6,13 +6,14 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from bench import elasticsearch, forwarding, inference, semantic
+from bench import elasticsearch, forwarding, inference, layer, semantic
 
 PARTS: Final[dict[str, Callable[[], None]]] = {
     "forwarding": forwarding.main,
     "inference": inference.main,
     "elasticsearch": elasticsearch.main,
     "semantic": semantic.main,
+    "layer": layer.main,
 }
 
 

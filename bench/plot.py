@@ -1,8 +1,8 @@
-"""Draws results as an SVG: a bar for each server, relative to nginx."""
+"""Draws results as an SVG: a bar for each of those compared."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 from xml.sax.saxutils import escape
 
@@ -14,8 +14,13 @@ TITLE: Final = 34  # above a group of bars
 STYLE: Final = "text{font:12px sans-serif;fill:#333}.title{font-weight:bold}"
 
 
-def bars(groups: Mapping[str, Mapping[str, float]], caption: str) -> str:
-    """An SVG with a group of horizontal bars per measurement; 1.0 is nginx, marked by a line."""
+def bars(
+    groups: Mapping[str, Mapping[str, float]], caption: str, *, ours: Collection[str] = ("proxy",)
+) -> str:
+    """An SVG with a group of horizontal bars per measurement; a line marks 1.0.
+
+    The bars of `ours` stand out.
+    """
     longest = max(value for rows in groups.values() for value in rows.values())
     scale = (WIDTH - LABEL - 60) / max(longest, 1.0)
     parts: list[str] = []
@@ -25,7 +30,7 @@ def bars(groups: Mapping[str, Mapping[str, float]], caption: str) -> str:
         parts.append(f'<text class="title" x="8" y="{y - 8}">{escape(title)}</text>')
         top = y
         for name, value in rows.items():
-            fill = "#0b64dd" if name == "proxy" else "#98a2b3"
+            fill = "#0b64dd" if name in ours else "#98a2b3"
             length = value * scale
             parts.append(f'<text x="8" y="{y + 12}">{escape(name)}</text>')
             parts.append(

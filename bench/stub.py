@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -15,9 +16,13 @@ EVENTS: Final = 20  # of a stream
 PAUSE: Final = 0.02  # seconds between two events
 
 
+_VECTOR: Final = json.dumps(VECTOR).encode()
+
+
 async def embed(request: web.Request) -> web.Response:
     inputs = (await request.json())["inputs"]
-    return web.json_response([VECTOR for _ in inputs])
+    body = b"[%b]" % b",".join([_VECTOR] * len(inputs))
+    return web.Response(body=body, content_type="application/json")
 
 
 async def chat(request: web.Request) -> web.StreamResponse:
@@ -39,8 +44,8 @@ async def chat(request: web.Request) -> web.StreamResponse:
 
 
 @asynccontextmanager
-async def provider() -> AsyncIterator[str]:
-    """A running provider: its URL."""
+async def provider(port: int = 0) -> AsyncIterator[str]:
+    """A running provider: its URL. Port 0 takes a free one."""
     app = web.Application(client_max_size=1 << 30)
     app.router.add_post("/embed", embed)
     app.router.add_post("/v1/chat/completions", chat)
@@ -48,7 +53,16 @@ async def provider() -> AsyncIterator[str]:
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
+
+
+async def _serve(port: int) -> None:
+    async with provider(port):
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(int(sys.argv[1])))

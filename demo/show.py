@@ -213,4 +213,6 @@ def brief(value: Any) -> str:
         return f"[{', '.join(shown + rest)}]"
     if isinstance(value, float):
         return f"{value:.3f}"
+    if isinstance(value, bytes):  # a document, as helpers of the client write it
+        return brief(json.loads(value))
     return json.dumps(shortened(value, 64) if isinstance(value, str) else value, ensure_ascii=False)

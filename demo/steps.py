@@ -5,118 +5,26 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from elastic_transport import Transport, TransportApiResponse
-from elasticsearch import Elasticsearch
-
-from demo.corpus import Passage, Question, passages, questions
 from demo.parts import Parts
-from demo.show import INDENT, Screen, duration, shortened
+from demo.searching import (
+    ask_questions,
+    compare_ways,
+    find_paragraphs,
+    index_passages,
+    rerank_passages,
+)
+from demo.show import duration, shortened
+from demo.tools import API_KEY, DIMENSIONS, ENDPOINTS, PATHS, TIMEOUT, CheckFailed, Step, Tour
 
-API_KEY: Final = "hugging-face-access-token"  # the local provider takes any
-ENDPOINTS: Final = {
-    "text_embedding": "hugging-face-embeddings",
-    "rerank": "hugging-face-rerank",
-    "completion": "hugging-face-completion",
-    "chat_completion": "hugging-face-chat-completion",
-}
-PATHS: Final = {
-    "text_embedding": "/embed",
-    "rerank": "/rerank",
-    "completion": "/v1/chat/completions",
-    "chat_completion": "/v1/chat/completions",
-}
-INDEX: Final = "passages"
-DIMENSIONS: Final = 384
-BATCH: Final = 64  # passages in a request: twice as many as the provider takes at once
-RECALL: Final = 0.8  # of the questions must have a right passage among the first three
-SHOWN: Final = 10  # questions in full; of the others only those that failed
-TIMEOUT: Final = 120.0  # seconds for a request, enough for a small, busy machine
+BATCH: Final = 64  # texts in a request: twice as many as the provider takes at once
 PROMPT: Final = "Write one sentence about the sea."
-
-
-class CheckFailed(Exception):
-    """A check failed; the text says which."""
-
-
-class WatchedTransport(Transport):
-    """The client's own transport, which also shows each request and its timing on `watcher`."""
-
-    watcher: Screen | None = None
-
-    def perform_request(
-        self, method: str, target: str, *, body: Any = None, **others: Any
-    ) -> TransportApiResponse:
-        """The node's answer, errors included."""
-        send = super().perform_request
-        if self.watcher is None:
-            return send(method, target, body=body, **others)
-        began = time.monotonic()
-        with self.watcher.working(f"{method} {target}"):
-            answer = send(method, target, body=body, **others)
-        seconds = time.monotonic() - began
-        self.watcher.request(method, target, answer.meta.status, seconds, body)
-        return answer
-
-
-@dataclass(kw_only=True)
-class Tour:
-    """What the steps share."""
-
-    screen: Screen
-    parts: Parts
-    client: Elasticsearch  # of the proxy
-    prefix: str = ""  # of all names of endpoints and indices
-    corpus: Sequence[Passage] = field(default_factory=passages)
-    questions: Sequence[Question] = field(default_factory=questions)
-    leftovers: list[Callable[[], object]] = field(default_factory=list)
-    context: Passage | None = None  # what the chat is about
-
-    @property
-    def index(self) -> str:
-        return f"{self.prefix}{INDEX}"
-
-    def inference_id(self, task_type: str) -> str:
-        return f"{self.prefix}{ENDPOINTS[task_type]}"
-
-    def check(self, holds: bool, text: str) -> None:
-        """Print `text` if it holds. Raises: CheckFailed otherwise."""
-        if not holds:
-            raise CheckFailed(f"not so: {text}")
-        self.screen.passed(text)
-
-    def watch(self, watcher: Screen | None) -> None:
-        """Show the client's requests on `watcher` from now on; None: nowhere."""
-        transport = self.client.transport
-        assert isinstance(transport, WatchedTransport)
-        transport.watcher = watcher
-
-    @contextmanager
-    def quietly(self) -> Iterator[None]:
-        """Do not show the requests of the block: they are many, or of no interest."""
-        self.watch(None)
-        try:
-            yield
-        finally:
-            self.watch(self.screen)
-
-    def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """One vector for each text."""
-        answer = self.client.inference.text_embedding(
-            inference_id=self.inference_id("text_embedding"), input=list(texts)
-        )
-        return [row["embedding"] for row in answer["text_embedding"]]
-
-
-Step = Callable[[Tour], None]
 
 
 # The steps
@@ -138,7 +46,7 @@ def create_endpoints(tour: Tour) -> None:
         settings = {"api_key": API_KEY, "url": tour.parts.provider + path}
         body: dict[str, Any] = {"service": "hugging_face", "service_settings": settings}
         if task_type == "rerank":
-            body["task_settings"] = {"return_documents": True, "top_n": 3}
+            body["task_settings"] = {"return_documents": True}
         name = tour.inference_id(task_type)
         made = tour.client.inference.put(
             task_type=task_type, inference_id=name, inference_config=body
@@ -154,141 +62,14 @@ def create_endpoints(tour: Tour) -> None:
             )
 
 
-def index_passages(tour: Tour) -> None:
-    vector = {"type": "dense_vector", "dims": DIMENSIONS, "index": True, "similarity": "cosine"}
-    properties = {"title": {"type": "text"}, "text": {"type": "text"}, "vector": vector}
-    tour.client.indices.create(index=tour.index, mappings={"properties": properties})
-    tour.leftovers.append(lambda: tour.client.indices.delete(index=tour.index))
-    vectors = _embed_corpus(tour)
+def embed_texts(tour: Tour) -> None:
+    texts = [passage.text for passage in tour.corpus[:BATCH]]
+    answer = tour.client.inference.text_embedding(
+        inference_id=tour.inference_id("text_embedding"), input=texts
+    )
+    vectors = [row["embedding"] for row in answer["text_embedding"]]
     lengths = {len(vector) for vector in vectors}
     tour.check(lengths == {DIMENSIONS}, f"{len(vectors)} vectors of {DIMENSIONS} dimensions")
-    operations: list[Mapping[str, Any]] = []
-    for passage, vector_of_it in zip(tour.corpus, vectors, strict=True):
-        operations.append({"index": {"_id": passage.id}})
-        operations.append({"title": passage.title, "text": passage.text, "vector": vector_of_it})
-    answer = tour.client.bulk(index=tour.index, operations=operations, refresh=True)
-    count = tour.client.count(index=tour.index)["count"]
-    tour.check(not answer["errors"] and count == len(tour.corpus), f"{count} documents indexed")
-
-
-def _embed_corpus(tour: Tour) -> list[list[float]]:
-    """Only the first request is shown."""
-    texts = [passage.text for passage in tour.corpus]
-    began = time.monotonic()
-    vectors = tour.embed(texts[:BATCH])
-    with tour.quietly(), tour.screen.working("embedding") as say:
-        for first in range(BATCH, len(texts), BATCH):
-            vectors += tour.embed(texts[first : first + BATCH])
-            say(f"embedded {len(vectors)} of {len(texts)} passages")
-    seconds = time.monotonic() - began
-    calls = -(-len(texts) // BATCH)
-    tour.screen.note(
-        f"{len(texts)} passages in {calls} such requests, {duration(seconds)}: "
-        f"{len(texts) / seconds:.0f} passages a second"
-    )
-    return vectors
-
-
-def ask_questions(tour: Tour) -> None:
-    vectors = tour.embed([question.question for question in tour.questions])
-    _search(tour, vectors[0])  # shown, as the others are the same
-    answers, times = [], []
-    with tour.quietly(), tour.screen.working("searching"):
-        for vector in vectors:
-            began = time.monotonic()
-            answers.append(_search(tour, vector))
-            times.append(time.monotonic() - began)
-        by_words = [
-            any(hit["_id"] in question.answers for hit in _search_words(tour, question, 3))
-            for question in tour.questions
-        ]
-    right = [
-        any(hit["_id"] in question.answers for hit in hits)
-        for question, hits in zip(tour.questions, answers, strict=True)
-    ]
-    tour.screen.line()
-    for number, (question, hits) in enumerate(zip(tour.questions, answers, strict=True)):
-        if number == SHOWN:
-            tour.screen.note(f"… {len(answers) - SHOWN} more, of which these were missed:")
-        if number < SHOWN or not right[number]:
-            _show_answer(tour.screen, question, hits, right[number])
-    count, total = sum(right), len(right)
-    tour.screen.line()
-    tour.screen.note(
-        f"a search takes {duration(statistics.median(times))} (median); "
-        f"by words alone, {sum(by_words)} of the {total} questions find a right passage"
-    )
-    tour.check(
-        count >= RECALL * total,
-        f"a right passage among the first three for {count} of {total} ({count / total:.0%})",
-    )
-
-
-def _search(tour: Tour, vector: list[float]) -> list[dict[str, Any]]:
-    knn = {"field": "vector", "query_vector": vector, "k": 3, "num_candidates": 100}
-    answer = tour.client.search(index=tour.index, knn=knn, source_includes="title")
-    return list(answer["hits"]["hits"])
-
-
-def _search_words(tour: Tour, question: Question, size: int) -> list[dict[str, Any]]:
-    query = {"multi_match": {"query": question.question, "fields": ["title", "text"]}}
-    answer = tour.client.search(index=tour.index, query=query, size=size, source_includes="title")
-    return list(answer["hits"]["hits"])
-
-
-def _show_answer(
-    screen: Screen, question: Question, hits: Sequence[Mapping[str, Any]], right: bool
-) -> None:
-    (screen.passed if right else screen.missed)(question.question)
-    shown = []
-    for hit in hits:
-        text = f"{hit['_score']:.2f} {shortened(hit['_source']['title'], 26)}"
-        is_right = hit["_id"] in question.answers
-        shown.append(screen.style(f"{text} ✓", "green") if is_right else screen.style(text, "dim"))
-    screen.line(f"{INDENT}    {'   '.join(shown)}")
-
-
-def rerank_passages(tour: Tour) -> None:
-    question, hits = _poor_ranking(tour)
-    ranks = {hit["_id"]: rank for rank, hit in enumerate(hits, 1)}
-    texts = {passage.id: passage.text for passage in tour.corpus}
-    names = list(ranks)
-    answer = tour.client.inference.rerank(
-        inference_id=tour.inference_id("rerank"),
-        query=question.question,
-        input=[texts[name] for name in names],
-    )
-    rows = answer["rerank"]
-    tour.screen.table(
-        [
-            f"{row['relevance_score']:.3f}",
-            f"by words {ranks[names[row['index']]]:>2}",
-            _marked(tour.screen, question, names[row["index"]]),
-            tour.screen.style(shortened(row["text"], 40), "dim"),
-        ]
-        for row in rows
-    )
-    scores = [row["relevance_score"] for row in rows]
-    tour.check(len(rows) == 3, "three results, the endpoint's own top_n")
-    tour.check(scores == sorted(scores, reverse=True), "best first")
-    texts_match = all(row["text"] == texts[names[row["index"]]] for row in rows)
-    tour.check(texts_match, "each with its text, as return_documents says")
-    best = names[rows[0]["index"]]
-    tour.context = next(passage for passage in tour.corpus if passage.id == best)
-
-
-def _poor_ranking(tour: Tour) -> tuple[Question, list[dict[str, Any]]]:
-    """A question whose answer a search by words ranks low, and the ten passages found."""
-    with tour.quietly():
-        for question in tour.questions:
-            hits = _search_words(tour, question, 10)
-            if any(hit["_id"] in question.answers for hit in hits[3:]):
-                return question, hits
-    raise CheckFailed("a search by words ranks no right passage fourth to tenth")
-
-
-def _marked(screen: Screen, question: Question, name: str) -> str:
-    return screen.style(f"{name} ✓", "green") if name in question.answers else name
 
 
 def complete_prompt(tour: Tour) -> None:
@@ -424,8 +205,11 @@ def _reason_in(body: Any) -> str:
 STEPS: Final[Sequence[tuple[str, Step]]] = (
     ("Elasticsearch, seen through the proxy", see_cluster),
     ("Create an inference endpoint for each task", create_endpoints),
-    ("Embed the passages, and index them with their vectors", index_passages),
+    ("Index passages into a field that can be searched by meaning", index_passages),
     ("Ask questions that share hardly a word with their answers", ask_questions),
+    ("Compare words, meaning, both, and both reranked", compare_ways),
+    ("Find a paragraph in long documents", find_paragraphs),
+    ("Embed texts", embed_texts),
     ("Rerank what a search by words has found", rerank_passages),
     ("Complete a prompt", complete_prompt),
     ("Chat, word by word as it comes", chat),

@@ -15,7 +15,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -23,8 +23,10 @@ from elastic_transport import TransportError
 from elasticsearch import ApiError, Elasticsearch
 
 from demo.parts import Unreachable, running_parts
+from demo.quality import Quality, chart
 from demo.show import INDENT, Screen
-from demo.steps import STEPS, TIMEOUT, CheckFailed, Step, Tour, WatchedTransport, clean_up
+from demo.steps import STEPS, clean_up
+from demo.tools import TIMEOUT, CheckFailed, Step, Tour, WatchedTransport
 from proxy.config import ConfigError
 from proxy.modelserver.packages import PackageError
 from testbed.java import JavaMissing
@@ -49,13 +51,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m demo.tour", description="Everything once, with real parts."
     )
     parser.add_argument("--keep", action="store_true", help="leave it running until Ctrl-C")
+    parser.add_argument("--chart", type=Path, help="draw how well each way to search did (SVG)")
     options = parser.parse_args(arguments)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
             signal.signal(number, signal.default_int_handler)
     screen = Screen()
     folder = Path(tempfile.mkdtemp(prefix="hugging-face-tour-"))
-    code = _guarded(screen, folder, options.keep)
+    code = _guarded(screen, folder, options)
     if code == 1:
         screen.line(f"{INDENT}The logs are in {folder}")
     else:
@@ -63,9 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _guarded(screen: Screen, folder: Path, keep: bool) -> int:
+def _guarded(screen: Screen, folder: Path, options: argparse.Namespace) -> int:
     try:
-        give_tour(screen, folder, keep)
+        quality = give_tour(screen, folder, options.keep)
+        if options.chart is not None:
+            options.chart.write_text(chart(quality))
     except KeyboardInterrupt:
         screen.line("\nInterrupted; what was started has been ended")
         return 130
@@ -76,8 +81,8 @@ def _guarded(screen: Screen, folder: Path, keep: bool) -> int:
     return 0
 
 
-def give_tour(screen: Screen, folder: Path, keep: bool = False) -> None:
-    """Start the parts, take the steps, and end the parts.
+def give_tour(screen: Screen, folder: Path, keep: bool = False) -> Mapping[str, Quality]:
+    """Start the parts, take the steps, and end the parts; how well each way to search did.
 
     Raises: StepFailed, and what `running_parts` raises.
     """
@@ -108,6 +113,7 @@ def give_tour(screen: Screen, folder: Path, keep: bool = False) -> None:
             take_steps(tour, [("Clean up", clean_up)], first=len(STEPS) + 1)
             screen.line()
             screen.passed(f"All as it should be, in {took:.0f} s")
+            return tour.quality
         finally:
             _remove_leftovers(tour)
 

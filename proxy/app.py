@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -55,6 +55,7 @@ from proxy.upstream.hooks import REFUSED, close_when_unclear, expect_continue, s
 from proxy.upstream.nodes import Nodes
 from proxy.upstream.origins import Origins
 from proxy.upstream.privileges import Privileges
+from proxy.upstream.rights import Right, lacking_rights
 from proxy.upstream.security import Security
 from proxy.upstream.session import UpstreamSession, open_session
 from proxy.upstream.version import upstream_version
@@ -80,6 +81,7 @@ class Facts:
     upstream_version: str | None
     security: bool | None  # of the upstream, on or off
     endpoints: int | None
+    lacking: Sequence[Right] = ()  # what the semantic layer has to do without
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,13 +176,17 @@ async def _facts(app: web.Application, config: Config) -> Facts:
 
     found = await told(app[STORE].find())
     version = is_off = None
+    lacking: Sequence[Right] = ()
     if app[_SECURITY].is_there:
         version = await told(upstream_version(app[_UPSTREAM], config.upstream))
         is_off = await told(app[_SECURITY].is_off())
+        if config.semantic.enabled and is_off is False:
+            lacking = await lacking_rights(app[_UPSTREAM], config.upstream)
     return Facts(
         upstream_version=version,
         security=None if is_off is None else not is_off,
         endpoints=None if found is None else len(found.endpoints),
+        lacking=lacking,
     )
 
 
@@ -266,7 +272,8 @@ async def _open_parts(
         layer = None
         if config.semantic.enabled and forwarder is not None:
             asking = Asking(upstream, forwarder, config.upstream)
-            layer = _semantic_layer(config, asking, EmbeddingEndpoints(store, provider))
+            endpoints = EmbeddingEndpoints(store, provider)
+            layer = _semantic_layer(config, asking, endpoints, privileges)
             await stack.enter_async_context(layer.running())
             app[_SEMANTIC], app[_INTERCEPTION].layer = layer, layer.interceptor
         app[_API] = InferenceApi(
@@ -283,11 +290,14 @@ async def _open_parts(
         yield
 
 
-def _semantic_layer(config: Config, asking: Asking, endpoints: EmbeddingEndpoints) -> SemanticLayer:
+def _semantic_layer(
+    config: Config, asking: Asking, endpoints: EmbeddingEndpoints, privileges: Privileges
+) -> SemanticLayer:
     turns = Turns()
     return SemanticLayer(
         asking,
         endpoints,
+        privileges,
         config.semantic,
         read_body=partial(whole_body, config.limits, turns),
         read_pieces=partial(decoded_pieces, turns),

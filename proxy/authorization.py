@@ -39,7 +39,24 @@ class Action(Protocol):
 
     @property
     def granted_by(self) -> Sequence[str]:
-        """The cluster privileges that grant it."""
+        """The privileges that grant it: of the cluster, or of indices."""
+
+    @property
+    def indices(self) -> Sequence[Sequence[str]]:
+        """What it is done to: for each index the names by which it may be granted, any one of them.
+
+        Empty for what concerns the cluster.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexAction:
+    """Something done to indices; see Action."""
+
+    value: str
+    granted_by: Sequence[str]
+    indices: Sequence[Sequence[str]]
+    privilege: str | None = None  # to be asked for, where it is not the action of that name
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +70,9 @@ class Allowed:
 
 class Refused(ABC):
     """The caller is known, but may not."""
+
+    # Of an action's indices, those to which it may not be done, where the upstream tells.
+    lacking: Sequence[Sequence[str]]
 
     @abstractmethod
     async def error(self) -> ProxyError:

@@ -1,6 +1,6 @@
 """Elasticsearch's distribution for integration tests, fetched from Maven Central and kept.
 
-The one with security has a plugin beside it, built here from testbed/plugin.
+Plugins for it, in a copy beside it, are built here from testbed/plugin.
 """
 
 from __future__ import annotations
@@ -22,7 +22,16 @@ COORDINATES: Final = "org.elasticsearch.distribution.integ-test-zip:elasticsearc
 # security manager, which Java 24 removed.
 JAVA: Final = {7: (11, 21), 8: (17, 23), 9: (21, 99)}
 PLUGIN: Final = Path(__file__).parent / "plugin"
-PLUGIN_NAME: Final = "test-analysis"
+ANALYSIS: Final = "testanalysis"
+PLUGINS: Final = {
+    ANALYSIS: "What the index .security needs of the module analysis-common",
+    "testingest": "Ingest processors for tests",
+    "testroot": "What clients ask an Elasticsearch at first",
+}
+_CLASSES: Final = {
+    "testingest": "testingest.IngestTestPlugin",
+    "testroot": "testroot.RootTestPlugin",
+}
 
 
 def major(version: str) -> int:
@@ -62,10 +71,10 @@ def distribution(version: str, say: Say) -> Path:
     return made_once(home, unpack)
 
 
-def with_plugin(home: Path, version: str, java: Path, say: Say) -> Path:
-    """A copy of the distribution (of hard links) with the plugin, which security needs from 8 on.
+def with_plugins(home: Path, version: str, java: Path, say: Say) -> Path:
+    """A copy of the distribution (of hard links) with the plugins; security needs one from 8 on.
 
-    java: the home of a JDK. Raises: PackageError if the plugin cannot be compiled.
+    java: the home of a JDK. Raises: PackageError if they cannot be compiled.
     """
     files = sorted(file for file in PLUGIN.rglob("*") if file.is_file())
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:8]
@@ -73,33 +82,48 @@ def with_plugin(home: Path, version: str, java: Path, say: Say) -> Path:
     def build(scratch: Path) -> Path:
         copy = scratch / "copy"
         shutil.copytree(home, copy, copy_function=os.link)
-        classes, plugin = scratch / "classes", copy / "plugins" / PLUGIN_NAME
-        plugin.mkdir()
-        sources = [str(file) for file in files if file.suffix == ".java"]
-        run(
-            [str(java / "bin/javac"), "-d", str(classes), "-cp", f"{home}/lib/*", *sources],
-            "compiling the analysis plugin",
-            say,
-        )
-        archive = str(plugin / f"{PLUGIN_NAME}.jar")
-        run(
-            [str(java / "bin/jar"), "--create", "--file", archive, "-C", str(classes), "."],
-            "packing the analysis plugin",
-            say,
-        )
-        shutil.copy(PLUGIN / "named_components.json", plugin)
-        _write_descriptor(plugin / "stable-plugin-descriptor.properties", version)
+        for name in PLUGINS:
+            plugin = copy / "plugins" / name
+            plugin.mkdir()
+            _compile(name, home, java, plugin, say)
+        shutil.copy(PLUGIN / "named_components.json", copy / "plugins" / ANALYSIS)
+        _write_descriptor(copy, ANALYSIS, "stable-plugin-descriptor.properties", version)
+        for name, class_name in _CLASSES.items():
+            _write_descriptor(copy, name, "plugin-descriptor.properties", version, class_name)
         return copy
 
-    return made_once(home.with_name(f"{home.name}-{PLUGIN_NAME}-{digest}"), build)
+    return made_once(home.with_name(f"{home.name}-test-plugins-{digest}"), build)
 
 
-def _write_descriptor(file: Path, version: str) -> None:
+def _compile(name: str, home: Path, java: Path, plugin: Path, say: Say) -> None:
+    """Put the plugin's jar into its folder."""
+    classes = plugin.parent.parent / f"{name}-classes"
+    sources = [str(file) for file in sorted((PLUGIN / "src" / name).glob("*.java"))]
+    run(
+        [str(java / "bin/javac"), "-d", str(classes), "-cp", f"{home}/lib/*", *sources],
+        f"compiling the plugin {name}",
+        say,
+    )
+    archive = str(plugin / f"{name}.jar")
+    run(
+        [str(java / "bin/jar"), "--create", "--file", archive, "-C", str(classes), "."],
+        f"packing the plugin {name}",
+        say,
+    )
+    shutil.rmtree(classes)
+
+
+def _write_descriptor(
+    home: Path, name: str, file: str, version: str, class_name: str | None = None
+) -> None:
     properties = {
-        "name": PLUGIN_NAME,
-        "description": "What the index .security needs of the module analysis-common",
+        "name": name,
+        "description": PLUGINS[name],
         "version": "1.0.0",
         "elasticsearch.version": version,
         "java.version": "17",
     }
-    file.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
+    if class_name is not None:
+        properties["classname"] = class_name
+    text = "".join(f"{key}={value}\n" for key, value in properties.items())
+    (home / "plugins" / name / file).write_text(text)

@@ -33,7 +33,7 @@ from testbed.distribution import (
     best_version,
     distribution,
     major,
-    with_plugin,
+    with_plugins,
 )
 from testbed.java import JavaMissing, find_java
 from testbed.node import QUICK, Node, StartFailed
@@ -88,6 +88,7 @@ def start(
     version: str = DEFAULT_VERSION,
     secured: bool = False,
     stock: bool = False,
+    processors: bool = False,
     users: Mapping[str, tuple[str, str]] | None = None,
     roles: str | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -102,19 +103,21 @@ def start(
     port: 0 takes a free one. secured: security without TLS, with `users` (name to password and
     role, comma-separated for several) and `roles` (the text of roles.yml) in the file realm, and
     with API keys (from 8.19 on). stock: the same with TLS, as Elasticsearch sets both up by itself;
-    `elastic` has no password until one is set. settings: more of elasticsearch.yml. files: more
-    of its folder, by their paths; with `certs/http_ca.crt`, which clients trust, it is https.
+    `elastic` has no password until one is set. processors: with the ingest processors of
+    testbed/plugin, where the distribution has none (from 8 on). settings: more of
+    elasticsearch.yml. files: more of its folder, by their paths; with `certs/http_ca.crt`,
+    which clients trust, it is https.
     secure_settings: those of its keystore. data: a folder to keep between starts, which the user
     `nobody` must be able to reach under root. java_options: memory, and how much the compiler may
     do.
     Raises: JavaMissing, PackageError, StartFailed.
     """
     secured = secured or stock
-    needs_plugin = secured and major(version) >= 8
-    java = find_java(*JAVA[major(version)], compiler=needs_plugin)
+    needs_plugins = (secured or processors) and major(version) >= 8
+    java = find_java(*JAVA[major(version)], compiler=needs_plugins)
     home = distribution(version, say)
-    if needs_plugin:
-        home = with_plugin(home, version, java, say)
+    if needs_plugins:
+        home = with_plugins(home, version, java, say)
     folder = Path(tempfile.mkdtemp(dir=cache_folder(), prefix=f"node-{version}-"))
     try:
         health = ("health", secrets.token_hex(16))

@@ -6,11 +6,12 @@ The open and the secured Elasticsearch, the local provider, and `serve`, which s
 
 from __future__ import annotations
 
+import gc
 import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,7 +38,8 @@ RUNNING: Final[list[Process]] = []  # whose output a failing test shows
 # A chat model on a busy machine may need longer than the 30 seconds of the default.
 PATIENCE: Final = {"HFPROXY_PROVIDER_TIMEOUT": "120"}
 # The folders of tests, those first whose files take longest: what comes last fills up the gaps.
-ORDER: Final = ("integration", "contract", "unit")
+# But the very first ones wait more than they work, while Elasticsearch starts.
+ORDER: Final = ("lane", "integration", "contract", "unit")
 MARKS = pytest.StashKey[dict[Process, int]]()
 CLUSTERS = pytest.StashKey[Clusters]()
 TURNS = pytest.StashKey[Turns]()
@@ -75,6 +77,17 @@ class _Workers:
         node.workerinput |= {"clusters": self._server.address, "turns": self._turns}
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Thousands of tests live until the end: the garbage collector need not look at them."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: _place(item.path))
 
@@ -85,18 +98,36 @@ def _place(path: Path) -> int:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}
-    if not session.config.option.collectonly:
-        session.config.stash[CLUSTERS].prepare(wanted & {OPEN, SECURED, STOCK})
+    if session.config.option.collectonly:
+        return
+    functions = [item for item in session.items if isinstance(item, pytest.Function)]
+    wanted = {name for function in functions for name in function.fixturenames}
+    versions = {
+        str(function.callspec.params["older"])
+        for function in functions
+        if "older" in function.fixturenames
+    }
+    order = (OPEN, SECURED, *sorted(versions, reverse=True), STOCK)  # as they are needed
+    names = [name for name in order if name in wanted | versions]
+    session.config.stash[CLUSTERS].prepare(names)
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item):
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None):
     """A test that is marked with `alone` runs while no other one does."""
     turns = item.config.stash.get(TURNS, None)
-    is_alone = item.get_closest_marker("alone") is not None
-    with nullcontext() if turns is None else turns.alone() if is_alone else turns.beside_others():
+    if turns is None:
+        turn: AbstractContextManager[None] = nullcontext()
+    elif _is_alone(item):
+        turn = turns.alone(goes_on=_is_alone(nextitem))
+    else:
+        turn = turns.beside_others()
+    with turn:
         return (yield)
+
+
+def _is_alone(item: pytest.Item | None) -> bool:
+    return item is not None and item.get_closest_marker("alone") is not None
 
 
 # Failures

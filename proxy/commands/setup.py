@@ -20,6 +20,7 @@ from proxy.config import ALIASES, PREFIX, Config, ConfigError, load_config
 from proxy.config.credentials import kind_of
 from proxy.config.values import KEYS
 from proxy.errors import ProxyError
+from proxy.upstream import rights
 
 PASSWORD: Final = "ELASTIC_PASSWORD"
 # The proxy's own credentials, which are to be made: an earlier key must not stand in their way.
@@ -65,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--upstream", metavar="URL", help="the Elasticsearch behind the proxy")
     add("--ca", type=Path, metavar="FILE", help="its certificate authority: http_ca.crt")
     add("--username", default="elastic", metavar="NAME", help="who makes the key: elastic")
+    add("--semantic", action="store_true", help="let it serve [semantic_text], too")
     add("--write", type=Path, metavar="FILE", help="keep the lines in a new file of mode 0600")
     return parser
 
@@ -73,7 +75,11 @@ def _configured(options: argparse.Namespace, environ: Mapping[str, str]) -> Conf
     dropped = {name for name, key in ALIASES.items() if key in _OWN}
     dropped |= {f"{PREFIX}{key.replace('.', '_').upper()}" for key in _OWN}
     rest = {name: text for name, text in environ.items() if name not in dropped}
-    flags = {"upstream.url": options.upstream, "upstream.ca_file": options.ca}
+    flags = {
+        "upstream.url": options.upstream,
+        "upstream.ca_file": options.ca,
+        "semantic.enabled": "true" if options.semantic else None,
+    }
     config = load_config(options.config, rest, flags)
     if not config.upstream.urls:
         raise ConfigError("[upstream.url] is missing: --upstream URL")
@@ -100,12 +106,14 @@ def _write(path: Path, config: Config) -> None:
 
 def _made(config: Config) -> list[str]:
     """Make the key; comments and assignments, as shells, systemd and Docker read them."""
-    from proxy.store.elasticsearch.apikey import NAME, make_api_key  # slow to import
+    from proxy.store.elasticsearch.apikey import NAME, Rights, make_api_key  # slow to import
     from proxy.store.elasticsearch.failures import PRIVILEGES
 
-    upstream, index = config.upstream, config.store.index
+    upstream, index, semantic = config.upstream, config.store.index, config.semantic.enabled
+    cluster, indices = rights.role()
     try:
-        key = asyncio.run(make_api_key(upstream, index))
+        more = Rights(cluster, [indices]) if semantic else Rights()
+        key = asyncio.run(make_api_key(upstream, index, more))
     except ProxyError as error:
         raise CommandFailed(str(error)) from None
     values = {
@@ -113,10 +121,12 @@ def _made(config: Config) -> list[str]:
         f"{PREFIX}UPSTREAM_CA_FILE": upstream.ca_file and upstream.ca_file.absolute(),
         f"{PREFIX}UPSTREAM_FINGERPRINT": upstream.fingerprint,
         f"{PREFIX}STORE_INDEX": None if index == Config().store.index else index,
+        f"{PREFIX}SEMANTIC_ENABLED": "true" if semantic else None,
         "ELASTIC_API_KEY": key.encoded,
     }
     version = " and ask for the version" if key.tells_version else ""
-    allowed = f"{', '.join(PRIVILEGES)} on {index}{version}, and nothing else"
+    mappings = ", see and add to the mappings of all indices" if semantic else ""
+    allowed = f"{', '.join(PRIVILEGES)} on {index}{mappings}{version}, and nothing else"
     return [
         f"# The API key {NAME} ({key.id}) may {allowed}.",
         *(f"{name}={shlex.quote(str(value))}" for name, value in values.items() if value),

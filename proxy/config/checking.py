@@ -51,6 +51,8 @@ def check(config: Config) -> None:
     if config.log.level not in LOG_LEVELS:
         raise ConfigError("[log.level] must be debug, info, warning or error")
     _check_store(config)
+    if config.semantic.enabled and not config.upstream.url:
+        raise ConfigError("[semantic.enabled] needs [upstream.url]")
     if config.upstream.url is not None:
         _check_upstream(config.upstream)
         _check_listeners(config)

@@ -263,8 +263,8 @@ class SemanticConfig:
     enabled: bool = setting(
         False,
         "Whether fields of type `semantic_text` are offered",
-        "Needs an upstream, and of its privileges `monitor`, and `view_index_metadata` on all "
-        "indices.",
+        "Needs an upstream and, where its security is on, privileges to see mappings, aliases and "
+        "templates: `setup --semantic` grants them, `check` names what is missing.",
     )
     default_inference_id: str | None = setting(
         None, "Endpoint of fields that name none", absent="such fields are refused"

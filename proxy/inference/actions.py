@@ -18,6 +18,11 @@ class InferenceAction(StrEnum):
     DIAGNOSTICS = "cluster:monitor/xpack/inference/diagnostics/get"
 
     @property
+    def indices(self) -> Sequence[Sequence[str]]:
+        """None: endpoints belong to the cluster."""
+        return ()
+
+    @property
     def granted_by(self) -> Sequence[str]:
         """The cluster privileges that grant the action. Source: ClusterPrivilegeResolver."""
         if self.startswith("cluster:monitor/"):

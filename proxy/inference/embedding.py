@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from proxy.errors import EndpointNotFound
-from proxy.inference.endpoints import InferenceEndpoint
+from proxy.errors import EndpointNotFound, StatusError
+from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.ports import EndpointStore, Provider
 from proxy.limits.deadline import Deadline
 
@@ -29,6 +30,27 @@ class EmbeddingEndpoints:
     ) -> list[list[float]]:
         """A vector for each text. Raises: ProxyError for the provider's failures."""
         return await self._provider.embed(endpoint, texts, deadline)
+
+    async def infer(
+        self, endpoint: InferenceEndpoint, texts: Sequence[str], deadline: Deadline
+    ) -> list[Any]:
+        """What the endpoint's task makes of each text, as JSON: a vector, weights by token, a text.
+
+        Source: InferenceServiceResults.transformToCoordinationFormat.
+        Raises: ProxyError for the provider's failures, and for tasks that take no texts alone.
+        """
+        match endpoint.task_type:
+            case TaskType.TEXT_EMBEDDING:
+                return list(await self._provider.embed(endpoint, texts, deadline))
+            case TaskType.SPARSE_EMBEDDING:
+                vectors = await self._provider.embed_sparse(endpoint, texts, deadline)
+                return [dict(vector.tokens) for vector in vectors]
+            case TaskType.COMPLETION:
+                completions = [
+                    await self._provider.complete(endpoint, text, deadline) for text in texts
+                ]
+                return [one for found in completions for one in found]
+        raise StatusError(400, "Coordination format not supported")
 
     async def rerank(
         self, endpoint: InferenceEndpoint, query: str, documents: Sequence[str], deadline: Deadline

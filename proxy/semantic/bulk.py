@@ -15,6 +15,7 @@ import orjson
 
 from proxy.errors import IllegalArgument, ProxyError, StatusError
 from proxy.semantic.documents import (
+    BYTE_ORDER_MARK,
     Place,
     ReadDocument,
     check_own,
@@ -23,9 +24,9 @@ from proxy.semantic.documents import (
     with_added,
     without_field,
 )
+from proxy.semantic.fields import Fields
 from proxy.semantic.filling import Chunkers, Filling, all_sources, prepare
 from proxy.semantic.givenvectors import INFERENCE_FIELDS, given_vectors
-from proxy.semantic.registry import Fields
 from proxy.xcontent.document import Bounds
 from proxy.xcontent.formats import parse
 
@@ -79,6 +80,7 @@ class Item:
     answer: dict[str, Any] | None = None  # for one that is not sent, and has not failed
     guard: Guard | None = None
     inserts: bool = False  # whether it is an update that may make a document
+    is_ingested: bool = False  # whether pipelines have run, but for what the upstream runs
     seen: bytes | None = None  # what the document becomes by what the upstream does with it
 
     @property
@@ -150,28 +152,29 @@ class Item:
 
     def _prepare(self, document: ReadDocument) -> None:
         check_own(document.content)
+        own = document if self.seen is None else read_document(self.source or b"")
+        assert own is not None
         if self.action == "update":
-            self._prepare_update(document)
+            self._prepare_update(document, own)
             return
         given = None
         if INFERENCE_FIELDS in document.content:
             given = given_vectors(document.content[INFERENCE_FIELDS], self.fields)
-        if self.seen is None:
-            self.place = document.place
-        elif self.source is not None and (own := read_document(self.source)) is not None:
-            self.place = own.place
+        self.place = own.place
         self.filling = prepare(document.content, self.fields, self.chunkers, given=given)
 
-    def _prepare_update(self, document: ReadDocument) -> None:
+    def _prepare_update(self, document: ReadDocument, own: ReadDocument) -> None:
         if "script" in document.content:
             raise StatusError(400, SCRIPTED)
         content = document.content
         self.inserts = "upsert" in content or content.get("doc_as_upsert") is True
-        self.filling, self.place = self._below(document, "doc")
-        self.upsert, self.upsert_place = self._below(document, "upsert")
+        self.filling, self.place = self._below(document, own, "doc")
+        self.upsert, self.upsert_place = self._below(document, own, "upsert")
 
-    def _below(self, document: ReadDocument, name: str) -> tuple[Filling | None, Place | None]:
-        """What one of the documents of an update needs, and where its vectors go."""
+    def _below(
+        self, document: ReadDocument, own: ReadDocument, name: str
+    ) -> tuple[Filling | None, Place | None]:
+        """What one of the documents of an update needs, and where in its own its vectors go."""
         content = document.content.get(name)
         if not isinstance(content, dict):
             return None, None
@@ -180,7 +183,7 @@ class Item:
             raise IllegalArgument(f"[{INFERENCE_FIELDS}] cannot be part of an update")
         filling = prepare(content, self.fields, self.chunkers)
         assert self.source is not None
-        return filling, place_below(self.source, document, name) if filling.fields else None
+        return filling, place_below(self.source, own, name) if filling.fields else None
 
     def lines(self) -> bytes:
         """What is sent upstream for it."""
@@ -265,6 +268,14 @@ class Window:
                 found.append(item.answer if item.answer is not None else next(left))
         return found
 
+    def groups(self, most: int) -> Iterator[Window]:
+        """The window in pieces of at most `most` items."""
+        lines = self.lines
+        for start in range(0, len(self.items), most):
+            items = self.items[start : start + most]
+            yield Window(items, lines)
+            lines += _lines_of(items)
+
     def parts(self) -> Iterator[Window]:
         """The window in pieces whose vectors take little enough memory.
 
@@ -281,13 +292,17 @@ class Window:
             is_full = numbers + weight > _NUMBERS or texts + count > _TEXTS
             if items and (is_full or (item.relies and key in written)):
                 yield Window(items, lines)
-                lines += sum(1 if one.source is None else 2 for one in items)
+                lines += _lines_of(items)
                 items, numbers, texts, written = [], 0, 0, set()
             written.add(key)
             items.append(item)
             numbers += weight
             texts += count
         yield Window(items, lines)
+
+
+def _lines_of(items: Iterable[Item]) -> int:
+    return sum(1 if item.source is None else 2 for item in items)
 
 
 def prepare_all(items: Iterable[Item]) -> None:
@@ -338,7 +353,9 @@ class _Reader:
             width = 1 if action == "delete" else 2
             if place + width > len(lines):
                 break
-            source = lines[place + 1].removesuffix(b"\r") if width == 2 else None
+            source = None
+            if width == 2:
+                source = lines[place + 1].removesuffix(b"\r").removeprefix(BYTE_ORDER_MARK)
             items.append(Item(action=action, meta=meta, action_line=line, source=source))
             place += width
         self.lines += place

@@ -15,8 +15,8 @@ from aiohttp import web
 from proxy.rest.parameters import read_boolean
 from proxy.semantic import layout
 from proxy.semantic.exchange import Exchange
+from proxy.semantic.fields import Fields
 from proxy.semantic.hiding import hide_in_error
-from proxy.semantic.registry import Fields
 from proxy.semantic.searches import queried
 from proxy.semantic.showing import is_ours
 

@@ -22,7 +22,7 @@ from proxy.semantic import layout
 from proxy.semantic.bulk import Item, Window
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.hiding import hide_in_error
-from proxy.semantic.targets import write_target
+from proxy.semantic.targets import Pipelines, pipelines_of, write_target
 from proxy.semantic.tasks import Task
 from proxy.semantic.writer import Refused, Writer
 from proxy.xcontent.times import parse_time
@@ -31,9 +31,13 @@ _BATCH: Final = 1000  # documents of a page, as in Elasticsearch
 _KEEP_ALIVE: Final = "5m"  # of the scroll, from one page to the next
 _REINDEX: Final = "indices:data/write/reindex"
 _UPDATE: Final = "indices:data/write/update/byquery"
+_WHERE: Final = (
+    "where documents have fields of type [semantic_text], or go through [inference] processors "
+    "with an endpoint of the proxy"
+)
+_NO_REMOTE: Final = f"[remote] is not possible {_WHERE}"
 _NO_SCRIPT: Final = (
-    "[script] cannot run where documents have fields of type [semantic_text]: texts that it "
-    "changed would keep the vectors of the old ones"
+    f"[script] cannot run {_WHERE}: texts that it changed would keep the vectors of the old ones"
 )
 
 
@@ -101,12 +105,11 @@ async def reindex(exchange: Exchange) -> web.StreamResponse:
     target = dest.get("index")
     if not isinstance(names, str) or not isinstance(target, str):
         return await exchange.hand_on()
-    if not await _is_concerned(exchange, names, target, is_remote="remote" in source):
+    pipeline = dest.get("pipeline")
+    if not await _is_concerned(exchange, names, target, pipeline, is_remote="remote" in source):
         return await exchange.hand_on()
     if "remote" in source:
-        raise IllegalArgument(
-            "[remote] is not possible where documents have fields of type [semantic_text]"
-        )
+        raise IllegalArgument(_NO_REMOTE)
     if "script" in body:
         raise IllegalArgument(_NO_SCRIPT)
     copy = Copy(
@@ -115,7 +118,7 @@ async def reindex(exchange: Exchange) -> web.StreamResponse:
         size=_size(source.get("size", _BATCH)),
         dest=target,
         op_type=str(dest.get("op_type", "index")),
-        pipeline=dest.get("pipeline"),
+        pipeline=pipeline,
         routing=str(dest.get("routing", "keep")),
         version_type=dest.get("version_type"),
         **_common(exchange, body),
@@ -126,7 +129,9 @@ async def reindex(exchange: Exchange) -> web.StreamResponse:
 async def update_by_query(exchange: Exchange) -> web.StreamResponse:
     """Write documents again where they are, so that their semantic fields are filled anew."""
     index = exchange.names["index"]
-    if not (await exchange.parts.registry.look_up(index)).fields:
+    pipeline = exchange.rest.parameters.get("pipeline")
+    fields = (await exchange.parts.registry.look_up(index)).fields
+    if not fields and not await _are_ingested(exchange, index, pipeline):
         return await exchange.hand_on()
     body = await exchange.document() if await exchange.read() else {}
     if not isinstance(body, Mapping):
@@ -138,17 +143,31 @@ async def update_by_query(exchange: Exchange) -> web.StreamResponse:
         search={key: value for key, value in body.items() if key in ("query", "sort")},
         size=_size(exchange.rest.parameters.get("scroll_size", _BATCH)),
         dest=None,
-        pipeline=exchange.rest.parameters.get("pipeline"),
+        pipeline=pipeline,
         **_common(exchange, body),
     )
     return await _run(exchange, copy, _UPDATE, f"update-by-query [{index}]")
 
 
-async def _is_concerned(exchange: Exchange, source: str, dest: str, *, is_remote: bool) -> bool:
-    parts = exchange.parts
-    if (await write_target(parts.registry, parts.upstream, dest)).fields:
+async def _is_concerned(
+    exchange: Exchange, source: str, dest: str, pipeline: Any, *, is_remote: bool
+) -> bool:
+    registry = exchange.parts.registry
+    target = await write_target(registry, dest)
+    if target.concerns(pipeline, registry.snapshot.pipelines):
         return True
-    return not is_remote and bool((await parts.registry.look_up(source)).fields)
+    return not is_remote and bool((await registry.look_up(source)).fields)
+
+
+async def _are_ingested(exchange: Exchange, indices: str, pipeline: Any) -> bool:
+    """Whether documents of any of these indices go through a pipeline of ours if written again."""
+    registry = exchange.parts.registry
+    ours = await registry.pipelines()
+    if not ours:
+        return False
+    found = await registry.cluster.settings(indices)
+    listed = [*map(pipelines_of, found.values()), Pipelines()]  # of those that have none
+    return any(pipelines.for_request(pipeline).concern(ours) for pipelines in listed)
 
 
 def _common(exchange: Exchange, body: Mapping[str, Any]) -> dict[str, Any]:

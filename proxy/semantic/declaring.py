@@ -117,7 +117,6 @@ def _was_overtaken(body: bytes) -> bool:
 async def _answered(exchange: Exchange, answer: Any) -> web.StreamResponse:
     if answer.status >= 300:
         return await exchange.patched(answer, hide_in_error)
-    await exchange.parts.registry.look()
     return await exchange.as_is(answer)
 
 

@@ -20,6 +20,7 @@ from proxy.xcontent.formats import parse
 
 _BOUNDS: Final = Bounds(nesting=1000, values=1_000_000)
 _BLANKS: Final = b" \t\r\n"
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 # Escapes, with those of both halves of a character as one.
 _ESCAPES: Final = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
@@ -73,13 +74,14 @@ def read_document(data: bytes, sources: Iterable[str] = ()) -> ReadDocument | No
 
 def _read_as_upstream(data: bytes) -> ReadDocument | None:
     """As the upstream reads it, which takes comments, infinite numbers and half characters."""
-    root = _tree(data)
+    root = tree_of(data)
     if root is None:
         return None
     return ReadDocument(root.plain(), Place(root.end, not root.value), is_lenient=True)
 
 
-def _tree(data: bytes) -> Node | None:
+def tree_of(data: bytes) -> Node | None:
+    """A document as a tree that knows places; None and errors as `read_document`."""
     found = parse(_without_halves(data), "json", _BOUNDS)
     if found.error is not None:
         if found.error.limit is not None:
@@ -106,7 +108,8 @@ def check_own(document: dict[str, Any]) -> None:
 
 
 def one_line(data: bytes) -> bytes:
-    """A document without line breaks, which only stand between its parts."""
+    """A document without line breaks, which only stand between its parts, or a byte order mark."""
+    data = data.removeprefix(BYTE_ORDER_MARK)
     if b"\n" not in data and b"\r" not in data:
         return data
     if b"//" in data or b"/*" in data:  # perhaps a comment
@@ -114,12 +117,12 @@ def one_line(data: bytes) -> bytes:
     return b" ".join(data.splitlines())
 
 
-def with_added(data: bytes, added: bytes, place: Place) -> bytes:
-    """`data` with `added`, an object, as the last field of the object at `place`."""
+def with_added(data: bytes, added: bytes, place: Place, name: str = layout.CONTAINER) -> bytes:
+    """`data` with `added`, a value, as the last field of the object at `place`."""
     comma = b"" if place.is_empty else b","
     brace = place.end - 1
-    name = layout.CONTAINER.encode()
-    return b'%b%b"%b":%b%b' % (data[:brace].rstrip(_BLANKS), comma, name, added, data[brace:])
+    before = data[:brace].rstrip(_BLANKS)
+    return b"%b%b%b:%b%b" % (before, comma, orjson.dumps(name), added, data[brace:])
 
 
 def place_below(data: bytes, document: ReadDocument, name: str) -> Place:
@@ -128,7 +131,7 @@ def place_below(data: bytes, document: ReadDocument, name: str) -> Place:
     if next(reversed(content)) == name and not document.is_lenient:
         end = len(data[: document.place.end - 1].rstrip(_BLANKS))
     else:
-        root = _tree(data)
+        root = tree_of(data)
         assert root is not None
         end = root.value[name].end
     return Place(end, not content[name])
@@ -136,15 +139,23 @@ def place_below(data: bytes, document: ReadDocument, name: str) -> Place:
 
 def raw_field(data: bytes, name: str) -> bytes:
     """A field of a document as it is written there."""
-    root = _tree(data)
+    root = tree_of(data)
     assert root is not None
     node = root.value[name]
     return data[node.start : node.end]
 
 
+def with_replaced(data: bytes, name: str, value: bytes) -> bytes:
+    """A document with another value of a field that it has."""
+    root = tree_of(data)
+    assert root is not None
+    node = root.value[name]
+    return data[: node.start] + value + data[node.end :]
+
+
 def without_field(data: bytes, name: str) -> tuple[bytes, Place]:
     """A document without a field that it has, and where it ends then."""
-    root = _tree(data)
+    root = tree_of(data)
     assert root is not None
     keys = list(root.keys)
     index, start = keys.index(name), root.keys[name]

@@ -23,10 +23,9 @@ from proxy.semantic.errors import (
     InferenceFailed,
     InferenceNotLoaded,
 )
-from proxy.semantic.fields import SemanticField, model_settings_of
+from proxy.semantic.fields import Fields, SemanticField, model_settings_of
 from proxy.semantic.filling import Chunk, Chunkers, Filling
 from proxy.semantic.ports import Endpoints
-from proxy.semantic.registry import Fields
 
 _TEXTS_AT_ONCE: Final = 512  # of one endpoint, in one call of the client, which makes batches
 _CHARACTERS_AT_ONCE: Final = 1024 * 1024

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import orjson
 from aiohttp import web
-from multidict import CIMultiDict
+from multidict import CIMultiDict, CIMultiDictProxy
 
+from proxy.errors import MediaTypeRejected
 from proxy.limits.threads import offload
 from proxy.rest.body import Body
+from proxy.rest.mediatypes import media_type
 from proxy.rest.request import RestRequest
 from proxy.rest.responder import Responder, RestResponse
 from proxy.semantic import layout
@@ -22,15 +25,19 @@ from proxy.semantic.abilities import Abilities
 from proxy.semantic.chunks import VectorSources
 from proxy.semantic.cutting import Cutter, Replacement, cut_out
 from proxy.semantic.documents import read_json
+from proxy.semantic.guarding import Guard
 from proxy.semantic.hiding import hide_in_error
 from proxy.semantic.ports import Endpoints, Upstream, UpstreamAnswer
 from proxy.semantic.registry import Registry
 from proxy.semantic.tasks import Tasks
 from proxy.semantic.upstreamrelease import UpstreamRelease
+from proxy.xcontent.document import Bounds
 from proxy.xcontent.writing import dump_json
 
 AT_ONCE: Final = 65536  # bytes of a document that are read or written on the event loop
 
+_IN_URL: Final = ("source", "source_content_type")  # a body, and its media type
+_SOURCE: Final = Bounds(nesting=100, values=10_000)  # of a body in the URL
 _LONG_NUMBER: Final = re.compile(rb"\d{19}")
 
 ReadPieces = Callable[[web.Request, RestRequest], AsyncIterator[bytes]]
@@ -49,6 +56,7 @@ class Parts:
     upstream: Upstream
     endpoints: Endpoints
     registry: Registry
+    guard: Guard
     abilities: Abilities
     release: UpstreamRelease
     read_body: ReadBody
@@ -67,7 +75,32 @@ class Exchange:
     responder: Responder
     names: Mapping[str, str]  # the parameters of its path, decoded
     parts: Parts
+    changes: bool = False  # whether it may change which names lead to semantic fields
     body: Body | None = None
+    body_in_url: bool = False
+
+    def take_source(self) -> None:
+        """Take a body in the URL for the body, if there is no other. Source: RestRequest."""
+        parameters = dict(self.rest.parameters)
+        if self.request.body_exists or not set(_IN_URL) <= parameters.keys():
+            return
+        source, kind = (parameters.pop(name) for name in _IN_URL)
+        sent = CIMultiDictProxy(CIMultiDict({"Content-Type": kind}))
+        with suppress(MediaTypeRejected):  # the upstream says so
+            self.rest = replace(
+                self.rest,
+                target=self.rest.path + _query(parameters),
+                parameters=parameters,
+                content_type=media_type(sent, "Content-Type"),
+            )
+            self.body = Body(self.rest, b"", source.encode(), _SOURCE)
+            self.body_in_url = True
+
+    async def settle(self) -> None:
+        """Take note of what the request has changed, before its caller is answered."""
+        if self.changes:
+            self.changes = False
+            await self.parts.registry.changed()
 
     async def read(self) -> bytes:
         """The body, decoded. Raises: ProxyError where it is too large, or cannot be had."""
@@ -99,14 +132,14 @@ class Exchange:
 
     async def hand_on(self) -> web.StreamResponse:
         """The upstream's answer to the request as it came."""
-        raw = None if self.body is None else self.body.raw
-        return await self.parts.upstream.hand_on(self.request, raw)
+        raw = self.body.raw if self.body is not None and not self.body_in_url else None
+        return await self.parts.upstream.hand_on(self.request, raw, self.settle)
 
     async def hand_on_as(self, *, target: str, body: bytes | None = None) -> web.StreamResponse:
         """The upstream's answer to the request with another target, and perhaps another body."""
         raw = None if self.body is None else self.body.data
         return await self.parts.upstream.hand_on_as(
-            self.request, target, raw if body is None else body
+            self.request, target, raw if body is None else body, answered=self.settle
         )
 
     async def hand_on_cut(
@@ -130,6 +163,7 @@ class Exchange:
                 self.rest.target if parameters is None else self.rest.path + _query(parameters),
                 raw if body is None else body,
                 Cutter(replacement, source_of),
+                self.settle,
             )
         target = self.target_with(self.rest.parameters if parameters is None else parameters)
         answer = await self.ask(await self.json() if body is None else body, target=target)
@@ -178,6 +212,7 @@ class Exchange:
             return _response(made, {})
         headers = CIMultiDict(self.responder.document(200, {}).headers)
         headers.popall("content-encoding", None)
+        await self.settle()
         response = web.StreamResponse(headers=headers)
         await response.prepare(self.request)
         for piece in pieces:

@@ -114,3 +114,6 @@ def read_model_settings(values: Mapping[str, Any]) -> ModelSettings | None:
                 element_type=element,
             )
     return None
+
+
+Fields = Mapping[str, SemanticField]  # by path

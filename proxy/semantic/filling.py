@@ -15,8 +15,7 @@ from proxy.errors import ProxyError
 from proxy.semantic import layout
 from proxy.semantic.chunking.chunker import Chunker
 from proxy.semantic.chunking.values import covering, passages_of, slots
-from proxy.semantic.fields import SemanticField
-from proxy.semantic.registry import Fields
+from proxy.semantic.fields import Fields, SemanticField
 from proxy.semantic.values import texts_of
 
 Chunkers = Mapping[str, Chunker]  # by the path of the field

@@ -13,9 +13,8 @@ import orjson
 
 from proxy.errors import IllegalArgument, ProxyError
 from proxy.semantic.errors import DocumentParsingFailed
-from proxy.semantic.fields import ModelSettings, SemanticField, read_model_settings
+from proxy.semantic.fields import Fields, ModelSettings, SemanticField, read_model_settings
 from proxy.semantic.filling import Chunk, FieldFilling
-from proxy.semantic.registry import Fields
 
 INFERENCE_FIELDS: Final = "_inference_fields"
 

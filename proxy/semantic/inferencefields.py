@@ -12,8 +12,7 @@ import orjson
 
 from proxy.semantic import layout
 from proxy.semantic.cutting import Replacement
-from proxy.semantic.fields import SemanticField
-from proxy.semantic.registry import Fields
+from proxy.semantic.fields import Fields, SemanticField
 from proxy.semantic.sourcefilters import INFERENCE_FIELDS
 
 

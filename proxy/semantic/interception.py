@@ -10,23 +10,51 @@ import re
 from typing import Final
 from urllib.parse import unquote
 
+from proxy.semantic.ingest.interception import may_ingest, tries_out
 from proxy.semantic.registry import Registry
 
-_NAME: Final = r"[^/_?][^/?]*"
-# What may declare a semantic field or a pipeline, whatever has been declared so far.
-_DECLARES: Final = re.compile(
-    rf"/(?:{_NAME}/?(?:\?|$)"  # create an index
-    rf"|(?:{_NAME}/)?_mappings?/?(?:\?|$)|_mappings?/{_NAME}/?(?:\?|$)"
-    rf"|{_NAME}/_rollover(?:/|\?|$)"
-    r"|_(?:index_template|component_template|template)/"
-    rf"|_data_stream/{_NAME}/_mappings/?(?:\?|$)"
-    r"|_ingest/pipeline/)".encode()
+# What may declare a semantic field or a pipeline, whatever has been declared so far: the segment
+# behind an index's name, b"" for none, and first segments that are no name.
+_DECLARING: Final = frozenset((b"", b"_mapping", b"_mappings", b"_rollover"))
+_DECLARING_ELSEWHERE: Final = frozenset(
+    (
+        b"_component_template",
+        b"_data_stream",
+        b"_index_template",
+        b"_ingest",
+        b"_mapping",
+        b"_mappings",
+        b"_template",
+    )
 )
+# What changes, too, which names lead to such fields, or which pipelines run. All else that does is
+# seen by the next look.
+_CHANGING: Final = _DECLARING | {
+    b"_alias",
+    b"_aliases",
+    b"_clone",
+    b"_close",
+    b"_open",
+    b"_settings",
+    b"_shrink",
+    b"_split",
+}
+_CHANGING_ELSEWHERE: Final = _DECLARING_ELSEWHERE | {
+    b"_alias",
+    b"_aliases",
+    b"_create_from",
+    b"_migration",
+    b"_reindex",
+    b"_settings",
+}
+_FROM_SNAPSHOT: Final = (b"/_restore", b"/_mount")  # brings indices that were not here
 # What searches, or holds a query.
 _SEARCHES: Final = re.compile(
     rb"/(?:[^/?]+/)?_(?:m?search(?:/template)?|async_search|count|validate/query|explain/[^/?]+"
     rb"|rank_eval|delete_by_query|update_by_query)/?(?:\?|$)"
 )
+# What embeds texts with a model that may be an endpoint of ours.
+_INFERS: Final = re.compile(rb"/_ml/trained_models/[^/?]+/(?:deployment/)?_infer/?(?:\?|$)")
 # What stands in a search that Elasticsearch without its inference plugin does not know. Letters of
 # these names may be escaped.
 _NAMED: Final = re.compile(
@@ -38,47 +66,55 @@ _UNREADABLE: Final = re.compile(
     rb"(?i)\r\n(?:content-encoding:|content-type:[^\r]*(?:yaml|cbor|smile))"
 )
 _WRITES: Final = (b"PUT", b"POST")
-# First segments that stand for no index and have nothing to do with one's fields.
+# First segments that name no index, and never show a document, a mapping or a search. Others show
+# some: `_alias` the filters of aliases, `_nodes` what each field takes, `_tasks` the searches under
+# way, `_ml`, `_transform` and `_watcher` what their own searches find.
 _ELSEWHERE: Final = frozenset(
     (
-        b"_cat",
-        b"_cluster",
-        b"_nodes",
-        b"_tasks",
-        b"_security",
-        b"_license",
-        b"_xpack",
-        b"_snapshot",
-        b"_ilm",
-        b"_slm",
-        b"_ssl",
-        b"_watcher",
-        b"_ml",
         b"_analyze",
-        b"_aliases",
-        b"_alias",
-        b"_flush",
-        b"_refresh",
-        b"_forcemerge",
-        b"_cache",
-        b"_scripts",
-        b"_query",
-        b"_sql",
-        b"_eql",
-        b"_health_report",
-        b"_remote",
-        b"_features",
-        b"_migration",
         b"_autoscaling",
-        b"_logstash",
-        b"_transform",
-        b"_rollup",
+        b"_cache",
+        b"_capabilities",
+        b"_cat",
         b"_ccr",
+        b"_cluster",
+        b"_connector",
+        b"_dangling",
         b"_enrich",
+        b"_features",
+        b"_flush",
+        b"_forcemerge",
+        b"_health_report",
+        b"_ilm",
+        b"_info",
+        b"_internal",
+        b"_license",
+        b"_logstash",
+        b"_migration",
+        b"_profiling",
+        b"_query",
+        b"_query_rules",
+        b"_refresh",
+        b"_remote",
+        b"_render",
+        b"_script_context",
+        b"_script_language",
+        b"_scripts",
+        b"_searchable_snapshots",
+        b"_security",
+        b"_shutdown",
+        b"_slm",
+        b"_snapshot",
+        b"_sql",
+        b"_ssl",
+        b"_streams",
+        b"_synonyms",
+        b"_text_structure",
+        b"_xpack",
     )
 )
-# Exceptions, which show mappings, fields or searches.
-_SHOWS: Final = (b"/_cluster/state", b"/_nodes", b"/_tasks", b"/_alias")
+# Exceptions, which show mappings or searches.
+_SHOWS: Final = (b"/_cluster/state", b"/_cat/tasks", b"/_scripts/painless/_execute")
 
 
 class Interceptor:
@@ -89,23 +125,28 @@ class Interceptor:
 
     @property
     def generation(self) -> object:
-        """Changes whenever an answer of `takes` may have changed."""
-        return self._registry.snapshot
+        """Another object whenever an answer of `takes` may have changed."""
+        return self._registry.generation
 
     def takes(self, method: bytes, target: bytes) -> bool:
         """Whether a request is looked at; `target` is raw."""
+        if method == b"POST" and _INFERS.match(target) is not None:
+            return True
         snapshot = self._registry.snapshot
         if not snapshot.active:
             if b"source=" in target and _SEARCHES.match(target) and _IN_URL.search(target):
                 return True
-            return method in _WRITES and _DECLARES.match(target) is not None
+            if method in _WRITES:
+                return _is_among(target, _DECLARING, _DECLARING_ELSEWHERE)
+            return tries_out(target)
         path = target.partition(b"?")[0]
         first = path[1:].partition(b"/")[0]
-        if not first or (first in _ELSEWHERE and not path.startswith(_SHOWS)):
+        if not first:
             return False
-        if method in _WRITES and _DECLARES.match(target) is not None:
+        name = decoded(first)
+        if name not in snapshot.plain and (first not in _ELSEWHERE or path.startswith(_SHOWS)):
             return True
-        return decoded(first) not in snapshot.plain
+        return changes(method, target) or may_ingest(method, target, name, snapshot)
 
     def looks_into(self, method: bytes, target: bytes) -> bool:
         """Whether the body of a request that is not taken may say otherwise."""
@@ -116,7 +157,26 @@ class Interceptor:
         return _NAMED.search(body) is not None or _UNREADABLE.search(head) is not None
 
 
+def changes(method: bytes, target: bytes) -> bool:
+    """Whether a request may change which names lead to semantic fields, or which pipelines run."""
+    if method == b"DELETE" or method in _WRITES:
+        return _is_among(target, _CHANGING, _CHANGING_ELSEWHERE)
+    return False
+
+
+def _is_among(target: bytes, behind_name: frozenset[bytes], elsewhere: frozenset[bytes]) -> bool:
+    """Whether a target's path begins with one of these, or restores a snapshot."""
+    path = target.partition(b"?")[0]
+    segments = path.split(b"/", 3)
+    first = segments[1] if len(segments) > 1 else b""
+    if first == b"_snapshot":
+        return path.rstrip(b"/").endswith(_FROM_SNAPSHOT)
+    if first.startswith(b"_"):
+        return first in elsewhere
+    return first != b"" and (segments[2] if len(segments) > 2 else b"") in behind_name
+
+
 def decoded(segment: bytes) -> str:
     """A segment of a path as Elasticsearch reads it."""
     text = segment.decode("utf-8", "surrogateescape")
-    return unquote(text) if "%" in text else text
+    return unquote(text, errors="replace") if "%" in text else text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from aiohttp import web
 
@@ -14,14 +15,31 @@ from proxy.rest.request import parse_request
 from proxy.rest.responder import responder_for
 from proxy.semantic.abilities import Abilities
 from proxy.semantic.exchange import Exchange, Parts, ReadBody, ReadPieces
-from proxy.semantic.interception import Interceptor
-from proxy.semantic.ports import Endpoints, Upstream
+from proxy.semantic.guarding import Guard
+from proxy.semantic.interception import Interceptor, changes
+from proxy.semantic.ports import Endpoints, Permissions, Upstream
 from proxy.semantic.registry import Registry
 from proxy.semantic.routes import PATHS, ROUTES
 from proxy.semantic.showing import show_nothing_of_ours
 from proxy.semantic.tasks import Tasks
 from proxy.semantic.upstreamrelease import UpstreamRelease
 from proxy.semantic.uses import uses_of
+
+# Segments of requests whose body may stand in the URL.
+_WITH_SOURCE: Final = frozenset(
+    (
+        "_count",
+        "_delete_by_query",
+        "_explain",
+        "_field_caps",
+        "_mget",
+        "_msearch",
+        "_rank_eval",
+        "_search",
+        "_update_by_query",
+        "_validate",
+    )
+)
 
 
 class SemanticLayer:
@@ -31,6 +49,7 @@ class SemanticLayer:
         self,
         upstream: Upstream,
         endpoints: Endpoints,
+        permissions: Permissions,
         config: SemanticConfig,
         *,
         read_body: ReadBody,
@@ -42,6 +61,7 @@ class SemanticLayer:
             upstream=upstream,
             endpoints=endpoints,
             registry=self._registry,
+            guard=Guard(permissions, upstream),
             tasks=Tasks(),
             abilities=Abilities(upstream),
             release=UpstreamRelease(upstream),
@@ -79,8 +99,15 @@ class SemanticLayer:
             responder=responder_for(rest),
             names={} if match is None else match.parameters,
             parts=self._parts,
+            changes=changes(
+                request.method.encode(), rest.target.encode("utf-8", "surrogateescape")
+            ),
         )
-        return await (handler or show_nothing_of_ours)(exchange)
+        if not _WITH_SOURCE.isdisjoint(rest.segments()):
+            exchange.take_source()
+        response = await (handler or show_nothing_of_ours)(exchange)
+        await exchange.settle()
+        return response
 
 
 def _is_no_index(name: str) -> bool:

@@ -56,15 +56,6 @@ def fields_of(mapping: Mapping[str, Any]) -> dict[str, SemanticField]:
     return fields
 
 
-def field_aliases(mapping: Mapping[str, Any]) -> dict[str, str]:
-    """The fields of type `alias`, with the paths that they stand for."""
-    return {
-        path: str(leaf.get("path"))
-        for path, leaf in _leaves(mapping, "")
-        if leaf.get("type") == "alias"
-    }
-
-
 def as_declared(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
     """The mapping as its user declared it: what we added is gone, semantic fields are back."""
     if not _ours(mapping):

@@ -10,8 +10,7 @@ import orjson
 from proxy.errors import StatusError
 from proxy.semantic import layout
 from proxy.semantic.exchange import Exchange
-from proxy.semantic.fields import ModelSettings, SemanticField, model_settings_of
-from proxy.semantic.registry import Fields
+from proxy.semantic.fields import Fields, ModelSettings, SemanticField, model_settings_of
 from proxy.semantic.targets import WriteTarget, write_target
 
 _ROOMLESS: Final = (
@@ -26,24 +25,23 @@ async def writable_target(exchange: Exchange, expression: str) -> WriteTarget:
 
     Raises: UpstreamError, StoreError; StatusError where the proxy may not change the mapping.
     """
-    registry, upstream = exchange.parts.registry, exchange.parts.upstream
-    target = await write_target(registry, upstream, expression)
+    registry = exchange.parts.registry
+    target = await write_target(registry, expression)
+    exchange.changes |= target.index is None and bool(target.fields)
     missing = await _without_model(exchange, target.fields)
     if not missing:
         return target
     if target.index is None:
         await _make_index(exchange, expression)
         await registry.look()
-        registry.forget(expression)
-        target = await write_target(registry, upstream, expression)
+        target = await write_target(registry, expression)
         missing = await _without_model(exchange, target.fields)
     if target.index is None:
         return target  # it could not be made: writing to it will say why
     for field, model in missing:
         await _add_model(exchange, target.index, field, model)
     await registry.look()
-    registry.forget(expression)
-    return await write_target(registry, upstream, expression)
+    return await write_target(registry, expression)
 
 
 async def _without_model(

@@ -1,155 +1,360 @@
-"""Runs ingest pipelines before texts are embedded, as Elasticsearch does.
+"""Ingest pipelines with `inference` processors: read, taken apart, and shown as they were put.
 
-The upstream simulates them; what they make of a document is then written without a pipeline. A
-final pipeline cannot be left out: its outcome is looked at only, and the upstream runs it again.
-Source: IngestService, SimulateExecutionService.
+Elasticsearch stores a pipeline without the processors that the proxy runs; these are kept in its
+`_meta.xinf`. They stand at the beginning of the pipeline, where they work on what callers send, or
+at its end. Source: InferenceProcessor, ConfigurationUtils.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import quote
 
-import orjson
+from proxy.errors import IllegalArgument, ParseFailed, ProxyError
+from proxy.semantic import layout
 
-from proxy.errors import IllegalArgument, ProxyError, StatusError
-from proxy.limits.threads import offload
-from proxy.semantic.bulk import Item, new_id
-from proxy.semantic.documents import read_document, read_json
-from proxy.semantic.exchange import AT_ONCE, Exchange
-from proxy.semantic.targets import Pipelines
+TYPE: Final = "inference"
+NONE: Final = "_none"  # the pipeline's name that stands for no pipeline
+_META: Final = "_meta"
+_BEFORE, _AFTER = "before", "after"
+# What ingest documents have beside their source; none of it may be read or written here.
+_METADATA: Final = frozenset(
+    ("_index", "_id", "_routing", "_version", "_version_type", "_ingest", "_type")
+)
+_PLACES: Final = (
+    "[inference] processors with the endpoint [{model_id}] of the proxy can only be the first or "
+    "the last processors of a pipeline, and not within others"
+)
+_IF: Final = (
+    "[if] is not possible for [inference] processors with the endpoint [{model_id}] of the proxy, "
+    "which cannot run scripts"
+)
+_HANDLERS: Final = (
+    "[on_failure] of a pipeline is not possible where its last processors are [inference] "
+    "processors with an endpoint of the proxy: give them an [on_failure] of their own"
+)
+_USER: Final = "set_security_user"
+_USER_BEFORE: Final = (
+    "[set_security_user] is not possible in a pipeline whose last processors are [inference] "
+    "processors with an endpoint of the proxy"
+)
 
-_NONE: Final = "_none"
-_UNSET: Final = "_id"  # what a simulated document without an identifier has
-_BAD_REQUESTS: Final = ("illegal_argument_exception", "script_exception", "parse_exception")
+Config = dict[str, Any]
+IsOurs = Callable[[str], bool]
 
 
-async def run_pipelines(
-    exchange: Exchange, items: Sequence[tuple[Pipelines, Item]], requested: str | None
-) -> list[Item]:
-    """Run what items ask for, or else `requested`, or what their index asks for.
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A field with text, and where what is made of it goes."""
 
-    Returns those that go elsewhere now. Raises: UpstreamError.
+    field: str
+    output: str
+
+    @property
+    def model_field(self) -> str:
+        """Where the model's id goes, beside the output."""
+        parent, dot, _ = self.output.rpartition(".")
+        return f"{parent}{dot}model_id"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Processor:
+    """An inference processor; one without `inputs` has the older `target_field` and `field_map`."""
+
+    model_id: str
+    inputs: tuple[Input, ...] | None
+    ignore_missing: bool = False
+    ignore_failure: bool = False
+    on_failure: Sequence[Config] = ()
+    tag: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """A pipeline as far as the proxy runs it."""
+
+    id: str
+    before: tuple[Processor, ...]
+    after: tuple[Processor, ...]
+    on_failure: Sequence[Config] = ()  # of the whole pipeline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """The processors of a pipeline: those of the proxy, and the rest."""
+
+    before: list[Config]
+    rest: list[Any]
+    after: list[Config]
+
+    def stored(self, definition: Mapping[str, Any]) -> dict[str, Any]:
+        """The pipeline as Elasticsearch gets it."""
+        kept = {_BEFORE: self.before, _AFTER: self.after}
+        meta = {**(definition.get(_META) or {}), layout.CONTAINER: kept}
+        return {**definition, "processors": self.rest, _META: meta}
+
+    def pipeline(self, pipeline_id: str, definition: Mapping[str, Any]) -> Pipeline:
+        """What the proxy does of it. Raises: ParseFailed."""
+        return Pipeline(
+            id=pipeline_id,
+            before=tuple(map(read_processor, self.before)),
+            after=tuple(map(read_processor, self.after)),
+            on_failure=tuple(definition.get("on_failure") or ()),
+        )
+
+
+def model_ids(value: Any) -> Iterator[str]:
+    """The models that the inference processors of a definition name, wherever these stand."""
+    for config in _configs(value, TYPE):
+        if isinstance(model_id := config.get("model_id"), str):
+            yield model_id
+
+
+def called(value: Any) -> set[str]:
+    """The pipelines that a definition's `pipeline` processors name."""
+    names = (config.get("name") for config in _configs(value, "pipeline"))
+    return {name for name in names if isinstance(name, str)}
+
+
+def is_of_caller(value: Any) -> bool:
+    """Whether a definition has a processor that depends on who writes."""
+    return any(True for _ in _configs(value, _USER))
+
+
+def _configs(value: Any, kind: str) -> Iterator[Config]:
+    """The configurations of a definition's processors of one type."""
+    if isinstance(value, list):
+        for one in value:
+            yield from _configs(one, kind)
+    elif isinstance(value, Mapping):
+        for key, below in value.items():
+            if key == kind and isinstance(below, dict):
+                yield below
+            yield from _configs(below, kind)
+
+
+def split(definition: Mapping[str, Any], is_ours: IsOurs) -> Split | None:
+    """Take a definition apart; None where no processor is ours.
+
+    Raises: ParseFailed as Elasticsearch does; IllegalArgument for what the proxy cannot run.
     """
-    by_name: dict[str, list[Item]] = {}
-    final: dict[str, list[Item]] = {}
-    for pipelines, item in items:
-        if item.action not in ("index", "create") or item.source is None:
-            continue
-        name = item.meta.get("pipeline") or requested or pipelines.default or _NONE
-        if name != _NONE:
-            by_name.setdefault(str(name), []).append(item)
-        if pipelines.final is not None:
-            final.setdefault(pipelines.final, []).append(item)
-    moved = []
-    for name, group in by_name.items():
-        moved.extend(await _run(exchange, name, group))
-    for name, group in final.items():
-        await _look_ahead(exchange, name, [item for item in group if item.is_sent])
-    return moved
-
-
-async def _run(exchange: Exchange, name: str, items: Sequence[Item]) -> list[Item]:
-    readable, results = await _simulated(exchange, name, items)
-    moved = []
-    for item, result in zip(readable, results, strict=True):
-        index = item.index or exchange.names.get("index") or ""
-        match result:
-            case None | {"doc": None}:
-                item.answer = _dropped(item, index)
-            case {"doc": {"_source": source, **meta}}:
-                if _becomes(item, source, meta, index):
-                    moved.append(item)
-            case {"error": {**error}}:
-                status = 400 if error.get("type") in _BAD_REQUESTS else 500
-                error.pop("root_cause", None)
-                item.answer = item.refused(index, status, error)
-    return moved
-
-
-async def _look_ahead(exchange: Exchange, name: str, items: Sequence[Item]) -> None:
-    readable, results = await _simulated(exchange, name, items)
-    for item, result in zip(readable, results, strict=True):
-        match result:
-            case {"doc": {"_source": source}}:
-                item.seen = orjson.dumps(source)
-            case _:
-                item.fields = {}  # it will fail upstream, too, or be dropped
-
-
-async def _simulated(
-    exchange: Exchange, name: str, items: Sequence[Item]
-) -> tuple[list[Item], list[Any]]:
-    """What a pipeline makes of those items that can be read. Others fail upstream."""
-    readable, docs = [], []
-    for item in items:
-        document = None if item.source is None else read_document(item.source)
-        if document is not None and item.source is not None:
-            readable.append(item)
-            docs.append(_question(item, item.source[: document.place.end], exchange))
-    if not docs:
-        return [], []
-    body = b'{"docs":[%b]}' % b",".join(docs)
-    path = f"/_ingest/pipeline/{quote(name, safe='')}/_simulate"
-    upstream = exchange.parts.upstream
-    answer = await upstream.ask_as_caller(exchange.request, "POST", path, body)
-    if answer.status == 403:  # writing does not ask for the privilege to simulate
-        answer = await upstream.ask_as_proxy("POST", path, body)
-    if answer.status == 200:
-        found = await offload(len(answer.body), AT_ONCE, lambda: read_json(answer.body))
-        return readable, found["docs"]
-    problem = _problem(name, answer.status, answer.body)
-    for item in readable:
-        item.failure = problem
-    return [], []
-
-
-def _question(item: Item, source: bytes, exchange: Exchange) -> bytes:
-    meta: dict[str, Any] = {"_index": item.index or exchange.names.get("index")}
-    if item.id is not None:
-        meta["_id"] = item.id
-    if "routing" in item.meta:
-        meta["_routing"] = item.meta["routing"]
-    return b'%b,"_source":%b}' % (orjson.dumps(meta)[:-1], source)
-
-
-def _becomes(item: Item, source: Any, meta: Any, index: str) -> bool:
-    """Make an item what a pipeline made of it; whether it goes elsewhere now."""
-    made: dict[str, Any] = {**item.meta, "pipeline": _NONE}
-    if (new_index := meta.get("_index")) is not None and new_index != index:
-        made["_index"] = new_index
-    if meta.get("_id") not in (None, _UNSET):
-        made["_id"] = meta["_id"]
-    if meta.get("_routing") is not None:
-        made["routing"] = meta["_routing"]
-    item.meta = made
-    item.action_line = orjson.dumps({item.action: made})
-    item.source = orjson.dumps(source)
-    return "_index" in made and made["_index"] != index
-
-
-def _dropped(item: Item, index: str) -> dict[str, Any]:
-    """The answer to a document that a pipeline has dropped. Source: UpdateResponse.notFound."""
-    return {
-        item.action: {
-            "_index": index,
-            "_id": item.id or new_id(),
-            "_version": -3,
-            "result": "noop",
-            "_shards": {"total": 0, "successful": 0, "failed": 0},
-            "_seq_no": -2,
-            "_primary_term": 0,
-            "status": 200,
-        }
-    }
-
-
-def _problem(name: str, status: int, body: bytes) -> ProxyError:
-    if status in (400, 404) and b"does not exist" in body:
-        return IllegalArgument(f"pipeline with id [{name}] does not exist")
-    return StatusError(
-        status if status >= 400 else 502,
-        f"the pipeline [{name}] could not be run before texts are embedded: the upstream answered "
-        f"[{status}] when asked to simulate it",
+    processors = definition.get("processors")
+    if not isinstance(processors, list) or not any(map(is_ours, model_ids(definition))):
+        return None
+    ours = [_own_config(one, is_ours) is not None for one in processors]
+    first = ours.index(False) if False in ours else len(ours)
+    last = len(ours) - (ours[::-1].index(False) if False in ours else 0)
+    found = Split(
+        before=processors[:first],
+        rest=processors[first:last],
+        after=processors[last:] if first < len(ours) else [],
     )
+    elsewhere = {"processors": found.rest, "on_failure": definition.get("on_failure")}
+    handlers = [config[TYPE].get("on_failure") for config in (*found.before, *found.after)]
+    for model_id in model_ids([elsewhere, handlers]):
+        if is_ours(model_id):
+            raise IllegalArgument(_PLACES.format(model_id=model_id))
+    found.pipeline("", definition)
+    if found.after and definition.get("on_failure"):
+        raise IllegalArgument(_HANDLERS)
+    if found.after and is_of_caller(found.rest):
+        raise IllegalArgument(_USER_BEFORE)
+    return found
+
+
+def _own_config(processor: Any, is_ours: IsOurs) -> Config | None:
+    """The configuration of a processor of ours; None for any other."""
+    match processor:
+        case {"inference": {"model_id": str(model_id), **_rest}} if len(processor) == 1:
+            return processor[TYPE] if is_ours(model_id) else None
+    return None
+
+
+def kept_in(stored: Mapping[str, Any]) -> Mapping[str, list[Config]] | None:
+    """The processors that are kept beside a pipeline; None if there are none."""
+    meta = stored.get(_META)
+    kept = meta.get(layout.CONTAINER) if isinstance(meta, Mapping) else None
+    return kept if isinstance(kept, Mapping) and {_BEFORE, _AFTER} <= kept.keys() else None
+
+
+def read_pipeline(pipeline_id: str, stored: Mapping[str, Any]) -> Pipeline | None:
+    """A pipeline as Elasticsearch has it, or as much of it as is kept; None if none is ours."""
+    kept = kept_in(stored)
+    if kept is None:
+        return None
+    found = Split(before=kept[_BEFORE], rest=[], after=kept[_AFTER])
+    try:
+        return found.pipeline(pipeline_id, stored)
+    except (ProxyError, TypeError, KeyError, AttributeError):
+        return None  # changed by somebody else
+
+
+def shown(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """A pipeline as it was put."""
+    kept = kept_in(stored)
+    if kept is None:
+        return dict(stored)
+    definition = dict(stored)
+    definition[_META] = {
+        key: value for key, value in stored[_META].items() if key != layout.CONTAINER
+    }
+    if not definition[_META]:
+        del definition[_META]
+    if "processors" in stored:
+        definition["processors"] = [*kept[_BEFORE], *stored["processors"], *kept[_AFTER]]
+    return definition
+
+
+def shown_everywhere(value: Any) -> Any:
+    """A document in which pipelines stand anywhere, each as it was put."""
+    if isinstance(value, list):
+        return [shown_everywhere(one) for one in value]
+    if isinstance(value, Mapping):
+        return {key: shown_everywhere(below) for key, below in shown(value).items()}
+    return value
+
+
+def read_processor(processor: Mapping[str, Config]) -> Processor:
+    """An inference processor.
+
+    Raises: ParseFailed as Elasticsearch does; IllegalArgument for what the proxy cannot run.
+    """
+    reader = _Reader(dict(processor[TYPE]))
+    reader.take("description", str)
+    handlers = reader.handlers()
+    ignores = reader.take("ignore_failure", bool) or False
+    model_id = reader.required("model_id")
+    if "if" in reader.config:
+        raise IllegalArgument(_IF.format(model_id=model_id))
+    config = reader.take("inference_config", dict)
+    inputs = reader.inputs()
+    ignore_missing = False
+    if inputs is None:
+        for name in ("target_field", "field_map", "field_mappings"):
+            reader.config.pop(name, None)
+    else:
+        ignore_missing = reader.take("ignore_missing", bool) or False
+        reader.refuse_targets(config)
+    reader.check_empty()
+    return Processor(
+        model_id=model_id,
+        inputs=inputs,
+        ignore_missing=ignore_missing,
+        ignore_failure=ignores,
+        on_failure=handlers,
+        tag=reader.tag,
+    )
+
+
+_JAVA: Final = {
+    bool: ("boolean", "java.lang.Boolean"),
+    int: ("int", "java.lang.Integer"),
+    float: ("double", "java.lang.Double"),
+    str: ("string", "java.lang.String"),
+    dict: ("map", "java.util.HashMap"),
+    list: ("list", "java.util.ArrayList"),
+}
+
+
+class _Reader:
+    """Takes options out of a configuration, so that what is left is unknown."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.tag: str | None = None
+        self.tag = self.take("tag", str)
+
+    def failed(self, reason: str, name: str | None = None) -> ParseFailed:
+        extra = {"property_name": name, "processor_type": TYPE, "processor_tag": self.tag}
+        text = reason if name is None else f"[{name}] {reason}"
+        return ParseFailed(text, extra={key: one for key, one in extra.items() if one is not None})
+
+    def take(self, name: str, kind: type) -> Any:
+        """An optional value."""
+        value = self.config.pop(name, None)
+        if value is not None and type(value) is not kind:
+            article = "an" if kind is int else "a"
+            java = _JAVA.get(type(value), ("", type(value).__name__))[1]
+            raise self.failed(
+                f"property isn't {article} {_JAVA[kind][0]}, but of type [{java}]", name
+            )
+        return value
+
+    def required(self, name: str) -> str:
+        value = self.take(name, str)
+        if value is None:
+            raise self.failed("required property is missing", name)
+        return str(value)
+
+    def handlers(self) -> Sequence[Config]:
+        """What runs when the processor has failed."""
+        handlers = self.take("on_failure", list)
+        if handlers is None:
+            return ()
+        if not handlers:
+            raise self.failed("processors list cannot be empty", "on_failure")
+        return tuple(handlers)
+
+    def inputs(self) -> tuple[Input, ...] | None:
+        """What is read and written; None where the option is absent."""
+        name = "input_output"
+        listed = self.config.pop(name, None)
+        if listed is None:
+            return None
+        if isinstance(listed, dict):
+            listed = [listed]
+        if not isinstance(listed, list):
+            raise self.failed("property isn't a map or list of maps", name)
+        if not listed:
+            raise self.failed("property cannot be empty at least one is required", name)
+        if not all(isinstance(one, dict) for one in listed):
+            raise self.failed("property isn't a list of maps", name)
+        return self._unique([self._input(dict(one)) for one in listed])
+
+    def _input(self, config: Config) -> Input:
+        reader = _Reader(config)
+        reader.tag = self.tag
+        found = Input(reader.required("input_field"), reader.required("output_field"))
+        for path in (found.field, found.output):
+            if path.partition(".")[0] in _METADATA:
+                raise IllegalArgument(
+                    f"[{path}] is not possible for [{TYPE}] processors with an endpoint of the "
+                    "proxy, which have only the fields of a document's source"
+                )
+        return found
+
+    def _unique(self, inputs: list[Input]) -> tuple[Input, ...]:
+        for name, values in (
+            ("input_field", [one.field for one in inputs]),
+            ("output_field", [one.output for one in inputs]),
+        ):
+            for place, value in enumerate(values):
+                if value in values[:place]:
+                    raise self.failed(f"names must be unique but [{value}] is repeated", name)
+        return tuple(inputs)
+
+    def refuse_targets(self, config: Config | None) -> None:
+        """Refuse options that name a target beside `input_output`."""
+        if self.take("target_field", str) is not None:
+            raise self.failed(
+                "option is incompatible with [input_output]. Use the [output_field] option to "
+                "specify where to write the inference results to.",
+                "target_field",
+            )
+        of_task = next(iter((config or {}).values()), None)
+        if isinstance(of_task, Mapping) and of_task.get("results_field") is not None:
+            raise self.failed(
+                "The [inference_config.results_field] setting is incompatible with using "
+                "[input_output]. Prefer to use the [input_output.output_field] option to specify "
+                "where to write the inference results to."
+            )
+
+    def check_empty(self) -> None:
+        """Refuse options that nobody took."""
+        if self.config:
+            names = ", ".join(self.config)
+            raise self.failed(
+                f"processor [{TYPE}] doesn't support one or more provided configuration "
+                f"parameters [{names}]"
+            )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from aiohttp import web
+from multidict import CIMultiDictProxy
 
+from proxy.authorization import Action, Verdict
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.limits.deadline import Deadline
 
@@ -54,18 +56,39 @@ class Upstream(Protocol):
         `body` is JSON, or newline-delimited JSON where the request's own body is.
         """
 
-    async def hand_on(self, request: web.Request, body: bytes | None = None) -> web.StreamResponse:
+    async def hand_on(
+        self,
+        request: web.Request,
+        body: bytes | None = None,
+        answered: Callable[[], Awaitable[None]] | None = None,
+    ) -> web.StreamResponse:
         """Send the caller's request as it is, and stream the answer back.
 
-        `body` is the request's body, if it has been read.
+        `body` is the request's body, if it has been read; `answered` is waited for before the
+        caller sees the answer.
         """
 
     async def hand_on_as(
-        self, request: web.Request, target: str, body: bytes | None, change: Change | None = None
+        self,
+        request: web.Request,
+        target: str,
+        body: bytes | None,
+        change: Change | None = None,
+        answered: Callable[[], Awaitable[None]] | None = None,
     ) -> web.StreamResponse:
         """As `hand_on`, with another target and, unless it is None, another body, not encoded.
 
         `change` is what is done to the answer, if anything.
+        """
+
+
+class Permissions(Protocol):
+    """What callers may do."""
+
+    async def check(self, headers: CIMultiDictProxy[str], target: str, action: Action) -> Verdict:
+        """The verdict on the caller who sends these headers; `target` is the request's raw target.
+
+        Raises: Unauthenticated, IllegalArgument; UpstreamError where nobody can tell.
         """
 
 
@@ -79,6 +102,14 @@ class Endpoints(Protocol):
         self, endpoint: InferenceEndpoint, texts: Sequence[str], deadline: Deadline
     ) -> list[list[float]]:
         """A vector for each text. Raises: ProxyError for the provider's failures."""
+
+    async def infer(
+        self, endpoint: InferenceEndpoint, texts: Sequence[str], deadline: Deadline
+    ) -> list[Any]:
+        """What the endpoint's task makes of each text, as JSON.
+
+        Raises: as `embed`, and for tasks that take no texts alone.
+        """
 
     async def rerank(
         self, endpoint: InferenceEndpoint, query: str, documents: Sequence[str], deadline: Deadline

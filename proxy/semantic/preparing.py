@@ -14,8 +14,16 @@ from urllib.parse import quote
 
 import orjson
 
-from proxy.errors import IllegalArgument, ProxyError
+from proxy.errors import (
+    IllegalArgument,
+    ProxyError,
+    Unauthenticated,
+    Unauthorized,
+    UpstreamRefusal,
+)
+from proxy.frames import forget_frames
 from proxy.limits.deadline import Deadline
+from proxy.semantic import expressions
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.highlights import Shown, taken_over
 from proxy.semantic.pits import indices_of
@@ -54,19 +62,17 @@ class Prepared:
 
 async def prepared(exchange: Exchange, searches: Sequence[Search]) -> list[Prepared | ProxyError]:
     """What to send for each search, or why it fails. Raises: UpstreamError."""
-    targets = [await target_of(exchange, one) for one in searches]
-    asking = [Rewriter(target, None) for target in targets]
-    failed: list[ProxyError | None] = []
-    for one, target, rewriter in zip(searches, targets, asking, strict=True):
-        failed.append(_problem(one, target, rewriter))
-    sound = [n for n, error in enumerate(failed) if error is None]
-    wanted = [text for n in sound for text in asking[n].wanted]
-    types = await asyncio.gather(*(_types(exchange, searches[n], asking[n].unclear) for n in sound))
+    seen = [await _seen(exchange, one) for one in searches]
+    sound = [one for one in seen if isinstance(one, _Seen)]
+    wanted = [text for one in sound for text in one.rewriter.wanted]
+    unclear = (_types(exchange, one.search, one.rewriter.unclear) for one in sound)
+    types = iter(await asyncio.gather(*unclear))
     vectors = await embedded(wanted, exchange.parts.endpoints, _deadline(searches))
-    known = {n: Known(vectors=vectors, types=found) for n, found in zip(sound, types, strict=True)}
     return [
-        error or _rewritten(one, target, known[n])
-        for n, (one, target, error) in enumerate(zip(searches, targets, failed, strict=True))
+        _rewritten(one.search, one.target, Known(vectors=vectors, types=next(types)))
+        if isinstance(one, _Seen)
+        else one
+        for one in seen
     ]
 
 
@@ -76,6 +82,38 @@ async def prepared_one(exchange: Exchange, search: Search) -> Prepared:
     if isinstance(made, ProxyError):
         raise made
     return made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """A search with what its caller may see of its indices; `rewriter` knows what it needs."""
+
+    search: Search
+    target: Target
+    rewriter: Rewriter
+
+
+async def _seen(exchange: Exchange, search: Search) -> _Seen | ProxyError:
+    """Whether a search is sound, and its caller may have its texts embedded.
+
+    Raises: Unauthenticated, UpstreamError.
+    """
+    target = await target_of(exchange, search)
+    while True:
+        rewriter = Rewriter(target, None)
+        problem = _problem(search, rewriter)
+        if problem is not None or not rewriter.wanted:
+            return problem or _Seen(search=search, target=target, rewriter=rewriter)
+        try:
+            left = await exchange.parts.guard.searchable(exchange.request, target)
+        except Unauthenticated:
+            raise
+        except (Unauthorized, UpstreamRefusal) as error:
+            forget_frames(error)
+            return error
+        if left == target:
+            return _Seen(search=search, target=target, rewriter=rewriter)
+        target = left
 
 
 def _rewritten(search: Search, target: Target, known: Known) -> Prepared | ProxyError:
@@ -89,7 +127,7 @@ def _rewritten(search: Search, target: Target, known: Known) -> Prepared | Proxy
     return Prepared(body=body, target=target, shown=shown, patch=search.patch)
 
 
-def _problem(search: Search, target: Target, rewriter: Rewriter) -> ProxyError | None:
+def _problem(search: Search, rewriter: Rewriter) -> ProxyError | None:
     """What is wrong with a search, if anything is; `rewriter` learns what it needs."""
     try:
         rewritten(search.body, rewriter, search.size)
@@ -106,23 +144,19 @@ def _problem(search: Search, target: Target, rewriter: Rewriter) -> ProxyError |
 
 
 async def target_of(exchange: Exchange, search: Search) -> Target:
-    """What a search goes to, as far as it is local. Raises: UpstreamError."""
+    """What a search goes to. Raises: UpstreamError."""
     expression = search.expression
     if isinstance(pit := search.body.get("pit"), Mapping):
         expression = ",".join(indices_of(str(pit.get("id"))))
         if not expression:
             return _NOTHING
-    local = [part for part in (expression or "_all").split(",") if not _is_remote(part)]
-    return await exchange.parts.registry.look_up(",".join(local)) if local else _NOTHING
+    return await exchange.parts.registry.look_up(expression or "_all")
 
 
 def remote_of(expression: str | None) -> str | None:
     """The first part of an expression that names indices of another cluster."""
-    return next((part for part in (expression or "").split(",") if _is_remote(part)), None)
-
-
-def _is_remote(part: str) -> bool:
-    return ":" in part.replace("::", "") and not part.startswith(("<", "-<"))
+    parts = expressions.parts_of(expression or "")
+    return next((part for part in parts if expressions.is_remote(part)), None)
 
 
 def _deadline(searches: Sequence[Search]) -> Deadline:

@@ -15,9 +15,10 @@ from aiohttp import web
 from proxy.limits.threads import offload
 from proxy.semantic.cutting import Replacement, cut_out
 from proxy.semantic.exchange import AT_ONCE, Exchange
+from proxy.semantic.fields import Fields
 from proxy.semantic.inferencefields import inference_fields
 from proxy.semantic.ports import UpstreamAnswer
-from proxy.semantic.registry import Fields, Target
+from proxy.semantic.registry import Target
 from proxy.semantic.sourcefilters import (
     INFERENCE_FIELDS,
     filter_in_body,

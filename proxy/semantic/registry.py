@@ -1,45 +1,52 @@
 """Which indices have semantic fields: read from the upstream's mappings, and kept up to date.
 
-The version of the cluster's state rises with every change of a mapping, an alias or a template, and
-with no document. It is asked for once in a while; as long as it stays, what was looked up holds.
+The cluster's state changes with every mapping, alias and template, and with no document. It is
+asked for once in a while; as long as it is the same, what was looked up holds. Names that have not
+been asked for are looked up before they are believed to have no semantic fields.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
-from urllib.parse import quote
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
 
-import orjson
-
-from proxy.errors import ProxyError, UpstreamBroken
-from proxy.limits.threads import offload
-from proxy.semantic.fields import SemanticField
-from proxy.semantic.mappings import field_aliases, fields_of
-from proxy.semantic.ports import Upstream, UpstreamAnswer
+from proxy.errors import ProxyError
+from proxy.semantic import expressions
+from proxy.semantic.bounded import Bounded
+from proxy.semantic.discovery import Cluster, Concrete, Declared, Resolved
+from proxy.semantic.expressions import EVERYTHING
+from proxy.semantic.fields import Fields, SemanticField
+from proxy.semantic.pipelineregistry import PipelineRegistry
+from proxy.semantic.pipelines import Pipeline
+from proxy.semantic.ports import Upstream
 from proxy.singleflight import SingleFlight
 
 log: Final = logging.getLogger(__name__)
 
-Fields = Mapping[str, SemanticField]
-
-_VERSION: Final = "/_cluster/state/version?filter_path=version"
-_OURS: Final = "properties.xinf.properties.*.properties.def*.type"
-# Where something of ours may be declared, each with the part that shows it.
-_DECLARED: Final = (
-    f"/_all/_mapping?expand_wildcards=all&filter_path=*.mappings.{_OURS}",
-    f"/_index_template?filter_path=index_templates.index_template.template.mappings.{_OURS}",
-    "/_component_template?filter_path="
-    f"component_templates.component_template.template.mappings.{_OURS}",
-    f"/_template?filter_path=*.mappings.{_OURS}",
-)
-_LOOK_UP: Final = "/{}/_mapping?expand_wildcards=all&ignore_unavailable=true"
+_FEW: Final = 16  # indices whose mappings are read, although none of them had fields at last look
+_TARGETS: Final = 2_000  # expressions that are kept for one state of the cluster
+_PLAIN: Final = 20_000
+_LONGEST: Final = 255  # characters of one, as long as a name can be
 # A cluster whose state changes all the time is asked less often, if its answers take long.
-_AT_ONCE: Final = 65536  # bytes of mappings that are read on the event loop
-_REST: Final = 10  # times the time that a discovery took
+_REST: Final = 10  # times the time that a look took
+_LONGEST_REST: Final = 30.0  # seconds
+
+_NOTHING: Final[Fields] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What callers need privileges for, of an index expression.
+
+    Either one name, for which they need them, or its patterns, of which they see what they may.
+    """
+
+    names: tuple[str, ...]  # a privilege on any of them will do
+    indices: frozenset[str] = frozenset()  # those with semantic fields
+    is_pattern: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,39 +56,64 @@ class Target:
     exists: bool  # whether it stands for any index at all
     fields: Mapping[str, Fields]  # by concrete index, of those that have semantic fields
     others: bool = False  # whether it stands for others, too
-    aliases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # of fields, by index
+    name: str = ""  # the expression, with its date computed
+    write_index: str | None = None  # the index that takes documents; None where none does
+    parts: tuple[Part, ...] = ()
 
     def by_path(self) -> dict[str, Fields]:
         """The semantic fields by the names that queries may use, aliases included, and by index."""
         found: dict[str, dict[str, SemanticField]] = {}
         for index, fields in self.fields.items():
             for path, one in fields.items():
-                found.setdefault(path, {})[index] = one
-            for alias, path in self.aliases.get(index, {}).items():
-                if path in fields:
-                    found.setdefault(alias, {})[index] = fields[path]
+                for name in (path, *one.aliases):
+                    found.setdefault(name, {})[index] = one
         return dict(found)
+
+    def without(self, unseen: Collection[Part]) -> Target:
+        """What is left for a caller who must not see the semantic fields of these patterns."""
+        kept = tuple(part for part in self.parts if part not in unseen)
+        seen = {index for part in kept for index in part.indices}
+        return replace(
+            self,
+            fields={index: fields for index, fields in self.fields.items() if index in seen},
+            others=True,
+            parts=(*kept, *_patterns(self.name)),
+        )
 
 
 @dataclass(slots=True, kw_only=True)
 class Snapshot:
-    """What is known of one version of the cluster's state."""
+    """What is known of one state of the cluster."""
 
-    version: int
-    active: bool  # whether any index or template declares a semantic field
-    targets: dict[str, Target] = field(default_factory=dict)  # by index expression
-    plain: set[str] = field(default_factory=set)  # expressions for existing indices without any
-    written: dict[str, object] = field(default_factory=dict)  # where documents go: see targets
+    state: str | None  # what identifies it; None where nobody tells
+    declared: Declared
+    pipelines: Mapping[str, Pipeline] = field(default_factory=dict)  # those of ours, by id
+    is_known: bool = True  # false until the first look, and when a look has failed after a change
+    targets: Bounded[str, Target] = field(default_factory=lambda: Bounded(_TARGETS))
+    plain: Bounded[str, None] = field(default_factory=lambda: Bounded(_PLAIN))
+    fields: dict[str, Fields] = field(default_factory=dict)  # by concrete index, as far as read
+    # Where documents go, by expression: see proxy.semantic.targets.
+    written: Bounded[str, object] = field(default_factory=lambda: Bounded(_TARGETS))
+
+    @property
+    def active(self) -> bool:
+        """Whether any index or template may declare a semantic field, or a pipeline is ours."""
+        return not self.is_known or bool(self.declared) or bool(self.pipelines)
 
 
 class Registry:
     """Knows the semantic fields of every index; `refresh` is the time between two looks."""
 
     def __init__(self, upstream: Upstream, refresh: float) -> None:
-        self.snapshot = Snapshot(version=-1, active=True)  # until the first look, all may have some
+        self.snapshot = _unknown()
+        self.generation = object()  # another one whenever something else is known
+        self.stored_pipelines = PipelineRegistry(upstream)
         self._upstream = upstream
+        self.cluster = Cluster(upstream)
         self._refresh = refresh
-        self._looking: SingleFlight[None, None] = SingleFlight()
+        self._looks = 0  # that have begun
+        self._turn = asyncio.Lock()
+        self._looking: SingleFlight[int, None] = SingleFlight()
         self._looking_up: SingleFlight[tuple[int, str], Target] = SingleFlight()
         self._problem: str | None = None
         self._native: bool | None = None  # not asked yet
@@ -90,13 +122,14 @@ class Registry:
         """Look at the cluster's state for ever."""
         loop = asyncio.get_running_loop()
         while True:
-            started = loop.time()
+            started, rest = loop.time(), 0.0
             try:
                 await self.look()
-                self._problem = None
+                rest = min(_REST * (loop.time() - started), _LONGEST_REST)
+                self._works()
             except ProxyError as error:
                 self._report(error)
-            await asyncio.sleep(max(self._refresh, _REST * (loop.time() - started)))
+            await asyncio.sleep(max(self._refresh, rest))
 
     async def is_native(self) -> bool:
         """Whether the upstream has `semantic_text` of its own. Raises: UpstreamError."""
@@ -105,86 +138,205 @@ class Registry:
         return self._native
 
     async def look(self) -> None:
-        """Take note of what has changed, if anything has. Raises: UpstreamError."""
-        await self._looking.run(None, self._look)
+        """Take note of what has changed before the call. Raises: UpstreamError."""
+        # One under way may have begun too early: all that come meanwhile share the next one.
+        await self._looking.run(self._looks, self._look_in_turn)
+
+    async def changed(self) -> None:
+        """Take note of a change, which the upstream has just made; if need be, later."""
+        try:
+            await self.look()
+        except ProxyError as error:
+            self._report(error)
+            self._know(_unknown())
+
+    async def pipelines(self) -> Mapping[str, Pipeline]:
+        """The ingest pipelines of which the proxy runs a part, by id. Raises: UpstreamError."""
+        if not self.snapshot.is_known:
+            await self.look()
+        return self.snapshot.pipelines
 
     async def look_up(self, expression: str) -> Target:
         """What an index expression stands for, as callers write it. Raises: UpstreamError."""
-        snapshot = self.snapshot
-        known = snapshot.targets.get(expression)
+        known = self.snapshot.targets.get(expression)
         if known is not None:
             return known
+        if not self.snapshot.is_known or any(
+            map(expressions.is_pattern, expressions.parts_of(expression))
+        ):  # what a pattern stands for now may have been made since the last look
+            await self.look()
+        snapshot = self.snapshot
         key = (id(snapshot), expression)
         return await self._looking_up.run(key, lambda: self._look_up(snapshot, expression))
 
-    def forget(self, expression: str) -> None:
-        """Look an index expression up again when it is asked for the next time."""
-        snapshot = self.snapshot
-        snapshot.targets.pop(expression, None)
-        snapshot.written.pop(expression, None)
-        snapshot.plain.discard(expression)
+    async def _look_in_turn(self) -> None:
+        async with self._turn:
+            self._looks += 1
+            state = await self.cluster.state()
+            if state is None or state != self.snapshot.state or not self.snapshot.is_known:
+                declared = await self.cluster.declared()
+                pipelines = await self.stored_pipelines.read()
+                self._know(Snapshot(state=state, declared=declared, pipelines=pipelines))
 
-    async def _look(self) -> None:
-        version = await self._version()
-        if version == self.snapshot.version:
-            return
-        self.snapshot = Snapshot(version=version, active=await self._any_declared())
+    def keep_written(self, expression: str, target: object) -> None:
+        """Remember where documents go, as long as the cluster's state is the same."""
+        if expression in self.snapshot.targets:
+            self.snapshot.written.keep(expression, target)
+            self.generation = object()
 
-    async def _version(self) -> int:
-        document = _document(await self._upstream.ask_as_proxy("GET", _VERSION))
-        version = document.get("version")
-        if not isinstance(version, int):
-            raise UpstreamBroken("upstream node did not tell the version of the cluster's state")
-        return version
-
-    async def _any_declared(self) -> bool:
-        for target in _DECLARED:
-            answer = await self._upstream.ask_as_proxy("GET", target)
-            if answer.status == 404:  # no template at all
-                continue
-            if _document(answer):
-                return True
-        return False
+    def _know(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self.generation = object()
 
     async def _look_up(self, snapshot: Snapshot, expression: str) -> Target:
-        path = quote(expression, safe="*,:<>{}+~-")
-        answer = await self._upstream.ask_as_proxy("GET", _LOOK_UP.format(path))
-        if answer.status == 404:
-            target = Target(exists=False, fields={})
-        else:
-            size = len(answer.body)
-            target = await offload(size, _AT_ONCE, lambda: _target(_document(answer)))
-        snapshot.targets[expression] = target
-        if target.exists and not target.fields:
-            snapshot.plain.add(expression)
+        local = expressions.local_part(expression)
+        if not local:
+            return Target(exists=False, fields={}, name=expression)
+        resolved = await self.cluster.resolve(local)
+        indices = resolved.indices
+        if not indices:  # it may be made at any moment: this is not kept
+            parts = _parts(local, resolved, {})
+            return Target(exists=False, fields={}, name=resolved.name, parts=parts)
+        write_index = await self._write_index(resolved)
+        await self._read(snapshot, _to_be_read(local, resolved, write_index, snapshot))
+        fields = {name: found for name in indices if (found := snapshot.fields.get(name))}
+        target = Target(
+            exists=True,
+            fields=fields,
+            others=len(fields) < len(indices),
+            name=resolved.name,
+            write_index=write_index,
+            parts=_parts(local, resolved, fields),
+        )
+        if len(expression) <= _LONGEST:
+            snapshot.targets.keep(expression, target)
+            if not fields and snapshot.declared.indices.isdisjoint(indices):
+                snapshot.plain.keep(expression, None)
+                self.generation = object()
         return target
+
+    async def _write_index(self, resolved: Resolved) -> str | None:
+        """The index that takes documents. Source: IndexAbstraction.getWriteIndex."""
+        name, indices = expressions.without_selector(resolved.name.rstrip(",")), resolved.indices
+        if name in indices or expressions.is_pattern(name):
+            return name if name in indices else None
+        streams = {index.data_stream for index in indices.values()} - {None}
+        if not streams:
+            return _aliased_write_index(name, indices)
+        stream = streams.pop() if len(streams) == 1 else await self.cluster.written_stream(name)
+        backing = [one for one, index in indices.items() if index.data_stream == stream]
+        if stream is None or len(backing) == 1:
+            return backing[0] if backing else None
+        return await self.cluster.newest_of(stream)
+
+    async def _read(self, snapshot: Snapshot, indices: Iterable[str]) -> None:
+        unread = [name for name in indices if name not in snapshot.fields]
+        if unread:
+            found = await self.cluster.fields(unread)
+            snapshot.fields.update({name: found.get(name, _NOTHING) for name in unread})
 
     def _report(self, error: ProxyError) -> None:
         if error.reason != self._problem:
             self._problem = error.reason
-            log.warning("cannot see which indices have semantic fields: %s", error.reason)
+            log.warning(
+                "cannot see which indices have semantic fields, going by what was seen: %s",
+                error.reason,
+            )
+
+    def _works(self) -> None:
+        if self._problem is not None:
+            self._problem = None
+            log.info("which indices have semantic fields can be seen again")
 
 
-def _target(mappings: Mapping[str, Any]) -> Target:
-    found = {name: fields_of(index["mappings"]) for name, index in mappings.items()}
-    return Target(
-        exists=bool(mappings),
-        fields={name: fields for name, fields in found.items() if fields},
-        others=not all(found.values()),
-        aliases={
-            name: field_aliases(mappings[name]["mappings"])
-            for name, fields in found.items()
-            if fields
-        },
+def _unknown() -> Snapshot:
+    return Snapshot(
+        state=None, declared=Declared(indices=frozenset(), templates=False), is_known=False
     )
 
 
-def _document(answer: UpstreamAnswer) -> dict[str, Any]:
-    """Raises: UpstreamBroken for anything but an object with status 200."""
-    try:
-        document: Any = orjson.loads(answer.body)
-    except orjson.JSONDecodeError:
-        document = None
-    if answer.status != 200 or not isinstance(document, dict):
-        raise UpstreamBroken(f"upstream node answered {answer.status} to a question about mappings")
-    return document
+def _to_be_read(
+    expression: str, resolved: Resolved, write_index: str | None, snapshot: Snapshot
+) -> set[str]:
+    """The indices whose mappings have to be read to know what an expression stands for.
+
+    One that came into being since the last look is not among those that were found to declare
+    fields, so the mappings of what is named by its name are read anyway.
+    """
+    indices = resolved.indices.keys()
+    wanted = snapshot.declared.indices & indices
+    if write_index is not None:
+        wanted |= {write_index}
+    if len(indices) <= _FEW and not any(
+        map(expressions.is_pattern, expressions.parts_of(expression))
+    ):
+        wanted |= indices
+    return set(wanted)
+
+
+def _aliased_write_index(alias: str, indices: Mapping[str, Concrete]) -> str | None:
+    aliased = {
+        one: index.aliases[alias] for one, index in indices.items() if alias in index.aliases
+    }
+    marked = [one for one, entry in aliased.items() if entry.get("is_write_index")]
+    if marked:
+        return marked[0]
+    if len(aliased) == 1:
+        (only, entry), *_ = aliased.items()
+        return only if entry.get("is_write_index") is None else None
+    return None
+
+
+def _parts(expression: str, resolved: Resolved, fields: Mapping[str, Fields]) -> tuple[Part, ...]:
+    """The parts of an expression; its patterns are one of them where they have semantic fields."""
+    named, has_patterns = [], False
+    parts = expressions.parts_of(expression)
+    for part in parts:
+        if len(parts) == 1 and expressions.is_date_math(part):
+            part = resolved.name
+        if expressions.is_exclusion(part):
+            continue
+        if expressions.is_pattern(part) or expressions.is_date_math(part):
+            has_patterns = True
+            continue
+        named.append(_named(expressions.without_selector(part), resolved.indices, fields))
+    if not has_patterns:
+        return tuple(named)
+    if not fields:
+        return (*named, *_patterns(resolved.name))
+    names = tuple(sorted(_known_as(fields, resolved.indices)))
+    return (*named, Part(names=names, indices=frozenset(fields), is_pattern=True))
+
+
+def _named(name: str, indices: Mapping[str, Concrete], fields: Mapping[str, Fields]) -> Part:
+    if name in indices:
+        stream = indices[name].data_stream
+        names = (name,) if stream is None else (name, stream)
+        return Part(names=names, indices=frozenset(fields.keys() & {name}))
+    behind = (one for one in fields if name in (indices[one].data_stream, *indices[one].aliases))
+    # Aliases of data streams are not told of their indices.
+    return Part(names=(name,), indices=frozenset(behind) or frozenset(fields))
+
+
+def _patterns(expression: str) -> tuple[Part, ...]:
+    """The patterns of an expression as such, whatever they stand for."""
+    return tuple(
+        Part(
+            names=("*" if part == EVERYTHING else expressions.without_selector(part),),
+            is_pattern=True,
+        )
+        for part in expressions.parts_of(expression)
+        if not expressions.is_exclusion(part)
+        and (expressions.is_pattern(part) or expressions.is_date_math(part))
+    )
+
+
+def _known_as(names: Iterable[str], indices: Mapping[str, Concrete]) -> set[str]:
+    """These indices, their aliases and their data streams."""
+    found: set[str] = set()
+    for name in names:
+        index = indices[name]
+        found |= {name, *index.aliases}
+        if index.data_stream is not None:
+            found.add(index.data_stream)
+    return found

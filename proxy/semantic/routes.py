@@ -20,12 +20,23 @@ from proxy.semantic.declaring import (
     simulating,
 )
 from proxy.semantic.exchange import Exchange
+from proxy.semantic.ingest.requests import (
+    get_pipelines,
+    put_pipeline,
+    simulate_ingest,
+    simulate_pipeline,
+)
 from proxy.semantic.multisearches import multi_search, multi_search_template, rank_evaluation
 from proxy.semantic.reading import get_document, get_documents
 from proxy.semantic.searches import few, further, querying, scrolled, search, validate
-from proxy.semantic.showing import field_mappings, show_mappings
+from proxy.semantic.showing import (
+    field_mappings,
+    show_mappings,
+    show_state,
+)
 from proxy.semantic.singles import put_document, update_document
 from proxy.semantic.templates import search_template
+from proxy.semantic.trainedmodels import infer
 from proxy.semantic.writing import bulk
 
 Handler = Callable[[Exchange], Awaitable[web.StreamResponse]]
@@ -41,7 +52,7 @@ _OF_INDEX: Final = declaring(OF_INDEX)
 _OF_TEMPLATE: Final = declaring(OF_TEMPLATE)
 _OF_COMPONENT: Final = declaring(OF_COMPONENT)
 _OF_DATA_STREAM: Final[dict[str, Handler]] = {"PUT": declaring(ITSELF), "GET": show_mappings}
-_STATE: Final[dict[str, Handler]] = {"GET": show_mappings}
+_STATE: Final[dict[str, Handler]] = {"GET": show_state}
 
 _BULK: Final[dict[str, Handler]] = {"POST": bulk, "PUT": bulk}
 _INDEX: Final[dict[str, Handler]] = {"POST": put_document, "PUT": put_document}
@@ -57,6 +68,8 @@ _MSEARCH_TEMPLATE: Final[dict[str, Handler]] = {
 }
 _TEMPLATE: Final[dict[str, Handler]] = {"GET": search_template, "POST": search_template}
 _SEARCH: Final[dict[str, Handler]] = {"GET": search, "POST": search}
+_TRY: Final[dict[str, Handler]] = {"GET": simulate_pipeline, "POST": simulate_pipeline}
+_TRY_ALL: Final[dict[str, Handler]] = {"GET": simulate_ingest, "POST": simulate_ingest}
 
 ROUTES: Final[dict[str, dict[str, Handler]]] = {
     "/{index}": {"PUT": _OF_INDEX, "GET": show_mappings},
@@ -103,6 +116,14 @@ ROUTES: Final[dict[str, dict[str, Handler]]] = {
     "/{index}/_update_by_query": {"POST": update_by_query},
     "/_tasks/{task_id}": {"GET": get_task},
     "/_tasks/{task_id}/_cancel": {"POST": cancel_task},
+    "/_ingest/_simulate": _TRY_ALL,
+    "/_ingest/{index}/_simulate": _TRY_ALL,
+    "/_ingest/pipeline": {"GET": get_pipelines},
+    "/_ingest/pipeline/{id}": {"PUT": put_pipeline, "GET": get_pipelines},
+    "/_ingest/pipeline/_simulate": _TRY,
+    "/_ingest/pipeline/{id}/_simulate": _TRY,
+    "/_ml/trained_models/{model_id}/_infer": {"POST": infer},
+    "/_ml/trained_models/{model_id}/deployment/_infer": {"POST": infer},
     "/_field_caps": _FIELD_CAPS,
     "/{index}/_field_caps": _FIELD_CAPS,
     "/_cluster/state": _STATE,

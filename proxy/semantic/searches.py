@@ -32,7 +32,6 @@ _OF_INDICES: Final = (
     "ignore_throttled",
     "ignore_unavailable",
 )
-_OF_BODY: Final = ("source", "source_content_type")  # parameters that hold a body
 _SCROLL_SIZE: Final = 1000  # documents that `_delete_by_query` finds at once, if not told otherwise
 
 
@@ -152,26 +151,19 @@ async def further(exchange: Exchange) -> web.StreamResponse:
 
 
 async def body_of(exchange: Exchange) -> dict[str, Any] | None:
-    """The body of a search, which may stand in the URL; None where it cannot be read."""
-    data = await exchange.read()
-    if data:
-        document = await exchange.document()
-        return document if isinstance(document, dict) else None
-    source = exchange.rest.parameters.get("source")
-    if source is None:
-        return {}
-    try:
-        document = orjson.loads(source)
-    except orjson.JSONDecodeError:
+    """The body of a search; None where it cannot be read."""
+    if "source" in exchange.rest.parameters:  # which has not been taken for the body
         return None
+    if not await exchange.read():
+        return {}
+    document = await exchange.document()
     return document if isinstance(document, dict) else None
 
 
 def _target(exchange: Exchange, path: str, parameters: Mapping[str, str] | None = None) -> str:
     """The target of a search whose body is sent as such; `parameters` replace the request's."""
     given = exchange.rest.parameters if parameters is None else parameters
-    kept = {name: value for name, value in given.items() if name not in _OF_BODY}
-    _, _, query = exchange.target_with(kept).partition("?")
+    _, _, query = exchange.target_with(given).partition("?")
     return f"{path}?{query}" if query else path
 
 

@@ -11,7 +11,9 @@ from proxy.semantic import layout
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.fields import SemanticField
 from proxy.semantic.hiding import hide_in_error
+from proxy.semantic.interception import decoded
 from proxy.semantic.mappings import declared_everywhere, shown_field
+from proxy.semantic.pipelines import shown_everywhere
 
 
 async def show_mappings(exchange: Exchange) -> web.StreamResponse:
@@ -20,9 +22,19 @@ async def show_mappings(exchange: Exchange) -> web.StreamResponse:
     return await exchange.shown(answer, declared_everywhere)
 
 
+async def show_state(exchange: Exchange) -> web.StreamResponse:
+    """The cluster's state, with mappings and pipelines as they were put."""
+    answer = await exchange.ask(await exchange.json() or None)
+    return await exchange.shown(answer, lambda found: shown_everywhere(declared_everywhere(found)))
+
+
 async def show_nothing_of_ours(exchange: Exchange) -> web.StreamResponse:
     """Any other answer that may tell of the fields of an index."""
-    return await exchange.hand_on_cut()
+    first = exchange.rest.path[1:].partition("/")[0]
+    name = decoded(first.encode("utf-8", "surrogateescape"))
+    if not name or name.startswith("_") or (await exchange.parts.registry.look_up(name)).fields:
+        return await exchange.hand_on_cut()
+    return await exchange.hand_on()
 
 
 async def field_mappings(exchange: Exchange) -> web.StreamResponse:

@@ -20,8 +20,10 @@ from proxy.semantic.bulk import Item, Window
 from proxy.semantic.documents import one_line, read_document
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.hiding import hide_in_error
+from proxy.semantic.ingest.running import run_pipelines
 from proxy.semantic.models import writable_target
 from proxy.semantic.scripts import update_by_script
+from proxy.semantic.targets import WriteTarget, write_target
 from proxy.semantic.writer import Entry, Refused, Writer
 from proxy.xcontent.writing import dump_json
 
@@ -49,23 +51,38 @@ async def update_document(exchange: Exchange) -> web.StreamResponse:
 
 
 async def _single(exchange: Exchange, action: str) -> web.StreamResponse:
-    target = await writable_target(exchange, exchange.names["index"])
-    meta = _meta(exchange) if target.fields else None
+    registry = exchange.parts.registry
+    target = await write_target(registry, exchange.names["index"])
+    requested = exchange.rest.parameters.get("pipeline")
+    is_concerned = target.concerns(requested, registry.snapshot.pipelines)
+    meta = _meta(exchange, action) if is_concerned else None
     source = None if meta is None else await _json(exchange)
     if meta is None or not source:  # nothing of ours, or the upstream says what is wrong
         return await exchange.hand_on()
     item = Item(action=action, meta=meta, action_line=orjson.dumps({action: meta}), source=source)
     parameters = _of_bulk(exchange.rest.parameters)
-    if action == "update" and _is_scripted(source):
-        sent = await update_by_script(exchange, item, target, parameters)
+    if action == "update" and target.fields and _is_scripted(source):
+        sent = await _scripted(exchange, item, target, parameters)
     else:
-        sent = await _written(Writer(exchange, None, parameters), item)
+        sent = await _written(Writer(exchange, None, parameters, is_single=True), item)
     if isinstance(sent, Refused):
         return await exchange.patched(
             sent.answer, lambda one: _of_path(hide_in_error(one), exchange.rest.path)
         )
     (answer,) = sent.values()
     return await _as_single(exchange, answer)
+
+
+async def _scripted(
+    exchange: Exchange, item: Item, target: WriteTarget, parameters: Mapping[str, str]
+) -> Entry | Refused:
+    """An update with a script; its `upsert` goes through pipelines as any other document."""
+    parts = exchange.parts
+    if refusal := await parts.guard.refusal(exchange.request, "update", target, is_single=True):
+        raise refusal
+    target = await writable_target(exchange, exchange.names["index"])
+    await run_pipelines(exchange, [(exchange.names["index"], target, item)], None)
+    return item.answer or await update_by_script(exchange, item, target, parameters)
 
 
 async def _written(writer: Writer, item: Item) -> Entry | Refused:
@@ -118,9 +135,11 @@ async def _json(exchange: Exchange) -> bytes | None:
     return dump_json(content)
 
 
-def _meta(exchange: Exchange) -> dict[str, Any] | None:
+def _meta(exchange: Exchange, action: str) -> dict[str, Any] | None:
     """The action line of a document; None for parameters that the upstream refuses."""
     parameters = exchange.rest.parameters
+    if action == "update" and "pipeline" in parameters:
+        return None
     meta: dict[str, Any] = {"_index": exchange.names["index"]}
     if "id" in exchange.names:
         meta["_id"] = exchange.names["id"]

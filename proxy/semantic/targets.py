@@ -1,32 +1,37 @@
 """Where documents that are written end up: the index, its semantic fields, its pipelines.
 
-Source: IndexAbstraction.getWriteIndex, TransportBulkAction, MetadataIndexTemplateService.
+Source: TransportBulkAction, IngestService.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any, Final
-from urllib.parse import quote
 
-import orjson
+from proxy.semantic.fields import Fields
+from proxy.semantic.pipelines import NONE, Pipeline
+from proxy.semantic.registry import Part, Registry
 
-from proxy.semantic.mappings import fields_of
-from proxy.semantic.ports import Upstream, UpstreamAnswer
-from proxy.semantic.registry import Fields, Registry
-
-_NO_PIPELINE: Final = "_none"
-_PIPELINES: Final = "*.settings.index.default_pipeline,*.settings.index.final_pipeline"
+_NOTHING: Final[Fields] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pipelines:
-    """The ingest pipelines of an index; None where it has none."""
+    """The ingest pipelines that documents go through, one after the other; None for none."""
 
-    default: str | None = None
+    main: str | None = None  # that of the request, or else the index's default one
     final: str | None = None
+
+    def for_request(self, requested: Any) -> Pipelines:
+        """Those of an index for a document whose request or action line names `requested`."""
+        if requested is None:
+            return self
+        return Pipelines(main=_named(requested), final=self.final)
+
+    def concern(self, ours: Mapping[str, Pipeline]) -> bool:
+        """Whether the proxy has a part in what they do."""
+        return self.main in ours or self.final in ours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,139 +41,48 @@ class WriteTarget:
     index: str | None
     fields: Fields
     pipelines: Pipelines = Pipelines()
+    parts: tuple[Part, ...] = ()  # as those of a Target
+
+    def concerns(self, requested: Any, ours: Mapping[str, Pipeline]) -> bool:
+        """Whether the proxy has a part in writing a document there that asks for a pipeline."""
+        return bool(self.fields) or self.pipelines.for_request(requested).concern(ours)
 
 
-async def write_target(registry: Registry, upstream: Upstream, expression: str) -> WriteTarget:
+async def write_target(registry: Registry, expression: str) -> WriteTarget:
     """Where a document written to `expression` goes. Raises: UpstreamError."""
+    ours = await registry.pipelines()
     snapshot = registry.snapshot
     known = snapshot.written.get(expression)
     if isinstance(known, WriteTarget):
         return known
-    if expression in snapshot.plain:
-        return WriteTarget(index=expression, fields={})
-    found = await _Search(registry, upstream, expression).target()
-    snapshot.written[expression] = found
+    if expression in snapshot.plain and not ours:
+        return WriteTarget(index=expression, fields=_NOTHING)
+    target = await registry.look_up(expression)
+    if not target.exists:  # it may be made at any moment: this is not kept
+        coming = await registry.cluster.to_come(target.name)
+        return WriteTarget(
+            index=None,
+            fields=coming.fields,
+            pipelines=pipelines_of(coming.settings),
+            parts=target.parts,
+        )
+    index = target.write_index
+    fields = _NOTHING if index is None else target.fields.get(index, _NOTHING)
+    if index is None or not (fields or ours):
+        return WriteTarget(index=index or expression, fields=_NOTHING)
+    settings = await registry.cluster.settings(index)
+    pipelines = pipelines_of(settings.get(index, {}))
+    found = WriteTarget(index=index, fields=fields, pipelines=pipelines, parts=target.parts)
+    registry.keep_written(expression, found)
     return found
 
 
-class _Search:
-    """Looks for what one expression stands for."""
-
-    def __init__(self, registry: Registry, upstream: Upstream, expression: str) -> None:
-        self._registry = registry
-        self._upstream = upstream
-        self._expression = expression
-
-    async def target(self) -> WriteTarget:
-        found = await self._registry.look_up(self._expression)
-        if not found.exists:
-            return await self._of_template()
-        if not found.fields:
-            return WriteTarget(index=self._expression, fields={})
-        index: str | None = next(iter(found.fields))
-        if len(found.fields) > 1 or found.others:
-            index = await self._write_index()
-        if index is None or index not in found.fields:
-            return WriteTarget(index=index or self._expression, fields={})
-        pipelines = await self._pipelines(index)
-        return WriteTarget(index=index, fields=found.fields[index], pipelines=pipelines)
-
-    async def _write_index(self) -> str | None:
-        """The index of several that takes what is written; None if there is none."""
-        name = quote(self._expression, safe="")
-        stream = _object(await self._ask("GET", f"/_data_stream/{name}"))
-        for one in stream.get("data_streams", []):
-            return str(one["indices"][-1]["index_name"])
-        aliased = _object(await self._ask("GET", f"/_alias/{name}"))
-        for index, entry in aliased.items():
-            alias = entry.get("aliases", {}).get(self._expression, {})
-            if alias.get("is_write_index") or len(aliased) == 1:
-                return await self._last_of(index)
-        return None
-
-    async def _last_of(self, index: str) -> str:
-        """The index to write to behind a name that an alias leads to: perhaps a data stream."""
-        found = await self._registry.look_up(index)
-        if index in found.fields:
-            return index
-        stream = _object(await self._ask("GET", f"/_data_stream/{quote(index, safe='')}"))
-        for one in stream.get("data_streams", []):
-            return str(one["indices"][-1]["index_name"])
-        return index
-
-    async def _pipelines(self, index: str) -> Pipelines:
-        path = f"/{quote(index, safe='')}/_settings?filter_path={_PIPELINES}"
-        for entry in _object(await self._ask("GET", path)).values():
-            return _pipelines(entry.get("settings", {}))
-        return Pipelines()
-
-    # Indices that are still to be made
-
-    async def _of_template(self) -> WriteTarget:
-        name = await self._resolved()
-        path = f"/_index_template/_simulate_index/{quote(name, safe='')}"
-        answer = await self._ask("POST", path)
-        template = _object(answer).get("template", {})
-        if not _object(answer).get("template"):
-            template = await self._legacy_template(name)
-        mapping = template.get("mappings")
-        fields = fields_of(mapping) if mapping else {}
-        settings = template.get("settings", {})
-        return WriteTarget(index=None, fields=fields, pipelines=_pipelines(settings))
-
-    async def _resolved(self) -> str:
-        """The name without date math."""
-        if not self._expression.startswith("<"):
-            return self._expression
-        answer = await self._ask("GET", f"/{quote(self._expression, safe='')}/_mapping")
-        error = _document(answer).get("error")
-        name = error.get("index") if isinstance(error, dict) else None
-        return name if isinstance(name, str) else self._expression
-
-    async def _legacy_template(self, name: str) -> dict[str, Any]:
-        """What the legacy templates for a name make together."""
-        templates = _object(await self._ask("GET", "/_template"))
-        matching = [
-            template
-            for template in templates.values()
-            if any(fnmatchcase(name, pattern) for pattern in template.get("index_patterns", []))
-        ]
-        made: dict[str, Any] = {}
-        for template in sorted(matching, key=lambda one: int(one.get("order", 0))):
-            made = _merged(made, template)
-        return made
-
-    async def _ask(self, method: str, target: str) -> UpstreamAnswer:
-        return await self._upstream.ask_as_proxy(method, target)
+def pipelines_of(settings: Mapping[str, Any]) -> Pipelines:
+    """Those that the settings of an index name."""
+    return Pipelines(
+        main=_named(settings.get("default_pipeline")), final=_named(settings.get("final_pipeline"))
+    )
 
 
-def _pipelines(settings: Mapping[str, Any]) -> Pipelines:
-    index = settings.get("index", {})
-
-    def named(name: str) -> str | None:
-        found = index.get(name)
-        return found if isinstance(found, str) and found != _NO_PIPELINE else None
-
-    return Pipelines(default=named("default_pipeline"), final=named("final_pipeline"))
-
-
-def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    result = dict(one)
-    for key, value in other.items():
-        before = result.get(key)
-        both = isinstance(before, Mapping) and isinstance(value, Mapping)
-        result[key] = _merged(before, value) if both else value  # type: ignore[arg-type]
-    return result
-
-
-def _document(answer: UpstreamAnswer) -> dict[str, Any]:
-    try:
-        document = orjson.loads(answer.body)
-    except orjson.JSONDecodeError:
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
-def _object(answer: UpstreamAnswer) -> dict[str, Any]:
-    """The document of an answer; empty for an error."""
-    return _document(answer) if answer.status == 200 else {}
+def _named(pipeline_id: Any) -> str | None:
+    return None if pipeline_id in (None, NONE) else str(pipeline_id)

@@ -5,7 +5,7 @@ Source: TransportDeleteInferenceEndpointAction, InferenceProcessorInfoExtractor.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final
 
 import orjson
@@ -13,6 +13,7 @@ import orjson
 from proxy.inference.ports import Uses
 from proxy.limits.threads import offload
 from proxy.semantic.mappings import fields_of
+from proxy.semantic.pipelines import model_ids
 from proxy.semantic.ports import Upstream, UpstreamAnswer
 
 _AT_ONCE: Final = 65536  # bytes of mappings that are read on the event loop
@@ -47,20 +48,8 @@ def _indices(answer: UpstreamAnswer, inference_id: str) -> Iterator[str]:
 
 def _named(answer: UpstreamAnswer, inference_id: str) -> Iterator[str]:
     for name, pipeline in _document(answer).items():
-        if _has_processor(pipeline, inference_id):
+        if inference_id in model_ids(pipeline):
             yield name
-
-
-def _has_processor(value: Any, inference_id: str) -> bool:
-    """Whether an `inference` processor in it calls the endpoint, those of handlers included."""
-    if isinstance(value, list):
-        return any(_has_processor(one, inference_id) for one in value)
-    if not isinstance(value, Mapping):
-        return False
-    processor = value.get("inference")
-    if isinstance(processor, Mapping) and processor.get("model_id") == inference_id:
-        return True
-    return any(_has_processor(one, inference_id) for one in value.values())
 
 
 def _document(answer: UpstreamAnswer) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
-from proxy.errors import ProxyError, StatusError, UpstreamError
+from proxy.errors import ProxyError, StatusError, Unauthenticated, UpstreamError
 from proxy.frames import forget_frames
 from proxy.limits.deadline import Deadline
 from proxy.limits.memory import passing
@@ -26,11 +26,11 @@ from proxy.semantic.embedding import Filler
 from proxy.semantic.exchange import AT_ONCE, Exchange
 from proxy.semantic.filling import Chunkers
 from proxy.semantic.hiding import hide_in_error
+from proxy.semantic.ingest.running import run_pipelines
 from proxy.semantic.models import writable_target
-from proxy.semantic.pipelines import run_pipelines
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.present import consider_present, needs_present
-from proxy.semantic.targets import WriteTarget
+from proxy.semantic.targets import WriteTarget, write_target
 
 _EMBEDDING: Final = 60.0  # seconds that the texts of a window may take
 _CONFLICTS: Final = 3  # after which an update is not tried again, beside those the caller allows
@@ -38,6 +38,7 @@ _UNMAPPED: Final = "the semantic fields of the index have changed while it was w
 _NOT_OF_BULK: Final = ("filter_path", "pretty", "human", "format", "error_trace")
 
 Entry = dict[str, Any]  # an item's place in the answer
+Refusals = dict[tuple[str, str, Any], ProxyError | None]  # by action, index and pipeline
 _Key = tuple[str, str]  # a document, by index and identifier
 
 
@@ -65,11 +66,18 @@ class Writer:
         exchange: Exchange,
         index: str | None,
         parameters: Mapping[str, str] | None = None,
+        *,
+        is_single: bool = False,
     ) -> None:
-        """`index` is that of items which name none; `parameters` are those of `_bulk`."""
+        """`index` is that of items which name none; `parameters` are those of `_bulk`.
+
+        `is_single` says that the caller has sent one document, and no bulk.
+        """
         self._exchange = exchange
         self._index = index
+        self._is_single = is_single
         self._parameters = exchange.rest.parameters if parameters is None else parameters
+        self._requested = self._parameters.get("pipeline")
         self._filler = Filler(exchange.parts.endpoints)
         self._known: dict[str, _Known] = {}
         self._sending: frozenset[_Key] = frozenset()
@@ -84,38 +92,62 @@ class Writer:
         await self.embed(window.items)
 
     async def prepare(self, items: Sequence[Item]) -> None:
-        """See what items need: their indices, what pipelines make of them, their texts."""
+        """See what items need: their indices, what pipelines make of them, their texts.
+
+        Raises: Unauthenticated.
+        """
+        refusals: Refusals = {}
         for item in items:
-            await self._find_fields(item)
+            await self._find_fields(item, refusals)
+        await self._ingest(items, refusals)
         concerned = [item for item in items if item.fields and item.is_sent]
-        if not concerned:
-            return
-        pipelines = {name: known.target.pipelines for name, known in self._known.items()}
-        changed = []
-        with _failing(concerned):
-            changed = await run_pipelines(
-                self._exchange,
-                [(pipelines[self._index_of(item)], item) for item in concerned],
-                self._parameters.get("pipeline"),
-            )
-        for item in changed:  # perhaps elsewhere than before
-            await self._find_fields(item)
         size = sum(len(item.source or b"") for item in concerned)
         await offload(size, AT_ONCE, lambda: prepare_all(concerned))
 
-    async def _find_fields(self, item: Item) -> None:
+    async def _ingest(self, items: Sequence[Item], refusals: Refusals) -> None:
+        """Run pipelines, after which items may go elsewhere than before."""
+        known = [
+            (index, self._known[index].target, item)
+            for item in items
+            if (index := self._index_of(item)) in self._known and item.is_sent
+        ]
+        with _failing([item for _, _, item in known]):
+            for moved in await run_pipelines(self._exchange, known, self._requested):
+                await self._find_fields(moved, refusals)
+
+    async def _find_fields(self, item: Item, refusals: Refusals) -> None:
+        """What the fields of an item's index are; its caller has to be allowed to write there."""
         index = self._index_of(item)
         if not index or item.action == "delete":
             return
-        known = self._known.get(index)
-        if known is None or known.snapshot is not self._exchange.parts.registry.snapshot:
-            try:
-                known = await self._look_up(index)
-            except ProxyError as error:
-                item.failure = error
-                return
-            self._known[index] = known
+        try:
+            key = (item.action, index, item.meta.get("pipeline") or self._requested)
+            if key not in refusals:
+                refusals[key] = await self._refusal(*key)
+            if (refusal := refusals[key]) is not None:
+                raise refusal
+            known = self._known.get(index)
+            if known is None or known.snapshot is not self._exchange.parts.registry.snapshot:
+                known = self._known[index] = await self._look_up(index)
+        except Unauthenticated:
+            raise
+        except ProxyError as error:
+            forget_frames(error)
+            item.failure = error
+            return
         item.fields, item.chunkers = known.target.fields, known.chunkers
+
+    async def _refusal(self, action: str, index: str, pipeline: Any) -> ProxyError | None:
+        """Why the caller may not write there: asked before anything is embedded or mapped."""
+        registry = self._exchange.parts.registry
+        target = await write_target(registry, index)
+        ours = registry.snapshot.pipelines
+        # What an update puts in for a document that is missing goes through the index's own, too.
+        if not (target.concerns(pipeline, ours) or target.concerns(None, ours)):
+            return None
+        return await self._exchange.parts.guard.refusal(
+            self._exchange.request, action, target, is_single=self._is_single
+        )
 
     async def _look_up(self, index: str) -> _Known:
         target = await writable_target(self._exchange, index)
@@ -182,7 +214,7 @@ class Writer:
             items = [sent[place] for place in places]
             try:
                 repeated = await self._repeat(items, refreshes=refreshes)
-            except UpstreamError:
+            except (UpstreamError, Unauthenticated):
                 return  # what it has answered before still holds
             for place, entry in zip(places, repeated, strict=True):
                 entries[place] = entry
@@ -192,7 +224,6 @@ class Writer:
         registry = self._exchange.parts.registry
         await registry.look()
         for item in items:
-            registry.forget(self._index_of(item))
             self._known.pop(self._index_of(item), None)
             item.forget()
         await self.prepare(items)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing
 from time import monotonic
 from typing import Any, Final
@@ -22,6 +22,7 @@ from proxy.semantic.targets import write_target
 from proxy.semantic.writer import Entry, Refused, Writer
 
 _WINDOW: Final = 1024 * 1024  # bytes of a body that are worked through at once
+_INGESTED: Final = 512  # documents that go through pipelines of ours at once
 _LINE: Final = re.compile(r"(?<=\bline \[)\d+(?=\])")
 
 
@@ -32,16 +33,18 @@ async def bulk(exchange: Exchange) -> web.StreamResponse:
     if sent is None or sent.format is None:
         return await exchange.hand_on()  # the upstream takes none of these
     if sent.format != "json":
-        if index is not None and not await _has_fields(exchange, index):
+        if index and not await _is_concerned(exchange, index):
             return await exchange.hand_on()
         shown = exchange.rest.headers.get("Content-Type", "")
         raise PlainError(406, f"Content-Type header [{shown}] is not supported")
     return await _Bulk(exchange, index).answer()
 
 
-async def _has_fields(exchange: Exchange, index: str) -> bool:
-    parts = exchange.parts
-    return bool((await write_target(parts.registry, parts.upstream, index)).fields)
+async def _is_concerned(exchange: Exchange, index: str) -> bool:
+    registry = exchange.parts.registry
+    target = await write_target(registry, index)
+    requested = exchange.rest.parameters.get("pipeline")
+    return target.concerns(requested, registry.snapshot.pipelines)
 
 
 class _Bulk:
@@ -98,9 +101,15 @@ class _Bulk:
         """The body's items, their texts cut, in windows small enough to be embedded at once."""
         async with aclosing(windows(self._pieces(), _WINDOW)) as coming:
             async for window in coming:
-                await self._writer.prepare(window.items)
-                for part in window.parts():
-                    yield part
+                for group in self._groups(window):
+                    await self._writer.prepare(group.items)
+                    for part in group.parts():
+                        yield part
+
+    def _groups(self, window: Window) -> Iterable[Window]:
+        """What is prepared at once: inference processors make documents larger."""
+        has_any = bool(self._exchange.parts.registry.snapshot.pipelines)
+        return window.groups(_INGESTED) if has_any else (window,)
 
     async def _pieces(self) -> AsyncIterator[bytes]:
         async for piece in self._exchange.pieces():

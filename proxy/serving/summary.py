@@ -39,6 +39,13 @@ def report_start(config: Config, url: str, facts: Facts) -> None:
             "labels.endpoints": None if endpoints is None else str(endpoints),
         },
     )
+    for right in facts.lacking:
+        log.warning(
+            "the proxy's own credentials lack the privilege [%s], which fields of type "
+            "[semantic_text] need %s",
+            right.name,
+            right.use,
+        )
     unchecked = facts.security is False
     if not config.upstream.urls:
         unchecked = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -86,18 +86,31 @@ class Asking:
                 raise UpstreamBroken("upstream node answered with too many bytes")
             return UpstreamAnswer(status=answer.status, headers=answer.headers, body=data)
 
-    async def hand_on(self, request: web.Request, body: bytes | None = None) -> web.StreamResponse:
-        """Send the caller's request as it is, and stream the answer back."""
-        return await self._forwarder.hand_on(request, body)
+    async def hand_on(
+        self,
+        request: web.Request,
+        body: bytes | None = None,
+        answered: Callable[[], Awaitable[None]] | None = None,
+    ) -> web.StreamResponse:
+        """Send the caller's request as it is, and stream the answer back.
+
+        `answered` is waited for before the caller sees the answer.
+        """
+        return await self._forwarder.hand_on(request, body, answered)
 
     async def hand_on_as(
-        self, request: web.Request, target: str, body: bytes | None, change: Change | None = None
+        self,
+        request: web.Request,
+        target: str,
+        body: bytes | None,
+        change: Change | None = None,
+        answered: Callable[[], Awaitable[None]] | None = None,
     ) -> web.StreamResponse:
         """As `hand_on`, with another target and, unless it is None, another body, not encoded.
 
         `change` is what is done to the answer, if anything.
         """
-        return await self._forwarder.hand_on_as(request, target, body, change)
+        return await self._forwarder.hand_on_as(request, target, body, change, answered)
 
 
 def _complete(answer: Answer) -> UpstreamAnswer:

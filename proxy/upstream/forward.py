@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final, Protocol
@@ -82,16 +82,29 @@ class Forwarder:
         self._body_timeout = body_timeout
         self._line = asyncio.Lock()
 
-    async def hand_on(self, request: web.Request, body: bytes | None = None) -> web.StreamResponse:
+    async def hand_on(
+        self,
+        request: web.Request,
+        body: bytes | None = None,
+        answered: Callable[[], Awaitable[None]] | None = None,
+    ) -> web.StreamResponse:
         """Send a request upstream, and stream the answer back; `body`, if it has been read.
 
+        `answered` is waited for before the caller sees the answer.
         Raises: ProxyError, before the first byte of the answer.
         """
         async with self._asked(request, body) as answer:
+            if answered is not None:
+                await answered()
             return await _pass_back(request, answer, self._line)
 
     async def hand_on_as(
-        self, request: web.Request, target: str, body: bytes | None, change: Change | None = None
+        self,
+        request: web.Request,
+        target: str,
+        body: bytes | None,
+        change: Change | None = None,
+        answered: Callable[[], Awaitable[None]] | None = None,
     ) -> web.StreamResponse:
         """As `hand_on`, with another target and, unless it is None, another body, not encoded.
 
@@ -99,6 +112,8 @@ class Forwarder:
         """
         plain = change is not None
         async with self._asked(request, body, target=target, plain=plain) as answer:
+            if answered is not None:
+                await answered()
             return await _pass_back(request, answer, self._line, change=change)
 
     async def hand_on_inference(
@@ -149,6 +164,7 @@ class Forwarder:
         if target is not None and body is not None:
             headers.popall(hdrs.CONTENT_ENCODING, None)
             headers[hdrs.CONTENT_LENGTH] = str(len(body))
+            headers.setdefault(hdrs.CONTENT_TYPE, "application/json")
         if request.content.is_eof() or is_inference(head.target):
             headers.popall(hdrs.EXPECT, None)  # the body is here, or has been asked for
         if body is None and request.content.is_eof():

@@ -46,7 +46,7 @@ class Grants:
     def key(self, headers: CIMultiDict[str], action: Action) -> bytes:
         """What one caller's grant of one action is known by."""
         credentials = [(name, headers.getall(name, [])) for name in CREDENTIAL_HEADERS]
-        return self._hash.of((action.value, credentials))
+        return self._hash.of((action.value, action.indices, credentials))
 
     def granted(self, key: bytes) -> Allowed | None:
         """The grant that is kept, if there is one."""

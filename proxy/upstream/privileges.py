@@ -6,6 +6,7 @@ Elasticsearch would run, and only a plain yes lets the caller through.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -66,7 +67,7 @@ class Privileges:
         match answer.status:
             case 200 if answer.grants(action) is False:
                 name = answer.body.get("username")
-                return _Denied(self._security, identity, action, name)
+                return _Denied(self._security, identity, action, name, answer.lacking(action))
             case 401 if refusal := answer.refusal(
                 f"request [{HAS_PRIVILEGES}]", f"request [{target}]"
             ):
@@ -113,6 +114,7 @@ class _PassedOn(Refused):
     """The upstream's own refusal."""
 
     refusal: UpstreamRefusal
+    lacking: Sequence[Sequence[str]] = ()
 
     async def error(self) -> ProxyError:
         return self.refusal
@@ -126,10 +128,15 @@ class _Denied(Refused):
     identity: CIMultiDict[str]
     action: Action
     username: str
+    lacking: Sequence[Sequence[str]]
 
     async def error(self) -> ProxyError:
         subject = await self.security.subject(self.identity) or f"user [{self.username}]"
+        on, kind = "", "cluster"
+        if self.action.indices:
+            on = f" on indices [{','.join(names[0] for names in self.lacking)}]"
+            kind = "index"
         return Unauthorized(
-            f"action [{self.action.value}] is unauthorized for {subject}, this action is granted "
-            f"by the cluster privileges [{','.join(self.action.granted_by)}]"
+            f"action [{self.action.value}] is unauthorized for {subject}{on}, this action is "
+            f"granted by the {kind} privileges [{','.join(self.action.granted_by)}]"
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ import orjson
 from aiohttp import hdrs
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from proxy.authorization import CREDENTIAL_HEADERS, RUN_AS, Action
+from proxy.authorization import CREDENTIAL_HEADERS, RUN_AS, Action, IndexAction
 from proxy.config import UpstreamConfig
 from proxy.errors import (
     IllegalArgument,
@@ -57,9 +58,19 @@ class SecurityAnswer:
     def grants(self, action: Action) -> bool | None:
         """Yes, no, or neither; nothing but JSON's own `true` is a yes."""
         match self.body:
+            case {"index": {**indices}} if action.indices:
+                lacking = _lacking(action, indices)
+                return None if lacking is None else not lacking
             case {"cluster": {**cluster}} if isinstance(cluster.get(action.value), bool):
                 return bool(cluster[action.value])
         return None
+
+    def lacking(self, action: Action) -> Sequence[Sequence[str]]:
+        """The indices of an action to which it may not be done."""
+        match self.body:
+            case {"index": {**indices}}:
+                return _lacking(action, indices) or ()
+        return ()
 
     def refusal(self, old: str, new: str) -> UpstreamRefusal | None:
         """Its error for a caller, `old` replaced by `new` in all texts; None if it is no error."""
@@ -105,7 +116,7 @@ class Security:
 
     async def has_privilege(self, identity: CIMultiDict[str], action: Action) -> SecurityAnswer:
         """Whether the caller may run `action`; identity: as `identity_of`."""
-        body = orjson.dumps({"cluster": [action.value]})
+        body = orjson.dumps(_question(action))
         return await self._ask(hdrs.METH_POST, HAS_PRIVILEGES, identity, body)
 
     async def authenticate(self, identity: CIMultiDict[str]) -> SecurityAnswer:
@@ -160,6 +171,37 @@ class Security:
             challenges=answer.headers.getall(hdrs.WWW_AUTHENTICATE, []),
             product=answer.headers.get("X-Elastic-Product"),
         )
+
+
+def _question(action: Action) -> dict[str, Any]:
+    if not action.indices:
+        return {"cluster": [action.value]}
+    names = sorted({name for names in action.indices for name in names})
+    return {"index": [{"names": names, "privileges": [_privilege(action)]}]}
+
+
+def _lacking(action: Action, indices: Mapping[Any, Any]) -> list[Sequence[str]] | None:
+    """The indices of an action with no name that is granted; None if that is not told."""
+    privilege = _privilege(action)
+
+    def is_granted(name: str) -> bool | None:
+        match indices.get(name):
+            case {**rights} if isinstance(rights.get(privilege), bool):
+                return bool(rights[privilege])
+        return None
+
+    answers = [[is_granted(name) for name in names] for names in action.indices]
+    if any(answer is None for answer in itertools.chain(*answers)):
+        return None
+    return [
+        names for names, granted in zip(action.indices, answers, strict=True) if not any(granted)
+    ]
+
+
+def _privilege(action: Action) -> str:
+    """What is asked for; Elasticsearch takes the name of an action for one, too."""
+    asked = action.privilege if isinstance(action, IndexAction) else None
+    return asked or action.value
 
 
 def identity_of(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:

@@ -5,15 +5,24 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, Final
 from uuid import uuid4
 
 import pytest
+from elasticsearch import Elasticsearch as Client
 
-from testbed.processes import proxy_command
+from testbed.elasticsearch import Elasticsearch
+from testbed.processes import Server, proxy_command
 from tests.support.clusters import STORE_PRIVILEGES, STORE_USER, Cluster
-from tests.support.processes import clean_environ
+from tests.support.processes import Serve, clean_environ
 from tests.support.security import wait_until_settled
 from tests.support.stubs import FaultyServer, contract_reply, in_thread
+
+# Endpoints of `semantic_proxy`, with their tasks and the paths of the local provider.
+MODELS: Final = {
+    "clients-embeddings": ("text_embedding", "/embed"),
+    "clients-rerank": ("rerank", "/rerank"),
+}
 
 
 @pytest.fixture
@@ -27,6 +36,29 @@ def stub() -> Iterator[FaultyServer]:
 def own_index() -> dict[str, str]:
     """The setting that gives a proxy a store index for this test alone."""
     return {"HFPROXY_STORE_INDEX": f"hugging-face-inference-endpoints-{uuid4().hex[:8]}"}
+
+
+@pytest.fixture(scope="session")
+def semantic_proxy(
+    serve_for_session: Serve, elasticsearch: Elasticsearch, provider: Server
+) -> Iterator[Server]:
+    """A proxy with semantic fields, before real models: the endpoints of MODELS."""
+    env = {
+        "HFPROXY_SEMANTIC_ENABLED": "true",
+        "HFPROXY_STORE_INDEX": "hugging-face-inference-endpoints-clients",
+        "HFPROXY_PROVIDER_TIMEOUT": "120",
+    }
+    proxy = serve_for_session(upstream=elasticsearch.url, env=env)
+    with Client(proxy.url, request_timeout=120) as client:
+        for inference_id, (task_type, path) in MODELS.items():
+            settings = {"url": provider.url + path, "api_key": "any-text"}
+            body: dict[str, Any] = {"service": "hugging_face", "service_settings": settings}
+            client.inference.put(
+                task_type=task_type, inference_id=inference_id, inference_config=body
+            )
+        yield proxy
+        for inference_id in MODELS:
+            client.inference.delete(inference_id=inference_id, force=True)
 
 
 @pytest.fixture

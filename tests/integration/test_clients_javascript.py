@@ -205,3 +205,21 @@ def test_credentials_are_those_of_elasticsearch(secured_proxy, provider, package
         with pytest.raises(CallFailed, match="is unauthorized for user") as caught:
             put_example(client, "text_embedding", provider)
         assert caught.value.status == 403
+
+
+def test_its_bulk_helper_fills_a_semantic_field(semantic_proxy, packages):
+    index = "javascript-semantic"
+    field = {"type": "semantic_text", "inference_id": "clients-embeddings"}
+    options = {"node": semantic_proxy.url, "requestTimeout": 120_000}
+    with JavaScriptClient(packages, options) as client:
+        mappings = {"properties": {"text": field}}
+        client.call("indices.create", {"index": index, "mappings": mappings})
+        documents = [{"text": text} for text in DOCUMENTS * 20]
+        done = client.call("helpers.bulk", {"index": index, "documents": documents})
+        assert (done["successful"], done["failed"]) == (len(documents), 0)
+        query = {"semantic": {"field": "text", "query": QUERY}}
+        rrf = {"retrievers": [{"standard": {"query": query}}], "rank_window_size": 10}
+        for search in ({"query": query}, {"retriever": {"rrf": rrf}}):
+            found = client.call("search", {"index": index, **search})
+            assert found["hits"]["hits"][0]["_source"]["text"] == DOCUMENTS[1]
+        client.call("indices.delete", {"index": index})

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +34,7 @@ from tests.support.processes import Serve, clean_environ
 from tests.support.security import ELASTIC
 
 KINDS: Final = ("console", "python", "indented")
+SCRIPT: Final = ("python", "text")  # a script, and what it prints
 BLOCKS: Final = [block for document in DOCUMENTS for block in blocks(document)]
 README: Final = ROOT / "README.md"
 CHECKED: Final = ("make", "pip")  # by tests/unit/test_documents.py, as they take minutes
@@ -161,8 +163,9 @@ def real_parts(surroundings, own_index, elasticsearch, stub) -> Iterator[None]:
 def test_a_section_works_as_it_is_written(
     document, section, terminal, surroundings, real_parts, request
 ):
-    found = [b for b in BLOCKS if (b.document, b.section) == (document, section)]
-    found = [b for b in found if b.kind in KINDS and not b.reason_not_to_run]
+    everything = [b for b in BLOCKS if (b.document, b.section) == (document, section)]
+    found = [b for b in everything if b.kind in KINDS and not b.reason_not_to_run]
+    printed = {b: after for b, after in pairwise(everything) if (b.kind, after.kind) == SCRIPT}
     text = "\n".join(block.text for block in found)
     if "https://localhost:9200" in text:
         stock = request.getfixturevalue("stock_elasticsearch")
@@ -170,9 +173,11 @@ def test_a_section_works_as_it_is_written(
         shutil.copy(stock.authority, terminal.folder / "http_ca.crt")
     models = surroundings["provider"]
     if SERVERS[1] not in text:
-        models = request.getfixturevalue("provider").url
+        models = surroundings["provider"] = request.getfixturevalue("provider").url
     surroundings |= {"embed": models, "rerank": f"{models}/rerank"}
     surroundings["chat"] = f"{models}/v1/chat/completions"
+    if document.name == "cookbook.md":
+        terminal.export("HFPROXY_SEMANTIC_ENABLED", "true")  # as its beginning says
     if SERVERS[0] not in text:
         listen = "--upstream http://127.0.0.1:9200 --listen 127.0.0.1:9201"
         terminal.type(Command(text=f"{SERVERS[0]} {listen}", output=""))
@@ -180,7 +185,8 @@ def test_a_section_works_as_it_is_written(
         if block.kind == "python":
             sample = terminal.folder / "sample.py"
             sample.write_text(substituted(block.text, surroundings), encoding="utf-8")
-            terminal.run("python sample.py")
+            told = terminal.run("python sample.py")
+            assert block not in printed or is_as_shown(printed[block].text, told), told
             continue
         for command in commands(block):
             if command.program not in CHECKED:

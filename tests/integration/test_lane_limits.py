@@ -75,7 +75,7 @@ class Upstream:
                 data = b""
 
     def _count(self, connection: socket.socket, data: bytes) -> int:
-        """The size of a chunked body of x's."""
+        """The size of a chunked body of x's, as far as it comes."""
         count, end = 0, b""
         while True:
             count += data.count(b"x")
@@ -85,6 +85,8 @@ class Upstream:
             if self.pause:
                 time.sleep(self.pause)
             data = connection.recv(MIB)
+            if not data:
+                return count
 
 
 def _give(connection: socket.socket, size: int) -> None:

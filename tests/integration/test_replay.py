@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from http.client import HTTPConnection, HTTPResponse, RemoteDisconnected
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import orjson
 import pytest
@@ -36,9 +36,8 @@ from tests.integration.replayed import (
 from tests.support.processes import Serve
 from tests.support.rawhttp import send
 
-# Some requests read the whole cluster, which must not change between one way and the next.
-pytestmark = pytest.mark.alone
-
+# What no other test changes.
+OWN: Final = re.compile(rf"/(replay|nope)(?=[/?]|$)|{re.escape(HEALTH)}$")
 # Headers of one connection.
 PER_HOP: Final = {"connection", "keep-alive", "transfer-encoding"}
 # Depends on how the body arrived: what Elasticsearch quotes of it, and the positions in CBOR.
@@ -119,7 +118,18 @@ def ways(serve_for_session: Serve, elasticsearch) -> Iterator[Mapping[str, Way]]
         send(elasticsearch.url, "DELETE", target)
 
 
-@pytest.mark.parametrize("request_", REQUESTS, ids=lambda request: " ".join(request[:2])[:70])
+def is_own(request: Request) -> bool:
+    return OWN.match(request[1]) is not None
+
+
+def param(request: Request) -> Any:
+    """One that reads the cluster, which must not change between one way and the next, is alone."""
+    method, target, *_ = request
+    marks = () if is_own(request) else pytest.mark.alone
+    return pytest.param(request, id=f"{method} {target}"[:70], marks=marks)
+
+
+@pytest.mark.parametrize("request_", [param(request) for request in sorted(REQUESTS, key=is_own)])
 def test_a_request_is_answered_alike_on_every_way(ways, request_):
     answers = {name: way.send(request_) for name, way in ways.items()}
     assert answers["lane"] == answers["direct"]

@@ -75,6 +75,26 @@ def test_the_key_suffices_for_all_that_the_proxy_does(setup, serve, stub, admin,
     assert admin.indices.get(index=index)[index]["settings"]["index"]["hidden"] == "true"
 
 
+def test_a_key_for_semantic_text_is_good_for_that_and_for_no_document(
+    setup, admin, own_index, stock_elasticsearch, serve
+):
+    environ = environ_of(setup("--semantic").stdout)
+    assert environ["HFPROXY_SEMANTIC_ENABLED"] == "true"
+    proxy = serve(env=environ)
+    proxy.wait_for("inference endpoints")
+    assert not re.search("WARN|ERROR", proxy.output)
+    with Elasticsearch(
+        stock_elasticsearch.url,
+        ca_certs=str(stock_elasticsearch.authority),
+        api_key=environ["ELASTIC_API_KEY"],
+    ) as client:
+        asked = [{"names": ["another"], "privileges": ["read", "write", "delete_index", "manage"]}]
+        cluster = ["manage", "manage_index_templates", "manage_pipeline", "manage_security"]
+        told = client.security.has_privileges(cluster=cluster, index=asked)
+    assert not any(told["cluster"].values())
+    assert not any(right for rights in told["index"].values() for right in rights.values())
+
+
 def test_rekey_needs_no_more(setup, serve, stub, run):
     environ = environ_of(setup().stdout)
     proxy = serve(env=environ)

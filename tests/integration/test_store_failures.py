@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -80,6 +82,13 @@ async def count(cluster: Cluster, index: str = "") -> int:
 async def mapping(cluster: Cluster) -> Any:
     found = await cluster.call("GET", f"/{cluster.index}/_mapping")
     return [about["mappings"] for about in found.values()]
+
+
+def is_stopped(process: int) -> bool:
+    """Whether all its threads are: a signal that was sent has not arrived at each yet."""
+    tasks = Path(f"/proc/{process}/task").iterdir()
+    states = {(task / "stat").read_text().rpartition(")")[2].split()[0] for task in tasks}
+    return states == {"T"}
 
 
 class _Failures:
@@ -310,6 +319,8 @@ class TestOlder(_Failures):
         """Only with these nodes, which no other test needs."""
         os.killpg(older.pid, signal.SIGSTOP)
         try:
+            while not is_stopped(older.pid):  # noqa: ASYNC110 - there is no event for it
+                await asyncio.sleep(0.01)
             text = r"did not answer within \[3\] seconds"
             await assert_unusable(store, StoreError, 503, text)
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 
@@ -10,7 +11,7 @@ import pytest
 from elasticsearch import Elasticsearch
 
 from demo.steps import STEPS
-from testbed.processes import Process
+from testbed.processes import ROOT, Process
 from tests.support.processes import clean_environ
 from tests.support.users import USERS
 
@@ -39,6 +40,21 @@ def names(client):
     return set(client.indices.get(index="*tour*,*passages*", expand_wildcards="all"))
 
 
+def quality_printed(text):
+    """The figures of each way to search, by the first word of its name."""
+    rows = re.findall(
+        r"^ *\|? *(words|meaning|both, \w+)\b.*?([\d.]+) .*?([\d.]+) .*?([\d.]+) ", text, re.M
+    )
+    return {way: [float(figure) for figure in figures] for way, *figures in rows}
+
+
+def assert_as_in_the_readme(process):
+    told = quality_printed((ROOT / "README.md").read_text())
+    measured = quality_printed(process.output)
+    assert len(told) == 4
+    assert measured == {way: pytest.approx(figures, abs=0.05) for way, figures in told.items()}
+
+
 def assert_whole(process):
     code = process.wait(TIMEOUT)
     assert code == 0, process.output
@@ -47,6 +63,7 @@ def assert_whole(process):
     assert "✗" not in process.output
     assert "All as it should be" in process.output
     assert "\x1b" not in process.output
+    assert_as_in_the_readme(process)
 
 
 def test_the_tour_leaves_nothing_behind_in_a_users_elasticsearch(tour, elasticsearch):

@@ -25,8 +25,9 @@ PROGRAMS: Final = (
     *("make", "python", "pip", "docker", "openssl", "curl", "hugging-face-proxy", "set", "export"),
     *("chmod", "kill", "uv", "npm", "git"),
 )
-# Samples of output, in fences of their own: tests/unit/test_operations.py checks these.
-OUTPUT: Final = {("operations.md", "text"), ("operations.md", "json")}
+# Samples of output, in fences of their own: tests/unit/test_operations.py checks those of its page,
+# and tests/integration/test_documents.py what a script prints.
+OUTPUT: Final = {("operations.md", "text"), ("operations.md", "json"), ("cookbook.md", "text")}
 # What is not run, and why: the beginning of its text.
 NOT_RUN: Final = {
     "docker compose up": "there is no container engine; tests/unit/test_compose.py checks its file",

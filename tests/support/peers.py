@@ -32,6 +32,8 @@ class Peer:
         self.writer = writer
 
     async def send(self, data: bytes) -> None:
+        if self.writer.is_closing():  # else uvloop raises a RuntimeError
+            raise ConnectionResetError("the other side has gone")
         self.writer.write(data)
         await self.writer.drain()
 

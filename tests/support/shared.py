@@ -5,9 +5,13 @@ The main process owns them. The workers that pytest-xdist starts ask it for thei
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Client, Connection, Listener
+from pathlib import Path
 from threading import Lock, Thread
 from typing import Final, Protocol
 
@@ -17,13 +21,15 @@ from tests.support.users import ROLES, USERS
 OPEN: Final = "elasticsearch"  # these are named like their fixtures
 SECURED: Final = "secured_elasticsearch"
 STOCK: Final = "stock_elasticsearch"
+MEMORY: Final = Path("/dev/shm")  # a file system in memory, on Linux
+ROOM: Final = 2 << 30  # bytes
 
 
 class Clusters(Protocol):
     """Clusters by name: OPEN, SECURED, STOCK, or a version (without security)."""
 
-    def prepare(self, names: Collection[str]) -> None:
-        """Begin to start those that have not been started yet; does not wait."""
+    def prepare(self, names: Sequence[str]) -> None:
+        """Begin to start those that have not been started yet, in this order; does not wait."""
 
     def get(self, name: str) -> Elasticsearch:
         """A running one, started if need be. Raises: JavaMissing, PackageError, StartFailed."""
@@ -33,14 +39,18 @@ class OwnClusters:
     """Clusters of this process; `close` stops them."""
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor()
+        self._pool = ThreadPoolExecutor(
+            2
+        )  # the first ones are ready sooner than if all began at once
         self._lock = Lock()
         self._starting: dict[str, Future[RunningElasticsearch]] = {}
+        self._data = memory_folder()
 
-    def prepare(self, names: Collection[str]) -> None:
+    def prepare(self, names: Sequence[str]) -> None:
         with self._lock:
-            for name in set(names) - self._starting.keys():
-                self._starting[name] = self._pool.submit(_start, name)
+            for name in [name for name in names if name not in self._starting]:
+                data = None if self._data is None else self._data / name
+                self._starting[name] = self._pool.submit(_start, name, data)
 
     def get(self, name: str) -> Elasticsearch:
         self.prepare([name])
@@ -55,20 +65,33 @@ class OwnClusters:
         )
 
     def close(self) -> None:
-        self._pool.shutdown()
+        self._pool.shutdown(cancel_futures=True)
         for future in self._starting.values():
-            if future.exception() is None:
+            if not future.cancelled() and future.exception() is None:
                 future.result().stop()
+        if self._data is not None:
+            shutil.rmtree(self._data, ignore_errors=True)
 
 
-def _start(name: str) -> RunningElasticsearch:
+def memory_folder() -> Path | None:
+    """A new folder in memory, if there is room: what a disk has to confirm takes several times as
+    long, above all to make an index.
+    """
+    if not os.access(MEMORY, os.W_OK) or shutil.disk_usage(MEMORY).free < ROOM:
+        return None
+    folder = Path(tempfile.mkdtemp(dir=MEMORY, prefix="elasticsearch-"))
+    folder.chmod(0o711)  # Elasticsearch runs as another user under root
+    return folder
+
+
+def _start(name: str, data: Path | None) -> RunningElasticsearch:
     if name == OPEN:
-        return start(say=_ignore)
+        return start(processors=True, data=data, say=_ignore)
     if name == SECURED:
-        return start(secured=True, users=USERS, roles=ROLES, say=_ignore)
+        return start(secured=True, users=USERS, roles=ROLES, data=data, say=_ignore)
     if name == STOCK:
-        return start(stock=True, users=USERS, roles=ROLES, say=_ignore)
-    return start(version=name, say=_ignore)
+        return start(stock=True, users=USERS, roles=ROLES, data=data, say=_ignore)
+    return start(version=name, data=data, say=_ignore)
 
 
 def _ignore(_: str) -> None:
@@ -117,7 +140,7 @@ class RemoteClusters:
     def __init__(self, address: str) -> None:
         self._address = address
 
-    def prepare(self, names: Collection[str]) -> None:
+    def prepare(self, names: Sequence[str]) -> None:
         with Client(self._address, family="AF_UNIX") as connection:
             connection.send(list(names))
 

@@ -18,6 +18,8 @@ class Turns:
     def __init__(self, folder: Path) -> None:
         self._door = folder / "door"
         self._floor = folder / "floor"
+        self._kept = ExitStack()  # the locks of a turn that goes on
+        self._goes_on = False
 
     @contextmanager
     def beside_others(self) -> Iterator[None]:
@@ -27,9 +29,17 @@ class Turns:
             yield
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        with _locked(self._door, fcntl.LOCK_EX), _locked(self._floor, fcntl.LOCK_EX):
+    def alone(self, *, goes_on: bool = False) -> Iterator[None]:
+        """With `goes_on` the turn is kept: the next test of this process is alone, too."""
+        if not self._goes_on:
+            self._kept.enter_context(_locked(self._door, fcntl.LOCK_EX))
+            self._kept.enter_context(_locked(self._floor, fcntl.LOCK_EX))
+        self._goes_on = goes_on
+        try:
             yield
+        finally:
+            if not goes_on:
+                self._kept.close()
 
 
 @contextmanager

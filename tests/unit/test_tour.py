@@ -15,8 +15,11 @@ from elastic_transport import NodeConfig
 from demo import show
 from demo.corpus import Passage, Question
 from demo.parts import Part
+from demo.quality import Quality, chart, quality
+from demo.searching import ask_questions, compare_ways
 from demo.show import Screen, brief, duration, shortened, visible
-from demo.steps import CheckFailed, Tour, WatchedTransport, _Stream, ask_questions
+from demo.steps import _Stream
+from demo.tools import CheckFailed, Tour, WatchedTransport
 from demo.tour import StepFailed, take_steps
 from testbed.processes import ROOT, ProcessFailed
 from tests.support.processes import clean_environ
@@ -248,16 +251,12 @@ class FixedSearch:
     """Stands in for Elasticsearch and the provider: every search finds the same passages."""
 
     def __init__(self, found):
-        self.inference = self
         self.transport = WatchedTransport([NodeConfig("http", "127.0.0.1", 9)])  # never used
         self._found = found
 
-    def text_embedding(self, *, inference_id, input):
-        return {"text_embedding": [{"embedding": [0.0]} for _ in input]}
-
-    def search(self, **_):
+    def msearch(self, *, index, searches):
         hits = [{"_id": name, "_score": 0.5, "_source": {"title": name}} for name in self._found]
-        return {"hits": {"hits": hits}}
+        return {"responses": [{"hits": {"hits": hits}}] * (len(searches) // 2)}
 
 
 @pytest.mark.parametrize(("right", "passes"), [(10, True), (8, True), (7, False), (0, False)])
@@ -274,3 +273,21 @@ def test_too_few_right_answers_fail_the_step(plain, right, passes):
     else:
         with pytest.raises(CheckFailed, match=f"for {right} of 10"):
             ask_questions(tour)
+
+
+def test_words_alone_may_not_be_the_best_way(plain):
+    asked = [Question(question="?", answers=frozenset({"a"}))]
+    with pytest.raises(CheckFailed, match="best: words"):
+        compare_ways(make_tour(plain, FixedSearch(["a"]), questions=asked))
+
+
+def test_quality_counts_the_first_right_one_among_ten():
+    rankings = [["x", "a"], ["b", "a"], ["x"] * 4 + ["b"], ["x"] * 10 + ["a"]]
+    measured = quality(rankings, [{"a"}, {"a", "b"}, {"b"}, {"a"}])
+    assert measured == Quality(recall_3=0.5, recall_10=0.75, mrr=(1 / 2 + 1 + 1 / 5) / 4)
+
+
+def test_the_chart_has_a_bar_for_each_figure_of_each_way():
+    picture = chart({way: Quality(recall_3=0.5, recall_10=0.6, mrr=0.7) for way in ("words", "b")})
+    assert picture.count("<rect x=") == 6
+    assert picture.count(">0.70<") == 2

@@ -72,3 +72,16 @@ def test_one_that_is_alone_waits_for_the_others_and_they_for_it(turns, pool, tmp
     alone.end()
     assert later.runs.wait(10)
     later.end()
+
+
+def test_a_turn_that_goes_on_is_kept_for_the_next_test(turns, pool, tmp_path):
+    first = Test(pool, turns.alone(goes_on=True))
+    assert first.runs.wait(10)
+    last = Test(pool, Turns(tmp_path).beside_others())
+    first.end()
+    assert not last.runs.wait(0.05)
+    second = Test(pool, turns.alone())
+    assert second.runs.wait(10)
+    second.end()
+    assert last.runs.wait(10)
+    last.end()

@@ -14,10 +14,11 @@ from proxy.commands.checks.questions import NodeFailed, Questioner, Reply
 from proxy.config import Config, ConfigError, split_address
 from proxy.config.addresses import is_any, is_own
 from proxy.store.elasticsearch.connection import named_credentials
+from proxy.upstream import rights
 from proxy.upstream.certificateuser import CertificateGuard
 from proxy.upstream.feature import lacks_inference
 from proxy.upstream.nodes import CertificateTaken
-from proxy.upstream.security import AUTHENTICATE, SecurityAnswer
+from proxy.upstream.security import AUTHENTICATE, HAS_PRIVILEGES, SecurityAnswer
 from proxy.upstream.version import VERSION_TARGETS, own_credentials, version_in
 
 _OLDEST: Final = (7, 17)
@@ -55,6 +56,8 @@ async def _node(url: str, config: Config) -> list[Finding]:
             # Without valid credentials nothing else is told.
             if identity.status != 401:
                 findings += await _about(name, node)
+            if identity.status == 200 and config.semantic.enabled:
+                findings += await _rights(name, node)
             return findings
     except (NodeFailed, ConfigError) as problem:
         return [error(f"{name}: {problem}")]
@@ -141,9 +144,24 @@ async def _about(name: str, node: Questioner) -> list[Finding]:
     ]
 
 
-async def _asked(node: Questioner, target: str) -> Reply | None:
+async def _rights(name: str, node: Questioner) -> list[Finding]:
+    """What fields of type `semantic_text` need."""
+    reply = await _asked(node, HAS_PRIVILEGES, rights.question())
+    if reply is None or reply.status != 200 or not isinstance(reply.json, dict):
+        return [warning(f"{name} does not tell what the proxy may, for [semantic.enabled]")]
+    missing = [
+        error(
+            f"{name}: the proxy lacks the privilege [{right.name}], {right.use} "
+            "([semantic.enabled]): grant it to its API key or user"
+        )
+        for right in rights.lacking(reply.json)
+    ]
+    return missing or [ok(f"{name}: the proxy may all that [semantic.enabled] needs")]
+
+
+async def _asked(node: Questioner, target: str, body: Any = None) -> Reply | None:
     try:
-        return await node.ask(target)
+        return await node.ask(target, body)
     except NodeFailed:
         return None
 

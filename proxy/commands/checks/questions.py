@@ -80,11 +80,15 @@ class Questioner:
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
-    async def ask(self, target: str) -> Reply:
-        """Raises: NodeFailed."""
+    async def ask(self, target: str, body: Any = None) -> Reply:
+        """GET, or POST with a body. Raises: NodeFailed."""
         try:
-            async with self._session.get(
-                URL(self._url + target, encoded=True), headers=self._headers, allow_redirects=False
+            async with self._session.request(
+                "GET" if body is None else "POST",
+                URL(self._url + target, encoded=True),
+                json=body,
+                headers=self._headers,
+                allow_redirects=False,
             ) as answer:
                 return Reply(
                     status=answer.status,

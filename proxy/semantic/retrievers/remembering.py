@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.limits.deadline import Deadline
@@ -28,6 +29,11 @@ class RememberingEndpoints:
             vectors = await self._endpoints.embed(endpoint, [text for _, text in missing], deadline)
             self._known.update(zip(missing, vectors, strict=True))
         return [self._known[key] for key in keys]
+
+    async def infer(
+        self, endpoint: InferenceEndpoint, texts: Sequence[str], deadline: Deadline
+    ) -> list[Any]:
+        return await self._endpoints.infer(endpoint, texts, deadline)
 
     async def rerank(
         self, endpoint: InferenceEndpoint, query: str, documents: Sequence[str], deadline: Deadline

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -38,13 +39,21 @@ class ApiKey:
     tells_version: bool  # whether it may ask for Elasticsearch's version
 
 
-async def make_api_key(upstream: UpstreamConfig, index: str) -> ApiKey:
-    """A new key with PRIVILEGES on `index` and, if its maker has that, VERSION; with no others.
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What a key may beside what the store needs."""
+
+    cluster: Sequence[str] = ()
+    indices: Sequence[Mapping[str, Any]] = ()  # as roles have them
+
+
+async def make_api_key(upstream: UpstreamConfig, index: str, more: Rights = Rights()) -> ApiKey:
+    """A new key with PRIVILEGES on `index`, VERSION if its maker has that, and `more`.
 
     The user of `upstream` makes it.
     Raises: StoreError naming what hinders it; ConfigError for files that cannot be used.
     """
-    rights = {"names": [index], "privileges": list(PRIVILEGES)}
+    rights = Rights(more.cluster, [{"names": [index], "privileges": PRIVILEGES}, *more.indices])
     try:
         async with connect(upstream, TIMEOUT) as client:
             # A key has no right that its maker lacks, and Elasticsearch says nothing of it.
@@ -59,10 +68,10 @@ async def make_api_key(upstream: UpstreamConfig, index: str) -> ApiKey:
 
 
 async def _check_rights(
-    client: AsyncElasticsearch, upstream: UpstreamConfig, rights: dict[str, Any]
+    client: AsyncElasticsearch, upstream: UpstreamConfig, rights: Rights
 ) -> bool:
     """Whether the user has VERSION. Raises: StoreError if it lacks what the key needs."""
-    asked = {"cluster": [VERSION], "index": [rights]}
+    asked = {"cluster": [VERSION, *rights.cluster], "index": rights.indices}
     try:
         answer = await _post(client, "/_security/user/_has_privileges", asked)
     except ApiError as error:
@@ -71,10 +80,16 @@ async def _check_rights(
                 f"[{upstream.url}] has its security switched off: the proxy needs no API key there"
             ) from None
         raise
-    [(index, granted)] = answer["index"].items()
-    if missing := ", ".join(name for name in PRIVILEGES if not granted[name]):
+    missing = [name for name in rights.cluster if not answer["cluster"][name]]
+    lacks = [f"[{', '.join(missing)}] of the cluster"] if missing else []
+    for wanted in rights.indices:
+        [index] = wanted["names"]
+        granted = answer["index"][index]
+        if missing := [name for name in wanted["privileges"] if not granted[name]]:
+            lacks.append(f"[{', '.join(missing)}] on the index [{index}]")
+    if lacks:
         raise StoreError(
-            f"The user [{upstream.username}] lacks [{missing}] on the index [{index}], and so "
+            f"The user [{upstream.username}] lacks {' and '.join(lacks)}, and so "
             "would each of its API keys: let a user make the key who has these privileges"
         )
     return answer["cluster"][VERSION] is True
@@ -83,10 +98,11 @@ async def _check_rights(
 async def _make(
     client: AsyncElasticsearch,
     upstream: UpstreamConfig,
-    rights: dict[str, Any],
+    rights: Rights,
     tells_version: bool,
 ) -> ApiKey:
-    role = {"cluster": [VERSION] if tells_version else [], "indices": [rights]}
+    version = [VERSION] if tells_version else []
+    role = {"cluster": [*version, *rights.cluster], "indices": rights.indices}
     body = {"name": NAME, "role_descriptors": {"endpoint-store": role}}
     try:
         made = await _post(client, "/_security/api_key", body)

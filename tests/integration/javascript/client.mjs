@@ -2,7 +2,8 @@
 //
 // Started with the options of the client as JSON. Reads {"method", "params", "options"} lines from
 // standard input and answers each with a line: {"result"}, or {"error": {"name", "status", "body"}}.
-// With the option asStream, the result is the list of the chunks that arrived.
+// With the option asStream, the result is the list of the chunks that arrived. The method helpers.bulk
+// takes {index, documents}.
 import { createRequire } from 'node:module'
 import { createInterface } from 'node:readline'
 
@@ -13,11 +14,21 @@ const { Client } = require('@elastic/elasticsearch')
 const client = new Client(JSON.parse(process.argv[2]))
 
 async function call ({ method, params, options }) {
+  if (method === 'helpers.bulk') return await bulk(params)
   const steps = method.split('.')
   const last = steps.pop()
   const owner = steps.reduce((value, step) => value[step], client)
   const result = await owner[last](params, options)
   return options?.asStream === true ? await chunksOf(result) : result
+}
+
+// What its users give as a function does not come over standard input.
+async function bulk ({ index, documents }) {
+  return await client.helpers.bulk({
+    datasource: documents,
+    onDocument: () => ({ index: { _index: index } }),
+    refreshOnCompletion: index
+  })
 }
 
 async function chunksOf (stream) {

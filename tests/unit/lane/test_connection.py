@@ -8,7 +8,6 @@ import hashlib
 
 import pytest
 
-from proxy.http1.bodies import FRAMING_LIMIT
 from proxy.turns import Turns
 from tests.support.lanes import lane_test
 from tests.support.peers import GET, MIB, OK, Peer, noise
@@ -95,7 +94,7 @@ async def test_small_chunks_hold_up_nobody_else_and_arrive(world):
     await chunky.send(b"POST /x HTTP/1.1\r\nHost: es\r\nTransfer-Encoding: chunked\r\n\r\n")
     peer = await world.accept()
     await peer.head()
-    count = 6 * MIB // 6
+    count = MIB // 4
     chunky.writer.write(b"1\r\nx\r\n" * count + b"0\r\n\r\n")
     received, turns = bytearray(), 0
 
@@ -184,7 +183,7 @@ async def test_between_a_request_and_its_answer_few_small_chunks_are_read(world)
 
 
 @lane_test()
-async def test_a_body_that_is_nearly_all_framing_is_refused(world):
+async def test_a_body_that_is_nearly_all_framing_is_refused(world, framing_limit):
     caller = await world.caller()
     await caller.send(CHUNKED)
     peer = await world.accept()
@@ -193,7 +192,7 @@ async def test_a_body_that_is_nearly_all_framing_is_refused(world):
         error = await caller.error(400)
     assert error["reason"] == (
         "invalid HTTP request: the framing of its chunks outweighs them by more than "
-        f"[{FRAMING_LIMIT}] bytes"
+        f"[{framing_limit}] bytes"
     )
     await peer.lost()
 

@@ -425,6 +425,7 @@ async def test_an_answer_in_small_chunks_passes_byte_for_byte(world, leaves):
         assert world.connections == 1
 
 
+@pytest.mark.usefixtures("framing_limit")
 @lane_test()
 async def test_an_answer_that_is_nearly_all_framing_is_cut(world):
     caller = await world.caller()

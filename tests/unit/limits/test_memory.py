@@ -10,6 +10,7 @@ from proxy.limits.memory import (
     count_for,
     hold_at_least,
     hold_only,
+    passing,
     reserve,
     wide_text_surplus,
 )
@@ -87,3 +88,18 @@ def test_an_answer_takes_what_it_needs_and_an_error_nothing_else():
         hold_only(5)
         assert memory.reserved == 5
     assert memory.reserved == 0
+
+
+def test_a_part_of_a_request_gives_back_what_it_took():
+    budget = MemoryBudget(1600)
+    with budget.request():
+        count_for("a")
+        reserve(100)
+        for _ in range(20):
+            with passing():
+                reserve(1000)
+                assert budget.reserved == 1100
+                with pytest.raises(MemoryShort, match="of one caller"):
+                    reserve(450)
+        assert budget.reserved == 100
+    assert budget.reserved == 0

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from proxy.errors import ProxyError
 from proxy.inference.endpoints import InferenceEndpoint, SecretSettings, ServiceSettings, TaskType
 from proxy.rest.body import Body
 from proxy.rest.request import parse_request
@@ -80,6 +81,9 @@ class Endpoints:
         self.calls.append(list(texts))
         return [[1.0, 0.0, 0.0] for _ in texts]
 
+    async def infer(self, endpoint, texts, deadline):
+        raise AssertionError("nothing is ingested here")
+
     async def rerank(self, endpoint, query, documents, deadline):
         raise AssertionError("nothing is reranked here")
 
@@ -94,6 +98,18 @@ class Registry:
         return self.target
 
 
+class Guard:
+    """Lets everybody search everything, or raises what it has been given."""
+
+    def __init__(self) -> None:
+        self.refusal: ProxyError | None = None
+
+    async def searchable(self, request, target):
+        if self.refusal is not None:
+            raise self.refusal
+        return target
+
+
 @dataclass(slots=True)
 class World:
     """A layer whose indices are `target`, before an upstream with these answers."""
@@ -101,6 +117,7 @@ class World:
     upstream: Upstream
     registry: Registry
     endpoints: Endpoints = field(default_factory=Endpoints)
+    guard: Guard = field(default_factory=Guard)
 
     async def request(self, method: str, target: str, body: Any) -> Any:
         """The document of the layer's answer."""
@@ -113,6 +130,7 @@ class World:
             upstream=self.upstream,  # type: ignore[arg-type]
             endpoints=self.endpoints,
             registry=self.registry,  # type: ignore[arg-type]
+            guard=self.guard,  # type: ignore[arg-type]
             abilities=Abilities(self.upstream),  # type: ignore[arg-type]
             release=UpstreamRelease(self.upstream),  # type: ignore[arg-type]
             tasks=Tasks(),

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from proxy.errors import IllegalArgument
+from proxy.errors import IllegalArgument, Unauthorized
 from tests.unit.semantic.exchanges import Answer, world
 from tests.unit.semantic.targets import semantic_field, target
 
@@ -126,4 +126,29 @@ async def test_remote_clusters_are_refused():
     here = world(HERE, FOUND)
     with pytest.raises(IllegalArgument, match=r"\[far:b\]"):
         await here.request("POST", "/a,far:b/_search", {"query": SEMANTIC})
-    assert here.registry.looked_up == ["a"]
+    assert here.endpoints.calls == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/a/_search", {"query": SEMANTIC}),
+        ("/a/_search/template", {"source": {"query": SEMANTIC}}),
+        ("/a/_async_search", {"query": SEMANTIC}),
+    ],
+)
+async def test_nothing_is_embedded_for_who_may_not_search(path, body):
+    here = world(HERE, {"template_output": {"query": SEMANTIC}})
+    here.guard.refusal = Unauthorized("you may not")
+    with pytest.raises(Unauthorized):
+        await here.request("POST", path, body)
+    assert here.endpoints.calls == []
+
+
+async def test_templates_of_many_searches_are_refused_one_by_one():
+    here = world(HERE, {"template_output": {"query": SEMANTIC}})
+    here.guard.refusal = Unauthorized("you may not")
+    lines = b'{"index":"a"}\n{"source":"{}"}\n' * 2
+    answer = await here.request("POST", "/_msearch/template", lines)
+    assert [one["status"] for one in answer["responses"]] == [403, 403]
+    assert here.endpoints.calls == []

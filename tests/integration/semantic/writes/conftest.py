@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Final
 from uuid import uuid4
 
 import pytest
@@ -16,16 +12,6 @@ from tests.integration.semantic.writes.site import Site
 from tests.support.embedder import Embedder
 from tests.support.processes import Serve
 from tests.support.stubs import in_thread
-
-_LOCK: Final = Path(tempfile.gettempdir()) / "semantic-writes.lock"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_other_module() -> Iterator[None]:
-    """The tests of these modules name the same indices: another process waits for its turn."""
-    with _LOCK.open("a") as opened:
-        fcntl.flock(opened, fcntl.LOCK_EX)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +34,14 @@ def proxy_of_module(
 
 
 @pytest.fixture
-def site(proxy_of_module: str, elasticsearch: Elasticsearch, embedder: Embedder) -> Iterator[Site]:
-    """An endpoint `w-embed`, and indices that are gone after the test."""
-    made = Site(proxy_of_module, elasticsearch.url, embedder)
+def site(
+    request: pytest.FixtureRequest,
+    proxy_of_module: str,
+    elasticsearch: Elasticsearch,
+    embedder: Embedder,
+) -> Iterator[Site]:
+    """An endpoint `w-embed`; what begins with the PREFIX of the module is gone after the test."""
+    made = Site(proxy_of_module, elasticsearch.url, embedder, request.module.PREFIX)
     made.put_endpoint("w-embed")
     embedder.texts.clear()
     yield made

@@ -20,10 +20,11 @@ def lines(*documents: Any) -> bytes:
 
 
 class Site:
-    def __init__(self, proxy: str, upstream: str, embedder: Embedder) -> None:
+    def __init__(self, proxy: str, upstream: str, embedder: Embedder, prefix: str) -> None:
         self.proxy = proxy
         self.upstream = upstream
         self.embedder = embedder
+        self.prefix = prefix
 
     def send(
         self, method: str, target: str, body: Any = None, *, base: str | None = None
@@ -76,10 +77,10 @@ class Site:
 
     def clean(self) -> None:
         for name in self.ok("GET", "/_alias?expand_wildcards=all", base=self.upstream):
-            if name.startswith("w-"):
+            if name.startswith(self.prefix):
                 self.send("DELETE", f"/{name}", base=self.upstream)
         for kind in ("_index_template", "_template"):
-            self.send("DELETE", f"/{kind}/w-*", base=self.upstream)
+            self.send("DELETE", f"/{kind}/{self.prefix}*", base=self.upstream)
 
 
 def semantic(inference_id: str = "w-embed", **more: Any) -> dict[str, Any]:

@@ -11,18 +11,20 @@ import pytest
 from tests.integration.semantic.writes.site import Site, lines, semantic
 from tests.support.rawhttp import send
 
+PREFIX = "wf-"  # of the names that only these tests use
+
 
 def _statuses(answer: Any) -> list[int]:
     return [one["status"] for item in answer["items"] for one in item.values()]
 
 
 def test_one_bad_text_among_a_thousand(site: Site) -> None:
-    site.make("w-a")
+    site.make("wf-a")
     items: list[Any] = []
     for number in range(1000):
         text = "BOOM" if number == 617 else f"text {number}"
         items += [{"index": {"_id": str(number)}}, {"body": text}]
-    answer = site.bulk(*items, target="/w-a/_bulk")
+    answer = site.bulk(*items, target="/wf-a/_bulk")
     assert [place for place, status in enumerate(_statuses(answer)) if status != 201] == [617]
     failed = answer["items"][617]["index"]
     assert failed["status"] == 400
@@ -32,24 +34,24 @@ def test_one_bad_text_among_a_thousand(site: Site) -> None:
         "Exception when running inference id [w-embed] on field [body]"
     )
     assert failed["error"]["caused_by"]["type"] == "status_exception"
-    assert len(site.chunks("w-a", "999")) == 1
-    assert site.send("GET", "/w-a/_doc/617", base=site.upstream).status == 404
+    assert len(site.chunks("wf-a", "999")) == 1
+    assert site.send("GET", "/wf-a/_doc/617", base=site.upstream).status == 404
 
 
 @pytest.mark.parametrize(("word", "status"), [("LIMIT", 429), ("DOWN", 400)])
 def test_a_provider_that_refuses_everything(site: Site, word: str, status: int) -> None:
-    site.make("w-a")
-    site.make("w-plain", {"body": {"type": "text"}})
+    site.make("wf-a")
+    site.make("wf-plain", {"body": {"type": "text"}})
     answer = site.bulk(
-        {"index": {"_index": "w-a", "_id": "1"}},
+        {"index": {"_index": "wf-a", "_id": "1"}},
         {"body": f"{word} a"},
-        {"index": {"_index": "w-plain", "_id": "1"}},
+        {"index": {"_index": "wf-plain", "_id": "1"}},
         {"body": "plain"},
-        {"index": {"_index": "w-a", "_id": "2"}},
+        {"index": {"_index": "wf-a", "_id": "2"}},
         {"title": "nothing to embed"},
     )
     assert _statuses(answer) == [status, 201, 201]
-    single = site.send("PUT", "/w-a/_doc/1", {"body": word})
+    single = site.send("PUT", "/wf-a/_doc/1", {"body": word})
     assert single.status == status
     error = orjson.loads(single.content)["error"]
     assert error["type"] == "inference_exception"
@@ -58,7 +60,8 @@ def test_a_provider_that_refuses_everything(site: Site, word: str, status: int) 
 
 def test_an_endpoint_that_stays_down_is_given_up_for_the_request(site: Site) -> None:
     site.make(
-        "w-a", {"body": semantic(), "pad": {"type": "keyword", "index": False, "doc_values": False}}
+        "wf-a",
+        {"body": semantic(), "pad": {"type": "keyword", "index": False, "doc_values": False}},
     )
     calls: list[int] = []
     site.embedder.on_call = lambda texts: calls.append(len(texts))
@@ -66,7 +69,7 @@ def test_an_endpoint_that_stays_down_is_given_up_for_the_request(site: Site) -> 
     for number in range(300):
         items += [{"index": {"_id": str(number)}}, {"body": "DOWN", "pad": "p" * 30_000}]
     try:
-        answer = site.bulk(*items, target="/w-a/_bulk")
+        answer = site.bulk(*items, target="/wf-a/_bulk")
     finally:
         site.embedder.on_call = lambda texts: None
     assert set(_statuses(answer)) == {400}
@@ -75,17 +78,17 @@ def test_an_endpoint_that_stays_down_is_given_up_for_the_request(site: Site) -> 
 
 def test_vectors_of_another_model_are_refused(site: Site) -> None:
     """The endpoint was made anew with a model of fewer dimensions."""
-    site.put_endpoint("w-other")
-    site.make("w-a", {"body": semantic("w-other")})
-    site.ok("PUT", "/w-a/_doc/1", {"body": "x"})
-    site.ok("DELETE", "/_inference/w-other?force=true")
+    site.put_endpoint("wf-other")
+    site.make("wf-a", {"body": semantic("wf-other")})
+    site.ok("PUT", "/wf-a/_doc/1", {"body": "x"})
+    site.ok("DELETE", "/_inference/wf-other?force=true")
     site.embedder.dimensions = 8
     try:
-        site.put_endpoint("w-other")
-        answer = site.send("PUT", "/w-a/_doc/2", {"body": "y"})
+        site.put_endpoint("wf-other")
+        answer = site.send("PUT", "/wf-a/_doc/2", {"body": "y"})
     finally:
         site.embedder.dimensions = 16
-        site.send("DELETE", "/_inference/w-other?force=true")
+        site.send("DELETE", "/_inference/wf-other?force=true")
     assert answer.status == 400
     error = orjson.loads(answer.content)["error"]
     assert error["type"] == "document_parsing_exception"
@@ -99,7 +102,8 @@ def test_vectors_of_another_model_are_refused(site: Site) -> None:
 def test_the_next_window_is_embedded_while_one_is_sent(site: Site) -> None:
     """And a body is worked through while it arrives: its start is stored before its end is sent."""
     site.make(
-        "w-a", {"body": semantic(), "pad": {"type": "keyword", "index": False, "doc_values": False}}
+        "wf-a",
+        {"body": semantic(), "pad": {"type": "keyword", "index": False, "doc_values": False}},
     )
     embedded = threading.Event()
     site.embedder.on_call = lambda texts: embedded.set() if "second 40" in texts else None
@@ -113,14 +117,14 @@ def test_the_next_window_is_embedded_while_one_is_sent(site: Site) -> None:
         yield lines({"index": {}}, {"body": "last"})
 
     try:
-        answer = site.raw_bulk(body(), target="/w-a/_bulk")
+        answer = site.raw_bulk(body(), target="/wf-a/_bulk")
     finally:
         site.embedder.on_call = lambda texts: None
     assert _statuses(orjson.loads(answer.content)) == [201] * 201
 
 
 def test_a_caller_that_goes_away_ends_its_work(site: Site) -> None:
-    site.make("w-a")
+    site.make("wf-a")
     called = threading.Event()
     site.embedder.on_call = lambda texts: called.set()
 
@@ -129,7 +133,7 @@ def test_a_caller_that_goes_away_ends_its_work(site: Site) -> None:
         raise ConnectionAbortedError
 
     with pytest.raises(ConnectionAbortedError):
-        send(site.proxy, "POST", "/w-a/_bulk", [("Content-Type", "application/x-ndjson")], body())
+        send(site.proxy, "POST", "/wf-a/_bulk", [("Content-Type", "application/x-ndjson")], body())
     site.embedder.on_call = lambda texts: None
-    assert site.send("GET", "/w-a/_doc/1", base=site.upstream).status == 404
+    assert site.send("GET", "/wf-a/_doc/1", base=site.upstream).status == 404
     assert not called.is_set()

@@ -1,0 +1,74 @@
+"""Index expressions, as callers write them into paths and bodies.
+
+Names and patterns with commas between: `logs-*,-logs-old`, `<logs-{now/d}>`, `logs::failures`, and
+`europe:logs` for an index of another cluster. Source: IndexNameExpressionResolver.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import quote
+
+EVERYTHING: Final = "_all"
+# A comma outside of date math, which may hold some.
+_COMMA: Final = re.compile(r",(?![^<]*>)")
+_SAFE: Final = "*,:-"
+
+
+def parts_of(expression: str) -> list[str]:
+    """The names and patterns in an expression, without empty ones."""
+    parts = _COMMA.split(expression) if "<" in expression else expression.split(",")
+    return [part for part in parts if part]
+
+
+def local_part(expression: str) -> str:
+    """The expression without what it names of other clusters; empty if nothing is left.
+
+    No index there has fields of ours, and the upstream does not tell the mappings of both at once.
+    """
+    if ":" not in expression:
+        return expression
+    return ",".join(part for part in parts_of(expression) if not is_remote(part))
+
+
+def is_pattern(part: str) -> bool:
+    """Whether a part of an expression may stand for indices of other names."""
+    return "*" in part or part == EVERYTHING
+
+
+def is_date_math(part: str) -> bool:
+    """Whether a part of an expression is a name with a date that is computed."""
+    return part.startswith("<")
+
+
+def is_exclusion(part: str) -> bool:
+    """Whether a part of an expression takes away from those before it."""
+    return part.startswith("-")
+
+
+def is_remote(part: str) -> bool:
+    """Whether a part of an expression names indices of another cluster."""
+    return not part.startswith(("<", "-<")) and ":" in part.replace("::", "")
+
+
+def without_selector(part: str) -> str:
+    """A name without `::data` or `::failures`."""
+    return part.partition("::")[0]
+
+
+def in_path(expression: str) -> str:
+    """An expression as a segment of a path."""
+    return quote(expression.encode("utf-8", "surrogateescape"), safe=_SAFE)
+
+
+def batches(names: Sequence[str], most: int) -> list[str]:
+    """Names joined to expressions of at most `most` characters, as paths have to be short."""
+    joined: list[str] = []
+    for name in names:
+        if joined and len(joined[-1]) + len(name) < most:
+            joined[-1] += f",{name}"
+        else:
+            joined.append(name)
+    return joined

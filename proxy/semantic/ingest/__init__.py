@@ -1,0 +1,1 @@
+"""`inference` processors of ingest pipelines, run by the proxy around the upstream's own."""

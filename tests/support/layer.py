@@ -1,0 +1,70 @@
+"""The semantic layer as a caller sees it: a proxy, its upstream, and an endpoint of the stub's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from tests.support.endpoints import JSON, put
+from tests.support.rawhttp import Answer, send
+
+ENABLED: Final = {"HFPROXY_SEMANTIC_ENABLED": "true"}
+FIELD: Final = {"type": "semantic_text", "inference_id": "embed"}
+MAPPINGS: Final = {"properties": {"body": FIELD, "title": {"type": "text"}}}
+HIDDEN: Final = "xinf"
+
+
+@dataclass(slots=True)
+class Caller:
+    """Somebody who sends requests to `url`; what is made in indices of these names is removed."""
+
+    url: str
+    headers: list[tuple[str, str]] = field(default_factory=list)
+
+    def __call__(self, method: str, target: str, body: Any = None, **more: Any) -> Answer:
+        data: bytes | None
+        if isinstance(body, list):
+            data = b"".join(orjson.dumps(line) + b"\n" for line in body)
+        else:
+            data = None if body is None else orjson.dumps(body)
+        return send(self.url, method, target, [*self.headers, *JSON], data, **more)
+
+    def ok(self, method: str, target: str, body: Any = None) -> Any:
+        """The document of an answer without an error."""
+        answer = self(method, target, body)
+        assert answer.status < 300, answer.text
+        found = orjson.loads(answer.content) if answer.content else None
+        assert not (isinstance(found, dict) and found.get("errors")), answer.text
+        return found
+
+    def as_user(self, authorization: str) -> Caller:
+        return Caller(self.url, [("Authorization", authorization)])
+
+
+def put_endpoint(caller: Caller, provider: str, name: str = "embed") -> None:
+    answer = put(caller.url, name, provider, headers=caller.headers)
+    assert answer.status == 200, answer.text
+
+
+def is_filled(direct: Caller, index: str, document: str) -> bool:
+    """Whether a document has vectors, as the upstream itself tells."""
+    body = {
+        "query": {
+            "bool": {
+                "filter": [
+                    {"ids": {"values": [document]}},
+                    {
+                        "nested": {
+                            "path": "xinf.body.chunks",
+                            "query": {"match_all": {}},
+                            "ignore_unmapped": True,
+                        }
+                    },
+                ]
+            }
+        }
+    }
+    direct.ok("POST", f"/{index}/_refresh")
+    return bool(direct.ok("POST", f"/{index}/_search", body)["hits"]["hits"])

@@ -1,0 +1,45 @@
+"""Stand-ins for what the semantic layer needs of others."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from proxy.semantic.ports import Change, UpstreamAnswer
+
+
+class NoUpstream:
+    """An upstream that nobody may ask."""
+
+    async def has_inference(self) -> bool:
+        raise AssertionError("asked")
+
+    async def version(self) -> str | None:
+        raise AssertionError("asked")
+
+    async def ask_as_proxy(self, method: str, target: str, body: bytes = b"") -> UpstreamAnswer:
+        raise AssertionError(target)
+
+    async def ask_as_caller(
+        self, request: web.Request, method: str, target: str, body: bytes = b""
+    ) -> UpstreamAnswer:
+        raise AssertionError(target)
+
+    async def hand_on(
+        self,
+        request: web.Request,
+        body: bytes | None = None,
+        answered: Callable[[], Awaitable[None]] | None = None,
+    ) -> web.StreamResponse:
+        raise AssertionError("handed on")
+
+    async def hand_on_as(
+        self,
+        request: web.Request,
+        target: str,
+        body: bytes | None,
+        change: Change | None = None,
+        answered: Callable[[], Awaitable[None]] | None = None,
+    ) -> web.StreamResponse:
+        raise AssertionError(target)

@@ -1,0 +1,166 @@
+"""Which raw targets the semantic layer looks at."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.semantic.discovery import Declared
+from proxy.semantic.interception import Interceptor, changes
+from proxy.semantic.registry import Registry, Snapshot
+
+
+def interceptor(*plain: str, declared: Declared | None) -> Interceptor:
+    registry = Registry(None, 1.0)  # type: ignore[arg-type] # it is asked nothing
+    if declared is not None:
+        registry.snapshot = Snapshot(state="s", declared=declared)
+    for name in plain:
+        registry.snapshot.plain.keep(name, None)
+    return Interceptor(registry)
+
+
+NONE = Declared(indices=frozenset(), templates=False)
+SOME = Declared(indices=frozenset(["notes"]), templates=False)
+DECLARING = [
+    (b"PUT", b"/notes"),
+    (b"PUT", b"/notes/"),
+    (b"PUT", b"/notes?wait_for_active_shards=1"),
+    (b"PUT", b"/%3Cnotes-%7Bnow%2Fd%7D%3E"),
+    (b"PUT", b"/notes/_mapping"),
+    (b"POST", b"/notes/_mappings?pretty"),
+    (b"PUT", b"/_mapping/notes"),
+    (b"POST", b"/notes/_rollover"),
+    (b"POST", b"/notes/_rollover/next"),
+    (b"PUT", b"/_index_template/t"),
+    (b"PUT", b"/_component_template/t"),
+    (b"PUT", b"/_template/t"),
+    (b"POST", b"/_index_template/_simulate"),
+    (b"PUT", b"/_ingest/pipeline/p"),
+    (b"PUT", b"/_data_stream/d/_mappings"),
+    (b"POST", b"/_snapshot/r/s/_restore"),
+    (b"POST", b"/_snapshot/r/s/_mount?x"),
+]
+OTHERS = [
+    (b"GET", b"/notes"),
+    (b"GET", b"/notes/_search"),
+    (b"POST", b"/_bulk"),
+    (b"POST", b"/notes/_doc"),
+    (b"PUT", b"/notes/_doc/1"),
+    (b"PUT", b"/notes/_settings"),
+    (b"GET", b"/_index_template/t"),
+    (b"DELETE", b"/notes"),
+    (b"POST", b"/_aliases"),
+    (b"PUT", b"/_snapshot/r/s"),
+    (b"GET", b"/_snapshot/r/s/_restore"),
+    (b"GET", b"/_ml/trained_models/m"),
+    (b"POST", b"/_ml/trained_models/m/deployment/_start"),
+    (b"GET", b"/"),
+    (b"HEAD", b"/notes"),
+]
+
+
+@pytest.mark.parametrize("declared", [NONE, SOME])
+@pytest.mark.parametrize("rest", [b"_infer", b"deployment/_infer?timeout=1s"])
+def test_models_that_may_be_endpoints_are_always_looked_at(declared, rest):
+    assert interceptor(declared=declared).takes(b"POST", b"/_ml/trained_models/m/" + rest)
+
+
+@pytest.mark.parametrize(("method", "target"), DECLARING)
+def test_what_may_declare_or_bring_a_field_is_always_looked_at(method, target):
+    assert interceptor(declared=NONE).takes(method, target)
+    assert interceptor("notes", declared=SOME).takes(method, target)
+    assert changes(method, target)
+
+
+@pytest.mark.parametrize(("method", "target"), OTHERS)
+def test_without_any_field_everything_else_is_let_through(method, target):
+    assert not interceptor(declared=NONE).takes(method, target)
+
+
+@pytest.mark.parametrize(("method", "target"), OTHERS[1:4])
+def test_before_the_first_look_every_name_may_have_fields(method, target):
+    assert interceptor(declared=None).takes(method, target)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        b"/notes/_search",
+        b"/notes",
+        b"/unheard-of/_search",
+        b"/plain,notes/_search",
+        b"/plain,/_search",
+        b"/plain::failures/_search",
+        b"/%3Cplain%3E/_search",
+        b"/plain*/_search",
+        b"/_all/_search",
+        b"/_search",
+        b"/_search/scroll",
+        b"/_bulk",
+        b"/_mget",
+        b"/_msearch",
+        b"/_async_search/some-id",
+        b"/_nodes/hot_threads",
+        b"/_tasks?detailed",
+        b"/_alias/x",
+        b"/_cluster/state",
+        b"/_cluster/state/metadata/notes?filter_path=x",
+        b"/_cat/tasks?detailed",
+        b"/_ml/datafeeds/d/_preview",
+        b"/_transform/_preview",
+        b"/_ingest/_simulate",
+        b"/_application/search_application/a/_search",
+        b"/_resolve/index/*",
+        b"/_unheard-of",
+    ],
+)
+def test_what_may_show_a_field_is_looked_at_once_there_is_one(target):
+    assert interceptor("plain", declared=SOME).takes(b"GET", target)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        b"/plain/_search",
+        b"/plain",
+        b"/pl%61in/_search?q=x",
+        b"/%70lain/_doc/1",
+        b"/",
+        b"/?pretty",
+        b"/_cat/indices",
+        b"/_cluster/health",
+        b"/_query",
+        b"/_sql",
+        b"/_security/_authenticate",
+        b"/_license",
+    ],
+)
+def test_what_shows_none_is_let_through(target):
+    assert not interceptor("plain", declared=SOME).takes(b"GET", target)
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        (b"DELETE", b"/plain"),
+        (b"DELETE", b"/a,b*"),
+        (b"POST", b"/_aliases"),
+        (b"PUT", b"/plain/_alias/x"),
+        (b"POST", b"/plain/_clone/copy"),
+        (b"PUT", b"/plain/_shrink/copy"),
+        (b"POST", b"/plain/_close"),
+        (b"DELETE", b"/_data_stream/d"),
+        (b"POST", b"/_data_stream/_modify"),
+        (b"POST", b"/_reindex"),
+        (b"DELETE", b"/plain/_aliases/x"),
+    ],
+)
+def test_what_changes_the_meaning_of_names_is_seen(method, target):
+    assert interceptor("plain", declared=SOME).takes(method, target)
+    assert changes(method, target)
+
+
+def test_a_name_that_turns_out_plain_makes_another_generation():
+    """Connections keep what they were told about a target until then."""
+    looking = interceptor(declared=SOME)
+    before = looking.generation
+    assert looking.generation is before
