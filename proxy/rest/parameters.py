@@ -31,9 +31,12 @@ def refuse_unknown(parameters: Iterable[str], known: Iterable[str], path: str) -
 
     `known` is what the route takes, `path` what the message says of the request.
     """
-    candidates = set(known) - _OF_EVERY_ROUTE
-    unknown = sorted(set(parameters) - candidates - _OF_EVERY_ROUTE)
+    known = set(known)
+    unknown = sorted(
+        name for name in parameters if name not in known and name not in _OF_EVERY_ROUTE
+    )
     if unknown:
+        candidates = known - _OF_EVERY_ROUTE
         shown = [
             f"[{name}]{did_you_mean(name, candidates, ' -> ')}" for name in unknown[:_MOST_NAMED]
         ]

@@ -213,7 +213,9 @@ def identity_of(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
     """
     identity: CIMultiDict[str] = CIMultiDict()
     for name in _SENT:
-        values = headers.getall(name, [])
+        if name not in headers:
+            continue
+        values = headers.getall(name)
         if len(set(values)) > 1:
             raise IllegalArgument(f"multiple values for single-valued header [{name}].")
         check_text(value.encode("utf-8", "surrogateescape") for value in values)
