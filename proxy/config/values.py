@@ -204,8 +204,14 @@ class ProviderConfig:
     )
     concurrency: int = setting(
         4,
-        "Calls that an endpoint may have under way at once to embed, and a request to rank",
-        "Further texts wait, and the next call takes those of several requests along.",
+        "Calls that one request may have under way at once; with coalescing, that an endpoint may "
+        "have to embed texts",
+    )
+    coalescing: bool = setting(
+        False,
+        "Whether texts that wait for an endpoint are sent together, those of several requests too",
+        "Equal ones are sent once. Elasticsearch makes a call for each request; this is faster "
+        "where many ask at once, and spares the rate limit.",
     )
     queue_capacity: int = setting(
         2000,

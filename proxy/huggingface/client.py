@@ -7,7 +7,7 @@ Source: HuggingFaceService, HuggingFaceActionCreator.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Final, TypeVar
@@ -16,7 +16,7 @@ import aiohttp
 
 from proxy.config import ProviderConfig
 from proxy.errors import CountMismatch
-from proxy.huggingface.batching import Batch, texts_of
+from proxy.huggingface.batching import Batch, Text, texts_of
 from proxy.huggingface.batchsender import BatchSender, BatchTask
 from proxy.huggingface.calls import Calls
 from proxy.huggingface.chatreplies import parse_chat, parse_chat_event
@@ -70,10 +70,8 @@ class HuggingFace:
         self._profile = profile
         self._sender = Sender(Calls(session, config, metrics), limiter, retry, profile, metrics)
         self._batches = BatchSender(self._sender, config)
-        self._embeddings = Coalescer(self._batches, _EMBEDDING, config, _size_of_vector)
-        self._sparse_embeddings = Coalescer(
-            self._batches, _SPARSE_EMBEDDING, config, _size_of_weights
-        )
+        self._embed = _sending(self._batches, _EMBEDDING, config, _size_of_vector)
+        self._embed_sparse = _sending(self._batches, _SPARSE_EMBEDDING, config, _size_of_weights)
         self._failures = FailureLog(Storms())
         self._turns = Turns()
 
@@ -83,7 +81,7 @@ class HuggingFace:
         """One vector per input, in input order."""
         texts = texts_of(inputs, endpoint.service_settings.max_input_tokens)
         with self._failures.watching(endpoint, deadline):
-            return await self._embeddings.results(endpoint, texts, deadline)
+            return await self._embed(endpoint, texts, deadline)
 
     async def embed_sparse(
         self, endpoint: InferenceEndpoint, inputs: Sequence[str], deadline: Deadline
@@ -91,7 +89,7 @@ class HuggingFace:
         """One map of token weights per input, in input order."""
         texts = texts_of(inputs, endpoint.service_settings.max_input_tokens)
         with self._failures.watching(endpoint, deadline):
-            return await self._sparse_embeddings.results(endpoint, texts, deadline)
+            return await self._embed_sparse(endpoint, texts, deadline)
 
     async def rerank(
         self,
@@ -164,6 +162,18 @@ class HuggingFace:
             opened = await self._sender.open(endpoint, body, deadline)
         async with opened as reply:
             yield read_events(endpoint, reply, self._idle_timeout, self._profile, self._turns)
+
+
+def _sending(
+    batches: BatchSender,
+    task: BatchTask[T],
+    config: ProviderConfig,
+    size_of: Callable[[T], int],
+) -> Callable[[InferenceEndpoint, list[Text], Deadline], Awaitable[list[T]]]:
+    """What sends texts for a task: by themselves, or with those of other requests."""
+    if config.coalescing:
+        return Coalescer(batches, task, config, size_of).results
+    return lambda endpoint, texts, deadline: batches.results(endpoint, task, texts, deadline)
 
 
 def _vectors(batch: Batch) -> Reader[list[list[float]]]:

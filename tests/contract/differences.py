@@ -71,10 +71,6 @@ BY_DESIGN: Final = {
             }
         },
     ),
-    "hf-emb-025": Difference(
-        reason="Requests that wait for the rate limit with the same text share one call.",
-        changes={"expected_hf_calls": 1},
-    ),
     "hf-emb-004": Difference(
         reason="More inputs than a server takes are split, 32 at a time, instead of refused.",
         changes={
