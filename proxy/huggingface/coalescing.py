@@ -202,14 +202,16 @@ class _Line(Generic[T]):
 
     async def _together(self, texts: Sequence[Text], deadline: Deadline) -> list[T]:
         self._sender.check_room(self._endpoint, len(self._waiting))
-        await confirm()
         caller: _Caller[T] = _Caller(deadline)
         mine = [self._want(text, caller) for text in texts]
         caller.missing = len(caller.results)
+        brings_none = not caller.texts
         if caller.texts:
             self._waiting[caller] = None
         self._start_calls()
         try:
+            if brings_none:
+                await confirm()  # else the call that has its texts does
             await caller.done
         finally:
             self._leave(caller)

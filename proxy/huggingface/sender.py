@@ -73,10 +73,8 @@ class Sender:
         Raises: Rejected where too many wait already, if that is `bounded`.
         """
         if not self._limiter.is_free(endpoint):
-            if bounded:
-                self._limiter.check_room(endpoint)
             with self._metrics.rate_limit_wait():
-                await self._limiter.wait(endpoint)
+                await self._limiter.wait(endpoint, bounded=bounded)
 
     def check_room(self, endpoint: InferenceEndpoint, waiting: int) -> None:
         """Raises: Rejected if no more than these may wait for the endpoint."""
