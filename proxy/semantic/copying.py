@@ -25,7 +25,6 @@ from proxy.semantic.hiding import hide_in_error
 from proxy.semantic.targets import Pipelines, pipelines_of, write_target
 from proxy.semantic.tasks import Task
 from proxy.semantic.writer import Refused, Writer
-from proxy.xcontent.times import parse_time
 
 _BATCH: Final = 1000  # documents of a page, as in Elasticsearch
 _KEEP_ALIVE: Final = "5m"  # of the scroll, from one page to the next
@@ -368,23 +367,3 @@ def _count(entry: Mapping[str, Any], progress: Progress, copy: Copy) -> None:
             "status": entry["status"],
         }
     )
-
-
-async def get_task(exchange: Exchange) -> web.StreamResponse:
-    """One of our tasks; with `wait_for_completion`, once it has ended."""
-    tasks = exchange.parts.tasks
-    task = tasks.find(exchange.names["task_id"])
-    if exchange.rest.parameters.get("wait_for_completion") in ("", "true"):
-        await tasks.wait(
-            task, parse_time(exchange.rest.parameters.get("timeout", "30s"), "timeout")
-        )
-    return await exchange.made(200, task.rendered())
-
-
-async def cancel_task(exchange: Exchange) -> web.StreamResponse:
-    """Cancel one of our tasks."""
-    tasks = exchange.parts.tasks
-    task = tasks.find(exchange.names["task_id"])
-    tasks.cancel(task)
-    node = {"name": task.node, "tasks": {task.id: task.info()}}
-    return await exchange.made(200, {"nodes": {task.node: node}})

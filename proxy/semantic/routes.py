@@ -9,7 +9,7 @@ from aiohttp import web
 
 from proxy.rest.routing import PathTrie
 from proxy.semantic.capabilities import field_capabilities
-from proxy.semantic.copying import cancel_task, get_task, reindex, update_by_query
+from proxy.semantic.copying import reindex, update_by_query
 from proxy.semantic.declaring import (
     ITSELF,
     OF_COMPONENT,
@@ -35,6 +35,7 @@ from proxy.semantic.showing import (
     show_state,
 )
 from proxy.semantic.singles import put_document, update_document
+from proxy.semantic.taskrequests import cancel_task, get_task, list_tasks
 from proxy.semantic.templates import search_template
 from proxy.semantic.trainedmodels import infer
 from proxy.semantic.writing import bulk
@@ -114,6 +115,7 @@ ROUTES: Final[dict[str, dict[str, Handler]]] = {
     "/{index}/_search": _SEARCH,
     "/_reindex": {"POST": reindex},
     "/{index}/_update_by_query": {"POST": update_by_query},
+    "/_tasks": {"GET": list_tasks},
     "/_tasks/{task_id}": {"GET": get_task},
     "/_tasks/{task_id}/_cancel": {"POST": cancel_task},
     "/_ingest/_simulate": _TRY_ALL,

@@ -125,6 +125,11 @@ class Tasks:
             task.ended = time.monotonic()
             del self._running[task.number]
 
+    @staticmethod
+    def is_ours(task_id: str) -> bool:
+        """Whether it is a task of a proxy, this one or another, and not of the upstream."""
+        return task_id.startswith(f"{NODE}-")
+
     def find(self, task_id: str) -> Task:
         """Raises: TaskMissing."""
         node, _, number = task_id.rpartition(":")
@@ -146,6 +151,7 @@ class Tasks:
         task.is_cancelled = True
 
     def under_way(self) -> list[Task]:
+        """Those that have not ended."""
         return [self._tasks[number] for number in self._running]
 
     def _forget(self) -> None:

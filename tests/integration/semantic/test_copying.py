@@ -151,6 +151,39 @@ async def test_a_task_is_shown_waited_for_and_cancelled(caller, indices):
     assert ended["response"]["updated"] < 3
 
 
+async def test_tasks_are_listed_beside_those_of_the_cluster(caller, indices):
+    plain, semantic = indices
+    await caller.fill(plain, "one", "two", "three")
+    body = copy(plain, semantic, size=1)
+    slow = "/_reindex?wait_for_completion=false&requests_per_second=0.1"
+    _, begun = await caller("POST", slow, body)
+    task = begun["task"]
+    node, _, number = task.rpartition(":")
+    _, listed = await caller("GET", "/_tasks?actions=*reindex&detailed")
+    info = listed["nodes"][node]["tasks"][task]
+    assert (info["id"], info["action"]) == (int(number), "indices:data/write/reindex")
+    assert info["description"] == f"reindex from [{plain}] to [{semantic}]"
+    _, brief = await caller("GET", "/_tasks?group_by=none")
+    (found,) = [one for one in brief["tasks"] if one["node"] == node]
+    assert "description" not in found
+    assert len(brief["tasks"]) > 1  # those of the cluster
+    _, others = await caller("GET", "/_tasks?actions=*search*")
+    assert node not in others["nodes"]
+    assert (await caller("POST", f"/_tasks/{task}/_cancel"))[0] == 200
+
+
+async def test_tasks_of_the_cluster_are_the_clusters(caller, indices):
+    plain, _ = indices
+    await caller.fill(plain, "one")
+    status, begun = await caller("POST", f"/{plain}/_forcemerge?wait_for_completion=false")
+    assert status == 200, begun
+    status, shown = await caller("GET", f"/_tasks/{begun['task']}?wait_for_completion=true")
+    assert (status, shown["task"]["action"]) == (200, "indices:admin/forcemerge")
+    status, answer = await caller("POST", f"/_tasks/{begun['task']}/_cancel")
+    assert "hugging-face-proxy" not in str(answer)
+    assert status in (200, 400, 404)  # it has ended
+
+
 async def test_a_task_that_is_unknown_is_not_found(caller, proxy):
     status, answer = await caller("GET", "/_tasks/hugging-face-proxy-00000000:1")
     assert (status, answer["error"]["type"]) == (404, "resource_not_found_exception")
