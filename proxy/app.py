@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
 
-from aiohttp import web
+from aiohttp import ClientSession, web
 
 from proxy.admin.health import Check
 from proxy.admin.listener import admin_ports
@@ -254,19 +254,9 @@ async def _open_parts(
         session = await stack.enter_async_context(
             provider_session(config.egress, egress, most=most)
         )
-        profile = PROFILES[config.compatibility]
         limiter = RateLimiter(config.provider.queue_capacity)
-        provider = HuggingFace(
-            session,
-            config.provider,
-            limiter,
-            RetryPolicy(
-                initial_delay=config.provider.retry_initial_delay,
-                max_delay=config.provider.retry_max_delay,
-            ),
-            profile,
-            app[METRICS],
-        )
+        provider = _provider(config, session, limiter, app[METRICS])
+        profile = PROFILES[config.compatibility]
         service = InferenceService(store, provider, config.provider.timeout, profile)
         limits = CallLimits(config.limits)
         layer = None
@@ -288,6 +278,17 @@ async def _open_parts(
         )
         _show_counts(app[METRICS], limits, app[MEMORY], limiter, store, privileges)
         yield
+
+
+def _provider(
+    config: Config, session: ClientSession, limiter: RateLimiter, metrics: Metrics
+) -> HuggingFace:
+    retry = RetryPolicy(
+        initial_delay=config.provider.retry_initial_delay,
+        max_delay=config.provider.retry_max_delay,
+    )
+    profile = PROFILES[config.compatibility]
+    return HuggingFace(session, config.provider, limiter, retry, profile, metrics)
 
 
 def _semantic_layer(

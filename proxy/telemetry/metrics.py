@@ -133,10 +133,6 @@ class Metrics:
         """One more call to a provider repeats a failed one."""
         self._provider_retries(task).inc()
 
-    def provider_call(self, task: str) -> ProviderCall:
-        """Count a call when the block ends."""
-        return ProviderCall(self, task)
-
     def count_provider_call(self, task: str, status: str, seconds: float) -> None:
         """One more call to a provider has ended."""
         self._provider_calls(task, _shown_status(status)).inc()

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.metrics import Metrics, ProviderCall
 
 EXPECTED: Final = (Path(__file__).parent / "metrics.txt").read_text("utf-8")
 
@@ -46,10 +46,10 @@ async def test_names_texts_labels_and_buckets_are_as_dashboards_know_them():
     metrics.count_request("put_endpoint", "400", 0.004)
     metrics.count_limit("inputs")
     metrics.count_retry("rerank")
-    with metrics.provider_call("rerank") as call:
+    with ProviderCall(metrics, "rerank") as call:
         call.status = "503"
         clock.now += 0.2
-    with metrics.provider_call("text_embedding"):
+    with ProviderCall(metrics, "text_embedding"):
         clock.now += 3
     for wait in (0.5, 0.0005):
         with metrics.rate_limit_wait():
@@ -63,7 +63,7 @@ async def test_odd_statuses_are_counted_by_their_class():
     statuses = [*map(str, range(200, 1000)), "broken_off", "-1", "20", ""]
     for status in statuses:
         metrics.count_request("infer", status, 0.1)
-        with metrics.provider_call("rerank") as call:
+        with ProviderCall(metrics, "rerank") as call:
             call.status = status
     for name, labels in (
         ("requests", {"route": "infer"}),
@@ -79,7 +79,7 @@ async def test_odd_statuses_are_counted_by_their_class():
 
 async def test_a_call_that_fails_is_counted():
     metrics = Metrics()
-    with pytest.raises(OSError, match="reset"), metrics.provider_call("rerank"):
+    with pytest.raises(OSError, match="reset"), ProviderCall(metrics, "rerank"):
         raise OSError("reset")
     labels = {"task": "rerank", "status": "failed"}
     assert metrics.registry.get_sample_value("hfproxy_provider_calls_total", labels) == 1
