@@ -29,8 +29,8 @@ class Layer(Protocol):
     def looks_into(self, method: bytes, target: bytes) -> bool:
         """Whether, where it does not, the body of the request may say otherwise."""
 
-    def takes_body(self, head: bytes, body: bytes) -> bool:
-        """Whether the application answers a request into which it looks."""
+    def takes_body(self, request: bytes, head_length: int) -> bool:
+        """Whether the application answers a request into which it looks, head and body."""
 
 
 class Interception:
@@ -53,9 +53,9 @@ class Interception:
         """Whether, where it does not, the body of the request may say otherwise."""
         return self.layer is not None and self.layer.looks_into(method, target)
 
-    def takes_body(self, head: bytes, body: bytes) -> bool:
-        """Whether the application answers a request into which it looks."""
-        return self.layer is not None and self.layer.takes_body(head, body)
+    def takes_body(self, request: bytes, head_length: int) -> bool:
+        """Whether the application answers a request into which it looks, head and body."""
+        return self.layer is not None and self.layer.takes_body(request, head_length)
 
 
 class Everything(Interception):

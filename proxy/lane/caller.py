@@ -149,7 +149,7 @@ class CallerSide(AnsweringConnection):
             self._undecided = data
             return
         self._undecided = b""
-        ours = not readable or lane.interception.takes_body(data[:length], data[length:])
+        ours = not readable or lane.interception.takes_body(data, length)
         self._start(lane.application if ours else self._connections, data)
 
     def served_by(self, upstream: sides.Upstream) -> None:

@@ -61,10 +61,8 @@ _NAMED: Final = re.compile(
     rb'"semantic"|query_vector_builder|text_similarity_reranker|"rrf"|"linear"|\\u00[4-7]'
 )
 _IN_URL: Final = re.compile(rb"[?&]source=[^&]*(?:semantic|query_vector_builder|rrf|linear)")
-# Bodies in which these names look otherwise.
-_UNREADABLE: Final = re.compile(
-    rb"(?i)\r\n(?:content-encoding:|content-type:[^\r]*(?:yaml|cbor|smile))"
-)
+# What a head has, in lower case, where these names look otherwise in the body.
+_UNREADABLE: Final = (b"\r\ncontent-encoding:", b"yaml", b"cbor", b"smile")
 _WRITES: Final = (b"PUT", b"POST")
 # First segments that name no index, and never show a document, a mapping or a search. Others show
 # some: `_alias` the filters of aliases, `_nodes` what each field takes, `_tasks` the searches under
@@ -152,9 +150,12 @@ class Interceptor:
         """Whether the body of a request that is not taken may say otherwise."""
         return _SEARCHES.match(target) is not None
 
-    def takes_body(self, head: bytes, body: bytes) -> bool:
+    def takes_body(self, request: bytes, head_length: int) -> bool:
         """Whether a request into which we look is taken after all."""
-        return _NAMED.search(body) is not None or _UNREADABLE.search(head) is not None
+        if _NAMED.search(request, head_length) is not None:
+            return True
+        head = request[:head_length].lower()
+        return any(sign in head for sign in _UNREADABLE)
 
 
 def changes(method: bytes, target: bytes) -> bool:

@@ -164,3 +164,24 @@ def test_a_name_that_turns_out_plain_makes_another_generation():
     looking = interceptor(declared=SOME)
     before = looking.generation
     assert looking.generation is before
+
+
+HEAD = b"POST /notes/_search HTTP/1.1\r\nHost: es\r\n%b\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("header", "body", "expected"),
+    [
+        (b"Content-Type: application/json", b'{"query":{"match":{"a":"b"}}}', False),
+        (b"Content-Type: application/json", b'{"query":{"semantic":{}}}', True),
+        (b"Content-Type: application/json", b'{"query":{"s\\u0065mantic":{}}}', True),
+        (b'X: "semantic"', b"{}", False),
+        (b"Accept-Encoding: gzip", b"{}", False),
+        (b"CONTENT-encoding: gzip", b"\x1f\x8b", True),
+        (b"content-type: application/vnd.elasticsearch+CBOR", b"{}", True),
+        (b"Content-Type: application/yaml", b"query:", True),
+    ],
+)
+def test_a_search_is_taken_for_what_its_body_names_or_if_it_cannot_be_read(header, body, expected):
+    head = HEAD % header
+    assert interceptor(declared=NONE).takes_body(head + body, len(head)) is expected
