@@ -12,7 +12,7 @@ from proxy.xcontent.writing import as_numbers, dump_json, runs_of, write_text
 # What a reader of YAML would take for a line break, or refuse.
 _UNPRINTABLE: Final = re.compile("([\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff])")
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
-_NO_KEYS: Final = frozenset(("true", "false", "yes", "no", "on", "off", "null"))
+_NO_KEYS: Final = frozenset(("true", "false", "yes", "no", "on", "off", "null", "y", "n"))
 _SIMPLE_KEY: Final = 1000  # bytes; readers need not look further for its colon
 # YAML 1.1 takes a number with an exponent for a text, unless it has a point and a sign as well.
 _NO_POINT: Final = re.compile(rb"(?<![0-9.])([0-9]{1,20})e")

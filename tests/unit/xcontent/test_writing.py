@@ -39,9 +39,8 @@ def test_pretty_json_looks_like_elasticsearchs():
 
 
 def test_yaml_looks_like_elasticsearchs():
-    assert dump_yaml({"a": {"b": "x", "n": 1}, "c": [True, None], "d": []}).decode() == (
-        '---\na:\n  b: "x"\n  n: 1\nc:\n- true\n- null\nd: []\n'
-    )
+    value = {"a": {"b": "x", "n": 1}, "c": [True, None], "d": []}
+    assert dump_yaml(value).decode() == ('---\na:\n  b: "x"\n  "n": 1\nc:\n- true\n- null\nd: []\n')
 
 
 def test_halves_of_surrogate_pairs_are_written_as_escapes():
