@@ -44,7 +44,8 @@ ReadPieces = Callable[[web.Request, RestRequest], AsyncIterator[bytes]]
 ReadBody = Callable[[web.Request, RestRequest], Awaitable[Body]]
 
 # Parameters that shape an answer; those of a patched answer are applied to what was patched.
-_OF_FORM: Final = frozenset(("filter_path", "pretty", "human", "format"))
+# `human` is none of them: it has the upstream add fields, which only the upstream can.
+_OF_FORM: Final = frozenset(("filter_path", "pretty", "format"))
 # Headers of an upstream's answer that a patched one keeps.
 _KEPT: Final = ("Warning",)
 
@@ -174,7 +175,7 @@ class Exchange:
 
     async def as_is(self, answer: UpstreamAnswer) -> web.Response:
         """The upstream's answer as it came; decoded anew only where the caller wants a form."""
-        if _OF_FORM.isdisjoint(self.rest.parameters) and self.responder.format == "json":
+        if self._wants_no_form():
             headers = CIMultiDict(self.responder.document(answer.status, {}).headers)
             headers.popall("content-encoding", None)
             return _response(RestResponse(answer.status, headers, answer.body), answer.headers)
@@ -194,9 +195,16 @@ class Exchange:
         return self.target_with({**self.rest.parameters, **more})
 
     def target_with(self, parameters: Mapping[str, str]) -> str:
-        """The request's path with these parameters, but for those that shape its answer."""
+        """The request's path with these parameters, but for those that shape its answer.
+
+        Errors quote it: where these are the request's own, it is as it was sent.
+        """
         kept = {name: value for name, value in parameters.items() if name not in _OF_FORM}
-        return self.rest.path + _query(kept)
+        return self.rest.target if kept == self.rest.parameters else self.rest.path + _query(kept)
+
+    def _wants_no_form(self) -> bool:
+        """Whether the caller wants an answer as the upstream gives it if nothing is asked for."""
+        return _OF_FORM.isdisjoint(self.rest.parameters) and self.responder.format == "json"
 
     async def made(self, status: int, document: Any) -> web.Response:
         """An answer of our own making, in the form that the caller wants."""
@@ -204,8 +212,7 @@ class Exchange:
 
     async def streamed(self, pieces: Iterator[bytes], *, is_large: bool) -> web.StreamResponse:
         """A 200 of our own making whose JSON comes in pieces, in the form that the caller wants."""
-        plain = _OF_FORM.isdisjoint(self.rest.parameters) and self.responder.format == "json"
-        if not plain or not is_large:
+        if not self._wants_no_form() or not is_large:
             data = b"".join(pieces)
             document = await offload(len(data), AT_ONCE, lambda: orjson.loads(data))
             made = await offload(len(data), AT_ONCE, lambda: self.responder.document(200, document))
@@ -228,13 +235,16 @@ class Exchange:
         )
         return _response(made, answer.headers)
 
-    async def shown(self, answer: UpstreamAnswer, patch: Callable[[Any], Any]) -> web.Response:
+    async def shown(
+        self, answer: UpstreamAnswer, patch: Callable[[Any], Any]
+    ) -> web.StreamResponse:
         """The upstream's answer as it came, or as `patch` returns it where it tells of us.
 
-        What is wrong is told in the user's words.
+        What is wrong is told in the user's words. One that tells nothing of us, but was not asked
+        for in the form that the caller wants, is asked for once more: the request changes nothing.
         """
         if layout.CONTAINER.encode() not in answer.body:
-            return await self.as_is(answer)
+            return await (self.as_is(answer) if self._wants_no_form() else self.hand_on())
         return await self.patched(answer, hide_in_error if answer.status >= 300 else patch)
 
     async def patched(self, answer: UpstreamAnswer, patch: Callable[[Any], Any]) -> web.Response:

@@ -42,7 +42,7 @@ async def multi_search(exchange: Exchange) -> web.StreamResponse:
 async def multi_search_template(exchange: Exchange) -> web.StreamResponse:
     """Many searches that are templates."""
     lines = await _lines(exchange)
-    if lines is None:
+    if not lines:
         return await exchange.hand_on()
     filled = []
     for line in lines:
