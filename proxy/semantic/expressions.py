@@ -27,10 +27,14 @@ def local_part(expression: str) -> str:
     """The expression without what it names of other clusters; empty if nothing is left.
 
     No index there has fields of ours, and the upstream does not tell the mappings of both at once.
+    But where patterns such as `*:a` are all that is named, and no cluster has such a name, the
+    upstream takes them for nothing, which stands for everything it has itself.
     """
     if ":" not in expression:
         return expression
-    return ",".join(part for part in parts_of(expression) if not is_remote(part))
+    parts = parts_of(expression)
+    local = ",".join(part for part in parts if not is_remote(part))
+    return local or (EVERYTHING if all(map(_may_be_nowhere, parts)) else "")
 
 
 def is_pattern(part: str) -> bool:
@@ -51,6 +55,11 @@ def is_exclusion(part: str) -> bool:
 def is_remote(part: str) -> bool:
     """Whether a part of an expression names indices of another cluster."""
     return not part.startswith(("<", "-<")) and ":" in part.replace("::", "")
+
+
+def _may_be_nowhere(part: str) -> bool:
+    """Whether a remote part names clusters by a pattern, which none may match."""
+    return "*" in part.partition(":")[0]
 
 
 def without_selector(part: str) -> str:

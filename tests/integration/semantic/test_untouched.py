@@ -132,3 +132,13 @@ def test_whether_it_is_there(here):
 def test_what_is_asked(here, body):
     targets = [f"/{PLAIN}/{of}" for of in ("_search", "_count", "_validate/query", "_explain/1")]
     assert differences(here, "POST", targets, body) == []
+
+
+@pytest.mark.parametrize("target", ["_search", "_field_caps?fields=*", "_msearch"])
+def test_clusters_that_are_nowhere_stand_for_this_one(here, target):
+    _, found = here
+    body = b"{}\n{}\n" if target == "_msearch" else None
+    answer = found.client("POST", f"/*:no/{target}", body)
+    assert answer.status == 200
+    assert PLAIN in answer.text
+    assert "xinf" not in answer.text

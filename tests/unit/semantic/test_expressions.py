@@ -30,6 +30,8 @@ def test_parts(expression, parts):
         ("far:a", ""),
         ("far:a,b", "b"),
         ("*:a,b*", "b*"),
+        ("*:a", "_all"),
+        ("*:a,far:b", ""),
         ("a::data", "a::data"),
         ("far:a::data,b::failures", "b::failures"),
         ("<a-{now/d{HH|+12:00}}>", "<a-{now/d{HH|+12:00}}>"),
