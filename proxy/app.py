@@ -139,7 +139,7 @@ def _bare_application(config: Config) -> web.Application:
             "auto_decompress": False,
             "handler_cancellation": True,  # a caller that goes away takes its provider call along
             "access_log": None,
-            "keepalive_timeout": config.limits.keepalive_timeout,
+            # No `keepalive_timeout`: these are pipes of the lane, which closes unused ones itself.
             **HEAD_LIMITS,
             "max_line_size": config.limits.head,
             "max_field_size": config.limits.head,

@@ -102,6 +102,13 @@ class BoundedProtocol(ResponseHandler):
         else:
             self._read(data)
 
+    def close(self) -> None:
+        """Close, and drop what is left of a request: a server that reads nothing would keep it."""
+        if self.transport is not None and self.transport.get_write_buffer_size():
+            self.abort()
+        else:
+            super().close()
+
     def resume_reading(self, resume_parser: bool = True) -> None:
         super().resume_reading(resume_parser)
         if self._rest and self.transport is not None:

@@ -204,8 +204,8 @@ class ProviderConfig:
     )
     concurrency: int = setting(
         4,
-        "Calls that one request may have under way at once; with coalescing, that an endpoint may "
-        "have to embed texts",
+        "Calls that one request may have under way at once",
+        "With `provider.coalescing`, those that an endpoint may have to embed texts.",
     )
     coalescing: bool = setting(
         False,

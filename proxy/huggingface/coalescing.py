@@ -96,6 +96,7 @@ class _Caller(Generic[T]):
     def fail(self, error: BaseException) -> None:
         if not self.done.done():
             self.done.set_exception(error)
+            self.done.exception()  # seen, as the caller may leave without a look at it
 
 
 class _Changed(Exception):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from aiohttp.http import RawResponseMessage
 
 _MOST_REMEMBERED: Final = 1024  # URLs
+_LONGEST_REMEMBERED: Final = 2048  # characters of a URL; together they must not take much memory
 _WRITTEN_AT_ONCE: Final = 64 * 1024  # bytes; more are not copied to be sent with the head
 
 
@@ -64,8 +65,8 @@ class Exchanges:
     def __init__(self, session: ClientSession, connector: Connector) -> None:
         self._connector = connector
         self._timeout = session.timeout
-        of_url = partial(_Target, asyncio.get_running_loop())
-        self._target = lru_cache(_MOST_REMEMBERED)(of_url)
+        self._target = partial(_Target, asyncio.get_running_loop())
+        self._remembered = lru_cache(_MOST_REMEMBERED)(self._target)
 
     @classmethod
     def of(cls, session: ClientSession) -> Exchanges | None:
@@ -80,7 +81,7 @@ class Exchanges:
 
         Raises: aiohttp's ClientErrors, DroppedWhileIdle, OSError; UnicodeError for an odd host.
         """
-        target = self._target(url)
+        target = (self._remembered if len(url) <= _LONGEST_REMEMBERED else self._target)(url)
         head = target.head + b"Authorization: Bearer %b\r\nContent-Length: %d\r\n\r\n" % (
             token.encode(),
             len(data),

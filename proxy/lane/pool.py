@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
+from contextvars import Context
 from operator import attrgetter
 from typing import Any, Final, cast
 
@@ -161,7 +162,8 @@ class Pool:
         self._start(self._open(side))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = cast(asyncio.TaskGroup, self._tasks).create_task(work)
+        # Whoever asks for a connection may do so amid another request, whose context is not theirs.
+        task = cast(asyncio.TaskGroup, self._tasks).create_task(work, context=Context())
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from proxy import sessions
+from proxy.http1.bodies import pieces
 from proxy.sessions import (
     HEAD_LIMITS,
     MAX_HEADS,
@@ -166,3 +167,31 @@ async def test_after_an_interim_answer_the_wait_is_still_limited():
     async with asking(server) as session:
         with pytest.raises(TimeoutError):
             await session.get(server.url, timeout=ClientTimeout(sock_read=0.05))
+
+
+async def test_the_rest_of_a_request_that_was_given_up_is_not_sent():
+    body, got = b"x" * 16 * 1024 * 1024, 0
+    ended = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal got
+        await given_up.wait()
+        with suppress(ConnectionError):
+            while piece := await reader.read(1024 * 1024):
+                got += len(piece)
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        ended.set()
+
+    given_up = asyncio.Event()
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/"
+    async with ClientSession(connector=Connector()) as session:
+        with pytest.raises(TimeoutError):
+            await session.post(url, data=pieces(body, len(body)), timeout=ClientTimeout(total=0.1))
+        given_up.set()
+        async with asyncio.timeout(30):
+            await ended.wait()
+    listener.close()
+    assert got < len(body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from typing import Any
@@ -225,3 +226,15 @@ async def test_settings_that_are_too_large_are_the_callers_mistake(tmp_path):
         answer = await proxy("PUT", "/_inference/rerank/e1", body)
         assert answer.status == 400
         assert answer.json["error"]["type"] == "validation_exception"
+
+
+async def test_a_connection_that_the_lane_keeps_is_never_closed_before_its_next_request(tmp_path):
+    async with proxy_with(tmp_path, keepalive_timeout=0.05) as proxy:
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.server.port)
+        writer.write(b"GET /_inference HTTP/1.1\r\nHost: proxy\r\nContent-Length: 0\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        await reader.readexactly(len(b'{"endpoints":[]}'))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await reader.read(1)
+        writer.close()

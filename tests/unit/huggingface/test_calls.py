@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from proxy.config import EgressConfig, ProviderConfig
 from proxy.errors import Cause, MemoryShort
@@ -152,3 +154,19 @@ async def test_a_call_that_is_cancelled_is_counted_as_failed():
             async with asyncio.timeout(0.05):
                 await provider.send()
     assert provider.counted == {("text_embedding", "failed"): 1}
+
+
+async def test_urls_of_any_length_take_little_memory_once_they_were_called():
+    megabyte = "x" * 1_000_000
+    async with answering(json_reply([[1]])) as provider:
+        urls = [f"{provider.url}/{number}{megabyte}" for number in range(8)]
+        tracemalloc.start()
+        try:
+            for url in urls:
+                URL(url, encoded=True)  # which yarl remembers
+            before = tracemalloc.get_traced_memory()[0]
+            for url in urls:
+                await provider.calls.send(Call(make_endpoint(url=url), {"inputs": ["x"]}))
+            assert tracemalloc.get_traced_memory()[0] - before < 8_000_000
+        finally:
+            tracemalloc.stop()

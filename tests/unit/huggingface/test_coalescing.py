@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -259,6 +260,29 @@ async def test_any_other_error_is_everybodys_at_once(callers):
         with pytest.raises(StatusError, match="overloaded"):
             await one
     assert callers.calls[2:] == [["a", "b"]]
+
+
+async def test_an_error_is_nobodys_news_when_who_waits_for_it_leaves(callers):
+    async def unanswered() -> Any:
+        await asyncio.Event().wait()
+
+    async def joins() -> None:
+        with Permission(Allowed(authenticated=True, expires=0), unanswered).held():
+            await callers.coalescer.results(ENDPOINT, texts_of(["a"]), NO_DEADLINE)
+
+    faults: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, fault: faults.append(fault))
+    callers.sender.refuses = lambda texts: StatusError(429, "overloaded")
+    first, second = await callers.ask("a"), asyncio.ensure_future(joins())
+    await settled()
+    await callers.sender.answer_all()
+    with pytest.raises(StatusError):
+        await first
+    second.cancel()
+    await asyncio.wait([second])
+    del second
+    gc.collect()
+    assert faults == []
 
 
 async def test_an_error_of_the_caller_that_sends_is_not_the_others(callers):

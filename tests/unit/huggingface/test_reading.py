@@ -43,8 +43,16 @@ def peak() -> Iterator[list[int]]:
         tracemalloc.stop()
 
 
-async def cost(reader: Reader[Any], data: bytes, limit: int = 1 << 30) -> tuple[int, int]:
-    """Bytes of memory that are counted for a reply, and those that it takes."""
+async def cost(reader: Reader[Any], data: bytes) -> tuple[int, int]:
+    """Bytes of memory that are counted for a reply, and those that it takes.
+
+    Threads that other tests have left take some, too, but hardly ever twice.
+    """
+    return min([await one_cost(reader, data) for _ in range(2)], key=lambda found: found[1])
+
+
+async def one_cost(reader: Reader[Any], data: bytes, limit: int = 1 << 30) -> tuple[int, int]:
+    """The same, measured once."""
     budget = MemoryBudget(limit)
     with budget.request():
         reserve(len(data) * PER_REPLY_BYTE)
@@ -86,7 +94,7 @@ async def test_what_trees_cost_is_counted(reader, item):
 async def test_a_reply_that_costs_too_much_is_refused_before_it_is_read():
     data = b"[[" + b"0," * 2_000_000 + b"0]]"
     with peak() as taken, pytest.raises(MemoryShort):
-        await cost(EMBEDDINGS, data, limit=40_000_000)
+        await one_cost(EMBEDDINGS, data, limit=40_000_000)
     assert taken[0] < 1_000_000
 
 

@@ -163,7 +163,8 @@ class TestPut:
 
     @given(st.sampled_from(TASKS), json_objects, json_objects)
     def test_any_body_is_an_endpoint_or_refused(self, task, settings, body):
-        error = refusal_of(lambda: put(task, {**GOOD, **settings}, **body))
+        whole = {"service_settings": {**GOOD, **settings}, **body}
+        error = refusal_of(lambda: parse_endpoint(task, "e1", SERVICE, whole))
         assert error is None or error.status == 400
 
     @given(

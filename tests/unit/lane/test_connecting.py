@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from contextvars import ContextVar
 
 import pytest
 from aiohttp import web
@@ -85,6 +86,29 @@ async def test_the_application_is_told_who_calls_though_connections_are_shared(w
         assert b"\r\nContent-Length: 9\r\n" in await caller.head()
         assert await caller.read(9) == address.encode()
     assert len(world.lane.application.sides) == 1
+
+
+LAST: ContextVar[str] = ContextVar("last", default="nobody")
+
+
+async def whom_it_follows(request: web.BaseRequest) -> web.StreamResponse:
+    """An application that answers what the context says, and closes the connection."""
+    last = LAST.get()
+    LAST.set(request.path)
+    response = web.StreamResponse(headers={"Connection": "close"})
+    await response.prepare(request)
+    await response.write(last.encode())
+    await response.write_eof()
+    return response
+
+
+@lane_test(handler=whom_it_follows)
+async def test_a_connection_made_amid_a_request_has_nothing_of_its_context(world):
+    caller = await world.caller()
+    await caller.send(b"GET /_inference/x HTTP/1.1\r\nHost: es\r\n\r\n" * 2)
+    for _ in range(2):
+        await caller.head()
+        assert await caller.read(16) == b"6\r\nnobody\r\n0\r\n\r\n"
 
 
 EVENTS: dict[str, asyncio.Event] = {}
