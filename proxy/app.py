@@ -25,7 +25,9 @@ from proxy.api.counting import METRICS, STORMS, CountedRequest
 from proxy.api.dispatcher import InferenceApi
 from proxy.api.server import Runner
 from proxy.config import Config
-from proxy.errors import ProxyError, UpstreamUnavailable
+from proxy.ground.errors import ProxyError, UpstreamUnavailable
+from proxy.ground.interception import Interception, is_inference
+from proxy.ground.sessions import HEAD_LIMITS
 from proxy.http1 import Forwarding
 from proxy.huggingface.client import HuggingFace
 from proxy.huggingface.egress import EgressRules
@@ -36,12 +38,10 @@ from proxy.inference.embedding import EmbeddingEndpoints
 from proxy.inference.ports import unused
 from proxy.inference.releases import PROFILES
 from proxy.inference.service import InferenceService
-from proxy.interception import Interception, is_inference
 from proxy.limits.calls import CallLimits, address_of_caller
 from proxy.limits.memory import MemoryBudget
 from proxy.limits.turns import Turns
 from proxy.semantic.layer import SemanticLayer
-from proxy.sessions import HEAD_LIMITS
 from proxy.store.cached import CachedStore
 from proxy.store.opening import open_store
 from proxy.telemetry.metrics import Metrics

@@ -10,8 +10,8 @@ from typing import Final
 
 from aiohttp import web
 
-from proxy.errors import ProxyError
-from proxy.singleflight import SingleFlight
+from proxy.ground.errors import ProxyError
+from proxy.ground.singleflight import SingleFlight
 
 CHECK_TIMEOUT: Final = 5.0  # seconds
 FRESHNESS: Final = 1.0  # seconds that the result of a check is shown

@@ -10,8 +10,8 @@ from typing import Final
 from aiohttp import web
 
 from proxy.config import DEFAULT_ADMIN, Config, ConfigError, split_address
+from proxy.ground.sessions import HEAD_LIMITS
 from proxy.lane import Lane
-from proxy.sessions import HEAD_LIMITS
 
 CONNECTIONS: Final = 100  # of whoever looks at health and figures, if `limits` allow as many
 CLOSE_TIMEOUT: Final = 1.0  # seconds for admin requests under way when the proxy ends

@@ -13,14 +13,14 @@ from aiohttp import web
 
 from proxy.api.call import Call, Events
 from proxy.api.keys import LIMIT, ORIGIN_HEADERS, RESPONDER, STARTED
-from proxy.authorization import confirm_stream
-from proxy.errors import Cause, PlainError, ProxyError
-from proxy.frames import forget_frames
+from proxy.ground.authorization import confirm_stream
+from proxy.ground.errors import Cause, PlainError, ProxyError
+from proxy.ground.frames import forget_frames
+from proxy.ground.sse import DONE
 from proxy.limits.memory import PER_BODY_BYTE, PER_HEADER, MemoryBudget, hold_at_least, hold_only
 from proxy.limits.threads import offload
 from proxy.rest.request import parse_request
 from proxy.rest.responder import Responder, RestResponse, responder_for
-from proxy.sse import DONE
 from proxy.xcontent.values import Json
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from typing import Final
 from aiohttp import web
 
 from proxy.config import LimitsConfig
-from proxy.errors import PlainError, ProxyError
+from proxy.ground.errors import PlainError, ProxyError
 from proxy.limits.memory import PER_BODY_BYTE, reserve
 from proxy.limits.turns import Turns, Worker
 from proxy.limits.uploads import next_piece

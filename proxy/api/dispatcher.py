@@ -28,15 +28,15 @@ from proxy.api.keys import BODY, ORIGIN_HEADERS, RESPONDER, ROUTE
 from proxy.api.paths import parse_path
 from proxy.api.ports import Authorizer, OriginJudge, Upstream
 from proxy.api.routes import PATHS, ROUTES, Route
-from proxy.authorization import (
+from proxy.config import LimitsConfig
+from proxy.ground.authorization import (
     CREDENTIAL_HEADERS,
     Allowed,
     Permission,
     Refused,
     Verdict,
 )
-from proxy.config import LimitsConfig
-from proxy.errors import NoHandler, NoInferenceFeature, NotOurs, PlainError
+from proxy.ground.errors import NoHandler, NoInferenceFeature, NotOurs, PlainError
 from proxy.inference.actions import InferenceAction
 from proxy.inference.ports import UsesOf, unused
 from proxy.inference.releases import Profile

@@ -8,13 +8,14 @@ from proxy.api.call import Call, Events
 from proxy.api.changes import log_change
 from proxy.api.order import known_endpoint, order_of
 from proxy.api.warnings import STALE, incomplete, without_effect
-from proxy.errors import (
+from proxy.ground.errors import (
     EndpointAlreadyExists,
     IllegalArgument,
     NoHandler,
     StatusError,
     UnknownService,
 )
+from proxy.ground.masking import shown_value
 from proxy.inference.catalogue import render_services
 from proxy.inference.chat import (
     as_streamed_chat_error,
@@ -31,7 +32,6 @@ from proxy.inference.service import refuse_streaming
 from proxy.inference.settings import parse_endpoint
 from proxy.inference.tasktypes import resolve_task_type
 from proxy.inference.updates import parse_update
-from proxy.masking import shown_value
 from proxy.rest.responder import ErrorShape
 from proxy.xcontent.document import Document
 from proxy.xcontent.values import Json

@@ -7,8 +7,8 @@ from typing import Protocol
 from aiohttp import web
 from multidict import CIMultiDictProxy
 
-from proxy.authorization import Action, Verdict
-from proxy.crossorigin import OriginVerdict
+from proxy.ground.authorization import Action, Verdict
+from proxy.ground.crossorigin import OriginVerdict
 
 
 class Authorizer(Protocol):

@@ -16,7 +16,7 @@ from aiohttp.http_exceptions import HttpProcessingError, InvalidURLError, LineTo
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.api.routes import PATHS, ROUTES
-from proxy.errors import IllegalArgument, ProxyError, StatusError
+from proxy.ground.errors import IllegalArgument, ProxyError, StatusError
 from proxy.http1 import error_answer
 from proxy.rest.request import parse_request
 from proxy.rest.routing import wrong_method

@@ -7,7 +7,7 @@ import sys
 
 from proxy.commands.failure import CommandFailed
 from proxy.config import Config, Settings
-from proxy.errors import ProxyError
+from proxy.ground.errors import ProxyError
 
 
 def rekey(settings: Settings) -> int:

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from proxy.commands.failure import CommandFailed
 from proxy.config import Config, Settings, readable_by_all, split_address
-from proxy.errors import StoreError
+from proxy.ground.errors import StoreError
 from proxy.telemetry.logs import set_up_logging
 
 log = logging.getLogger(__name__)

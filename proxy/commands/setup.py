@@ -19,7 +19,7 @@ from proxy.commands.program import program
 from proxy.config import ALIASES, PREFIX, Config, ConfigError, load_config
 from proxy.config.credentials import kind_of
 from proxy.config.values import KEYS
-from proxy.errors import ProxyError
+from proxy.ground.errors import ProxyError
 from proxy.upstream import rights
 
 PASSWORD: Final = "ELASTIC_PASSWORD"

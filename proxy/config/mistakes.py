@@ -7,7 +7,7 @@ from typing import Final
 
 from proxy.config.checking import ConfigError
 from proxy.config.values import KEYS, SECTIONS
-from proxy.masking import shown_name
+from proxy.ground.masking import shown_name
 
 _SIMILAR: Final = 0.75  # how alike a known name must be to be suggested; 1 is the same
 _MOST: Final = 4  # suggestions

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from proxy.config.checking import ConfigError
-from proxy.masking import shown_name
+from proxy.ground.masking import shown_name
 
 
 def read_yaml(path: Path) -> dict[Any, Any]:

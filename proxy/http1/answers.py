@@ -9,7 +9,7 @@ from typing import Final
 
 import orjson
 
-from proxy.errors import ProxyError
+from proxy.ground.errors import ProxyError
 from proxy.http1.bodies import Body, ChunkedBody, EndlessBody, SizedBody, UnchunkedBody
 from proxy.http1.headers import HOP_BY_HOP, Malformed, Template, keeps_alive
 

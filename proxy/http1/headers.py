@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from proxy.errors import IllegalArgument
+from proxy.ground.errors import IllegalArgument
 
 Headers = list[tuple[bytes, bytes]]
 

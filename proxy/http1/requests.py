@@ -14,7 +14,7 @@ from httptools import (
     HttpRequestParser,
 )
 
-from proxy.errors import IllegalArgument, ProxyError, StatusError
+from proxy.ground.errors import IllegalArgument, ProxyError, StatusError
 from proxy.http1.headers import (
     HOP_BY_HOP,
     SINGLE,

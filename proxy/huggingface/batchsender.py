@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from proxy.config import ProviderConfig
-from proxy.errors import ProxyError
-from proxy.frames import forget_frames
+from proxy.ground.errors import ProxyError
+from proxy.ground.frames import forget_frames
 from proxy.huggingface.batching import Batch, Text, batches
 from proxy.huggingface.calls import Call, Refusal
 from proxy.huggingface.failures import fitting_share, is_batch_too_large

@@ -19,17 +19,17 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 from proxy.config import ProviderConfig
-from proxy.errors import Cause
-from proxy.frames import forget_frames
+from proxy.ground.errors import Cause
+from proxy.ground.frames import forget_frames
+from proxy.ground.sessions import on_live_connection, pieces_of
+from proxy.ground.tlsfailures import Remedies, tls_problem
 from proxy.http1.bodies import pieces
 from proxy.huggingface.egress import is_denied
 from proxy.huggingface.exchange import Exchanges
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.limits.memory import PER_REPLY_BYTE, reserve
 from proxy.limits.threads import offload
-from proxy.sessions import on_live_connection, pieces_of
 from proxy.telemetry.metrics import Metrics, ProviderCall
-from proxy.tlsfailures import Remedies, tls_problem
 from proxy.xcontent.values import Json
 from proxy.xcontent.weighing import weight
 from proxy.xcontent.writing import dump_json, dump_light

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from proxy.errors import ChatError, ProxyError, XContentParseFailed
+from proxy.ground.errors import ChatError, ProxyError, XContentParseFailed
+from proxy.ground.sse import ServerSentEvent
 from proxy.huggingface.replyjson import MAX_OBJECTS, parse_event, read_reply, root_of
 from proxy.huggingface.streamerrors import report_of, reported_by, reported_in
 from proxy.inference.endpoints import InferenceEndpoint
-from proxy.sse import ServerSentEvent
 from proxy.xcontent.document import Document, Node
 from proxy.xcontent.objectparser import (
     ARRAY,

@@ -15,7 +15,8 @@ from typing import Final, TypeVar
 import aiohttp
 
 from proxy.config import ProviderConfig
-from proxy.errors import CountMismatch
+from proxy.ground.errors import CountMismatch
+from proxy.ground.sse import ServerSentEvent
 from proxy.huggingface.batching import Batch, Text, texts_of
 from proxy.huggingface.batchsender import BatchSender, BatchTask
 from proxy.huggingface.calls import Calls
@@ -42,7 +43,6 @@ from proxy.inference.releases import Profile
 from proxy.inference.results import RankedDocument, SparseVector
 from proxy.limits.deadline import Deadline
 from proxy.limits.turns import Turns
-from proxy.sse import ServerSentEvent
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.storms import Storms
 from proxy.xcontent.values import Json

@@ -17,10 +17,10 @@ from contextvars import copy_context
 from functools import partial
 from typing import Final, Generic, TypeVar
 
-from proxy.authorization import NOT_CONFIRMED, confirm, held, permission_held
 from proxy.config import ProviderConfig
-from proxy.errors import MemoryShort, ProxyError, Rejected
-from proxy.frames import forget_frames
+from proxy.ground.authorization import NOT_CONFIRMED, confirm, held, permission_held
+from proxy.ground.errors import MemoryShort, ProxyError, Rejected
+from proxy.ground.frames import forget_frames
 from proxy.huggingface.batching import MAX_BYTES, Batch, Text, fit, length_of
 from proxy.huggingface.batchsender import BatchSender, BatchTask
 from proxy.huggingface.failures import may_be_of_one_text

@@ -35,7 +35,7 @@ from aiohttp import ClientRequest, ClientTimeout, TCPConnector
 from yarl import URL
 
 from proxy.config import ConfigError, EgressConfig, split_address
-from proxy.sessions import Connector
+from proxy.ground.sessions import Connector
 
 if TYPE_CHECKING:
     from aiohttp.connector import Connection

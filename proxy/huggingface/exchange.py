@@ -2,7 +2,7 @@
 
 A session prepares every request for redirects, cookies, traces, forms and retries. A call to a
 provider needs none of them, and they are most of what one costs. Connections, their pools and their
-bounds are aiohttp's and those of `proxy.sessions`, as for every other request.
+bounds are aiohttp's and those of `proxy.ground.sessions`, as for every other request.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import ClientOSError, ClientRequest, ClientSession, StreamReader, hdrs
 from yarl import URL
 
-from proxy.sessions import HEAD_LIMITS, READ_BUFFER, Connector, answer_head
+from proxy.ground.sessions import HEAD_LIMITS, READ_BUFFER, Connector, answer_head
 
 if TYPE_CHECKING:
     from aiohttp.connector import Connection

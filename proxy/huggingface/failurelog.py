@@ -6,11 +6,11 @@ import asyncio
 import logging
 from typing import Final
 
-from proxy.authorization import NOT_CONFIRMED
-from proxy.errors import MemoryShort, ProxyError, Rejected
+from proxy.ground.authorization import NOT_CONFIRMED
+from proxy.ground.errors import MemoryShort, ProxyError, Rejected
+from proxy.ground.masking import bare_url
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.limits.deadline import Deadline
-from proxy.masking import bare_url
 from proxy.telemetry.storms import Storms
 
 _MAX_TEXT: Final = 500  # characters of an error's text

@@ -10,7 +10,14 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from proxy.errors import Cause, ChatError, CountMismatch, ParsingFailed, ProxyError, StatusError
+from proxy.ground.errors import (
+    Cause,
+    ChatError,
+    CountMismatch,
+    ParsingFailed,
+    ProxyError,
+    StatusError,
+)
 from proxy.huggingface.calls import FailedCall, InvalidHost, Refusal
 from proxy.huggingface.redaction import hide_token, shown_text
 from proxy.huggingface.replyjson import load_error

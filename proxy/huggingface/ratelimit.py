@@ -11,7 +11,7 @@ import asyncio
 import time
 from typing import Final
 
-from proxy.errors import Rejected
+from proxy.ground.errors import Rejected
 from proxy.huggingface.retry import Clock, Sleep
 from proxy.inference.endpoints import InferenceEndpoint
 

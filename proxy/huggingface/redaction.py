@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Final, TypeVar
 
-from proxy.errors import Cause, ProxyError
+from proxy.ground.errors import Cause, ProxyError
+from proxy.ground.masking import looks_like_token
 from proxy.huggingface.spellings import LONGEST, hide_secret
 from proxy.inference.endpoints import InferenceEndpoint
-from proxy.masking import looks_like_token
 
 E = TypeVar("E", ProxyError, Cause, ProxyError | Cause)
 _MAX_QUOTED: Final = 2000  # characters of a provider's error text that callers see

@@ -14,7 +14,8 @@ from typing import Final
 
 import orjson
 
-from proxy.errors import Cause, ParsingFailed, UnreadableReply, XContentParseFailed
+from proxy.ground.errors import Cause, ParsingFailed, UnreadableReply, XContentParseFailed
+from proxy.ground.sse import ServerSentEvent
 from proxy.huggingface.replyjson import (
     MAX_OBJECTS,
     expect,
@@ -27,7 +28,6 @@ from proxy.huggingface.replyjson import (
 from proxy.huggingface.streamerrors import report_of, reported_by, reported_in
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.inference.results import RankedDocument, SparseVector
-from proxy.sse import ServerSentEvent
 from proxy.xcontent.document import Document, Node
 from proxy.xcontent.objectparser import (
     ARRAY,

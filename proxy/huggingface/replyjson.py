@@ -12,9 +12,9 @@ from typing import Any, Final
 import orjson
 
 from proxy.config import MAX_NESTING
-from proxy.errors import ParsingFailed, ProxyError, XContentParseFailed
-from proxy.frames import forget_frames
-from proxy.sse import ServerSentEvent
+from proxy.ground.errors import ParsingFailed, ProxyError, XContentParseFailed
+from proxy.ground.frames import forget_frames
+from proxy.ground.sse import ServerSentEvent
 from proxy.xcontent.document import Bounds, Document, Node
 from proxy.xcontent.jsonreader import parse_json
 from proxy.xcontent.objectparser import Located, ObjectParser

@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from proxy.errors import ProxyError
+from proxy.ground.errors import ProxyError
 from proxy.limits.deadline import Deadline
 
 Sleep = Callable[[float], Awaitable[None]]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from proxy.authorization import confirm
-from proxy.errors import CountMismatch, MemoryShort, ProxyError
-from proxy.frames import forget_frames
+from proxy.ground.authorization import confirm
+from proxy.ground.errors import CountMismatch, MemoryShort, ProxyError
+from proxy.ground.frames import forget_frames
 from proxy.huggingface.calls import Call, Calls, FailedCall, OpenReply, Refusal, Reply
 from proxy.huggingface.failures import failure, unreadable
 from proxy.huggingface.ratelimit import RateLimiter

@@ -8,8 +8,8 @@ from typing import Final
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar
 
 from proxy.config import EgressConfig
+from proxy.ground.sessions import HEAD_LIMITS, READ_BUFFER, Response
 from proxy.huggingface.egress import EgressRules
-from proxy.sessions import HEAD_LIMITS, READ_BUFFER, Response
 
 _CONNECT_TIMEOUT: Final = 5.0  # seconds
 IDLE: Final = 4.0  # seconds that a connection is kept unused; uvicorn and Node.js drop it after 5

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import unquote
 
-from proxy.masking import MASK, looks_like_token
+from proxy.ground.masking import MASK, looks_like_token
 
 _SHORTEST: Final = 6  # characters of a secret that is also looked for in other spellings
 LONGEST: Final = 256  # characters of a secret that are looked for: no other text has as many of it

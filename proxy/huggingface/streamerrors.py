@@ -10,13 +10,13 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
-from proxy.errors import Cause, ChatError, ProxyError, StatusError
-from proxy.frames import forget_frames
+from proxy.ground.errors import Cause, ChatError, ProxyError, StatusError
+from proxy.ground.frames import forget_frames
+from proxy.ground.sse import ServerSentEvent
 from proxy.huggingface.failures import failed_to_send
 from proxy.huggingface.redaction import shown_text
 from proxy.huggingface.replyjson import load, load_error
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
-from proxy.sse import ServerSentEvent
 from proxy.xcontent.values import Json
 
 RECEIVED: Final = "Received an error response for request from inference entity id [{}]"

@@ -9,7 +9,8 @@ from typing import Final, TypeVar
 
 import aiohttp
 
-from proxy.errors import Cause, MemoryShort, ProxyError
+from proxy.ground.errors import Cause, MemoryShort, ProxyError
+from proxy.ground.sse import EventDecoder, EventTooLarge, ServerSentEvent
 from proxy.huggingface.calls import OpenReply, what_failed
 from proxy.huggingface.failures import failed_to_send, failure
 from proxy.huggingface.redaction import hide_token
@@ -19,7 +20,6 @@ from proxy.inference.releases import Profile
 from proxy.limits.memory import reserve
 from proxy.limits.threads import offload
 from proxy.limits.turns import Turns, Worker
-from proxy.sse import EventDecoder, EventTooLarge, ServerSentEvent
 
 T = TypeVar("T")
 _PIECE: Final = 4096  # bytes of a stream that are read before others may get their turn

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
-from proxy.errors import (
+from proxy.ground.errors import (
     ActionRequestInvalid,
     ChatError,
     ChatFailed,

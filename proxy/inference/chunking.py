@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from proxy.errors import IllegalArgument
+from proxy.ground.errors import IllegalArgument
+from proxy.ground.masking import shown_name
 from proxy.inference.fields import Fields, Problems
-from proxy.masking import shown_name
 from proxy.xcontent.javatext import java_double, java_text
 from proxy.xcontent.values import Json
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from proxy.errors import ValidationFailed
+from proxy.ground.errors import ValidationFailed
 from proxy.inference.chunking import ChunkingSettings
 from proxy.inference.endpoints import (
     InferenceEndpoint,

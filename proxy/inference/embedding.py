@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from proxy.errors import EndpointNotFound, StatusError
+from proxy.ground.errors import EndpointNotFound, StatusError
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.ports import EndpointStore, Provider
 from proxy.limits.deadline import Deadline

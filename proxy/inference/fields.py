@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from proxy.errors import IllegalArgument, StatusError, ValidationFailed
-from proxy.masking import shown_value
+from proxy.ground.errors import IllegalArgument, StatusError, ValidationFailed
+from proxy.ground.masking import shown_value
 from proxy.xcontent.javatext import java_text
 from proxy.xcontent.values import MAX_INT, MAX_LONG, Json
 

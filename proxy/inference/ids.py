@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from typing import Final
 
-from proxy.errors import ActionRequestInvalid
+from proxy.ground.errors import ActionRequestInvalid
 
 # Elasticsearch's limit of 512 bytes for a document id, less its own prefix `model_`.
 MAX_ID_BYTES: Final = 506

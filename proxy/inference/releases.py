@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from proxy.errors import ProxyError, RequestTimedOut, StatusError
+from proxy.ground.errors import ProxyError, RequestTimedOut, StatusError
 from proxy.xcontent.times import time_text
 
 TimedOut = Callable[[str, float], ProxyError]  # of an inference id and seconds

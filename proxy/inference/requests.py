@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from proxy.errors import ActionRequestInvalid, Cause, IllegalArgument, ValidationFailed
+from proxy.ground.errors import ActionRequestInvalid, Cause, IllegalArgument, ValidationFailed
 from proxy.inference.endpoints import TaskType
 from proxy.inference.releases import Profile
 from proxy.xcontent.document import Document, Node

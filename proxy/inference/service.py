@@ -13,8 +13,8 @@ from functools import partial
 from types import TracebackType
 from typing import Final
 
-from proxy.authorization import confirm
-from proxy.errors import (
+from proxy.ground.authorization import confirm
+from proxy.ground.errors import (
     EndpointAlreadyExists,
     EndpointNotFound,
     EndpointNotUpdated,

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from proxy.errors import StatusError
+from proxy.ground.errors import StatusError
+from proxy.ground.masking import shown_value
 from proxy.inference.chunking import parse_chunking
 from proxy.inference.endpoints import (
     DEFAULT_REQUESTS_PER_MINUTE,
@@ -22,7 +23,6 @@ from proxy.inference.endpoints import (
 )
 from proxy.inference.fields import Fields, Problems, refuse_unknown
 from proxy.inference.urls import url_problem
-from proxy.masking import shown_value
 
 SPARSE_MAX_INPUT_TOKENS: Final = 512
 _SIMILARITIES: Final = ("cosine", "dot_product", "l2_norm")

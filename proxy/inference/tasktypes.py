@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from proxy.errors import IllegalArgument, StatusError
+from proxy.ground.errors import IllegalArgument, StatusError
+from proxy.ground.masking import shown_value
 from proxy.inference.endpoints import TaskType
 from proxy.inference.fields import wrong_type
-from proxy.masking import shown_value
 
 
 def parse_task_type(text: str) -> TaskType:

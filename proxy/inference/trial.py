@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from proxy.authorization import NOT_CONFIRMED
-from proxy.errors import Cause, CountMismatch, MemoryShort, ProxyError, StatusError
+from proxy.ground.authorization import NOT_CONFIRMED
+from proxy.ground.errors import Cause, CountMismatch, MemoryShort, ProxyError, StatusError
 from proxy.inference.chat import ChatRequest
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.requests import InferenceRequest

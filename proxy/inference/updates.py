@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from proxy.errors import StatusError
+from proxy.ground.errors import StatusError
+from proxy.ground.masking import shown_name
 from proxy.inference.chunking import parse_chunking
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.fields import Fields, Problems, refuse_unknown
@@ -17,7 +18,6 @@ from proxy.inference.releases import UpdateRules
 from proxy.inference.rendering import render_endpoint
 from proxy.inference.settings import parse_rate_limit, parse_secrets, parse_task_settings
 from proxy.inference.tasktypes import parse_task_type
-from proxy.masking import shown_name
 from proxy.xcontent.javatext import java_text
 from proxy.xcontent.values import Json
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import cast
 
-from proxy.errors import ProxyError
+from proxy.ground.errors import ProxyError
 from proxy.http1 import AnswerHead, RequestHead
 from proxy.lane import sides
 from proxy.lane.connection import CallerConnection

@@ -8,7 +8,7 @@ from functools import partial
 from typing import cast
 
 from proxy import http1
-from proxy.errors import IllegalArgument, ProxyError, Rejected
+from proxy.ground.errors import IllegalArgument, ProxyError, Rejected
 from proxy.http1 import Body, Headers, Malformed, RequestHead
 from proxy.lane import sides
 from proxy.lane.answering import AnsweringConnection

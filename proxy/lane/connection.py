@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Final
 
 from proxy import http1
-from proxy.errors import ProxyError, Rejected
+from proxy.ground.errors import ProxyError, Rejected
 from proxy.http1 import RequestHead
 from proxy.lane import sides
 from proxy.lane.states import HEAD, LINGER, NEVER

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.errors import StatusError
+from proxy.ground.errors import StatusError
 from proxy.lane.caller import CallerSide
 from proxy.lane.states import ANSWER, BODY, HEAD, LINGER, NEVER, REST
 

@@ -11,8 +11,9 @@ from ssl import SSLContext
 from time import monotonic
 
 from proxy.config import LimitsConfig
+from proxy.ground.interception import Everything, Interception
+from proxy.ground.turns import Turns
 from proxy.http1 import Forwarding
-from proxy.interception import Everything, Interception
 from proxy.lane.caller import CallerSide
 from proxy.lane.connecting import to_application, to_node
 from proxy.lane.expiry import expire
@@ -20,7 +21,6 @@ from proxy.lane.handshakes import Arrival, Handshakes
 from proxy.lane.held import MOST_HELD, Held
 from proxy.lane.pool import Cluster, Pool
 from proxy.lane.states import HELD_LIMIT, NEVER, Patience
-from proxy.turns import Turns
 from proxy.upstream.nodes import Node
 
 SHORTEST_TICK, LONGEST_TICK = 0.01, 1.0  # seconds between two looks at the deadlines

@@ -9,7 +9,7 @@ from contextvars import Context
 from operator import attrgetter
 from typing import Any, Final, cast
 
-from proxy.errors import ProxyError, Rejected, UpstreamTimedOut
+from proxy.ground.errors import ProxyError, Rejected, UpstreamTimedOut
 from proxy.lane import sides
 from proxy.lane.states import CONNECTING, IDLE
 from proxy.lane.upstream import UpstreamSide

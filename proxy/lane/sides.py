@@ -15,12 +15,12 @@ from collections.abc import Callable
 from typing import Protocol
 
 from proxy.config import LimitsConfig
-from proxy.errors import ProxyError, UpstreamTimedOut
+from proxy.ground.errors import ProxyError, UpstreamTimedOut
+from proxy.ground.interception import Interception
+from proxy.ground.turns import Turns
 from proxy.http1 import AnswerHead, Forwarding, RequestHead
-from proxy.interception import Interception
 from proxy.lane.held import Held
 from proxy.lane.states import CallerState, Patience, UpstreamState
-from proxy.turns import Turns
 from proxy.upstream.nodes import Node
 
 

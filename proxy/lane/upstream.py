@@ -8,7 +8,8 @@ from time import monotonic
 from typing import cast
 
 from proxy import http1
-from proxy.errors import ProxyError
+from proxy.ground.errors import ProxyError
+from proxy.ground.tlsfailures import TLS_ALERT, tls_problem
 from proxy.http1 import AnswerHead, Body, Malformed, RequestHead
 from proxy.lane import sides
 from proxy.lane.states import (
@@ -22,7 +23,6 @@ from proxy.lane.states import (
     INTERIM_LIMIT,
     NEVER,
 )
-from proxy.tlsfailures import TLS_ALERT, tls_problem
 from proxy.upstream.nodes import UNAVAILABLE
 
 

@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Final
 
 from proxy.config import LimitsConfig
-from proxy.errors import Rejected
+from proxy.ground.errors import Rejected
 
 # The peer's address behind the lane's pipe, where aiohttp sees none. It is a function
 # because one pipe serves many callers, one after the other; and a context variable because the lane

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from typing import Final
 
-from proxy.errors import MemoryShort
+from proxy.ground.errors import MemoryShort
 
 # Bytes of memory, as measured:
 PER_BODY_BYTE: Final = 3  # the body or the provider's request made of it, its texts, buffers

@@ -10,9 +10,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from proxy.errors import ProxyError
-from proxy.frames import forget_frames
-from proxy.scopes import Scope
+from proxy.ground.errors import ProxyError
+from proxy.ground.frames import forget_frames
+from proxy.ground.scopes import Scope
 
 T = TypeVar("T")
 # More would only share the interpreter among themselves, and keep the event loop waiting for it.

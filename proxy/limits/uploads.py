@@ -7,7 +7,7 @@ from typing import Final
 
 from aiohttp import StreamReader
 
-from proxy.errors import StatusError
+from proxy.ground.errors import StatusError
 
 PAUSE: Final = 60.0  # seconds
 

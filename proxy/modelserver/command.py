@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
+from proxy.ground.sessions import HEAD_LIMITS
 from proxy.modelserver.packages import PackageError, cache_folder
-from proxy.sessions import HEAD_LIMITS
 
 if TYPE_CHECKING:
     from proxy.modelserver.server import ModelServer

@@ -20,6 +20,7 @@ import orjson
 from aiohttp import ClientError, ClientSession, ClientTimeout, web
 from aiohttp.typedefs import Handler
 
+from proxy.ground.sessions import HEAD_LIMITS, Connector
 from proxy.modelserver.bodies import (
     MAX_BODY,
     BackendFailed,
@@ -30,7 +31,6 @@ from proxy.modelserver.bodies import (
 )
 from proxy.modelserver.chat import ChatModel
 from proxy.modelserver.transformer import CrossEncoder, EmbeddingModel
-from proxy.sessions import HEAD_LIMITS, Connector
 
 DEFAULT_MAX_BATCH: Final = 32
 MAX_CONCURRENT: Final = 512  # requests

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.errors import IllegalArgument, ParseFailed, PlainError
+from proxy.ground.errors import IllegalArgument, ParseFailed, PlainError
 from proxy.rest.mediatypes import check_versions
 from proxy.rest.request import RestRequest
 from proxy.xcontent.document import Bounds, Document

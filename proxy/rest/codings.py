@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from proxy.errors import IllegalArgument
+from proxy.ground.errors import IllegalArgument
 
 _OF_REQUESTS: Final = ("gzip", "x-gzip", "deflate", "x-deflate")
 _OF_ANSWERS: Final = ("gzip", "deflate")  # the first that the caller accepts is used

@@ -12,7 +12,7 @@ from typing import Final
 
 from multidict import CIMultiDictProxy
 
-from proxy.errors import IllegalArgument, MediaTypeRejected, StatusError
+from proxy.ground.errors import IllegalArgument, MediaTypeRejected, StatusError
 from proxy.xcontent.javatext import java_hash_order
 
 _TOKEN: Final = re.compile(r"[a-zA-Z0-9!#$%&'*+\-.^_`|~]+")

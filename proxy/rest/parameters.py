@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from proxy.errors import IllegalArgument
+from proxy.ground.errors import IllegalArgument
 from proxy.xcontent.suggestions import did_you_mean
 from proxy.xcontent.times import parse_time
 from proxy.xcontent.values import parse_boolean

@@ -13,8 +13,8 @@ from urllib.parse import unquote_plus
 
 from multidict import CIMultiDictProxy
 
-from proxy.errors import BadParameter, IllegalArgument, PlainError, ProxyError
-from proxy.frames import forget_frames
+from proxy.ground.errors import BadParameter, IllegalArgument, PlainError, ProxyError
+from proxy.ground.frames import forget_frames
 from proxy.rest.mediatypes import MediaType, media_type
 from proxy.rest.parameters import read_boolean
 from proxy.xcontent.filterpath import Filter, parse_filter

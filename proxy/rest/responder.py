@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from multidict import CIMultiDict
 
-from proxy.errors import IllegalArgument, ProxyError
+from proxy.ground.errors import IllegalArgument, ProxyError
+from proxy.ground.sse import encode_event
 from proxy.rest.codings import StreamCoding, coding_of_answer, compressed
 from proxy.rest.parameters import read_boolean
 from proxy.rest.request import RestRequest
-from proxy.sse import encode_event
 from proxy.xcontent.filterpath import Filter
 from proxy.xcontent.formats import WRITERS
 from proxy.xcontent.values import Json

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Final
 from urllib.parse import unquote
 
-from proxy.errors import PlainError, ProxyError
+from proxy.ground.errors import PlainError, ProxyError
 from proxy.rest.request import RestRequest
 
 _METHODS: Final = frozenset(

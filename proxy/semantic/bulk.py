@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from proxy.errors import IllegalArgument, ProxyError, StatusError
+from proxy.ground.errors import IllegalArgument, ProxyError, StatusError
 from proxy.semantic.documents import (
     BYTE_ORDER_MARK,
     Place,

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import orjson
 from aiohttp import web
 
-from proxy.errors import ActionRequestInvalid, IllegalArgument, StatusError
+from proxy.ground.errors import ActionRequestInvalid, IllegalArgument, StatusError
 from proxy.semantic import layout
 from proxy.semantic.bulk import Item, Window
 from proxy.semantic.exchange import Exchange

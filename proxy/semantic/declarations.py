@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
-from proxy.errors import IllegalArgument
+from proxy.ground.errors import IllegalArgument
 from proxy.semantic import layout
 from proxy.semantic.errors import MapperParsingFailed, unparsable
 from proxy.semantic.fields import TYPE, ModelSettings, read_model_settings

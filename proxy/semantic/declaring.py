@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from proxy.errors import IllegalArgument, ProxyError
+from proxy.ground.errors import IllegalArgument, ProxyError
 from proxy.semantic.declarations import Declared, declare, semantic_definitions
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.fields import TYPE

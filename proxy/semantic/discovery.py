@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import orjson
 
-from proxy.errors import UpstreamBroken
+from proxy.ground.errors import UpstreamBroken
 from proxy.limits.threads import offload
 from proxy.semantic import expressions
 from proxy.semantic.fields import Fields

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from proxy.errors import IllegalArgument
+from proxy.ground.errors import IllegalArgument
 from proxy.semantic import layout
 from proxy.semantic.values import holds_numbers
 from proxy.xcontent.document import Bounds, Node

@@ -12,8 +12,8 @@ from typing import Final
 
 import orjson
 
-from proxy.errors import EndpointNotFound, IllegalArgument, ProxyError
-from proxy.frames import forget_frames
+from proxy.ground.errors import EndpointNotFound, IllegalArgument, ProxyError
+from proxy.ground.frames import forget_frames
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.limits.deadline import Deadline
 from proxy.limits.threads import offload

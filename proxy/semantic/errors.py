@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.errors import IllegalArgument, ProxyError
+from proxy.ground.errors import IllegalArgument, ProxyError
 from proxy.semantic.fields import ModelSettings
 
 

@@ -14,7 +14,7 @@ import orjson
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from proxy.errors import MediaTypeRejected
+from proxy.ground.errors import MediaTypeRejected
 from proxy.limits.threads import offload
 from proxy.rest.body import Body
 from proxy.rest.mediatypes import media_type

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from proxy.errors import ProxyError
+from proxy.ground.errors import ProxyError
 from proxy.semantic import layout
 from proxy.semantic.chunking.chunker import Chunker
 from proxy.semantic.chunking.values import covering, passages_of, slots

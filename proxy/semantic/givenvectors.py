@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from proxy.errors import IllegalArgument, ProxyError
+from proxy.ground.errors import IllegalArgument, ProxyError
 from proxy.semantic.errors import DocumentParsingFailed
 from proxy.semantic.fields import Fields, ModelSettings, SemanticField, read_model_settings
 from proxy.semantic.filling import Chunk, FieldFilling

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import orjson
 from aiohttp import web
 
-from proxy.authorization import (
+from proxy.ground.authorization import (
     CREDENTIAL_HEADERS,
     Action,
     Allowed,
@@ -23,7 +23,7 @@ from proxy.authorization import (
     IndexAction,
     Verdict,
 )
-from proxy.errors import ProxyError, Unauthorized, UpstreamBroken
+from proxy.ground.errors import ProxyError, Unauthorized, UpstreamBroken
 from proxy.inference.actions import InferenceAction
 from proxy.semantic import expressions, layout
 from proxy.semantic.bounded import Bounded

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import orjson
 
-from proxy.errors import StatusError
+from proxy.ground.errors import StatusError
 from proxy.semantic import layout
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.fields import Fields, ModelSettings, SemanticField, model_settings_of

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from proxy.errors import ProxyError
+from proxy.ground.errors import ProxyError
 from proxy.limits.threads import offload
 from proxy.semantic.answers import presentable, rewording, told
 from proxy.semantic.exchange import AT_ONCE, Exchange

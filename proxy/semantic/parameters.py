@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from proxy.errors import IllegalArgument, ProxyError
+from proxy.ground.errors import IllegalArgument, ProxyError
 from proxy.inference.chunking import parse_chunking, render_chunking
 from proxy.inference.endpoints import TaskType
 from proxy.semantic.chunking.chunker import chunker_for

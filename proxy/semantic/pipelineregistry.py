@@ -11,7 +11,7 @@ from typing import Final
 
 import orjson
 
-from proxy.errors import UpstreamBroken
+from proxy.ground.errors import UpstreamBroken
 from proxy.semantic.pipelines import Pipeline, read_pipeline
 from proxy.semantic.ports import Upstream
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from proxy.errors import IllegalArgument, ParseFailed, ProxyError
+from proxy.ground.errors import IllegalArgument, ParseFailed, ProxyError
 from proxy.semantic import layout
 
 TYPE: Final = "inference"

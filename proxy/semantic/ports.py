@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from aiohttp import web
 from multidict import CIMultiDictProxy
 
-from proxy.authorization import Action, Verdict
+from proxy.ground.authorization import Action, Verdict
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.limits.deadline import Deadline
 

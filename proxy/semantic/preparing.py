@@ -14,14 +14,14 @@ from urllib.parse import quote
 
 import orjson
 
-from proxy.errors import (
+from proxy.ground.errors import (
     IllegalArgument,
     ProxyError,
     Unauthenticated,
     Unauthorized,
     UpstreamRefusal,
 )
-from proxy.frames import forget_frames
+from proxy.ground.frames import forget_frames
 from proxy.limits.deadline import Deadline
 from proxy.semantic import expressions
 from proxy.semantic.exchange import Exchange

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 import orjson
 
-from proxy.errors import StatusError
+from proxy.ground.errors import StatusError
 from proxy.limits.threads import offload
 from proxy.semantic import layout
 from proxy.semantic.bulk import Guard, Item

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
-from proxy.errors import IllegalArgument, XContentParseFailed
+from proxy.ground.errors import IllegalArgument, XContentParseFailed
 from proxy.semantic import layout
 from proxy.semantic.clauses import (
     Clause,

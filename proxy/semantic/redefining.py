@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import orjson
 
-from proxy.errors import IllegalArgument
+from proxy.ground.errors import IllegalArgument
 from proxy.inference.endpoints import TaskType
 from proxy.limits.threads import offload
 from proxy.semantic import layout

@@ -13,7 +13,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from proxy.errors import ProxyError
+from proxy.ground.errors import ProxyError
+from proxy.ground.singleflight import SingleFlight
 from proxy.semantic import expressions
 from proxy.semantic.bounded import Bounded
 from proxy.semantic.discovery import Cluster, Concrete, Declared, Resolved
@@ -22,7 +23,6 @@ from proxy.semantic.fields import Fields, SemanticField
 from proxy.semantic.pipelineregistry import PipelineRegistry
 from proxy.semantic.pipelines import Pipeline
 from proxy.semantic.ports import Upstream
-from proxy.singleflight import SingleFlight
 
 log: Final = logging.getLogger(__name__)
 

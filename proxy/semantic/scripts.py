@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
-from proxy.errors import StatusError
+from proxy.ground.errors import StatusError
 from proxy.limits.deadline import Deadline
 from proxy.semantic import layout
 from proxy.semantic.bulk import Guard, Item

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 import orjson
 from aiohttp import web
 
-from proxy.errors import ProxyError
+from proxy.ground.errors import ProxyError
 from proxy.limits.threads import offload
 from proxy.semantic import layout
 from proxy.semantic.answers import hits_of, presentable, rewording

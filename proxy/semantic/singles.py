@@ -14,7 +14,7 @@ from urllib.parse import quote
 import orjson
 from aiohttp import web
 
-from proxy.errors import ParseFailed
+from proxy.ground.errors import ParseFailed
 from proxy.rest.parameters import read_boolean
 from proxy.semantic.bulk import Item, Window
 from proxy.semantic.documents import one_line, read_document

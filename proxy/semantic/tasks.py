@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from proxy.errors import ProxyError, StatusError
+from proxy.ground.errors import ProxyError, StatusError
 
 NODE: Final = "hugging-face-proxy"
 _KEPT: Final = 3600.0  # seconds that an outcome can be asked for

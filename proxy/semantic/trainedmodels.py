@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from proxy.errors import IllegalArgument
+from proxy.ground.errors import IllegalArgument
 from proxy.inference.endpoints import TaskType
 from proxy.limits.deadline import Deadline
 from proxy.semantic.exchange import Exchange

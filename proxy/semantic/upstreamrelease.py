@@ -6,7 +6,7 @@ import re
 from time import monotonic
 from typing import Final
 
-from proxy.errors import IllegalArgument
+from proxy.ground.errors import IllegalArgument
 from proxy.semantic.fields import TYPE
 from proxy.semantic.ports import Upstream
 

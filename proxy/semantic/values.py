@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from proxy.errors import StatusError
+from proxy.ground.errors import StatusError
 from proxy.xcontent.javatext import java_scalar
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from proxy.errors import IllegalArgument, XContentParseFailed
+from proxy.ground.errors import IllegalArgument, XContentParseFailed
 
 
 @dataclass(frozen=True, slots=True)

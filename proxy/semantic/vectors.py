@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Final
 
-from proxy.errors import EndpointNotFound, IllegalArgument, ProxyError, RequestTimedOut
+from proxy.ground.errors import EndpointNotFound, IllegalArgument, ProxyError, RequestTimedOut
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.limits.deadline import Deadline
 from proxy.semantic.ports import Endpoints

@@ -14,8 +14,8 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
-from proxy.errors import ProxyError, StatusError, Unauthenticated, UpstreamError
-from proxy.frames import forget_frames
+from proxy.ground.errors import ProxyError, StatusError, Unauthenticated, UpstreamError
+from proxy.ground.frames import forget_frames
 from proxy.limits.deadline import Deadline
 from proxy.limits.memory import passing
 from proxy.limits.threads import offload

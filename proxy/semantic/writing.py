@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from proxy.errors import PlainError, StatusError, UpstreamError
+from proxy.ground.errors import PlainError, StatusError, UpstreamError
 from proxy.semantic.bulk import Malformed, Window, windows
 from proxy.semantic.collected import CollectedItems
 from proxy.semantic.exchange import Exchange

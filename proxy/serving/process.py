@@ -18,10 +18,10 @@ from contextlib import asynccontextmanager
 from proxy.admin import Health, admin_application, admin_listening
 from proxy.app import Parts, make_parts
 from proxy.config import Config, ConfigError, UpstreamConfig, split_address
+from proxy.ground.tlsfailures import TlsProbe
 from proxy.lane import Lane, Patience
 from proxy.serving.callertls import CallerTls
 from proxy.serving.summary import report_start
-from proxy.tlsfailures import TlsProbe
 from proxy.upstream.tls import connection_problem, upstream_tls
 
 log = logging.getLogger(__name__)

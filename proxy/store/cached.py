@@ -9,10 +9,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
-from proxy.errors import EndpointNotFound, KeyMismatch, RecordRefused, StoreError, StoreMissing
+from proxy.ground.errors import (
+    EndpointNotFound,
+    KeyMismatch,
+    RecordRefused,
+    StoreError,
+    StoreMissing,
+)
+from proxy.ground.singleflight import SingleFlight
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.ports import Change, EndpointStore, Known, Listing
-from proxy.singleflight import SingleFlight
 from proxy.store.footprint import bytes_of_texts
 
 MAX_BYTES: Final = 32 * 1024 * 1024  # of memory; about 10,000 endpoints of the usual size

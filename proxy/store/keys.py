@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from proxy.config import ConfigError, StoreConfig, read_secret
-from proxy.errors import KeyMismatch
+from proxy.ground.errors import KeyMismatch
 from proxy.store.ownerfiles import private_folder, write_once
 from proxy.store.sealed import Keyring
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from proxy.errors import RecordRefused
+from proxy.ground.errors import RecordRefused
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.ids import list_ids
 from proxy.inference.ports import MAX_ENDPOINTS, MAX_REFUSED, Listing

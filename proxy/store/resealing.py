@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.errors import StoreError
+from proxy.ground.errors import StoreError
 from proxy.inference.ids import list_ids
 from proxy.inference.ports import EndpointStore
 

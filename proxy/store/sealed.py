@@ -18,7 +18,7 @@ import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from proxy.errors import KeyMismatch, RecordRefused, StoreDamaged, StoreError
+from proxy.ground.errors import KeyMismatch, RecordRefused, StoreDamaged, StoreError
 from proxy.inference.dumping import dump_endpoint, load_endpoint
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.inference.ids import is_storable, list_ids

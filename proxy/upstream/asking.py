@@ -10,7 +10,7 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
 from proxy.config import UpstreamConfig
-from proxy.errors import UpstreamBroken
+from proxy.ground.errors import UpstreamBroken
 from proxy.upstream.feature import lacks_inference
 from proxy.upstream.forward import FETCH_LIMIT, Change, Forwarder, end_to_end
 from proxy.upstream.session import Answer, Question, UpstreamSession

@@ -28,8 +28,8 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.tracing import Trace
 
 from proxy.config import ConfigError, UpstreamConfig
-from proxy.sessions import HEAD_LIMITS, Connector
-from proxy.singleflight import SingleFlight
+from proxy.ground.sessions import HEAD_LIMITS, Connector
+from proxy.ground.singleflight import SingleFlight
 from proxy.upstream.nodes import CertificateTaken, Nodes
 from proxy.upstream.tls import upstream_tls
 

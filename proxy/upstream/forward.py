@@ -19,10 +19,10 @@ from aiohttp import ClientError, ClientResponse, hdrs, web
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.config import UpstreamConfig
-from proxy.errors import NoInferenceFeature, UpstreamBroken, UpstreamError
+from proxy.ground.errors import NoInferenceFeature, UpstreamBroken, UpstreamError
+from proxy.ground.interception import is_inference
 from proxy.http1 import HOP_BY_HOP, Forwarding, Headers, RequestHead
 from proxy.http1.bodies import pieces
-from proxy.interception import is_inference
 from proxy.limits.uploads import PAUSE
 from proxy.upstream.feature import REFUSAL_LIMIT, lacks_inference
 from proxy.upstream.heads import head_of

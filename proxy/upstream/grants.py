@@ -15,7 +15,7 @@ from typing import Final
 
 from multidict import CIMultiDict
 
-from proxy.authorization import CREDENTIAL_HEADERS, Action, Allowed, CredentialHash
+from proxy.ground.authorization import CREDENTIAL_HEADERS, Action, Allowed, CredentialHash
 
 FRESHNESS: Final = 2.0  # seconds that a caller's grant is kept
 OPEN_FRESHNESS: Final = 5.0  # seconds that "security is off" is kept

@@ -6,8 +6,8 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
+from proxy.ground.interception import is_inference
 from proxy.http1 import CONTINUE
-from proxy.interception import is_inference
 from proxy.upstream.heads import raw_target
 
 # Set on a request that was handed on: the names of the headers in the upstream's answer, in lower

@@ -16,8 +16,8 @@ from typing import Final
 
 from yarl import URL
 
-from proxy.errors import UpstreamBroken, UpstreamUnavailable
-from proxy.tlsfailures import SPEAKS_TLS, TlsProbe, connect_problem
+from proxy.ground.errors import UpstreamBroken, UpstreamUnavailable
+from proxy.ground.tlsfailures import SPEAKS_TLS, TlsProbe, connect_problem
 
 LATE: Final = "did not answer in time"
 UNAVAILABLE: Final = frozenset((502, 503, 504))

@@ -10,9 +10,9 @@ from aiohttp import hdrs
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.config import UpstreamConfig
-from proxy.crossorigin import UNAFFECTED, OriginVerdict
-from proxy.errors import UpstreamError, UpstreamTimedOut, UpstreamUnavailable
-from proxy.singleflight import SingleFlight
+from proxy.ground.crossorigin import UNAFFECTED, OriginVerdict
+from proxy.ground.errors import UpstreamError, UpstreamTimedOut, UpstreamUnavailable
+from proxy.ground.singleflight import SingleFlight
 from proxy.upstream.session import Answer, Question, UpstreamSession
 
 FRESHNESS: Final = 5.0  # seconds that a verdict is kept; the settings change with a restart only

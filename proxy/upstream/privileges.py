@@ -12,9 +12,9 @@ from typing import Final
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from proxy.authorization import Action, Allowed, Refused, Verdict
-from proxy.errors import ProxyError, Unauthorized, UpstreamRefusal, UpstreamUnavailable
-from proxy.singleflight import SingleFlight
+from proxy.ground.authorization import Action, Allowed, Refused, Verdict
+from proxy.ground.errors import ProxyError, Unauthorized, UpstreamRefusal, UpstreamUnavailable
+from proxy.ground.singleflight import SingleFlight
 from proxy.upstream.grants import Grants
 from proxy.upstream.security import (
     HAS_PRIVILEGES,

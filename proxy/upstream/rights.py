@@ -11,7 +11,7 @@ from aiohttp import hdrs
 from multidict import CIMultiDict
 
 from proxy.config import UpstreamConfig
-from proxy.errors import UpstreamError
+from proxy.ground.errors import UpstreamError
 from proxy.upstream.security import HAS_PRIVILEGES
 from proxy.upstream.session import Question, UpstreamSession
 from proxy.upstream.version import own_credentials

@@ -11,9 +11,9 @@ import orjson
 from aiohttp import hdrs
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from proxy.authorization import CREDENTIAL_HEADERS, RUN_AS, Action, IndexAction
 from proxy.config import UpstreamConfig
-from proxy.errors import (
+from proxy.ground.authorization import CREDENTIAL_HEADERS, RUN_AS, Action, IndexAction
+from proxy.ground.errors import (
     IllegalArgument,
     Unauthenticated,
     UpstreamError,

@@ -27,10 +27,10 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from proxy.config import UpstreamConfig
-from proxy.errors import UpstreamBroken, UpstreamError, UpstreamTimedOut
+from proxy.ground.errors import UpstreamBroken, UpstreamError, UpstreamTimedOut
+from proxy.ground.sessions import HEAD_LIMITS, Response, on_live_connection
+from proxy.ground.tlsfailures import tls_problem
 from proxy.http1 import GIVEN_UP
-from proxy.sessions import HEAD_LIMITS, Response, on_live_connection
-from proxy.tlsfailures import tls_problem
 from proxy.upstream.certificateuser import VettingConnector
 from proxy.upstream.nodes import LATE, UNAVAILABLE, Node, Nodes
 from proxy.upstream.tls import upstream_tls

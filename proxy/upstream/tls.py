@@ -16,7 +16,7 @@ from proxy.config import (
     private_key_file,
     refuse_other_writers,
 )
-from proxy.tlsfailures import SPEAKS_TLS, TLS_ALERT, TlsProbe, connect_problem
+from proxy.ground.tlsfailures import SPEAKS_TLS, TLS_ALERT, TlsProbe, connect_problem
 
 
 def upstream_tls(upstream: UpstreamConfig) -> ssl.SSLContext | None:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from proxy.errors import ProxyError
+from proxy.ground.errors import ProxyError
 from proxy.http1 import CONTINUE
 from proxy.limits.uploads import next_piece
 

@@ -10,7 +10,7 @@ from aiohttp import hdrs
 from multidict import CIMultiDict
 
 from proxy.config import UpstreamConfig
-from proxy.errors import UpstreamError
+from proxy.ground.errors import UpstreamError
 from proxy.upstream.session import Question, UpstreamSession
 
 _LIMIT: Final = 65536  # bytes of an answer

@@ -5,7 +5,7 @@ Their libraries know no bounds, and aliases and shared references make a small b
 
 from __future__ import annotations
 
-from proxy.errors import ProxyError, XContentParseFailed
+from proxy.ground.errors import ProxyError, XContentParseFailed
 from proxy.xcontent.document import Bounds, Document
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from proxy.errors import ProxyError
-from proxy.masking import is_harmless, may_hold_token, shown_name, shown_word
-from proxy.quoting import quoted_part
+from proxy.ground.errors import ProxyError
+from proxy.ground.masking import is_harmless, may_hold_token, shown_name, shown_word
+from proxy.ground.quoting import quoted_part
 from proxy.xcontent.javatext import java_scalar
 
 _QUOTED_BYTES: Final = 500  # of a bad body, in the error text

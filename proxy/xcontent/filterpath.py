@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from proxy.errors import IllegalArgument
+from proxy.ground.errors import IllegalArgument
 
 MAX_PATHS: Final = 100
 MAX_COMPARISONS: Final = 5_000_000  # of names with wildcards, in one answer: about two seconds

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any, Final
 
-from proxy.masking import is_secret, shown_name, shown_value
-from proxy.quoting import MOST
+from proxy.ground.masking import is_secret, shown_name, shown_value
+from proxy.ground.quoting import MOST
 
 _ORDERED: Final = 10_000  # characters of all keys whose order is Java's; more take too long
 

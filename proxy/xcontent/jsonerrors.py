@@ -10,7 +10,7 @@ import re
 from contextlib import suppress
 from typing import Final
 
-from proxy.errors import Cause, ProxyError, XContentEnd, XContentParseFailed
+from proxy.ground.errors import Cause, ProxyError, XContentEnd, XContentParseFailed
 from proxy.xcontent.document import Document
 from proxy.xcontent.jsonscanner import end_of, whole_characters
 

@@ -13,8 +13,8 @@ from contextlib import suppress
 from io import BytesIO
 from typing import Final
 
-from proxy.errors import ProxyError
-from proxy.frames import forget_frames
+from proxy.ground.errors import ProxyError
+from proxy.ground.frames import forget_frames
 from proxy.xcontent.document import Bounds, Document, Node
 from proxy.xcontent.jsonerrors import JsonErrors
 from proxy.xcontent.jsonscanner import (

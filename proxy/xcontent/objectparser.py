@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from proxy.errors import Cause, IllegalArgument, ProxyError, XContentParseFailed
-from proxy.masking import shown_name
+from proxy.ground.errors import Cause, IllegalArgument, ProxyError, XContentParseFailed
+from proxy.ground.masking import shown_name
 from proxy.xcontent.document import Document, Node
 from proxy.xcontent.suggestions import did_you_mean
 from proxy.xcontent.values import MAX_INT, MAX_LONG, Json, is_decimal, parse_boolean

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from proxy.errors import Cause, IllegalArgument
+from proxy.ground.errors import Cause, IllegalArgument
 from proxy.xcontent.values import MAX_LONG, is_decimal
 
 _UNITS: Final = {  # in seconds; a unit stands before those that it ends in

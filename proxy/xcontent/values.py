@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from proxy.errors import IllegalArgument
+from proxy.ground.errors import IllegalArgument
 
 Json = dict[str, Any]  # an object
 MAX_INT: Final = 2**31 - 1

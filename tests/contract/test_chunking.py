@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 
-from proxy.errors import ProxyError
+from proxy.ground.errors import ProxyError
 from proxy.inference.chunking import ChunkingSettings, parse_chunking
 from proxy.semantic.chunking.chunker import chunker_for
 from proxy.semantic.chunking.offsets import Chunk

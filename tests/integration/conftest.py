@@ -45,7 +45,8 @@ def semantic_proxy(
     """A proxy with semantic fields, before real models: the endpoints of MODELS."""
     env = {
         "HFPROXY_SEMANTIC_ENABLED": "true",
-        "HFPROXY_STORE_INDEX": "hugging-face-inference-endpoints-clients",
+        # Each process of a test run has a proxy with endpoints of these names.
+        "HFPROXY_STORE_INDEX": f"hugging-face-inference-endpoints-{uuid4().hex[:8]}",
         "HFPROXY_PROVIDER_TIMEOUT": "120",
     }
     proxy = serve_for_session(upstream=elasticsearch.url, env=env)

@@ -10,9 +10,9 @@ import pytest
 from aiohttp import ClientSession
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from proxy.authorization import Allowed
 from proxy.config import UpstreamConfig
-from proxy.errors import IllegalArgument, ProxyError, Unauthenticated
+from proxy.ground.authorization import Allowed
+from proxy.ground.errors import IllegalArgument, ProxyError, Unauthenticated
 from proxy.inference.actions import InferenceAction
 from tests.support.security import wait_until_settled
 from tests.support.stubs import FaultyServer, Reply

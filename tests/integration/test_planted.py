@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from proxy.errors import EndpointAlreadyExists, KeyMismatch, RecordRefused
+from proxy.ground.errors import EndpointAlreadyExists, KeyMismatch, RecordRefused
 from proxy.inference.endpoints import TaskType
 from proxy.inference.ports import MAX_REFUSED, Known
 from proxy.store.elasticsearch import documents

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 from aiohttp import ClientSession, ClientTimeout
 
-from proxy.sse import EventDecoder
+from proxy.ground.sse import EventDecoder
 from testbed.processes import Server, proxy_command
 from tests.support.processes import clean_environ
 

@@ -23,7 +23,7 @@ import pytest
 from aiohttp import ClientSession, ClientTimeout, TCPConnector
 
 from proxy.config import StoreConfig, UpstreamConfig
-from proxy.errors import EndpointNotFound, StatusError
+from proxy.ground.errors import EndpointNotFound, StatusError
 from proxy.inference.endpoints import InferenceEndpoint, SecretSettings
 from proxy.store.elasticsearch import ElasticsearchStore
 from testbed.elasticsearch import Elasticsearch

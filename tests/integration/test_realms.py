@@ -16,9 +16,9 @@ from typing import Any, Final
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from proxy.authorization import Allowed
 from proxy.config import UpstreamConfig
-from proxy.errors import Unauthenticated
+from proxy.ground.authorization import Allowed
+from proxy.ground.errors import Unauthenticated
 from proxy.inference.actions import InferenceAction
 from testbed.elasticsearch import start
 from tests.support.certificates import certificate

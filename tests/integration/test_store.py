@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.config import UpstreamConfig
-from proxy.errors import EndpointNotFound, KeyMismatch, StoreError
+from proxy.ground.errors import EndpointNotFound, KeyMismatch, StoreError
 from proxy.inference.ports import Known, Listing
 from proxy.store.cached import CachedStore
 from proxy.store.elasticsearch import ElasticsearchStore

@@ -12,7 +12,13 @@ import pytest
 from aiohttp import ClientSession
 
 from proxy.config import UpstreamConfig
-from proxy.errors import EndpointNotFound, StoreDamaged, StoreError, StoreMissing, StoreOverloaded
+from proxy.ground.errors import (
+    EndpointNotFound,
+    StoreDamaged,
+    StoreError,
+    StoreMissing,
+    StoreOverloaded,
+)
 from proxy.inference.ports import Known, Listing
 from proxy.store.elasticsearch import ElasticsearchStore
 from proxy.store.elasticsearch.connection import Connection

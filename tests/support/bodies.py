@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from proxy.config import MAX_NESTING
-from proxy.errors import ProxyError
+from proxy.ground.errors import ProxyError
 from proxy.xcontent.document import Bounds, Document
 from proxy.xcontent.formats import parse
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from proxy.authorization import Verdict
 from proxy.config import UpstreamConfig
+from proxy.ground.authorization import Verdict
 from proxy.inference.actions import InferenceAction
 from proxy.upstream.grants import MAX_REMEMBERED
 from proxy.upstream.privileges import Privileges

@@ -12,7 +12,7 @@ from aiohttp import web
 from yarl import URL
 
 from proxy.config import UpstreamConfig
-from proxy.errors import NoInferenceFeature, ProxyError
+from proxy.ground.errors import NoInferenceFeature, ProxyError
 from proxy.upstream.forward import Forwarder
 from proxy.upstream.heads import head_of
 from proxy.upstream.hooks import expect_continue, strip_additions

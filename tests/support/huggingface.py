@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 
 from proxy.config import EgressConfig, ProviderConfig
-from proxy.errors import ProxyError
+from proxy.ground.errors import ProxyError
 from proxy.huggingface.client import HuggingFace
 from proxy.huggingface.egress import EgressRules
 from proxy.huggingface.ratelimit import RateLimiter

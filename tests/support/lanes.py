@@ -15,8 +15,8 @@ from aiohttp import web
 from yarl import URL
 
 from proxy.config import LimitsConfig
+from proxy.ground.interception import Interception
 from proxy.http1 import Forwarding
-from proxy.interception import Interception
 from proxy.lane import Lane, Patience
 from proxy.upstream.nodes import Nodes
 from tests.support.peers import GET, MIB, OK, Peer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from proxy.errors import EndpointAlreadyExists, EndpointNotFound
+from proxy.ground.errors import EndpointAlreadyExists, EndpointNotFound
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.ports import Change, Known, Listing
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from proxy.errors import ProxyError
+from proxy.ground.errors import ProxyError
 from proxy.inference.endpoints import (
     InferenceEndpoint,
     SecretSettings,

@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 
 import pytest
 
-from proxy.errors import ProxyError
+from proxy.ground.errors import ProxyError
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.inference.service import InferenceService
 from tests.support.memorystore import MemoryStore

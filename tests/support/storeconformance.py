@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.errors import (
+from proxy.ground.errors import (
     ActionRequestInvalid,
     EndpointAlreadyExists,
     EndpointNotFound,

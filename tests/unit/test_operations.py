@@ -17,7 +17,7 @@ from proxy.api.changes import log_change
 from proxy.api.counting import log_limit, log_request
 from proxy.app import Facts
 from proxy.config import Config, UpstreamConfig
-from proxy.errors import KeyMismatch, StatusError
+from proxy.ground.errors import KeyMismatch, StatusError
 from proxy.huggingface.calls import Refusal, log_call
 from proxy.huggingface.failurelog import FailureLog
 from proxy.huggingface.failures import failure

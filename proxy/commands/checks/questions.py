@@ -19,8 +19,8 @@ from aiohttp import (
 from yarl import URL
 
 from proxy.config import UpstreamConfig
-from proxy.sessions import HEAD_LIMITS, Connector
-from proxy.tlsfailures import SPEAKS_TLS, TlsProbe, connect_problem, tls_problem
+from proxy.ground.sessions import HEAD_LIMITS, Connector
+from proxy.ground.tlsfailures import SPEAKS_TLS, TlsProbe, connect_problem, tls_problem
 from proxy.upstream.tls import upstream_tls
 from proxy.upstream.version import own_credentials
 

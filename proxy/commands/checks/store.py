@@ -8,7 +8,7 @@ from dataclasses import replace
 from proxy.commands.checks.findings import Finding, error, ok, warning
 from proxy.commands.checks.questions import PATIENCE
 from proxy.config import Config, ConfigError
-from proxy.errors import StoreError
+from proxy.ground.errors import StoreError
 from proxy.inference.ids import list_ids
 from proxy.store.inspecting import Inspection, inspect
 from proxy.store.keys import check_nothing_is_held, load_keyring

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from proxy.errors import IllegalArgument
+from proxy.ground.errors import IllegalArgument
 from proxy.inference.chunking import ChunkingSettings
 from proxy.semantic.chunking.offsets import Chunk, Span, Utf16Text
 from proxy.semantic.chunking.recursive import recursive_spans

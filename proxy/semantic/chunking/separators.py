@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 import regex
 
-from proxy.errors import IllegalArgument
+from proxy.ground.errors import IllegalArgument
 from proxy.inference.chunking import SEPARATORS
 from proxy.semantic.javaregex.translate import compile_java
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from proxy.errors import IllegalArgument, ProxyError, StatusError
-from proxy.frames import forget_frames
+from proxy.ground.errors import IllegalArgument, ProxyError, StatusError
+from proxy.ground.frames import forget_frames
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.limits.deadline import Deadline
 from proxy.limits.memory import passing

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from proxy.errors import IllegalArgument
+from proxy.ground.errors import IllegalArgument
 from proxy.semantic.documents import Place, read_document, tree_of, with_added
 from proxy.xcontent.document import Node
 

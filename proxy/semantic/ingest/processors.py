@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from proxy.errors import ProxyError
+from proxy.ground.errors import ProxyError
 from proxy.limits.deadline import Deadline
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.ingest.inferring import Inferring

@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from proxy.errors import IllegalArgument, StatusError
+from proxy.ground.errors import IllegalArgument, StatusError
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.ingest.processors import Passage, Runner
 from proxy.semantic.ingest.simulating import INLINE, Draft, meta_of

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import orjson
 
-from proxy.errors import IllegalArgument, ProxyError
+from proxy.ground.errors import IllegalArgument, ProxyError
 from proxy.semantic.bulk import Item
 from proxy.semantic.documents import (
     ReadDocument,

@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 import orjson
 
-from proxy.errors import IllegalArgument, ProxyError, StatusError
-from proxy.frames import forget_frames
+from proxy.ground.errors import IllegalArgument, ProxyError, StatusError
+from proxy.ground.frames import forget_frames
 from proxy.limits.threads import offload
 from proxy.semantic.documents import read_json
 from proxy.semantic.exchange import AT_ONCE, Exchange

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final, NoReturn
 
-from proxy.errors import PatternSyntax
+from proxy.ground.errors import PatternSyntax
 
 _HEXADECIMAL: Final = re.compile("[0-9A-Fa-f]+")
 _CONTROLS: Final = {"t": 0x09, "n": 0x0A, "r": 0x0D, "f": 0x0C, "a": 0x07, "e": 0x1B}

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import orjson
 
-from proxy.errors import IllegalArgument, ProxyError
+from proxy.ground.errors import IllegalArgument, ProxyError
 from proxy.limits.deadline import Deadline
 from proxy.rest.parameters import read_boolean
 from proxy.semantic.exchange import AT_ONCE, Exchange

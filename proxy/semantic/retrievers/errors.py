@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from proxy.errors import ProxyError, StatusError
+from proxy.ground.errors import ProxyError, StatusError
 from proxy.semantic.hiding import hide_in_error
 
 Json = Mapping[str, Any]

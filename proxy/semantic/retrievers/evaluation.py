@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from proxy.errors import ProxyError
+from proxy.ground.errors import ProxyError
 from proxy.limits.deadline import Deadline
 from proxy.semantic.ports import Endpoints
 from proxy.semantic.retrievers.errors import LeafRefused, RetrieversFailed

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from proxy.errors import IllegalArgument, ProxyError, StatusError
+from proxy.ground.errors import IllegalArgument, ProxyError, StatusError
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.limits.deadline import Deadline
 from proxy.limits.threads import offload

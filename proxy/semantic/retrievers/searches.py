@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
-from proxy.errors import UpstreamBroken
+from proxy.ground.errors import UpstreamBroken
 from proxy.limits.threads import offload
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.retrievers.errors import LeafRefused

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from proxy.errors import IllegalArgument
+from proxy.ground.errors import IllegalArgument
 from proxy.semantic.registry import Target
 from proxy.semantic.retrievers.fusion import f32
 from proxy.semantic.retrievers.leaves import MATCH_NONE, STANDARD

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from proxy.errors import IllegalArgument, ParsingFailed
+from proxy.ground.errors import IllegalArgument, ParsingFailed
 from proxy.inference.chunking import ChunkingSettings, parse_chunking
 from proxy.semantic.retrievers.fusion import NORMALIZERS, f32
 from proxy.xcontent.document import Document, Node

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from proxy.errors import ActionRequestInvalid, IllegalArgument
+from proxy.ground.errors import ActionRequestInvalid, IllegalArgument
 from proxy.semantic.retrievers.tree import Fusing, Leaf, Linear, Reranker, Retriever
 
 # Parts of a body that retrievers stand in place of.

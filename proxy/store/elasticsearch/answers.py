@@ -10,7 +10,7 @@ from typing import Final
 
 from elasticsearch import ApiError, NotFoundError
 
-from proxy.errors import StoreError
+from proxy.ground.errors import StoreError
 
 INDEX_MISSING: Final = "index_not_found_exception"
 

@@ -11,12 +11,12 @@ from elastic_transport import TransportError
 from elasticsearch import ApiError, AsyncElasticsearch, UnsupportedProductError
 
 from proxy.config import UpstreamConfig
-from proxy.errors import StoreError
+from proxy.ground.errors import StoreError
+from proxy.ground.tlsfailures import Remedies, TlsProbe, tls_problem
 from proxy.store.elasticsearch.answers import type_of
 from proxy.store.elasticsearch.connection import connect
 from proxy.store.elasticsearch.failures import PRIVILEGES
 from proxy.store.elasticsearch.transport import JSON, cause_of
-from proxy.tlsfailures import Remedies, TlsProbe, tls_problem
 
 NAME: Final = "hugging-face-proxy"
 VERSION: Final = "cluster:monitor/main"  # the action that tells it, and nothing else

@@ -14,11 +14,11 @@ from elasticsearch import ApiError, AsyncElasticsearch
 from yarl import URL
 
 from proxy.config import StoreConfig, UpstreamConfig
-from proxy.errors import StoreError
+from proxy.ground.errors import StoreError
+from proxy.ground.tlsfailures import SPEAKS_TLS, TlsProbe, connect_problem, tls_problem
 from proxy.store.elasticsearch.answers import type_of, unexpected
 from proxy.store.elasticsearch.failures import Failures
 from proxy.store.elasticsearch.transport import LimitedNode, PlainTransport, cause_of
-from proxy.tlsfailures import SPEAKS_TLS, TlsProbe, connect_problem, tls_problem
 from proxy.upstream.tls import upstream_tls
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from elasticsearch import NotFoundError
 
-from proxy.errors import EndpointAlreadyExists, EndpointNotFound
+from proxy.ground.errors import EndpointAlreadyExists, EndpointNotFound
 from proxy.store.elasticsearch.answers import (
     INDEX_MISSING,
     lacks_document,

@@ -7,7 +7,7 @@ from typing import Final
 
 from elasticsearch import ApiError, BadRequestError, UnsupportedProductError
 
-from proxy.errors import StoreDamaged, StoreError, StoreOverloaded
+from proxy.ground.errors import StoreDamaged, StoreError, StoreOverloaded
 from proxy.store.elasticsearch.answers import INDEX_MISSING, type_of
 
 PRIVILEGES: Final = ("read", "write", "create_index")  # that the store needs on its index

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from elasticsearch import AsyncElasticsearch, BadRequestError, NotFoundError
 
-from proxy.errors import EndpointNotFound, StoreMissing
+from proxy.ground.errors import EndpointNotFound, StoreMissing
 from proxy.store.elasticsearch.answers import lacks_index, type_of
 from proxy.store.elasticsearch.connection import Connection
 from proxy.store.elasticsearch.failures import IndexUnavailable

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from proxy.config import ConfigError, StoreConfig
-from proxy.errors import KeyMismatch
+from proxy.ground.errors import KeyMismatch
 from proxy.inference.ports import SAMPLE
 from proxy.store.elasticsearch.documents import ALL, Documents, of_keys, of_others
 from proxy.store.elasticsearch.index import Index

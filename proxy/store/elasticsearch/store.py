@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from proxy.config import StoreConfig, UpstreamConfig
-from proxy.errors import EndpointNotFound, KeyMismatch, StatusError, StoreError
+from proxy.ground.errors import EndpointNotFound, KeyMismatch, StatusError, StoreError
 from proxy.inference.dumping import check_storable
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.ids import is_storable

@@ -24,7 +24,7 @@ from elastic_transport import (
     TransportError,
 )
 
-from proxy.sessions import HEAD_LIMITS, Connector
+from proxy.ground.sessions import HEAD_LIMITS, Connector
 
 # It logs every request, and every failure, which the store reports itself.
 logging.getLogger("elastic_transport").setLevel(logging.ERROR)

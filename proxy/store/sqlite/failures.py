@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from proxy.errors import StoreDamaged, StoreError, StoreOverloaded
+from proxy.ground.errors import StoreDamaged, StoreError, StoreOverloaded
 
 _DAMAGED: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _REMEDIES: Final = {

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from proxy.config import ConfigError, refuse_other_writers
-from proxy.errors import StoreDamaged, StoreError
+from proxy.ground.errors import StoreDamaged, StoreError
 from proxy.store.ownerfiles import private_folder
 from proxy.store.sqlite import schema
 from proxy.store.sqlite.failures import translated

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from proxy.errors import EndpointAlreadyExists, EndpointNotFound
+from proxy.ground.errors import EndpointAlreadyExists, EndpointNotFound
 from proxy.inference.ids import is_storable
 from proxy.inference.ports import SAMPLE
 from proxy.store.sealed import Record

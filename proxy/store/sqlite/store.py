@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from proxy.config import StoreConfig
-from proxy.errors import EndpointNotFound, StoreError
+from proxy.ground.errors import EndpointNotFound, StoreError
 from proxy.inference.dumping import check_storable
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.ids import is_storable

@@ -9,7 +9,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from proxy.admin import Health, admin_application
 from proxy.admin.health import FRESHNESS
-from proxy.errors import StoreError
+from proxy.ground.errors import StoreError
 from proxy.telemetry.metrics import Metrics
 from tests.support.clock import Clock
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from proxy.quoting import shortened
+from proxy.ground.quoting import shortened
 from tests.support.application import TASKS, proxy_with
 from tests.support.samples import TOKEN
 from tests.support.stubs import Reply, event_reply, json_reply

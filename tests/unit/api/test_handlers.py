@@ -16,7 +16,7 @@ from proxy.api.handlers import (
     put_endpoint,
     stream,
 )
-from proxy.errors import (
+from proxy.ground.errors import (
     EndpointAlreadyExists,
     IllegalArgument,
     NotOurs,

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import ClientRequest
 
 from proxy.api.counting import METRICS
-from proxy.errors import ProxyError
+from proxy.ground.errors import ProxyError
 from proxy.huggingface.retry import Failure
 from proxy.inference.requests import InferenceRequest
 from proxy.limits.memory import PER_BODY_BYTE

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from proxy.app import _API, STORE
-from proxy.authorization import Allowed
-from proxy.errors import Unauthenticated, UpstreamUnavailable
+from proxy.ground.authorization import Allowed
+from proxy.ground.errors import Unauthenticated, UpstreamUnavailable
 from tests.support.application import proxy_with
 from tests.support.stubs import event_reply
 

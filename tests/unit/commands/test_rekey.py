@@ -10,7 +10,7 @@ import pytest
 
 from proxy.commands.main import main
 from proxy.config import Config, StoreConfig
-from proxy.errors import KeyMismatch
+from proxy.ground.errors import KeyMismatch
 from proxy.inference.ports import EndpointStore
 from proxy.store.opening import open_store
 from tests.support.samples import make_endpoint

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxy.errors import UpstreamUnavailable
+from proxy.ground.errors import UpstreamUnavailable
 from proxy.http1 import AnswerParser, Malformed, error_answer
 from tests.support.http1 import BLOCK
 

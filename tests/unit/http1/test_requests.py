@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxy.errors import ProxyError
+from proxy.ground.errors import ProxyError
 from proxy.http1 import RequestParser
 from tests.support.http1 import BLOCK, HOST, LIMIT, REFUSED, START, feed_bytes
 

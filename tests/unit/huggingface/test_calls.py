@@ -12,7 +12,7 @@ import pytest
 from yarl import URL
 
 from proxy.config import EgressConfig, ProviderConfig
-from proxy.errors import Cause, MemoryShort
+from proxy.ground.errors import Cause, MemoryShort
 from proxy.huggingface.calls import Call, Calls, InvalidHost, NoReply, OpenReply, Refusal, Reply
 from proxy.huggingface.egress import EgressRules
 from proxy.limits.memory import MemoryBudget

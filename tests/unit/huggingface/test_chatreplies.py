@@ -6,10 +6,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxy.errors import ChatError
+from proxy.ground.errors import ChatError
+from proxy.ground.sse import ServerSentEvent
 from proxy.huggingface.chatreplies import convert_chunk, parse_chat, parse_chat_event
 from proxy.inference.endpoints import TaskType
-from proxy.sse import ServerSentEvent
 from tests.support.samples import (
     ID,
     NO_OBJECTS,

@@ -8,7 +8,7 @@ import logging
 
 import pytest
 
-from proxy.errors import ProxyError
+from proxy.ground.errors import ProxyError
 from proxy.inference.chat import ChatRequest
 from tests.support.huggingface import HELLO, answering
 from tests.support.samples import TOKEN

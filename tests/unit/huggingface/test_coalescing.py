@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from proxy.authorization import Allowed, Permission, confirm
 from proxy.config import ProviderConfig
-from proxy.errors import (
+from proxy.ground.authorization import Allowed, Permission, confirm
+from proxy.ground.errors import (
     CountMismatch,
     MemoryShort,
     ProxyError,

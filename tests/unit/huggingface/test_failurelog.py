@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from proxy.errors import EndpointNotFound, Rejected
+from proxy.ground.errors import EndpointNotFound, Rejected
 from proxy.huggingface.failurelog import FailureLog
 from proxy.inference.endpoints import TaskType
 from proxy.limits.deadline import NO_DEADLINE, Deadline

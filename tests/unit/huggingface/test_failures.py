@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.errors import Cause, CountMismatch, ParsingFailed, StatusError
+from proxy.ground.errors import Cause, CountMismatch, ParsingFailed, StatusError
 from proxy.huggingface.calls import Refusal
 from proxy.huggingface.failures import (
     failed_to_send,

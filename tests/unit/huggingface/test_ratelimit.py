@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from proxy.errors import Rejected
+from proxy.ground.errors import Rejected
 from proxy.huggingface import ratelimit
 from proxy.huggingface.ratelimit import RateLimiter
 from tests.support.samples import make_endpoint

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from proxy.errors import MemoryShort, ProxyError
+from proxy.ground.errors import MemoryShort, ProxyError
 from proxy.huggingface.reading import Reader
 from proxy.huggingface.replies import (
     flawless_embeddings,

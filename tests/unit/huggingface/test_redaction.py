@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from proxy.errors import (
+from proxy.ground.errors import (
     Cause,
     ChatError,
     ParsingFailed,
@@ -13,13 +13,13 @@ from proxy.errors import (
     StatusError,
     XContentParseFailed,
 )
+from proxy.ground.sse import ServerSentEvent
 from proxy.huggingface.calls import Refusal
 from proxy.huggingface.chatreplies import parse_chat_event
 from proxy.huggingface.failures import failed_to_send, failure
 from proxy.huggingface.redaction import hide_token, shown_text
 from proxy.huggingface.replies import parse_completion_event, parse_embeddings, parse_rerank
 from proxy.inference.endpoints import TaskType
-from proxy.sse import ServerSentEvent
 from tests.support.samples import PROFILE, TASKS, TOKEN, at_most, make_endpoint, problem
 
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxy.errors import ParsingFailed
+from proxy.ground.errors import ParsingFailed
+from proxy.ground.sse import ServerSentEvent
 from proxy.huggingface.failures import failed_to_send
 from proxy.huggingface.replies import (
     parse_completion,
@@ -19,7 +20,6 @@ from proxy.huggingface.replies import (
 )
 from proxy.inference.endpoints import TaskType
 from proxy.inference.results import RankedDocument, SparseVector
-from proxy.sse import ServerSentEvent
 from tests.support.samples import (
     ID,
     NO_OBJECTS,

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from proxy.errors import IllegalArgument, ProxyError, StatusError
+from proxy.ground.errors import IllegalArgument, ProxyError, StatusError
 from proxy.huggingface.retry import Failure, RetryPolicy
 from proxy.limits.deadline import NO_DEADLINE, Deadline
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.ground.masking import MASK
 from proxy.huggingface.spellings import hide_secret
-from proxy.masking import MASK
 from tests.support.samples import at_most
 from tests.support.traces import found_in
 

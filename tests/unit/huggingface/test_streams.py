@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from proxy.errors import MemoryShort, ProxyError
+from proxy.ground.errors import MemoryShort, ProxyError
+from proxy.ground.sse import MAX_EVENT_BYTES
 from proxy.huggingface.calls import OpenReply
 from proxy.huggingface.streams import read_events
 from proxy.inference.endpoints import TaskType
 from proxy.limits.deadline import NO_DEADLINE
 from proxy.limits.memory import MemoryBudget
 from proxy.limits.turns import Turns
-from proxy.sse import MAX_EVENT_BYTES
 from tests.support.huggingface import SEND, answering, failing
 from tests.support.samples import ID, PROFILE, TOKEN, make_endpoint
 from tests.support.stubs import Reply, event_reply, json_reply

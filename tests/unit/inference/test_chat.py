@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.errors import ActionRequestInvalid, ChatError, EndpointNotFound, ProxyError, Unauthorized
+from proxy.ground.errors import (
+    ActionRequestInvalid,
+    ChatError,
+    EndpointNotFound,
+    ProxyError,
+    Unauthorized,
+)
 from proxy.inference.chat import (
     ChatRequest,
     as_streamed_chat_error,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.errors import IllegalArgument, ValidationFailed
+from proxy.ground.errors import IllegalArgument, ValidationFailed
 from proxy.inference.chunking import SEPARATORS, ChunkingSettings, parse_chunking, render_chunking
 from tests.support.samples import json_values, refusal_of
 

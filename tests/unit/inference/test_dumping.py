@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.errors import ValidationFailed
+from proxy.ground.errors import ValidationFailed
 from proxy.inference.chunking import ChunkingSettings
 from proxy.inference.dumping import check_size, dump_endpoint, load_endpoint
 from proxy.inference.endpoints import (

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.errors import IllegalArgument, StatusError, ValidationFailed
+from proxy.ground.errors import IllegalArgument, StatusError, ValidationFailed
 from proxy.inference.fields import Fields, Problems, refuse_unknown
 from proxy.xcontent.javatext import java_text
 from tests.support.samples import json_values, refusal_of

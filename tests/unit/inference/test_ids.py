@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.errors import ActionRequestInvalid
+from proxy.ground.errors import ActionRequestInvalid
 from proxy.inference.ids import MAX_ID_BYTES, check_inference_id, is_storable, list_ids
 from tests.support.samples import refusal_of
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from hypothesis import given
 
-from proxy.errors import ActionRequestInvalid, ProxyError
+from proxy.ground.errors import ActionRequestInvalid, ProxyError
 from proxy.inference.endpoints import TaskType
 from proxy.inference.requests import InferenceRequest, parse_inference_request, refuse_input_type
 from tests.support.bodies import read_body

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.errors import (
+from proxy.ground.errors import (
     EndpointAlreadyExists,
     EndpointNotFound,
     EndpointNotUpdated,

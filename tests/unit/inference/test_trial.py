@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.errors import (
+from proxy.ground.errors import (
     CountMismatch,
     StatusError,
 )

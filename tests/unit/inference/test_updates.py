@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 
-from proxy.errors import ValidationFailed
+from proxy.ground.errors import ValidationFailed
 from proxy.inference.chunking import parse_chunking
 from proxy.inference.endpoints import SecretSettings, TaskSettings, TaskType
 from proxy.inference.releases import PROFILES

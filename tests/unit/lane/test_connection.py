@@ -8,7 +8,7 @@ import hashlib
 
 import pytest
 
-from proxy.turns import Turns
+from proxy.ground.turns import Turns
 from tests.support.lanes import lane_test
 from tests.support.peers import GET, MIB, OK, Peer, noise
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from aiohttp import web
 
-from proxy.interception import Interception
+from proxy.ground.interception import Interception
 from tests.support.lanes import make_lane
 from tests.support.peers import OK, Peer
 

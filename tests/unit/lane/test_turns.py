@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from proxy.turns import STEPS, Turns
+from proxy.ground.turns import STEPS, Turns
 
 
 async def test_a_few_are_taken_in_each_turn_one_after_the_other():

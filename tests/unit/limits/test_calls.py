@@ -5,7 +5,7 @@ from contextlib import ExitStack
 import pytest
 
 from proxy.config import LimitsConfig
-from proxy.errors import Rejected
+from proxy.ground.errors import Rejected
 from proxy.limits.calls import CallLimits, caller_of
 
 A = ("user", "a")

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from proxy.errors import MemoryShort
+from proxy.ground.errors import MemoryShort
 from proxy.limits.memory import (
     MemoryBudget,
     count_for,

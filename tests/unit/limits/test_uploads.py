@@ -6,7 +6,7 @@ import pytest
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.streams import StreamReader
 
-from proxy.errors import StatusError
+from proxy.ground.errors import StatusError
 from proxy.limits.uploads import next_piece
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import cbor2
 import pytest
 
-from proxy.errors import IllegalArgument, ParseFailed
+from proxy.ground.errors import IllegalArgument, ParseFailed
 from proxy.rest.body import Body, as_map
 from tests.support.requests import body_of
 

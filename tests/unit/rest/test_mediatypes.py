@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.errors import MediaTypeRejected, PlainError, StatusError
+from proxy.ground.errors import MediaTypeRejected, PlainError, StatusError
 from proxy.rest.responder import responder_for
 from tests.support.requests import body_of, request_of, responder_of
 from tests.support.samples import refusal_of

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.errors import IllegalArgument
+from proxy.ground.errors import IllegalArgument
 from proxy.rest.parameters import read_boolean, refuse_unknown
 from tests.support.requests import request_of
 from tests.support.samples import at_most

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.errors import MediaTypeRejected, PlainError, ProxyError
+from proxy.ground.errors import MediaTypeRejected, PlainError, ProxyError
 from proxy.rest.parameters import read_boolean, read_time, refuse_unknown
 from tests.support.requests import Headers, request_of
 from tests.support.samples import refusal_of

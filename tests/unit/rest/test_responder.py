@@ -6,7 +6,7 @@ import cbor2
 import pytest
 import yaml
 
-from proxy.errors import ChatError, Rejected, StatusError
+from proxy.ground.errors import ChatError, Rejected, StatusError
 from proxy.rest.responder import EVENT, ErrorShape
 from tests.support.requests import responder_of
 

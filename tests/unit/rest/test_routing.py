@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.api.routes import PATHS, ROUTES
-from proxy.errors import NoHandler, NotOurs
+from proxy.ground.errors import NoHandler, NotOurs
 from proxy.rest.routing import wrong_method
 from tests.support.requests import request_of
 

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from proxy.errors import ProxyError
+from proxy.ground.errors import ProxyError
 from proxy.inference.endpoints import InferenceEndpoint, SecretSettings, ServiceSettings, TaskType
 from proxy.rest.body import Body
 from proxy.rest.request import parse_request

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.errors import IllegalArgument
+from proxy.ground.errors import IllegalArgument
 from proxy.inference.chunking import SEPARATORS, ChunkingSettings, parse_chunking
 from proxy.semantic.chunking.breaks import sentence_ends
 from proxy.semantic.chunking.chunker import chunker_for

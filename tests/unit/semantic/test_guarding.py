@@ -9,8 +9,8 @@ import orjson
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from proxy.authorization import Allowed, IndexAction, Refused
-from proxy.errors import ProxyError, Unauthorized
+from proxy.ground.authorization import Allowed, IndexAction, Refused
+from proxy.ground.errors import ProxyError, Unauthorized
 from proxy.semantic.guarding import Guard
 from proxy.semantic.registry import Part, Target
 from proxy.semantic.targets import WriteTarget

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from proxy.errors import IllegalArgument, ProxyError
+from proxy.ground.errors import IllegalArgument, ProxyError
 from proxy.semantic.prefilters import Scope
 from proxy.semantic.queries import Rewriter
 from proxy.semantic.searching import rewritten

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from proxy.errors import UpstreamUnavailable
+from proxy.ground.errors import UpstreamUnavailable
 from proxy.semantic.layout import field_mapping
 from proxy.semantic.registry import Registry
 from proxy.upstream.asking import UpstreamAnswer

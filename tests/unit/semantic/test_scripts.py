@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from proxy.errors import ProxyError, StatusError
+from proxy.ground.errors import ProxyError, StatusError
 from proxy.inference.endpoints import InferenceEndpoint, SecretSettings, ServiceSettings, TaskType
 from proxy.semantic.bulk import Item
 from proxy.semantic.fields import ModelSettings, SemanticField

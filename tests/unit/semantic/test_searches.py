@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from proxy.errors import IllegalArgument, Unauthorized
+from proxy.ground.errors import IllegalArgument, Unauthorized
 from tests.unit.semantic.exchanges import Answer, world
 from tests.unit.semantic.targets import semantic_field, target
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.errors import IllegalArgument, PatternSyntax
+from proxy.ground.errors import IllegalArgument, PatternSyntax
 from proxy.inference.chunking import SEPARATORS, ChunkingSettings
 from proxy.semantic.chunking.chunker import chunker_for
 from proxy.semantic.chunking.offsets import Utf16Text

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from proxy.errors import StatusError
+from proxy.ground.errors import StatusError
 from proxy.semantic.values import holds_numbers, texts_of
 
 

@@ -6,7 +6,7 @@ import pytest
 from elastic_transport import ApiResponseMeta, HttpHeaders, NodeConfig
 from elasticsearch import NotFoundError
 
-from proxy.errors import StoreError
+from proxy.ground.errors import StoreError
 from proxy.store.elasticsearch.answers import lacks_document, lacks_index, outcome_of, type_of
 
 NODE = NodeConfig("http", "localhost", 9200)

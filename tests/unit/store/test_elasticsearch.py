@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from proxy.config import StoreConfig, UpstreamConfig
-from proxy.errors import StoreError, StoreOverloaded
+from proxy.ground.errors import StoreError, StoreOverloaded
 from proxy.store.elasticsearch import ElasticsearchStore
 from proxy.store.elasticsearch.mapping import FIELDS
 from tests.support.storeconformance import TOKEN, assert_fails, changes, endpoint, with_token

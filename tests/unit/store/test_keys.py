@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from proxy.config import ConfigError, StoreConfig
-from proxy.errors import KeyMismatch
+from proxy.ground.errors import KeyMismatch
 from proxy.store.keys import load_keyring, make_keyring
 from proxy.store.sealed import key_id
 

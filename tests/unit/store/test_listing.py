@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.errors import MemoryShort
+from proxy.ground.errors import MemoryShort
 from proxy.inference.endpoints import TaskType
 from proxy.inference.ports import MAX_REFUSED
 from proxy.limits.memory import MemoryBudget

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from proxy.errors import StoreDamaged, StoreError
+from proxy.ground.errors import StoreDamaged, StoreError
 from proxy.store.elasticsearch.mapping import FIELDS, check_fields
 
 

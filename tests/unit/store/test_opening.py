@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.config import Config, StoreConfig
-from proxy.errors import EndpointNotFound
+from proxy.ground.errors import EndpointNotFound
 from proxy.inference.ports import Known
 from proxy.store.cached import CachedStore
 from proxy.store.opening import open_store

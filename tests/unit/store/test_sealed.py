@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.errors import KeyMismatch, RecordRefused, StoreDamaged
+from proxy.ground.errors import KeyMismatch, RecordRefused, StoreDamaged
 from proxy.inference.dumping import dump_endpoint
 from proxy.inference.endpoints import TaskType
 from proxy.store.sealed import FORMAT, Keyring, key_id

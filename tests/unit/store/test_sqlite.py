@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from proxy.config import ConfigError, StoreConfig
-from proxy.errors import (
+from proxy.ground.errors import (
     EndpointAlreadyExists,
     KeyMismatch,
     RecordRefused,

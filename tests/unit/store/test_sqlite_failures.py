@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config import ConfigError, StoreConfig
-from proxy.errors import StoreDamaged, StoreError, StoreOverloaded
+from proxy.ground.errors import StoreDamaged, StoreError, StoreOverloaded
 from proxy.inference.ports import Known
 from proxy.store.sqlite import SQLiteStore
 from testbed.processes import proxy_command

@@ -6,7 +6,7 @@ import pytest
 from multidict import CIMultiDict
 
 from proxy.config import ConfigError, UpstreamConfig
-from proxy.errors import UpstreamUnavailable
+from proxy.ground.errors import UpstreamUnavailable
 from proxy.upstream.certificateuser import FRESHNESS, CertificateGuard, refuse_taken
 from proxy.upstream.nodes import Nodes
 from proxy.upstream.session import Question, open_session

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 import pytest
 
 from proxy.config import UpstreamConfig
-from proxy.errors import UpstreamBroken
+from proxy.ground.errors import UpstreamBroken
 from proxy.http1 import UnchunkedBody
 from proxy.upstream.forward import FETCH_LIMIT
 from tests.support.forwarding import error_of

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.authorization import Allowed, Refused
-from proxy.errors import Unauthenticated, UpstreamUnavailable
+from proxy.ground.authorization import Allowed, Refused
+from proxy.ground.errors import Unauthenticated, UpstreamUnavailable
 from proxy.inference.actions import InferenceAction
 from proxy.upstream.grants import FRESHNESS
 from tests.support.callers import ALICE, BOB, Clock, asking, check, error, judged, sending

@@ -9,8 +9,8 @@ import pytest
 from multidict import CIMultiDict
 
 from proxy.config import UpstreamConfig
-from proxy.crossorigin import UNAFFECTED, OriginVerdict
-from proxy.errors import UpstreamTimedOut, UpstreamUnavailable
+from proxy.ground.crossorigin import UNAFFECTED, OriginVerdict
+from proxy.ground.errors import UpstreamTimedOut, UpstreamUnavailable
 from proxy.upstream.origins import FRESHNESS, MAX_LENGTH, MAX_REMEMBERED
 from tests.support.callers import Clock, sending
 from tests.support.stubs import FaultyServer, Reply

@@ -7,9 +7,9 @@ import asyncio
 import pytest
 from multidict import CIMultiDict
 
-from proxy.authorization import Allowed, Refused
 from proxy.config import UpstreamConfig
-from proxy.errors import ProxyError, Unauthenticated, UpstreamTimedOut, UpstreamUnavailable
+from proxy.ground.authorization import Allowed, Refused
+from proxy.ground.errors import ProxyError, Unauthenticated, UpstreamTimedOut, UpstreamUnavailable
 from proxy.inference.actions import InferenceAction
 from proxy.upstream.grants import OPEN_FRESHNESS
 from proxy.upstream.privileges import ALLOWED

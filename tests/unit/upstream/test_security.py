@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from multidict import CIMultiDict
 
-from proxy.errors import IllegalArgument
+from proxy.ground.errors import IllegalArgument
 from tests.support.callers import ASK, BOB, asking, check, judged, sending
 from tests.support.stubs import Reply
 

@@ -14,7 +14,7 @@ from aiohttp import ClientOSError, ClientSession, web
 from multidict import CIMultiDict
 
 from proxy.config import UpstreamConfig
-from proxy.errors import UpstreamBroken, UpstreamTimedOut, UpstreamUnavailable
+from proxy.ground.errors import UpstreamBroken, UpstreamTimedOut, UpstreamUnavailable
 from proxy.upstream.nodes import Nodes
 from proxy.upstream.security import Security
 from proxy.upstream.session import Question, UpstreamSession, open_session

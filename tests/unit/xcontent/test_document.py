@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.errors import XContentParseFailed
+from proxy.ground.errors import XContentParseFailed
 from proxy.xcontent.document import Document
 from proxy.xcontent.jsonreader import parse_json
 from tests.support.bodies import BOUNDS, error_of, read_body

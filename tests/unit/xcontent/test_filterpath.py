@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.errors import IllegalArgument
+from proxy.ground.errors import IllegalArgument
 from proxy.xcontent.filterpath import MAX_PATHS, matches, parse_filter
 from tests.support.samples import at_most, json_objects
 

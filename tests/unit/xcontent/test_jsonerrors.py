@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.errors import XContentEnd
+from proxy.ground.errors import XContentEnd
 from tests.support.bodies import error_of
 
 

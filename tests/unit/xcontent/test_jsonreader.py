@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.config import MAX_NESTING
-from proxy.errors import XContentEnd, XContentParseFailed
+from proxy.ground.errors import XContentEnd, XContentParseFailed
 from proxy.xcontent.document import Node
 from proxy.xcontent.writing import dump_json
 from tests.support.bodies import error_of, read_body

@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 from hypothesis import given
 
-from proxy.errors import ProxyError, XContentEnd, XContentParseFailed
+from proxy.ground.errors import ProxyError, XContentEnd, XContentParseFailed
 from proxy.xcontent.objectparser import (
     ARRAY,
     BOOLEAN,

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import pytest
 
-from proxy.errors import ProxyError
+from proxy.ground.errors import ProxyError
 from proxy.inference.chat import as_streamed_chat_error, parse_chat_request
 from proxy.inference.endpoints import TaskType
 from proxy.inference.requests import parse_inference_request

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.errors import IllegalArgument
+from proxy.ground.errors import IllegalArgument
 from proxy.xcontent.values import is_decimal, parse_boolean
 from tests.support.samples import at_most
 

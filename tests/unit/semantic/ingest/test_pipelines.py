@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from proxy.errors import IllegalArgument, ParseFailed, ProxyError
+from proxy.ground.errors import IllegalArgument, ParseFailed, ProxyError
 from proxy.semantic.ingest.inferring import texts_for, with_results
 from proxy.semantic.pipelines import (
     Input,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from proxy.errors import IllegalArgument
+from proxy.ground.errors import IllegalArgument
 from proxy.semantic.fields import SemanticField
 from proxy.semantic.registry import Target
 from proxy.semantic.retrievers import simplified

@@ -3,7 +3,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from proxy.errors import ActionRequestInvalid, Cause, IllegalArgument, ProxyError
+from proxy.ground.errors import ActionRequestInvalid, Cause, IllegalArgument, ProxyError
 from proxy.inference.chunking import ChunkingSettings
 from proxy.semantic.retrievers.tree import (
     Branch,

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from proxy.singleflight import SingleFlight
+from proxy.ground.singleflight import SingleFlight
 
 
 class Calls:

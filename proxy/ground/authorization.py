@@ -13,8 +13,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from proxy.errors import ProxyError, Unauthorized, UpstreamError, UpstreamRefusal
-from proxy.scopes import Scope
+from proxy.ground.errors import ProxyError, Unauthorized, UpstreamError, UpstreamRefusal
+from proxy.ground.scopes import Scope
 
 RUN_AS: Final = "es-security-runas-user"
 # The headers by which Elasticsearch authenticates a request; those of clients hold the secret

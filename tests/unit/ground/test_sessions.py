@@ -9,9 +9,8 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
-from proxy import sessions
-from proxy.http1.bodies import pieces
-from proxy.sessions import (
+from proxy.ground import sessions
+from proxy.ground.sessions import (
     HEAD_LIMITS,
     MAX_HEADS,
     MAX_INTERIM,
@@ -19,6 +18,7 @@ from proxy.sessions import (
     Response,
     pieces_of,
 )
+from proxy.http1.bodies import pieces
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"

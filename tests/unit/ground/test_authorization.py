@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.authorization import STREAM_GRACE, Allowed, Permission, confirm, confirm_stream
-from proxy.errors import Unauthorized, UpstreamUnavailable
+from proxy.ground.authorization import STREAM_GRACE, Allowed, Permission, confirm, confirm_stream
+from proxy.ground.errors import Unauthorized, UpstreamUnavailable
 from tests.support.clock import Clock
 
 

@@ -12,10 +12,10 @@ from aiohttp.test_utils import TestClient, TestServer
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.config import StoreConfig
-from proxy.errors import ProxyError
+from proxy.ground.errors import ProxyError
+from proxy.ground.tlsfailures import TlsProbe
 from proxy.inference.actions import InferenceAction
 from proxy.store.elasticsearch import ElasticsearchStore
-from proxy.tlsfailures import TlsProbe
 from proxy.upstream.tls import connection_problem, upstream_tls
 from tests.support.certificates import contexts
 from tests.support.lanes import make_lane

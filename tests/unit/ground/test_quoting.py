@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.errors import (
+from proxy.ground.errors import (
     ActionRequestInvalid,
     Cause,
     ChatError,
@@ -13,7 +13,7 @@ from proxy.errors import (
     Unauthenticated,
     ValidationFailed,
 )
-from proxy.quoting import MOST, quoted_part, shortened
+from proxy.ground.quoting import MOST, quoted_part, shortened
 
 LONG = "x" * 100_000
 ALLOWED = 2 * MOST  # with what says how much is left out

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.errors import ProxyError
-from proxy.masking import MASK, bare_url, is_harmless, is_secret, shown_name, shown_value
-from proxy.quoting import quoted_part
+from proxy.ground.errors import ProxyError
+from proxy.ground.masking import MASK, bare_url, is_harmless, is_secret, shown_name, shown_value
+from proxy.ground.quoting import quoted_part
 from tests.support.bodies import read_body
 from tests.support.malformed import MALFORMED_YAML
 from tests.support.samples import at_most

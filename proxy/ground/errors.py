@@ -50,8 +50,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final, Self
 
-from proxy.causes import Cause as Cause
-from proxy.quoting import MOST, all_shortened, quoted_part, shortened
+from proxy.ground.causes import Cause as Cause
+from proxy.ground.quoting import MOST, all_shortened, quoted_part, shortened
 
 
 class ProxyError(Exception):

@@ -4,8 +4,8 @@ import inspect
 
 import pytest
 
-from proxy import errors
-from proxy.errors import (
+from proxy.ground import errors
+from proxy.ground.errors import (
     ActionRequestInvalid,
     Cause,
     EndpointNotFound,

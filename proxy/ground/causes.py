@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from proxy.quoting import shortened
+from proxy.ground.quoting import shortened
 
 
 @dataclass(frozen=True, slots=True)

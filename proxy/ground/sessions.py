@@ -29,7 +29,7 @@ from aiohttp import (
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
-from proxy.turns import Turns
+from proxy.ground.turns import Turns
 
 if TYPE_CHECKING:
     from aiohttp.connector import Connection

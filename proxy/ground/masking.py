@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from proxy.quoting import quoted_part
+from proxy.ground.quoting import quoted_part
 
 MASK: Final = "********"
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from yarl import URL
 
-from proxy.singleflight import SingleFlight
+from proxy.ground.singleflight import SingleFlight
 
 SPEAKS_TLS: Final = "speaks TLS: use https:// in [upstream.url]"
 TLS_ALERT: Final = b"\x15\x03"  # the beginning of one

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from proxy.sse import (
+from proxy.ground.sse import (
     DONE,
     MAX_EVENT_BYTES,
     EventDecoder,

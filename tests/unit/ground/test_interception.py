@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.interception import is_inference
+from proxy.ground.interception import is_inference
 
 
 @pytest.mark.parametrize(
