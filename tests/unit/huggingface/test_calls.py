@@ -167,6 +167,7 @@ async def test_urls_of_any_length_take_little_memory_once_they_were_called():
             before = tracemalloc.get_traced_memory()[0]
             for url in urls:
                 await provider.calls.send(Call(make_endpoint(url=url), {"inputs": ["x"]}))
-            assert tracemalloc.get_traced_memory()[0] - before < 8_000_000
+            # What is logged of the server's errors holds up to a megabyte for each of the eight.
+            assert tracemalloc.get_traced_memory()[0] - before < 12_000_000
         finally:
             tracemalloc.stop()
