@@ -134,12 +134,23 @@ def test_what_is_asked(here, body):
     assert differences(here, "POST", targets, body) == []
 
 
-@pytest.mark.parametrize("target", ["_search?size=9999", "_field_caps?fields=*", "_msearch"])
-def test_clusters_that_are_nowhere_stand_for_this_one(here, target):
+SEARCHES: Final = {"_search?size=9999": None, "_msearch": b'{}\n{"size": 9999}\n'}
+
+
+@pytest.mark.parametrize("target", SEARCHES)
+def test_searches_of_clusters_that_are_nowhere_are_of_this_one(here, target):
     _, found = here
-    # Other tests have indices, too.
-    body = b'{}\n{"size": 9999}\n' if target == "_msearch" else None
-    answer = found.client("POST", f"/*:no/{target}", body)
+    answer = found.client("POST", f"/*:no/{target}", SEARCHES[target])
     assert answer.status == 200
-    assert PLAIN in answer.text
-    assert "xinf" not in answer.text
+    (document,) = answer.document.get("responses", [answer.document])
+    # Other tests have indices, too, and fields of any name.
+    hits = [hit for hit in document["hits"]["hits"] if hit["_index"].startswith(PREFIX)]
+    assert {hit["_index"] for hit in hits} == {PLAIN, f"{PREFIX}-semantic"}
+    assert "xinf" not in json.dumps(hits)
+
+
+def test_fields_of_clusters_that_are_nowhere_are_those_of_this_one(here):
+    _, found = here
+    answer = found.client("POST", "/*:no/_field_caps?fields=*")
+    assert PLAIN in answer.document["indices"]
+    assert not [name for name in answer.document["fields"] if name.startswith("xinf")]
