@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -48,11 +49,18 @@ class ReadDocument:
 
 
 def read_json(data: bytes) -> Any:
-    """JSON of the upstream's, which may have half characters. Raises: JSONDecodeError."""
+    """JSON of the upstream's, which may have half characters, and numbers such as 1e400.
+
+    Raises: ValueError.
+    """
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
+        pass
+    try:
         return orjson.loads(_without_halves(data))
+    except orjson.JSONDecodeError:
+        return json.loads(data)  # such a number is infinite then
 
 
 def read_document(data: bytes, sources: Iterable[str] = ()) -> ReadDocument | None:

@@ -16,6 +16,7 @@ from aiohttp import web
 from proxy.ground.errors import ProxyError
 from proxy.limits.threads import offload
 from proxy.semantic.answers import presentable, rewording, told
+from proxy.semantic.documents import read_json
 from proxy.semantic.exchange import AT_ONCE, Exchange
 from proxy.semantic.preparing import Prepared, Search
 from proxy.semantic.reading import searchable
@@ -93,7 +94,7 @@ async def _answered(exchange: Exchange, lines: Sequence[Line]) -> web.StreamResp
         if answer.status >= 300:
             words = rewording({}, {})
             return await exchange.patched(answer, lambda document: told(document, words))
-        document = await offload(len(answer.body), AT_ONCE, lambda: orjson.loads(answer.body))
+        document = await offload(len(answer.body), AT_ONCE, lambda: read_json(answer.body))
         for n, response in zip(sent, document["responses"], strict=True):
             responses[n] = await _shown(exchange, response, made[n], lines[n])
     took = int((monotonic() - started) * 1000)

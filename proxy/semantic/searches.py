@@ -18,6 +18,7 @@ from proxy.limits.threads import offload
 from proxy.semantic import layout
 from proxy.semantic.answers import hits_of, presentable, rewording
 from proxy.semantic.chunks import show
+from proxy.semantic.documents import read_json
 from proxy.semantic.exchange import AT_ONCE, Exchange
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.preparing import Prepared, Search, prepared_one
@@ -94,7 +95,7 @@ async def answer_for(
     document = await offload(
         len(answer.body),
         AT_ONCE,
-        lambda: presentable(orjson.loads(answer.body or b"null"), _words(made)),
+        lambda: presentable(read_json(answer.body or b"null"), _words(made)),
     )
     if made.patch is not None:
         document = made.patch(document)

@@ -14,6 +14,7 @@ import orjson
 
 from proxy.ground.errors import UpstreamBroken
 from proxy.limits.threads import offload
+from proxy.semantic.documents import read_json
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.retrievers.errors import LeafRefused
 from proxy.semantic.retrievers.leaves import with_places
@@ -109,7 +110,7 @@ class Searches:
 
 async def _read(answer: UpstreamAnswer) -> dict[str, Any]:
     try:
-        document: Any = await offload(len(answer.body), _AT_ONCE, lambda: orjson.loads(answer.body))
+        document: Any = await offload(len(answer.body), _AT_ONCE, lambda: read_json(answer.body))
     except orjson.JSONDecodeError:
         document = None
     if not isinstance(document, dict):

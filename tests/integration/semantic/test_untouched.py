@@ -149,6 +149,20 @@ def test_searches_of_clusters_that_are_nowhere_are_of_this_one(here, target):
     assert "xinf" not in json.dumps(hits)
 
 
+@pytest.mark.parametrize("target", [f"{PREFIX}-*/_search", "_msearch"])
+def test_documents_with_odd_values_are_no_fault(here, target):
+    elasticsearch, found = here
+    name = f"/{PREFIX}-odd"
+    send(elasticsearch.url, "PUT", name, JSON, b'{"mappings":{"enabled":false}}')
+    odd = b'{"big":1e400,"half":"\\ud83d"}'
+    assert send(elasticsearch.url, "PUT", f"{name}/_doc/1?refresh=true", JSON, odd).status == 201
+    header = json.dumps({"index": f"{PREFIX}-*"}).encode()
+    lines = header + b'\n{"size":99}\n'
+    status = found.client("POST", f"/{target}", lines if target == "_msearch" else {}).status
+    send(elasticsearch.url, "DELETE", name)
+    assert status == 200
+
+
 def test_fields_of_clusters_that_are_nowhere_are_those_of_this_one(here):
     _, found = here
     answer = found.client("POST", "/*:no/_field_caps?fields=*")
