@@ -24,7 +24,7 @@ from proxy.api.bodies import decoded_pieces, whole_body
 from proxy.api.counting import METRICS, STORMS, CountedRequest
 from proxy.api.dispatcher import InferenceApi
 from proxy.api.server import Runner
-from proxy.config import Config
+from proxy.config import Config, ProviderConfig
 from proxy.ground.errors import ProxyError, UpstreamUnavailable
 from proxy.ground.interception import Interception, is_inference
 from proxy.ground.sessions import HEAD_LIMITS
@@ -36,7 +36,7 @@ from proxy.huggingface.retry import RetryPolicy
 from proxy.huggingface.session import provider_session
 from proxy.inference.embedding import EmbeddingEndpoints
 from proxy.inference.ports import unused
-from proxy.inference.releases import PROFILES
+from proxy.inference.releases import PROFILES, Profile
 from proxy.inference.service import InferenceService
 from proxy.limits.calls import CallLimits, address_of_caller
 from proxy.limits.memory import MemoryBudget
@@ -255,8 +255,8 @@ async def _open_parts(
             provider_session(config.egress, egress, most=most)
         )
         limiter = RateLimiter(config.provider.queue_capacity)
-        provider = _provider(config, session, limiter, app[METRICS])
         profile = PROFILES[config.compatibility]
+        provider = _provider(config.provider, session, limiter, profile, app[METRICS])
         service = InferenceService(store, provider, config.provider.timeout, profile)
         limits = CallLimits(config.limits)
         layer = None
@@ -281,14 +281,14 @@ async def _open_parts(
 
 
 def _provider(
-    config: Config, session: ClientSession, limiter: RateLimiter, metrics: Metrics
+    config: ProviderConfig,
+    session: ClientSession,
+    limiter: RateLimiter,
+    profile: Profile,
+    metrics: Metrics,
 ) -> HuggingFace:
-    retry = RetryPolicy(
-        initial_delay=config.provider.retry_initial_delay,
-        max_delay=config.provider.retry_max_delay,
-    )
-    profile = PROFILES[config.compatibility]
-    return HuggingFace(session, config.provider, limiter, retry, profile, metrics)
+    retry = RetryPolicy(initial_delay=config.retry_initial_delay, max_delay=config.retry_max_delay)
+    return HuggingFace(session, config, limiter, retry, profile, metrics)
 
 
 def _semantic_layer(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -63,6 +65,20 @@ class Caller:
         body = b"".join(orjson.dumps(line) + b"\n" for line in lines)
         _, told = await self("POST", f"/{self.name}/_bulk?refresh=true{query}", body)
         return [next(iter(item.values())) for item in told["items"]]
+
+
+@asynccontextmanager
+async def calling(url: str, provider: str, user: str | None = None) -> AsyncIterator[Caller]:
+    """A caller of a proxy that has the endpoint of `infer`; what it makes is removed."""
+    async with ClientSession() as session:
+        caller = Caller(session, url, user=user)
+        settings = {"url": f"{provider}/embed", "api_key": "x"}
+        endpoint = {"service": "hugging_face", "service_settings": settings}
+        await caller("PUT", "/_inference/text_embedding/i-embed", endpoint)
+        CALLS.clear()
+        yield caller
+        await caller("DELETE", f"/{caller.name}*")
+        await caller("DELETE", f"/_ingest/pipeline/{caller.name}-*")
 
 
 def infer(output: str = "vector", source: str = "body", **more: Any) -> dict[str, Any]:

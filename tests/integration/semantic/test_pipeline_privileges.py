@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from aiohttp import ClientSession
 
-from tests.integration.semantic.ingesting import CALLS, UPPER, Caller, answer, infer
+from tests.integration.semantic.ingesting import CALLS, UPPER, Caller, answer, calling, infer
 from tests.support.processes import Serve
 from tests.support.stubs import FaultyServer, in_thread
 from tests.support.users import USERS, basic
@@ -32,15 +32,9 @@ def urls(serve_for_session: Serve, secured_elasticsearch) -> Iterator[tuple[str,
 
 @pytest.fixture
 async def admin(urls) -> AsyncIterator[Caller]:
-    async with ClientSession() as session:
-        admin = Caller(session, urls[0], user=basic("admin"))
-        settings = {"url": f"{urls[1]}/embed", "api_key": "x"}
-        endpoint = {"service": "hugging_face", "service_settings": settings}
-        await admin("PUT", "/_inference/text_embedding/i-embed", endpoint)
-        CALLS.clear()
+    url, provider = urls
+    async with calling(url, provider, user=basic("admin")) as admin:
         yield admin
-        await admin("DELETE", f"/{admin.name}*")
-        await admin("DELETE", f"/_ingest/pipeline/{admin.name}-*")
 
 
 @pytest.fixture

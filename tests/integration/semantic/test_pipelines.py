@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from aiohttp import ClientSession
 
-from tests.integration.semantic.ingesting import CALLS, UPPER, Caller, answer, infer
+from tests.integration.semantic.ingesting import CALLS, UPPER, Caller, answer, calling, infer
 from tests.support.processes import Serve
 from tests.support.stubs import FaultyServer, in_thread
 
@@ -29,15 +29,8 @@ def urls(serve_for_session: Serve, elasticsearch) -> Iterator[tuple[str, str]]:
 @pytest.fixture
 async def caller(urls) -> AsyncIterator[Caller]:
     url, provider = urls
-    async with ClientSession() as session:
-        caller = Caller(session, url)
-        settings = {"url": f"{provider}/embed", "api_key": "x"}
-        endpoint = {"service": "hugging_face", "service_settings": settings}
-        await caller("PUT", "/_inference/text_embedding/i-embed", endpoint)
-        CALLS.clear()
+    async with calling(url, provider) as caller:
         yield caller
-        await caller("DELETE", f"/{caller.name}*")
-        await caller("DELETE", f"/_ingest/pipeline/{caller.name}-*")
 
 
 @pytest.fixture
