@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
@@ -24,8 +25,8 @@ from proxy.api.bodies import decoded_pieces, whole_body
 from proxy.api.counting import METRICS, STORMS, CountedRequest
 from proxy.api.dispatcher import InferenceApi
 from proxy.api.server import Runner
-from proxy.config import Config, ProviderConfig
-from proxy.ground.errors import ProxyError, UpstreamUnavailable
+from proxy.config import Config, ProviderConfig, UpstreamConfig
+from proxy.ground.errors import ProxyError, UpstreamError, UpstreamUnavailable
 from proxy.ground.interception import Interception, is_inference
 from proxy.ground.sessions import HEAD_LIMITS
 from proxy.http1 import Forwarding
@@ -35,7 +36,7 @@ from proxy.huggingface.ratelimit import RateLimiter
 from proxy.huggingface.retry import RetryPolicy
 from proxy.huggingface.session import provider_session
 from proxy.inference.embedding import EmbeddingEndpoints
-from proxy.inference.ports import unused
+from proxy.inference.ports import Uses, unused
 from proxy.inference.releases import PROFILES, Profile
 from proxy.inference.service import InferenceService
 from proxy.limits.calls import CallLimits, address_of_caller
@@ -70,6 +71,9 @@ _SECURITY: Final = web.AppKey("security", Security)
 _SEMANTIC: Final = web.AppKey("semantic", SemanticLayer)
 _UPSTREAM: Final = web.AppKey("upstream", UpstreamSession)
 STORE: Final = web.AppKey("store", CachedStore)
+_PATIENCE: Final = 2.0  # seconds in which the upstream tells what the proxy may, if it is there
+_ASKED_AGAIN: Final = 1.0  # seconds until it is asked again
+_GRANTING: Final = "`setup --semantic` grants them, `check` names them"
 _READ_BUFFER: Final = 65536  # bytes a stalled body may hold
 T = TypeVar("T")
 
@@ -180,8 +184,8 @@ async def _facts(app: web.Application, config: Config) -> Facts:
     if app[_SECURITY].is_there:
         version = await told(upstream_version(app[_UPSTREAM], config.upstream))
         is_off = await told(app[_SECURITY].is_off())
-        if config.semantic.enabled and is_off is False:
-            lacking = await lacking_rights(app[_UPSTREAM], config.upstream)
+        if app[_INTERCEPTION].layer is not None and is_off is False:
+            lacking = await told(lacking_rights(app[_UPSTREAM], config.upstream)) or ()
     return Facts(
         upstream_version=version,
         security=None if is_off is None else not is_off,
@@ -260,12 +264,15 @@ async def _open_parts(
         service = InferenceService(store, provider, config.provider.timeout, profile)
         limits = CallLimits(config.limits)
         layer = None
-        if config.semantic.enabled and forwarder is not None:
+        if forwarder is not None and config.semantic.enabled is not False:
             asking = Asking(upstream, forwarder, config.upstream)
             endpoints = EmbeddingEndpoints(store, provider)
             layer = _semantic_layer(config, asking, endpoints, privileges)
             await stack.enter_async_context(layer.running())
             app[_SEMANTIC], app[_INTERCEPTION].layer = layer, layer.interceptor
+            if config.semantic.enabled is None:
+                may_see = partial(_may_see, app[_SECURITY], upstream, config.upstream)
+                await stack.enter_async_context(_offered(app[_INTERCEPTION], may_see))
         app[_API] = InferenceApi(
             service,
             privileges,
@@ -274,10 +281,56 @@ async def _open_parts(
             profile,
             config=config.limits,
             limits=limits,
-            uses_of=unused if layer is None else layer.uses_of,
+            uses_of=partial(_uses_of, app[_INTERCEPTION], layer),
         )
         _show_counts(app[METRICS], limits, app[MEMORY], limiter, store, privileges)
         yield
+
+
+async def _may_see(security: Security, upstream: UpstreamSession, config: UpstreamConfig) -> bool:
+    """Whether the proxy has all privileges that the semantic layer needs. Raises: UpstreamError."""
+    return await security.is_off() or not await lacking_rights(upstream, config)
+
+
+@asynccontextmanager
+async def _offered(
+    interception: Interception, may_see: Callable[[], Awaitable[bool]]
+) -> AsyncIterator[None]:
+    """Take the semantic layer away if the proxy may not see what it needs.
+
+    As long as nobody can tell, it stays: there may be fields that need it.
+    """
+    asked = asyncio.Event()
+
+    async def decide() -> None:
+        while True:
+            try:
+                if not await may_see():
+                    interception.layer = None
+                    log.info("fields of type [semantic_text] need privileges: %s", _GRANTING)
+                return
+            except UpstreamError:
+                pass
+            finally:
+                asked.set()
+            await asyncio.sleep(_ASKED_AGAIN)
+
+    async with asyncio.TaskGroup() as tasks:
+        deciding = tasks.create_task(decide())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                await asked.wait()
+        yield
+        deciding.cancel()
+
+
+async def _uses_of(
+    interception: Interception, layer: SemanticLayer | None, inference_id: str
+) -> Uses:
+    """What names an endpoint, as far as the semantic layer is there."""
+    if layer is None or interception.layer is None:
+        return await unused(inference_id)
+    return await layer.uses_of(inference_id)
 
 
 def _provider(
