@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
@@ -263,16 +263,18 @@ async def _open_parts(
         provider = _provider(config.provider, session, limiter, profile, app[METRICS])
         service = InferenceService(store, provider, config.provider.timeout, profile)
         limits = CallLimits(config.limits)
-        layer = None
-        if forwarder is not None and config.semantic.enabled is not False:
+        layer, offered = None, config.semantic.enabled
+        may_see = partial(_may_see, app[_SECURITY], upstream, config.upstream)
+        if forwarder is not None and offered is None:
+            offered = await may_see()
+        if forwarder is not None and offered is not False:
             asking = Asking(upstream, forwarder, config.upstream)
             endpoints = EmbeddingEndpoints(store, provider)
             layer = _semantic_layer(config, asking, endpoints, privileges)
             await stack.enter_async_context(layer.running())
             app[_SEMANTIC], app[_INTERCEPTION].layer = layer, layer.interceptor
-            if config.semantic.enabled is None:
-                may_see = partial(_may_see, app[_SECURITY], upstream, config.upstream)
-                await stack.enter_async_context(_offered(app[_INTERCEPTION], may_see))
+            if offered is None:
+                await stack.enter_async_context(_undecided(app[_INTERCEPTION], may_see))
         app[_API] = InferenceApi(
             service,
             privileges,
@@ -287,39 +289,40 @@ async def _open_parts(
         yield
 
 
-async def _may_see(security: Security, upstream: UpstreamSession, config: UpstreamConfig) -> bool:
-    """Whether the proxy has all privileges that the semantic layer needs. Raises: UpstreamError."""
-    return await security.is_off() or not await lacking_rights(upstream, config)
+async def _may_see(
+    security: Security, upstream: UpstreamSession, config: UpstreamConfig
+) -> bool | None:
+    """Whether the proxy has all privileges that the semantic layer needs; None: nobody can tell."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            if await security.is_off() or not await lacking_rights(upstream, config):
+                return True
+    except (UpstreamError, TimeoutError):
+        return None
+    log.info("fields of type [semantic_text] need privileges: %s", _GRANTING)
+    return False
 
 
 @asynccontextmanager
-async def _offered(
-    interception: Interception, may_see: Callable[[], Awaitable[bool]]
+async def _undecided(
+    interception: Interception, may_see: Callable[[], Awaitable[bool | None]]
 ) -> AsyncIterator[None]:
-    """Take the semantic layer away if the proxy may not see what it needs.
+    """Take the semantic layer away once it is told that the proxy may not see what it needs.
 
     As long as nobody can tell, it stays: there may be fields that need it.
     """
-    asked = asyncio.Event()
 
     async def decide() -> None:
         while True:
-            try:
-                if not await may_see():
-                    interception.layer = None
-                    log.info("fields of type [semantic_text] need privileges: %s", _GRANTING)
-                return
-            except UpstreamError:
-                pass
-            finally:
-                asked.set()
+            offered = await may_see()
+            if offered is not None:
+                break
             await asyncio.sleep(_ASKED_AGAIN)
+        if not offered:
+            interception.layer = None
 
     async with asyncio.TaskGroup() as tasks:
         deciding = tasks.create_task(decide())
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_PATIENCE):
-                await asked.wait()
         yield
         deciding.cancel()
 
