@@ -25,6 +25,7 @@ from proxy.api.counting import METRICS, STORMS, CountedRequest
 from proxy.api.dispatcher import InferenceApi
 from proxy.api.server import Runner
 from proxy.config import Config, ProviderConfig
+from proxy.ground.epoch import Epoch
 from proxy.ground.errors import ProxyError, UpstreamUnavailable
 from proxy.ground.interception import Interception, is_inference
 from proxy.ground.sessions import HEAD_LIMITS
@@ -98,8 +99,11 @@ class Parts:
     facts: Callable[[], Awaitable[Facts]]  # asked for once all parts are open
 
 
-def make_parts(config: Config) -> Parts:
-    """The application and what stands beside it; see `make_application`."""
+def make_parts(config: Config, epoch: Epoch | None = None) -> Parts:
+    """The application and what stands beside it; see `make_application`.
+
+    `epoch` is what this process shares with other workers of the same proxy.
+    """
     egress = EgressRules(config.egress, upstream=config.upstream.urls, listeners=[config.listen])
     for port in admin_ports(config):
         egress.protect_port(port)
@@ -109,7 +113,8 @@ def make_parts(config: Config) -> Parts:
     app[METRICS], app[STORMS] = Metrics(), Storms()
     app[_INTERCEPTION] = Interception()
     app[MEMORY] = MemoryBudget(config.limits.memory)
-    app.cleanup_ctx.append(lambda app: _open_parts(app, config, egress, nodes))
+    shared = epoch or Epoch()
+    app.cleanup_ctx.append(lambda app: _open_parts(app, config, egress, nodes, shared))
     return Parts(
         runner=Runner(app, shutdown_timeout=config.limits.drain_timeout),
         egress=egress,
@@ -235,7 +240,7 @@ async def _dispatch(request: web.Request) -> web.StreamResponse:
 
 
 async def _open_parts(
-    app: web.Application, config: Config, egress: EgressRules, nodes: Nodes
+    app: web.Application, config: Config, egress: EgressRules, nodes: Nodes, epoch: Epoch
 ) -> AsyncIterator[None]:
     """Everything behind the routes, opened in order and closed in reverse."""
     async with AsyncExitStack() as stack:
@@ -263,7 +268,7 @@ async def _open_parts(
         if config.semantic.enabled and forwarder is not None:
             asking = Asking(upstream, forwarder, config.upstream)
             endpoints = EmbeddingEndpoints(store, provider)
-            layer = _semantic_layer(config, asking, endpoints, privileges)
+            layer = _semantic_layer(config, asking, endpoints, privileges, epoch)
             await stack.enter_async_context(layer.running())
             app[_SEMANTIC], app[_INTERCEPTION].layer = layer, layer.interceptor
         app[_API] = InferenceApi(
@@ -292,7 +297,11 @@ def _provider(
 
 
 def _semantic_layer(
-    config: Config, asking: Asking, endpoints: EmbeddingEndpoints, privileges: Privileges
+    config: Config,
+    asking: Asking,
+    endpoints: EmbeddingEndpoints,
+    privileges: Privileges,
+    epoch: Epoch,
 ) -> SemanticLayer:
     turns = Turns()
     return SemanticLayer(
@@ -300,6 +309,7 @@ def _semantic_layer(
         endpoints,
         privileges,
         config.semantic,
+        epoch,
         read_body=partial(whole_body, config.limits, turns),
         read_pieces=partial(decoded_pieces, turns),
     )

@@ -64,6 +64,9 @@ _IN_URL: Final = re.compile(rb"[?&]source=[^&]*(?:semantic|query_vector_builder|
 # What a head has, in lower case, where these names look otherwise in the body.
 _UNREADABLE: Final = (b"\r\ncontent-encoding:", b"yaml", b"cbor", b"smile")
 _WRITES: Final = (b"PUT", b"POST")
+_DOCUMENTS: Final = re.compile(
+    rb"/(?:(?:_all|[^/?_][^/?]*)/)?_(?:bulk|doc|create|update|update_by_query|reindex)(?:/|\?|$)"
+)
 # First segments that name no index, and never show a document, a mapping or a search. Others show
 # some: `_alias` the filters of aliases, `_nodes` what each field takes, `_tasks` the searches under
 # way, `_ml`, `_transform` and `_watcher` what their own searches find.
@@ -130,6 +133,8 @@ class Interceptor:
         """Whether a request is looked at; `target` is raw."""
         if method == b"POST" and _INFERS.match(target) is not None:
             return True
+        if writes_documents(method, target) and not self._registry.is_current:
+            return True
         snapshot = self._registry.snapshot
         if not snapshot.active:
             if b"source=" in target and _SEARCHES.match(target) and _IN_URL.search(target):
@@ -156,6 +161,11 @@ class Interceptor:
             return True
         head = request[:head_length].lower()
         return any(sign in head for sign in _UNREADABLE)
+
+
+def writes_documents(method: bytes, target: bytes) -> bool:
+    """Whether a request may write documents, which must not be without their vectors."""
+    return method in _WRITES and _DOCUMENTS.match(target) is not None
 
 
 def changes(method: bytes, target: bytes) -> bool:
