@@ -26,6 +26,7 @@ from proxy.api.counting import METRICS, STORMS, CountedRequest
 from proxy.api.dispatcher import InferenceApi
 from proxy.api.server import Runner
 from proxy.config import Config, ProviderConfig, UpstreamConfig
+from proxy.ground.epoch import Epoch
 from proxy.ground.errors import ProxyError, UpstreamError, UpstreamUnavailable
 from proxy.ground.interception import Interception, is_inference
 from proxy.ground.sessions import HEAD_LIMITS
@@ -102,8 +103,11 @@ class Parts:
     facts: Callable[[], Awaitable[Facts]]  # asked for once all parts are open
 
 
-def make_parts(config: Config) -> Parts:
-    """The application and what stands beside it; see `make_application`."""
+def make_parts(config: Config, epoch: Epoch | None = None) -> Parts:
+    """The application and what stands beside it; see `make_application`.
+
+    `epoch` is what this process shares with other workers of the same proxy.
+    """
     egress = EgressRules(config.egress, upstream=config.upstream.urls, listeners=[config.listen])
     for port in admin_ports(config):
         egress.protect_port(port)
@@ -113,7 +117,8 @@ def make_parts(config: Config) -> Parts:
     app[METRICS], app[STORMS] = Metrics(), Storms()
     app[_INTERCEPTION] = Interception()
     app[MEMORY] = MemoryBudget(config.limits.memory)
-    app.cleanup_ctx.append(lambda app: _open_parts(app, config, egress, nodes))
+    shared = epoch or Epoch()
+    app.cleanup_ctx.append(lambda app: _open_parts(app, config, egress, nodes, shared))
     return Parts(
         runner=Runner(app, shutdown_timeout=config.limits.drain_timeout),
         egress=egress,
@@ -239,7 +244,7 @@ async def _dispatch(request: web.Request) -> web.StreamResponse:
 
 
 async def _open_parts(
-    app: web.Application, config: Config, egress: EgressRules, nodes: Nodes
+    app: web.Application, config: Config, egress: EgressRules, nodes: Nodes, epoch: Epoch
 ) -> AsyncIterator[None]:
     """Everything behind the routes, opened in order and closed in reverse."""
     async with AsyncExitStack() as stack:
@@ -270,7 +275,7 @@ async def _open_parts(
         if forwarder is not None and offered is not False:
             asking = Asking(upstream, forwarder, config.upstream)
             endpoints = EmbeddingEndpoints(store, provider)
-            layer = _semantic_layer(config, asking, endpoints, privileges)
+            layer = _semantic_layer(config, asking, endpoints, privileges, epoch)
             await stack.enter_async_context(layer.running())
             app[_SEMANTIC], app[_INTERCEPTION].layer = layer, layer.interceptor
             if offered is None:
@@ -348,7 +353,11 @@ def _provider(
 
 
 def _semantic_layer(
-    config: Config, asking: Asking, endpoints: EmbeddingEndpoints, privileges: Privileges
+    config: Config,
+    asking: Asking,
+    endpoints: EmbeddingEndpoints,
+    privileges: Privileges,
+    epoch: Epoch,
 ) -> SemanticLayer:
     turns = Turns()
     return SemanticLayer(
@@ -356,6 +365,7 @@ def _semantic_layer(
         endpoints,
         privileges,
         config.semantic,
+        epoch,
         read_body=partial(whole_body, config.limits, turns),
         read_pieces=partial(decoded_pieces, turns),
     )

@@ -258,11 +258,11 @@ class Window:
         return sum(len(item.source or b"") for item in self.items)
 
     def answers(self, upstream: Sequence[Mapping[str, Any]], index: str) -> list[Any]:
-        """All items' answers in order; `upstream` has those of the items that were sent."""
+        """All items' answers in order; `upstream` has those that no item has itself."""
         left = iter(upstream)
         found: list[Any] = []
         for item in self.items:
-            if item.error is not None:
+            if item.answer is None and item.error is not None:
                 found.append(item.failed(index, item.error))
             else:
                 found.append(item.answer if item.answer is not None else next(left))

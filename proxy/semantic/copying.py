@@ -34,6 +34,7 @@ _WHERE: Final = (
     "where documents have fields of type [semantic_text], or go through [inference] processors "
     "with an endpoint of the proxy"
 )
+_PARTIAL: Final = "[{failed}] of [{total}] shards could not be searched"
 _NO_REMOTE: Final = f"[remote] is not possible {_WHERE}"
 _NO_SCRIPT: Final = (
     f"[script] cannot run {_WHERE}: texts that it changed would keep the vectors of the old ones"
@@ -314,6 +315,8 @@ def _checked(answer: Any) -> Any:
         if isinstance(error, dict) and isinstance(error.get("type"), str):
             failure.type = error["type"]
         raise failure
+    if (shards := document.get("_shards", {})).get("failed"):  # what they hold must not be left out
+        raise StatusError(503, _PARTIAL.format(**shards))
     return document
 
 

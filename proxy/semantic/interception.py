@@ -72,6 +72,9 @@ _IN_URL: Final = re.compile(rb"[?&]source=[^&]*(?:semantic|query_vector_builder|
 _UNREADABLE: Final = (b"\r\ncontent-encoding:", b"yaml", b"cbor", b"smile")
 _LONG_HEAD: Final = 2048  # bytes; longer ones are not remembered
 _WRITES: Final = (b"PUT", b"POST")
+_DOCUMENTS: Final = re.compile(
+    rb"/(?:(?:_all|[^/?_][^/?]*)/)?_(?:bulk|doc|create|update|update_by_query|reindex)(?:/|\?|$)"
+)
 # First segments that name no index, and never show a document, a mapping or a search. Others show
 # some: `_alias` the filters of aliases, `_nodes` what each field takes, `_tasks` the searches under
 # way, `_ml`, `_transform` and `_watcher` what their own searches find.
@@ -138,6 +141,8 @@ class Interceptor:
         """Whether a request is looked at; `target` is raw."""
         if method == b"POST" and _INFERS.match(target) is not None:
             return True
+        if writes_documents(method, target) and not self._registry.is_current:
+            return True
         snapshot = self._registry.snapshot
         if not snapshot.active:
             if b"source=" in target and _SEARCHES.match(target) and _IN_URL.search(target):
@@ -176,6 +181,11 @@ def _unreadable(head: bytes) -> bool:
 
 
 _known_unreadable: Final = lru_cache(maxsize=256)(_unreadable)  # most heads are like earlier ones
+
+
+def writes_documents(method: bytes, target: bytes) -> bool:
+    """Whether a request may write documents, which must not be without their vectors."""
+    return method in _WRITES and _DOCUMENTS.match(target) is not None
 
 
 def changes(method: bytes, target: bytes) -> bool:

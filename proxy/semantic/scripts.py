@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
-from proxy.ground.errors import StatusError
+from proxy.ground.errors import ProxyError, StatusError, UpstreamUnavailable
 from proxy.limits.deadline import Deadline
 from proxy.semantic import layout
 from proxy.semantic.bulk import Guard, Item
@@ -28,6 +28,10 @@ from proxy.semantic.writer import Entry, Refused, shown
 
 _EMBEDDING: Final = 60.0  # seconds
 _ATTEMPTS: Final = 3  # to write vectors to a document that others change, too
+_NEEDS_READ: Final = (
+    "an update with a script needs the privilege [read] where documents have fields of type "
+    "[semantic_text], as what it makes of their texts is embedded"
+)
 _EMPTY: Final = b'{"doc":{}}'
 _PLACE: Final = Place(end=len(_EMPTY) - 1, is_empty=True)
 
@@ -49,6 +53,13 @@ async def update_by_script(
     `parameters` are those of `_bulk`. Raises: ProxyError.
     """
     return await _Scripted(exchange, item, target, parameters).run()
+
+
+def _unread(status: int) -> ProxyError:
+    """Why a script's update fails: nobody knows what of its text has to be embedded."""
+    if status == 403:
+        return StatusError(403, _NEEDS_READ)
+    return UpstreamUnavailable(f"upstream node answered {status} to a read of the document")
 
 
 class _Scripted:
@@ -153,7 +164,7 @@ class _Scripted:
             await self._bulk(b"%b\n%b\n" % (orjson.dumps({"index": meta}), before.source))
 
     async def _read(self) -> _State | None:
-        """The document with its vectors; None if there is none."""
+        """The document with its vectors; None if there is none. Raises: ProxyError."""
         index = quote(self._target.index or str(self._meta["_index"]), safe="")
         path = f"/{index}/_doc/{quote(str(self._meta['_id']), safe='')}"
         query = {"routing": self._meta["routing"]} if "routing" in self._meta else {}
@@ -162,9 +173,11 @@ class _Scripted:
             answer.status == 400
         ):  # before 9.2 vectors are not hidden, and there is no such parameter
             answer = await self._get(path, query)
+        if answer.status == 404:
+            return None
         document = read_document(answer.body) if answer.status == 200 else None
         if document is None:
-            return None
+            raise _unread(answer.status)
         found = document.content
         return _State(
             guard=Guard(if_seq_no=found["_seq_no"], if_primary_term=found["_primary_term"]),

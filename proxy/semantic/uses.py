@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-import orjson
-
 from proxy.inference.ports import Uses
 from proxy.limits.threads import offload
 from proxy.semantic.mappings import fields_of
 from proxy.semantic.pipelines import model_ids
 from proxy.semantic.ports import Upstream, UpstreamAnswer
+from proxy.semantic.told import document_of, is_forbidden
 
 _AT_ONCE: Final = 65536  # bytes of mappings that are read on the event loop
 _MAPPINGS: Final = "/_all/_mapping?expand_wildcards=all"
@@ -54,5 +53,4 @@ def _named(answer: UpstreamAnswer, inference_id: str) -> Iterator[str]:
 
 def _document(answer: UpstreamAnswer) -> dict[str, Any]:
     """What was found; empty where the proxy may not look, or there is nothing to look at."""
-    found = orjson.loads(answer.body) if answer.status == 200 else {}
-    return found if isinstance(found, dict) else {}
+    return {} if answer.status == 404 or is_forbidden(answer) else document_of(answer)

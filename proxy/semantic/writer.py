@@ -197,10 +197,12 @@ class Writer:
             if isinstance(entries, Refused):
                 return entries
             await self._repeat_all(sent, entries, refreshes=is_last)
+            for item, entry in zip(sent, entries, strict=True):
+                item.answer = shown(entry)  # also of one that could not be sent once more
         finally:
             self._sending = frozenset()
             self._sent.set()
-        return window.answers([shown(entry) for entry in entries], self._index or "")
+        return window.answers((), self._index or "")
 
     async def _repeat_all(
         self, sent: Sequence[Item], entries: list[Entry], *, refreshes: bool

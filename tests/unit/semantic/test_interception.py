@@ -12,7 +12,7 @@ from proxy.semantic.registry import Registry, Snapshot
 def interceptor(*plain: str, declared: Declared | None) -> Interceptor:
     registry = Registry(None, 1.0)  # type: ignore[arg-type] # it is asked nothing
     if declared is not None:
-        registry.snapshot = Snapshot(state="s", declared=declared)
+        registry.know(Snapshot(state="s", declared=declared))
     for name in plain:
         registry.snapshot.plain.keep(name, None)
     return Interceptor(registry)

@@ -27,7 +27,7 @@ def interceptor(pipelines: Mapping[str, Pipeline]) -> Interceptor:
     """One that knows of no semantic field, and of these pipelines."""
     registry = Registry(NoUpstream(), refresh=1.0)
     nothing = Declared(indices=frozenset(), templates=False)
-    registry.snapshot = Snapshot(state="s", declared=nothing, pipelines=pipelines)
+    registry.know(Snapshot(state="s", declared=nothing, pipelines=pipelines))
     for name in ("plain", "concerned", "other"):
         registry.snapshot.plain.keep(name, None)
     for name, target in WRITTEN.items():
