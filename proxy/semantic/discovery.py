@@ -14,11 +14,10 @@ from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any, Final
 
-import orjson
-
 from proxy.ground.errors import UpstreamBroken
 from proxy.limits.threads import offload
 from proxy.semantic import expressions
+from proxy.semantic.answerjson import AT_ONCE, object_of
 from proxy.semantic.fields import Fields
 from proxy.semantic.mappings import fields_of
 from proxy.semantic.ports import Upstream, UpstreamAnswer
@@ -49,7 +48,6 @@ _SIMULATE: Final = "/_index_template/_simulate_index/{}"
 _LEGACY: Final = (
     "/_template?filter_path=*.index_patterns,*.order,*.mappings,*.settings.index.*_pipeline"
 )
-_AT_ONCE: Final = 65536  # bytes of mappings that are read on the event loop
 _PATH: Final = 3000  # characters; Elasticsearch takes request lines of 4096
 
 STATE, METADATA, TEMPLATES = "monitor", "view_index_metadata", "manage_index_templates"
@@ -122,7 +120,7 @@ class Cluster:
         answer = await self._upstream.ask_as_proxy("GET", _OPEN)
         found = set[str]()
         if answer.status != 404 and not self._is_lacking(answer, METADATA):
-            found, failed = await offload(len(answer.body), _AT_ONCE, partial(_declaring, answer))
+            found, failed = await offload(len(answer.body), AT_ONCE, partial(_declaring, answer))
             for joined in expressions.batches(sorted(failed), _PATH):
                 found |= await self._declaring_others(joined, "ignore_unavailable=true")
         found |= await self._declaring_others("_all", "expand_wildcards=closed,hidden")
@@ -134,7 +132,7 @@ class Cluster:
         answer = await self._upstream.ask_as_proxy("GET", target)
         if answer.status in (403, 404):
             return set()
-        return set(await offload(len(answer.body), _AT_ONCE, partial(_document, answer)))
+        return set(await offload(len(answer.body), AT_ONCE, partial(_document, answer)))
 
     async def _are_in_templates(self) -> bool:
         for target in _TEMPLATES:
@@ -178,7 +176,7 @@ class Cluster:
         if answer.status in (400, 403):
             return Resolved(name=expression, indices={})
         size = len(answer.body)
-        found = await offload(size, _AT_ONCE, lambda: _concrete(_document(answer)))
+        found = await offload(size, AT_ONCE, lambda: _concrete(_document(answer)))
         name = next(iter(found)) if is_dated and len(found) == 1 else expression
         return Resolved(name=name, indices=found)
 
@@ -206,7 +204,7 @@ class Cluster:
             path = _MAPPINGS.format(expressions.in_path(joined))
             answer = await self._upstream.ask_as_proxy("GET", path)
             if answer.status not in (403, 404):
-                found |= await offload(len(answer.body), _AT_ONCE, partial(_fields, answer))
+                found |= await offload(len(answer.body), AT_ONCE, partial(_fields, answer))
         return found
 
     async def settings(self, expression: str) -> dict[str, Mapping[str, Any]]:
@@ -293,8 +291,8 @@ def _deeply(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
 
 def _missing_name(answer: UpstreamAnswer) -> str | None:
     try:
-        name = orjson.loads(answer.body)["error"]["index"]
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+        name = object_of(answer)["error"]["index"]
+    except (UpstreamBroken, KeyError, TypeError):
         return None
     return name if isinstance(name, str) else None
 
@@ -311,10 +309,6 @@ def _object(answer: UpstreamAnswer) -> dict[str, Any]:
 
 def _document(answer: UpstreamAnswer) -> dict[str, Any]:
     """Raises: UpstreamBroken for anything but an object with status 200."""
-    try:
-        document: Any = orjson.loads(answer.body)
-    except orjson.JSONDecodeError:
-        document = None
-    if answer.status != 200 or not isinstance(document, dict):
+    if answer.status != 200:
         raise UpstreamBroken(f"upstream node answered {answer.status} to a question about mappings")
-    return document
+    return object_of(answer)

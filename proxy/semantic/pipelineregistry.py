@@ -9,9 +9,8 @@ import logging
 from collections.abc import Mapping
 from typing import Final
 
-import orjson
-
 from proxy.ground.errors import UpstreamBroken
+from proxy.semantic.answerjson import object_of
 from proxy.semantic.pipelines import Pipeline, read_pipeline
 from proxy.semantic.ports import Upstream
 
@@ -33,14 +32,11 @@ class PipelineRegistry:
         self._note(is_readable=answer.status not in (401, 403))
         if answer.status == 404 or not self.is_readable:
             return {}
-        try:
-            stored = orjson.loads(answer.body)
-        except orjson.JSONDecodeError:
-            stored = None
-        if answer.status != 200 or not isinstance(stored, dict):
+        if answer.status != 200:
             raise UpstreamBroken(
                 f"upstream node answered {answer.status} to a question about pipelines"
             )
+        stored = object_of(answer)
         found = (read_pipeline(pipeline_id, one) for pipeline_id, one in stored.items())
         return {one.id: one for one in found if one is not None}
 

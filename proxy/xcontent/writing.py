@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import orjson
 
+from proxy.xcontent.values import WrittenNumber
 from proxy.xcontent.weighing import weight
 
 _STEP: Final = 1024 * 1024  # what is written at once, as `weight` counts: a few milliseconds
@@ -40,9 +41,19 @@ def is_light(value: Any) -> bool:
 def dump_light(value: Any) -> bytes:
     """Compact JSON of a value that is known to be light."""
     try:
-        return orjson.dumps(value, default=list)
+        return orjson.dumps(value, default=_dumpable)
     except TypeError:  # an integer of more than 64 bits, or half of a surrogate pair
-        return json.dumps(value, separators=(",", ":"), default=list).encode()
+        pass
+    if isinstance(value, dict):
+        members = (b"%b:%b" % (dump_light(key), dump_light(item)) for key, item in value.items())
+        return b"{%b}" % b",".join(members)
+    if isinstance(value, list | tuple | array):
+        return b"[%b]" % b",".join(map(dump_light, value))
+    return json.dumps(value).encode()
+
+
+def _dumpable(value: Any) -> Any:
+    return orjson.Fragment(value.text) if isinstance(value, WrittenNumber) else list(value)
 
 
 def write_text(
