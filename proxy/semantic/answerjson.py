@@ -21,14 +21,22 @@ def document_of(answer: UpstreamAnswer) -> Any:
     return document_in(answer.body, answer.status)
 
 
+def check_beginning(answer: UpstreamAnswer) -> None:
+    """Raises: UpstreamBroken for an answer whose beginning tells that it is no JSON."""
+    if answer.body and answer.body.lstrip()[:1] not in (b"{", b"["):
+        raise _no_json(answer.status)
+
+
 def document_in(body: bytes, status: int) -> Any:
     """As `document_of`, for an answer of that status with another body."""
     try:
         return load_json(body or b"null")
     except ValueError:
-        raise UpstreamBroken(
-            f"upstream node answered {status} with a body that is no JSON"
-        ) from None
+        raise _no_json(status) from None
+
+
+def _no_json(status: int) -> UpstreamBroken:
+    return UpstreamBroken(f"upstream node answered {status} with a body that is no JSON")
 
 
 def object_of(answer: UpstreamAnswer) -> dict[str, Any]:

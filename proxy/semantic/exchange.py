@@ -19,7 +19,7 @@ from proxy.rest.request import RestRequest
 from proxy.rest.responder import Responder, RestResponse
 from proxy.semantic import layout
 from proxy.semantic.abilities import Abilities
-from proxy.semantic.answerjson import AT_ONCE, document_in, document_of
+from proxy.semantic.answerjson import AT_ONCE, check_beginning, document_in, document_of
 from proxy.semantic.chunks import VectorSources
 from proxy.semantic.cutting import Cutter, Replacement, cut_out
 from proxy.semantic.guarding import Guard
@@ -172,6 +172,7 @@ class Exchange:
 
     async def as_is(self, answer: UpstreamAnswer) -> web.Response:
         """The upstream's answer as it came; decoded anew only where the caller wants a form."""
+        check_beginning(answer)
         if self._wants_no_form():
             headers = CIMultiDict(self.responder.document(answer.status, {}).headers)
             headers.popall("content-encoding", None)
