@@ -18,7 +18,7 @@ class _Null:
 
 
 _NULL: Final = _Null()
-_JAVA_TYPES: Final = {dict: "HashMap", list: "ArrayList"}
+_JAVA_TYPES: Final[Mapping[type, str]] = {dict: "HashMap", list: "ArrayList"}
 # Of an array, Elasticsearch tells its own kind, whatever of its values is none of these.
 _REFUSAL: Final = (
     "Invalid format for field [{field}], expected [String|Number|Boolean] got [{kind}]"

@@ -26,7 +26,8 @@ from proxy.xcontent.jsonscanner import (
     scan_string,
     skip_blanks,
 )
-from proxy.xcontent.values import MAX_DIGITS, WrittenNumber
+from proxy.xcontent.numbers import WrittenNumber
+from proxy.xcontent.values import MAX_DIGITS
 
 _STEP: Final = 1024 * 1024  # bytes
 

@@ -12,7 +12,8 @@ from typing import Any, Final, Never
 
 import orjson
 
-from proxy.xcontent.values import MAX_DIGITS, WrittenNumber
+from proxy.xcontent.numbers import WrittenNumber
+from proxy.xcontent.values import MAX_DIGITS
 
 # A double, or 64 bits, can hold any number of fewer digits, which need not count zeros before them.
 _MANY: Final = 18

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from proxy.ground.errors import IllegalArgument
 
@@ -13,22 +13,6 @@ MAX_LONG: Final = 2**63 - 1
 MAX_DIGITS: Final = 1000  # of one number
 # Each text matches in one way only, so that the time is linear for those that do not.
 _DECIMAL: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-
-
-class WrittenNumber(float):
-    """A number that is written as it was read, as its double would be another one."""
-
-    __slots__ = ("text",)
-
-    text: str
-
-    def __new__(cls, text: str) -> Self:
-        made = super().__new__(cls, text)
-        made.text = text
-        return made
-
-    def __str__(self) -> str:
-        return self.text
 
 
 def is_decimal(text: str) -> bool:
