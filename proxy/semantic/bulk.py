@@ -221,8 +221,9 @@ class Item:
             meta["if_primary_term"] = self.guard.if_primary_term
         if self.action != "update" and self.filling is not None and self.filling.fields:
             own = meta.get("dynamic_templates")
-            own = own if isinstance(own, dict) else {}
-            meta = {**meta, "dynamic_templates": {**own, **self.filling.markers()}}
+            own = {} if own is None else own
+            if isinstance(own, dict):  # or the upstream says what is wrong with it
+                meta = {**meta, "dynamic_templates": {**own, **self.filling.markers()}}
         return self.action_line if meta is self.meta else dump_json({self.action: meta})
 
     def failed(self, index: str, error: ProxyError) -> dict[str, Any]:
