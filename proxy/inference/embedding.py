@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from proxy.ground.errors import EndpointNotFound, StatusError
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.ports import EndpointStore, Provider
 from proxy.limits.deadline import Deadline
 from proxy.xcontent.numbers import Numbers
+
+_HALVES: Final = re.compile("[\ud800-\udfff]")
 
 
 class EmbeddingEndpoints:
@@ -30,7 +33,7 @@ class EmbeddingEndpoints:
         self, endpoint: InferenceEndpoint, texts: Sequence[str], deadline: Deadline
     ) -> list[Numbers]:
         """A vector for each text. Raises: ProxyError for the provider's failures."""
-        return await self._provider.embed(endpoint, texts, deadline)
+        return await self._provider.embed(endpoint, _whole(texts), deadline)
 
     async def infer(
         self, endpoint: InferenceEndpoint, texts: Sequence[str], deadline: Deadline
@@ -40,6 +43,7 @@ class EmbeddingEndpoints:
         Source: InferenceServiceResults.transformToCoordinationFormat.
         Raises: ProxyError for the provider's failures, and for tasks that take no texts alone.
         """
+        texts = _whole(texts)
         match endpoint.task_type:
             case TaskType.TEXT_EMBEDDING:
                 found = await self._provider.embed(endpoint, texts, deadline)
@@ -58,7 +62,13 @@ class EmbeddingEndpoints:
         self, endpoint: InferenceEndpoint, query: str, documents: Sequence[str], deadline: Deadline
     ) -> list[tuple[int, float]]:
         """Which of `documents` have which scores for a query. Raises: as `embed`."""
+        query, *documents = _whole([query, *documents])
         ranked = await self._provider.rerank(
             endpoint, query, documents, deadline, top_n=None, return_documents=None
         )
         return [(one.index, one.relevance_score) for one in ranked]
+
+
+def _whole(texts: Sequence[str]) -> list[str]:
+    """Texts as UTF-8 can carry them: documents and queries may have halves of surrogate pairs."""
+    return [text if text.isascii() else _HALVES.sub("\ufffd", text) for text in texts]

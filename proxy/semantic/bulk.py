@@ -29,6 +29,7 @@ from proxy.semantic.filling import Chunkers, Filling, all_sources, prepare
 from proxy.semantic.givenvectors import INFERENCE_FIELDS, given_vectors
 from proxy.xcontent.document import Bounds
 from proxy.xcontent.formats import parse
+from proxy.xcontent.writing import dump_json
 
 ACTIONS: Final = ("index", "create", "update", "delete")
 _BOUNDS: Final = Bounds(nesting=100, values=10_000)  # of an action line
@@ -220,9 +221,10 @@ class Item:
             meta["if_primary_term"] = self.guard.if_primary_term
         if self.action != "update" and self.filling is not None and self.filling.fields:
             own = meta.get("dynamic_templates")
-            own = own if isinstance(own, dict) else {}
-            meta = {**meta, "dynamic_templates": {**own, **self.filling.markers()}}
-        return self.action_line if meta is self.meta else orjson.dumps({self.action: meta})
+            own = {} if own is None else own
+            if isinstance(own, dict):  # or the upstream says what is wrong with it
+                meta = {**meta, "dynamic_templates": {**own, **self.filling.markers()}}
+        return self.action_line if meta is self.meta else dump_json({self.action: meta})
 
     def failed(self, index: str, error: ProxyError) -> dict[str, Any]:
         """Its place in the answer, if it has failed here."""

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
-import orjson
 from aiohttp import web
 
 from proxy.rest.parameters import read_boolean
@@ -19,6 +18,7 @@ from proxy.semantic.fields import Fields
 from proxy.semantic.hiding import hide_in_error
 from proxy.semantic.searches import queried
 from proxy.semantic.showing import is_ours
+from proxy.xcontent.loading import load_json
 
 _TEXT: Final = "text"
 _VECTORS: Final = f"{layout.CONTAINER}.*.{layout.CHUNKS}.{layout.VECTOR}"
@@ -36,7 +36,7 @@ async def field_capabilities(exchange: Exchange) -> web.StreamResponse:
     found = (await exchange.parts.registry.look_up(exchange.names.get("index", "_all"))).fields
     if not found:
         return await exchange.hand_on()
-    asks = _Question(exchange, orjson.loads(await queried(exchange) or b"{}"))
+    asks = _Question(exchange, load_json(await queried(exchange) or b"{}"))
     answer = await exchange.ask(asks.body or None, target=asks.target)
     if answer.status >= 300:
         return await exchange.patched(answer, hide_in_error)

@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
-
 from proxy.limits.threads import offload
 from proxy.semantic import layout
+from proxy.semantic.answerjson import object_of
+from proxy.semantic.answers import hits_of
 from proxy.semantic.chunking.offsets import Chunk, Utf16Text
 from proxy.semantic.clauses import in_indices
 from proxy.semantic.fields import SemanticField
@@ -62,7 +62,7 @@ async def show(shown: Shown, hits: Sequence[Hit], ask: Ask, sources: VectorSourc
         return
     answer = await _documents(shown, concerned, ask, sources)
     if answer is not None:
-        await offload(len(answer.body), _AT_ONCE, lambda: _show(shown, concerned, answer.body))
+        await offload(len(answer.body), _AT_ONCE, lambda: _show(shown, concerned, answer))
 
 
 def _fields(shown: Shown, hit: Hit) -> Iterator[SemanticField]:
@@ -112,10 +112,8 @@ def _question(shown: Shown, hits: Sequence[Hit], *, on_request: bool) -> dict[st
     }
 
 
-def _show(shown: Shown, hits: Sequence[Hit], answer: bytes) -> None:
-    documents = {
-        _key(one): _Document(one.get("_source", {})) for one in orjson.loads(answer)["hits"]["hits"]
-    }
+def _show(shown: Shown, hits: Sequence[Hit], answer: UpstreamAnswer) -> None:
+    documents = {_key(one): _Document(one.get("_source", {})) for one in hits_of(object_of(answer))}
     for hit in hits:
         document = documents.get(_key(hit))
         if document is None:

@@ -14,17 +14,22 @@ from time import monotonic
 from typing import Any, Final
 from urllib.parse import quote
 
-import orjson
 from aiohttp import web
 
 from proxy.ground.errors import ActionRequestInvalid, IllegalArgument, StatusError
+from proxy.limits.threads import offload
 from proxy.semantic import layout
+from proxy.semantic.answerjson import AT_ONCE, with_sources
 from proxy.semantic.bulk import Item, Window
+from proxy.semantic.documents import one_line
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.hiding import hide_in_error
+from proxy.semantic.ports import UpstreamAnswer
+from proxy.semantic.sourcefilters import filter_in_body
 from proxy.semantic.targets import Pipelines, pipelines_of, write_target
 from proxy.semantic.tasks import Task
 from proxy.semantic.writer import Refused, Writer
+from proxy.xcontent.writing import dump_json
 
 _BATCH: Final = 1000  # documents of a page, as in Elasticsearch
 _KEEP_ALIVE: Final = "5m"  # of the scroll, from one page to the next
@@ -271,11 +276,11 @@ async def _pages(
         "size": copy.size,
         "version": True,
         "seq_no_primary_term": True,
-        "_source": _filter(copy.search.get("_source")),
+        "_source": await _filter(exchange, copy),
         "track_total_hits": True,
     }
     path = f"/{quote(copy.source, safe='*,<>{}')}/_search?scroll={_KEEP_ALIVE}"
-    answer = _checked(await exchange.ask(body, target=path, method="POST"))
+    answer = await _page(await exchange.ask(body, target=path, method="POST"))
     total = answer["hits"]["total"]["value"]
     progress.total = total if left is None else min(total, left)
     scroll = answer.get("_scroll_id")
@@ -288,28 +293,43 @@ async def _pages(
             if left == 0:
                 return
             again = {"scroll": _KEEP_ALIVE, "scroll_id": scroll}
-            answer = _checked(await exchange.ask(again, target="/_search/scroll", method="POST"))
+            found = await exchange.ask(again, target="/_search/scroll", method="POST")
+            answer = await _page(found)
             scroll = answer.get("_scroll_id", scroll)
     finally:
         if scroll is not None:
             await exchange.ask({"scroll_id": scroll}, target="/_search/scroll", method="DELETE")
 
 
-def _filter(source: Any) -> Any:
-    """The user's own filter, and without our vectors: they are made anew."""
-    if isinstance(source, Mapping):
-        listed = source.get("excludes", [])
-        excludes = [listed] if isinstance(listed, str) else list(listed)
-        return {**source, "excludes": [*excludes, layout.CONTAINER]}
-    if isinstance(source, str | list):
-        return {"includes": source, "excludes": [layout.CONTAINER]}
-    return {"excludes": [layout.CONTAINER]}
+async def _filter(exchange: Exchange, copy: Copy) -> Any:
+    """The user's own filter, with the user's own vectors, and without ours: they are made anew.
+
+    What is filtered is written anew by the upstream, which changes numbers such as 1e400. So where
+    there is nothing to leave out, no filter is sent.
+    """
+    given = filter_in_body(copy.search.get("_source"))
+    if given is None or given.source is False:
+        return copy.search.get("_source")
+    excludes = [*given.excludes]
+    if (await exchange.parts.registry.look_up(copy.source)).fields:
+        excludes.append(layout.CONTAINER)
+    made: dict[str, Any] = {}
+    if given.includes:
+        made["includes"] = list(given.includes)
+    if excludes:
+        made["excludes"] = excludes
+    if given.exclude_vectors is not None:
+        made["exclude_vectors"] = given.exclude_vectors
+    elif await exchange.parts.release.hides_vectors():
+        made["exclude_vectors"] = False
+    return made or True
 
 
-def _checked(answer: Any) -> Any:
-    document = orjson.loads(answer.body or b"{}")
+async def _page(answer: UpstreamAnswer) -> dict[str, Any]:
+    """A page of a scroll, its documents as bytes. Raises: StatusError, UpstreamBroken."""
+    document, sources = await offload(len(answer.body), AT_ONCE, lambda: with_sources(answer))
     if answer.status >= 300:
-        error = document.get("error") if isinstance(document, dict) else None
+        error = document.get("error")
         reason = error.get("reason") if isinstance(error, dict) else str(error)
         failure = StatusError(answer.status, str(hide_in_error(reason)))
         if isinstance(error, dict) and isinstance(error.get("type"), str):
@@ -317,6 +337,8 @@ def _checked(answer: Any) -> Any:
         raise failure
     if (shards := document.get("_shards", {})).get("failed"):  # what they hold must not be left out
         raise StatusError(503, _PARTIAL.format(**shards))
+    for hit in document["hits"]["hits"]:
+        hit["_source"] = sources[hit["_source"]] if "_source" in hit else b"{}"
     return document
 
 
@@ -338,8 +360,8 @@ def _item(hit: Mapping[str, Any], copy: Copy) -> Item:
     return Item(
         action=action,
         meta=meta,
-        action_line=orjson.dumps({action: meta}),
-        source=orjson.dumps(hit.get("_source", {})),
+        action_line=dump_json({action: meta}),
+        source=one_line(hit["_source"]),
     )
 
 

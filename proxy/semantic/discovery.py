@@ -19,15 +19,14 @@ from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any, Final
 
-import orjson
-
-from proxy.ground.errors import UpstreamUnavailable
+from proxy.ground.errors import UpstreamBroken, UpstreamUnavailable
 from proxy.limits.threads import offload
 from proxy.semantic import expressions
+from proxy.semantic.answerjson import AT_ONCE, object_of
 from proxy.semantic.fields import Fields
 from proxy.semantic.mappings import fields_of
 from proxy.semantic.ports import Upstream, UpstreamAnswer
-from proxy.semantic.told import document_of, is_forbidden
+from proxy.semantic.told import is_forbidden, told_by
 
 log: Final = logging.getLogger(__name__)
 
@@ -55,7 +54,6 @@ _SIMULATE: Final = "/_index_template/_simulate_index/{}"
 _LEGACY: Final = (
     "/_template?filter_path=*.index_patterns,*.order,*.mappings,*.settings.index.*_pipeline"
 )
-_AT_ONCE: Final = 65536  # bytes of mappings that are read on the event loop
 _PATH: Final = 3000  # characters; Elasticsearch takes request lines of 4096
 
 STATE, METADATA, TEMPLATES = "monitor", "view_index_metadata", "manage_index_templates"
@@ -118,7 +116,7 @@ class Cluster:
         answer = await self._upstream.ask_as_proxy("GET", _VERSION)
         if self._is_lacking(answer, STATE):
             return None
-        state = document_of(answer).get("state_uuid")
+        state = told_by(answer).get("state_uuid")
         if not isinstance(state, str):
             raise UpstreamUnavailable("upstream node did not tell its cluster's version")
         return state
@@ -133,7 +131,7 @@ class Cluster:
         answer = await self._upstream.ask_as_proxy("GET", _OPEN)
         if self._is_lacking(answer, METADATA):
             return set()
-        told = await offload(len(answer.body), _AT_ONCE, partial(_declaring, answer))
+        told = await offload(len(answer.body), AT_ONCE, partial(_declaring, answer))
         if told is None:  # none was asked: their mappings may be there all the same
             return await self._declaring_others("_all", "expand_wildcards=open,hidden")
         found, failed = told
@@ -147,7 +145,7 @@ class Cluster:
         answer = await self._upstream.ask_as_proxy("GET", target)
         if answer.status == 404 or is_forbidden(answer):
             return set()
-        return set(await offload(len(answer.body), _AT_ONCE, partial(document_of, answer)))
+        return set(await offload(len(answer.body), AT_ONCE, partial(told_by, answer)))
 
     async def _are_in_templates(self) -> bool:
         for target in _TEMPLATES:
@@ -155,7 +153,7 @@ class Cluster:
             # 404: there is no template at all; 400, 405: no such kind of template.
             if answer.status in (400, 404, 405) or self._is_lacking(answer, TEMPLATES):
                 continue
-            if document_of(answer):
+            if told_by(answer):
                 return True
         return False
 
@@ -191,7 +189,7 @@ class Cluster:
         if answer.status in (400, 404) or is_forbidden(answer):
             return Resolved(name=expression, indices={})
         size = len(answer.body)
-        found = await offload(size, _AT_ONCE, lambda: _concrete(document_of(answer)))
+        found = await offload(size, AT_ONCE, lambda: _concrete(told_by(answer)))
         name = next(iter(found)) if is_dated and len(found) == 1 else expression
         return Resolved(name=name, indices=found)
 
@@ -199,7 +197,7 @@ class Cluster:
         """What a date stands for that is said to be missing, by an answer that did not wait."""
         path = f"/{expressions.in_path(expression)}{_RESOLVE}&ignore_unavailable=true"
         answer = await self._upstream.ask_as_proxy("GET", path)
-        if document_of(answer):
+        if told_by(answer):
             raise UpstreamUnavailable("upstream node has not recovered")
         return Resolved(name=name, indices={})
 
@@ -227,7 +225,7 @@ class Cluster:
             if is_forbidden(answer):
                 found |= {name: {} for name in joined.split(",")}
             elif answer.status != 404:
-                found |= await offload(len(answer.body), _AT_ONCE, partial(_fields, answer))
+                found |= await offload(len(answer.body), AT_ONCE, partial(_fields, answer))
         return found
 
     async def settings(self, expression: str) -> dict[str, Mapping[str, Any]]:
@@ -238,7 +236,7 @@ class Cluster:
     async def _told(self, target: str) -> dict[str, Any]:
         """What the upstream tells; nothing where the proxy may not look."""
         answer = await self._upstream.ask_as_proxy("GET", target)
-        return {} if is_forbidden(answer) else document_of(answer)
+        return {} if is_forbidden(answer) else told_by(answer)
 
     async def to_come(self, name: str) -> ToCome:
         """What templates give an index that writing to `name` makes."""
@@ -246,13 +244,13 @@ class Cluster:
         answer = await self._upstream.ask_as_proxy("POST", path)
         if self._is_lacking(answer, TEMPLATES) or answer.status in (400, 404, 405):
             return ToCome()
-        found = document_of(answer)
+        found = told_by(answer)
         if "template" not in found:
             # Only where there is no such template, Elasticsearch looks for legacy ones.
             answer = await self._upstream.ask_as_proxy("GET", _LEGACY)
             if self._is_lacking(answer, TEMPLATES) or answer.status == 404:
                 return ToCome()
-            found["template"] = _merged(name, document_of(answer))
+            found["template"] = _merged(name, told_by(answer))
         made = found["template"]
         return ToCome(fields=fields_of(made.get("mappings", {})), settings=_index_settings(made))
 
@@ -272,7 +270,7 @@ class Cluster:
 
 def _declaring(answer: UpstreamAnswer) -> tuple[set[str], set[str]] | None:
     """The indices that declare fields, and those that could not be asked; None if none could."""
-    document = document_of(answer) if answer.status == 200 else {}
+    document = told_by(answer) if answer.status == 200 else {}
     found: set[str] = set()
     for types in document.get("fields", {}).values():
         if "keyword" in types:  # without a list of indices, it is in all of them
@@ -289,7 +287,7 @@ def _concrete(document: Mapping[str, Any]) -> dict[str, Concrete]:
 
 
 def _fields(answer: UpstreamAnswer) -> dict[str, Fields]:
-    return {name: fields_of(index["mappings"]) for name, index in document_of(answer).items()}
+    return {name: fields_of(index["mappings"]) for name, index in told_by(answer).items()}
 
 
 def _merged(name: str, templates: Mapping[str, Any]) -> dict[str, Any]:
@@ -317,8 +315,8 @@ def _deeply(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
 
 def _missing_name(answer: UpstreamAnswer) -> str | None:
     try:
-        name = orjson.loads(answer.body)["error"]["index"]
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+        name = object_of(answer)["error"]["index"]
+    except (UpstreamBroken, KeyError, TypeError):
         return None
     return name if isinstance(name, str) else None
 

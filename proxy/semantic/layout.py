@@ -17,7 +17,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import orjson
+from proxy.xcontent.loading import load_json
+from proxy.xcontent.writing import dump_json
 
 CONTAINER: Final = "xinf"
 CHUNKS: Final = "chunks"
@@ -166,13 +167,13 @@ def _carrier(value: Mapping[str, Any]) -> dict[str, Any]:
         "type": "keyword",
         "index": False,
         "doc_values": False,
-        "null_value": orjson.dumps(value).decode(),
+        "null_value": dump_json(value).decode(),
     }
 
 
 def _carried(carrier: Mapping[str, Any]) -> dict[str, Any] | None:
     try:
-        value = orjson.loads(carrier["null_value"])
-    except (KeyError, TypeError, orjson.JSONDecodeError):
+        value = load_json(str(carrier["null_value"]).encode())
+    except (KeyError, ValueError):
         return None
     return value if isinstance(value, dict) else None

@@ -10,19 +10,20 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-import orjson
 from aiohttp import web
 
 from proxy.ground.errors import ProxyError
 from proxy.limits.threads import offload
+from proxy.semantic.answerjson import AT_ONCE, items_of
 from proxy.semantic.answers import presentable, rewording, told
-from proxy.semantic.documents import read_json
-from proxy.semantic.exchange import AT_ONCE, Exchange
+from proxy.semantic.exchange import Exchange
 from proxy.semantic.preparing import Prepared, Search
 from proxy.semantic.reading import searchable
 from proxy.semantic.retrievers.entry import evaluated
-from proxy.semantic.searches import as_json, body_of, show_chunks
+from proxy.semantic.searches import body_of, show_chunks
 from proxy.semantic.templates import rendered
+from proxy.xcontent.loading import load_json
+from proxy.xcontent.writing import dump_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +73,7 @@ async def rank_evaluation(exchange: Exchange) -> web.StreamResponse:
         if isinstance(made, ProxyError):
             raise made
         requests[n] = {**rated[n], "request": made.body}
-    answer = await exchange.ask(as_json({**body, "requests": requests}))
+    answer = await exchange.ask(dump_json({**body, "requests": requests}))
     words = rewording({}, {})
     return await exchange.patched(answer, lambda document: told(document, words))
 
@@ -94,8 +95,8 @@ async def _answered(exchange: Exchange, lines: Sequence[Line]) -> web.StreamResp
         if answer.status >= 300:
             words = rewording({}, {})
             return await exchange.patched(answer, lambda document: told(document, words))
-        document = await offload(len(answer.body), AT_ONCE, lambda: read_json(answer.body))
-        for n, response in zip(sent, document["responses"], strict=True):
+        found = await offload(len(answer.body), AT_ONCE, lambda: items_of(answer, "responses"))
+        for n, response in zip(sent, found, strict=True):
             responses[n] = await _shown(exchange, response, made[n], lines[n])
     took = int((monotonic() - started) * 1000)
     return await exchange.made(200, {"took": took, "responses": responses})
@@ -108,7 +109,7 @@ def _is_untouched(made: Prepared | ProxyError, line: Line) -> bool:
 def _sent(line: Line, made: Prepared | ProxyError) -> bytes:
     assert isinstance(made, Prepared)
     body = searchable(made.body, is_in_url=False) if made.target.fields else made.body
-    return line.header + b"\n" + as_json(body) + b"\n"
+    return line.header + b"\n" + dump_json(body) + b"\n"
 
 
 async def _shown(exchange: Exchange, response: Any, made: Prepared | ProxyError, line: Line) -> Any:
@@ -136,9 +137,9 @@ def _read(data: bytes, index: str | None) -> list[Line] | None:
         return None
     for header, body in zip(pending[::2], pending[1::2], strict=True):
         try:
-            where = orjson.loads(header) if header.strip() else {}
-            search = orjson.loads(body)
-        except orjson.JSONDecodeError:
+            where = load_json(header) if header.strip() else {}
+            search = load_json(body)
+        except ValueError:
             return None
         if not isinstance(where, dict) or not isinstance(search, dict):
             return None

@@ -11,7 +11,7 @@ from typing import Final
 
 from proxy.semantic.pipelines import Pipeline, read_pipeline
 from proxy.semantic.ports import Upstream
-from proxy.semantic.told import document_of, is_forbidden
+from proxy.semantic.told import is_forbidden, told_by
 
 log: Final = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class PipelineRegistry:
         self._note(is_readable=not is_forbidden(answer))
         if answer.status == 404 or not self.is_readable:
             return {}
-        stored = document_of(answer)
+        stored = told_by(answer)
         found = (read_pipeline(pipeline_id, one) for pipeline_id, one in stored.items())
         return {one.id: one for one in found if one is not None}
 

@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
 
-import orjson
-
 from proxy.ground.errors import (
     IllegalArgument,
     ProxyError,
@@ -24,6 +22,7 @@ from proxy.ground.errors import (
 from proxy.ground.frames import forget_frames
 from proxy.limits.deadline import Deadline
 from proxy.semantic import expressions
+from proxy.semantic.answerjson import object_of
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.highlights import Shown, taken_over
 from proxy.semantic.pits import indices_of
@@ -186,7 +185,7 @@ async def _types(
         )
         answer = await exchange.parts.upstream.ask_as_proxy("GET", target)
         if answer.status < 300:
-            found[path] = _types_in(orjson.loads(answer.body), path)
+            found[path] = _types_in(object_of(answer), path)
     return found
 
 

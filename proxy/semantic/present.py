@@ -11,17 +11,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
-import orjson
-
 from proxy.ground.errors import StatusError, UpstreamUnavailable
 from proxy.limits.threads import offload
 from proxy.semantic import layout
+from proxy.semantic.answerjson import AT_ONCE, items_of
 from proxy.semantic.bulk import Guard, Item
-from proxy.semantic.documents import read_json
-from proxy.semantic.exchange import AT_ONCE, Exchange
+from proxy.semantic.exchange import Exchange
 from proxy.semantic.filling import Chunk, FieldFilling, all_sources, chunks_of
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.values import texts_of
+from proxy.xcontent.writing import dump_json
 
 _NEEDS_READ: Final = (
     "Field [{path}] is made of several fields: an update of some of them needs the privilege "
@@ -58,7 +57,7 @@ async def _read(exchange: Exchange, items: Sequence[tuple[str, Item]]) -> list[A
         for name in (*all_sources(item.fields), *map(_object_of, item.fields))
     }
     filters = {"_source_includes": ",".join(sorted(includes))}
-    body = orjson.dumps({"docs": [_question(index, item) for index, item in items]})
+    body = dump_json({"docs": [_question(index, item) for index, item in items]})
     answer = await _ask(exchange, {**filters, "_source_exclude_vectors": "false"}, body)
     if answer.status == 400:  # before 9.2 vectors are not hidden, and there is no such parameter
         answer = await _ask(exchange, filters, body)
@@ -66,9 +65,7 @@ async def _read(exchange: Exchange, items: Sequence[tuple[str, Item]]) -> list[A
         raise UpstreamUnavailable(f"upstream node answered {answer.status} to a read of documents")
     if answer.status >= 300:
         return [None] * len(items)
-    document = await offload(len(answer.body), AT_ONCE, lambda: read_json(answer.body))
-    found: list[Any] = document["docs"]
-    return found
+    return await offload(len(answer.body), AT_ONCE, lambda: items_of(answer, "docs"))
 
 
 def _object_of(path: str) -> str:
@@ -182,5 +179,5 @@ def _kept(
     """The chunks of sources that stay as they are, and the sources whose vectors are missing."""
     others = [chunk for chunk in chunks if chunk.get("field") not in changed]
     again = {str(chunk.get("field")) for chunk in others if layout.VECTOR not in chunk}
-    kept = [orjson.dumps(chunk) for chunk in others if chunk.get("field") not in again]
+    kept = [dump_json(chunk) for chunk in others if chunk.get("field") not in again]
     return kept, again

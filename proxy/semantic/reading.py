@@ -13,8 +13,9 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from proxy.limits.threads import offload
+from proxy.semantic.answerjson import AT_ONCE
 from proxy.semantic.cutting import Replacement, cut_out
-from proxy.semantic.exchange import AT_ONCE, Exchange
+from proxy.semantic.exchange import Exchange
 from proxy.semantic.fields import Fields
 from proxy.semantic.inferencefields import inference_fields
 from proxy.semantic.ports import UpstreamAnswer

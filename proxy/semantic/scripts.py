@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-import orjson
-
 from proxy.ground.errors import ProxyError, StatusError, UpstreamUnavailable
 from proxy.limits.deadline import Deadline
 from proxy.semantic import layout
+from proxy.semantic.answerjson import items_of
 from proxy.semantic.bulk import Guard, Item
-from proxy.semantic.documents import Place, raw_field, read_document, read_json
+from proxy.semantic.documents import Place, raw_field, read_document
 from proxy.semantic.embedding import Filler
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.filling import FieldFilling, Filling, prepare
@@ -25,6 +24,7 @@ from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.present import chunks_there, consider
 from proxy.semantic.targets import WriteTarget
 from proxy.semantic.writer import Entry, Refused, shown
+from proxy.xcontent.writing import dump_json
 
 _EMBEDDING: Final = 60.0  # seconds
 _ATTEMPTS: Final = 3  # to write vectors to a document that others change, too
@@ -79,7 +79,7 @@ class _Scripted:
         answer = await self._bulk(self._item.lines())
         if answer.status >= 300:
             return Refused(answer)
-        entry = shown(read_json(answer.body)["items"][0])
+        entry = shown(items_of(answer, "items")[0])
         if entry["update"].get("result") not in ("created", "updated"):
             return entry
         for _ in range(_ATTEMPTS):
@@ -105,7 +105,7 @@ class _Scripted:
         answer = await self._bulk(item.lines())
         if answer.status >= 300:
             raise StatusError(answer.status, "the changed text could not be given its vectors")
-        (written,) = read_json(answer.body)["items"][0].values()
+        (written,) = items_of(answer, "items")[0].values()
         if written["status"] >= 300 and written["status"] != 409:
             raise StatusError(written["status"], "the changed text could not be given its vectors")
         found: dict[str, Any] = written
@@ -158,10 +158,10 @@ class _Scripted:
         }
         meta = {**self._meta, **guard}
         if before is None:
-            await self._bulk(orjson.dumps({"delete": meta}) + b"\n")
+            await self._bulk(dump_json({"delete": meta}) + b"\n")
         else:
             meta["pipeline"] = "_none"
-            await self._bulk(b"%b\n%b\n" % (orjson.dumps({"index": meta}), before.source))
+            await self._bulk(b"%b\n%b\n" % (dump_json({"index": meta}), before.source))
 
     async def _read(self) -> _State | None:
         """The document with its vectors; None if there is none. Raises: ProxyError."""

@@ -5,26 +5,25 @@ Source: RestSearchAction, RestMultiSearchAction, RestSearchTemplateAction, RestC
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-import orjson
 from aiohttp import web
 
 from proxy.ground.errors import ProxyError
 from proxy.limits.threads import offload
 from proxy.semantic import layout
+from proxy.semantic.answerjson import AT_ONCE, document_of
 from proxy.semantic.answers import hits_of, presentable, rewording
 from proxy.semantic.chunks import show
-from proxy.semantic.documents import read_json
-from proxy.semantic.exchange import AT_ONCE, Exchange
+from proxy.semantic.exchange import Exchange
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.preparing import Prepared, Search, prepared_one
 from proxy.semantic.reading import showing, with_excludes, with_inference_fields
 from proxy.semantic.retrievers.entry import evaluated
 from proxy.semantic.sourcefilters import is_in_url
+from proxy.xcontent.writing import dump_json
 
 # Parameters of a search that say which indices it goes to.
 _OF_INDICES: Final = (
@@ -59,11 +58,11 @@ async def answered(
         return await exchange.hand_on()
     path = exchange.rest.path.rstrip("/").removesuffix("/template")
     if not made.target.fields:
-        answer = await exchange.ask(as_json(made.body), target=_target(exchange, path))
+        answer = await exchange.ask(dump_json(made.body), target=_target(exchange, path))
         return await answer_for(exchange, answer, made, body, expression)
     shown = await showing(exchange, made.body, made.target)
     target = _target(exchange, path, shown.parameters)
-    answer = await exchange.ask(as_json(shown.body), target=target)
+    answer = await exchange.ask(dump_json(shown.body), target=target)
     if shown.replacement is not None and answer.status < 300:
         answer = await with_inference_fields(answer, shown.replacement)
     return await answer_for(exchange, answer, made, body, expression)
@@ -95,7 +94,7 @@ async def answer_for(
     document = await offload(
         len(answer.body),
         AT_ONCE,
-        lambda: presentable(read_json(answer.body or b"null"), _words(made)),
+        lambda: presentable(document_of(answer), _words(made)),
     )
     if made.patch is not None:
         document = made.patch(document)
@@ -125,7 +124,7 @@ async def show_chunks(
 
     async def ask(question: Mapping[str, Any]) -> UpstreamAnswer:
         return await exchange.parts.upstream.ask_as_caller(
-            exchange.request, "POST", target, as_json({**question, **more})
+            exchange.request, "POST", target, dump_json({**question, **more})
         )
 
     await show(made.shown, hits, ask, exchange.parts.vector_sources)
@@ -168,14 +167,6 @@ def _target(exchange: Exchange, path: str, parameters: Mapping[str, str] | None 
     return f"{path}?{query}" if query else path
 
 
-def as_json(body: Any) -> bytes:
-    """A body as JSON, with integers of any size, and with halves of characters."""
-    try:
-        return orjson.dumps(body)
-    except TypeError:
-        return json.dumps(body).encode()
-
-
 # --- queries alone
 
 
@@ -199,7 +190,7 @@ def querying(
         target = _target(exchange, exchange.rest.path)
         if is_in_url(exchange.rest.parameters):
             target = with_excludes(exchange, exchange.rest.path)
-        answer = await exchange.ask(as_json(made.body) if made.body else None, target=target)
+        answer = await exchange.ask(dump_json(made.body) if made.body else None, target=target)
         words = _words(made)
         return await exchange.patched(answer, lambda document: presentable(document, words))
 
@@ -212,7 +203,7 @@ async def queried(exchange: Exchange) -> bytes | None:
     if not body:
         return await exchange.read() or None
     search = Search(body=body, expression=exchange.names.get("index"))
-    return as_json((await prepared_one(exchange, search)).body)
+    return dump_json((await prepared_one(exchange, search)).body)
 
 
 def few(exchange: Exchange) -> int:

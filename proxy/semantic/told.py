@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import orjson
-
 from proxy.ground.errors import UpstreamUnavailable
+from proxy.semantic.answerjson import object_of
 from proxy.semantic.ports import UpstreamAnswer
 
 # What Elasticsearch says of roles that it cannot read yet. Source: AuthorizationDenialMessages.
@@ -26,14 +25,13 @@ def is_forbidden(answer: UpstreamAnswer) -> bool:
     return answer.status == 403
 
 
-def document_of(answer: UpstreamAnswer) -> dict[str, Any]:
-    """The document that was asked for. Raises: UpstreamUnavailable for any other answer."""
-    try:
-        document: Any = orjson.loads(answer.body)
-    except orjson.JSONDecodeError:
-        document = None
-    if answer.status != 200 or not isinstance(document, dict):
+def told_by(answer: UpstreamAnswer) -> dict[str, Any]:
+    """The object that was asked for.
+
+    Raises: UpstreamUnavailable for another status, UpstreamBroken for no object.
+    """
+    if answer.status != 200:
         raise UpstreamUnavailable(
             f"upstream node answered {answer.status} to a question of the proxy"
         )
-    return document
+    return object_of(answer)

@@ -12,18 +12,22 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-import orjson
-
-from proxy.ground.errors import ProxyError, StatusError, Unauthenticated, UpstreamError
+from proxy.ground.errors import (
+    ProxyError,
+    StatusError,
+    Unauthenticated,
+    UpstreamBroken,
+    UpstreamError,
+)
 from proxy.ground.frames import forget_frames
 from proxy.limits.deadline import Deadline
 from proxy.limits.memory import passing
 from proxy.limits.threads import offload
 from proxy.semantic import layout
+from proxy.semantic.answerjson import AT_ONCE, items_of, object_of
 from proxy.semantic.bulk import Item, Window, prepare_all
-from proxy.semantic.documents import read_json
 from proxy.semantic.embedding import Filler
-from proxy.semantic.exchange import AT_ONCE, Exchange
+from proxy.semantic.exchange import Exchange
 from proxy.semantic.filling import Chunkers
 from proxy.semantic.hiding import hide_in_error
 from proxy.semantic.ingest.running import run_pipelines
@@ -249,7 +253,7 @@ class Writer:
         if answer.status >= 300:
             return Refused(answer)
         entries: list[Entry] = await offload(
-            len(answer.body), AT_ONCE, lambda: read_json(answer.body)["items"]
+            len(answer.body), AT_ONCE, lambda: items_of(answer, "items")
         )
         return entries
 
@@ -263,8 +267,8 @@ class Writer:
     def refusals(self, items: Iterable[Item], answer: UpstreamAnswer) -> list[Entry]:
         """The answers to items that the upstream has refused together."""
         try:
-            error = hide_in_error(orjson.loads(answer.body)["error"])
-        except (orjson.JSONDecodeError, KeyError, TypeError):
+            error = hide_in_error(object_of(answer)["error"])
+        except (UpstreamBroken, KeyError):
             error = StatusError(answer.status, "the upstream gave no reason").render()
         if isinstance(error, dict):
             error.pop("root_cause", None)

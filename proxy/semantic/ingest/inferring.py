@@ -16,8 +16,8 @@ from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.limits.deadline import Deadline
 from proxy.limits.memory import passing
 from proxy.limits.threads import offload
+from proxy.semantic.answerjson import AT_ONCE
 from proxy.semantic.documents import read_document
-from proxy.semantic.exchange import AT_ONCE
 from proxy.semantic.ingest.paths import has_value, value_at, with_value
 from proxy.semantic.ingest.simulating import Draft
 from proxy.semantic.pipelines import Processor

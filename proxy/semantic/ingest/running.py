@@ -13,8 +13,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-import orjson
-
 from proxy.ground.errors import IllegalArgument, ProxyError
 from proxy.semantic.bulk import Item
 from proxy.semantic.documents import (
@@ -30,6 +28,7 @@ from proxy.semantic.ingest.processors import Passage, Runner
 from proxy.semantic.ingest.simulating import Draft, simulate
 from proxy.semantic.pipelines import NONE, Pipeline
 from proxy.semantic.targets import Pipelines, WriteTarget, write_target
+from proxy.xcontent.writing import dump_json
 
 _FINAL: Final = (
     "pipeline [{id}] cannot be the final pipeline of an index: its last processors are "
@@ -121,7 +120,7 @@ class _Entry:
             made.pop("_index", None)
         if made != self.item.meta:
             self.item.meta = made
-            self.item.action_line = orjson.dumps({self.item.action: made})
+            self.item.action_line = dump_json({self.item.action: made})
 
     def _source(self, source: bytes, data: bytes) -> bytes:
         """The item's source with that document in it."""

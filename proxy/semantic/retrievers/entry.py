@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import quote
 
-import orjson
-
 from proxy.ground.errors import IllegalArgument, ProxyError
 from proxy.limits.deadline import Deadline
 from proxy.rest.parameters import read_boolean
-from proxy.semantic.exchange import AT_ONCE, Exchange
+from proxy.semantic.answerjson import AT_ONCE, object_of
+from proxy.semantic.exchange import Exchange
 from proxy.semantic.preparing import Prepared, Search, prepared, remote_of, target_of
 from proxy.semantic.retrievers.handling import Defaults, all_queries, resolved, spelled_out
 from proxy.semantic.retrievers.remembering import RememberingEndpoints
@@ -29,6 +28,7 @@ from proxy.semantic.retrievers.tree import (
 from proxy.semantic.retrievers.validation import children, validate
 from proxy.xcontent.document import Bounds, Document, Node
 from proxy.xcontent.jsonreader import parse_json
+from proxy.xcontent.writing import dump_json
 
 _TIME: Final = 30.0  # seconds that a provider may take. Source: InferenceAction.Request
 _IN_URL: Final = ("size", "from", "explain", "track_total_hits")  # each overrides the body
@@ -75,11 +75,11 @@ def _member(node: Node | None, name: str) -> Node | None:
 def _document(exchange: Exchange, retriever: Any) -> Document:
     """The document that a retriever stands in: the request's own, so that errors name its lines."""
     if exchange.body is not None and len(exchange.body.data) <= AT_ONCE:
-        document = exchange.body.document()
+        document = exchange.body.document(lone_surrogates=True)
         own = _member(document.root, "retriever")
         if own is not None and own.plain() == retriever:
             return document
-    return parse_json(orjson.dumps({"retriever": retriever}), _BOUNDS)
+    return parse_json(dump_json({"retriever": retriever}), _BOUNDS, lone_surrogates=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +207,6 @@ async def _defaults(exchange: Exchange, expression: str | None, tree: Retriever)
     answer = await exchange.parts.upstream.ask_as_proxy("GET", target)
     if answer.status != 200:
         return {}
-    found: dict[str, Any] = orjson.loads(answer.body)
+    found: dict[str, Any] = object_of(answer)
     settings = {name: one["settings"]["index.query.default_field"] for name, one in found.items()}
     return {name: [one] if isinstance(one, str) else one for name, one in settings.items()}

@@ -45,7 +45,7 @@ class Answer:
 
     @property
     def body(self) -> bytes:
-        return orjson.dumps(self.document)
+        return self.document if isinstance(self.document, bytes) else orjson.dumps(self.document)
 
 
 class Upstream:
