@@ -35,7 +35,7 @@ from proxy.huggingface.ratelimit import RateLimiter
 from proxy.huggingface.retry import RetryPolicy
 from proxy.huggingface.session import provider_session
 from proxy.inference.embedding import EmbeddingEndpoints
-from proxy.inference.ports import unused
+from proxy.inference.ports import Notes, unused
 from proxy.inference.releases import PROFILES, Profile
 from proxy.inference.service import InferenceService
 from proxy.limits.calls import CallLimits, address_of_caller
@@ -43,7 +43,7 @@ from proxy.limits.memory import MemoryBudget
 from proxy.limits.turns import Turns
 from proxy.semantic.layer import SemanticLayer
 from proxy.store.cached import CachedStore
-from proxy.store.opening import open_store
+from proxy.store.opening import configured_store
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.semantic import SemanticMetrics
 from proxy.telemetry.storms import Storms
@@ -240,7 +240,8 @@ async def _open_parts(
 ) -> AsyncIterator[None]:
     """Everything behind the routes, opened in order and closed in reverse."""
     async with AsyncExitStack() as stack:
-        store = app[STORE] = open_store(config)
+        own = configured_store(config)
+        store = app[STORE] = CachedStore(own, config.store.freshness)
         stack.push_async_callback(store.close)
         await store.open()
         await refuse_taken(nodes)
@@ -264,7 +265,7 @@ async def _open_parts(
         if config.semantic.enabled and forwarder is not None:
             asking = Asking(upstream, forwarder, config.upstream)
             endpoints = EmbeddingEndpoints(store, provider)
-            layer = _semantic_layer(config, asking, endpoints, privileges, app[METRICS])
+            layer = _semantic_layer(config, asking, endpoints, privileges, own.notes, app[METRICS])
             await stack.enter_async_context(layer.running())
             app[_SEMANTIC], app[_INTERCEPTION].layer = layer, layer.interceptor
         app[_API] = InferenceApi(
@@ -297,6 +298,7 @@ def _semantic_layer(
     asking: Asking,
     endpoints: EmbeddingEndpoints,
     privileges: Privileges,
+    notes: Notes,
     metrics: Metrics,
 ) -> SemanticLayer:
     turns = Turns()
@@ -306,6 +308,7 @@ def _semantic_layer(
         privileges,
         config.semantic,
         SemanticMetrics(metrics),
+        notes,
         read_body=partial(whole_body, config.limits, turns),
         read_pieces=partial(decoded_pieces, turns),
     )

@@ -212,15 +212,20 @@ async def _run(exchange: Exchange, copy: Copy, action: str, description: str) ->
     async def work(task: Task) -> dict[str, Any]:
         return await _copied(exchange, copy, progress, task)
 
-    task = exchange.parts.tasks.begin(
-        action, description, lambda: progress.status(updates=updates), work
+    is_behind = exchange.rest.parameters.get("wait_for_completion") == "false"
+    task = await exchange.parts.tasks.begin(
+        action,
+        description,
+        lambda: progress.status(updates=updates),
+        work,
+        is_behind=is_behind,
     )
-    if exchange.rest.parameters.get("wait_for_completion") == "false":
+    if is_behind:
         return await exchange.made(200, {"task": task.id})
     try:
         await exchange.parts.tasks.wait(task, float("inf"))
     except asyncio.CancelledError:
-        exchange.parts.tasks.cancel(task)
+        task.cancel()
         raise
     if task.error is not None:
         raise task.error
@@ -238,12 +243,14 @@ async def _copied(exchange: Exchange, copy: Copy, progress: Progress, task: Task
             window = Window([_item(hit, copy) for hit in page])
             await _write(writer, window, progress, copy)
             progress.batches += 1
-            if task.is_cancelled or (progress.failures and not copy.proceeds):
+            if progress.failures and not copy.proceeds:
                 break
             if copy.per_second > 0:
                 pause = max(0.0, len(page) / copy.per_second - (monotonic() - begun))
                 progress.throttled += pause
-                await asyncio.sleep(pause)
+                await task.pause(pause)
+            if task.is_cancelled:
+                break
     if copy.refresh:
         index = quote(copy.dest or copy.source, safe="*,")
         await exchange.ask(target=f"/{index}/_refresh", method="POST")

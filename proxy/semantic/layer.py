@@ -12,7 +12,7 @@ from aiohttp import web
 
 from proxy.config import SemanticConfig
 from proxy.ground.errors import ProxyError
-from proxy.inference.ports import Uses
+from proxy.inference.ports import Notes, Uses
 from proxy.rest.request import parse_request
 from proxy.rest.responder import responder_for
 from proxy.semantic.abilities import Abilities
@@ -56,6 +56,7 @@ class SemanticLayer:
         permissions: Permissions,
         config: SemanticConfig,
         metrics: SemanticMetrics,
+        notes: Notes,
         *,
         read_body: ReadBody,
         read_pieces: ReadPieces,
@@ -70,7 +71,7 @@ class SemanticLayer:
             ),
             registry=self._registry,
             guard=Guard(permissions, upstream),
-            tasks=Tasks(),
+            tasks=Tasks(notes),
             abilities=Abilities(upstream),
             release=UpstreamRelease(upstream),
             read_body=read_body,

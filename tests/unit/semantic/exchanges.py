@@ -23,6 +23,7 @@ from proxy.semantic.upstreamrelease import UpstreamRelease
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.semantic import SemanticMetrics
 from proxy.xcontent.document import Bounds
+from tests.support.memorynotes import MemoryNotes
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ class World:
             guard=self.guard,  # type: ignore[arg-type]
             abilities=Abilities(self.upstream),  # type: ignore[arg-type]
             release=UpstreamRelease(self.upstream),  # type: ignore[arg-type]
-            tasks=Tasks(),
+            tasks=Tasks(MemoryNotes()),
             read_body=None,  # type: ignore[arg-type]
             read_pieces=None,  # type: ignore[arg-type]
             default_id=None,
