@@ -10,6 +10,7 @@ from proxy.limits.deadline import Deadline
 from proxy.semantic.bulk import Item
 from proxy.semantic.ports import Endpoints
 from proxy.telemetry.semantic import SemanticMetrics
+from proxy.xcontent.numbers import Numbers
 
 # Segments of a route that say what kind of request it is for; the last one in its path counts.
 _KINDS: Final[Mapping[str, str]] = {
@@ -75,7 +76,7 @@ class CountedEndpoints:
 
     async def embed(
         self, endpoint: InferenceEndpoint, texts: Sequence[str], deadline: Deadline
-    ) -> list[list[float]]:
+    ) -> list[Numbers]:
         vectors = await self._endpoints.embed(endpoint, texts, deadline)
         self._count(len(texts))
         return vectors

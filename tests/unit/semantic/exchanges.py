@@ -23,6 +23,7 @@ from proxy.semantic.upstreamrelease import UpstreamRelease
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.semantic import SemanticMetrics
 from proxy.xcontent.document import Bounds
+from proxy.xcontent.numbers import Numbers
 from tests.support.memorynotes import MemoryNotes
 
 
@@ -82,7 +83,7 @@ class Endpoints:
 
     async def embed(self, endpoint, texts, deadline):
         self.calls.append(list(texts))
-        return [[1.0, 0.0, 0.0] for _ in texts]
+        return [Numbers.of([1.0, 0.0, 0.0]) for _ in texts]
 
     async def infer(self, endpoint, texts, deadline):
         raise AssertionError("nothing is ingested here")
