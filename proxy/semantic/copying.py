@@ -18,10 +18,14 @@ import orjson
 from aiohttp import web
 
 from proxy.ground.errors import ActionRequestInvalid, IllegalArgument, StatusError
+from proxy.limits.threads import offload
 from proxy.semantic import layout
 from proxy.semantic.bulk import Item, Window
-from proxy.semantic.exchange import Exchange
+from proxy.semantic.documents import one_line, read_json
+from proxy.semantic.exchange import AT_ONCE, Exchange
 from proxy.semantic.hiding import hide_in_error
+from proxy.semantic.hits import Hit, about_hits, hits_of
+from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.targets import Pipelines, pipelines_of, write_target
 from proxy.semantic.tasks import Task
 from proxy.semantic.writer import Refused, Writer
@@ -268,7 +272,7 @@ async def _copied(exchange: Exchange, copy: Copy, progress: Progress, task: Task
 
 async def _pages(
     exchange: Exchange, copy: Copy, progress: Progress
-) -> AsyncGenerator[list[dict[str, Any]], None]:
+) -> AsyncGenerator[list[Hit], None]:
     """The documents, page by page, by a scroll that is closed at the end."""
     left = copy.max_docs
     body = {
@@ -277,16 +281,15 @@ async def _pages(
         "size": copy.size,
         "version": True,
         "seq_no_primary_term": True,
-        "_source": _filter(copy.search.get("_source")),
+        "_source": await _filter(exchange, copy),
         "track_total_hits": True,
     }
     path = f"/{quote(copy.source, safe='*,<>{}')}/_search?scroll={_KEEP_ALIVE}"
-    answer = _checked(await exchange.ask(body, target=path, method="POST"))
-    total = answer["hits"]["total"]["value"]
-    progress.total = total if left is None else min(total, left)
-    scroll = answer.get("_scroll_id")
+    about, hits = await _read(_checked(await exchange.ask(body, target=path, method="POST")))
+    progress.total = about["total"] if left is None else min(about["total"], left)
+    scroll = about.get("_scroll_id")
     try:
-        while hits := answer["hits"]["hits"]:
+        while hits:
             if left is not None:
                 hits = hits[:left]
                 left -= len(hits)
@@ -294,45 +297,59 @@ async def _pages(
             if left == 0:
                 return
             again = {"scroll": _KEEP_ALIVE, "scroll_id": scroll}
-            answer = _checked(await exchange.ask(again, target="/_search/scroll", method="POST"))
-            scroll = answer.get("_scroll_id", scroll)
+            further = await exchange.ask(again, target="/_search/scroll", method="POST")
+            about, hits = await _read(_checked(further))
+            scroll = about.get("_scroll_id", scroll)
     finally:
         if scroll is not None:
             await exchange.ask({"scroll_id": scroll}, target="/_search/scroll", method="DELETE")
 
 
-def _filter(source: Any) -> Any:
-    """The user's own filter, and without our vectors: they are made anew."""
-    if isinstance(source, Mapping):
-        listed = source.get("excludes", [])
+async def _filter(exchange: Exchange, copy: Copy) -> Any:
+    """The user's own filter, with vectors of the user's own, and without ours: they are made anew.
+
+    Where nothing has to be left out, Elasticsearch gives sources as they were written.
+    """
+    given = copy.search.get("_source")
+    made: dict[str, Any] = {"includes": given} if isinstance(given, str | list) else {}
+    if isinstance(given, Mapping):
+        made = dict(given)
+    if (await exchange.parts.registry.look_up(copy.source)).fields:
+        listed = made.get("excludes", [])
         excludes = [listed] if isinstance(listed, str) else list(listed)
-        return {**source, "excludes": [*excludes, layout.CONTAINER]}
-    if isinstance(source, str | list):
-        return {"includes": source, "excludes": [layout.CONTAINER]}
-    return {"excludes": [layout.CONTAINER]}
+        made["excludes"] = [*excludes, layout.CONTAINER]
+    if await exchange.parts.release.hides_vectors():
+        made.setdefault("exclude_vectors", False)
+    return made or True
 
 
-def _checked(answer: Any) -> Any:
-    document = orjson.loads(answer.body or b"{}")
+async def _read(answer: bytes) -> tuple[dict[str, Any], list[Hit]]:
+    return await offload(len(answer), AT_ONCE, lambda: (about_hits(answer), hits_of(answer)))
+
+
+def _checked(answer: UpstreamAnswer) -> bytes:
+    """The body of a good answer. Raises: StatusError for any other."""
     if answer.status >= 300:
+        document = read_json(answer.body or b"{}")
         error = document.get("error") if isinstance(document, dict) else None
         reason = error.get("reason") if isinstance(error, dict) else str(error)
         failure = StatusError(answer.status, str(hide_in_error(reason)))
         if isinstance(error, dict) and isinstance(error.get("type"), str):
             failure.type = error["type"]
         raise failure
-    return document
+    return answer.body
 
 
-def _item(hit: Mapping[str, Any], copy: Copy) -> Item:
+def _item(hit: Hit, copy: Copy) -> Item:
     """A document as an item of a bulk."""
-    meta: dict[str, Any] = {"_index": copy.dest or hit["_index"], "_id": hit["_id"]}
+    about = hit.about
+    meta: dict[str, Any] = {"_index": copy.dest or about["_index"], "_id": hit.id}
     action = "create" if copy.op_type == "create" else "index"
     if copy.dest is None:
-        meta |= {"if_seq_no": hit["_seq_no"], "if_primary_term": hit["_primary_term"]}
+        meta |= {"if_seq_no": about["_seq_no"], "if_primary_term": about["_primary_term"]}
     elif copy.version_type not in (None, "internal"):
-        meta |= {"version": hit["_version"], "version_type": copy.version_type}
-    routing = hit.get("_routing")
+        meta |= {"version": about["_version"], "version_type": copy.version_type}
+    routing = hit.routing
     if copy.routing.startswith("="):
         routing = copy.routing[1:]
     if routing is not None and copy.routing != "discard":
@@ -343,7 +360,7 @@ def _item(hit: Mapping[str, Any], copy: Copy) -> Item:
         action=action,
         meta=meta,
         action_line=orjson.dumps({action: meta}),
-        source=orjson.dumps(hit.get("_source", {})),
+        source=one_line(hit.source),
     )
 
 

@@ -156,11 +156,13 @@ class Tasks:
         return task
 
     async def _run(self, task: Task, work: Work) -> None:
+        doing = asyncio.ensure_future(work(task))
         try:
-            task.response = await work(task)
-        except ProxyError as error:
-            task.error = error
+            await asyncio.wait([doing])
+            task.response, task.error = _outcome(doing)
         except asyncio.CancelledError:
+            doing.cancel()
+            await asyncio.wait([doing])
             task.error = NodeGone(f"the proxy that ran task [{task.id}] has been stopped")
             raise
         finally:
@@ -294,6 +296,20 @@ class Tasks:
         if error.reason != self._problem:
             self._problem = error.reason
             log.warning("other proxies cannot be told of tasks, nor asked: %s", error.reason)
+
+
+def _outcome(
+    done: asyncio.Future[dict[str, Any]],
+) -> tuple[dict[str, Any] | None, ProxyError | None]:
+    """What work has returned, or its error; an unexpected one must not end other tasks, too."""
+    match done.exception():
+        case None:
+            return done.result(), None
+        case ProxyError() as error:
+            return None, error
+        case unexpected:
+            log.error("unhandled in a task", exc_info=unexpected)
+            return None, ProxyError("internal error")
 
 
 def _is_old(state: TaskState, now: float) -> bool:

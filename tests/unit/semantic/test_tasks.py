@@ -147,6 +147,22 @@ async def test_tasks_run_though_nobody_can_be_told(notes: MemoryNotes, caplog):
             await other.find(task.id)
 
 
+async def test_what_nobody_expects_ends_its_task_alone(notes: MemoryNotes, caplog):
+    async def work(task: Task) -> dict[str, Any]:
+        raise KeyError("hits")
+
+    async with process(notes) as one:
+        task = await one.begin(ACTION, "", dict, work, is_behind=True)
+        error = (await one.wait_for(task.id, 10)).error
+        assert error is not None
+        assert error["reason"] == "internal error"
+        assert "KeyError" in caplog.text
+        other = Work()
+        begun = await other.begin(one)
+        other.done.set()
+        assert (await one.wait_for(begun.id, 10)).response is not None
+
+
 async def test_old_outcomes_are_forgotten_and_there_are_never_many(notes: MemoryNotes):
     async with process(notes) as one:
         task = await Work().begin(one)
