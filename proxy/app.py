@@ -37,7 +37,7 @@ from proxy.huggingface.ratelimit import RateLimiter
 from proxy.huggingface.retry import RetryPolicy
 from proxy.huggingface.session import provider_session
 from proxy.inference.embedding import EmbeddingEndpoints
-from proxy.inference.ports import Uses, unused
+from proxy.inference.ports import Notes, Uses, unused
 from proxy.inference.releases import PROFILES, Profile
 from proxy.inference.service import InferenceService
 from proxy.limits.calls import CallLimits, address_of_caller
@@ -45,8 +45,9 @@ from proxy.limits.memory import MemoryBudget
 from proxy.limits.turns import Turns
 from proxy.semantic.layer import SemanticLayer
 from proxy.store.cached import CachedStore
-from proxy.store.opening import open_store
+from proxy.store.opening import configured_store
 from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.semantic import SemanticMetrics
 from proxy.telemetry.storms import Storms
 from proxy.upstream.asking import Asking
 from proxy.upstream.certificateuser import guard_certificate, refuse_taken
@@ -248,7 +249,8 @@ async def _open_parts(
 ) -> AsyncIterator[None]:
     """Everything behind the routes, opened in order and closed in reverse."""
     async with AsyncExitStack() as stack:
-        store = app[STORE] = open_store(config)
+        own = configured_store(config)
+        store = app[STORE] = CachedStore(own, config.store.freshness)
         stack.push_async_callback(store.close)
         await store.open()
         await refuse_taken(nodes)
@@ -275,7 +277,9 @@ async def _open_parts(
         if forwarder is not None and offered is not False:
             asking = Asking(upstream, forwarder, config.upstream)
             endpoints = EmbeddingEndpoints(store, provider)
-            layer = _semantic_layer(config, asking, endpoints, privileges, epoch)
+            layer = _semantic_layer(
+                config, asking, endpoints, privileges, epoch, own.notes, app[METRICS]
+            )
             await stack.enter_async_context(layer.running())
             app[_SEMANTIC], app[_INTERCEPTION].layer = layer, layer.interceptor
             if offered is None:
@@ -358,6 +362,8 @@ def _semantic_layer(
     endpoints: EmbeddingEndpoints,
     privileges: Privileges,
     epoch: Epoch,
+    notes: Notes,
+    metrics: Metrics,
 ) -> SemanticLayer:
     turns = Turns()
     return SemanticLayer(
@@ -366,6 +372,8 @@ def _semantic_layer(
         privileges,
         config.semantic,
         epoch,
+        SemanticMetrics(metrics),
+        notes,
         read_body=partial(whole_body, config.limits, turns),
         read_pieces=partial(decoded_pieces, turns),
     )

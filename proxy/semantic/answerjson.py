@@ -44,14 +44,13 @@ def object_of(answer: UpstreamAnswer) -> dict[str, Any]:
     return _object(document_of(answer), answer.status)
 
 
-def with_sources(answer: UpstreamAnswer) -> tuple[dict[str, Any], list[bytes]]:
+def with_sources(body: bytes, status: int = 200) -> tuple[dict[str, Any], list[bytes]]:
     """As `object_of`, where a number stands for each `_source`, and the sources as they came."""
     try:
-        rest, sources = sources_apart(answer.body)
+        rest, sources = sources_apart(body)
     except ValueError:
-        rest, sources = answer.body, []  # which is no JSON
-    found = document_in(rest, answer.status)
-    return _object(found, answer.status), sources
+        rest, sources = body, []  # which is no JSON
+    return _object(document_in(rest, status), status), sources
 
 
 async def read_object(answer: UpstreamAnswer) -> dict[str, Any]:

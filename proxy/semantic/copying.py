@@ -24,6 +24,7 @@ from proxy.semantic.bulk import Item, Window
 from proxy.semantic.documents import one_line
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.hiding import hide_in_error
+from proxy.semantic.hits import Hit, hits_with_sources, total_of
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.sourcefilters import filter_in_body
 from proxy.semantic.targets import Pipelines, pipelines_of, write_target
@@ -218,15 +219,20 @@ async def _run(exchange: Exchange, copy: Copy, action: str, description: str) ->
     async def work(task: Task) -> dict[str, Any]:
         return await _copied(exchange, copy, progress, task)
 
-    task = exchange.parts.tasks.begin(
-        action, description, lambda: progress.status(updates=updates), work
+    is_behind = exchange.rest.parameters.get("wait_for_completion") == "false"
+    task = await exchange.parts.tasks.begin(
+        action,
+        description,
+        lambda: progress.status(updates=updates),
+        work,
+        is_behind=is_behind,
     )
-    if exchange.rest.parameters.get("wait_for_completion") == "false":
+    if is_behind:
         return await exchange.made(200, {"task": task.id})
     try:
         await exchange.parts.tasks.wait(task, float("inf"))
     except asyncio.CancelledError:
-        exchange.parts.tasks.cancel(task)
+        task.cancel()
         raise
     if task.error is not None:
         raise task.error
@@ -244,12 +250,14 @@ async def _copied(exchange: Exchange, copy: Copy, progress: Progress, task: Task
             window = Window([_item(hit, copy) for hit in page])
             await _write(writer, window, progress, copy)
             progress.batches += 1
-            if task.is_cancelled or (progress.failures and not copy.proceeds):
+            if progress.failures and not copy.proceeds:
                 break
             if copy.per_second > 0:
                 pause = max(0.0, len(page) / copy.per_second - (monotonic() - begun))
                 progress.throttled += pause
-                await asyncio.sleep(pause)
+                await task.pause(pause)
+            if task.is_cancelled:
+                break
     if copy.refresh:
         index = quote(copy.dest or copy.source, safe="*,")
         await exchange.ask(target=f"/{index}/_refresh", method="POST")
@@ -267,7 +275,7 @@ async def _copied(exchange: Exchange, copy: Copy, progress: Progress, task: Task
 
 async def _pages(
     exchange: Exchange, copy: Copy, progress: Progress
-) -> AsyncGenerator[list[dict[str, Any]], None]:
+) -> AsyncGenerator[list[Hit], None]:
     """The documents, page by page, by a scroll that is closed at the end."""
     left = copy.max_docs
     body = {
@@ -280,12 +288,12 @@ async def _pages(
         "track_total_hits": True,
     }
     path = f"/{quote(copy.source, safe='*,<>{}')}/_search?scroll={_KEEP_ALIVE}"
-    answer = await _page(await exchange.ask(body, target=path, method="POST"))
-    total = answer["hits"]["total"]["value"]
+    answer, hits = await _page(await exchange.ask(body, target=path, method="POST"))
+    total = total_of(answer)
     progress.total = total if left is None else min(total, left)
     scroll = answer.get("_scroll_id")
     try:
-        while hits := answer["hits"]["hits"]:
+        while hits:
             if left is not None:
                 hits = hits[:left]
                 left -= len(hits)
@@ -294,7 +302,7 @@ async def _pages(
                 return
             again = {"scroll": _KEEP_ALIVE, "scroll_id": scroll}
             found = await exchange.ask(again, target="/_search/scroll", method="POST")
-            answer = await _page(found)
+            answer, hits = await _page(found)
             scroll = answer.get("_scroll_id", scroll)
     finally:
         if scroll is not None:
@@ -325,9 +333,11 @@ async def _filter(exchange: Exchange, copy: Copy) -> Any:
     return made or True
 
 
-async def _page(answer: UpstreamAnswer) -> dict[str, Any]:
-    """A page of a scroll, its documents as bytes. Raises: StatusError, UpstreamBroken."""
-    document, sources = await offload(len(answer.body), AT_ONCE, lambda: with_sources(answer))
+async def _page(answer: UpstreamAnswer) -> tuple[dict[str, Any], list[Hit]]:
+    """A page of a scroll, and its documents. Raises: StatusError, UpstreamBroken."""
+    document, sources = await offload(
+        len(answer.body), AT_ONCE, lambda: with_sources(answer.body, answer.status)
+    )
     if answer.status >= 300:
         error = document.get("error")
         reason = error.get("reason") if isinstance(error, dict) else str(error)
@@ -337,20 +347,19 @@ async def _page(answer: UpstreamAnswer) -> dict[str, Any]:
         raise failure
     if (shards := document.get("_shards", {})).get("failed"):  # what they hold must not be left out
         raise StatusError(503, _PARTIAL.format(**shards))
-    for hit in document["hits"]["hits"]:
-        hit["_source"] = sources[hit["_source"]] if "_source" in hit else b"{}"
-    return document
+    return document, hits_with_sources(document, sources)
 
 
-def _item(hit: Mapping[str, Any], copy: Copy) -> Item:
+def _item(hit: Hit, copy: Copy) -> Item:
     """A document as an item of a bulk."""
-    meta: dict[str, Any] = {"_index": copy.dest or hit["_index"], "_id": hit["_id"]}
+    about = hit.about
+    meta: dict[str, Any] = {"_index": copy.dest or about["_index"], "_id": hit.id}
     action = "create" if copy.op_type == "create" else "index"
     if copy.dest is None:
-        meta |= {"if_seq_no": hit["_seq_no"], "if_primary_term": hit["_primary_term"]}
+        meta |= {"if_seq_no": about["_seq_no"], "if_primary_term": about["_primary_term"]}
     elif copy.version_type not in (None, "internal"):
-        meta |= {"version": hit["_version"], "version_type": copy.version_type}
-    routing = hit.get("_routing")
+        meta |= {"version": about["_version"], "version_type": copy.version_type}
+    routing = hit.routing
     if copy.routing.startswith("="):
         routing = copy.routing[1:]
     if routing is not None and copy.routing != "discard":
@@ -361,7 +370,7 @@ def _item(hit: Mapping[str, Any], copy: Copy) -> Item:
         action=action,
         meta=meta,
         action_line=dump_json({action: meta}),
-        source=one_line(hit["_source"]),
+        source=one_line(hit.source),
     )
 
 
@@ -370,6 +379,7 @@ async def _write(writer: Writer, window: Window, progress: Progress, copy: Copy)
     entries = await writer.send(window, is_last=False)
     if isinstance(entries, Refused):
         entries = window.answers(writer.refusals(window.sent(), entries.answer), copy.dest or "")
+    writer.count(window, entries)
     for entry in entries:
         _count(next(iter(entry.values())), progress, copy)
 

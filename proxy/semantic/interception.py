@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 from proxy.semantic.ingest.interception import may_ingest, tries_out
 from proxy.semantic.registry import Registry
+from proxy.semantic.tasks import NODE
 
 # What may declare a semantic field or a pipeline, whatever has been declared so far: the segment
 # behind an index's name, b"" for none, and first segments that are no name.
@@ -75,6 +76,7 @@ _WRITES: Final = (b"PUT", b"POST")
 _DOCUMENTS: Final = re.compile(
     rb"/(?:(?:_all|[^/?_][^/?]*)/)?_(?:bulk|doc|create|update|update_by_query|reindex)(?:/|\?|$)"
 )
+_OUR_TASKS: Final = f"/_tasks/{NODE}-".encode()
 # First segments that name no index, and never show a document, a mapping or a search. Others show
 # some: `_alias` the filters of aliases, `_nodes` what each field takes, `_tasks` the searches under
 # way, `_ml`, `_transform` and `_watcher` what their own searches find.
@@ -145,6 +147,8 @@ class Interceptor:
             return True
         snapshot = self._registry.snapshot
         if not snapshot.active:
+            if target.startswith(_OUR_TASKS):  # of a proxy that knows more by now, or did before
+                return True
             if b"source=" in target and _SEARCHES.match(target) and _IN_URL.search(target):
                 return True
             if method in _WRITES:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 from aiohttp import web
 
 from proxy.config import SemanticConfig
 from proxy.ground.epoch import Epoch
-from proxy.inference.ports import Uses
+from proxy.ground.errors import ProxyError
+from proxy.inference.ports import Notes, Uses
 from proxy.rest.request import RestRequest, parse_request
 from proxy.rest.responder import responder_for
 from proxy.semantic.abilities import Abilities
+from proxy.semantic.counting import CountedEndpoints, kind_of
 from proxy.semantic.exchange import Exchange, Parts, ReadBody, ReadPieces
 from proxy.semantic.guarding import Guard
 from proxy.semantic.interception import Interceptor, changes, writes_documents
@@ -25,6 +28,7 @@ from proxy.semantic.showing import show_nothing_of_ours
 from proxy.semantic.tasks import Tasks
 from proxy.semantic.upstreamrelease import UpstreamRelease
 from proxy.semantic.uses import uses_of
+from proxy.telemetry.semantic import SemanticMetrics
 
 # Segments of requests whose body may stand in the URL.
 _WITH_SOURCE: Final = frozenset(
@@ -53,6 +57,8 @@ class SemanticLayer:
         permissions: Permissions,
         config: SemanticConfig,
         epoch: Epoch,
+        metrics: SemanticMetrics,
+        notes: Notes,
         *,
         read_body: ReadBody,
         read_pieces: ReadPieces,
@@ -61,14 +67,18 @@ class SemanticLayer:
         self.interceptor = Interceptor(self._registry)
         self._parts = Parts(
             upstream=upstream,
-            endpoints=endpoints,
+            endpoints=CountedEndpoints(endpoints, partial(metrics.count_texts, "queries")),
+            document_endpoints=CountedEndpoints(
+                endpoints, partial(metrics.count_texts, "documents")
+            ),
             registry=self._registry,
             guard=Guard(permissions, upstream),
-            tasks=Tasks(),
+            tasks=Tasks(notes),
             abilities=Abilities(upstream),
             release=UpstreamRelease(upstream),
             read_body=read_body,
             read_pieces=read_pieces,
+            metrics=metrics,
             default_id=config.default_inference_id,
         )
 
@@ -105,7 +115,14 @@ class SemanticLayer:
         )
         if not _WITH_SOURCE.isdisjoint(rest.segments()):
             exchange.take_source()
-        response = await (handler or show_nothing_of_ours)(exchange)
+        kind = "other" if match is None else kind_of(match.pattern, rest.method)
+        try:
+            response = await (handler or show_nothing_of_ours)(exchange)
+        except ProxyError:
+            self._parts.metrics.count_request(kind, "failed")
+            raise
+        outcome = "passed_on" if exchange.passed_on else "translated"
+        self._parts.metrics.count_request(kind, outcome)
         await exchange.settle()
         return response
 

@@ -35,7 +35,7 @@ from proxy.semantic.showing import (
     show_state,
 )
 from proxy.semantic.singles import put_document, update_document
-from proxy.semantic.taskrequests import cancel_task, get_task, list_tasks
+from proxy.semantic.taskrequests import cancel_task, cancel_tasks, get_task, list_tasks
 from proxy.semantic.templates import search_template
 from proxy.semantic.trainedmodels import infer
 from proxy.semantic.writing import bulk
@@ -116,6 +116,7 @@ ROUTES: Final[dict[str, dict[str, Handler]]] = {
     "/_reindex": {"POST": reindex},
     "/{index}/_update_by_query": {"POST": update_by_query},
     "/_tasks": {"GET": list_tasks},
+    "/_tasks/_cancel": {"POST": cancel_tasks},
     "/_tasks/{task_id}": {"GET": get_task},
     "/_tasks/{task_id}/_cancel": {"POST": cancel_task},
     "/_ingest/_simulate": _TRY_ALL,

@@ -77,6 +77,7 @@ class _Bulk:
             answer = await self._probe()
             if answer.status == 403:
                 return await self._exchange.patched(answer, hide_in_error)
+        self._exchange.passed_on = not self._writer.touched
         await self._refresh()
         took = int((monotonic() - self._started) * 1000)
         return await self._exchange.streamed(
@@ -158,6 +159,7 @@ class _Bulk:
             entries = window.answers(
                 self._writer.refusals(window.sent(), answer), self._exchange.names.get("index", "")
             )
+        self._writer.count(window, entries)
         if not is_last and self._refresh_wanted():
             self._note(entries)
         self._has_sent = self._has_sent or bool(window.sent())

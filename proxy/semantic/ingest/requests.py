@@ -161,7 +161,7 @@ async def _simulated(
         answer = await exchange.ask(body, method="POST")
         if answer.status >= 300:
             return await exchange.as_is(answer)
-        document, sources = with_sources(answer)
+        document, sources = with_sources(answer.body, answer.status)
         entries = dict(zip(left, document["docs"], strict=True))
         await _end(runner, passages, entries, sources)
     shown_entries = [

@@ -127,7 +127,7 @@ async def _ask(
 
 
 def _take_over(answer: UpstreamAnswer, drafts: Sequence[Draft]) -> None:
-    document, sources = with_sources(answer)
+    document, sources = with_sources(answer.body, answer.status)
     for draft, outcome in zip(drafts, document["docs"], strict=True):
         draft.become(outcome, sources)
 

@@ -57,11 +57,11 @@ async def test_a_template_that_is_rendered_into_none_is_too():
 @pytest.mark.parametrize("page", [PAGE, BROKEN_OFF, b"[]", b'{"_source":{'])
 def test_there_are_no_documents_in_a_page(page):
     with pytest.raises(UpstreamBroken):
-        with_sources(Answer(page))
+        with_sources(page)
 
 
 def test_documents_are_taken_out_as_bytes():
     sources = [b'{"n": 1.10}', b"{}"]
     hits = b",".join(b'{"_id":"1","_source":%b}' % one for one in sources)
-    document, found = with_sources(Answer(b'{"hits":[%b]}' % hits))
+    document, found = with_sources(b'{"hits":[%b]}' % hits)
     assert [found[hit["_source"]] for hit in document["hits"]] == sources

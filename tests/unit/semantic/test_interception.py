@@ -39,6 +39,10 @@ DECLARING = [
     (b"POST", b"/_snapshot/r/s/_restore"),
     (b"POST", b"/_snapshot/r/s/_mount?x"),
 ]
+TASKS = [
+    (b"GET", b"/_tasks/hugging-face-proxy-0a1b2c3d:7"),
+    (b"POST", b"/_tasks/hugging-face-proxy-0a1b2c3d:7/_cancel"),
+]
 OTHERS = [
     (b"GET", b"/notes"),
     (b"GET", b"/notes/_search"),
@@ -55,6 +59,8 @@ OTHERS = [
     (b"POST", b"/_ml/trained_models/m/deployment/_start"),
     (b"GET", b"/"),
     (b"HEAD", b"/notes"),
+    (b"GET", b"/_tasks/oTUltX4IQMOUUVeiohTt8A:7"),
+    (b"GET", b"/_tasks"),
 ]
 
 
@@ -69,6 +75,12 @@ def test_what_may_declare_or_bring_a_field_is_always_looked_at(method, target):
     assert interceptor(declared=NONE).takes(method, target)
     assert interceptor("notes", declared=SOME).takes(method, target)
     assert changes(method, target)
+
+
+@pytest.mark.parametrize(("method", "target"), TASKS)
+@pytest.mark.parametrize("declared", [NONE, SOME])
+def test_tasks_of_proxies_are_always_looked_at(declared, method, target):
+    assert interceptor(declared=declared).takes(method, target)
 
 
 @pytest.mark.parametrize(("method", "target"), OTHERS)
