@@ -105,6 +105,7 @@ class InvalidHost:
     """The URL's host does not exist, or must not be called."""
 
     reason: str
+    is_denied: bool = False
 
 
 FailedCall: TypeAlias = Refusal | NoReply | InvalidHost
@@ -264,7 +265,7 @@ def what_failed(endpoint: InferenceEndpoint, error: Exception) -> NoReply | Inva
         return InvalidHost(f"Invalid host [{url}], please check that the URL is correct.")
     if denied:
         url = endpoint.service_settings.url
-        return InvalidHost(f"Invalid host [{url}], its address is not allowed.")
+        return InvalidHost(f"Invalid host [{url}], its address is not allowed.", is_denied=True)
     return NoReply(_cause(error))
 
 

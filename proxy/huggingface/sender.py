@@ -9,6 +9,7 @@ from proxy.ground.errors import CountMismatch, MemoryShort, ProxyError
 from proxy.ground.frames import forget_frames
 from proxy.huggingface.calls import Call, Calls, FailedCall, OpenReply, Refusal, Reply
 from proxy.huggingface.failures import failure, unreadable
+from proxy.huggingface.hints import advice_on, advice_on_count, advice_on_shape
 from proxy.huggingface.ratelimit import RateLimiter
 from proxy.huggingface.reading import Reader
 from proxy.huggingface.retry import Failure, Retries, RetryPolicy
@@ -97,12 +98,19 @@ class Sender:
             return self.failure(call.endpoint, outcome)
         try:
             return await reader.read(outcome.body)
-        except (CountMismatch, MemoryShort):
+        except MemoryShort:
+            raise
+        except CountMismatch as error:
+            error.advised(advice_on_count())
             raise
         except ProxyError as error:
             forget_frames(error)
-            return unreadable(call.endpoint, error)
+            failed = unreadable(call.endpoint, error)
+            failed.error.advised(advice_on_shape(call.endpoint, outcome.body))
+            return failed
 
     def failure(self, endpoint: InferenceEndpoint, outcome: FailedCall) -> Failure:
         """What a failed call means in the release that is served."""
-        return failure(endpoint, outcome, self._profile)
+        failed = failure(endpoint, outcome, self._profile)
+        failed.error.advised(advice_on(endpoint, outcome))
+        return failed

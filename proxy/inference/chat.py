@@ -212,7 +212,8 @@ def as_streamed_chat_error(error: ProxyError) -> ProxyError:
     """The error in the shape of a streamed chat; the usual one for 403 and an invalid request."""
     if isinstance(error, ActionRequestInvalid | Unauthorized | ChatError):
         return error
-    return ChatError(error.status, status_name(error.status), error.reason, error.type)
+    code = status_name(error.status)
+    return ChatError(error.status, code, error.reason, error.type).advised(error.advice)
 
 
 def as_unstreamed_chat_error(error: ProxyError) -> ProxyError:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from proxy.ground.advice import TOO_LATE
 from proxy.ground.errors import ProxyError, RequestTimedOut, StatusError
 from proxy.xcontent.times import time_text
 
@@ -84,12 +85,13 @@ _UPDATES_ALL_SETTINGS: Final = (9, 3)
 
 
 def _status_408(inference_id: str, seconds: float) -> ProxyError:
-    return StatusError(408, f"Request timed out after [{time_text(seconds)}]")
+    error = StatusError(408, f"Request timed out after [{time_text(seconds)}]")
+    return error.advised(TOO_LATE)
 
 
 def _timeout_429(inference_id: str, seconds: float) -> ProxyError:
     text = f"Request timed out after [{time_text(seconds)}] for inference id [{inference_id}]"
-    return RequestTimedOut(text)
+    return RequestTimedOut(text).advised(TOO_LATE)
 
 
 _V9_2: Final = Profile(

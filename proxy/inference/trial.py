@@ -50,7 +50,7 @@ async def try_out(
     except ProxyError as error:
         if is_embedding and isinstance(error, CountMismatch) and not error.results:
             raise _no_size("Embeddings list is empty") from None
-        raise StatusError(400, _FAILED, cause=error) from None
+        raise StatusError(400, _FAILED, cause=error).advised(error.advice) from None
     return _with_dimensions(endpoint, result) if is_embedding else endpoint
 
 
