@@ -25,6 +25,7 @@ from proxy.api.counting import METRICS, STORMS, CountedRequest
 from proxy.api.dispatcher import InferenceApi
 from proxy.api.server import Runner
 from proxy.config import Config, ProviderConfig
+from proxy.config.prices import Prices
 from proxy.ground.errors import ProxyError, UpstreamUnavailable
 from proxy.ground.interception import Interception, is_inference
 from proxy.ground.sessions import HEAD_LIMITS
@@ -44,6 +45,7 @@ from proxy.limits.turns import Turns
 from proxy.semantic.layer import SemanticLayer
 from proxy.store.cached import CachedStore
 from proxy.store.opening import open_store
+from proxy.telemetry.endpoints import Endpoints
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.storms import Storms
 from proxy.upstream.asking import Asking
@@ -106,7 +108,8 @@ def make_parts(config: Config) -> Parts:
     nodes = Nodes(*config.upstream.urls)
     guard_certificate(nodes, config.upstream)
     app = _bare_application(config)
-    app[METRICS], app[STORMS] = Metrics(), Storms()
+    endpoints = Endpoints(config.admin.named_endpoints, Prices(config.provider.prices))
+    app[METRICS], app[STORMS] = Metrics(endpoints=endpoints), Storms()
     app[_INTERCEPTION] = Interception()
     app[MEMORY] = MemoryBudget(config.limits.memory)
     app.cleanup_ctx.append(lambda app: _open_parts(app, config, egress, nodes))

@@ -218,6 +218,12 @@ class ProviderConfig:
         "Requests that may wait for the rate limit of one endpoint; further ones get a 429",
         may_be_zero=True,
     )
+    prices: tuple[str, ...] = setting(
+        (),
+        "Prices of a million tokens, by inference id: `ID=PRICE`, or `ID=INPUT/OUTPUT`",
+        'For instance ["my-chat=0.15/0.60", "*=0.02"]; the first that fits counts, in any '
+        "currency. The admin port and the figures then show what tokens have cost.",
+    )
     retry_initial_delay: float = setting(
         1.0,
         "First wait before a call is repeated",
@@ -335,7 +341,7 @@ class LimitsConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdminConfig:
-    """What operators see: `/livez`, `/readyz`, and `/metrics` for Prometheus.
+    """What operators see: `/livez`, `/readyz`, `/endpoints`, and `/metrics` for Prometheus.
 
     Nobody is asked for credentials.
     """
@@ -346,6 +352,11 @@ class AdminConfig:
         "The first worker takes this port, each further one the next that is free. An address "
         "that stands here must be free.",
         absent=f"{DEFAULT_ADMIN} if that is free",
+    )
+    named_endpoints: int = setting(
+        100,
+        "Inference endpoints that have figures of their own; those of all others are added up",
+        may_be_zero=True,
     )
 
 

@@ -26,6 +26,7 @@ from proxy.ground.tlsfailures import Remedies, tls_problem
 from proxy.http1.bodies import pieces
 from proxy.huggingface.egress import is_denied
 from proxy.huggingface.exchange import Exchanges
+from proxy.huggingface.usage import add_call, add_compute, usage_of
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.limits.memory import PER_REPLY_BYTE, reserve
 from proxy.limits.threads import offload
@@ -153,9 +154,9 @@ class Calls:
         """The outcome once all of the reply has been read. Raises: MemoryShort."""
         data = await self._prepared(call)
         try:
-            with _CountedCall(self._metrics, call.endpoint) as counted:
+            with _CountedCall(self._metrics, call) as counted:
                 async with await self._post(call.endpoint, data) as answer:
-                    counted.status = str(answer.status)
+                    counted.answered(answer)
                     reserve(_PER_HEADER * len(answer.raw_headers))
                     if not 200 <= answer.status < 300:
                         return await _refusal(answer)
@@ -168,9 +169,9 @@ class Calls:
         data = await self._prepared(call)
         try:
             async with AsyncExitStack() as stack:
-                counted = stack.enter_context(_CountedCall(self._metrics, call.endpoint))
+                counted = stack.enter_context(_CountedCall(self._metrics, call))
                 answer = await stack.enter_async_context(await self._post(call.endpoint, data))
-                counted.status = str(answer.status)
+                counted.answered(answer)
                 reserve(_PER_HEADER * len(answer.raw_headers))
                 if not 200 <= answer.status < 300:
                     return await _refusal(answer)
@@ -227,16 +228,29 @@ class Calls:
 
 
 class _CountedCall(ProviderCall):
-    """A call that is counted, and logged, when this is left."""
+    """A call that is counted, with what it uses, and logged, when this is left."""
 
-    def __init__(self, metrics: Metrics, endpoint: InferenceEndpoint) -> None:
-        super().__init__(metrics, endpoint.task_type)
-        self._endpoint = endpoint
+    def __init__(self, metrics: Metrics, call: Call) -> None:
+        super().__init__(metrics, call.endpoint.task_type)
+        self._call = call
+        self._endpoints = metrics.endpoints
+        self._usage = usage_of(metrics.endpoints, call.endpoint)
+
+    def __enter__(self) -> _CountedCall:
+        super().__enter__()
+        return self
+
+    def answered(self, answer: _Answer) -> None:
+        self.status = str(answer.status)
+        tokens = add_compute(self._usage, answer.headers)
+        if tokens.input:
+            self._endpoints.count_tokens(self._call.endpoint.inference_id, self._usage, tokens)
 
     def __exit__(self, *error: object) -> None:
         super().__exit__(*error)
+        add_call(self._usage, self._call.body, self.seconds)
         if log.isEnabledFor(logging.DEBUG):
-            log_call(self._endpoint, self.status, self.seconds)
+            log_call(self._call.endpoint, self.status, self.seconds)
 
 
 def log_call(endpoint: InferenceEndpoint, status: str, seconds: float) -> None:

@@ -23,6 +23,7 @@ from proxy.huggingface.calls import Calls
 from proxy.huggingface.chatreplies import parse_chat, parse_chat_event
 from proxy.huggingface.coalescing import Coalescer
 from proxy.huggingface.failurelog import FailureLog
+from proxy.huggingface.observing import Observer
 from proxy.huggingface.ratelimit import RateLimiter
 from proxy.huggingface.reading import PER_NODE, PER_NUMBER, Reader
 from proxy.huggingface.replies import (
@@ -37,6 +38,7 @@ from proxy.huggingface.requests import chat_body, completion_body, embedding_bod
 from proxy.huggingface.retry import RetryPolicy
 from proxy.huggingface.sender import Sender
 from proxy.huggingface.streams import converted, read_events
+from proxy.huggingface.usage import counting
 from proxy.inference.chat import ChatRequest
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.inference.releases import Profile
@@ -68,11 +70,13 @@ class HuggingFace:
     ) -> None:
         self._idle_timeout = config.stream_idle_timeout
         self._profile = profile
-        self._sender = Sender(Calls(session, config, metrics), limiter, retry, profile, metrics)
+        observer, self._endpoints = Observer(metrics, Storms()), metrics.endpoints
+        calls = Calls(session, config, metrics)
+        self._sender = Sender(calls, limiter, retry, profile, metrics, observer)
         self._batches = BatchSender(self._sender, config)
         self._embed = _sending(self._batches, _EMBEDDING, config, _size_of_vector)
         self._embed_sparse = _sending(self._batches, _SPARSE_EMBEDDING, config, _size_of_weights)
-        self._failures = FailureLog(Storms())
+        self._failures = FailureLog(Storms(), observer)
         self._turns = Turns()
 
     async def embed(
@@ -139,7 +143,7 @@ class HuggingFace:
 
         body = completion_body(endpoint, text, stream=True)
         async with self._events(endpoint, body, deadline) as events:
-            yield converted(endpoint, events, convert, self._failures.failed)
+            yield converted(endpoint, events, convert, self._failures.stream_failed)
 
     @asynccontextmanager
     async def stream_chat(
@@ -152,7 +156,7 @@ class HuggingFace:
 
         body = chat_body(endpoint, request, stream=True)
         async with self._events(endpoint, body, deadline) as events:
-            yield converted(endpoint, events, convert, self._failures.failed)
+            yield converted(endpoint, events, convert, self._failures.stream_failed)
 
     @asynccontextmanager
     async def _events(
@@ -161,7 +165,8 @@ class HuggingFace:
         with self._failures.watching(endpoint, deadline):
             opened = await self._sender.open(endpoint, body, deadline)
         async with opened as reply:
-            yield read_events(endpoint, reply, self._idle_timeout, self._profile, self._turns)
+            events = read_events(endpoint, reply, self._idle_timeout, self._profile, self._turns)
+            yield counting(events, self._endpoints, endpoint)
 
 
 def _sending(

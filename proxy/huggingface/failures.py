@@ -70,7 +70,7 @@ _LIMIT_AND_LENGTH: Final = re.compile(
     r"|length is (\d{1,9}) tokens.{0,40}requested (\d{1,9}) tokens",
     re.IGNORECASE | re.DOTALL,
 )
-MAX_SEARCHED: Final = 8192  # characters; servers say it in one sentence
+_MAX_SEARCHED: Final = 8192  # characters; servers say it in one sentence
 _MARGIN: Final = 0.9  # as tokens are not spread evenly over a text
 
 
@@ -167,7 +167,7 @@ def fitting_share(refusal: Refusal) -> float | None:
 
     A half, or what the numbers say that some servers give.
     """
-    text = any_text(refusal)[:MAX_SEARCHED]
+    text = any_text(refusal)[:_MAX_SEARCHED]
     if refusal.status not in _TOO_LONG_STATUSES or not TOO_LONG.search(text):
         return None
     if (numbers := _LIMIT_AND_LENGTH.search(text)) is None:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from proxy.huggingface.calls import FailedCall, InvalidHost, NoReply, Refusal
-from proxy.huggingface.failures import MAX_SEARCHED, TOO_LONG, any_text
+from proxy.huggingface.failures import TOO_LONG, any_text
 from proxy.huggingface.replyjson import load_error
 from proxy.inference.endpoints import InferenceEndpoint
 
@@ -131,6 +131,7 @@ _RULES: Final = (
     _rule(State.FAILED, (424, *range(500, 600))),
     _rule(State.REFUSED, range(1000)),
 )
+_MAX_SAID: Final = 2048  # characters; servers say it in one sentence
 _LONGEST_WAIT: Final = 7 * 24 * 3600  # seconds
 _HOSTED: Final = (".huggingface.cloud", ".huggingface.co")
 _OF_CAUSE: Final = {
@@ -175,7 +176,7 @@ def _of_refusal(endpoint: InferenceEndpoint, refusal: Refusal) -> Finding:
 
 
 def _decided(endpoint: InferenceEndpoint, status: int, said: str) -> State:
-    said = said.strip()[:MAX_SEARCHED]
+    said = said.strip()[:_MAX_SAID]
     for rule in _RULES:
         if status not in rule.statuses or (rule.hosted and not is_hosted(endpoint)):
             continue
