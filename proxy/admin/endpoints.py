@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
 
 from proxy.ground.advice import rendered
-from proxy.telemetry.endpoints import Endpoint, Endpoints, LastError, Usage
+from proxy.telemetry.endpoints import FIGURES, Endpoint, Endpoints, LastError, Usage
 
 
 class EndpointStates:
@@ -32,18 +31,19 @@ class EndpointStates:
             "since": _time(endpoint.since),
             "last_call": _time(endpoint.last_call),
             "last_error": _error(endpoint.last_error),
-            "outcomes": dict(endpoint.outcomes),
             "usage": self._usage(endpoint.usage),
         }
 
     def _usage(self, usage: Usage) -> dict[str, Any]:
-        shown = {
-            name: round(value, 6) if isinstance(value, float) else value
-            for name, value in asdict(usage).items()
-        }
+        figures = {name: getattr(usage, name) for name in FIGURES}
         if not self._endpoints.has_prices:
-            del shown["cost"]
-        return shown
+            del figures["cost"]
+        shown = {name: _shortened(figure) for name, figure in figures.items()}
+        return {**shown, "outcomes": dict(usage.outcomes)}
+
+
+def _shortened(figure: float) -> float:
+    return round(figure, 6) if isinstance(figure, float) else figure
 
 
 def _error(error: LastError | None) -> dict[str, Any] | None:

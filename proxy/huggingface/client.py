@@ -70,7 +70,8 @@ class HuggingFace:
     ) -> None:
         self._idle_timeout = config.stream_idle_timeout
         self._profile = profile
-        observer, self._endpoints = Observer(metrics, Storms()), metrics.endpoints
+        self._endpoints = metrics.endpoints
+        observer = Observer(metrics.endpoints, Storms())
         calls = Calls(session, config, metrics)
         self._sender = Sender(calls, limiter, retry, profile, metrics, observer)
         self._batches = BatchSender(self._sender, config)

@@ -9,8 +9,7 @@ from proxy.ground.advice import TOO_LATE, Advice
 from proxy.huggingface.states import State
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.inference.trial import is_trial
-from proxy.telemetry.endpoints import UNKNOWN, Change, Endpoint
-from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.endpoints import OK, UNKNOWN, Change, Endpoint, Endpoints
 from proxy.telemetry.storms import Storms
 from proxy.xcontent.times import time_text
 
@@ -20,36 +19,35 @@ log = logging.getLogger(__name__)
 class Observer:
     """Told of the outcome of each call. Those of trials count, but are no endpoint's state."""
 
-    def __init__(self, metrics: Metrics, storms: Storms) -> None:
-        self._metrics = metrics
-        self._endpoints = metrics.endpoints
+    def __init__(self, endpoints: Endpoints, storms: Storms) -> None:
+        self._endpoints = endpoints
         self._storms = storms
 
     def succeeded(self, endpoint: InferenceEndpoint) -> None:
         """A call brought a reply that could be read, or the beginning of a stream."""
-        self._metrics.count_outcome(endpoint.task_type, State.OK)
-        if not is_trial.get():
-            known = self._endpoints.of(endpoint.inference_id, endpoint.task_type)
-            if (change := self._endpoints.succeeded(known)) is not None:
-                self._tell(known, change, None)
+        if is_trial.get():
+            self._endpoints.rest_of(endpoint.task_type).outcomes[OK] += 1
+            return
+        known = self._endpoints.of(endpoint.inference_id, endpoint.task_type)
+        if (change := self._endpoints.succeeded(known)) is not None:
+            self._tell(known, change, None)
 
     def failed(self, endpoint: InferenceEndpoint, advice: Advice) -> None:
         """A call failed; where what was sent is to blame, the provider is in order."""
-        self._metrics.count_outcome(endpoint.task_type, advice.state)
         if is_trial.get():
-            self._endpoints.rest_of(endpoint.task_type).errors += 1
+            self._endpoints.rest_of(endpoint.task_type).failed(advice.state)
             return
         known = self._endpoints.of(endpoint.inference_id, endpoint.task_type)
-        state = State.OK if State(advice.state).is_of_request else advice.state
+        state = OK if State(advice.state).is_of_request else advice.state
         if (change := self._endpoints.failed(known, advice, state)) is not None:
-            self._tell(known, change, None if state == State.OK else advice)
+            self._tell(known, change, None if state == OK else advice)
 
     def ran_late(self, endpoint: InferenceEndpoint) -> None:
         """A request ended without an answer: news only where nothing else was the matter."""
         if is_trial.get():
             return
         known = self._endpoints.of(endpoint.inference_id, endpoint.task_type)
-        if known.state in (UNKNOWN, State.OK, State.TIMED_OUT):
+        if known.state in (UNKNOWN, OK, TOO_LATE.state):
             self.failed(endpoint, TOO_LATE)
 
     def _tell(self, endpoint: Endpoint, change: Change, advice: Advice | None) -> None:

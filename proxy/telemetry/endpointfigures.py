@@ -5,7 +5,7 @@ Endpoints without a name of their own are shown together as OTHERS, which no id 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Final
 
@@ -32,7 +32,7 @@ class EndpointFigures(Collector):
 
     def __init__(self, endpoints: Endpoints, prefix: str) -> None:
         self._endpoints = endpoints
-        self._prefix = f"{prefix}_endpoint"
+        self._prefix = prefix
 
     def collect(self) -> Iterable[Metric]:
         used = self._used()
@@ -49,6 +49,7 @@ class EndpointFigures(Collector):
             tokens.add_metric([*labels, "input"], usage.input_tokens)
             tokens.add_metric([*labels, "output"], usage.output_tokens)
         yield tokens
+        yield self._outcomes(used)
         yield self._states()
 
     def _used(self) -> list[tuple[list[str], Usage]]:
@@ -64,9 +65,20 @@ class EndpointFigures(Collector):
             others[task].add(usage)
         return named + [([OTHERS, task], usage) for task, usage in others.items()]
 
+    def _outcomes(self, used: list[tuple[list[str], Usage]]) -> Metric:
+        """Those of all endpoints together."""
+        counts: Counter[tuple[str, str]] = Counter()
+        for (_, task), usage in used:
+            counts.update({(task, state): count for state, count in usage.outcomes.items()})
+        name, text = f"{self._prefix}_provider_outcomes", "Calls to providers, by what they tell"
+        family = CounterMetricFamily(name, text, labels=["task", "state"])
+        for labels, count in counts.items():
+            family.add_metric(labels, count)
+        return family
+
     def _states(self) -> Metric:
         family = GaugeMetricFamily(
-            f"{self._prefix}_state",
+            f"{self._prefix}_endpoint_state",
             "1 for the state of an inference endpoint's provider, as of the last call",
             labels=["endpoint", "task", "state"],
         )
@@ -77,4 +89,4 @@ class EndpointFigures(Collector):
 
     def _counter(self, name: str, text: str, *labels: str) -> CounterMetricFamily:
         names = ["endpoint", "task", *labels]
-        return CounterMetricFamily(f"{self._prefix}_{name}", text, labels=names)
+        return CounterMetricFamily(f"{self._prefix}_endpoint_{name}", text, labels=names)

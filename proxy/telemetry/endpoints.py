@@ -36,13 +36,20 @@ class Usage:
     provider_seconds: float = 0.0  # until the last byte of each reply
     provider_queue_seconds: float = 0.0  # of these, in the provider's own queue, if it tells
     compute_seconds: float = 0.0  # and at its model
+    outcomes: Counter[str] = field(default_factory=Counter)  # calls, by the state they told of
+
+    def failed(self, state: str) -> None:
+        """One call has."""
+        self.errors += 1
+        self.outcomes[state] += 1
 
     def add(self, other: Usage) -> None:
-        for entry in _FIGURES:
-            setattr(self, entry, getattr(self, entry) + getattr(other, entry))
+        for name in FIGURES:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.outcomes.update(other.outcomes)
 
 
-_FIGURES: Final = tuple(entry.name for entry in fields(Usage))
+FIGURES: Final = tuple(entry.name for entry in fields(Usage) if entry.name != "outcomes")
 
 
 class Tokens(NamedTuple):
@@ -70,7 +77,6 @@ class Endpoint:
     since: float = 0.0  # the time of the first call that told of this state
     last_call: float = 0.0
     last_error: LastError | None = None
-    outcomes: Counter[str] = field(default_factory=Counter)  # calls, by the state they told of
     usage: Usage = field(default_factory=Usage)
     has_name: bool = False  # in figures
 
@@ -130,14 +136,13 @@ class Endpoints:
     def succeeded(self, endpoint: Endpoint) -> Change | None:
         """A call has succeeded; what that has changed, if more than nothing was known before."""
         endpoint.last_call = self._clock()
-        endpoint.outcomes[OK] += 1
+        endpoint.usage.outcomes[OK] += 1
         return self._is_now(endpoint, OK)
 
     def failed(self, endpoint: Endpoint, advice: Advice, state: str) -> Change | None:
         """A call has failed, after which the endpoint's state is `state`; what that has changed."""
         endpoint.last_call = self._clock()
-        endpoint.outcomes[advice.state] += 1
-        endpoint.usage.errors += 1
+        endpoint.usage.failed(advice.state)
         endpoint.last_error = LastError(advice, endpoint.last_call)
         return self._is_now(endpoint, state)
 

@@ -109,11 +109,6 @@ class Metrics:
         self._provider_calls = cache(
             self._counter("provider_calls", "Calls to providers", "task", "status").labels
         )
-        self._provider_outcomes = cache(
-            self._counter(
-                "provider_outcomes", "Calls to providers, by what they tell", "task", "state"
-            ).labels
-        )
         self._provider_retries = cache(
             self._counter(
                 "provider_retries", "Calls to providers that repeat a failed one", "task"
@@ -155,10 +150,6 @@ class Metrics:
         """One more call to a provider has ended."""
         self._provider_calls(task, _shown_status(status)).inc()
         self._provider_seconds(task).observe(seconds)
-
-    def count_outcome(self, task: str, state: str) -> None:
-        """One more call to a provider has told of a state: "ok", or what is the matter."""
-        self._provider_outcomes(task, state).inc()
 
     def rate_limit_wait(self) -> RateLimitWait:
         """Count the block as a wait if it takes longer than NO_WAIT."""

@@ -73,7 +73,7 @@ def happen() -> None:
 def fail(endpoint: InferenceEndpoint) -> None:
     minutes: list[Any] = []
     storms = Storms(lambda _, call, kind, /: minutes.append((call, kind)))
-    failures = FailureLog(storms, Observer(Metrics(), storms))
+    failures = FailureLog(storms, Observer(Endpoints(), storms))
     refusal = Refusal(429, b'{"error": "Model is overloaded"}')
     failures.failed(endpoint, failure(endpoint, refusal, PROFILE).error)
     for _ in range(41):
@@ -87,7 +87,7 @@ def change_state() -> Endpoint:
     clock = Clock()
     clock.now = datetime(2026, 7, 1, 7, 30, tzinfo=UTC).timestamp()
     endpoints = Endpoints(prices=Prices(["*=0.02"]), clock=clock)
-    observer = Observer(Metrics(endpoints=endpoints), Storms(lambda *_: None))
+    observer = Observer(endpoints, Storms(lambda *_: None))
     hosted = "https://x.us-east-1.aws.endpoints.huggingface.cloud"
     endpoint = make_endpoint(inference_id="my-embeddings", url=hosted)
     observer.succeeded(endpoint)
@@ -96,7 +96,7 @@ def change_state() -> Endpoint:
     refusal = Refusal(400, b'{"error": "Bad Request: The endpoint is paused"}')
     observer.failed(endpoint, advice_on(endpoint, refusal))
     paused = copy.deepcopy(endpoints.of("my-embeddings", "text_embedding"))
-    observer = Observer(Metrics(endpoints=endpoints), Storms(lambda *_: None))
+    observer = Observer(endpoints, Storms(lambda *_: None))
     clock.now += 240
     observer.succeeded(endpoint)
     return paused
@@ -141,7 +141,7 @@ async def test_the_endpoints_are_shown_as_the_proxy_shows_them(caplog):
     (shown,) = [document for document in DOCUMENTS if "endpoints" in document]
     metrics = Metrics(endpoints=Endpoints(prices=Prices(["*=0.02"])))
     paused, known = change_state(), metrics.endpoints.of("my-embeddings", "text_embedding")
-    for name in ("state", "since", "last_call", "last_error", "outcomes", "usage"):
+    for name in ("state", "since", "last_call", "last_error", "usage"):
         setattr(known, name, getattr(paused, name))
     known.usage.calls, known.usage.characters = 3, 18_000
     metrics.endpoints.count_tokens("my-embeddings", known.usage, Tokens(4200))

@@ -27,6 +27,7 @@ USED = {
     "provider_seconds": 0.0,
     "provider_queue_seconds": 0.0,
     "compute_seconds": 0.0,
+    "outcomes": {},
 }
 
 
@@ -62,7 +63,11 @@ async def test_the_last_state_its_beginning_and_the_last_error_are_shown(tmp_pat
         await proxy("POST", INFER, {"input": ["abc", "de"]})
         (one,) = (await endpoints_of(proxy))["endpoints"]
         assert (one["inference_id"], one["task_type"]) == ("e1", "text_embedding")
-        assert (one["state"], one["last_error"], one["outcomes"]) == ("ok", None, {"ok": 1})
+        assert (one["state"], one["last_error"], one["usage"]["outcomes"]) == (
+            "ok",
+            None,
+            {"ok": 1},
+        )
         assert (one["usage"]["calls"], one["usage"]["characters"]) == (1, 5)
         paused = {"error": "Bad Request: The endpoint is paused, ask a maintainer to restart it"}
         proxy.provide(json_reply(paused, 400))
@@ -77,7 +82,7 @@ async def test_the_last_state_its_beginning_and_the_last_error_are_shown(tmp_pat
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", one["since"])
     assert abs((datetime.fromisoformat(one["since"]) - before).total_seconds()) < 60
     assert one["since"] <= error["at"] == one["last_call"]
-    assert one["outcomes"] == {"ok": 1, "paused": 2}
+    assert one["usage"]["outcomes"] == {"ok": 1, "paused": 2}
     assert USED.keys() == one["usage"].keys()
     assert TOKEN not in str(one)
     assert proxy.provider.url not in str(one)
@@ -139,13 +144,13 @@ async def test_a_stream_that_breaks_off_is_told(tmp_path):
         proxy.provide(event_reply(chunk, fault="reset_after"))
         await proxy("POST", INFER + "/_stream", {"input": "hello"})
         (one,) = (await endpoints_of(proxy))["endpoints"]
-    assert (one["state"], one["outcomes"]) == ("unreachable", {"ok": 1, "unreachable": 1})
+    assert (one["state"], one["usage"]["outcomes"]) == ("unreachable", {"ok": 1, "unreachable": 1})
 
 
 async def test_a_request_that_runs_late_is_told(tmp_path):
     async with proxy_with(tmp_path) as proxy:
         await proxy.put("rerank")
         proxy.provide(json_reply([], delay=60))
-        await proxy("POST", INFER + "?timeout=20ms", {"input": "x", "query": "q"})
+        await proxy("POST", INFER + "?timeout=1s", {"input": "x", "query": "q"})
         (one,) = (await endpoints_of(proxy))["endpoints"]
-    assert (one["state"], one["outcomes"]) == ("timed_out", {"timed_out": 1})
+    assert (one["state"], one["usage"]["outcomes"]) == ("timed_out", {"timed_out": 1})

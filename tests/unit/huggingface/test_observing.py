@@ -13,7 +13,6 @@ from proxy.huggingface.observing import Observer
 from proxy.huggingface.states import State
 from proxy.inference.trial import is_trial
 from proxy.telemetry.endpoints import Endpoints
-from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.storms import Storms
 from tests.support.clock import Clock
 from tests.support.samples import make_endpoint
@@ -28,9 +27,9 @@ class Told:
         caplog.set_level(logging.INFO, "proxy")
         self.clock = Clock()
         self.minutes: list[Any] = []
-        self.metrics = Metrics(endpoints=Endpoints(clock=self.clock))
+        self.endpoints = Endpoints(clock=self.clock)
         storms = Storms(lambda _, call, kind, /: self.minutes.append((call, kind)))
-        self.observer = Observer(self.metrics, storms)
+        self.observer = Observer(self.endpoints, storms)
         self._caplog = caplog
 
     @property
@@ -47,8 +46,7 @@ class Told:
             call(kind)
 
     def counted(self, state):
-        labels = {"task": "text_embedding", "state": state}
-        return self.metrics.registry.get_sample_value("hfproxy_provider_outcomes_total", labels)
+        return self.endpoints.of("e1", "text_embedding").usage.outcomes[state]
 
 
 @pytest.fixture
@@ -109,17 +107,17 @@ def test_a_trial_is_no_state(told):
         told.observer.failed(ENDPOINT, PAUSED)
         told.observer.ran_late(ENDPOINT)
     assert told.lines == []
-    assert told.metrics.endpoints.known() == []
-    assert (told.counted("ok"), told.counted("paused")) == (1, 1)
+    assert told.endpoints.known() == []
+    assert told.endpoints.rest_of("text_embedding").outcomes == {"ok": 1, "paused": 1}
 
 
 def test_a_request_that_ran_late_is_news_where_nothing_else_is_the_matter(told):
     told.observer.failed(ENDPOINT, PAUSED)
     told.observer.ran_late(ENDPOINT)
-    assert told.counted("timed_out") is None
+    assert told.counted("timed_out") == 0
     told.observer.succeeded(ENDPOINT)
     told.observer.ran_late(ENDPOINT)
     told.observer.ran_late(ENDPOINT)
     assert told.counted("timed_out") == 2
-    (known,) = told.metrics.endpoints.known()
+    (known,) = told.endpoints.known()
     assert known.state == "timed_out"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
@@ -40,7 +42,7 @@ def test_a_state_has_a_beginning_and_changes_are_told():
     assert endpoints.failed(one, TOO_LONG, OK) == Change("paused", 10.0)
     assert one.last_error is not None
     assert (one.last_error.advice, one.last_error.at) == (TOO_LONG, 1020.0)
-    assert one.outcomes == {OK: 2, "paused": 2, "input_too_long": 1}
+    assert one.usage.outcomes == {OK: 2, "paused": 2, "input_too_long": 1}
     assert one.usage.errors == 3
     assert endpoints.of("one", "rerank") is one
 
@@ -101,5 +103,18 @@ def test_tokens_have_a_cost_where_there_is_a_price():
 
 def test_usage_adds_up():
     one, other = Usage(calls=1, cost=0.5), Usage(calls=2, cost=0.25, characters=3)
+    other.failed("paused")
     one.add(other)
-    assert one == Usage(calls=3, cost=0.75, characters=3)
+    one.add(other)
+    assert one == Usage(calls=5, errors=2, cost=1.0, characters=6, outcomes=Counter({"paused": 2}))
+
+
+def test_outcomes_are_counted_by_task_whosever_they_are():
+    endpoints = Endpoints(named=1)
+    for name in ("a", "b"):
+        endpoints.failed(endpoints.of(name, "rerank"), PAUSED, "paused")
+        endpoints.succeeded(endpoints.of(name, "rerank"))
+    endpoints.rest_of("rerank").failed("paused")
+    shown = figures(endpoints)
+    assert 'x_provider_outcomes_total{state="paused",task="rerank"} 3.0' in shown
+    assert 'x_provider_outcomes_total{state="ok",task="rerank"} 2.0' in shown
