@@ -6,6 +6,7 @@ What a failure means for the caller is none of this module's business: see failu
 from __future__ import annotations
 
 import logging
+import re
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -41,6 +42,8 @@ _REMEDIES: Final = Remedies(
 )
 _QUICKLY_WRITTEN: Final = 256 * 1024  # bytes of a call's body, about
 _PER_HEADER: Final = 512  # bytes of memory that a header of an answer takes, unless it is long
+_USED_UP: Final = re.compile(r"; *r=0 *; *t=([0-9]{1,9})\b")  # nothing is left for t seconds
+_MAX_LIMITS: Final = 1000  # characters of that header
 _MAX_REFUSAL: Final = 64 * 1024  # bytes read of a refusal's body
 
 log = logging.getLogger(__name__)
@@ -310,11 +313,15 @@ async def _refusal(answer: _Answer) -> Refusal:
 
 
 def _retry_after(answer: _Answer) -> float | None:
-    """The seconds of `Retry-After`, be it a number or a date. Source: RFC 9110 section 10.2.3."""
+    """The seconds of `Retry-After`, a number or a date, else those of Hugging Face's `RateLimit`.
+
+    Source: RFC 9110 section 10.2.3, draft-ietf-httpapi-ratelimit-headers.
+    """
     value = answer.headers.get("Retry-After", "")
     if value.isdecimal():
         return float(value)
     try:
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
     except (TypeError, ValueError, OverflowError):
-        return None
+        used_up = _USED_UP.search(answer.headers.get("RateLimit", "")[:_MAX_LIMITS])
+        return None if used_up is None else float(used_up[1])

@@ -159,6 +159,10 @@ class HuggingFace:
         async with self._events(endpoint, body, deadline) as events:
             yield converted(endpoint, events, convert, self._failures.stream_failed)
 
+    def forget(self, inference_id: str) -> None:
+        """Count what a deleted endpoint has used with that of others."""
+        self._endpoints.forget(inference_id)
+
     @asynccontextmanager
     async def _events(
         self, endpoint: InferenceEndpoint, body: Json, deadline: Deadline

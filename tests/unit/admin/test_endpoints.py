@@ -154,3 +154,15 @@ async def test_a_request_that_runs_late_is_told(tmp_path):
         await proxy("POST", INFER + "?timeout=1s", {"input": "x", "query": "q"})
         (one,) = (await endpoints_of(proxy))["endpoints"]
     assert (one["state"], one["usage"]["outcomes"]) == ("timed_out", {"timed_out": 1})
+
+
+async def test_a_deleted_endpoint_is_no_more_and_its_usage_counts_with_others(tmp_path):
+    async with proxy_with(tmp_path) as proxy:
+        await proxy.put("rerank")
+        await proxy("POST", INFER, {"input": "x", "query": "q"})
+        assert (await proxy("DELETE", INFER + "?dry_run")).status == 200
+        assert len((await endpoints_of(proxy))["endpoints"]) == 1
+        assert (await proxy("DELETE", INFER)).status == 200
+        found = await endpoints_of(proxy)
+    assert found["endpoints"] == []
+    assert found["others"]["rerank"]["calls"] == 2
