@@ -392,9 +392,9 @@ class Config:
     compatibility: str = setting(
         "9.2",
         "Release of Elasticsearch whose _inference API is served: 8.19, 9.2, 9.5 or 9.6",
-        "8.19 answers time-outs with 408. From 9.5 on, chats may take two minutes by default, and "
-        "`_update` needs no token and is tried before it is stored. 9.6 also has chats without "
-        "`_stream`.",
+        "8.19 answers time-outs with 408. From 9.5 on, chats may take two minutes by default and "
+        "tell what a model thinks (`reasoning`), and `_update` needs no token and is tried before "
+        "it is stored. 9.6 also has chats without `_stream`.",
     )
     tls: TlsConfig = field(default_factory=TlsConfig)
     upstream: UpstreamConfig = field(default_factory=UpstreamConfig)

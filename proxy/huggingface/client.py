@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Final, TypeVar
 
 import aiohttp
@@ -131,8 +132,9 @@ class HuggingFace:
     ) -> Json:
         """The answer of a chat in one piece, in Elasticsearch's form."""
         body = chat_body(endpoint, request, stream=False)
+        parse = partial(parse_chat, reasons=self._profile.reasons)
         with self._failures.watching(endpoint, deadline):
-            return await self._sender.answer(endpoint, body, Reader(parse_chat), deadline)
+            return await self._sender.answer(endpoint, body, Reader(parse), deadline)
 
     @asynccontextmanager
     async def stream_completion(
@@ -154,7 +156,7 @@ class HuggingFace:
         """The chunks of a chat, as they come, in Elasticsearch's form."""
 
         def convert(event: ServerSentEvent) -> Json:
-            return parse_chat_event(event, endpoint)
+            return parse_chat_event(event, endpoint, reasons=self._profile.reasons)
 
         body = chat_body(endpoint, request, stream=True)
         async with self._events(endpoint, body, deadline) as events:

@@ -56,6 +56,8 @@ class Profile:
     embeddings_refuse_query: bool
     # Chats are answered in one piece, too. Source: TransportInferenceActionProxy.
     answers_unstreamed_chats: bool
+    # Chats may be about what the model thinks, and tell it. Source: elastic/elasticsearch#143242.
+    reasons: bool
     # The text for a chat whose provider answers 404, and the type of a chat error without details.
     # Source: HuggingFaceChatCompletionResponseHandler, UnifiedChatCompletionErrorResponse.
     chat_not_found: str
@@ -100,6 +102,7 @@ _V9_2: Final = Profile(
     chat_timeout=None,
     embeddings_refuse_query=True,
     answers_unstreamed_chats=False,
+    reasons=False,
     chat_not_found="Resource not found at [{url}]",
     chat_error_type="UnifiedChatCompletionErrorResponse",
     update=UpdateRules(
@@ -124,6 +127,7 @@ _V8_19: Final = replace(
 _V9_5: Final = replace(
     _V9_2,
     chat_timeout=120.0,
+    reasons=True,
     update=UpdateRules(
         needs_api_key=False,
         takes_nulls=True,
