@@ -278,6 +278,7 @@ async def _open_parts(
             config=config.limits,
             limits=limits,
             uses_of=unused if layer is None else layer.uses_of,
+            heartbeat=config.provider.stream_heartbeat,
         )
         _show_counts(app[METRICS], limits, app[MEMORY], limiter, store, privileges)
         yield

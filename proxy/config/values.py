@@ -190,6 +190,14 @@ class ProviderConfig:
     stream_idle_timeout: float = setting(
         120.0, "Time between two pieces of a streamed answer", unit="seconds"
     )
+    stream_heartbeat: float = setting(
+        0.0,
+        "Time without an event until a stream gets a comment, as a sign of life; 0 is never",
+        "For load balancers that close silent connections while a model thinks. Parsers of event "
+        "streams skip comments; Elasticsearch sends none.",
+        unit="seconds",
+        may_be_zero=True,
+    )
     max_response_bytes: int = setting(
         50 * 1024 * 1024,
         "Size of a reply; a longer one is refused",

@@ -37,6 +37,7 @@ class Reply:
     body: bytes = b""
     chunks: Sequence[bytes] | None = None  # one TCP write each, instead of `body`
     delay: float = 0.0  # seconds before the head
+    pause: float = BETWEEN_WRITES  # seconds after each chunk
     fault: Literal["hang", "reset", "reset_after", "hang_after"] | None = None
 
 
@@ -129,7 +130,7 @@ class FaultyServer:
         await response.prepare(request)
         for chunk in chunks:
             await response.write(chunk)
-            await asyncio.sleep(BETWEEN_WRITES)
+            await asyncio.sleep(reply.pause)
         if reply.fault == "reset_after":
             return _cut(request, response)
         if reply.fault == "hang_after":
