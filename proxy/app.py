@@ -26,6 +26,7 @@ from proxy.api.counting import METRICS, STORMS, CountedRequest
 from proxy.api.dispatcher import InferenceApi
 from proxy.api.server import Runner
 from proxy.config import Config, ProviderConfig, UpstreamConfig
+from proxy.config.prices import Prices
 from proxy.ground.epoch import Epoch
 from proxy.ground.errors import ProxyError, UpstreamError, UpstreamUnavailable
 from proxy.ground.interception import Interception, is_inference
@@ -46,6 +47,7 @@ from proxy.limits.turns import Turns
 from proxy.semantic.layer import SemanticLayer
 from proxy.store.cached import CachedStore
 from proxy.store.opening import configured_store
+from proxy.telemetry.endpoints import Endpoints
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.semantic import SemanticMetrics
 from proxy.telemetry.storms import Storms
@@ -115,7 +117,8 @@ def make_parts(config: Config, epoch: Epoch | None = None) -> Parts:
     nodes = Nodes(*config.upstream.urls)
     guard_certificate(nodes, config.upstream)
     app = _bare_application(config)
-    app[METRICS], app[STORMS] = Metrics(), Storms()
+    endpoints = Endpoints(config.admin.named_endpoints, Prices(config.provider.prices))
+    app[METRICS], app[STORMS] = Metrics(endpoints=endpoints), Storms()
     app[_INTERCEPTION] = Interception()
     app[MEMORY] = MemoryBudget(config.limits.memory)
     shared = epoch or Epoch()
@@ -293,6 +296,7 @@ async def _open_parts(
             config=config.limits,
             limits=limits,
             uses_of=partial(_uses_of, app[_INTERCEPTION], layer),
+            heartbeat=config.provider.stream_heartbeat,
         )
         _show_counts(app[METRICS], limits, app[MEMORY], limiter, store, privileges)
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from proxy.api.call import Call, Events
@@ -151,7 +152,7 @@ async def infer(call: Call) -> Json:
         call.responder.error_shape = CHAT
         if not call.profile.answers_unstreamed_chats:
             raise only_streaming()
-        endpoint, chat = await order.read(parse_chat_request)
+        endpoint, chat = await order.read(partial(parse_chat_request, reasons=call.profile.reasons))
         return await call.service.unstreamed_chat(endpoint, chat, call.timeout)
     endpoint, request = await order.read(lambda document: _parse_request(call, document))
     return await call.service.infer(endpoint, request, call.timeout)
@@ -162,7 +163,7 @@ async def stream(call: Call) -> Events:
     order = await order_of(call)
     if order.task_type is TaskType.CHAT_COMPLETION:
         call.responder.error_shape = CHAT_EVENT
-        endpoint, chat = await order.read(parse_chat_request)
+        endpoint, chat = await order.read(partial(parse_chat_request, reasons=call.profile.reasons))
         return call.service.chat(endpoint, chat, call.timeout)
     endpoint, request = await order.read(lambda document: _parse_request(call, document))
     refuse_streaming(endpoint, call.task_type)

@@ -190,6 +190,14 @@ class ProviderConfig:
     stream_idle_timeout: float = setting(
         120.0, "Time between two pieces of a streamed answer", unit="seconds"
     )
+    stream_heartbeat: float = setting(
+        0.0,
+        "Time without an event until a stream gets a comment, as a sign of life; 0 is never",
+        "For load balancers that close silent connections while a model thinks. Parsers of event "
+        "streams skip comments; Elasticsearch sends none.",
+        unit="seconds",
+        may_be_zero=True,
+    )
     max_response_bytes: int = setting(
         50 * 1024 * 1024,
         "Size of a reply; a longer one is refused",
@@ -217,6 +225,12 @@ class ProviderConfig:
         2000,
         "Requests that may wait for the rate limit of one endpoint; further ones get a 429",
         may_be_zero=True,
+    )
+    prices: tuple[str, ...] = setting(
+        (),
+        "Prices of a million tokens, by inference id: `ID=PRICE`, or `ID=INPUT/OUTPUT`",
+        'For instance ["my-chat=0.15/0.60", "*=0.02"]; the first that fits counts, in any '
+        "currency. The admin port and the figures then show what tokens have cost.",
     )
     retry_initial_delay: float = setting(
         1.0,
@@ -336,7 +350,7 @@ class LimitsConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdminConfig:
-    """What operators see: `/livez`, `/readyz`, and `/metrics` for Prometheus.
+    """What operators see: `/livez`, `/readyz`, `/endpoints`, and `/metrics` for Prometheus.
 
     Nobody is asked for credentials.
     """
@@ -347,6 +361,11 @@ class AdminConfig:
         "The first worker takes this port, each further one the next that is free. An address "
         "that stands here must be free.",
         absent=f"{DEFAULT_ADMIN} if that is free",
+    )
+    named_endpoints: int = setting(
+        100,
+        "Inference endpoints that have figures of their own; those of all others are added up",
+        may_be_zero=True,
     )
 
 
@@ -382,9 +401,9 @@ class Config:
     compatibility: str = setting(
         "9.2",
         "Release of Elasticsearch whose _inference API is served: 8.19, 9.2, 9.5 or 9.6",
-        "8.19 answers time-outs with 408. From 9.5 on, chats may take two minutes by default, and "
-        "`_update` needs no token and is tried before it is stored. 9.6 also has chats without "
-        "`_stream`.",
+        "8.19 answers time-outs with 408. From 9.5 on, chats may take two minutes by default and "
+        "tell what a model thinks (`reasoning`), and `_update` needs no token and is tried before "
+        "it is stored. 9.6 also has chats without `_stream`.",
     )
     tls: TlsConfig = field(default_factory=TlsConfig)
     upstream: UpstreamConfig = field(default_factory=UpstreamConfig)

@@ -35,6 +35,7 @@ def encode_event(data: bytes, event: bytes = b"message") -> bytes:
 
 
 DONE: Final = encode_event(b"[DONE]")
+HEARTBEAT: Final = b": heartbeat\n\n"  # a comment
 
 
 class EventDecoder:

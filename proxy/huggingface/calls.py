@@ -6,6 +6,7 @@ What a failure means for the caller is none of this module's business: see failu
 from __future__ import annotations
 
 import logging
+import re
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ from proxy.ground.tlsfailures import Remedies, tls_problem
 from proxy.http1.bodies import pieces
 from proxy.huggingface.egress import is_denied
 from proxy.huggingface.exchange import Exchanges
+from proxy.huggingface.usage import add_call, add_compute, usage_of
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.limits.memory import PER_REPLY_BYTE, reserve
 from proxy.limits.threads import offload
@@ -40,6 +42,8 @@ _REMEDIES: Final = Remedies(
 )
 _QUICKLY_WRITTEN: Final = 256 * 1024  # bytes of a call's body, about
 _PER_HEADER: Final = 512  # bytes of memory that a header of an answer takes, unless it is long
+_USED_UP: Final = re.compile(r"; *r=0 *; *t=([0-9]{1,9})\b")  # nothing is left for t seconds
+_MAX_LIMITS: Final = 1000  # characters of that header
 _MAX_REFUSAL: Final = 64 * 1024  # bytes read of a refusal's body
 
 log = logging.getLogger(__name__)
@@ -105,6 +109,7 @@ class InvalidHost:
     """The URL's host does not exist, or must not be called."""
 
     reason: str
+    is_denied: bool = False
 
 
 FailedCall: TypeAlias = Refusal | NoReply | InvalidHost
@@ -152,9 +157,9 @@ class Calls:
         """The outcome once all of the reply has been read. Raises: MemoryShort."""
         data = await self._prepared(call)
         try:
-            with _CountedCall(self._metrics, call.endpoint) as counted:
+            with _CountedCall(self._metrics, call) as counted:
                 async with await self._post(call.endpoint, data) as answer:
-                    counted.status = str(answer.status)
+                    counted.answered(answer)
                     reserve(_PER_HEADER * len(answer.raw_headers))
                     if not 200 <= answer.status < 300:
                         return await _refusal(answer)
@@ -167,9 +172,9 @@ class Calls:
         data = await self._prepared(call)
         try:
             async with AsyncExitStack() as stack:
-                counted = stack.enter_context(_CountedCall(self._metrics, call.endpoint))
+                counted = stack.enter_context(_CountedCall(self._metrics, call))
                 answer = await stack.enter_async_context(await self._post(call.endpoint, data))
-                counted.status = str(answer.status)
+                counted.answered(answer)
                 reserve(_PER_HEADER * len(answer.raw_headers))
                 if not 200 <= answer.status < 300:
                     return await _refusal(answer)
@@ -226,16 +231,29 @@ class Calls:
 
 
 class _CountedCall(ProviderCall):
-    """A call that is counted, and logged, when this is left."""
+    """A call that is counted, with what it uses, and logged, when this is left."""
 
-    def __init__(self, metrics: Metrics, endpoint: InferenceEndpoint) -> None:
-        super().__init__(metrics, endpoint.task_type)
-        self._endpoint = endpoint
+    def __init__(self, metrics: Metrics, call: Call) -> None:
+        super().__init__(metrics, call.endpoint.task_type)
+        self._call = call
+        self._endpoints = metrics.endpoints
+        self._usage = usage_of(metrics.endpoints, call.endpoint)
+
+    def __enter__(self) -> _CountedCall:
+        super().__enter__()
+        return self
+
+    def answered(self, answer: _Answer) -> None:
+        self.status = str(answer.status)
+        tokens = add_compute(self._usage, answer.headers)
+        if tokens.input:
+            self._endpoints.count_tokens(self._call.endpoint.inference_id, self._usage, tokens)
 
     def __exit__(self, *error: object) -> None:
         super().__exit__(*error)
+        add_call(self._usage, self._call.body, self.seconds)
         if log.isEnabledFor(logging.DEBUG):
-            log_call(self._endpoint, self.status, self.seconds)
+            log_call(self._call.endpoint, self.status, self.seconds)
 
 
 def log_call(endpoint: InferenceEndpoint, status: str, seconds: float) -> None:
@@ -264,7 +282,7 @@ def what_failed(endpoint: InferenceEndpoint, error: Exception) -> NoReply | Inva
         return InvalidHost(f"Invalid host [{url}], please check that the URL is correct.")
     if denied:
         url = endpoint.service_settings.url
-        return InvalidHost(f"Invalid host [{url}], its address is not allowed.")
+        return InvalidHost(f"Invalid host [{url}], its address is not allowed.", is_denied=True)
     return NoReply(_cause(error))
 
 
@@ -295,11 +313,15 @@ async def _refusal(answer: _Answer) -> Refusal:
 
 
 def _retry_after(answer: _Answer) -> float | None:
-    """The seconds of `Retry-After`, be it a number or a date. Source: RFC 9110 section 10.2.3."""
+    """The seconds of `Retry-After`, a number or a date, else those of Hugging Face's `RateLimit`.
+
+    Source: RFC 9110 section 10.2.3, draft-ietf-httpapi-ratelimit-headers.
+    """
     value = answer.headers.get("Retry-After", "")
     if value.isdecimal():
         return float(value)
     try:
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
     except (TypeError, ValueError, OverflowError):
-        return None
+        used_up = _USED_UP.search(answer.headers.get("RateLimit", "")[:_MAX_LIMITS])
+        return None if used_up is None else float(used_up[1])

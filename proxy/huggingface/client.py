@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Final, TypeVar
 
 import aiohttp
@@ -23,6 +24,7 @@ from proxy.huggingface.calls import Calls
 from proxy.huggingface.chatreplies import parse_chat, parse_chat_event
 from proxy.huggingface.coalescing import Coalescer
 from proxy.huggingface.failurelog import FailureLog
+from proxy.huggingface.observing import Observer
 from proxy.huggingface.ratelimit import RateLimiter
 from proxy.huggingface.reading import PER_NODE, Reader
 from proxy.huggingface.replies import (
@@ -37,6 +39,7 @@ from proxy.huggingface.requests import chat_body, completion_body, embedding_bod
 from proxy.huggingface.retry import RetryPolicy
 from proxy.huggingface.sender import Sender
 from proxy.huggingface.streams import converted, read_events
+from proxy.huggingface.usage import counting
 from proxy.inference.chat import ChatRequest
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.inference.releases import Profile
@@ -69,11 +72,14 @@ class HuggingFace:
     ) -> None:
         self._idle_timeout = config.stream_idle_timeout
         self._profile = profile
-        self._sender = Sender(Calls(session, config, metrics), limiter, retry, profile, metrics)
+        self._endpoints = metrics.endpoints
+        observer = Observer(metrics.endpoints, Storms())
+        calls = Calls(session, config, metrics)
+        self._sender = Sender(calls, limiter, retry, profile, metrics, observer)
         self._batches = BatchSender(self._sender, config)
         self._embed = _sending(self._batches, _EMBEDDING, config, _size_of_vector)
         self._embed_sparse = _sending(self._batches, _SPARSE_EMBEDDING, config, _size_of_weights)
-        self._failures = FailureLog(Storms())
+        self._failures = FailureLog(Storms(), observer)
         self._turns = Turns()
 
     async def embed(
@@ -126,8 +132,9 @@ class HuggingFace:
     ) -> Json:
         """The answer of a chat in one piece, in Elasticsearch's form."""
         body = chat_body(endpoint, request, stream=False)
+        parse = partial(parse_chat, reasons=self._profile.reasons)
         with self._failures.watching(endpoint, deadline):
-            return await self._sender.answer(endpoint, body, Reader(parse_chat), deadline)
+            return await self._sender.answer(endpoint, body, Reader(parse), deadline)
 
     @asynccontextmanager
     async def stream_completion(
@@ -140,7 +147,7 @@ class HuggingFace:
 
         body = completion_body(endpoint, text, stream=True)
         async with self._events(endpoint, body, deadline) as events:
-            yield converted(endpoint, events, convert, self._failures.failed)
+            yield converted(endpoint, events, convert, self._failures.stream_failed)
 
     @asynccontextmanager
     async def stream_chat(
@@ -149,11 +156,15 @@ class HuggingFace:
         """The chunks of a chat, as they come, in Elasticsearch's form."""
 
         def convert(event: ServerSentEvent) -> Json:
-            return parse_chat_event(event, endpoint)
+            return parse_chat_event(event, endpoint, reasons=self._profile.reasons)
 
         body = chat_body(endpoint, request, stream=True)
         async with self._events(endpoint, body, deadline) as events:
-            yield converted(endpoint, events, convert, self._failures.failed)
+            yield converted(endpoint, events, convert, self._failures.stream_failed)
+
+    def forget(self, inference_id: str) -> None:
+        """Count what a deleted endpoint has used with that of others."""
+        self._endpoints.forget(inference_id)
 
     @asynccontextmanager
     async def _events(
@@ -162,7 +173,8 @@ class HuggingFace:
         with self._failures.watching(endpoint, deadline):
             opened = await self._sender.open(endpoint, body, deadline)
         async with opened as reply:
-            yield read_events(endpoint, reply, self._idle_timeout, self._profile, self._turns)
+            events = read_events(endpoint, reply, self._idle_timeout, self._profile, self._turns)
+            yield counting(events, self._endpoints, endpoint)
 
 
 def _sending(

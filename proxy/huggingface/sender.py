@@ -9,9 +9,12 @@ from proxy.ground.errors import CountMismatch, MemoryShort, ProxyError
 from proxy.ground.frames import forget_frames
 from proxy.huggingface.calls import Call, Calls, FailedCall, OpenReply, Refusal, Reply
 from proxy.huggingface.failures import failure, unreadable
+from proxy.huggingface.hints import advice_on, advice_on_count, advice_on_shape
+from proxy.huggingface.observing import Observer
 from proxy.huggingface.ratelimit import RateLimiter
 from proxy.huggingface.reading import Reader
 from proxy.huggingface.retry import Failure, Retries, RetryPolicy
+from proxy.huggingface.usage import tokens_of, usage_of
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.inference.releases import Profile
 from proxy.limits.deadline import Deadline
@@ -31,12 +34,14 @@ class Sender:
         retry: RetryPolicy,
         profile: Profile,
         metrics: Metrics,
+        observer: Observer,
     ) -> None:
         self._calls = calls
         self._limiter = limiter
         self._retry = retry
         self._profile = profile
         self._metrics = metrics
+        self._observer = observer
 
     async def answer(
         self, endpoint: InferenceEndpoint, body: Json, reader: Reader[T], deadline: Deadline
@@ -60,7 +65,9 @@ class Sender:
             await confirm()
             outcome = await self._calls.open(Call(endpoint, body, retries.failed > 0))
             if isinstance(outcome, OpenReply):
+                self._observer.succeeded(endpoint)
                 return outcome
+            self._observer.failed(endpoint, advice_on(endpoint, outcome))
             await retries.wait(self.failure(endpoint, outcome))
 
     def leaves_at_once(self, endpoint: InferenceEndpoint) -> bool:
@@ -73,8 +80,9 @@ class Sender:
         Raises: Rejected where too many wait already, if that is `bounded`.
         """
         if not self._limiter.is_free(endpoint):
-            with self._metrics.rate_limit_wait():
+            with self._metrics.rate_limit_wait() as wait:
                 await self._limiter.wait(endpoint, bounded=bounded)
+            usage_of(self._metrics.endpoints, endpoint).queue_seconds += wait.seconds
 
     def check_room(self, endpoint: InferenceEndpoint, waiting: int) -> None:
         """Raises: Rejected if no more than these may wait for the endpoint."""
@@ -91,18 +99,39 @@ class Sender:
         """
         await confirm()
         outcome = await self._calls.send(call)
-        if isinstance(outcome, Refusal):
-            return outcome
         if not isinstance(outcome, Reply):
-            return self.failure(call.endpoint, outcome)
+            self._observer.failed(call.endpoint, advice_on(call.endpoint, outcome))
+            return outcome if isinstance(outcome, Refusal) else self.failure(call.endpoint, outcome)
         try:
-            return await reader.read(outcome.body)
-        except (CountMismatch, MemoryShort):
+            result = await reader.read(outcome.body)
+        except MemoryShort:
             raise
         except ProxyError as error:
-            forget_frames(error)
-            return unreadable(call.endpoint, error)
+            return self._unreadable(call.endpoint, outcome, error)
+        self._read(call.endpoint, outcome)
+        return result
+
+    def _read(self, endpoint: InferenceEndpoint, reply: Reply) -> None:
+        self._observer.succeeded(endpoint)
+        if endpoint.streams:
+            endpoints = self._metrics.endpoints
+            used = usage_of(endpoints, endpoint)
+            endpoints.count_tokens(endpoint.inference_id, used, tokens_of(reply.body))
+
+    def _unreadable(self, endpoint: InferenceEndpoint, reply: Reply, error: ProxyError) -> Failure:
+        """What a reply of another shape means. Raises: the error, if it is a CountMismatch."""
+        is_mismatch = isinstance(error, CountMismatch)
+        advice = advice_on_count() if is_mismatch else advice_on_shape(endpoint, reply.body)
+        self._observer.failed(endpoint, advice)
+        if is_mismatch:
+            raise error.advised(advice)
+        forget_frames(error)
+        failed = unreadable(endpoint, error)
+        failed.error.advised(advice)
+        return failed
 
     def failure(self, endpoint: InferenceEndpoint, outcome: FailedCall) -> Failure:
         """What a failed call means in the release that is served."""
-        return failure(endpoint, outcome, self._profile)
+        failed = failure(endpoint, outcome, self._profile)
+        failed.error.advised(advice_on(endpoint, outcome))
+        return failed

@@ -184,3 +184,6 @@ class Provider(Protocol):
     async def chat(
         self, endpoint: InferenceEndpoint, request: ChatRequest, deadline: Deadline
     ) -> Json: ...
+
+    def forget(self, inference_id: str) -> None:
+        """The endpoint has been deleted: nothing needs to be remembered of it."""

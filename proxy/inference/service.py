@@ -206,6 +206,7 @@ class InferenceService:
             raise StatusError(409, problem)
         await confirm()
         await self._store.delete(inference_id)
+        self._provider.forget(inference_id)
         return Deletion(_deleted(uses, acknowledged=True), stale, actual)
 
     # Inference

@@ -5,15 +5,19 @@ Source: ModelValidatorBuilder and the validators that it chooses.
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import Final, Protocol
 
 from proxy.ground.authorization import NOT_CONFIRMED
 from proxy.ground.errors import Cause, CountMismatch, MemoryShort, ProxyError, StatusError
+from proxy.ground.scopes import Scope
 from proxy.inference.chat import ChatRequest
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.requests import InferenceRequest
 from proxy.xcontent.values import Json
 
+# The calls under way are of an endpoint, or of settings, that may never be stored.
+is_trial: Final[ContextVar[bool]] = ContextVar("is_trial", default=False)
 _INPUT: Final = "how big"
 _QUERY: Final = "test query"
 _FAILED: Final = (
@@ -44,13 +48,14 @@ async def try_out(
     """
     is_embedding = endpoint.task_type is TaskType.TEXT_EMBEDDING
     try:
-        result = await _call(inference, endpoint, timeout)
+        with Scope(is_trial, True):
+            result = await _call(inference, endpoint, timeout)
     except (MemoryShort, *NOT_CONFIRMED):
         raise  # says nothing about the endpoint
     except ProxyError as error:
         if is_embedding and isinstance(error, CountMismatch) and not error.results:
             raise _no_size("Embeddings list is empty") from None
-        raise StatusError(400, _FAILED, cause=error) from None
+        raise StatusError(400, _FAILED, cause=error).advised(error.advice) from None
     return _with_dimensions(endpoint, result) if is_embedding else endpoint
 
 

@@ -56,7 +56,7 @@ async def serve(
     parts = make_parts(config, epoch)
     health = Health(parts.checks)
     async with (
-        admin_listening(config, admin_application(health, parts.metrics.registry)) as admin,
+        admin_listening(config, admin_application(health, parts.metrics)) as admin,
         _listening(parts, config, reuse_port, tls.context if tls else None) as address,
     ):
         if admin.port is not None:

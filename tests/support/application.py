@@ -124,7 +124,7 @@ def _unchunked(data: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def proxy_with(folder, *, queue_capacity=2000, upstream=None, **limits):
+async def proxy_with(folder, *, queue_capacity=2000, stream_heartbeat=0.0, upstream=None, **limits):
     """An application that keeps its store in `folder`, before a provider that answers properly."""
     config = Config(
         store=StoreConfig(kind=f"sqlite:{folder / 'endpoints.db'}", encryption_key="11" * 32),
@@ -134,6 +134,7 @@ async def proxy_with(folder, *, queue_capacity=2000, upstream=None, **limits):
             retry_max_delay=0.002,
             stream_idle_timeout=5.0,
             queue_capacity=queue_capacity,
+            stream_heartbeat=stream_heartbeat,
         ),
         upstream=UpstreamConfig(url=upstream),
         limits=LimitsConfig(**limits),

@@ -28,7 +28,7 @@ class Reply:
     """A response of a FaultyServer, or a fault.
 
     `hang`: no response, ever. `reset`: the connection is aborted before the first byte of one.
-    `reset_after`: it is aborted after the last chunk.
+    `reset_after`: it is aborted after the last chunk. `hang_after`: nothing follows that, ever.
     """
 
     status: int = 200
@@ -37,7 +37,8 @@ class Reply:
     body: bytes = b""
     chunks: Sequence[bytes] | None = None  # one TCP write each, instead of `body`
     delay: float = 0.0  # seconds before the head
-    fault: Literal["hang", "reset", "reset_after"] | None = None
+    pause: float = BETWEEN_WRITES  # seconds after each chunk
+    fault: Literal["hang", "reset", "reset_after", "hang_after"] | None = None
 
 
 def json_reply(value: Any, status: int = 200, **more: Any) -> Reply:
@@ -129,9 +130,11 @@ class FaultyServer:
         await response.prepare(request)
         for chunk in chunks:
             await response.write(chunk)
-            await asyncio.sleep(BETWEEN_WRITES)
+            await asyncio.sleep(reply.pause)
         if reply.fault == "reset_after":
             return _cut(request, response)
+        if reply.fault == "hang_after":
+            await asyncio.Event().wait()
         await response.write_eof()
         return response
 

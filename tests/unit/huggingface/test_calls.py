@@ -102,7 +102,7 @@ async def test_a_denied_address_is_no_valid_host():
     async with answering(json_reply([[1]]), allow=("10.0.0.0/8",)) as provider:
         for outcome in (await provider.send(), await provider.calls.open(provider.call())):
             assert outcome == InvalidHost(
-                f"Invalid host [{provider.url}], its address is not allowed."
+                f"Invalid host [{provider.url}], its address is not allowed.", is_denied=True
             )
 
 
