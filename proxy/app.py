@@ -45,6 +45,7 @@ from proxy.semantic.layer import SemanticLayer
 from proxy.store.cached import CachedStore
 from proxy.store.opening import open_store
 from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.semantic import SemanticMetrics
 from proxy.telemetry.storms import Storms
 from proxy.upstream.asking import Asking
 from proxy.upstream.certificateuser import guard_certificate, refuse_taken
@@ -263,7 +264,7 @@ async def _open_parts(
         if config.semantic.enabled and forwarder is not None:
             asking = Asking(upstream, forwarder, config.upstream)
             endpoints = EmbeddingEndpoints(store, provider)
-            layer = _semantic_layer(config, asking, endpoints, privileges)
+            layer = _semantic_layer(config, asking, endpoints, privileges, app[METRICS])
             await stack.enter_async_context(layer.running())
             app[_SEMANTIC], app[_INTERCEPTION].layer = layer, layer.interceptor
         app[_API] = InferenceApi(
@@ -292,7 +293,11 @@ def _provider(
 
 
 def _semantic_layer(
-    config: Config, asking: Asking, endpoints: EmbeddingEndpoints, privileges: Privileges
+    config: Config,
+    asking: Asking,
+    endpoints: EmbeddingEndpoints,
+    privileges: Privileges,
+    metrics: Metrics,
 ) -> SemanticLayer:
     turns = Turns()
     return SemanticLayer(
@@ -300,6 +305,7 @@ def _semantic_layer(
         endpoints,
         privileges,
         config.semantic,
+        SemanticMetrics(metrics),
         read_body=partial(whole_body, config.limits, turns),
         read_pieces=partial(decoded_pieces, turns),
     )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from proxy.inference.chat import ChatRequest
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
@@ -107,6 +107,41 @@ class EndpointStore(Protocol):
 
     async def delete(self, inference_id: str) -> None:
         """Remove the endpoint, even if its record must not be used. Raises: EndpointNotFound."""
+
+
+class Notes(Protocol):
+    """Small JSON objects by which proxies with the same store tell each other something.
+
+    Names are no inference ids. What has been damaged, or somebody else has written, is as if it
+    were not there. Every method raises StoreError when the store cannot be used.
+    """
+
+    async def write(self, name: str, content: Mapping[str, Any]) -> None:
+        """Leave a note, in place of the one of that name if there is one."""
+
+    async def read(self, name: str) -> dict[str, Any] | None:
+        """What a note says; None if there is none."""
+
+    async def change(
+        self, name: str, change: Callable[[dict[str, Any]], Mapping[str, Any]]
+    ) -> dict[str, Any] | None:
+        """Replace what a note says atomically, and return it; None if there is none.
+
+        `change` may run several times, and in another thread.
+        """
+
+    async def all(self) -> dict[str, dict[str, Any]]:
+        """All notes by name."""
+
+    async def delete(self, name: str) -> None:
+        """Take a note away, if it is there."""
+
+
+class Store(EndpointStore, Protocol):
+    """A store of endpoints that keeps notes, too."""
+
+    @property
+    def notes(self) -> Notes: ...
 
 
 class Provider(Protocol):

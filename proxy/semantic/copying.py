@@ -345,6 +345,7 @@ async def _write(writer: Writer, window: Window, progress: Progress, copy: Copy)
     entries = await writer.send(window, is_last=False)
     if isinstance(entries, Refused):
         entries = window.answers(writer.refusals(window.sent(), entries.answer), copy.dest or "")
+    writer.count(window, entries)
     for entry in entries:
         _count(next(iter(entry.values())), progress, copy)
 

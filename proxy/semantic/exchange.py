@@ -31,6 +31,7 @@ from proxy.semantic.ports import Endpoints, Upstream, UpstreamAnswer
 from proxy.semantic.registry import Registry
 from proxy.semantic.tasks import Tasks
 from proxy.semantic.upstreamrelease import UpstreamRelease
+from proxy.telemetry.semantic import SemanticMetrics
 from proxy.xcontent.document import Bounds
 from proxy.xcontent.writing import dump_json
 
@@ -55,7 +56,8 @@ class Parts:
     """What every handler works with."""
 
     upstream: Upstream
-    endpoints: Endpoints
+    endpoints: Endpoints  # for queries
+    document_endpoints: Endpoints
     registry: Registry
     guard: Guard
     abilities: Abilities
@@ -63,6 +65,7 @@ class Parts:
     read_body: ReadBody
     read_pieces: ReadPieces
     tasks: Tasks
+    metrics: SemanticMetrics
     default_id: str | None  # the endpoint of fields that name none
     vector_sources: VectorSources = field(default_factory=VectorSources)
 
@@ -79,6 +82,7 @@ class Exchange:
     changes: bool = False  # whether it may change which names lead to semantic fields
     body: Body | None = None
     body_in_url: bool = False
+    passed_on: bool = False  # whether the upstream got it as it came
 
     def take_source(self) -> None:
         """Take a body in the URL for the body, if there is no other. Source: RestRequest."""
@@ -133,6 +137,7 @@ class Exchange:
 
     async def hand_on(self) -> web.StreamResponse:
         """The upstream's answer to the request as it came."""
+        self.passed_on = True
         raw = self.body.raw if self.body is not None and not self.body_in_url else None
         return await self.parts.upstream.hand_on(self.request, raw, self.settle)
 

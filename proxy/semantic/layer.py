@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 from aiohttp import web
 
 from proxy.config import SemanticConfig
+from proxy.ground.errors import ProxyError
 from proxy.inference.ports import Uses
 from proxy.rest.request import parse_request
 from proxy.rest.responder import responder_for
 from proxy.semantic.abilities import Abilities
+from proxy.semantic.counting import CountedEndpoints, kind_of
 from proxy.semantic.exchange import Exchange, Parts, ReadBody, ReadPieces
 from proxy.semantic.guarding import Guard
 from proxy.semantic.interception import Interceptor, changes
@@ -24,6 +27,7 @@ from proxy.semantic.showing import show_nothing_of_ours
 from proxy.semantic.tasks import Tasks
 from proxy.semantic.upstreamrelease import UpstreamRelease
 from proxy.semantic.uses import uses_of
+from proxy.telemetry.semantic import SemanticMetrics
 
 # Segments of requests whose body may stand in the URL.
 _WITH_SOURCE: Final = frozenset(
@@ -51,6 +55,7 @@ class SemanticLayer:
         endpoints: Endpoints,
         permissions: Permissions,
         config: SemanticConfig,
+        metrics: SemanticMetrics,
         *,
         read_body: ReadBody,
         read_pieces: ReadPieces,
@@ -59,7 +64,10 @@ class SemanticLayer:
         self.interceptor = Interceptor(self._registry)
         self._parts = Parts(
             upstream=upstream,
-            endpoints=endpoints,
+            endpoints=CountedEndpoints(endpoints, partial(metrics.count_texts, "queries")),
+            document_endpoints=CountedEndpoints(
+                endpoints, partial(metrics.count_texts, "documents")
+            ),
             registry=self._registry,
             guard=Guard(permissions, upstream),
             tasks=Tasks(),
@@ -67,6 +75,7 @@ class SemanticLayer:
             release=UpstreamRelease(upstream),
             read_body=read_body,
             read_pieces=read_pieces,
+            metrics=metrics,
             default_id=config.default_inference_id,
         )
 
@@ -105,7 +114,14 @@ class SemanticLayer:
         )
         if not _WITH_SOURCE.isdisjoint(rest.segments()):
             exchange.take_source()
-        response = await (handler or show_nothing_of_ours)(exchange)
+        kind = "other" if match is None else kind_of(match.pattern, rest.method)
+        try:
+            response = await (handler or show_nothing_of_ours)(exchange)
+        except ProxyError:
+            self._parts.metrics.count_request(kind, "failed")
+            raise
+        outcome = "passed_on" if exchange.passed_on else "translated"
+        self._parts.metrics.count_request(kind, outcome)
         await exchange.settle()
         return response
 

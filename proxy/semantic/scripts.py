@@ -17,6 +17,7 @@ from proxy.ground.errors import StatusError
 from proxy.limits.deadline import Deadline
 from proxy.semantic import layout
 from proxy.semantic.bulk import Guard, Item
+from proxy.semantic.counting import reason_of
 from proxy.semantic.documents import Place, raw_field, read_document, read_json
 from proxy.semantic.embedding import Filler
 from proxy.semantic.exchange import Exchange
@@ -88,6 +89,8 @@ class _Scripted:
         item = await self._filled(before, after)
         if item.error is not None:
             await self._put_back(before, after)
+            reason = reason_of(item.error.render(), item.error.status)
+            self._exchange.parts.metrics.count_failure(reason)
             raise item.error
         if not item.is_filled:
             return None
@@ -102,7 +105,7 @@ class _Scripted:
 
     async def _filled(self, before: _State | None, after: _State) -> Item:
         """An update that brings the vectors of all that has changed."""
-        filler = Filler(self._exchange.parts.endpoints)
+        filler = Filler(self._exchange.parts.document_endpoints)
         fields = self._target.fields
         chunkers = await filler.chunkers(fields)
         filling = prepare(after.content, fields, chunkers)

@@ -64,7 +64,7 @@ async def _single(exchange: Exchange, action: str) -> web.StreamResponse:
     if action == "update" and target.fields and _is_scripted(source):
         sent = await _scripted(exchange, item, target, parameters)
     else:
-        sent = await _written(Writer(exchange, None, parameters, is_single=True), item)
+        sent = await _written(exchange, item, parameters)
     if isinstance(sent, Refused):
         return await exchange.patched(
             sent.answer, lambda one: _of_path(hide_in_error(one), exchange.rest.path)
@@ -85,10 +85,15 @@ async def _scripted(
     return item.answer or await update_by_script(exchange, item, target, parameters)
 
 
-async def _written(writer: Writer, item: Item) -> Entry | Refused:
-    window = Window([item])
+async def _written(
+    exchange: Exchange, item: Item, parameters: Mapping[str, str]
+) -> Entry | Refused:
+    writer, window = Writer(exchange, None, parameters, is_single=True), Window([item])
     await writer.fill(window)
     sent = await writer.send(window, is_last=True)
+    if isinstance(sent, list):
+        writer.count(window, sent)
+        exchange.passed_on = not writer.touched
     if item.error is not None:
         raise item.error
     return sent if isinstance(sent, Refused) else sent[0]

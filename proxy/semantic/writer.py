@@ -21,6 +21,7 @@ from proxy.limits.memory import passing
 from proxy.limits.threads import offload
 from proxy.semantic import layout
 from proxy.semantic.bulk import Item, Window, prepare_all
+from proxy.semantic.counting import count_failures
 from proxy.semantic.documents import read_json
 from proxy.semantic.embedding import Filler
 from proxy.semantic.exchange import AT_ONCE, Exchange
@@ -78,11 +79,12 @@ class Writer:
         self._is_single = is_single
         self._parameters = exchange.rest.parameters if parameters is None else parameters
         self._requested = self._parameters.get("pipeline")
-        self._filler = Filler(exchange.parts.endpoints)
+        self._filler = Filler(exchange.parts.document_endpoints)
         self._known: dict[str, _Known] = {}
         self._sending: frozenset[_Key] = frozenset()
         self._sent = asyncio.Event()
         self._sent.set()
+        self.touched = False  # whether any item had anything for us to do
 
     # Filling
 
@@ -267,6 +269,13 @@ class Writer:
         if isinstance(error, dict):
             error.pop("root_cause", None)
         return [item.refused(self._index or "", answer.status, error) for item in items]
+
+    def count(self, window: Window, entries: Sequence[Entry]) -> None:
+        """Take note of what became of the items of a window, for the figures."""
+        self.touched |= any(
+            item.is_filled or item.is_ingested or item.error is not None for item in window.items
+        )
+        count_failures(self._exchange.parts.metrics, window.items, entries)
 
     def lost(self, window: Window, error: ProxyError) -> list[Entry]:
         """The answers to the items of a window that the upstream has not answered."""

@@ -68,6 +68,7 @@ class _Bulk:
             return refused
         if not self._collected.count:
             return await self._malformed(Malformed(b"\n" if self._has_body else b"", 0))
+        self._exchange.passed_on = not self._writer.touched
         await self._refresh()
         took = int((monotonic() - self._started) * 1000)
         return await self._exchange.streamed(
@@ -135,6 +136,7 @@ class _Bulk:
             entries = window.answers(
                 self._writer.refusals(window.sent(), answer), self._exchange.names.get("index", "")
             )
+        self._writer.count(window, entries)
         if not is_last and self._refresh_wanted():
             self._note(entries)
         self._collected.add(entries)

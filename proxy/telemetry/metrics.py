@@ -87,25 +87,25 @@ class Metrics:
         self.clock = clock
         self.registry = CollectorRegistry()
         self._requests = cache(
-            self._counter(
+            self.counter(
                 "requests", "Requests that the application has answered", "route", "status"
             ).labels
         )
         self._limits_hit = cache(
-            self._counter("limits_hit", "Requests refused because of a limit", "limit").labels
+            self.counter("limits_hit", "Requests refused because of a limit", "limit").labels
         )
         self._provider_calls = cache(
-            self._counter("provider_calls", "Calls to providers", "task", "status").labels
+            self.counter("provider_calls", "Calls to providers", "task", "status").labels
         )
         self._provider_retries = cache(
-            self._counter(
+            self.counter(
                 "provider_retries", "Calls to providers that repeat a failed one", "task"
             ).labels
         )
-        self._rate_limit_waits = self._counter(
+        self._rate_limit_waits = self.counter(
             "rate_limit_waits", "Calls that waited for their endpoint's rate limit"
         )
-        self._rate_limit_wait_seconds = self._counter(
+        self._rate_limit_wait_seconds = self.counter(
             "rate_limit_wait_seconds", "Time that they waited, together"
         )
         self._request_seconds = cache(
@@ -157,7 +157,8 @@ class Metrics:
         """Show counts that another part keeps, one for each value of `label`."""
         self.registry.register(_CountedElsewhere(f"{PREFIX}_{name}", text, label, reads))
 
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+    def counter(self, name: str, text: str, *labels: str) -> Counter:
+        """A counter that is shown with the other figures."""
         return Counter(name, text, labels, namespace=PREFIX, registry=self.registry)
 
     def _histogram(self, name: str, text: str, *labels: str) -> Histogram:

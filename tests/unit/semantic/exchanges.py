@@ -20,6 +20,8 @@ from proxy.semantic.registry import Target
 from proxy.semantic.routes import PATHS, ROUTES
 from proxy.semantic.tasks import Tasks
 from proxy.semantic.upstreamrelease import UpstreamRelease
+from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.semantic import SemanticMetrics
 from proxy.xcontent.document import Bounds
 from proxy.xcontent.numbers import Numbers
 
@@ -130,6 +132,8 @@ class World:
         parts: Any = Parts(
             upstream=self.upstream,  # type: ignore[arg-type]
             endpoints=self.endpoints,
+            document_endpoints=self.endpoints,
+            metrics=SemanticMetrics(Metrics()),
             registry=self.registry,  # type: ignore[arg-type]
             guard=self.guard,  # type: ignore[arg-type]
             abilities=Abilities(self.upstream),  # type: ignore[arg-type]

@@ -16,6 +16,8 @@ from proxy.semantic.fields import ModelSettings, SemanticField
 from proxy.semantic.scripts import update_by_script
 from proxy.semantic.targets import WriteTarget
 from proxy.semantic.writer import Refused
+from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.semantic import SemanticMetrics
 from proxy.xcontent.numbers import Numbers
 
 MODEL = ModelSettings(dimensions=1, similarity="cosine")
@@ -107,7 +109,9 @@ class Endpoints:
 
 
 async def _run(upstream: Played, endpoints: Endpoints) -> Any:
-    parts = SimpleNamespace(upstream=upstream, endpoints=endpoints)
+    parts = SimpleNamespace(
+        upstream=upstream, document_endpoints=endpoints, metrics=SemanticMetrics(Metrics())
+    )
     exchange: Any = SimpleNamespace(parts=parts, request=None)
     item = Item(
         action="update",
