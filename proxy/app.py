@@ -25,12 +25,16 @@ from proxy.api.counting import METRICS, STORMS, CountedRequest
 from proxy.api.dispatcher import InferenceApi
 from proxy.api.server import Runner
 from proxy.config import Config, ProviderConfig
+from proxy.ground import freshness
 from proxy.ground.errors import ProxyError, UpstreamUnavailable
 from proxy.ground.interception import Interception, is_inference
 from proxy.ground.sessions import HEAD_LIMITS
 from proxy.http1 import Forwarding
 from proxy.huggingface.client import HuggingFace
 from proxy.huggingface.egress import EgressRules
+from proxy.huggingface.embeddingcache import EmbeddingCache, Memory
+from proxy.huggingface.embeddingfile import EmbeddingFile
+from proxy.huggingface.embeddingtier import FileTier
 from proxy.huggingface.ratelimit import RateLimiter
 from proxy.huggingface.retry import RetryPolicy
 from proxy.huggingface.session import provider_session
@@ -223,6 +227,13 @@ async def _prepare(request: web.Request, response: web.StreamResponse) -> None:
 
 
 async def _dispatch(request: web.Request) -> web.StreamResponse:
+    if freshness.HEADER in request.headers:
+        with freshness.wanting(request.headers[freshness.HEADER]):
+            return await _dispatch_by_target(request)
+    return await _dispatch_by_target(request)
+
+
+async def _dispatch_by_target(request: web.Request) -> web.StreamResponse:
     target = raw_target(request)
     if is_inference(target):
         return await request.app[_API].answer(request)
@@ -257,7 +268,8 @@ async def _open_parts(
         )
         limiter = RateLimiter(config.provider.queue_capacity)
         profile = PROFILES[config.compatibility]
-        provider = _provider(config.provider, session, limiter, profile, app[METRICS])
+        cache = await _embedding_cache(config.provider, stack, app[METRICS])
+        provider = _provider(config.provider, session, limiter, profile, app[METRICS], cache)
         service = InferenceService(store, provider, config.provider.timeout, profile)
         limits = CallLimits(config.limits)
         layer = None
@@ -287,9 +299,26 @@ def _provider(
     limiter: RateLimiter,
     profile: Profile,
     metrics: Metrics,
+    cache: EmbeddingCache | None,
 ) -> HuggingFace:
     retry = RetryPolicy(initial_delay=config.retry_initial_delay, max_delay=config.retry_max_delay)
-    return HuggingFace(session, config, limiter, retry, profile, metrics)
+    return HuggingFace(session, config, limiter, retry, profile, metrics, cache)
+
+
+async def _embedding_cache(
+    config: ProviderConfig, stack: AsyncExitStack, metrics: Metrics
+) -> EmbeddingCache | None:
+    """The cache that is configured, if any; the stack closes it."""
+    if not config.cache_bytes and config.cache_file is None:
+        return None
+    file = None
+    if config.cache_file is not None:
+        file = FileTier(EmbeddingFile(config.cache_file, config.cache_file_bytes))
+        stack.push_async_callback(file.close)
+        await file.open()
+    cache = EmbeddingCache(Memory(config.cache_bytes), file)
+    cache.show(metrics)
+    return cache
 
 
 def _semantic_layer(

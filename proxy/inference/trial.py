@@ -5,6 +5,7 @@ Source: ModelValidatorBuilder and the validators that it chooses.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final, Protocol
 
 from proxy.ground.authorization import NOT_CONFIRMED
@@ -43,6 +44,7 @@ async def try_out(
     as `confirm`.
     """
     is_embedding = endpoint.task_type is TaskType.TEXT_EMBEDDING
+    endpoint = replace(endpoint, revision=None)  # nothing that is remembered may answer for it
     try:
         result = await _call(inference, endpoint, timeout)
     except (MemoryShort, *NOT_CONFIRMED):
