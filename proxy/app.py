@@ -38,8 +38,9 @@ from proxy.huggingface.embeddingtier import FileTier
 from proxy.huggingface.ratelimit import RateLimiter
 from proxy.huggingface.retry import RetryPolicy
 from proxy.huggingface.session import provider_session
+from proxy.huggingface.sharedlimits import Leases
 from proxy.inference.embedding import EmbeddingEndpoints
-from proxy.inference.ports import unused
+from proxy.inference.ports import Notes, unused
 from proxy.inference.releases import PROFILES, Profile
 from proxy.inference.service import InferenceService
 from proxy.limits.calls import CallLimits, address_of_caller
@@ -47,7 +48,7 @@ from proxy.limits.memory import MemoryBudget
 from proxy.limits.turns import Turns
 from proxy.semantic.layer import SemanticLayer
 from proxy.store.cached import CachedStore
-from proxy.store.opening import open_store
+from proxy.store.opening import configured_store
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.semantic import SemanticMetrics
 from proxy.telemetry.storms import Storms
@@ -251,7 +252,8 @@ async def _open_parts(
 ) -> AsyncIterator[None]:
     """Everything behind the routes, opened in order and closed in reverse."""
     async with AsyncExitStack() as stack:
-        store = app[STORE] = open_store(config)
+        own = configured_store(config)
+        store = app[STORE] = CachedStore(own, config.store.freshness)
         stack.push_async_callback(store.close)
         await store.open()
         await refuse_taken(nodes)
@@ -266,7 +268,7 @@ async def _open_parts(
         session = await stack.enter_async_context(
             provider_session(config.egress, egress, most=most)
         )
-        limiter = RateLimiter(config.provider.queue_capacity)
+        limiter = _rate_limiter(config.provider, own.notes, stack)
         profile = PROFILES[config.compatibility]
         cache = await _embedding_cache(config.provider, stack, app[METRICS])
         provider = _provider(config.provider, session, limiter, profile, app[METRICS], cache)
@@ -303,6 +305,14 @@ def _provider(
 ) -> HuggingFace:
     retry = RetryPolicy(initial_delay=config.retry_initial_delay, max_delay=config.retry_max_delay)
     return HuggingFace(session, config, limiter, retry, profile, metrics, cache)
+
+
+def _rate_limiter(config: ProviderConfig, notes: Notes, stack: AsyncExitStack) -> RateLimiter:
+    if not config.shared_rate_limits:
+        return RateLimiter(config.queue_capacity)
+    leases = Leases(notes)
+    stack.push_async_callback(leases.close)
+    return RateLimiter(config.queue_capacity, leases.pace_of)
 
 
 async def _embedding_cache(

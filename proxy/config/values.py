@@ -240,6 +240,11 @@ class ProviderConfig:
         "Requests that may wait for the rate limit of one endpoint; further ones get a 429",
         may_be_zero=True,
     )
+    shared_rate_limits: bool = setting(
+        False,
+        "Whether rate limits hold for all proxies and workers of a store together",
+        "Else it holds for each process. While the store cannot be used, each has its part of it.",
+    )
     retry_initial_delay: float = setting(
         1.0,
         "First wait before a call is repeated",
