@@ -24,7 +24,7 @@ from proxy.api.bodies import decoded_pieces, whole_body
 from proxy.api.counting import METRICS, STORMS, CountedRequest
 from proxy.api.dispatcher import InferenceApi
 from proxy.api.server import Runner
-from proxy.config import Config, ProviderConfig
+from proxy.config import CacheConfig, Config, ProviderConfig
 from proxy.ground import freshness
 from proxy.ground.errors import ProxyError, UpstreamUnavailable
 from proxy.ground.interception import Interception, is_inference
@@ -270,7 +270,7 @@ async def _open_parts(
         )
         limiter = _rate_limiter(config.provider, own.notes, stack)
         profile = PROFILES[config.compatibility]
-        cache = await _embedding_cache(config.provider, stack, app[METRICS])
+        cache = await _embedding_cache(config.cache, stack, app[METRICS])
         provider = _provider(config.provider, session, limiter, profile, app[METRICS], cache)
         service = InferenceService(store, provider, config.provider.timeout, profile)
         limits = CallLimits(config.limits)
@@ -316,17 +316,17 @@ def _rate_limiter(config: ProviderConfig, notes: Notes, stack: AsyncExitStack) -
 
 
 async def _embedding_cache(
-    config: ProviderConfig, stack: AsyncExitStack, metrics: Metrics
+    config: CacheConfig, stack: AsyncExitStack, metrics: Metrics
 ) -> EmbeddingCache | None:
     """The cache that is configured, if any; the stack closes it."""
-    if not config.cache_bytes and config.cache_file is None:
+    if not config.bytes and config.file is None:
         return None
     file = None
-    if config.cache_file is not None:
-        file = FileTier(EmbeddingFile(config.cache_file, config.cache_file_bytes))
+    if config.file is not None:
+        file = FileTier(EmbeddingFile(config.file, config.file_bytes))
         stack.push_async_callback(file.close)
         await file.open()
-    cache = EmbeddingCache(Memory(config.cache_bytes), file)
+    cache = EmbeddingCache(Memory(config.bytes), file)
     cache.show(metrics)
     return cache
 

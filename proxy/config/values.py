@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from proxy.config.caching import CacheConfig
 from proxy.config.keys import Key, keys_of, setting
 
 # Releases of Elasticsearch whose API can be served; proxy.inference.releases has what differs.
@@ -213,28 +214,6 @@ class ProviderConfig:
         "Equal ones are sent once. Elasticsearch makes a call for each request; this is faster "
         "where many ask at once, and spares the rate limit.",
     )
-    cache_bytes: int = setting(
-        0,
-        "Memory of each process for embeddings, so that equal texts are not sent again",
-        "Each is kept by a hash of its text, for one endpoint, until that is changed or deleted. "
-        "Requests with the header `X-Embedding-Cache: no-cache` do without. It is not counted by "
-        "`limits.memory`.",
-        unit="bytes",
-        may_be_zero=True,
-    )
-    cache_file: Path | None = setting(
-        None,
-        "SQLite file for embeddings, also for those that memory does not hold",
-        "It outlasts restarts, and all processes of a machine may share it. Where it cannot be "
-        "used, requests go on without, and the log says why.",
-        absent="memory only",
-    )
-    cache_file_bytes: int = setting(
-        1024 * 1024 * 1024,
-        "Size of that file; what has not been used for longest makes room",
-        "SQLite's log beside it takes some MB more.",
-        unit="bytes",
-    )
     queue_capacity: int = setting(
         2000,
         "Requests that may wait for the rate limit of one endpoint; further ones get a 429",
@@ -416,6 +395,7 @@ class Config:
     upstream: UpstreamConfig = field(default_factory=UpstreamConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
     provider: ProviderConfig = field(default_factory=ProviderConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
     egress: EgressConfig = field(default_factory=EgressConfig)
     semantic: SemanticConfig = field(default_factory=SemanticConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)

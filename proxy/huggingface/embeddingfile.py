@@ -113,7 +113,7 @@ class EmbeddingFile:
         # SQLite gives its -wal and -shm files the mode of this one.
         os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
         try:
-            refuse_other_writers("provider.cache_file", self.path, self.path.stat())
+            refuse_other_writers("cache.file", self.path, self.path.stat())
         except ConfigError as error:
             raise Unusable(str(error)) from None
 

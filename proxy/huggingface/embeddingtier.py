@@ -114,7 +114,7 @@ class FileTier:
         problem = _problem_of(error)
         if problem != self._problem:  # logged once, not every time
             log.warning(
-                "[provider.cache_file] [%s] cannot be used, and is left alone for a while: %s",
+                "[cache.file] [%s] cannot be used, and is left alone for a while: %s",
                 self._file.path,
                 problem,
             )

@@ -87,7 +87,7 @@ def test_metrics_count_a_real_inference(serve, elasticsearch, own_index, stub):
 def test_every_figure_is_in_the_documentation(serve, tmp_path, own_index):
     env = own_index | {
         "HFPROXY_SEMANTIC_ENABLED": "true",
-        "HFPROXY_PROVIDER_CACHE_BYTES": "1000",
+        "HFPROXY_CACHE_BYTES": "1000",
     }
     store = ("--store", store_of("sqlite", tmp_path))
     upstream = f"http://127.0.0.1:{free_ports()}"

@@ -13,7 +13,14 @@ from aiohttp.test_utils import TestServer
 from multidict import CIMultiDict
 
 from proxy.app import make_application
-from proxy.config import Config, LimitsConfig, ProviderConfig, StoreConfig, UpstreamConfig
+from proxy.config import (
+    CacheConfig,
+    Config,
+    LimitsConfig,
+    ProviderConfig,
+    StoreConfig,
+    UpstreamConfig,
+)
 from tests.support.samples import TOKEN
 from tests.support.stubs import JSON, Call, FaultyServer, Reply, contract_reply
 
@@ -124,10 +131,12 @@ def _unchunked(data: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def proxy_with(folder, *, queue_capacity=2000, upstream=None, provider=None, **limits):
+async def proxy_with(
+    folder, *, queue_capacity=2000, upstream=None, provider=None, cache=0, **limits
+):
     """An application that keeps its store in `folder`, before a provider that answers properly.
 
-    `provider` are further settings of how it is called.
+    `provider` are further settings of how it is called, `cache` the bytes of kept embeddings.
     """
     config = Config(
         store=StoreConfig(kind=f"sqlite:{folder / 'endpoints.db'}", encryption_key="11" * 32),
@@ -140,6 +149,7 @@ async def proxy_with(folder, *, queue_capacity=2000, upstream=None, provider=Non
             **(provider or {}),
         ),
         upstream=UpstreamConfig(url=upstream),
+        cache=CacheConfig(bytes=cache),
         limits=LimitsConfig(**limits),
         lane=False,
     )

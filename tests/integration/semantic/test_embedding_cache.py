@@ -34,8 +34,8 @@ def start(serve: Serve, elasticsearch, own_index, tmp_path):
     env = {
         **ENABLED,
         **own_index,
-        "HFPROXY_PROVIDER_CACHE_BYTES": "1000000",
-        "HFPROXY_PROVIDER_CACHE_FILE": str(tmp_path / "cache" / "embeddings.db"),
+        "HFPROXY_CACHE_BYTES": "1000000",
+        "HFPROXY_CACHE_FILE": str(tmp_path / "cache" / "embeddings.db"),
     }
 
     def start():

@@ -12,7 +12,7 @@ NO_CACHE = {"X-Embedding-Cache": "no-cache"}
 
 @pytest.fixture
 async def proxy(tmp_path):
-    async with proxy_with(tmp_path, provider={"cache_bytes": 1024 * 1024}) as proxy:
+    async with proxy_with(tmp_path, cache=1024 * 1024) as proxy:
         proxy.provide(lengths)
         await proxy.put("text_embedding")
         yield proxy

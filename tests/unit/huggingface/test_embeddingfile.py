@@ -164,7 +164,7 @@ async def test_a_file_that_cannot_be_used_is_a_warning_and_a_miss(path, clock, c
     clock.now += 100
     assert await tier.find([key(1)]) == {}
     assert [one.levelno for one in caplog.records] == [logging.WARNING]
-    assert caplog.messages[0].startswith(f"[provider.cache_file] [{path}] cannot be used")
+    assert caplog.messages[0].startswith(f"[cache.file] [{path}] cannot be used")
     await tier.close()
 
 
