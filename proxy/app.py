@@ -25,8 +25,9 @@ from proxy.api.bodies import decoded_pieces, whole_body
 from proxy.api.counting import METRICS, STORMS, CountedRequest
 from proxy.api.dispatcher import InferenceApi
 from proxy.api.server import Runner
-from proxy.config import Config, ProviderConfig, UpstreamConfig
+from proxy.config import CacheConfig, Config, ProviderConfig, UpstreamConfig
 from proxy.config.prices import Prices
+from proxy.ground import freshness
 from proxy.ground.epoch import Epoch
 from proxy.ground.errors import ProxyError, UpstreamError, UpstreamUnavailable
 from proxy.ground.interception import Interception, is_inference
@@ -34,9 +35,13 @@ from proxy.ground.sessions import HEAD_LIMITS
 from proxy.http1 import Forwarding
 from proxy.huggingface.client import HuggingFace
 from proxy.huggingface.egress import EgressRules
+from proxy.huggingface.embeddingcache import EmbeddingCache, Memory
+from proxy.huggingface.embeddingfile import EmbeddingFile
+from proxy.huggingface.embeddingtier import FileTier
 from proxy.huggingface.ratelimit import RateLimiter
 from proxy.huggingface.retry import RetryPolicy
 from proxy.huggingface.session import provider_session
+from proxy.huggingface.sharedlimits import Leases
 from proxy.inference.embedding import EmbeddingEndpoints
 from proxy.inference.ports import Notes, Uses, unused
 from proxy.inference.releases import PROFILES, Profile
@@ -235,6 +240,13 @@ async def _prepare(request: web.Request, response: web.StreamResponse) -> None:
 
 
 async def _dispatch(request: web.Request) -> web.StreamResponse:
+    if freshness.HEADER in request.headers:
+        with freshness.wanting(request.headers[freshness.HEADER]):
+            return await _dispatch_by_target(request)
+    return await _dispatch_by_target(request)
+
+
+async def _dispatch_by_target(request: web.Request) -> web.StreamResponse:
     target = raw_target(request)
     if is_inference(target):
         return await request.app[_API].answer(request)
@@ -268,9 +280,10 @@ async def _open_parts(
         session = await stack.enter_async_context(
             provider_session(config.egress, egress, most=most)
         )
-        limiter = RateLimiter(config.provider.queue_capacity)
+        limiter = _rate_limiter(config.provider, own.notes, stack)
         profile = PROFILES[config.compatibility]
-        provider = _provider(config.provider, session, limiter, profile, app[METRICS])
+        cache = await _embedding_cache(config.cache, stack, app[METRICS])
+        provider = _provider(config.provider, session, limiter, profile, app[METRICS], cache)
         service = InferenceService(store, provider, config.provider.timeout, profile)
         limits = CallLimits(config.limits)
         layer, offered = None, config.semantic.enabled
@@ -355,9 +368,34 @@ def _provider(
     limiter: RateLimiter,
     profile: Profile,
     metrics: Metrics,
+    cache: EmbeddingCache | None,
 ) -> HuggingFace:
     retry = RetryPolicy(initial_delay=config.retry_initial_delay, max_delay=config.retry_max_delay)
-    return HuggingFace(session, config, limiter, retry, profile, metrics)
+    return HuggingFace(session, config, limiter, retry, profile, metrics, cache)
+
+
+def _rate_limiter(config: ProviderConfig, notes: Notes, stack: AsyncExitStack) -> RateLimiter:
+    if not config.shared_rate_limits:
+        return RateLimiter(config.queue_capacity)
+    leases = Leases(notes)
+    stack.push_async_callback(leases.close)
+    return RateLimiter(config.queue_capacity, leases.pace_of)
+
+
+async def _embedding_cache(
+    config: CacheConfig, stack: AsyncExitStack, metrics: Metrics
+) -> EmbeddingCache | None:
+    """The cache that is configured, if any; the stack closes it."""
+    if not config.bytes and config.file is None:
+        return None
+    file = None
+    if config.file is not None:
+        file = FileTier(EmbeddingFile(config.file, config.file_bytes))
+        stack.push_async_callback(file.close)
+        await file.open()
+    cache = EmbeddingCache(Memory(config.bytes), file)
+    cache.show(metrics)
+    return cache
 
 
 def _semantic_layer(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from proxy.config.caching import CacheConfig
 from proxy.config.keys import Key, keys_of, setting
 
 # Releases of Elasticsearch whose API can be served; proxy.inference.releases has what differs.
@@ -232,6 +233,11 @@ class ProviderConfig:
         'For instance ["my-chat=0.15/0.60", "*=0.02"]; the first that fits counts, in any '
         "currency. The admin port and the figures then show what tokens have cost.",
     )
+    shared_rate_limits: bool = setting(
+        False,
+        "Whether rate limits hold for all proxies and workers of a store together",
+        "Else it holds for each process. While the store cannot be used, each has its part of it.",
+    )
     retry_initial_delay: float = setting(
         1.0,
         "First wait before a call is repeated",
@@ -409,6 +415,7 @@ class Config:
     upstream: UpstreamConfig = field(default_factory=UpstreamConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
     provider: ProviderConfig = field(default_factory=ProviderConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
     egress: EgressConfig = field(default_factory=EgressConfig)
     semantic: SemanticConfig = field(default_factory=SemanticConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)

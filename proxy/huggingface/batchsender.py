@@ -31,6 +31,8 @@ class BatchTask(Generic[T]):
     body: Callable[[Batch], Json]
     reader: Callable[[Batch], Reader[list[T]]]
     cuts_texts: bool  # whether texts that the provider finds too long may be cut
+    # Told what a provider has answered about the texts that were really sent.
+    keep: Callable[[InferenceEndpoint, Batch, list[T]], None] | None = None
 
 
 class BatchSender:
@@ -117,6 +119,8 @@ class BatchSender:
                     sent = sent.shortened()
                 outcome = sender.failure(endpoint, outcome)
             if not isinstance(outcome, Failure):
+                if task.keep is not None:
+                    task.keep(endpoint, sent, outcome)
                 return outcome
             await retries.wait(outcome)
 

@@ -7,7 +7,7 @@ Source: HuggingFaceService, HuggingFaceActionCreator.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -18,11 +18,19 @@ import aiohttp
 from proxy.config import ProviderConfig
 from proxy.ground.errors import CountMismatch
 from proxy.ground.sse import ServerSentEvent
-from proxy.huggingface.batching import Batch, Text, texts_of
+from proxy.huggingface.batching import Batch, texts_of
 from proxy.huggingface.batchsender import BatchSender, BatchTask
 from proxy.huggingface.calls import Calls
 from proxy.huggingface.chatreplies import parse_chat, parse_chat_event
 from proxy.huggingface.coalescing import Coalescer
+from proxy.huggingface.embeddingcache import (
+    VECTORS,
+    WEIGHTS,
+    CachedTask,
+    Codec,
+    EmbeddingCache,
+    Send,
+)
 from proxy.huggingface.failurelog import FailureLog
 from proxy.huggingface.observing import Observer
 from proxy.huggingface.ratelimit import RateLimiter
@@ -69,6 +77,7 @@ class HuggingFace:
         retry: RetryPolicy,
         profile: Profile,
         metrics: Metrics,
+        cache: EmbeddingCache | None = None,
     ) -> None:
         self._idle_timeout = config.stream_idle_timeout
         self._profile = profile
@@ -77,8 +86,10 @@ class HuggingFace:
         calls = Calls(session, config, metrics)
         self._sender = Sender(calls, limiter, retry, profile, metrics, observer)
         self._batches = BatchSender(self._sender, config)
-        self._embed = _sending(self._batches, _EMBEDDING, config, _size_of_vector)
-        self._embed_sparse = _sending(self._batches, _SPARSE_EMBEDDING, config, _size_of_weights)
+        self._embed = _sending(self._batches, _EMBEDDING, config, _size_of_vector, cache, VECTORS)
+        self._embed_sparse = _sending(
+            self._batches, _SPARSE_EMBEDDING, config, _size_of_weights, cache, WEIGHTS
+        )
         self._failures = FailureLog(Storms(), observer)
         self._turns = Turns()
 
@@ -182,8 +193,14 @@ def _sending(
     task: BatchTask[T],
     config: ProviderConfig,
     size_of: Callable[[T], int],
-) -> Callable[[InferenceEndpoint, list[Text], Deadline], Awaitable[list[T]]]:
+    cache: EmbeddingCache | None,
+    codec: Codec[T],
+) -> Send[T]:
     """What sends texts for a task: by themselves, or with those of other requests."""
+    if cache is not None:
+        cached = CachedTask(cache, codec)
+        task = replace(task, keep=cached.keep)
+        return cached.over(_sending(batches, task, config, size_of, None, codec))
     if config.coalescing:
         return Coalescer(batches, task, config, size_of).results
     return lambda endpoint, texts, deadline: batches.results(endpoint, task, texts, deadline)

@@ -29,7 +29,7 @@ from proxy.limits.deadline import Deadline
 from proxy.limits.memory import apart, reserve
 
 T = TypeVar("T")
-_Key = tuple[str, str, str]
+_Key = tuple[str | None, ...]
 _OWN: Final = (MemoryShort, Rejected, *NOT_CONFIRMED)  # errors of a caller that are nobody else's
 
 
@@ -54,7 +54,8 @@ class Coalescer(Generic[T]):
     ) -> list[T]:
         """A result for each text, in their order. Raises: ProxyError."""
         settings = endpoint.service_settings
-        key = (endpoint.inference_id, settings.url, endpoint.secret_settings.api_key)
+        token = endpoint.secret_settings.api_key
+        key = (endpoint.inference_id, endpoint.revision, settings.url, token)
         line = self._lines.get(key)
         if line is None:
             drop = partial(self._lines.pop, key, None)

@@ -28,7 +28,9 @@ _MAX_GIVEN: Final = 4 * MAX_STORED_BYTES  # before anything is looked at; names 
 
 def dump_endpoint(endpoint: InferenceEndpoint) -> dict[str, Any]:
     """The stored form. The token is in it: it is only ever written sealed."""
-    return asdict(endpoint)
+    document = asdict(endpoint)
+    del document["revision"]  # of the record, which is only being made
+    return document
 
 
 def check_size(settings: Json) -> None:

@@ -75,6 +75,9 @@ class InferenceEndpoint:
     secret_settings: SecretSettings = field(repr=False)
     task_settings: TaskSettings = field(default_factory=TaskSettings)
     chunking_settings: ChunkingSettings | None = None
+    # Of its stored record, another after each write; None for what is not stored like this. What is
+    # remembered of an endpoint is remembered of its revision.
+    revision: str | None = field(default=None, repr=False, compare=False)
 
     @property
     def streams(self) -> bool:

@@ -123,11 +123,16 @@ class Notes(Protocol):
         """What a note says; None if there is none."""
 
     async def change(
-        self, name: str, change: Callable[[dict[str, Any]], Mapping[str, Any]]
+        self,
+        name: str,
+        change: Callable[[dict[str, Any]], Mapping[str, Any]],
+        *,
+        start: Mapping[str, Any] | None = None,
     ) -> dict[str, Any] | None:
-        """Replace what a note says atomically, and return it; None if there is none.
+        """Replace what a note says atomically, and return it.
 
-        `change` may run several times, and in another thread.
+        Where there is none, `change` gets what is to be there at the `start`; without that, nothing
+        is done, and the result is None. `change` may run several times, and in another thread.
         """
 
     async def all(self) -> dict[str, dict[str, Any]]:

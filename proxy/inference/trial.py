@@ -6,6 +6,7 @@ Source: ModelValidatorBuilder and the validators that it chooses.
 from __future__ import annotations
 
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Final, Protocol
 
 from proxy.ground.authorization import NOT_CONFIRMED
@@ -47,6 +48,7 @@ async def try_out(
     as `confirm`.
     """
     is_embedding = endpoint.task_type is TaskType.TEXT_EMBEDDING
+    endpoint = replace(endpoint, revision=None)  # nothing that is remembered may answer for it
     try:
         with Scope(is_trial, True):
             result = await _call(inference, endpoint, timeout)

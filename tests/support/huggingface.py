@@ -13,6 +13,7 @@ from proxy.config import EgressConfig, ProviderConfig
 from proxy.ground.errors import ProxyError
 from proxy.huggingface.client import HuggingFace
 from proxy.huggingface.egress import EgressRules
+from proxy.huggingface.embeddingcache import EmbeddingCache
 from proxy.huggingface.ratelimit import RateLimiter
 from proxy.huggingface.retry import RetryPolicy
 from proxy.huggingface.session import provider_session
@@ -82,7 +83,11 @@ class Provider:
 
 
 @asynccontextmanager
-async def answering(answer: Callable[[Call], Reply] | Sequence[Reply] | Reply, **settings: Any):
+async def answering(
+    answer: Callable[[Call], Reply] | Sequence[Reply] | Reply,
+    cache: EmbeddingCache | None = None,
+    **settings: Any,
+):
     waits: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -99,6 +104,7 @@ async def answering(answer: Callable[[Call], Reply] | Sequence[Reply] | Reply, *
                 RetryPolicy(sleep=sleep),
                 PROFILE,
                 Metrics(),
+                cache,
             ),
             server,
             waits,

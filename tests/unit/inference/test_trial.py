@@ -9,6 +9,7 @@ from proxy.ground.errors import (
 from proxy.inference.chat import ChatRequest
 from proxy.inference.endpoints import TaskSettings, TaskType
 from proxy.inference.results import SparseVector
+from proxy.inference.trial import try_out
 from tests.support.provider import ScriptedProvider
 from tests.support.samples import make_endpoint
 from tests.support.services import failing, service_of
@@ -43,6 +44,20 @@ async def test_each_task_is_tried_its_own_way(task, outcome, call):
     await service.put(make_endpoint(task), None, nobody)
     assert provider.calls == [call]
     assert "e1" in store.endpoints
+
+
+async def test_nothing_that_is_remembered_of_an_endpoint_answers_for_it():
+    tried = []
+
+    class Noting:
+        async def infer(self, endpoint, request, timeout):
+            tried.append(endpoint.revision)
+            return {"text_embedding": [{"embedding": [1.0]}]}
+
+        begin_chat = infer
+
+    await try_out(Noting(), make_endpoint(revision="r1"), None)
+    assert tried == [None]
 
 
 async def test_the_try_uses_the_endpoints_own_task_settings():
