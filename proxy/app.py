@@ -257,6 +257,7 @@ async def _open_parts(
         limiter = RateLimiter(config.provider.queue_capacity)
         profile = PROFILES[config.compatibility]
         provider = _provider(config.provider, session, limiter, profile, app[METRICS])
+        stack.push_async_callback(provider.close)
         service = InferenceService(store, provider, config.provider.timeout, profile)
         limits = CallLimits(config.limits)
         layer = None

@@ -200,12 +200,21 @@ class ProviderConfig:
         32,
         "Inputs of one call",
         "More, or more than 1.9 MB of them, are sent as several calls and put together again. 32 "
-        "inputs and 2 MB are what text-embeddings-inference takes by default.",
+        "inputs and 2 MB are what text-embeddings-inference takes by default. A server that takes "
+        "less, as it says or as its refusals show, gets less; none gets more.",
+    )
+    server_info: bool = setting(
+        True,
+        "Whether servers of embedding and rerank models are asked at `/info` what they take",
+        "Text-embeddings-inference answers there. It is asked once it has answered a caller, and "
+        "then every quarter of an hour; callers never wait for it, and other servers lack nothing.",
     )
     concurrency: int = setting(
         4,
         "Calls that one request may have under way at once",
-        "With `provider.coalescing`, those that an endpoint may have to embed texts.",
+        "With `provider.coalescing`, those that an endpoint may have to embed texts. A server that "
+        "refuses calls for its load (429, 503, 424, 529) gets half as many from all requests, then "
+        "one more for each round that it answers; requests that wait take turns.",
     )
     coalescing: bool = setting(
         False,

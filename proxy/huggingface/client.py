@@ -36,6 +36,7 @@ from proxy.huggingface.replies import (
 from proxy.huggingface.requests import chat_body, completion_body, embedding_body, rerank_body
 from proxy.huggingface.retry import RetryPolicy
 from proxy.huggingface.sender import Sender
+from proxy.huggingface.servers import Servers
 from proxy.huggingface.streams import converted, read_events
 from proxy.inference.chat import ChatRequest
 from proxy.inference.endpoints import InferenceEndpoint
@@ -69,11 +70,16 @@ class HuggingFace:
         self._idle_timeout = config.stream_idle_timeout
         self._profile = profile
         self._sender = Sender(Calls(session, config, metrics), limiter, retry, profile, metrics)
-        self._batches = BatchSender(self._sender, config)
+        self._servers = Servers(session, config)
+        self._batches = BatchSender(self._sender, config, self._servers)
         self._embed = _sending(self._batches, _EMBEDDING, config, _size_of_vector)
         self._embed_sparse = _sending(self._batches, _SPARSE_EMBEDDING, config, _size_of_weights)
         self._failures = FailureLog(Storms())
         self._turns = Turns()
+
+    async def close(self) -> None:
+        """End what goes on in the background, before the session is closed."""
+        await self._servers.close()
 
     async def embed(
         self, endpoint: InferenceEndpoint, inputs: Sequence[str], deadline: Deadline

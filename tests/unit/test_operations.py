@@ -21,6 +21,8 @@ from proxy.ground.errors import KeyMismatch, StatusError
 from proxy.huggingface.calls import Refusal, log_call
 from proxy.huggingface.failurelog import FailureLog
 from proxy.huggingface.failures import failure
+from proxy.huggingface.info import ServerInfo
+from proxy.huggingface.servers import log_server
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.serving.summary import report_start
 from proxy.store.sealed import Keyring
@@ -36,6 +38,14 @@ LINES: Final = [line for kind, text in BLOCKS if kind == "text" for line in text
 DOCUMENTS: Final[list[Any]] = [json.loads(text) for kind, text in BLOCKS if kind == "json"]
 STAMP: Final = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
 ENDPOINT: Final = make_endpoint(inference_id="my-embeddings", url="http://tei:8080/embed?key=x")
+
+SERVER: Final = ServerInfo(
+    model_id="intfloat/e5-small-v2",
+    model_sha="ffb93f3bd4047442299a41ebb6fa998a38507c52",
+    max_inputs=32,
+    max_tokens=512,
+    truncates=True,
+)
 
 
 def bare(line: str) -> str:
@@ -57,6 +67,7 @@ def happen() -> None:
     log_change(call, "changed", ENDPOINT.inference_id, ENDPOINT.task_type)
     fail(ENDPOINT)
     log_limit("streams", 0)
+    log_server(ENDPOINT, SERVER)
     log_call(ENDPOINT, "200", 0.0118)
     log_request("POST", "infer", "200", 0.0125)
 
