@@ -25,6 +25,7 @@ from proxy.api.counting import METRICS, STORMS, CountedRequest
 from proxy.api.dispatcher import InferenceApi
 from proxy.api.server import Runner
 from proxy.config import Config, ProviderConfig
+from proxy.ground.background import Background
 from proxy.ground.errors import ProxyError, UpstreamUnavailable
 from proxy.ground.interception import Interception, is_inference
 from proxy.ground.sessions import HEAD_LIMITS
@@ -34,10 +35,13 @@ from proxy.huggingface.egress import EgressRules
 from proxy.huggingface.ratelimit import RateLimiter
 from proxy.huggingface.retry import RetryPolicy
 from proxy.huggingface.session import provider_session
+from proxy.inference.completion import Completion
 from proxy.inference.embedding import EmbeddingEndpoints
+from proxy.inference.maintained import MaintainedProvider
 from proxy.inference.ports import unused
 from proxy.inference.releases import PROFILES, Profile
 from proxy.inference.service import InferenceService
+from proxy.inference.warmth import Warmth
 from proxy.limits.calls import CallLimits, address_of_caller
 from proxy.limits.memory import MemoryBudget
 from proxy.limits.turns import Turns
@@ -258,12 +262,22 @@ async def _open_parts(
         profile = PROFILES[config.compatibility]
         provider = _provider(config.provider, session, limiter, profile, app[METRICS])
         stack.push_async_callback(provider.close)
-        service = InferenceService(store, provider, config.provider.timeout, profile)
+        background = Background()
+        stack.push_async_callback(background.close)
+        maintained, completion = _maintained(config.provider, store, provider, background)
+        service = InferenceService(
+            store,
+            maintained,
+            config.provider.timeout,
+            profile,
+            trial_provider=provider,
+            takes_starting=config.provider.cold_start_wait > 0,
+        )
         limits = CallLimits(config.limits)
         layer = None
         if config.semantic.enabled and forwarder is not None:
             asking = Asking(upstream, forwarder, config.upstream)
-            endpoints = EmbeddingEndpoints(store, provider)
+            endpoints = EmbeddingEndpoints(store, maintained, completion)
             layer = _semantic_layer(config, asking, endpoints, privileges)
             await stack.enter_async_context(layer.running())
             app[_SEMANTIC], app[_INTERCEPTION].layer = layer, layer.interceptor
@@ -277,7 +291,7 @@ async def _open_parts(
             limits=limits,
             uses_of=unused if layer is None else layer.uses_of,
         )
-        _show_counts(app[METRICS], limits, app[MEMORY], limiter, store, privileges)
+        _show_counts(app[METRICS], limits, app[MEMORY], limiter, provider, store, privileges)
         yield
 
 
@@ -290,6 +304,16 @@ def _provider(
 ) -> HuggingFace:
     retry = RetryPolicy(initial_delay=config.retry_initial_delay, max_delay=config.retry_max_delay)
     return HuggingFace(session, config, limiter, retry, profile, metrics)
+
+
+def _maintained(
+    config: ProviderConfig, store: CachedStore, provider: HuggingFace, background: Background
+) -> tuple[MaintainedProvider, Completion]:
+    """The provider whose endpoints are looked after, and what completes them."""
+    completion = Completion(store, provider, config.timeout, background)
+    warmth = Warmth(store, provider, config.keep_warm, config.timeout, background)
+    background.start(warmth.run())
+    return MaintainedProvider(provider, completion, warmth), completion
 
 
 def _semantic_layer(
@@ -311,6 +335,7 @@ def _show_counts(
     limits: CallLimits,
     memory: MemoryBudget,
     limiter: RateLimiter,
+    provider: HuggingFace,
     store: CachedStore,
     privileges: Privileges,
 ) -> None:
@@ -324,6 +349,11 @@ def _show_counts(
         "rate_limit_waiting",
         "Calls that wait for their endpoint's rate limit now",
         lambda: limiter.waiting,
+    )
+    metrics.add_gauge(
+        "cold_start_waiting",
+        "Calls that wait for their provider to start now",
+        lambda: provider.waiting,
     )
     metrics.add_counter(
         "endpoint_reads",

@@ -222,6 +222,23 @@ class ProviderConfig:
         "Equal ones are sent once. Elasticsearch makes a call for each request; this is faster "
         "where many ask at once, and spares the rate limit.",
     )
+    cold_start_wait: float = setting(
+        0.0,
+        "Time to wait for a provider that starts, within the request's `timeout`; 0 does not wait",
+        "For Inference Endpoints that are scaled to zero, and servers that load their model. One "
+        "request at a time looks whether it has started. An endpoint can be created meanwhile: it "
+        "is tried out by its first use. Requests need a `timeout` as long as a start takes.",
+        unit="seconds",
+        may_be_zero=True,
+    )
+    keep_warm: float = setting(
+        0.0,
+        "Time after which an endpoint that nobody calls any more is called by the proxy; 0: never",
+        "So it is not scaled to zero, and costs what it costs to run it. It holds for endpoints of "
+        "embedding and rerank models, from their first use in each process on.",
+        unit="seconds",
+        may_be_zero=True,
+    )
     queue_capacity: int = setting(
         2000,
         "Requests that may wait for the rate limit of one endpoint; further ones get a 429",

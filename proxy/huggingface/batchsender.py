@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Generic, TypeVar
 
 from proxy.config import ProviderConfig
@@ -164,17 +165,22 @@ class _Sending(Generic[T]):
 
     async def _attempt(self, batch: Batch, *, is_retry: bool) -> list[T] | Refusal | Failure:
         call = Call(self._endpoint, self._task.body(batch), is_retry)
-        async with self._server.places.place(self) as place:
-            outcome = await self._sender.attempt(call, self._task.reader(batch))
-            if isinstance(outcome, Refusal):
-                place.status = outcome.status
-            elif isinstance(outcome, Failure):
-                place.status = 0
+        send = partial(self._in_place, reader=self._task.reader(batch))
+        outcome = await self._sender.patiently(call, self._deadline, send)
         if isinstance(outcome, Refusal | Failure):
             self._server.may_have_changed()
         else:
             self._servers.answered(self._server, self._endpoint)
         return outcome
+
+    async def _in_place(self, call: Call, reader: Reader[list[T]]) -> list[T] | Refusal | Failure:
+        async with self._server.places.place(self) as place:
+            outcome = await self._sender.attempt(call, reader)
+            if isinstance(outcome, Refusal):
+                place.status = outcome.status
+            elif isinstance(outcome, Failure):
+                place.status = 0
+            return outcome
 
     async def _in_parts(self, batch: Batch) -> list[T]:
         """In as many calls as it takes by what is known of the server; in two at least."""

@@ -38,6 +38,7 @@ from proxy.huggingface.retry import RetryPolicy
 from proxy.huggingface.sender import Sender
 from proxy.huggingface.servers import Servers
 from proxy.huggingface.streams import converted, read_events
+from proxy.huggingface.waking import Waking
 from proxy.inference.chat import ChatRequest
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.inference.releases import Profile
@@ -69,7 +70,9 @@ class HuggingFace:
     ) -> None:
         self._idle_timeout = config.stream_idle_timeout
         self._profile = profile
-        self._sender = Sender(Calls(session, config, metrics), limiter, retry, profile, metrics)
+        calls = Calls(session, config, metrics)
+        self._waking = Waking(config, clock=retry.clock, sleep=retry.sleep)
+        self._sender = Sender(calls, limiter, retry, profile, metrics, self._waking)
         self._servers = Servers(session, config)
         self._batches = BatchSender(self._sender, config, self._servers)
         self._embed = _sending(self._batches, _EMBEDDING, config, _size_of_vector)
@@ -80,6 +83,11 @@ class HuggingFace:
     async def close(self) -> None:
         """End what goes on in the background, before the session is closed."""
         await self._servers.close()
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for servers to start."""
+        return self._waking.waiting
 
     async def embed(
         self, endpoint: InferenceEndpoint, inputs: Sequence[str], deadline: Deadline

@@ -10,12 +10,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable
-from contextvars import Context
 from typing import Final
 
 import aiohttp
 
 from proxy.config import ProviderConfig
+from proxy.ground.background import Background
 from proxy.ground.frames import forget_frames
 from proxy.ground.masking import bare_url
 from proxy.ground.sessions import on_live_connection
@@ -65,13 +65,11 @@ class Servers:
         self._clock = clock
         self._servers: dict[int, Server] = {}  # by the hash, as URLs and tokens may be long
         self._many = _MANY
-        self._asking: set[asyncio.Task[None]] = set()
+        self._asking = Background()
 
     async def close(self) -> None:
         """End what goes on in the background."""
-        for task in self._asking:
-            task.cancel()
-        await asyncio.gather(*self._asking, return_exceptions=True)
+        await self._asking.close()
 
     def of(self, endpoint: InferenceEndpoint) -> Server:
         """The server of an endpoint."""
@@ -91,12 +89,7 @@ class Servers:
         if len(self._asking) >= _ASKED_AT_ONCE:
             return
         server.asked_at, server.ask_at = now, now + _AGAIN
-        # Not in the context of a caller, who neither pays for it nor must be allowed it.
-        task = asyncio.get_running_loop().create_task(
-            self._ask(server, endpoint), context=Context()
-        )
-        self._asking.add(task)
-        task.add_done_callback(self._asking.discard)
+        self._asking.start(self._ask(server, endpoint))
 
     async def _ask(self, server: Server, endpoint: InferenceEndpoint) -> None:
         info = await self._told(endpoint)

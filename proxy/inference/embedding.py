@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from proxy.ground.errors import EndpointNotFound, StatusError
+from proxy.inference.completion import Completion
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.ports import EndpointStore, Provider
 from proxy.limits.deadline import Deadline
@@ -14,9 +15,10 @@ from proxy.limits.deadline import Deadline
 class EmbeddingEndpoints:
     """Finds endpoints, and embeds and ranks texts with them."""
 
-    def __init__(self, store: EndpointStore, provider: Provider) -> None:
+    def __init__(self, store: EndpointStore, provider: Provider, completion: Completion) -> None:
         self._store = store
         self._provider = provider
+        self._completion = completion
 
     async def find(self, inference_id: str) -> InferenceEndpoint | None:
         """The endpoint; None if there is none. Raises: StoreError."""
@@ -24,6 +26,13 @@ class EmbeddingEndpoints:
             return (await self._store.get(inference_id)).endpoint
         except EndpointNotFound:
             return None
+
+    async def completed(self, endpoint: InferenceEndpoint) -> InferenceEndpoint:
+        """The endpoint with the size of its vectors, even if it was starting when it was created.
+
+        Raises: ProxyError for the provider's failures.
+        """
+        return await self._completion.completed(endpoint)
 
     async def embed(
         self, endpoint: InferenceEndpoint, texts: Sequence[str], deadline: Deadline

@@ -45,7 +45,7 @@ from proxy.inference.results import (
     render_rerank,
     render_sparse,
 )
-from proxy.inference.trial import try_out
+from proxy.inference.trial import is_starting, try_out
 from proxy.inference.updates import EndpointUpdate
 from proxy.limits.deadline import Deadline
 from proxy.xcontent.values import Json
@@ -74,6 +74,14 @@ class Deletion:
     task_type: TaskType | None  # None for a record that could not be read
 
 
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A new endpoint; not `tried` if its provider was still starting."""
+
+    endpoint: InferenceEndpoint
+    tried: bool
+
+
 class InferenceService:
     """The use cases of the `_inference` API; times are in seconds.
 
@@ -87,11 +95,19 @@ class InferenceService:
         provider: Provider,
         default_timeout: float,
         profile: Profile,
+        *,
+        trial_provider: Provider | None = None,
+        takes_starting: bool = False,
     ) -> None:
+        """`trial_provider` is called in place of the other one to try endpoints out."""
         self._store = store
         self._provider = provider
         self._default_timeout = default_timeout
         self._profile = profile
+        self._takes_starting = takes_starting  # endpoints whose provider is not up yet
+        self._trials = self
+        if trial_provider is not None:
+            self._trials = InferenceService(store, trial_provider, default_timeout, profile)
 
     # Endpoints
 
@@ -100,7 +116,7 @@ class InferenceService:
         endpoint: InferenceEndpoint,
         timeout: float | None,
         is_taken: Callable[[], Awaitable[bool]],
-    ) -> InferenceEndpoint:
+    ) -> Created:
         """Try out a new endpoint and store it as the trial completed it.
 
         `is_taken` says whether the upstream has an endpoint with this id.
@@ -108,12 +124,18 @@ class InferenceService:
         `check_storable`.
         """
         check_storable(endpoint)
-        endpoint = await try_out(self, endpoint, timeout)
+        tried = True
+        try:
+            endpoint = await try_out(self._trials, endpoint, timeout)
+        except StatusError as error:
+            if not (self._takes_starting and is_starting(error)):
+                raise
+            tried = False
         if await is_taken():
             raise EndpointAlreadyExists(endpoint.inference_id)
         await confirm()  # the trial may have taken long
         await self._store.create(endpoint)
-        return endpoint
+        return Created(endpoint, tried)
 
     async def exists(self, inference_id: str) -> bool:
         """Whether the store has an endpoint with this id, usable or not."""
@@ -166,7 +188,7 @@ class InferenceService:
             if (new := change(old.endpoint)) == old.endpoint:
                 return old
             check_storable(new)
-            found = (await try_out(self, new, timeout)).service_settings
+            found = (await try_out(self._trials, new, timeout)).service_settings
             await confirm()
             changed = await self._store.update(
                 inference_id,

@@ -76,6 +76,8 @@ class Filler:
     ) -> None:
         try:
             endpoint = await self._endpoints.find(inference_id)
+            if endpoint is not None:
+                endpoint = await self._endpoints.completed(endpoint)
         except ProxyError as error:
             cause = error
             _fail(

@@ -98,6 +98,12 @@ class Endpoints(Protocol):
     async def find(self, inference_id: str) -> InferenceEndpoint | None:
         """The endpoint; None if there is none. Raises: StoreError."""
 
+    async def completed(self, endpoint: InferenceEndpoint) -> InferenceEndpoint:
+        """The endpoint with the size of its vectors, even if it was starting when it was created.
+
+        Raises: ProxyError for the provider's failures.
+        """
+
     async def embed(
         self, endpoint: InferenceEndpoint, texts: Sequence[str], deadline: Deadline
     ) -> list[list[float]]:

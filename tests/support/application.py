@@ -124,8 +124,11 @@ def _unchunked(data: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def proxy_with(folder, *, queue_capacity=2000, upstream=None, **limits):
-    """An application that keeps its store in `folder`, before a provider that answers properly."""
+async def proxy_with(folder, *, queue_capacity=2000, upstream=None, provider=None, **limits):
+    """An application that keeps its store in `folder`, before a provider that answers properly.
+
+    `provider` are further settings of how it is called.
+    """
     config = Config(
         store=StoreConfig(kind=f"sqlite:{folder / 'endpoints.db'}", encryption_key="11" * 32),
         provider=ProviderConfig(
@@ -134,15 +137,16 @@ async def proxy_with(folder, *, queue_capacity=2000, upstream=None, **limits):
             retry_max_delay=0.002,
             stream_idle_timeout=5.0,
             queue_capacity=queue_capacity,
+            **(provider or {}),
         ),
         upstream=UpstreamConfig(url=upstream),
         limits=LimitsConfig(**limits),
         lane=False,
     )
-    async with FaultyServer(contract_reply) as provider:
+    async with FaultyServer(contract_reply) as stub:
         server = TestServer(make_application(config))
         await server.start_server()
         try:
-            yield Proxy(server, provider)
+            yield Proxy(server, stub)
         finally:
             await server.close()

@@ -23,6 +23,7 @@ from proxy.huggingface.failurelog import FailureLog
 from proxy.huggingface.failures import failure
 from proxy.huggingface.info import ServerInfo
 from proxy.huggingface.servers import log_server
+from proxy.huggingface.waking import log_started, log_starting
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.serving.summary import report_start
 from proxy.store.sealed import Keyring
@@ -68,6 +69,8 @@ def happen() -> None:
     fail(ENDPOINT)
     log_limit("streams", 0)
     log_server(ENDPOINT, SERVER)
+    log_starting(ENDPOINT, 600.0)
+    log_started(ENDPOINT, 93.6)
     log_call(ENDPOINT, "200", 0.0118)
     log_request("POST", "infer", "200", 0.0125)
 

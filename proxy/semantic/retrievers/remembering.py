@@ -20,6 +20,9 @@ class RememberingEndpoints:
     async def find(self, inference_id: str) -> InferenceEndpoint | None:
         return await self._endpoints.find(inference_id)
 
+    async def completed(self, endpoint: InferenceEndpoint) -> InferenceEndpoint:
+        return await self._endpoints.completed(endpoint)
+
     async def embed(
         self, endpoint: InferenceEndpoint, texts: Sequence[str], deadline: Deadline
     ) -> list[list[float]]:

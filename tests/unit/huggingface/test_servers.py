@@ -39,7 +39,7 @@ async def told(provider: Provider) -> None:
 
 
 async def asked(servers: Servers) -> None:
-    await asyncio.gather(*servers._asking)
+    await servers._asking.settled()
 
 
 def inputs(provider: Provider) -> list[list[str]]:

@@ -98,6 +98,9 @@ class Endpoints:
             secret_settings=SecretSettings(api_key="k"),
         )
 
+    async def completed(self, endpoint: InferenceEndpoint) -> InferenceEndpoint:
+        return endpoint
+
     async def embed(self, _: object, texts: list[str], __: object) -> list[list[float]]:
         if self._error is not None:
             raise self._error
