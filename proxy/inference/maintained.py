@@ -12,6 +12,7 @@ from proxy.inference.ports import Provider
 from proxy.inference.results import RankedDocument, SparseVector
 from proxy.inference.warmth import Warmth
 from proxy.limits.deadline import Deadline
+from proxy.xcontent.numbers import Numbers
 from proxy.xcontent.values import Json
 
 
@@ -25,7 +26,7 @@ class MaintainedProvider:
 
     async def embed(
         self, endpoint: InferenceEndpoint, inputs: Sequence[str], deadline: Deadline
-    ) -> list[list[float]]:
+    ) -> list[Numbers]:
         vectors = await self._provider.embed(endpoint, inputs, deadline)
         self._completion.note(endpoint, vectors)
         self._warmth.used(endpoint)
