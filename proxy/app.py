@@ -272,12 +272,14 @@ async def _open_parts(
             profile,
             trial_provider=provider,
             takes_starting=config.provider.cold_start_wait > 0,
+            prefixes_of=config.provider.prefixes.of,
         )
         limits = CallLimits(config.limits)
         layer = None
         if config.semantic.enabled and forwarder is not None:
             asking = Asking(upstream, forwarder, config.upstream)
-            endpoints = EmbeddingEndpoints(store, maintained, completion)
+            prefixes_of = config.provider.prefixes.of
+            endpoints = EmbeddingEndpoints(store, maintained, completion, prefixes_of)
             layer = _semantic_layer(config, asking, endpoints, privileges)
             await stack.enter_async_context(layer.running())
             app[_SEMANTIC], app[_INTERCEPTION].layer = layer, layer.interceptor

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from proxy.config.keys import Key, keys_of, setting
+from proxy.config.prefixes import NO_PREFIXES, Prefixes
 
 # Releases of Elasticsearch whose API can be served; proxy.inference.releases has what differs.
 RELEASES: Final = ("8.19", "9.2", "9.5", "9.6")
@@ -202,6 +203,14 @@ class ProviderConfig:
         "More, or more than 1.9 MB of them, are sent as several calls and put together again. 32 "
         "inputs and 2 MB are what text-embeddings-inference takes by default. A server that takes "
         "less, as it says or as its refusals show, gets less; none gets more.",
+    )
+    prefixes: Prefixes = setting(
+        NO_PREFIXES,
+        "What texts begin with by `input_type`, for endpoints by inference id or pattern",
+        'For instance {"e5-*": {"search": "query: ", "ingest": "passage: "}}. Such an endpoint '
+        "takes these values of `input_type`; without it, texts stay as they are. Semantic fields "
+        "are filled as `ingest` and searched as `search`. What was embedded before has to be "
+        "embedded anew.",
     )
     server_info: bool = setting(
         True,

@@ -13,6 +13,7 @@ from collections.abc import Awaitable
 from typing import Final
 
 import aiohttp
+import orjson
 
 from proxy.config import ProviderConfig
 from proxy.ground.background import Background
@@ -20,11 +21,12 @@ from proxy.ground.frames import forget_frames
 from proxy.ground.masking import bare_url
 from proxy.ground.sessions import on_live_connection
 from proxy.huggingface.info import ServerInfo, info_url, parse_info
+from proxy.huggingface.knownmodels import KnownModel, known_model
 from proxy.huggingface.places import Places
 from proxy.huggingface.redaction import shown_text
 from proxy.huggingface.retry import Clock
 from proxy.huggingface.sizes import Sizes
-from proxy.inference.endpoints import InferenceEndpoint
+from proxy.inference.endpoints import InferenceEndpoint, TaskType
 
 _MANY: Final = 1000  # servers; those that have nothing under way are dropped beyond that
 _MAX_INFO: Final = 64 * 1024  # bytes
@@ -45,6 +47,7 @@ class Server:
         self.places = Places(clock)
         self.ask_at = 0.0  # not before
         self.asked_at = float("-inf")
+        self.is_offered = False  # what its model expects texts to begin with
 
     def may_have_changed(self) -> None:
         """Something suggests that it is not what it was."""
@@ -93,10 +96,23 @@ class Servers:
 
     async def _ask(self, server: Server, endpoint: InferenceEndpoint) -> None:
         info = await self._told(endpoint)
+        self._offer_prefixes(server, endpoint, info)
         if info is not None and info != server.info:
             log_server(endpoint, info)
         server.info = info
         server.sizes.told(None if info is None else info.max_inputs)
+
+    def _offer_prefixes(
+        self, server: Server, endpoint: InferenceEndpoint, info: ServerInfo | None
+    ) -> None:
+        """Tell once of a model that expects prefixes, where none are configured."""
+        if server.is_offered or endpoint.task_type is not TaskType.TEXT_EMBEDDING:
+            return
+        server.is_offered = True
+        named = endpoint.service_settings.url if info is None else info.model_id
+        model = known_model(named)
+        if model is not None and not self._config.prefixes.of(endpoint.inference_id):
+            log_prefixes(endpoint, model)
 
     async def _told(self, endpoint: InferenceEndpoint) -> ServerInfo | None:
         """What the server says; None where it says nothing of use, for whatever reason."""
@@ -150,5 +166,22 @@ def log_server(endpoint: InferenceEndpoint, info: ServerInfo) -> None:
             "labels.inference_id": endpoint.inference_id,
             "labels.task_type": str(endpoint.task_type),
             "labels.model_id": shown_text(info.model_id, endpoint),
+        },
+    )
+
+
+def log_prefixes(endpoint: InferenceEndpoint, model: KnownModel) -> None:
+    """Tell which prefixes the model of an endpoint was trained with."""
+    value = orjson.dumps({endpoint.inference_id: model.prefixes}).decode()
+    log.info(
+        "inference endpoint [%s] has a model of the family [%s], which finds more if texts begin "
+        "with what they are: set [provider.prefixes] to %s before documents are embedded",
+        endpoint.inference_id,
+        model.family,
+        value,
+        extra={
+            "event.action": "prefixes-offered",
+            "labels.inference_id": endpoint.inference_id,
+            "labels.model_family": model.family,
         },
     )

@@ -26,6 +26,7 @@ from proxy.ground.errors import (
 from proxy.inference.chat import ChatRequest
 from proxy.inference.dumping import check_storable
 from proxy.inference.endpoints import STREAMING_TASKS, InferenceEndpoint, TaskSettings, TaskType
+from proxy.inference.inputtypes import PrefixesOf, no_prefixes, prefix_for, with_prefix
 from proxy.inference.ports import (
     EndpointStore,
     Known,
@@ -98,6 +99,7 @@ class InferenceService:
         *,
         trial_provider: Provider | None = None,
         takes_starting: bool = False,
+        prefixes_of: PrefixesOf = no_prefixes,
     ) -> None:
         """`trial_provider` is called in place of the other one to try endpoints out."""
         self._store = store
@@ -105,6 +107,7 @@ class InferenceService:
         self._default_timeout = default_timeout
         self._profile = profile
         self._takes_starting = takes_starting  # endpoints whose provider is not up yet
+        self._prefixes_of = prefixes_of
         self._trials = self
         if trial_provider is not None:
             self._trials = InferenceService(store, trial_provider, default_timeout, profile)
@@ -240,7 +243,7 @@ class InferenceService:
         self, endpoint: InferenceEndpoint, request: InferenceRequest, timeout: float | None
     ) -> Json:
         """The result in Elasticsearch's shape. Raises: ValidationFailed, RequestTimedOut."""
-        inputs = _checked_inputs(endpoint, request)
+        inputs = self._checked_inputs(endpoint, request)
         async with self._deadline(endpoint, timeout) as deadline:
             match endpoint.task_type:
                 case TaskType.TEXT_EMBEDDING:
@@ -261,7 +264,7 @@ class InferenceService:
         self, endpoint: InferenceEndpoint, request: InferenceRequest, timeout: float | None
     ) -> AsyncIterator[AsyncIterator[Json]]:
         """The events of a completion; entering waits until the provider begins to answer."""
-        text = _checked_inputs(endpoint, request)[0]
+        text = self._checked_inputs(endpoint, request)[0]
         async with AsyncExitStack() as stack:
             async with self._deadline(endpoint, timeout) as deadline:
                 deltas = await stack.enter_async_context(
@@ -316,6 +319,20 @@ class InferenceService:
             top_n=settings.top_n,
             return_documents=settings.return_documents,
         )
+
+    def _checked_inputs(
+        self, endpoint: InferenceEndpoint, request: InferenceRequest
+    ) -> Sequence[str]:
+        """The inputs. Raises: ValidationFailed or StatusError 400 if the task cannot take them."""
+        inputs = request.input or []
+        if endpoint.task_type is TaskType.RERANK and request.query is None:
+            raise ValidationFailed(["Rerank task type requires a non-null query field"])
+        prefix = prefix_for(self._prefixes_of, endpoint, request.input_type)
+        if prefix is None:
+            refuse_input_type(request.input_type)
+        if endpoint.task_type in STREAMING_TASKS and len(inputs) > 1:
+            raise StatusError(400, "Hugging Face completions only accepts 1 input")
+        return with_prefix(prefix, inputs)
 
     def _deadline(self, endpoint: InferenceEndpoint, timeout: float | None) -> _Within:
         """Bounds what is done within to `timeout` seconds, or to the default."""
@@ -379,17 +396,6 @@ def _in_use(inference_id: str, uses: Uses) -> str:
             what="index mappings",
         )
     return text
-
-
-def _checked_inputs(endpoint: InferenceEndpoint, request: InferenceRequest) -> list[str]:
-    """The inputs. Raises: ValidationFailed or StatusError 400 if the task cannot take them."""
-    inputs = request.input or []
-    if endpoint.task_type is TaskType.RERANK and request.query is None:
-        raise ValidationFailed(["Rerank task type requires a non-null query field"])
-    refuse_input_type(request.input_type)
-    if endpoint.task_type in STREAMING_TASKS and len(inputs) > 1:
-        raise StatusError(400, "Hugging Face completions only accepts 1 input")
-    return inputs
 
 
 def refuse_streaming(endpoint: InferenceEndpoint, requested: TaskType) -> None:

@@ -106,12 +106,23 @@ class Endpoints(Protocol):
         """
 
     async def embed(
-        self, endpoint: InferenceEndpoint, texts: Sequence[str], deadline: Deadline
+        self,
+        endpoint: InferenceEndpoint,
+        texts: Sequence[str],
+        deadline: Deadline,
+        input_type: str,
     ) -> list[Numbers]:
-        """A vector for each text. Raises: ProxyError for the provider's failures."""
+        """A vector for each text. Raises: ProxyError for the provider's failures.
+
+        `input_type` is `ingest` for texts to be found, `search` for those that look for others.
+        """
 
     async def infer(
-        self, endpoint: InferenceEndpoint, texts: Sequence[str], deadline: Deadline
+        self,
+        endpoint: InferenceEndpoint,
+        texts: Sequence[str],
+        deadline: Deadline,
+        input_type: str | None = None,
     ) -> list[Any]:
         """What the endpoint's task makes of each text, as JSON.
 

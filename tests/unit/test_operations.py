@@ -22,7 +22,8 @@ from proxy.huggingface.calls import Refusal, log_call
 from proxy.huggingface.failurelog import FailureLog
 from proxy.huggingface.failures import failure
 from proxy.huggingface.info import ServerInfo
-from proxy.huggingface.servers import log_server
+from proxy.huggingface.knownmodels import known_model
+from proxy.huggingface.servers import log_prefixes, log_server
 from proxy.huggingface.waking import log_started, log_starting
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.serving.summary import report_start
@@ -69,6 +70,9 @@ def happen() -> None:
     fail(ENDPOINT)
     log_limit("streams", 0)
     log_server(ENDPOINT, SERVER)
+    family = known_model(SERVER.model_id)
+    assert family is not None
+    log_prefixes(ENDPOINT, family)
     log_starting(ENDPOINT, 600.0)
     log_started(ENDPOINT, 93.6)
     log_call(ENDPOINT, "200", 0.0118)

@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from proxy.config import EgressConfig, ProviderConfig
+from proxy.config.prefixes import Prefixes
 from proxy.ground.authorization import held
 from proxy.huggingface.egress import EgressRules
 from proxy.huggingface.info import ServerInfo
@@ -186,12 +187,48 @@ class TestAsking:
                 await asked(servers)
         assert server.info is None
         assert server.sizes.inputs == 32
-        first, second = [record.getMessage() for record in caplog.records]
+        messages = [record.getMessage() for record in caplog.records]
+        first, second = [one for one in messages if "is served by" in one]
         assert first.startswith(
             "inference endpoint [e1] is served by [intfloat/e5-small-v2] of revision [ffb93f3b], "
             "2 inputs in a call, 512 tokens in an input, longer ones are cut (text_embedding, "
         )
         assert "[********]" in second
+
+    async def test_prefixes_of_a_known_model_are_offered_once(self, clock, caplog):
+        caplog.set_level(logging.INFO)
+        async with self.servers(clock, json_reply(INFO)) as (_, servers, endpoint):
+            for _ in range(2):
+                clock.now += 1000
+                servers.answered(servers.of(endpoint), endpoint)
+                await asked(servers)
+        (offer,) = [one.getMessage() for one in caplog.records if "prefixes" in one.getMessage()]
+        assert '{"e1":{"search":"query: ","ingest":"passage: "}}' in offer
+
+    @pytest.mark.parametrize(
+        ("url", "settings", "task"),
+        [
+            ("/models/bge-m3/embed", {}, TaskType.TEXT_EMBEDDING),
+            ("/models/e5-base/rerank", {}, TaskType.RERANK),
+            ("/models/e5-base/embed", {"e*": {"search": ""}}, TaskType.TEXT_EMBEDDING),
+        ],
+    )
+    async def test_they_are_not_where_they_are_not_wanted(self, clock, caplog, url, settings, task):
+        caplog.set_level(logging.INFO)
+        async with self.servers(clock, Reply(status=404)) as (stub, servers, _):
+            servers._config = replace(servers._config, prefixes=Prefixes(settings))
+            endpoint = make_endpoint(task, url=stub.url + url)
+            servers.answered(servers.of(endpoint), endpoint)
+            await asked(servers)
+        assert caplog.records == []
+
+    async def test_the_url_may_name_the_model(self, clock, caplog):
+        caplog.set_level(logging.INFO)
+        async with self.servers(clock, Reply(status=404)) as (stub, servers, _):
+            endpoint = make_endpoint(url=stub.url + "/models/BAAI/bge-small-en-v1.5")
+            servers.answered(servers.of(endpoint), endpoint)
+            await asked(servers)
+        assert "a model of the family [bge]" in caplog.records[0].getMessage()
 
     @pytest.mark.parametrize(
         "info",

@@ -102,7 +102,7 @@ class Endpoints:
     async def completed(self, endpoint: InferenceEndpoint) -> InferenceEndpoint:
         return endpoint
 
-    async def embed(self, _: object, texts: list[str], __: object) -> list[Numbers]:
+    async def embed(self, _: object, texts: list[str], *__: object) -> list[Numbers]:
         if self._error is not None:
             raise self._error
         self.texts.extend(texts)
