@@ -37,6 +37,7 @@ from proxy.huggingface.retry import RetryPolicy
 from proxy.huggingface.session import provider_session
 from proxy.inference.completion import Completion
 from proxy.inference.embedding import EmbeddingEndpoints
+from proxy.inference.guard import ModelGuard, NoGuard
 from proxy.inference.maintained import MaintainedProvider
 from proxy.inference.ports import unused
 from proxy.inference.releases import PROFILES, Profile
@@ -264,7 +265,8 @@ async def _open_parts(
         stack.push_async_callback(provider.close)
         background = Background()
         stack.push_async_callback(background.close)
-        maintained, completion = _maintained(config.provider, store, provider, background)
+        guard = _guard(config.provider, store, provider, background)
+        maintained, completion = _maintained(config.provider, store, provider, guard, background)
         service = InferenceService(
             store,
             maintained,
@@ -273,6 +275,7 @@ async def _open_parts(
             trial_provider=provider,
             takes_starting=config.provider.cold_start_wait > 0,
             prefixes_of=config.provider.prefixes.of,
+            created=lambda endpoint: background.start(guard.after(endpoint)),
         )
         limits = CallLimits(config.limits)
         layer = None
@@ -308,14 +311,35 @@ def _provider(
     return HuggingFace(session, config, limiter, retry, profile, metrics)
 
 
-def _maintained(
+def _guard(
     config: ProviderConfig, store: CachedStore, provider: HuggingFace, background: Background
+) -> ModelGuard | NoGuard:
+    if config.model_guard is None:
+        return NoGuard()
+    return ModelGuard(
+        store,
+        provider,
+        background,
+        provider.sighting,
+        interval=config.model_guard_interval,
+        most_distant=config.model_guard_distance,
+        refuses=config.model_guard == "refuse",
+        timeout=config.timeout,
+    )
+
+
+def _maintained(
+    config: ProviderConfig,
+    store: CachedStore,
+    provider: HuggingFace,
+    guard: ModelGuard | NoGuard,
+    background: Background,
 ) -> tuple[MaintainedProvider, Completion]:
     """The provider whose endpoints are looked after, and what completes them."""
     completion = Completion(store, provider, config.timeout, background)
     warmth = Warmth(store, provider, config.keep_warm, config.timeout, background)
     background.start(warmth.run())
-    return MaintainedProvider(provider, completion, warmth), completion
+    return MaintainedProvider(provider, completion, warmth, guard), completion
 
 
 def _semantic_layer(

@@ -17,6 +17,7 @@ from proxy.config.values import (
     LOG_FORMATS,
     LOG_LEVELS,
     MAX_NESTING,
+    MODEL_GUARDS,
     RELEASES,
     X_FORWARDED,
     Config,
@@ -50,6 +51,8 @@ def check(config: Config) -> None:
         raise ConfigError("[log.format] must be text or json")
     if config.log.level not in LOG_LEVELS:
         raise ConfigError("[log.level] must be debug, info, warning or error")
+    if config.provider.model_guard not in (None, *MODEL_GUARDS):
+        raise ConfigError("[provider.model_guard] must be warn or refuse")
     _check_store(config)
     if config.semantic.enabled and not config.upstream.url:
         raise ConfigError("[semantic.enabled] needs [upstream.url]")

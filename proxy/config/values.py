@@ -18,6 +18,7 @@ from proxy.config.prefixes import NO_PREFIXES, Prefixes
 RELEASES: Final = ("8.19", "9.2", "9.5", "9.6")
 MAX_NESTING: Final = 200  # orjson writes 254 levels at most; Elasticsearch reads 1000
 X_FORWARDED: Final = ("pass", "append", "replace")
+MODEL_GUARDS: Final = ("warn", "refuse")
 LOG_FORMATS: Final = ("text", "json")
 DEFAULT_ADMIN: Final = "127.0.0.1:9280"
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
@@ -247,6 +248,22 @@ class ProviderConfig:
         "embedding and rerank models, from their first use in each process on.",
         unit="seconds",
         may_be_zero=True,
+    )
+    model_guard: str | None = setting(
+        None,
+        "What happens when an endpoint has another model than at first: `warn`, or `refuse` it",
+        "Vectors of two models cannot be compared, and an index that holds both finds anything. "
+        "The vector of a short text is kept with each text_embedding endpoint, and compared again "
+        "after the interval, and after its server was away or names another model.",
+        absent="models are not compared",
+    )
+    model_guard_interval: float = setting(
+        3600.0, "Time after which the model of an endpoint in use is compared again", unit="seconds"
+    )
+    model_guard_distance: float = setting(
+        0.01,
+        "Cosine distance up to which two vectors of that text count as the same model's",
+        "Other hardware or number formats make less than 0.001, another model about 1.",
     )
     queue_capacity: int = setting(
         2000,

@@ -24,6 +24,7 @@ from proxy.limits.deadline import Deadline
 from proxy.xcontent.values import Json
 
 T = TypeVar("T")
+_AWAY: Final = (502, 503, 504)  # statuses of gateways whose server is away
 _MOST_CUTS: Final = 6  # of a text that a provider finds too long
 
 
@@ -169,6 +170,8 @@ class _Sending(Generic[T]):
         outcome = await self._sender.patiently(call, self._deadline, send)
         if isinstance(outcome, Refusal | Failure):
             self._server.may_have_changed()
+            if isinstance(outcome, Failure) or outcome.status in _AWAY:
+                self._server.interruptions += 1
         else:
             self._servers.answered(self._server, self._endpoint)
         return outcome

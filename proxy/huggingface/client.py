@@ -41,6 +41,8 @@ from proxy.huggingface.streams import converted, read_events
 from proxy.huggingface.waking import Waking
 from proxy.inference.chat import ChatRequest
 from proxy.inference.endpoints import InferenceEndpoint
+from proxy.inference.fingerprints import Model
+from proxy.inference.ports import Sighting
 from proxy.inference.releases import Profile
 from proxy.inference.results import RankedDocument, SparseVector
 from proxy.limits.deadline import Deadline
@@ -84,6 +86,14 @@ class HuggingFace:
     async def close(self) -> None:
         """End what goes on in the background, before the session is closed."""
         await self._servers.close()
+
+    def sighting(self, endpoint: InferenceEndpoint) -> Sighting:
+        """What is seen of the endpoint's server."""
+        server = self._servers.of(endpoint)
+        model = Model()
+        if server.info is not None:
+            model = Model(model_id=server.info.model_id, model_sha=server.info.model_sha)
+        return Sighting(model, server.interruptions)
 
     @property
     def waiting(self) -> int:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable
+from dataclasses import replace
 from typing import Final
 
 import aiohttp
@@ -47,6 +48,7 @@ class Server:
         self.places = Places(clock)
         self.ask_at = 0.0  # not before
         self.asked_at = float("-inf")
+        self.interruptions = 0  # how often it was away, or seemed so
         self.is_offered = False  # what its model expects texts to begin with
 
     def may_have_changed(self) -> None:
@@ -122,7 +124,15 @@ class Servers:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             forget_frames(error)
             return None
-        return None if data is None else parse_info(data)
+        info = None if data is None else parse_info(data)
+        if info is None:
+            return None
+        sha = info.model_sha
+        return replace(
+            info,
+            model_id=shown_text(info.model_id, endpoint),
+            model_sha=None if sha is None else shown_text(sha, endpoint),
+        )
 
     async def _read_info(self, endpoint: InferenceEndpoint) -> bytes | None:
         url = info_url(endpoint.service_settings.url)
@@ -157,7 +167,7 @@ def log_server(endpoint: InferenceEndpoint, info: ServerInfo) -> None:
     log.info(
         "inference endpoint [%s] is served by %s (%s, %s)",
         endpoint.inference_id,
-        shown_text(str(info), endpoint),
+        info,
         endpoint.task_type,
         url,
         extra={
@@ -165,7 +175,7 @@ def log_server(endpoint: InferenceEndpoint, info: ServerInfo) -> None:
             "url.full": url,
             "labels.inference_id": endpoint.inference_id,
             "labels.task_type": str(endpoint.task_type),
-            "labels.model_id": shown_text(info.model_id, endpoint),
+            "labels.model_id": info.model_id,
         },
     )
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from proxy.inference.chunking import ChunkingSettings
+from proxy.inference.fingerprints import Fingerprint
 
 SERVICE: Final = "hugging_face"
 ELSER_SERVICE: Final = "hugging_face_elser"  # a second name that serves sparse_embedding only
@@ -75,6 +76,7 @@ class InferenceEndpoint:
     secret_settings: SecretSettings = field(repr=False)
     task_settings: TaskSettings = field(default_factory=TaskSettings)
     chunking_settings: ChunkingSettings | None = None
+    fingerprint: Fingerprint | None = None  # of its model, where that is guarded
 
     @property
     def streams(self) -> bool:

@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from proxy.inference.chat import ChatRequest
 from proxy.inference.completion import Completion
 from proxy.inference.endpoints import InferenceEndpoint
+from proxy.inference.guard import ModelGuard, NoGuard
 from proxy.inference.ports import Provider
 from proxy.inference.results import RankedDocument, SparseVector
 from proxy.inference.warmth import Warmth
@@ -17,17 +18,26 @@ from proxy.xcontent.values import Json
 
 
 class MaintainedProvider:
-    """A Provider for stored endpoints: their calls complete them, and keep them warm."""
+    """A Provider for stored endpoints: completed, kept warm, and true to their models."""
 
-    def __init__(self, provider: Provider, completion: Completion, warmth: Warmth) -> None:
+    def __init__(
+        self,
+        provider: Provider,
+        completion: Completion,
+        warmth: Warmth,
+        guard: ModelGuard | NoGuard,
+    ) -> None:
         self._provider = provider
         self._completion = completion
         self._warmth = warmth
+        self._guard = guard
 
     async def embed(
         self, endpoint: InferenceEndpoint, inputs: Sequence[str], deadline: Deadline
     ) -> list[Numbers]:
+        await self._guard.before(endpoint)
         vectors = await self._provider.embed(endpoint, inputs, deadline)
+        await self._guard.after(endpoint)
         self._completion.note(endpoint, vectors)
         self._warmth.used(endpoint)
         return vectors

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 from proxy.inference.chat import ChatRequest
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
+from proxy.inference.fingerprints import Model
 from proxy.inference.results import RankedDocument, SparseVector
 from proxy.limits.deadline import Deadline
 from proxy.xcontent.numbers import Numbers
@@ -107,6 +108,14 @@ class EndpointStore(Protocol):
 
     async def delete(self, inference_id: str) -> None:
         """Remove the endpoint, even if its record must not be used. Raises: EndpointNotFound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What is seen of a provider's server without asking it: a change says, look again."""
+
+    model: Model  # as it names it
+    interruptions: int  # how often it was away
 
 
 class Provider(Protocol):

@@ -100,14 +100,19 @@ class InferenceService:
         trial_provider: Provider | None = None,
         takes_starting: bool = False,
         prefixes_of: PrefixesOf = no_prefixes,
+        created: Callable[[InferenceEndpoint], None] = lambda endpoint: None,
     ) -> None:
-        """`trial_provider` is called in place of the other one to try endpoints out."""
+        """`trial_provider` is called in place of the other one to try endpoints out.
+
+        `created` is told of new endpoints that have been tried out.
+        """
         self._store = store
         self._provider = provider
         self._default_timeout = default_timeout
         self._profile = profile
         self._takes_starting = takes_starting  # endpoints whose provider is not up yet
         self._prefixes_of = prefixes_of
+        self._created = created
         self._trials = self
         if trial_provider is not None:
             self._trials = InferenceService(store, trial_provider, default_timeout, profile)
@@ -138,6 +143,8 @@ class InferenceService:
             raise EndpointAlreadyExists(endpoint.inference_id)
         await confirm()  # the trial may have taken long
         await self._store.create(endpoint)
+        if tried:
+            self._created(endpoint)
         return Created(endpoint, tried)
 
     async def exists(self, inference_id: str) -> bool:

@@ -26,6 +26,8 @@ from proxy.huggingface.knownmodels import known_model
 from proxy.huggingface.servers import log_prefixes, log_server
 from proxy.huggingface.waking import log_started, log_starting
 from proxy.inference.endpoints import InferenceEndpoint
+from proxy.inference.fingerprints import Model
+from proxy.inference.guard import Drift, log_drift
 from proxy.serving.summary import report_start
 from proxy.store.sealed import Keyring
 from proxy.telemetry import logs
@@ -73,6 +75,8 @@ def happen() -> None:
     family = known_model(SERVER.model_id)
     assert family is not None
     log_prefixes(ENDPOINT, family)
+    before, now = (Model(model_id=name) for name in (SERVER.model_id, "BAAI/bge-small-en-v1.5"))
+    log_drift(ENDPOINT, Drift(before, now, 0.873), refused=True)
     log_starting(ENDPOINT, 600.0)
     log_started(ENDPOINT, 93.6)
     log_call(ENDPOINT, "200", 0.0118)

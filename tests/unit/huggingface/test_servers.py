@@ -18,6 +18,8 @@ from proxy.huggingface.info import ServerInfo
 from proxy.huggingface.servers import Servers
 from proxy.huggingface.session import provider_session
 from proxy.inference.endpoints import TaskType
+from proxy.inference.fingerprints import Model
+from proxy.inference.ports import Sighting
 from proxy.limits.deadline import NO_DEADLINE
 from proxy.limits.memory import MemoryBudget
 from tests.support.clock import Clock
@@ -124,6 +126,35 @@ class TestCalls:
             for _ in range(2):
                 await provider.embed(*["x" * 40_000] * 4)
         assert [len(texts) for texts in inputs(provider)] == [4, 2, 2, 2, 2]
+
+
+class TestSightings:
+    async def test_the_name_of_the_model_is_seen_once_it_is_told(self):
+        async with answering(vectors) as provider:
+            provider.server.info = json_reply(INFO)
+            endpoint = provider.endpoint()
+            before = provider.hugging_face.sighting(endpoint)
+            await provider.embed("0")
+            await told(provider)
+            after = provider.hugging_face.sighting(endpoint)
+        assert before == Sighting(Model(), 0)
+        assert after == Sighting(Model(model_id="intfloat/e5-small-v2", model_sha="ffb93f3b"), 0)
+
+    @pytest.mark.parametrize(
+        ("reply", "interruptions"),
+        [
+            (json_reply({"error": "starting"}, 503), 3),
+            (Reply(fault="reset"), 3),
+            (json_reply({"error": "gateway"}, 504), 1),
+            (json_reply({"error": "too much"}, 429), 0),
+            (json_reply({"error": "odd"}, 400), 0),
+        ],
+    )
+    async def test_it_is_seen_that_a_server_was_away(self, reply, interruptions):
+        async with answering(reply) as provider:
+            await failing(provider.embed("0"))
+            sighting = provider.hugging_face.sighting(provider.endpoint())
+        assert sighting.interruptions == interruptions
 
 
 class TestLoad:
