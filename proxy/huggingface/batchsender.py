@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Generic, TypeVar
@@ -57,8 +57,7 @@ class BatchSender:
         Raises: the first failure, after the other batches are cancelled.
         """
         sending = self._sending(endpoint, task, deadline)
-        sizes = self.sizes(endpoint)
-        groups = list(batches(texts, sizes.inputs, sizes.bytes))
+        groups = sending.groups(texts)
         if len(groups) == 1:
             return await sending.in_turn(groups[0])
         places = asyncio.Semaphore(self._config.concurrency)
@@ -122,13 +121,18 @@ class _Sending(Generic[T]):
         self._task = task
         self._deadline = deadline
 
+    def groups(self, texts: Sequence[Text]) -> list[Batch]:
+        """The texts in batches that the server takes, as far as that is known."""
+        sizes = self._server.sizes
+        return list(batches(texts, sizes.inputs, sizes.bytes))
+
     async def in_turn(self, batch: Batch) -> list[T]:
         """The results of a batch, sent once the rate limit lets it leave.
 
         In several calls if the server turned out to take less, since the batch was made.
         """
         sizes = self._server.sizes
-        if not fit(batch.texts, sizes.inputs, sizes.bytes):
+        if len(batch) > 1 and not fit(batch.texts, sizes.inputs, sizes.bytes):
             return await self._in_parts(batch)
         await self._sender.turn(self._endpoint)
         return await self.now(batch)
@@ -166,8 +170,12 @@ class _Sending(Generic[T]):
 
     async def _attempt(self, batch: Batch, *, is_retry: bool) -> list[T] | Refusal | Failure:
         call = Call(self._endpoint, self._task.body(batch), is_retry)
-        send = partial(self._in_place, reader=self._task.reader(batch))
-        outcome = await self._sender.patiently(call, self._deadline, send)
+        reader = self._task.reader(batch)
+        if self._sender.is_patient:
+            send = partial(self._in_place, reader=reader)
+            outcome = await self._sender.patiently(call, self._deadline, send)
+        else:
+            outcome = await self._in_place(call, reader)
         if isinstance(outcome, Refusal | Failure):
             self._server.may_have_changed()
             if isinstance(outcome, Failure) or outcome.status in _AWAY:
@@ -177,18 +185,22 @@ class _Sending(Generic[T]):
         return outcome
 
     async def _in_place(self, call: Call, reader: Reader[list[T]]) -> list[T] | Refusal | Failure:
-        async with self._server.places.place(self) as place:
+        places = self._server.places
+        lowered = places.take() if places.is_free() else await places.turn(self)
+        status: int | None = 0
+        try:
             outcome = await self._sender.attempt(call, reader)
             if isinstance(outcome, Refusal):
-                place.status = outcome.status
-            elif isinstance(outcome, Failure):
-                place.status = 0
+                status = outcome.status
+            elif not isinstance(outcome, Failure):
+                status = None
             return outcome
+        finally:
+            places.leave(lowered, status)
 
     async def _in_parts(self, batch: Batch) -> list[T]:
         """In as many calls as it takes by what is known of the server; in two at least."""
-        sizes = self._server.sizes
-        parts = list(batches(batch.texts, sizes.inputs, sizes.bytes))
+        parts = self.groups(batch.texts)
         return await self._one_by_one(parts if len(parts) > 1 else batch.split())
 
     async def _one_by_one(self, parts: Iterable[Batch]) -> list[T]:

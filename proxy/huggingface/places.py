@@ -12,7 +12,6 @@ import asyncio
 import time
 from collections import OrderedDict, deque
 from collections.abc import Hashable
-from types import TracebackType
 from typing import Final
 
 from proxy.huggingface.retry import Clock
@@ -32,10 +31,6 @@ class Places:
         self._refused_at = 0.0
         self._waiting: OrderedDict[Hashable, deque[asyncio.Future[None]]] = OrderedDict()
 
-    def place(self, request: Hashable) -> Place:
-        """A context for one call of a request; it waits for its turn where it must."""
-        return Place(self, request)
-
     def is_free(self) -> bool:
         """Whether another call may leave at once."""
         return not self._waiting and self._has_room()
@@ -43,12 +38,16 @@ class Places:
     def _has_room(self) -> bool:
         return self.bound is None or self.under_way < int(self.bound)
 
-    async def take(self, request: Hashable) -> int:
-        """Wait for a place; how often the bound had been lowered when it was taken."""
+    def take(self) -> int:
+        """Take a place, which must be free; what `leave` has to be told."""
+        self.under_way += 1
+        return self._lowered
+
+    async def turn(self, request: Hashable) -> int:
+        """Take a place when it is the turn of that request; what `leave` has to be told."""
         if self.is_free():
-            self.under_way += 1
-        else:
-            await self._turn(request)
+            return self.take()
+        await self._turn(request)
         return self._lowered
 
     async def _turn(self, request: Hashable) -> None:
@@ -63,7 +62,10 @@ class Places:
             raise
 
     def leave(self, lowered: int, status: int | None) -> None:
-        """A call has ended: `lowered` is from `take`; None stands for success, 0 for no reply."""
+        """A call has ended: `lowered` is from `take` or `turn`.
+
+        `status` is that of a refusal, None for success, 0 for no reply.
+        """
         self.under_way -= 1
         if status in OVERLOADED:
             self._refused(lowered)
@@ -94,31 +96,3 @@ class Places:
             if not turn.done():
                 self.under_way += 1
                 turn.set_result(None)
-
-
-class Place:
-    """The place of one call while this is entered.
-
-    `status` tells how the call ended: that of a refusal, 0 without a reply, None if it succeeded.
-    """
-
-    __slots__ = ("_lowered", "_places", "_request", "status")
-
-    _lowered: int
-
-    def __init__(self, places: Places, request: Hashable) -> None:
-        self._places = places
-        self._request = request
-        self.status: int | None = None
-
-    async def __aenter__(self) -> Place:
-        self._lowered = await self._places.take(self._request)
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._places.leave(self._lowered, self.status)

@@ -43,6 +43,7 @@ class Sender:
         self._profile = profile
         self._metrics = metrics
         self._waking = waking
+        self.is_patient = waking.is_patient  # whether calls wait for servers that start
 
     async def answer(
         self, endpoint: InferenceEndpoint, body: Json, reader: Reader[T], deadline: Deadline

@@ -80,6 +80,7 @@ class Waking:
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._seconds = config.cold_start_wait
+        self.is_patient = self._seconds > 0
         self._clock = clock
         self._sleep = sleep
         self._vigils: dict[tuple[str, str], Vigil] = {}
@@ -96,7 +97,7 @@ class Waking:
 
         A refusal at that end is marked as `waited`: to try again would be to wait again.
         """
-        if not self._seconds:
+        if not self.is_patient:
             return await send(call)
         key = (call.endpoint.service_settings.url, call.endpoint.secret_settings.api_key)
         end = None

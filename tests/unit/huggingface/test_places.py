@@ -27,12 +27,12 @@ class Server:
         await settled()
 
     async def _call(self, request: Hashable) -> None:
-        async with self.places.place(request) as place:
-            end: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
-            self.under_way.append(request)
-            self.begun.append(request)
-            self._ends.append(end)
-            place.status = await end
+        lowered = await self.places.turn(request)
+        end: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        self.under_way.append(request)
+        self.begun.append(request)
+        self._ends.append(end)
+        self.places.leave(lowered, await end)
 
     async def end(self, status: int | None = None, count: int = 1) -> None:
         """End those that began first."""
@@ -142,8 +142,8 @@ async def test_who_waits_no_longer_takes_no_turn(server):
 async def test_who_leaves_as_its_turn_comes_passes_it_on():
     places = Places(Clock())
     places.bound = 1
-    lowered = await places.take("a")
-    leaving, next_one = (asyncio.ensure_future(places.take(name)) for name in "bc")
+    lowered = places.take()
+    leaving, next_one = (asyncio.ensure_future(places.turn(name)) for name in "bc")
     await settled()
     places.leave(lowered, None)
     leaving.cancel()

@@ -317,8 +317,8 @@ class TestAsking:
     async def test_servers_that_nobody_uses_are_forgotten(self, clock):
         async with self.servers(clock, json_reply(INFO)) as (_, servers, endpoint):
             used = servers.of(endpoint)
-            async with used.places.place(None):
-                for number in range(2500):
-                    servers.of(replace(endpoint).with_service_settings(url=f"http://{number}/"))
-                assert servers.of(endpoint) is used
+            used.places.take()
+            for number in range(2500):
+                servers.of(endpoint.with_service_settings(url=f"http://{number}/"))
+            assert servers.of(endpoint) is used
         assert len(servers._servers) <= 1001
