@@ -263,26 +263,11 @@ async def _open_parts(
         profile = PROFILES[config.compatibility]
         provider = _provider(config.provider, session, limiter, profile, app[METRICS])
         stack.push_async_callback(provider.close)
-        background = Background()
-        stack.push_async_callback(background.close)
-        guard = _guard(config.provider, store, provider, background)
-        maintained, completion = _maintained(config.provider, store, provider, guard, background)
-        service = InferenceService(
-            store,
-            maintained,
-            config.provider.timeout,
-            profile,
-            trial_provider=provider,
-            takes_starting=config.provider.cold_start_wait > 0,
-            prefixes_of=config.provider.prefixes.of,
-            created=lambda endpoint: background.start(guard.after(endpoint)),
-        )
+        service, endpoints = _service(config, store, provider, stack)
         limits = CallLimits(config.limits)
         layer = None
         if config.semantic.enabled and forwarder is not None:
             asking = Asking(upstream, forwarder, config.upstream)
-            prefixes_of = config.provider.prefixes.of
-            endpoints = EmbeddingEndpoints(store, maintained, completion, prefixes_of)
             layer = _semantic_layer(config, asking, endpoints, privileges)
             await stack.enter_async_context(layer.running())
             app[_SEMANTIC], app[_INTERCEPTION].layer = layer, layer.interceptor
@@ -311,6 +296,30 @@ def _provider(
     return HuggingFace(session, config, limiter, retry, profile, metrics)
 
 
+def _service(
+    config: Config, store: CachedStore, provider: HuggingFace, stack: AsyncExitStack
+) -> tuple[InferenceService, EmbeddingEndpoints]:
+    """What can be done with endpoints, which are looked after meanwhile."""
+    settings, background = config.provider, Background()
+    stack.push_async_callback(background.close)
+    completion = Completion(store, provider, settings.timeout, background)
+    warmth = Warmth(store, provider, settings.keep_warm, settings.timeout, background)
+    background.start(warmth.run())
+    guard = _guard(settings, store, provider, background)
+    maintained = MaintainedProvider(provider, completion, warmth, guard)
+    service = InferenceService(
+        store,
+        maintained,
+        settings.timeout,
+        PROFILES[config.compatibility],
+        trial_provider=provider,
+        takes_starting=settings.cold_start_wait > 0,
+        prefixes_of=settings.prefixes.of,
+        created=lambda endpoint: background.start(guard.after(endpoint)),
+    )
+    return service, EmbeddingEndpoints(store, maintained, completion, settings.prefixes.of)
+
+
 def _guard(
     config: ProviderConfig, store: CachedStore, provider: HuggingFace, background: Background
 ) -> ModelGuard | NoGuard:
@@ -326,20 +335,6 @@ def _guard(
         refuses=config.model_guard == "refuse",
         timeout=config.timeout,
     )
-
-
-def _maintained(
-    config: ProviderConfig,
-    store: CachedStore,
-    provider: HuggingFace,
-    guard: ModelGuard | NoGuard,
-    background: Background,
-) -> tuple[MaintainedProvider, Completion]:
-    """The provider whose endpoints are looked after, and what completes them."""
-    completion = Completion(store, provider, config.timeout, background)
-    warmth = Warmth(store, provider, config.keep_warm, config.timeout, background)
-    background.start(warmth.run())
-    return MaintainedProvider(provider, completion, warmth, guard), completion
 
 
 def _semantic_layer(

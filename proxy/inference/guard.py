@@ -47,6 +47,7 @@ class _Check:
     at: float
     again_at: float
     sighting: Sighting
+    fingerprint: Fingerprint | None  # that it was compared with: an endpoint made anew has another
     drift: Drift | None
 
 
@@ -106,7 +107,7 @@ class ModelGuard:
 
     def _is_due(self, endpoint: InferenceEndpoint) -> bool:
         check, now = self._checks.get(endpoint.inference_id), self._clock()
-        if check is None or now >= check.again_at:
+        if check is None or check.fingerprint != endpoint.fingerprint or now >= check.again_at:
             return True
         return now >= check.at + _PAUSE and self._sighting_of(endpoint) != check.sighting
 
@@ -116,11 +117,12 @@ class ModelGuard:
     async def _look(self, endpoint: InferenceEndpoint) -> None:
         """Compare the model with what it was. If it cannot be called, nothing new is known."""
         sighting, last = self._sighting_of(endpoint), self._checks.get(endpoint.inference_id)
-        drift = None if last is None else last.drift
-        again = _SOON
+        known, drift, again = endpoint.fingerprint, None, _SOON
+        if last is not None and last.fingerprint == known:
+            drift = last.drift
         try:
             async with asyncio.timeout(self._timeout):
-                found = await self._drift(endpoint, sighting.model)
+                known, found = await self._compared(endpoint, sighting.model)
         except (ProxyError, TimeoutError) as error:
             forget_frames(error)  # the log tells of it
         else:
@@ -129,10 +131,12 @@ class ModelGuard:
             again = self._interval if found is None else _SOON
             drift = found
         now = self._clock()
-        self._remember(endpoint, _Check(now, now + again, sighting, drift))
+        self._remember(endpoint, _Check(now, now + again, sighting, known, drift))
 
-    async def _drift(self, endpoint: InferenceEndpoint, model: Model) -> Drift | None:
-        """How the model differs from what it was, if it does. Raises: ProxyError."""
+    async def _compared(
+        self, endpoint: InferenceEndpoint, model: Model
+    ) -> tuple[Fingerprint, Drift | None]:
+        """What is kept of the model, and how it differs from it, if it does. Raises: ProxyError."""
         deadline = Deadline.after(self._timeout)
         (vector,) = await self._provider.embed(endpoint, [INPUT], deadline)
         known = endpoint.fingerprint
@@ -140,10 +144,10 @@ class ModelGuard:
             known = await self._kept(endpoint, Fingerprint.of(vector, model))
         distance = known.distance(vector)
         if distance > self._most_distant:
-            return Drift(known.model, model, distance)
+            return known, Drift(known.model, model, distance)
         if known.model.model_id is None and model.model_id is not None:
-            await self._kept(endpoint, replace(known, model=model))
-        return None
+            known = await self._kept(endpoint, replace(known, model=model))
+        return known, None
 
     async def _kept(self, endpoint: InferenceEndpoint, found: Fingerprint) -> Fingerprint:
         """What is stored with the endpoint: `found`, unless another process was faster."""

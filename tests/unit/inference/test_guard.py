@@ -206,6 +206,15 @@ class TestRefusing:
         assert [type(one) for one in found] == [StatusError] * 3
         assert parts.looks == 2
 
+    async def test_an_endpoint_that_is_created_again_begins_anew(self, parts):
+        await parts.use()
+        parts.provider.outcome = SECOND
+        parts.clock.now += 4000
+        await failing(parts.use())
+        parts.store.endpoints["e1"] = make_endpoint()
+        await parts.use()
+        assert parts.endpoint.fingerprint == Fingerprint.of(SECOND[0], Model())
+
     async def test_vectors_of_another_size_are_of_another_model(self, parts):
         await parts.use()
         parts.provider.outcome = [[1.0, 0.0]]
