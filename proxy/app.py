@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
 
-from aiohttp import ClientSession, web
+from aiohttp import web
 
 from proxy.admin.health import Check
 from proxy.admin.listener import admin_ports
@@ -21,34 +20,28 @@ from proxy.api.answers import (
     mark_started,
     render_errors,
 )
-from proxy.api.bodies import decoded_pieces, whole_body
 from proxy.api.counting import METRICS, STORMS, CountedRequest
 from proxy.api.dispatcher import InferenceApi
 from proxy.api.server import Runner
-from proxy.config import CacheConfig, Config, ProviderConfig, UpstreamConfig
+from proxy.assembly import (
+    Inference,
+    opened_inference,
+    opened_layer,
+    proxy_may_see,
+    uses_in,
+)
+from proxy.config import Config
 from proxy.config.prices import Prices
 from proxy.ground import freshness
 from proxy.ground.epoch import Epoch
-from proxy.ground.errors import ProxyError, UpstreamError, UpstreamUnavailable
+from proxy.ground.errors import ProxyError, UpstreamUnavailable
 from proxy.ground.interception import Interception, is_inference
 from proxy.ground.sessions import HEAD_LIMITS
 from proxy.http1 import Forwarding
-from proxy.huggingface.client import HuggingFace
 from proxy.huggingface.egress import EgressRules
-from proxy.huggingface.embeddingcache import EmbeddingCache, Memory
-from proxy.huggingface.embeddingfile import EmbeddingFile
-from proxy.huggingface.embeddingtier import FileTier
-from proxy.huggingface.ratelimit import RateLimiter
-from proxy.huggingface.retry import RetryPolicy
-from proxy.huggingface.session import provider_session
-from proxy.huggingface.sharedlimits import Leases
-from proxy.inference.embedding import EmbeddingEndpoints
-from proxy.inference.ports import Notes, Uses, unused
-from proxy.inference.releases import PROFILES, Profile
-from proxy.inference.service import InferenceService
+from proxy.inference.releases import PROFILES
 from proxy.limits.calls import CallLimits, address_of_caller
 from proxy.limits.memory import MemoryBudget
-from proxy.limits.turns import Turns
 from proxy.semantic.layer import SemanticLayer
 from proxy.store.cached import CachedStore
 from proxy.store.opening import configured_store
@@ -80,9 +73,6 @@ _SECURITY: Final = web.AppKey("security", Security)
 _SEMANTIC: Final = web.AppKey("semantic", SemanticLayer)
 _UPSTREAM: Final = web.AppKey("upstream", UpstreamSession)
 STORE: Final = web.AppKey("store", CachedStore)
-_PATIENCE: Final = 2.0  # seconds in which the upstream tells what the proxy may, if it is there
-_ASKED_AGAIN: Final = 1.0  # seconds until it is asked again
-_GRANTING: Final = "`setup --semantic` grants them, `check` names them"
 _READ_BUFFER: Final = 65536  # bytes a stalled body may hold
 T = TypeVar("T")
 
@@ -275,157 +265,53 @@ async def _open_parts(
         forwarder = None
         if config.upstream.urls:
             forwarder = app[_FORWARDER] = Forwarder(upstream, forwarding(config.upstream))
-        # As many connections as there can be calls, so that none waits for one.
-        most = config.limits.calls + config.limits.streams
-        session = await stack.enter_async_context(
-            provider_session(config.egress, egress, most=most)
+        inference = await stack.enter_async_context(
+            opened_inference(config, store, own.notes, egress, app[METRICS])
         )
-        limiter = _rate_limiter(config.provider, own.notes, stack)
-        profile = PROFILES[config.compatibility]
-        cache = await _embedding_cache(config.cache, stack, app[METRICS])
-        provider = _provider(config.provider, session, limiter, profile, app[METRICS], cache)
-        service = InferenceService(store, provider, config.provider.timeout, profile)
-        limits = CallLimits(config.limits)
-        layer, offered = None, config.semantic.enabled
-        may_see = partial(_may_see, app[_SECURITY], upstream, config.upstream)
-        if forwarder is not None and offered is None:
-            offered = await may_see()
-        if forwarder is not None and offered is not False:
+        layer = None
+        if forwarder is not None:
             asking = Asking(upstream, forwarder, config.upstream)
-            endpoints = EmbeddingEndpoints(store, provider)
-            layer = _semantic_layer(
-                config, asking, endpoints, privileges, epoch, own.notes, app[METRICS]
+            may_see = partial(proxy_may_see, app[_SECURITY], upstream, config.upstream)
+            layer = await stack.enter_async_context(
+                opened_layer(
+                    config,
+                    app[_INTERCEPTION],
+                    may_see,
+                    partial(
+                        SemanticLayer,
+                        asking,
+                        inference.endpoints,
+                        privileges,
+                        config.semantic,
+                        epoch,
+                        SemanticMetrics(app[METRICS]),
+                        own.notes,
+                    ),
+                )
             )
-            await stack.enter_async_context(layer.running())
-            app[_SEMANTIC], app[_INTERCEPTION].layer = layer, layer.interceptor
-            if offered is None:
-                await stack.enter_async_context(_undecided(app[_INTERCEPTION], may_see))
+            if layer is not None:
+                app[_SEMANTIC] = layer
+        limits = CallLimits(config.limits)
         app[_API] = InferenceApi(
-            service,
+            inference.service,
             privileges,
             Origins(upstream, config.upstream),
             forwarder,
-            profile,
+            PROFILES[config.compatibility],
             config=config.limits,
             limits=limits,
-            uses_of=partial(_uses_of, app[_INTERCEPTION], layer),
+            uses_of=partial(uses_in, app[_INTERCEPTION], layer),
             heartbeat=config.provider.stream_heartbeat,
         )
-        _show_counts(app[METRICS], limits, app[MEMORY], limiter, store, privileges)
+        _show_counts(app[METRICS], limits, app[MEMORY], inference, store, privileges)
         yield
-
-
-async def _may_see(
-    security: Security, upstream: UpstreamSession, config: UpstreamConfig
-) -> bool | None:
-    """Whether the proxy has all privileges that the semantic layer needs; None: nobody can tell."""
-    try:
-        async with asyncio.timeout(_PATIENCE):
-            if await security.is_off() or not await lacking_rights(upstream, config):
-                return True
-    except (UpstreamError, TimeoutError):
-        return None
-    log.info("fields of type [semantic_text] need privileges: %s", _GRANTING)
-    return False
-
-
-@asynccontextmanager
-async def _undecided(
-    interception: Interception, may_see: Callable[[], Awaitable[bool | None]]
-) -> AsyncIterator[None]:
-    """Take the semantic layer away once it is told that the proxy may not see what it needs.
-
-    As long as nobody can tell, it stays: there may be fields that need it.
-    """
-
-    async def decide() -> None:
-        while True:
-            offered = await may_see()
-            if offered is not None:
-                break
-            await asyncio.sleep(_ASKED_AGAIN)
-        if not offered:
-            interception.layer = None
-
-    async with asyncio.TaskGroup() as tasks:
-        deciding = tasks.create_task(decide())
-        yield
-        deciding.cancel()
-
-
-async def _uses_of(
-    interception: Interception, layer: SemanticLayer | None, inference_id: str
-) -> Uses:
-    """What names an endpoint, as far as the semantic layer is there."""
-    if layer is None or interception.layer is None:
-        return await unused(inference_id)
-    return await layer.uses_of(inference_id)
-
-
-def _provider(
-    config: ProviderConfig,
-    session: ClientSession,
-    limiter: RateLimiter,
-    profile: Profile,
-    metrics: Metrics,
-    cache: EmbeddingCache | None,
-) -> HuggingFace:
-    retry = RetryPolicy(initial_delay=config.retry_initial_delay, max_delay=config.retry_max_delay)
-    return HuggingFace(session, config, limiter, retry, profile, metrics, cache)
-
-
-def _rate_limiter(config: ProviderConfig, notes: Notes, stack: AsyncExitStack) -> RateLimiter:
-    if not config.shared_rate_limits:
-        return RateLimiter(config.queue_capacity)
-    leases = Leases(notes)
-    stack.push_async_callback(leases.close)
-    return RateLimiter(config.queue_capacity, leases.pace_of)
-
-
-async def _embedding_cache(
-    config: CacheConfig, stack: AsyncExitStack, metrics: Metrics
-) -> EmbeddingCache | None:
-    """The cache that is configured, if any; the stack closes it."""
-    if not config.bytes and config.file is None:
-        return None
-    file = None
-    if config.file is not None:
-        file = FileTier(EmbeddingFile(config.file, config.file_bytes))
-        stack.push_async_callback(file.close)
-        await file.open()
-    cache = EmbeddingCache(Memory(config.bytes), file)
-    cache.show(metrics)
-    return cache
-
-
-def _semantic_layer(
-    config: Config,
-    asking: Asking,
-    endpoints: EmbeddingEndpoints,
-    privileges: Privileges,
-    epoch: Epoch,
-    notes: Notes,
-    metrics: Metrics,
-) -> SemanticLayer:
-    turns = Turns()
-    return SemanticLayer(
-        asking,
-        endpoints,
-        privileges,
-        config.semantic,
-        epoch,
-        SemanticMetrics(metrics),
-        notes,
-        read_body=partial(whole_body, config.limits, turns),
-        read_pieces=partial(decoded_pieces, turns),
-    )
 
 
 def _show_counts(
     metrics: Metrics,
     limits: CallLimits,
     memory: MemoryBudget,
-    limiter: RateLimiter,
+    inference: Inference,
     store: CachedStore,
     privileges: Privileges,
 ) -> None:
@@ -438,7 +324,12 @@ def _show_counts(
     metrics.add_gauge(
         "rate_limit_waiting",
         "Calls that wait for their endpoint's rate limit now",
-        lambda: limiter.waiting,
+        lambda: inference.limiter.waiting,
+    )
+    metrics.add_gauge(
+        "cold_start_waiting",
+        "Calls that wait for their provider to start now",
+        lambda: inference.provider.waiting,
     )
     metrics.add_counter(
         "endpoint_reads",

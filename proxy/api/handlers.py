@@ -8,7 +8,7 @@ from typing import Any, Final
 from proxy.api.call import Call, Events
 from proxy.api.changes import log_change
 from proxy.api.order import known_endpoint, order_of
-from proxy.api.warnings import STALE, incomplete, without_effect
+from proxy.api.warnings import STALE, UNTRIED, incomplete, without_effect
 from proxy.ground.errors import (
     EndpointAlreadyExists,
     IllegalArgument,
@@ -63,8 +63,11 @@ async def put_endpoint(call: Call) -> Json:
         return isinstance(found, dict) and bool(found.get("endpoints"))
 
     created = await call.service.put(endpoint, call.timeout, is_taken)
-    log_change(call, "created", created.inference_id, created.task_type)
-    return render_endpoint(created)
+    endpoint = created.endpoint
+    log_change(call, "created", endpoint.inference_id, endpoint.task_type)
+    if not created.tried:
+        call.warnings.append(UNTRIED)
+    return render_endpoint(endpoint)
 
 
 async def _keep_from_upstream(call: Call) -> None:

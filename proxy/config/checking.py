@@ -19,6 +19,7 @@ from proxy.config.values import (
     LOG_FORMATS,
     LOG_LEVELS,
     MAX_NESTING,
+    MODEL_GUARDS,
     RELEASES,
     X_FORWARDED,
     Config,
@@ -53,6 +54,8 @@ def check(config: Config) -> None:
     if config.log.level not in LOG_LEVELS:
         raise ConfigError("[log.level] must be debug, info, warning or error")
     _check_prices(config.provider.prices)
+    if config.provider.model_guard not in (None, *MODEL_GUARDS):
+        raise ConfigError("[provider.model_guard] must be warn or refuse")
     _check_store(config)
     if config.semantic.enabled and not config.upstream.url:
         raise ConfigError("[semantic.enabled] needs [upstream.url]")

@@ -44,6 +44,9 @@ _QUICKLY_WRITTEN: Final = 256 * 1024  # bytes of a call's body, about
 _PER_HEADER: Final = 512  # bytes of memory that a header of an answer takes, unless it is long
 _USED_UP: Final = re.compile(r"; *r=0 *; *t=([0-9]{1,9})\b")  # nothing is left for t seconds
 _MAX_LIMITS: Final = 1000  # characters of that header
+# Until a replica is there, or so many seconds have passed. Source: the guide to autoscaling of
+# Hugging Face's Inference Endpoints.
+_HOLD: Final = "X-Scale-Up-Timeout"
 _MAX_REFUSAL: Final = 64 * 1024  # bytes read of a refusal's body
 
 log = logging.getLogger(__name__)
@@ -56,6 +59,7 @@ class Call:
     endpoint: InferenceEndpoint
     body: Json
     is_retry: bool = False
+    hold: int | None = None  # seconds that a gateway may keep it until its server has started
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,7 @@ class Refusal:
     status: int
     body: bytes  # the beginning of it
     retry_after: float | None = None  # seconds
+    waited: bool = False  # whether all has been waited that may be
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +163,7 @@ class Calls:
         data = await self._prepared(call)
         try:
             with _CountedCall(self._metrics, call) as counted:
-                async with await self._post(call.endpoint, data) as answer:
+                async with await self._post(call, data) as answer:
                     counted.answered(answer)
                     reserve(_PER_HEADER * len(answer.raw_headers))
                     if not 200 <= answer.status < 300:
@@ -173,7 +178,7 @@ class Calls:
         try:
             async with AsyncExitStack() as stack:
                 counted = stack.enter_context(_CountedCall(self._metrics, call))
-                answer = await stack.enter_async_context(await self._post(call.endpoint, data))
+                answer = await stack.enter_async_context(await self._post(call, data))
                 counted.answered(answer)
                 reserve(_PER_HEADER * len(answer.raw_headers))
                 if not 200 <= answer.status < 300:
@@ -192,20 +197,21 @@ class Calls:
             return dump_light(call.body)
         return await offload(size, _QUICKLY_WRITTEN, partial(dump_json, call.body))
 
-    async def _post(self, endpoint: InferenceEndpoint, data: bytes) -> _Answer:
-        url = _called_url(endpoint)
+    async def _post(self, call: Call, data: bytes) -> _Answer:
+        url, token = _called_url(call.endpoint), call.endpoint.secret_settings.api_key
+        more = {} if call.hold is None else {_HOLD: str(call.hold)}
 
         async def send() -> _Answer:
             if self._exchanges is not None and len(data) <= _PIECE:
-                token = endpoint.secret_settings.api_key
-                return await self._exchanges.post(url, token, data)
+                return await self._exchanges.post(url, token, data, more)
             return await self._session.post(
                 URL(url, encoded=url.isascii()),  # letters beyond ASCII must be escaped
                 data=data if len(data) <= _PIECE else pieces(data, _PIECE),
                 headers={
                     "Content-Type": "application/json",
-                    "Authorization": f"Bearer {endpoint.secret_settings.api_key}",
+                    "Authorization": f"Bearer {token}",
                     "Content-Length": str(len(data)),
+                    **more,
                 },
                 allow_redirects=False,
             )

@@ -46,10 +46,14 @@ from proxy.huggingface.replies import (
 from proxy.huggingface.requests import chat_body, completion_body, embedding_body, rerank_body
 from proxy.huggingface.retry import RetryPolicy
 from proxy.huggingface.sender import Sender
+from proxy.huggingface.servers import Servers
 from proxy.huggingface.streams import converted, read_events
 from proxy.huggingface.usage import counting
+from proxy.huggingface.waking import Waking
 from proxy.inference.chat import ChatRequest
 from proxy.inference.endpoints import InferenceEndpoint
+from proxy.inference.fingerprints import Model
+from proxy.inference.ports import Sighting
 from proxy.inference.releases import Profile
 from proxy.inference.results import RankedDocument, SparseVector
 from proxy.limits.deadline import Deadline
@@ -84,14 +88,33 @@ class HuggingFace:
         self._endpoints = metrics.endpoints
         observer = Observer(metrics.endpoints, Storms())
         calls = Calls(session, config, metrics)
-        self._sender = Sender(calls, limiter, retry, profile, metrics, observer)
-        self._batches = BatchSender(self._sender, config)
+        self._waking = Waking(config, clock=retry.clock, sleep=retry.sleep)
+        self._sender = Sender(calls, limiter, retry, profile, metrics, observer, self._waking)
+        self._servers = Servers(session, config)
+        self._batches = BatchSender(self._sender, config, self._servers)
         self._embed = _sending(self._batches, _EMBEDDING, config, _size_of_vector, cache, VECTORS)
         self._embed_sparse = _sending(
             self._batches, _SPARSE_EMBEDDING, config, _size_of_weights, cache, WEIGHTS
         )
         self._failures = FailureLog(Storms(), observer)
         self._turns = Turns()
+
+    async def close(self) -> None:
+        """End what goes on in the background, before the session is closed."""
+        await self._servers.close()
+
+    def sighting(self, endpoint: InferenceEndpoint) -> Sighting:
+        """What is seen of the endpoint's server."""
+        server = self._servers.of(endpoint)
+        model = Model()
+        if server.info is not None:
+            model = Model(model_id=server.info.model_id, model_sha=server.info.model_sha)
+        return Sighting(model, server.interruptions)
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for servers to start."""
+        return self._waking.waiting
 
     async def embed(
         self, endpoint: InferenceEndpoint, inputs: Sequence[str], deadline: Deadline

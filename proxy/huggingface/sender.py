@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from proxy.ground.authorization import confirm
@@ -15,6 +18,7 @@ from proxy.huggingface.ratelimit import RateLimiter
 from proxy.huggingface.reading import Reader
 from proxy.huggingface.retry import Failure, Retries, RetryPolicy
 from proxy.huggingface.usage import tokens_of, usage_of
+from proxy.huggingface.waking import Waking
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.inference.releases import Profile
 from proxy.limits.deadline import Deadline
@@ -35,6 +39,7 @@ class Sender:
         profile: Profile,
         metrics: Metrics,
         observer: Observer,
+        waking: Waking,
     ) -> None:
         self._calls = calls
         self._limiter = limiter
@@ -42,6 +47,8 @@ class Sender:
         self._profile = profile
         self._metrics = metrics
         self._observer = observer
+        self._waking = waking
+        self.is_patient = waking.is_patient  # whether calls wait for servers that start
 
     async def answer(
         self, endpoint: InferenceEndpoint, body: Json, reader: Reader[T], deadline: Deadline
@@ -50,7 +57,8 @@ class Sender:
         await self.turn(endpoint)
         retries = self.retries(deadline)
         while True:
-            outcome = await self.attempt(Call(endpoint, body, retries.failed > 0), reader)
+            call = Call(endpoint, body, retries.failed > 0)
+            outcome = await self.patiently(call, deadline, partial(self.attempt, reader=reader))
             if isinstance(outcome, Refusal):
                 outcome = self.failure(endpoint, outcome)
             if not isinstance(outcome, Failure):
@@ -62,13 +70,23 @@ class Sender:
         await self.turn(endpoint)
         retries = self.retries(deadline)
         while True:
-            await confirm()
-            outcome = await self._calls.open(Call(endpoint, body, retries.failed > 0))
+            call = Call(endpoint, body, retries.failed > 0)
+            outcome = await self.patiently(call, deadline, self._open)
             if isinstance(outcome, OpenReply):
                 self._observer.succeeded(endpoint)
                 return outcome
             self._observer.failed(endpoint, advice_on(endpoint, outcome))
             await retries.wait(self.failure(endpoint, outcome))
+
+    async def _open(self, call: Call) -> OpenReply | FailedCall:
+        await confirm()
+        return await self._calls.open(call)
+
+    async def patiently(
+        self, call: Call, deadline: Deadline, send: Callable[[Call], Awaitable[T]]
+    ) -> T | Refusal:
+        """What `send` makes of a call; if its server starts, then once it has, if so configured."""
+        return await self._waking.outcome(call, deadline, send)
 
     def leaves_at_once(self, endpoint: InferenceEndpoint) -> bool:
         """Whether the endpoint's rate limit lets a call leave now, which then is to be made."""
@@ -134,4 +152,6 @@ class Sender:
         """What a failed call means in the release that is served."""
         failed = failure(endpoint, outcome, self._profile)
         failed.error.advised(advice_on(endpoint, outcome))
+        if isinstance(outcome, Refusal) and outcome.waited:
+            return replace(failed, may_pass=False)
         return failed

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from proxy.ground.errors import EndpointNotFound, StatusError
+from proxy.inference.completion import Completion
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
+from proxy.inference.inputtypes import PrefixesOf, no_prefixes, prefix_for, with_prefix
 from proxy.inference.ports import EndpointStore, Provider
 from proxy.limits.deadline import Deadline
 from proxy.xcontent.numbers import Numbers
@@ -18,9 +20,17 @@ _HALVES: Final = re.compile("[\ud800-\udfff]")
 class EmbeddingEndpoints:
     """Finds endpoints, and embeds and ranks texts with them."""
 
-    def __init__(self, store: EndpointStore, provider: Provider) -> None:
+    def __init__(
+        self,
+        store: EndpointStore,
+        provider: Provider,
+        completion: Completion,
+        prefixes_of: PrefixesOf = no_prefixes,
+    ) -> None:
         self._store = store
         self._provider = provider
+        self._completion = completion
+        self._prefixes_of = prefixes_of
 
     async def find(self, inference_id: str) -> InferenceEndpoint | None:
         """The endpoint; None if there is none. Raises: StoreError."""
@@ -29,21 +39,42 @@ class EmbeddingEndpoints:
         except EndpointNotFound:
             return None
 
+    async def completed(self, endpoint: InferenceEndpoint) -> InferenceEndpoint:
+        """The endpoint with the size of its vectors, even if it was starting when it was created.
+
+        Raises: ProxyError for the provider's failures.
+        """
+        return await self._completion.completed(endpoint)
+
     async def embed(
-        self, endpoint: InferenceEndpoint, texts: Sequence[str], deadline: Deadline
+        self,
+        endpoint: InferenceEndpoint,
+        texts: Sequence[str],
+        deadline: Deadline,
+        input_type: str,
     ) -> list[Numbers]:
         """A vector for each text. Raises: ProxyError for the provider's failures."""
-        return await self._provider.embed(endpoint, _whole(texts), deadline)
+        inputs = self._prefixed(endpoint, _whole(texts), input_type)
+        return await self._provider.embed(endpoint, inputs, deadline)
+
+    def _prefixed(
+        self, endpoint: InferenceEndpoint, texts: Sequence[str], input_type: str | None
+    ) -> Sequence[str]:
+        return with_prefix(prefix_for(self._prefixes_of, endpoint, input_type), texts)
 
     async def infer(
-        self, endpoint: InferenceEndpoint, texts: Sequence[str], deadline: Deadline
+        self,
+        endpoint: InferenceEndpoint,
+        texts: Sequence[str],
+        deadline: Deadline,
+        input_type: str | None = None,
     ) -> list[Any]:
         """What the endpoint's task makes of each text, as JSON: a vector, weights by token, a text.
 
         Source: InferenceServiceResults.transformToCoordinationFormat.
         Raises: ProxyError for the provider's failures, and for tasks that take no texts alone.
         """
-        texts = _whole(texts)
+        texts = self._prefixed(endpoint, _whole(texts), input_type)
         match endpoint.task_type:
             case TaskType.TEXT_EMBEDDING:
                 found = await self._provider.embed(endpoint, texts, deadline)

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from proxy.inference.chunking import ChunkingSettings
+from proxy.inference.fingerprints import Fingerprint
 
 SERVICE: Final = "hugging_face"
 ELSER_SERVICE: Final = "hugging_face_elser"  # a second name that serves sparse_embedding only
@@ -78,6 +79,7 @@ class InferenceEndpoint:
     # Of its stored record, another after each write; None for what is not stored like this. What is
     # remembered of an endpoint is remembered of its revision.
     revision: str | None = field(default=None, repr=False, compare=False)
+    fingerprint: Fingerprint | None = None  # of its model, where that is guarded
 
     @property
     def streams(self) -> bool:

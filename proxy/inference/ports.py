@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 
 from proxy.inference.chat import ChatRequest
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
+from proxy.inference.fingerprints import Model
 from proxy.inference.results import RankedDocument, SparseVector
 from proxy.limits.deadline import Deadline
 from proxy.xcontent.numbers import Numbers
@@ -147,6 +148,14 @@ class Store(EndpointStore, Protocol):
 
     @property
     def notes(self) -> Notes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What is seen of a provider's server without asking it: a change says, look again."""
+
+    model: Model  # as it names it
+    interruptions: int  # how often it was away
 
 
 class Provider(Protocol):

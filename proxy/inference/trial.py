@@ -5,6 +5,7 @@ Source: ModelValidatorBuilder and the validators that it chooses.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Final, Protocol
@@ -19,8 +20,8 @@ from proxy.xcontent.values import Json
 
 # The calls under way are of an endpoint, or of settings, that may never be stored.
 is_trial: Final[ContextVar[bool]] = ContextVar("is_trial", default=False)
-_INPUT: Final = "how big"
-_QUERY: Final = "test query"
+INPUT: Final = "how big"
+QUERY: Final = "test query"
 _FAILED: Final = (
     "Could not complete inference endpoint creation as validation call to service threw an "
     "exception."
@@ -58,24 +59,35 @@ async def try_out(
         if is_embedding and isinstance(error, CountMismatch) and not error.results:
             raise _no_size("Embeddings list is empty") from None
         raise StatusError(400, _FAILED, cause=error).advised(error.advice) from None
-    return _with_dimensions(endpoint, result) if is_embedding else endpoint
+    return (
+        with_vector(endpoint, result["text_embedding"][0]["embedding"])
+        if is_embedding
+        else endpoint
+    )
 
 
 async def _call(inference: Inference, endpoint: InferenceEndpoint, timeout: float | None) -> Json:
     if endpoint.task_type is TaskType.CHAT_COMPLETION:
-        request = ChatRequest(messages=[{"content": _INPUT, "role": "user"}])
+        request = ChatRequest(messages=[{"content": INPUT, "role": "user"}])
         await inference.begin_chat(endpoint, request, timeout)
         return {}
-    return await inference.infer(endpoint, InferenceRequest(input=[_INPUT], query=_QUERY), timeout)
+    return await inference.infer(endpoint, InferenceRequest(input=[INPUT], query=QUERY), timeout)
 
 
-def _with_dimensions(endpoint: InferenceEndpoint, result: Json) -> InferenceEndpoint:
-    """The endpoint with the size of the vector that came, whatever was configured."""
-    vector = result["text_embedding"][0]["embedding"]
+def with_vector(endpoint: InferenceEndpoint, vector: Sequence[float]) -> InferenceEndpoint:
+    """The endpoint with the size of the vector that came, whatever was configured.
+
+    Raises: StatusError for a vector without numbers.
+    """
     if not vector:
         raise _no_size("The embedding is empty")
     similarity = endpoint.service_settings.similarity or "cosine"
     return endpoint.with_service_settings(dimensions=len(vector), similarity=similarity)
+
+
+def is_starting(error: ProxyError) -> bool:
+    """Whether a trial failed because the provider was still starting."""
+    return isinstance(error.cause, ProxyError) and error.cause.provider_status in (502, 503)
 
 
 def _no_size(reason: str) -> StatusError:

@@ -49,8 +49,11 @@ async def _without_model(
     found = []
     for field in fields.values():
         if field.model is None:
-            endpoint = await exchange.parts.endpoints.find(field.inference_id)
-            model = None if endpoint is None else model_settings_of(endpoint)
+            endpoints = exchange.parts.endpoints
+            endpoint = await endpoints.find(field.inference_id)
+            model = None
+            if endpoint is not None:
+                model = model_settings_of(await endpoints.completed(endpoint))
             if model is not None:
                 found.append((field, model))
     return found

@@ -96,19 +96,19 @@ async def answering(
     replies = [answer] if isinstance(answer, Reply) else answer
     session = provider_session(EgressConfig(), EgressRules(EgressConfig()), most=100)
     async with FaultyServer(replies) as server, session:
-        yield Provider(
-            HuggingFace(
-                session,
-                ProviderConfig(**settings),
-                RateLimiter(0),
-                RetryPolicy(sleep=sleep),
-                PROFILE,
-                Metrics(),
-                cache,
-            ),
-            server,
-            waits,
+        hugging_face = HuggingFace(
+            session,
+            ProviderConfig(**settings),
+            RateLimiter(0),
+            RetryPolicy(sleep=sleep),
+            PROFILE,
+            Metrics(),
+            cache,
         )
+        try:
+            yield Provider(hugging_face, server, waits)
+        finally:
+            await hugging_face.close()
 
 
 async def failing(call) -> ProxyError:

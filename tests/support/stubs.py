@@ -74,12 +74,14 @@ class FaultyServer:
     """An HTTP server on a free port of 127.0.0.1 that answers as told and records every call.
 
     `answer` maps a Call to its Reply. Replies in a list are used in order, and the last one again
-    and again.
+    and again. Apart from these it answers `GET /info` with `info`, and records that in `asked`.
     """
 
     def __init__(self, answer: Callable[[Call], Reply] | Sequence[Reply]) -> None:
         self.answer = answer if callable(answer) else in_turn(answer)
         self.calls: list[Call] = []
+        self.info = json_reply({"error": "not found"}, 404)
+        self.asked: list[Call] = []
         self.url = ""
         self._runner: web.AppRunner | None = None
 
@@ -110,8 +112,12 @@ class FaultyServer:
             body=body,
             at=arrived,
         )
-        self.calls.append(call)
-        reply = self.answer(call)
+        if call.method == "GET" and call.path.endswith("/info"):
+            self.asked.append(call)
+            reply = self.info
+        else:
+            self.calls.append(call)
+            reply = self.answer(call)
         await asyncio.sleep(reply.delay)
         if reply.fault == "hang":
             await asyncio.Event().wait()

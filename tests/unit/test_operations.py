@@ -25,9 +25,15 @@ from proxy.huggingface.calls import Refusal, log_call
 from proxy.huggingface.failurelog import FailureLog
 from proxy.huggingface.failures import failure
 from proxy.huggingface.hints import advice_on
+from proxy.huggingface.info import ServerInfo
+from proxy.huggingface.knownmodels import known_model
 from proxy.huggingface.observing import Observer
+from proxy.huggingface.servers import log_prefixes, log_server
 from proxy.huggingface.states import State
+from proxy.huggingface.waking import log_started, log_starting
 from proxy.inference.endpoints import InferenceEndpoint
+from proxy.inference.fingerprints import Model
+from proxy.inference.guard import Drift, log_drift
 from proxy.serving.summary import report_start
 from proxy.store.sealed import Keyring
 from proxy.telemetry import logs
@@ -44,6 +50,14 @@ LINES: Final = [line for kind, text in BLOCKS if kind == "text" for line in text
 DOCUMENTS: Final[list[Any]] = [json.loads(text) for kind, text in BLOCKS if kind == "json"]
 STAMP: Final = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
 ENDPOINT: Final = make_endpoint(inference_id="my-embeddings", url="http://tei:8080/embed?key=x")
+
+SERVER: Final = ServerInfo(
+    model_id="intfloat/e5-small-v2",
+    model_sha="ffb93f3bd4047442299a41ebb6fa998a38507c52",
+    max_inputs=32,
+    max_tokens=512,
+    truncates=True,
+)
 
 
 def bare(line: str) -> str:
@@ -66,6 +80,14 @@ def happen() -> None:
     fail(ENDPOINT)
     change_state()
     log_limit("streams", 0)
+    log_server(ENDPOINT, SERVER)
+    family = known_model(SERVER.model_id)
+    assert family is not None
+    log_prefixes(ENDPOINT, family)
+    before, now = (Model(model_id=name) for name in (SERVER.model_id, "BAAI/bge-small-en-v1.5"))
+    log_drift(ENDPOINT, Drift(before, now, 0.873), refused=True)
+    log_starting(ENDPOINT, 600.0)
+    log_started(ENDPOINT, 93.6)
     log_call(ENDPOINT, "200", 0.0118)
     log_request("POST", "infer", "200", 0.0125)
 

@@ -41,6 +41,7 @@ OWN = {
     "provider_seconds": ("histogram", "Time until the last byte of a provider's reply"),
     "rate_limit_wait_seconds": ("counter", "Time that they waited, together"),
     "rate_limit_waiting": ("gauge", "Calls that wait for their endpoint's rate limit now"),
+    "cold_start_waiting": ("gauge", "Calls that wait for their provider to start now"),
     "rate_limit_waits": ("counter", "Calls that waited for their endpoint's rate limit"),
     "request_seconds": ("histogram", "Time until the last byte of the answer was written"),
     "requests": ("counter", "Requests that the application has answered"),

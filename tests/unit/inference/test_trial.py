@@ -71,7 +71,7 @@ async def test_the_try_uses_the_endpoints_own_task_settings():
 async def test_the_first_vector_tells_the_dimensions():
     service, store = service_of(ScriptedProvider([[1.0, 2.0, 3.0], [1.0]]))
     endpoint = make_endpoint(dimensions=99, similarity="l2_norm")
-    made = await service.put(endpoint, None, nobody)
+    made = (await service.put(endpoint, None, nobody)).endpoint
     assert made == store.endpoints["e1"]
     assert (made.service_settings.dimensions, made.service_settings.similarity) == (
         3,
@@ -81,7 +81,7 @@ async def test_the_first_vector_tells_the_dimensions():
 
 async def test_cosine_is_the_similarity_unless_another_is_given():
     service, _ = service_of(ScriptedProvider([[1.0]]))
-    made = await service.put(make_endpoint(), None, nobody)
+    made = (await service.put(make_endpoint(), None, nobody)).endpoint
     assert made.service_settings.similarity == "cosine"
 
 

@@ -81,11 +81,14 @@ class Endpoints:
             secret_settings=SecretSettings(api_key="hf_secret"),
         )
 
-    async def embed(self, endpoint, texts, deadline):
+    async def completed(self, endpoint):
+        return endpoint
+
+    async def embed(self, endpoint, texts, deadline, input_type):
         self.calls.append(list(texts))
         return [Numbers.of([1.0, 0.0, 0.0]) for _ in texts]
 
-    async def infer(self, endpoint, texts, deadline):
+    async def infer(self, endpoint, texts, deadline, input_type=None):
         raise AssertionError("nothing is ingested here")
 
     async def rerank(self, endpoint, query, documents, deadline):

@@ -101,7 +101,10 @@ class Endpoints:
             secret_settings=SecretSettings(api_key="k"),
         )
 
-    async def embed(self, _: object, texts: list[str], __: object) -> list[Numbers]:
+    async def completed(self, endpoint: InferenceEndpoint) -> InferenceEndpoint:
+        return endpoint
+
+    async def embed(self, _: object, texts: list[str], *__: object) -> list[Numbers]:
         if self._error is not None:
             raise self._error
         self.texts.extend(texts)
