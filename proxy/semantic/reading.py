@@ -50,28 +50,59 @@ async def get_document(exchange: Exchange) -> web.StreamResponse:
 async def get_documents(exchange: Exchange) -> web.StreamResponse:
     """Several documents, each with a filter of its own perhaps. Source: MultiGetRequest."""
     body = await exchange.document()
-    indices = {exchange.names["index"]} if "index" in exchange.names else set()
-    data = None
-    if isinstance(body, dict) and isinstance(body.get("docs"), list):
-        docs = [one for one in body["docs"] if isinstance(one, dict)]
-        indices.update(one["_index"] for one in docs if isinstance(one.get("_index"), str))
-        data = dump_json({**body, "docs": [_filtered(one) for one in body["docs"]]})
-    parameters = url_with(exchange.rest.parameters)
-    if not filter_in_url(exchange.rest.parameters).shows_inference_fields:
+    docs = body.get("docs") if isinstance(body, dict) else None
+    fields = await _fields_of(exchange, docs)
+    if isinstance(body, dict) and not fields:
+        return await exchange.hand_on()
+    own = exchange.rest.parameters
+    data, parameters = None, url_with(own)
+    if isinstance(docs, list):
+        is_each = _is_each_filtered(body, own)
+        filtered = [_filtered(one, own if is_each else None) for one in docs]
+        data = dump_json({**body, "docs": filtered})
+        parameters = dict(own) if is_each else parameters
+    if not filter_in_url(own).shows_inference_fields:
         return await exchange.hand_on_as(target=exchange.rest.path + _query(parameters), body=data)
-    found: dict[str, Fields] = {}
-    for index in indices:
-        found |= (await exchange.parts.registry.look_up(index)).fields
     return await exchange.hand_on_cut(
-        parameters=parameters, body=data, replacement=inference_fields(found)
+        parameters=parameters, body=data, replacement=inference_fields(fields)
     )
 
 
-def _filtered(doc: Any) -> Any:
-    """A part of `_mget` whose own filter, if it has one, leaves out what the layer added."""
-    if not isinstance(doc, dict) or "_source" not in doc:
+async def _fields_of(exchange: Exchange, docs: Any) -> dict[str, Fields]:
+    """The semantic fields of the indices that an `_mget` names, by index."""
+    docs = docs if isinstance(docs, list) else []
+    named = [str(one["_index"]) for one in docs if isinstance(one, dict) and "_index" in one]
+    if "index" in exchange.names:
+        named.append(exchange.names["index"])
+    found: dict[str, Fields] = {}
+    for index in set(named):
+        found |= (await exchange.parts.registry.look_up(index)).fields
+    return found
+
+
+def _is_each_filtered(body: Mapping[str, Any], parameters: Mapping[str, str]) -> bool:
+    """Whether each document needs a filter of its own: one for all would show every source.
+
+    A document that asks for stored fields shows no source as long as there is no filter.
+    """
+    asks = any(isinstance(doc, dict) and "stored_fields" in doc for doc in body["docs"])
+    return asks and "ids" not in body and not is_in_url(parameters)
+
+
+def _filtered(doc: Any, parameters: Mapping[str, str] | None) -> Any:
+    """A part of `_mget` whose own filter, if it has one, leaves out what the layer added.
+
+    parameters: the URL's, if it needs a filter of its own.
+    """
+    if not isinstance(doc, dict):
         return doc
-    return {**doc, "_source": without_container(doc["_source"])}
+    if "_source" not in doc:  # then the URL says what is shown
+        if parameters is None:
+            return doc
+        stored = {"stored_fields": doc["stored_fields"]} if "stored_fields" in doc else {}
+        if hides_source(stored, {} if stored else parameters):
+            return doc
+    return {**doc, "_source": without_container(doc.get("_source"))}
 
 
 def _query(parameters: Mapping[str, str]) -> str:

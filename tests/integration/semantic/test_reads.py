@@ -30,6 +30,7 @@ DOCUMENT: Final = {"title": "the sea", "body": "a moon", "deep": {"text": "x"}, 
 QUERY: Final = {"match": {"title": "sea"}}
 SEMANTIC: Final = {"semantic": {"field": "body", "query": "sea"}}
 HITS: Final = {"top_hits": {"size": 1}}
+SOURCE_TOO: Final = {"stored_fields": ["group", "_source"]}
 
 
 def search(**body: Any) -> tuple[str, str, Any]:
@@ -51,6 +52,8 @@ READS: Final = [
     ("POST", "/_mget", {"docs": [{"_index": INDEX, "_id": "1"}]}),
     ("POST", "/_mget", {"docs": [{"_index": INDEX, "_id": "1", "_source": ["x*", "title"]}]}),
     ("POST", "/_mget", {"docs": [{"_index": INDEX, "_id": "1", "_source": True}]}),
+    ("POST", "/_mget?stored_fields=x", {"docs": [{"_index": INDEX, "_id": "1", **SOURCE_TOO}]}),
+    ("POST", f"/{INDEX}/_mget?stored_fields=_source", {"docs": [{"_id": "1", "_source": False}]}),
     ("GET", f"/{INDEX}/_search", None),
     ("GET", "/_search?q=sea", None),
     ("GET", f"/{INDEX}/_search?q=true&_source_includes=*", None),
@@ -280,6 +283,18 @@ def test_stored_fields_are_shown_without_a_source(caller: Caller):
     found = caller.ask("GET", f"/{INDEX}/_doc/1?stored_fields=_routing")
     assert found["found"]
     assert "_source" not in found
+
+
+def test_stored_fields_of_one_document_among_several_hide_its_source_alone(caller: Caller):
+    own = {"stored_fields": "_routing"}
+    docs = [{"_id": "1"}, {"_id": "1", **own}, {"_id": "1", **own, "_source": True}]
+    docs += [{"_id": "1", **SOURCE_TOO}, {"_id": "1", **own, "_source": ["title"]}]
+    shown = [DOCUMENT, None, DOCUMENT, DOCUMENT, {"title": "the sea"}]
+    for parameters, first in (("", DOCUMENT), ("?stored_fields=_routing", None)):
+        found = caller.ask("POST", f"/{INDEX}/_mget{parameters}", {"docs": docs})["docs"]
+        assert [one.get("_source") for one in found] == [first, *shown[1:]]
+    everything = caller.ask("POST", f"/{INDEX}/_mget?_source=true", {"docs": docs})["docs"]
+    assert [one.get("_source") for one in everything] == [DOCUMENT] * 4 + [{"title": "the sea"}]
 
 
 def test_what_a_user_calls_by_the_same_name_stays(caller: Caller):
