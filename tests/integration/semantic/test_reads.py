@@ -276,11 +276,12 @@ def test_pages_show_nothing_of_ours(caller: Caller):
     caller.ask("DELETE", "/_search/scroll", {"scroll_id": page["_scroll_id"]})
 
 
-def test_stored_fields_are_shown_without_a_source(caller: Caller):
-    body = {"stored_fields": ["_routing"], "aggs": {"h": {"top_hits": {"stored_fields": "_none_"}}}}
+@pytest.mark.parametrize("stored", [["_routing"], []])
+def test_stored_fields_are_shown_without_a_source(caller: Caller, stored: list[str]):
+    body = {"stored_fields": stored, "aggs": {"h": {"top_hits": {"stored_fields": "_none_"}}}}
     answer = caller.ask("POST", f"/{INDEX}/_search", body)
     assert "_source" not in orjson.dumps(answer).decode()
-    found = caller.ask("GET", f"/{INDEX}/_doc/1?stored_fields=_routing")
+    found = caller.ask("GET", f"/{INDEX}/_doc/1?stored_fields={','.join(stored)}")
     assert found["found"]
     assert "_source" not in found
 
