@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from aiohttp import web
@@ -29,6 +29,9 @@ from proxy.semantic.sourcefilters import (
     without_container,
 )
 from proxy.xcontent.writing import dump_json
+
+_EXCLUDES: Final = "_source_excludes"
+_SOURCELESS: Final = b"_source is disabled in the mappings"
 
 
 async def get_document(exchange: Exchange) -> web.StreamResponse:
@@ -116,6 +119,17 @@ class Showing:
     body: dict[str, Any]
     parameters: Mapping[str, str]
     replacement: Replacement | None
+    has_own_filter: bool = True  # whether the caller says what is shown of sources
+
+    def whole(self) -> Showing:
+        """The same without the layer's filter, which an index that keeps no sources refuses."""
+        body = {key: value for key, value in self.body.items() if key != "_source"}
+        parameters = {key: one for key, one in self.parameters.items() if key != _EXCLUDES}
+        return Showing(body=body, parameters=parameters, replacement=None)
+
+    def is_refused(self, answer: UpstreamAnswer) -> bool:
+        """Whether an index has refused the layer's filter."""
+        return not self.has_own_filter and _SOURCELESS in answer.body
 
 
 async def showing(exchange: Exchange, body: Mapping[str, Any], found: Target) -> Showing:
@@ -139,13 +153,16 @@ async def showing(exchange: Exchange, body: Mapping[str, Any], found: Target) ->
     else:
         made["_source"] = filter.for_upstream(shows=shows, hides_vectors=hides)
     replacement = inference_fields(found.fields) if shows else None
-    return Showing(body=made, parameters=parameters, replacement=replacement)
+    has_own = bool(shows or filter.includes or filter.excludes)
+    return Showing(
+        body=made, parameters=parameters, replacement=replacement, has_own_filter=has_own
+    )
 
 
-async def with_inference_fields(answer: UpstreamAnswer, replacement: Replacement) -> UpstreamAnswer:
-    """An answer in which `_inference_fields` stand where the layer's own fields stood."""
-    cut = await offload(len(answer.body), AT_ONCE, lambda: cut_out(answer.body, replacement))
-    return _Changed(answer.status, answer.headers, cut)
+async def cut(answer: UpstreamAnswer, replacement: Replacement | None = None) -> UpstreamAnswer:
+    """An answer without the layer's own fields, perhaps with `_inference_fields` in their place."""
+    body = await offload(len(answer.body), AT_ONCE, lambda: cut_out(answer.body, replacement))
+    return _Changed(answer.status, answer.headers, body)
 
 
 @dataclass(frozen=True, slots=True)

@@ -298,6 +298,26 @@ def test_stored_fields_of_one_document_among_several_hide_its_source_alone(calle
     assert [one.get("_source") for one in everything] == [DOCUMENT] * 4 + [{"title": "the sea"}]
 
 
+@pytest.fixture
+def sourceless(caller: Caller) -> Iterator[str]:
+    """Indices of which one has semantic fields, and one keeps no sources."""
+    caller.ask("PUT", "/reads-sourceless", {"mappings": {"_source": {"enabled": False}}})
+    caller.ask("PUT", "/reads-sourceless/_doc/1?refresh=true", {"title": "sea"}, status=201)
+    yield f"{INDEX},reads-sourceless"
+    caller.ask("DELETE", "/reads-sourceless")
+
+
+@pytest.mark.parametrize("parameters", ["", "?_source=true"])
+def test_indices_without_sources_are_searched_with_others(
+    caller: Caller, sourceless: str, parameters: str
+):
+    answer = caller.ask(
+        "POST", f"/{sourceless}/_search{parameters}", {"query": QUERY, "sort": "_index"}
+    )
+    assert answer["_shards"]["failed"] == 0
+    assert [hit.get("_source") for hit in answer["hits"]["hits"]] == [DOCUMENT, None]
+
+
 def test_what_a_user_calls_by_the_same_name_stays(caller: Caller):
     document = {"title": f"{CONTAINER}.body", "deep": {CONTAINER: {"a": 1}}}
     caller.ask("PUT", f"/{INDEX}/_doc/9?refresh=true", document, status=None)
