@@ -20,7 +20,7 @@ from proxy.semantic.chunks import show
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.preparing import Prepared, Search, prepared_one
-from proxy.semantic.reading import showing, with_excludes, with_inference_fields
+from proxy.semantic.reading import cut, showing, with_excludes
 from proxy.semantic.retrievers.entry import evaluated
 from proxy.semantic.sourcefilters import is_in_url
 from proxy.xcontent.writing import dump_json
@@ -63,8 +63,12 @@ async def answered(
     shown = await showing(exchange, made.body, made.target)
     target = _target(exchange, path, shown.parameters)
     answer = await exchange.ask(dump_json(shown.body), target=target)
-    if shown.replacement is not None and answer.status < 300:
-        answer = await with_inference_fields(answer, shown.replacement)
+    if shown.is_refused(answer):
+        whole = shown.whole()
+        target = _target(exchange, path, whole.parameters)
+        answer = await cut(await exchange.ask(dump_json(whole.body), target=target))
+    elif shown.replacement is not None and answer.status < 300:
+        answer = await cut(answer, shown.replacement)
     return await answer_for(exchange, answer, made, body, expression)
 
 
