@@ -93,6 +93,7 @@ class Progress:
 
 async def reindex(exchange: Exchange) -> web.StreamResponse:
     """Copy documents from index to index; their semantic fields are filled anew."""
+    exchange.refuse_smile()
     body = await exchange.document()
     if not isinstance(body, Mapping):
         return await exchange.hand_on()
@@ -133,6 +134,7 @@ async def update_by_query(exchange: Exchange) -> web.StreamResponse:
     fields = (await exchange.parts.registry.look_up(index)).fields
     if not fields and not await _are_ingested(exchange, index, pipeline):
         return await exchange.hand_on()
+    exchange.refuse_smile()
     body = await exchange.document() if await exchange.read() else {}
     if not isinstance(body, Mapping):
         return await exchange.hand_on()

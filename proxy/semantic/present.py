@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 import orjson
 
-from proxy.ground.errors import StatusError, UpstreamUnavailable
+from proxy.ground.errors import ProxyError, StatusError, UpstreamUnavailable
 from proxy.limits.threads import offload
 from proxy.semantic import layout
 from proxy.semantic.bulk import Guard, Item
@@ -107,6 +107,10 @@ def consider(item: Item, document: Any) -> None:
         for path, one in list(item.filling.fields.items())
     ]
     if any(relied) and "if_seq_no" not in item.meta:
+        try:
+            item.check_source()  # what must not be made is taken out of it
+        except ProxyError as error:
+            item.failure = error
         item.guard = Guard(if_seq_no=document["_seq_no"], if_primary_term=document["_primary_term"])
 
 
