@@ -231,7 +231,7 @@ def searches(direct: Client, through: Client, provider: Client, rounds: int) -> 
     through("PUT", "/searched", mappings())
     through("POST", "/searched/_bulk?refresh=true", bulk_body(DOCUMENTS // 2))
     semantic = {"query": {"semantic": {"field": "body", "query": "a calm sea"}}}
-    knn = {"field": "xinf.body.chunks.embeddings", "k": 10, "num_candidates": 15}
+    knn = {"field": "xinf.body.chunks.embeddings", "k": 10, "num_candidates": 100}
     shown = {"_source": {"excludes": ["xinf"]}}
 
     def by_hand() -> None:

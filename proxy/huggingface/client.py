@@ -24,7 +24,7 @@ from proxy.huggingface.chatreplies import parse_chat, parse_chat_event
 from proxy.huggingface.coalescing import Coalescer
 from proxy.huggingface.failurelog import FailureLog
 from proxy.huggingface.ratelimit import RateLimiter
-from proxy.huggingface.reading import PER_NODE, PER_NUMBER, Reader
+from proxy.huggingface.reading import PER_NODE, Reader
 from proxy.huggingface.replies import (
     flawless_embeddings,
     parse_completion,
@@ -45,6 +45,7 @@ from proxy.limits.deadline import Deadline
 from proxy.limits.turns import Turns
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.storms import Storms
+from proxy.xcontent.numbers import Numbers
 from proxy.xcontent.values import Json
 
 T = TypeVar("T")
@@ -77,7 +78,7 @@ class HuggingFace:
 
     async def embed(
         self, endpoint: InferenceEndpoint, inputs: Sequence[str], deadline: Deadline
-    ) -> list[list[float]]:
+    ) -> list[Numbers]:
         """One vector per input, in input order."""
         texts = texts_of(inputs, endpoint.service_settings.max_input_tokens)
         with self._failures.watching(endpoint, deadline):
@@ -176,11 +177,11 @@ def _sending(
     return lambda endpoint, texts, deadline: batches.results(endpoint, task, texts, deadline)
 
 
-def _vectors(batch: Batch) -> Reader[list[list[float]]]:
-    def by_token(data: bytes) -> list[list[float]]:
+def _vectors(batch: Batch) -> Reader[list[Numbers]]:
+    def by_token(data: bytes) -> list[Numbers]:
         return _one_each(batch, parse_embeddings(data))
 
-    def flawless(data: bytes) -> list[list[float]] | None:
+    def flawless(data: bytes) -> list[Numbers] | None:
         vectors = flawless_embeddings(data)
         return None if vectors is None else _one_each(batch, vectors)
 
@@ -192,8 +193,8 @@ def _token_weights(batch: Batch) -> Reader[list[SparseVector]]:
     return Reader(lambda data: _one_each(batch, parse_sparse(data, truncated)))
 
 
-def _size_of_vector(vector: list[float]) -> int:
-    return len(vector) * PER_NUMBER
+def _size_of_vector(vector: Numbers) -> int:
+    return len(vector.json)
 
 
 def _size_of_weights(vector: SparseVector) -> int:

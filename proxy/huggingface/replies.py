@@ -29,6 +29,7 @@ from proxy.huggingface.streamerrors import report_of, reported_by, reported_in
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.inference.results import RankedDocument, SparseVector
 from proxy.xcontent.document import Document, Node
+from proxy.xcontent.numbers import Numbers
 from proxy.xcontent.objectparser import (
     ARRAY,
     NUMBER,
@@ -43,8 +44,9 @@ from proxy.xcontent.objectparser import (
 )
 
 _FLOAT_MAX: Final = 3.4028234663852886e38
-_FLOATS: Final = {float}
 _NUMBER_TYPES: Final = {float, int}
+_OF_NUMBERS: Final = b"[0123456789+-.eE,]"
+_SPACE: Final = b" \t\r\n"
 _MAX_VECTOR: Final = 512 * 1024  # bytes of JSON; 20,000 numbers, of which models have some thousand
 _BETWEEN: Final = re.compile(rb"[ \t\r\n]*,[ \t\r\n]*")
 _BLANKS: Final = re.compile(rb"[ \t\r\n]*")
@@ -53,16 +55,19 @@ _BLANKS: Final = re.compile(rb"[ \t\r\n]*")
 # Embeddings
 
 
-def parse_embeddings(data: bytes) -> list[list[float]]:
+def parse_embeddings(data: bytes) -> list[Numbers]:
     """The vectors of `[[…]]` or `{"embeddings": [[…]]}`, in the reply's order."""
     vectors = flawless_embeddings(data)
     if vectors is None:
-        vectors = [_floats(vector) for vector in _vectors_by_token(read_reply(data))]
+        vectors = [Numbers.of(_floats(vector)) for vector in _vectors_by_token(read_reply(data))]
     return vectors
 
 
-def flawless_embeddings(data: bytes) -> list[list[float]] | None:
-    """The same of a flawless reply, fast, one vector after the other; None for any other."""
+def flawless_embeddings(data: bytes) -> list[Numbers] | None:
+    """The same of a flawless reply, fast, one vector after the other; None for any other.
+
+    What the provider has written is kept as it is.
+    """
     key = data.find(b'"embeddings"') if data.lstrip()[:1] == b"{" else 0
     start = data.find(b"[", max(key, 0))
     try:
@@ -78,7 +83,7 @@ class _Flawed(Exception):
     """A reply that has to be read by token."""
 
 
-def _vectors_at(data: bytes, start: int) -> tuple[list[list[float]], int]:
+def _vectors_at(data: bytes, start: int) -> tuple[list[Numbers], int]:
     """The vectors of the array at `start`, and where it ends. Raises: _Flawed, JSONDecodeError."""
     vectors = []
     at = _behind(_BLANKS, data, start + 1)
@@ -86,14 +91,7 @@ def _vectors_at(data: bytes, start: int) -> tuple[list[list[float]], int]:
         end = data.find(b"]", at, at + _MAX_VECTOR) + 1
         if not end:
             raise _Flawed
-        vector = orjson.loads(data[at:end])
-        kinds = set(map(type, vector))
-        if not kinds <= _NUMBER_TYPES:
-            raise _Flawed
-        # Its length is no less than any number in it, and found faster than the largest one.
-        if hypot(*vector) > _FLOAT_MAX:
-            _check_range(vector)
-        vectors.append(vector if kinds == _FLOATS else [float(number) for number in vector])
+        vectors.append(_numbers(data[at:end]))
         between = _BETWEEN.match(data, end)
         if between is None:
             at = _behind(_BLANKS, data, end)
@@ -104,6 +102,27 @@ def _vectors_at(data: bytes, start: int) -> tuple[list[list[float]], int]:
     if start < 0 or data[at : at + 1] != b"]":
         raise _Flawed
     return vectors, at + 1
+
+
+def _numbers(text: bytes) -> Numbers:
+    """An array. Raises: _Flawed, JSONDecodeError; UnreadableReply as `_check_range`."""
+    vector = orjson.loads(text)
+    left = text.translate(None, _OF_NUMBERS)
+    if left:
+        text = text.translate(None, _SPACE)
+        if left.strip(_SPACE) and not _NUMBER_TYPES.issuperset(map(type, vector)):
+            raise _Flawed
+    # Its length is no less than any number in it, and found faster than the largest one.
+    if hypot(*vector) > _FLOAT_MAX:
+        _check_range(vector)
+    if text.count(b".") != len(vector):
+        text = b"[%b]" % b",".join(map(_as_float, text[1:-1].split(b",")))
+    return Numbers(text, len(vector))
+
+
+def _as_float(number: bytes) -> bytes:
+    is_integer = number.lstrip(b"-").isdigit()
+    return number + b".0" if is_integer else number
 
 
 def _behind(pattern: re.Pattern[bytes], data: bytes, at: int) -> int:

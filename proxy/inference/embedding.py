@@ -9,6 +9,7 @@ from proxy.ground.errors import EndpointNotFound, StatusError
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.ports import EndpointStore, Provider
 from proxy.limits.deadline import Deadline
+from proxy.xcontent.numbers import Numbers
 
 
 class EmbeddingEndpoints:
@@ -27,7 +28,7 @@ class EmbeddingEndpoints:
 
     async def embed(
         self, endpoint: InferenceEndpoint, texts: Sequence[str], deadline: Deadline
-    ) -> list[list[float]]:
+    ) -> list[Numbers]:
         """A vector for each text. Raises: ProxyError for the provider's failures."""
         return await self._provider.embed(endpoint, texts, deadline)
 
@@ -41,7 +42,8 @@ class EmbeddingEndpoints:
         """
         match endpoint.task_type:
             case TaskType.TEXT_EMBEDDING:
-                return list(await self._provider.embed(endpoint, texts, deadline))
+                found = await self._provider.embed(endpoint, texts, deadline)
+                return [vector.to_list() for vector in found]
             case TaskType.SPARSE_EMBEDDING:
                 vectors = await self._provider.embed_sparse(endpoint, texts, deadline)
                 return [dict(vector.tokens) for vector in vectors]

@@ -11,6 +11,7 @@ from proxy.inference.chat import ChatRequest
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.results import RankedDocument, SparseVector
 from proxy.limits.deadline import Deadline
+from proxy.xcontent.numbers import Numbers
 from proxy.xcontent.values import Json
 
 Change = Callable[[InferenceEndpoint], InferenceEndpoint]
@@ -116,7 +117,7 @@ class Provider(Protocol):
 
     async def embed(
         self, endpoint: InferenceEndpoint, inputs: Sequence[str], deadline: Deadline
-    ) -> list[list[float]]: ...
+    ) -> list[Numbers]: ...
 
     async def embed_sparse(
         self, endpoint: InferenceEndpoint, inputs: Sequence[str], deadline: Deadline

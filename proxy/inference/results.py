@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from proxy.xcontent.numbers import Numbers
 from proxy.xcontent.values import Json
 
 
@@ -28,7 +29,7 @@ class RankedDocument:
     text: str | None = None
 
 
-def render_embeddings(vectors: Sequence[Sequence[float]]) -> Json:
+def render_embeddings(vectors: Sequence[Numbers]) -> Json:
     """One vector of `dimensions` floats per input, in input order."""
     return {"text_embedding": [{"embedding": vector} for vector in vectors]}
 

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Final
 
-import orjson
-
 from proxy.ground.errors import EndpointNotFound, IllegalArgument, ProxyError
 from proxy.ground.frames import forget_frames
 from proxy.inference.endpoints import InferenceEndpoint
@@ -26,6 +24,7 @@ from proxy.semantic.errors import (
 from proxy.semantic.fields import Fields, SemanticField, model_settings_of
 from proxy.semantic.filling import Chunk, Chunkers, Filling
 from proxy.semantic.ports import Endpoints
+from proxy.xcontent.numbers import Numbers
 
 _TEXTS_AT_ONCE: Final = 512  # of one endpoint, in one call of the client, which makes batches
 _CHARACTERS_AT_ONCE: Final = 1024 * 1024
@@ -139,17 +138,17 @@ class Filler:
         _fail(fillings, inference_id, lambda path: InferenceFailed(inference_id, path, error))
 
 
-def _set_vectors(chunks: Iterable[Chunk], vectors: Iterable[Sequence[float]]) -> None:
+def _set_vectors(chunks: Iterable[Chunk], vectors: Iterable[Numbers]) -> None:
     """Write the vectors of all texts into their chunks."""
     left = iter(vectors)
     for chunk in chunks:
         own = [next(left) for _ in chunk.texts]
-        chunk.vector = orjson.dumps(own[0] if len(own) == 1 else _merged(own))
+        chunk.vector = own[0].json if len(own) == 1 else _merged(own).json
         chunk.texts = ()  # nobody needs them any more
 
 
-def _merged(vectors: Sequence[Sequence[float]]) -> list[float]:
-    return [sum(column) / len(vectors) for column in zip(*vectors, strict=True)]
+def _merged(vectors: Sequence[Numbers]) -> Numbers:
+    return Numbers.of([sum(column) / len(vectors) for column in zip(*vectors, strict=True)])
 
 
 def _groups(fillings: Iterable[Filling], inference_id: str) -> Iterable[list[Filling]]:

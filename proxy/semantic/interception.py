@@ -7,6 +7,7 @@ Source: the paths of Elasticsearch's REST specification.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
 
@@ -55,14 +56,21 @@ _SEARCHES: Final = re.compile(
 )
 # What embeds texts with a model that may be an endpoint of ours.
 _INFERS: Final = re.compile(rb"/_ml/trained_models/[^/?]+/(?:deployment/)?_infer/?(?:\?|$)")
-# What stands in a search that Elasticsearch without its inference plugin does not know. Letters of
-# these names may be escaped.
-_NAMED: Final = re.compile(
-    rb'"semantic"|query_vector_builder|text_similarity_reranker|"rrf"|"linear"|\\u00[4-7]'
+# What stands in a search that Elasticsearch without its inference plugin does not know. Looked for
+# one by one, as that is several times as fast as one pattern.
+_NAMED: Final = (
+    b'"semantic"',
+    b"query_vector_builder",
+    b"text_similarity_reranker",
+    b'"rrf"',
+    b'"linear"',
 )
+_ESCAPE: Final = b"\\u00"
+_ESCAPED_LETTER: Final = re.compile(rb"\\u00[4-7]")  # perhaps of one of these names
 _IN_URL: Final = re.compile(rb"[?&]source=[^&]*(?:semantic|query_vector_builder|rrf|linear)")
 # What a head has, in lower case, where these names look otherwise in the body.
 _UNREADABLE: Final = (b"\r\ncontent-encoding:", b"yaml", b"cbor", b"smile")
+_LONG_HEAD: Final = 2048  # bytes; longer ones are not remembered
 _WRITES: Final = (b"PUT", b"POST")
 _DOCUMENTS: Final = re.compile(
     rb"/(?:(?:_all|[^/?_][^/?]*)/)?_(?:bulk|doc|create|update|update_by_query|reindex)(?:/|\?|$)"
@@ -157,10 +165,22 @@ class Interceptor:
 
     def takes_body(self, request: bytes, head_length: int) -> bool:
         """Whether a request into which we look is taken after all."""
-        if _NAMED.search(request, head_length) is not None:
+        for name in _NAMED:
+            if request.find(name, head_length) >= 0:
+                return True
+        if request.find(_ESCAPE, head_length) >= 0 and _ESCAPED_LETTER.search(request, head_length):
             return True
-        head = request[:head_length].lower()
-        return any(sign in head for sign in _UNREADABLE)
+        head = request[:head_length]
+        return _unreadable(head) if head_length > _LONG_HEAD else _known_unreadable(head)
+
+
+def _unreadable(head: bytes) -> bool:
+    """Whether the names look otherwise in the body that belongs to a head."""
+    lower = head.lower()
+    return any(sign in lower for sign in _UNREADABLE)
+
+
+_known_unreadable: Final = lru_cache(maxsize=256)(_unreadable)  # most heads are like earlier ones
 
 
 def writes_documents(method: bytes, target: bytes) -> bool:

@@ -11,6 +11,7 @@ from multidict import CIMultiDictProxy
 from proxy.ground.authorization import Action, Verdict
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.limits.deadline import Deadline
+from proxy.xcontent.numbers import Numbers
 
 
 class UpstreamAnswer(Protocol):
@@ -100,7 +101,7 @@ class Endpoints(Protocol):
 
     async def embed(
         self, endpoint: InferenceEndpoint, texts: Sequence[str], deadline: Deadline
-    ) -> list[list[float]]:
+    ) -> list[Numbers]:
         """A vector for each text. Raises: ProxyError for the provider's failures."""
 
     async def infer(

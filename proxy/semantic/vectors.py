@@ -122,7 +122,8 @@ async def _made(
     if other is not None:
         return dict.fromkeys(distinct, Embedded([], other))
     vectors = await endpoints.embed(endpoint, distinct, deadline)
-    return {text: Embedded(vector) for text, vector in zip(distinct, vectors, strict=True)}
+    found = [Embedded(vector.to_list()) for vector in vectors]
+    return dict(zip(distinct, found, strict=True))
 
 
 def _not_found(wanted: Wanted) -> ProxyError:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Collection
 from typing import Any, Final
+
+from proxy.xcontent.numbers import Numbers
 
 _EACH: Final = 8  # bytes of a number, or of what surrounds any other value
 _SHORT: Final = 16  # values; so many are looked at in any case
@@ -21,7 +22,9 @@ def weight(value: Any, most: int) -> int:
         item = left.pop()
         if isinstance(item, str):
             total += len(item)
-        elif isinstance(item, dict | list | tuple | array):
+        elif isinstance(item, Numbers):
+            total += len(item.json)
+        elif isinstance(item, dict | list | tuple):
             total += len(item) * _EACH
             if total <= most:
                 values: Collection[Any] = item

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from array import array
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from itertools import islice
@@ -16,6 +15,7 @@ from typing import Any, Final
 
 import orjson
 
+from proxy.xcontent.numbers import Numbers
 from proxy.xcontent.weighing import weight
 
 _STEP: Final = 1024 * 1024  # what is written at once, as `weight` counts: a few milliseconds
@@ -40,9 +40,16 @@ def is_light(value: Any) -> bool:
 def dump_light(value: Any) -> bytes:
     """Compact JSON of a value that is known to be light."""
     try:
-        return orjson.dumps(value, default=list)
+        return orjson.dumps(value, default=_fragment)
     except TypeError:  # an integer of more than 64 bits, or half of a surrogate pair
         return json.dumps(value, separators=(",", ":"), default=list).encode()
+
+
+def _fragment(value: Any) -> orjson.Fragment:
+    """What orjson does not know by itself: numbers that are JSON already."""
+    if isinstance(value, Numbers):
+        return orjson.Fragment(value.json)
+    raise TypeError
 
 
 def write_text(
@@ -55,9 +62,10 @@ def write_text(
     out.write(b'"')
 
 
-def runs_of(values: list[Any] | tuple[Any, ...] | array[float]) -> Iterator[list[Any]]:
+def runs_of(values: list[Any] | tuple[Any, ...] | Numbers) -> Iterator[list[Any]]:
     """A list in pieces that are short enough to be written at once, if their values are light."""
-    return (list(values[at : at + _RUN]) for at in range(0, len(values), _RUN))
+    known = values.to_list() if isinstance(values, Numbers) else values
+    return (list(known[at : at + _RUN]) for at in range(0, len(known), _RUN))
 
 
 class _JsonWriter:
@@ -71,6 +79,8 @@ class _JsonWriter:
             self.out.write(dump_light(value))
         elif isinstance(value, str):
             write_text(self.out, value)
+        elif isinstance(value, Numbers):
+            self.out.write(value.json)
         elif isinstance(value, dict):
             self._object(value)
         else:
@@ -125,7 +135,7 @@ def _write_pretty(out: BytesIO, value: Any, line: bytes) -> None:
             _write_pretty(out, item, inner)
             before = b"," + inner
         out.write(line + b"}" if value else b"{ }")
-    elif isinstance(value, list | tuple | array):
+    elif isinstance(value, list | tuple | Numbers):
         before = b"[" + inner
         for run in runs_of(value):
             if (numbers := as_numbers(run)) is not None:
@@ -201,6 +211,6 @@ def _cbordump_light(value: Any) -> bytes:
 def _encodable(value: Any) -> Any:
     if isinstance(value, dict):
         return {_encodable(key): _encodable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | array):
+    if isinstance(value, list | tuple | Numbers):
         return [_encodable(item) for item in value]
     return _SURROGATE.sub("\ufffd", value) if isinstance(value, str) else value

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from array import array
 from io import BytesIO
 from typing import Any, Final
 
+from proxy.xcontent.numbers import Numbers
 from proxy.xcontent.writing import as_numbers, dump_json, runs_of, write_text
 
 # What a reader of YAML would take for a line break, or refuse.
@@ -29,12 +29,12 @@ def dump_yaml(value: Any) -> bytes:
 
 def _write_value(out: BytesIO, value: Any, line: bytes, list_line: bytes) -> None:
     """A value behind a key; `line` begins the lines of an object, `list_line` those of a list."""
-    if not value and isinstance(value, dict | list | tuple | array):
+    if not value and isinstance(value, dict | list | tuple | Numbers):
         out.write(b" {}\n" if isinstance(value, dict) else b" []\n")
     elif isinstance(value, dict):
         out.write(b"\n" + line)
         _write_object(out, value, line)
-    elif isinstance(value, list | tuple | array):
+    elif isinstance(value, list | tuple | Numbers):
         out.write(b"\n" + list_line)
         _write_list(out, value, list_line)
     else:
@@ -74,7 +74,7 @@ def _write_item(out: BytesIO, value: Any, line: bytes) -> None:
     if value and isinstance(value, dict):
         out.write(b" ")
         _write_object(out, value, line)
-    elif value and isinstance(value, list | tuple | array):
+    elif value and isinstance(value, list | tuple | Numbers):
         out.write(b" ")
         _write_list(out, value, line)
     else:

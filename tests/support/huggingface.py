@@ -47,7 +47,9 @@ class Provider:
         return [call.json for call in self.server.calls]
 
     async def embed(self, *inputs: str, **settings: Any):
-        return await self.hugging_face.embed(self.endpoint(**settings), inputs, NO_DEADLINE)
+        endpoint = self.endpoint(**settings)
+        vectors = await self.hugging_face.embed(endpoint, inputs, NO_DEADLINE)
+        return [vector.to_list() for vector in vectors]
 
     async def embed_sparse(self, *inputs: str, **settings: Any):
         endpoint = self.endpoint(TaskType.SPARSE_EMBEDDING, **settings)

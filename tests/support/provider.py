@@ -6,6 +6,8 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import Any
 
+from proxy.xcontent.numbers import Numbers
+
 
 class ScriptedProvider:
     """A Provider that records its calls.
@@ -28,7 +30,7 @@ class ScriptedProvider:
         return self.outcome
 
     async def embed(self, endpoint, inputs, deadline):
-        return await self._answer("embed", list(inputs))
+        return [Numbers.of(vector) for vector in await self._answer("embed", list(inputs))]
 
     async def embed_sparse(self, endpoint, inputs, deadline):
         return await self._answer("embed_sparse", list(inputs))

@@ -8,6 +8,7 @@ from typing import Any
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.limits.deadline import Deadline
 from proxy.semantic.ports import Endpoints
+from proxy.xcontent.numbers import Numbers
 
 
 class RememberingEndpoints:
@@ -15,14 +16,14 @@ class RememberingEndpoints:
 
     def __init__(self, endpoints: Endpoints) -> None:
         self._endpoints = endpoints
-        self._known: dict[tuple[str, str], list[float]] = {}
+        self._known: dict[tuple[str, str], Numbers] = {}
 
     async def find(self, inference_id: str) -> InferenceEndpoint | None:
         return await self._endpoints.find(inference_id)
 
     async def embed(
         self, endpoint: InferenceEndpoint, texts: Sequence[str], deadline: Deadline
-    ) -> list[list[float]]:
+    ) -> list[Numbers]:
         keys = [(endpoint.inference_id, text) for text in texts]
         missing = list(dict.fromkeys(key for key in keys if key not in self._known))
         if missing:

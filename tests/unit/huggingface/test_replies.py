@@ -12,6 +12,7 @@ from proxy.ground.errors import ParsingFailed
 from proxy.ground.sse import ServerSentEvent
 from proxy.huggingface.failures import failed_to_send
 from proxy.huggingface.replies import (
+    flawless_embeddings,
     parse_completion,
     parse_completion_event,
     parse_embeddings,
@@ -31,6 +32,10 @@ from tests.support.samples import (
 )
 
 
+def floats(reply: bytes) -> list[list[float]]:
+    return [vector.to_list() for vector in parse_embeddings(reply)]
+
+
 class TestEmbeddings:
     @pytest.mark.parametrize(
         ("reply", "vectors"),
@@ -48,7 +53,7 @@ class TestEmbeddings:
         ],
     )
     def test_both_shapes_are_read(self, reply, vectors):
-        found = parse_embeddings(reply.encode())
+        found = floats(reply.encode())
         assert found == vectors
         assert all(type(number) is float for vector in found for number in vector)
 
@@ -106,8 +111,24 @@ class TestEmbeddings:
 
     @given(st.lists(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False))))
     def test_the_numbers_are_those_of_the_reply(self, vectors):
-        assert parse_embeddings(json.dumps(vectors).encode()) == vectors
-        assert parse_embeddings(json.dumps({"embeddings": vectors}).encode()) == vectors
+        for separators in ((", ", ": "), (",", ":"), (" ,\n", ":\t")):
+            assert floats(json.dumps(vectors, separators=separators).encode()) == vectors
+            reply = json.dumps({"embeddings": vectors}, separators=separators)
+            assert floats(reply.encode()) == vectors
+
+    @given(st.lists(st.text(alphabet='0123456789+-.eE, []tn"', max_size=12), max_size=4))
+    def test_only_arrays_of_numbers_are_kept_as_they_are(self, texts):
+        reply = f"[[{','.join(texts)}]]".encode()
+        for vector in flawless_embeddings(reply) or []:
+            assert all(type(number) is float for number in orjson.loads(vector.json))
+            assert len(vector.to_list()) == len(vector)
+
+    def test_what_the_provider_has_written_is_kept(self):
+        text = b"[-0.0,1.2500,3.0E-5]"
+        assert [one.json for one in parse_embeddings(b"[ %b ,[ 1.0 , 2 ]]" % text)] == [
+            text,
+            b"[1.0,2.0]",
+        ]
 
 
 class TestSparse:
@@ -240,7 +261,7 @@ class TestHalvesOfCharacters:
             RankedDocument(0, 1.0, "\ude00b")
         ]
         assert parse_sparse(rb'[{"\ud83d":1}]', [False]) == [SparseVector({"\ud83d": 1.0}, False)]
-        assert parse_embeddings(rb'{"model":"\ud83d","embeddings":[[1]]}') == [[1.0]]
+        assert floats(rb'{"model":"\ud83d","embeddings":[[1]]}') == [[1.0]]
 
     def test_what_else_is_wrong_with_a_text_is_an_error(self):
         for text in (rb'"\ud83d\x"', b'"\\ud83d\t"', b'"\\ud83d\xff"', b'"\\ud83d'):

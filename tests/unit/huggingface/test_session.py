@@ -51,9 +51,9 @@ class OnceOnly:
         writer.close()
 
     async def embed(self, text: str = "x") -> list[list[float]]:
-        return await self.provider.hugging_face.embed(
-            make_endpoint(url=self.url), [text], NO_DEADLINE
-        )
+        endpoint = make_endpoint(url=self.url)
+        vectors = await self.provider.hugging_face.embed(endpoint, [text], NO_DEADLINE)
+        return [vector.to_list() for vector in vectors]
 
 
 @asynccontextmanager

@@ -9,11 +9,14 @@ from proxy.inference.results import (
     render_rerank,
     render_sparse,
 )
+from proxy.xcontent.numbers import Numbers
+
+HALF, NONE = Numbers.of([0.5]), Numbers.of([])
 
 
 def test_results_have_elasticsearchs_shape():
-    assert render_embeddings([[0.5], []]) == {
-        "text_embedding": [{"embedding": [0.5]}, {"embedding": []}]
+    assert render_embeddings([HALF, NONE]) == {
+        "text_embedding": [{"embedding": HALF}, {"embedding": NONE}]
     }
     assert render_sparse([SparseVector({"b": 1.0, "a": 0.5}, True)]) == {
         "sparse_embedding": [{"is_truncated": True, "embedding": {"b": 1.0, "a": 0.5}}]

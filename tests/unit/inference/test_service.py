@@ -22,6 +22,7 @@ from proxy.inference.requests import InferenceRequest
 from proxy.inference.results import RankedDocument, SparseVector
 from proxy.inference.service import refuse_streaming
 from proxy.inference.updates import parse_update
+from proxy.xcontent.numbers import Numbers
 from tests.support.provider import ScriptedProvider
 from tests.support.samples import PROFILE, make_endpoint
 from tests.support.services import failing, service_of
@@ -146,7 +147,11 @@ class TestInference:
     @pytest.mark.parametrize(
         ("task", "outcome", "result"),
         [
-            (TaskType.TEXT_EMBEDDING, [[1.0]], {"text_embedding": [{"embedding": [1.0]}]}),
+            (
+                TaskType.TEXT_EMBEDDING,
+                [[1.0]],
+                {"text_embedding": [{"embedding": Numbers.of([1.0])}]},
+            ),
             (
                 TaskType.SPARSE_EMBEDDING,
                 [SparseVector({"a": 1.0}, False)],

@@ -21,6 +21,7 @@ from proxy.semantic.routes import PATHS, ROUTES
 from proxy.semantic.tasks import Tasks
 from proxy.semantic.upstreamrelease import UpstreamRelease
 from proxy.xcontent.document import Bounds
+from proxy.xcontent.numbers import Numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class Endpoints:
 
     async def embed(self, endpoint, texts, deadline):
         self.calls.append(list(texts))
-        return [[1.0, 0.0, 0.0] for _ in texts]
+        return [Numbers.of([1.0, 0.0, 0.0]) for _ in texts]
 
     async def infer(self, endpoint, texts, deadline):
         raise AssertionError("nothing is ingested here")

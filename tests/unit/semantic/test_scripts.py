@@ -16,6 +16,7 @@ from proxy.semantic.fields import ModelSettings, SemanticField
 from proxy.semantic.scripts import update_by_script
 from proxy.semantic.targets import WriteTarget
 from proxy.semantic.writer import Refused
+from proxy.xcontent.numbers import Numbers
 
 MODEL = ModelSettings(dimensions=1, similarity="cosine")
 FIELDS = {
@@ -98,11 +99,11 @@ class Endpoints:
             secret_settings=SecretSettings(api_key="k"),
         )
 
-    async def embed(self, _: object, texts: list[str], __: object) -> list[list[float]]:
+    async def embed(self, _: object, texts: list[str], __: object) -> list[Numbers]:
         if self._error is not None:
             raise self._error
         self.texts.extend(texts)
-        return [[float(len(text))] for text in texts]
+        return [Numbers.of([len(text)]) for text in texts]
 
 
 async def _run(upstream: Played, endpoints: Endpoints) -> Any:

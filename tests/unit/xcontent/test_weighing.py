@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from array import array
 from typing import Any
 
 import pytest
 from hypothesis import given
 
+from proxy.xcontent.numbers import Numbers
 from proxy.xcontent.weighing import weight
 from proxy.xcontent.writing import dump_json
 from tests.support.samples import json_values
@@ -26,7 +26,7 @@ def test_what_is_light_is_short(value):
         {"index": 0, "text": "x" * 1000},
         [[], ["x" * 1000]],
         [0.5] * 200,
-        array("d", [0.5] * 200),
+        Numbers.of([0.125] * 200),
         dict.fromkeys(map(str, range(200)), 0.5),
     ],
 )
