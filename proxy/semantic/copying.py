@@ -282,7 +282,7 @@ async def _pages(
     progress.total = total if left is None else min(total, left)
     scroll = answer.get("_scroll_id")
     try:
-        while hits := answer["hits"]["hits"]:
+        while hits := _whole(answer)["hits"]["hits"]:
             if left is not None:
                 hits = hits[:left]
                 left -= len(hits)
@@ -317,9 +317,14 @@ def _checked(answer: Any) -> Any:
         if isinstance(error, dict) and isinstance(error.get("type"), str):
             failure.type = error["type"]
         raise failure
-    if (shards := document.get("_shards", {})).get("failed"):  # what they hold must not be left out
-        raise StatusError(503, _PARTIAL.format(**shards))
     return document
+
+
+def _whole(answer: Any) -> Any:
+    """An answer to a search of all shards. Raises: StatusError, as no document is left out."""
+    if (shards := answer["_shards"])["failed"]:
+        raise StatusError(503, _PARTIAL.format(**shards))
+    return answer
 
 
 def _item(hit: Mapping[str, Any], copy: Copy) -> Item:

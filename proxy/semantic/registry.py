@@ -305,7 +305,8 @@ class Registry:
         if error.reason != self._problem:
             self._problem = error.reason
             log.warning(
-                "cannot see which indices have semantic fields, going by what was seen: %s",
+                "cannot see which indices have semantic fields: documents are soon refused, all "
+                "else goes by what was seen: %s",
                 error.reason,
             )
 

@@ -119,6 +119,7 @@ class World:
     registry: Registry
     endpoints: Endpoints = field(default_factory=Endpoints)
     guard: Guard = field(default_factory=Guard)
+    tasks: Tasks = field(default_factory=Tasks)
 
     async def request(self, method: str, target: str, body: Any) -> Any:
         """The document of the layer's answer."""
@@ -134,7 +135,7 @@ class World:
             guard=self.guard,  # type: ignore[arg-type]
             abilities=Abilities(self.upstream),  # type: ignore[arg-type]
             release=UpstreamRelease(self.upstream),  # type: ignore[arg-type]
-            tasks=Tasks(),
+            tasks=self.tasks,
             read_body=None,  # type: ignore[arg-type]
             read_pieces=None,  # type: ignore[arg-type]
             default_id=None,
