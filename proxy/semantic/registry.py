@@ -166,8 +166,12 @@ class Registry:
     @property
     def is_current(self) -> bool:
         """Whether what is known is new enough to write by it."""
-        age = self._clock() - self._asked.time
-        return age < self._trust and self.snapshot.is_known
+        asked = self._asked
+        return (
+            asked.epoch == self._epoch.value
+            and self._clock() - asked.time < self._trust
+            and self._snapshot.is_known
+        )
 
     @property
     def generation(self) -> object:
