@@ -351,6 +351,8 @@ class SemanticConfig:
     refresh: float = setting(
         1.0,
         "Time between two looks at what other proxies and clients have changed",
+        "No document is written by what was seen three times as long ago: if Elasticsearch then "
+        "cannot be asked, documents are refused.",
         unit="seconds",
     )
 

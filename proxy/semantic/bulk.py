@@ -19,6 +19,7 @@ from proxy.semantic.documents import (
     Place,
     ReadDocument,
     check_own,
+    known_tree,
     place_below,
     read_document,
     with_added,
@@ -160,6 +161,7 @@ class Item:
             return
         given = None
         if INFERENCE_FIELDS in document.content:
+            self.check_source()
             given = given_vectors(document.content[INFERENCE_FIELDS], self.fields)
         self.place = own.place
         self.filling = prepare(document.content, self.fields, self.chunkers, given=given)
@@ -185,6 +187,10 @@ class Item:
         filling = prepare(content, self.fields, self.chunkers)
         assert self.source is not None
         return filling, place_below(self.source, own, name) if filling.fields else None
+
+    def check_source(self) -> None:
+        """Raises: ProxyError for a source from which nothing can be taken, as it repeats keys."""
+        known_tree(self.source or b"")
 
     def lines(self) -> bytes:
         """What is sent upstream for it."""

@@ -99,6 +99,7 @@ class Progress:
 
 async def reindex(exchange: Exchange) -> web.StreamResponse:
     """Copy documents from index to index; their semantic fields are filled anew."""
+    exchange.refuse_smile()
     body = await exchange.document()
     if not isinstance(body, Mapping):
         return await exchange.hand_on()
@@ -139,6 +140,7 @@ async def update_by_query(exchange: Exchange) -> web.StreamResponse:
     fields = (await exchange.parts.registry.look_up(index)).fields
     if not fields and not await _are_ingested(exchange, index, pipeline):
         return await exchange.hand_on()
+    exchange.refuse_smile()
     body = await exchange.document() if await exchange.read() else {}
     if not isinstance(body, Mapping):
         return await exchange.hand_on()
@@ -293,6 +295,7 @@ async def _pages(
     progress.total = total if left is None else min(total, left)
     scroll = answer.get("_scroll_id")
     try:
+        _check_whole(answer)
         while hits:
             if left is not None:
                 hits = hits[:left]
@@ -304,6 +307,7 @@ async def _pages(
             found = await exchange.ask(again, target="/_search/scroll", method="POST")
             answer, hits = await _page(found)
             scroll = answer.get("_scroll_id", scroll)
+            _check_whole(answer)
     finally:
         if scroll is not None:
             await exchange.ask({"scroll_id": scroll}, target="/_search/scroll", method="DELETE")
@@ -345,9 +349,13 @@ async def _page(answer: UpstreamAnswer) -> tuple[dict[str, Any], list[Hit]]:
         if isinstance(error, dict) and isinstance(error.get("type"), str):
             failure.type = error["type"]
         raise failure
-    if (shards := document.get("_shards", {})).get("failed"):  # what they hold must not be left out
-        raise StatusError(503, _PARTIAL.format(**shards))
     return document, hits_with_sources(document, sources)
+
+
+def _check_whole(answer: Mapping[str, Any]) -> None:
+    """Raises: StatusError where not all shards have answered, as no document is left out."""
+    if (shards := answer.get("_shards", {})).get("failed"):
+        raise StatusError(503, _PARTIAL.format(**shards))
 
 
 def _item(hit: Hit, copy: Copy) -> Item:

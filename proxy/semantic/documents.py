@@ -88,6 +88,18 @@ def tree_of(data: bytes) -> Node | None:
     return found.root if found.root is not None and found.root.kind == "START_OBJECT" else None
 
 
+def known_tree(data: bytes) -> Node:
+    """The tree of a document that was read, which may repeat keys all the same.
+
+    Raises: ProxyError for what Elasticsearch does not take.
+    """
+    found = parse(_without_halves(data), "json", _BOUNDS)
+    if found.error is not None:
+        raise found.error
+    assert found.root is not None
+    return found.root
+
+
 def _without_halves(data: bytes) -> bytes:
     """A document of the same length in which half characters are U+FFFD."""
     mended = _ESCAPES.sub(lambda match: rb"\ufffd" if match[1] else match[0], data)
@@ -162,32 +174,28 @@ def place_below(data: bytes, document: ReadDocument, name: str) -> Place:
     if next(reversed(content)) == name and not document.is_lenient:
         end = len(data[: document.place.end - 1].rstrip(_BLANKS))
     else:
-        root = tree_of(data)
-        assert root is not None
+        root = known_tree(data)
         end = root.value[name].end
     return Place(end, not content[name])
 
 
 def raw_field(data: bytes, name: str) -> bytes:
     """A field of a document as it is written there."""
-    root = tree_of(data)
-    assert root is not None
+    root = known_tree(data)
     node = root.value[name]
     return data[node.start : node.end]
 
 
 def with_replaced(data: bytes, name: str, value: bytes) -> bytes:
     """A document with another value of a field that it has."""
-    root = tree_of(data)
-    assert root is not None
+    root = known_tree(data)
     node = root.value[name]
     return data[: node.start] + value + data[node.end :]
 
 
 def without_field(data: bytes, name: str) -> tuple[bytes, Place]:
     """A document without a field that it has, and where it ends then."""
-    root = tree_of(data)
-    assert root is not None
+    root = known_tree(data)
     keys = list(root.keys)
     index, start = keys.index(name), root.keys[name]
     if index + 1 < len(keys):

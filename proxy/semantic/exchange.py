@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from proxy.ground.errors import MediaTypeRejected
+from proxy.ground.errors import MediaTypeRejected, PlainError
 from proxy.limits.threads import offload
 from proxy.rest.body import Body
 from proxy.rest.mediatypes import media_type
@@ -116,6 +116,12 @@ class Exchange:
         body = self.body
         found = await offload(len(data), AT_ONCE, lambda: body.document(lone_surrogates=True))
         return None if found.error is not None or found.root is None else found.root.plain()
+
+    def refuse_smile(self) -> None:
+        """Refuse a body that the upstream would read, and nobody here can. Raises: PlainError."""
+        sent = self.rest.content_type
+        if sent is not None and sent.is_smile:
+            raise PlainError(406, f"Content-Type header [{sent}] is not supported")
 
     async def json(self) -> bytes:
         """The body as JSON, whatever form it came in; empty where there is none."""

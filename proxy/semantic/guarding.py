@@ -22,7 +22,7 @@ from proxy.ground.authorization import (
     IndexAction,
     Verdict,
 )
-from proxy.ground.errors import ProxyError, Unauthorized, UpstreamBroken
+from proxy.ground.errors import ProxyError, Unauthorized, UpstreamUnavailable
 from proxy.inference.actions import InferenceAction
 from proxy.semantic import expressions, layout
 from proxy.semantic.answerjson import object_of
@@ -89,6 +89,9 @@ def _writing(action: str, names: Names) -> IndexAction:
         granted_by=("create", "index", "write", "all"),
         indices=names,
     )
+
+
+_NO_INDEX: Final = b"index_not_found_exception"  # and not that its shards recover
 
 
 class Guard:
@@ -185,8 +188,8 @@ class Guard:
                 f"/{expressions.in_path(joined)}/_field_caps?fields={quote(names, safe=',')}"
                 "&include_unmapped=true&ignore_unavailable=true&expand_wildcards=all",
             )
-            if answer.status in (403, 404):  # an index that the search leaves out for this caller
-                continue
+            if answer.status == 403 or (answer.status == 404 and _NO_INDEX in answer.body):
+                continue  # an index that the search leaves out for this caller
             _check_answer(answer, paths, target)
         self._covered.pop(key, None)
         self._covered.keep(key, asked_at + _FRESHNESS)
@@ -199,7 +202,8 @@ def _part(path: str) -> str:
 
 def _check_answer(answer: UpstreamAnswer, paths: Sequence[str], target: Target) -> None:
     if answer.status != 200:
-        raise UpstreamBroken(f"upstream node answered {answer.status} to a question about fields")
+        problem = f"upstream node answered {answer.status} to a question about fields"
+        raise UpstreamUnavailable(problem)
     document = object_of(answer)
     for path in paths:
         concerned = {index for index, fields in target.fields.items() if path in fields}

@@ -143,7 +143,7 @@ class Interceptor:
         """Whether a request is looked at; `target` is raw."""
         if method == b"POST" and _INFERS.match(target) is not None:
             return True
-        if writes_documents(method, target) and not self._registry.is_current:
+        if not self._registry.is_current and writes_documents(method, target):
             return True
         snapshot = self._registry.snapshot
         if not snapshot.active:

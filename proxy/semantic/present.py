@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from proxy.ground.errors import StatusError, UpstreamUnavailable
+from proxy.ground.errors import ProxyError, StatusError, UpstreamUnavailable
 from proxy.limits.threads import offload
 from proxy.semantic import layout
 from proxy.semantic.answerjson import AT_ONCE, items_of
@@ -104,6 +104,10 @@ def consider(item: Item, document: Any) -> None:
         for path, one in list(item.filling.fields.items())
     ]
     if any(relied) and "if_seq_no" not in item.meta:
+        try:
+            item.check_source()  # what must not be made is taken out of it
+        except ProxyError as error:
+            item.failure = error
         item.guard = Guard(if_seq_no=document["_seq_no"], if_primary_term=document["_primary_term"])
 
 

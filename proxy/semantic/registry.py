@@ -166,8 +166,12 @@ class Registry:
     @property
     def is_current(self) -> bool:
         """Whether what is known is new enough to write by it."""
-        age = self._clock() - self._asked.time
-        return age < self._trust and self.snapshot.is_known
+        asked = self._asked
+        return (
+            asked.epoch == self._epoch.value
+            and self._clock() - asked.time < self._trust
+            and self._snapshot.is_known
+        )
 
     @property
     def generation(self) -> object:
@@ -305,7 +309,8 @@ class Registry:
         if error.reason != self._problem:
             self._problem = error.reason
             log.warning(
-                "cannot see which indices have semantic fields, going by what was seen: %s",
+                "cannot see which indices have semantic fields: documents are soon refused, all "
+                "else goes by what was seen: %s",
                 error.reason,
             )
 

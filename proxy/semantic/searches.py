@@ -160,6 +160,7 @@ async def body_of(exchange: Exchange) -> dict[str, Any] | None:
         return None
     if not await exchange.read():
         return {}
+    exchange.refuse_smile()
     document = await exchange.document()
     return document if isinstance(document, dict) else None
 

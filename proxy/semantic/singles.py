@@ -128,6 +128,7 @@ def _is_scripted(source: bytes) -> bool:
 async def _json(exchange: Exchange) -> bytes | None:
     """The document on one line; None for one that the upstream refuses."""
     data = await exchange.read()
+    exchange.refuse_smile()
     sent = exchange.rest.content_type
     if sent is None or sent.format is None:
         return None

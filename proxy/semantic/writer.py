@@ -40,7 +40,7 @@ from proxy.semantic.targets import WriteTarget, write_target
 _EMBEDDING: Final = 60.0  # seconds that the texts of a window may take
 _CONFLICTS: Final = 3  # after which an update is not tried again, beside those the caller allows
 _UNMAPPED: Final = "the semantic fields of the index have changed while it was written to"
-_NOT_OF_BULK: Final = ("filter_path", "pretty", "human", "format", "error_trace")
+_NOT_OF_BULK: Final = ("filter_path", "pretty", "human", "format", "error_trace", "index")
 
 Entry = dict[str, Any]  # an item's place in the answer
 Refusals = dict[tuple[str, str, Any], ProxyError | None]  # by action, index and pipeline

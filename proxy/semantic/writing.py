@@ -30,9 +30,9 @@ _LINE: Final = re.compile(r"(?<=\bline \[)\d+(?=\])")
 
 async def bulk(exchange: Exchange) -> web.StreamResponse:
     """Any number of documents; each has an answer of its own."""
-    index = exchange.names.get("index")
+    index = exchange.names.get("index") or exchange.rest.parameters.get("index")
     sent = exchange.rest.content_type
-    if sent is None or sent.format is None:
+    if sent is None or (sent.format is None and not sent.is_smile):
         return await exchange.hand_on()  # the upstream takes none of these
     if sent.format != "json":
         if index and not await _is_concerned(exchange, index):
@@ -54,6 +54,7 @@ class _Bulk:
 
     def __init__(self, exchange: Exchange, index: str | None) -> None:
         self._exchange = exchange
+        self._index = index or ""
         self._writer = Writer(exchange, index)
         self._collected = CollectedItems()
         self._unrefreshed: set[str] = set()  # indices that were written to before the last window
@@ -156,9 +157,7 @@ class _Bulk:
                 return await self._exchange.patched(
                     answer, lambda document: with_lines(hide_in_error(document), window.lines)
                 )
-            entries = window.answers(
-                self._writer.refusals(window.sent(), answer), self._exchange.names.get("index", "")
-            )
+            entries = window.answers(self._writer.refusals(window.sent(), answer), self._index)
         self._writer.count(window, entries)
         if not is_last and self._refresh_wanted():
             self._note(entries)

@@ -57,8 +57,15 @@ async def run_pipelines(
     fails is the error of its item. Returns those that go elsewhere now. Raises: UpstreamError.
     """
     ours = await exchange.parts.registry.pipelines()
-    found = (_entry(ours, index, target, item, requested) for index, target, item in items)
-    entries = [entry for entry in found if entry is not None]
+    entries = []
+    for index, target, item in items:
+        try:
+            entry = _entry(ours, index, target, item, requested)
+        except ProxyError as error:
+            item.failure = error
+            continue
+        if entry is not None:
+            entries.append(entry)
     await _Run(exchange, ours).work(entries)
     return [entry.item for entry in entries if entry.finish()]
 

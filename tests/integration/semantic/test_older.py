@@ -9,6 +9,7 @@ import pytest
 from proxy.semantic.layout import CONTAINER
 from tests.integration.semantic.test_reads import INDEX, READS, set_up
 from tests.support.processes import Serve
+from tests.support.rawhttp import send
 from tests.support.semantic import Caller
 from tests.support.semanticprovider import semantic_reply
 from tests.support.stubs import FaultyServer, in_thread
@@ -51,6 +52,21 @@ class TestBefore92:
     def test_vectors_are_shown_on_request(self, filled: Caller):
         answer = filled.ask("POST", f"/{INDEX}/_search", {"_source": {"exclude_vectors": False}})
         assert "_inference_fields" in answer["hits"]["hits"][0]["_source"]
+
+    def test_no_document_is_written_by_a_path_with_a_type(self, filled: Caller):
+        """As 7 did, which 8 still does for callers who ask for it."""
+        kind = "application/vnd.elasticsearch+json;compatible-with=7"
+        headers = [("Content-Type", kind), ("Accept", kind)]
+        update = b'{"doc":{"body":"a"},"doc_as_upsert":true}'
+        for path, body in {
+            "words/1": b'{"body":"a"}',
+            "words": b'{"body":"a"}',
+            "words/1/_create": b'{"body":"a"}',
+            "words/1/_update": update,
+            "words/_bulk": b'{"index":{}}\n{"body":"a"}\n',
+        }.items():
+            answer = send(filled.url, "POST", f"/{INDEX}/{path}", headers, body)
+            assert answer.status == 400, f"{path} {answer.text}"
 
     def test_vectors_are_quantised_to_bits(self, caller: Caller, older):
         field = {"type": "semantic_text", "inference_id": "reads-large"}

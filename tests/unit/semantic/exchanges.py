@@ -24,7 +24,6 @@ from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.semantic import SemanticMetrics
 from proxy.xcontent.document import Bounds
 from proxy.xcontent.numbers import Numbers
-from tests.support.memorynotes import MemoryNotes
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +124,7 @@ class World:
     registry: Registry
     endpoints: Endpoints = field(default_factory=Endpoints)
     guard: Guard = field(default_factory=Guard)
+    tasks: Tasks = field(default_factory=lambda: Tasks(MemoryNotes()))
 
     async def request(self, method: str, target: str, body: Any) -> Any:
         """The document of the layer's answer."""
@@ -142,7 +142,7 @@ class World:
             guard=self.guard,  # type: ignore[arg-type]
             abilities=Abilities(self.upstream),  # type: ignore[arg-type]
             release=UpstreamRelease(self.upstream),  # type: ignore[arg-type]
-            tasks=Tasks(MemoryNotes()),
+            tasks=self.tasks,
             read_body=None,  # type: ignore[arg-type]
             read_pieces=None,  # type: ignore[arg-type]
             default_id=None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.semantic.discovery import Declared
-from proxy.semantic.interception import Interceptor, changes
+from proxy.semantic.interception import Interceptor, changes, writes_documents
 from proxy.semantic.registry import Registry, Snapshot
 
 
@@ -197,3 +197,26 @@ HEAD = b"POST /notes/_search HTTP/1.1\r\nHost: es\r\n%b\r\n\r\n"
 def test_a_search_is_taken_for_what_its_body_names_or_if_it_cannot_be_read(header, body, expected):
     head = HEAD % header
     assert interceptor(declared=NONE).takes_body(head + body, len(head)) is expected
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "expected"),
+    [
+        (b"POST", b"/_bulk", True),
+        (b"PUT", b"/_bulk?pretty", True),
+        (b"POST", b"/notes/_bulk/", True),
+        (b"PUT", b"/notes/_doc/1", True),
+        (b"POST", b"/%3Cnotes-%7Bnow%2Fd%7D%3E/_doc", True),
+        (b"PUT", b"/notes/_create/1", True),
+        (b"POST", b"/notes/_update/1", True),
+        (b"POST", b"/_all/_update_by_query", True),
+        (b"POST", b"/_reindex", True),
+        (b"GET", b"/notes/_doc/1", False),
+        (b"DELETE", b"/notes/_doc/1", False),
+        (b"POST", b"/notes/_search", False),
+        (b"POST", b"/_ml/_doc/1", False),
+        (b"POST", b"/notes/_docs", False),
+    ],
+)
+def test_what_writes_documents(method, target, expected):
+    assert writes_documents(method, target) is expected

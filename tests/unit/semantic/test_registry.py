@@ -77,7 +77,8 @@ async def test_an_upstream_that_is_away_takes_nothing_away_and_is_told_of_once(c
         await cluster.asks(2)
         running.cancel()
     assert [record.message for record in caplog.records] == [
-        "cannot see which indices have semantic fields, going by what was seen: "
+        "cannot see which indices have semantic fields: documents are soon refused, all else "
+        "goes by what was seen: "
         "upstream node is away",
         "which indices have semantic fields can be seen again",
     ]
