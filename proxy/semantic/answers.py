@@ -66,6 +66,11 @@ def presentable(document: Any, reword: Reword) -> Any:
     return made
 
 
+def is_about_ours(answer: bytes) -> bool:
+    """Whether the answer to a search may have to be changed."""
+    return layout.CONTAINER.encode() in answer or b'"failures"' in answer
+
+
 def told(document: Any, reword: Reword) -> Any:
     """What the upstream tells in texts, with each of them reworded."""
     return _reworded(with_refusals(document), reword)

@@ -20,7 +20,8 @@ from proxy.semantic.exchange import Exchange
 from proxy.semantic.preparing import Prepared, Search
 from proxy.semantic.reading import searchable
 from proxy.semantic.retrievers.entry import evaluated
-from proxy.semantic.searches import body_of, show_chunks
+from proxy.semantic.searches import body_of
+from proxy.semantic.shownhits import Where, show_chunks
 from proxy.semantic.templates import rendered
 from proxy.xcontent.loading import load_json
 from proxy.xcontent.writing import dump_json
@@ -118,7 +119,8 @@ async def _shown(exchange: Exchange, response: Any, made: Prepared | ProxyError,
     document = presentable(response, words)
     if made.patch is not None:
         document = made.patch(document)
-    await show_chunks(exchange, document, made, line.body, line.expression)
+    where = Where.of(line.expression, exchange.rest.parameters, line.body)
+    await show_chunks(exchange, document, made.shown, where)
     return document
 
 

@@ -24,7 +24,8 @@ from proxy.limits.deadline import Deadline
 from proxy.semantic import expressions
 from proxy.semantic.answerjson import object_of
 from proxy.semantic.exchange import Exchange
-from proxy.semantic.highlights import Shown, taken_over
+from proxy.semantic.highlights import Shown
+from proxy.semantic.innerhits import all_taken_over
 from proxy.semantic.pits import indices_of
 from proxy.semantic.queries import Known, Rewriter
 from proxy.semantic.registry import Target
@@ -120,7 +121,7 @@ def _rewritten(search: Search, target: Target, known: Known) -> Prepared | Proxy
     try:
         body = rewritten(search.body, rewriter, search.size)
         indices = len(target.fields) if not target.others else -1
-        shown = taken_over(body, target.by_path(), indices)
+        body, shown = all_taken_over(body, target.by_path(), indices)
     except ProxyError as error:
         return error
     return Prepared(body=body, target=target, shown=shown, patch=search.patch)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from proxy.semantic.innerhits import with_sections
 from proxy.semantic.prefilters import Scope, each, listed
 from proxy.semantic.queries import LEAST_K, Rewriter
 
@@ -38,9 +39,15 @@ def rewritten(body: Mapping[str, Any], rewriter: Rewriter, size: Any = None) -> 
             made[name] = _aggregations(body[name], rewriter, scope)
     if "retriever" in body:
         made["retriever"] = _retriever(body["retriever"], rewriter, scope)
-    if "highlight" in body:
+    made = with_sections(made, lambda one: _with_highlight(one.body, rewriter, scope))
+    return _with_highlight(made, rewriter, scope)
+
+
+def _with_highlight(section: Mapping[str, Any], rewriter: Rewriter, scope: Scope) -> dict[str, Any]:
+    made = dict(section)
+    if "highlight" in section:
         made["highlight"] = with_highlight_queries(
-            body["highlight"], lambda query: rewriter.query(query, scope)
+            section["highlight"], lambda query: rewriter.query(query, scope)
         )
     return made
 
