@@ -109,14 +109,15 @@ def _check_path(path: str) -> None:
 
 def _pairs(query: str) -> Iterator[tuple[str, str]]:
     """Names and values, decoded. Raises: BadParameter."""
+    is_coded = "%" in query or "+" in query
     for pair in query.split("&"):
-        if (problem := _escape_problem(pair)) is not None:
+        if is_coded and (problem := _escape_problem(pair)) is not None:
             raise BadParameter(
                 f"java.lang.IllegalArgumentException: {problem}", cause=IllegalArgument(problem)
             )
         name, _, value = pair.partition("=")
         if name:
-            yield unquote_plus(name), unquote_plus(value)
+            yield (unquote_plus(name), unquote_plus(value)) if is_coded else (name, value)
 
 
 def _escape_problem(text: str) -> str | None:
