@@ -56,7 +56,8 @@ class SemanticLayer:
         read_pieces: ReadPieces,
     ) -> None:
         self._registry = Registry(upstream, config.refresh)
-        self.interceptor = Interceptor(self._registry)
+        release = UpstreamRelease(upstream)
+        self.interceptor = Interceptor(self._registry, release)
         self._parts = Parts(
             upstream=upstream,
             endpoints=endpoints,
@@ -64,7 +65,7 @@ class SemanticLayer:
             guard=Guard(permissions, upstream),
             tasks=Tasks(),
             abilities=Abilities(upstream),
-            release=UpstreamRelease(upstream),
+            release=release,
             read_body=read_body,
             read_pieces=read_pieces,
             default_id=config.default_inference_id,

@@ -47,6 +47,7 @@ class Search:
     expression: str | None  # for its indices; None for all
     size: Any = None  # goes before that of the body
     timeout: str | None = None
+    parameters: Mapping[str, str] | None = None  # None for those of the request
     patch: Patch | None = None  # what is done to its answer
 
 
