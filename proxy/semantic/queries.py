@@ -98,9 +98,21 @@ class Rewriter:
         """Whether a query becomes a nested one."""
         if name == "match":
             return any(path in self._by_path for path in body)
-        if name in ("knn", "exists", "sparse_vector"):
+        if name == "exists":
+            return bool(self._behind(str(body.get("field")).removesuffix(_NATIVE_VECTOR)))
+        if name in ("knn", "sparse_vector"):
             return str(body.get("field")).removesuffix(_NATIVE_VECTOR) in self._by_path
         return name == "semantic"
+
+    def _behind(self, name: str) -> list[str]:
+        """The paths of semantic fields that a name, a pattern or an object stands for."""
+        paths = {
+            one.path: None
+            for path, found in self._by_path.items()
+            if path == name or path.startswith(f"{name}.") or fnmatchcase(path, name)
+            for one in found.values()
+        }
+        return list(paths)
 
     def nearest(self, body: Mapping[str, Any], scope: Scope) -> list[Nearest]:
         """The vector searches that a `knn` stands for. Raises: ProxyError for what is wrong."""
@@ -249,12 +261,7 @@ class Rewriter:
         name = str(body.get("field"))
         if scope.inside and (chunks := self._chunks(name.removesuffix(f".{layout.VECTOR}"))):
             return {"exists": {**body, "field": f"{chunks}.{layout.VECTOR}"}}
-        paths = {
-            one.path: None
-            for path, found in self._by_path.items()
-            if path == name or path.startswith(f"{name}.") or fnmatchcase(path, name)
-            for one in found.values()
-        }
+        paths = self._behind(name)
         if not paths:
             return None
         clauses = [Clause(has_chunks(path, own_of(body))) for path in paths]
