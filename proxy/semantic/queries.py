@@ -61,6 +61,7 @@ class Known:
 
     vectors: Vectors = field(default_factory=Vectors)
     types: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # by path and index
+    names: Mapping[str, Sequence[str]] = field(default_factory=dict)  # of users, by pattern
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,13 +76,15 @@ class Nearest:
 class Rewriter:
     """Rewrites queries.
 
-    With `known` None nothing is, and `wanted` and `unclear` tell what has to be found out: the
-    texts to embed, and the fields of which to learn the type where they are not semantic.
+    With `known` None nothing is, and `wanted`, `unclear` and `patterns` tell what has to be found
+    out: the texts to embed, the fields of which to learn the type where they are not semantic, and
+    the patterns of names that stand for fields of ours, too.
     """
 
     def __init__(self, target: Target, known: Known | None) -> None:
         self.wanted: dict[Wanted, None] = {}
         self.unclear: dict[str, None] = {}
+        self.patterns: dict[str, None] = {}
         self.target = target
         self._known = known
         self._by_path = target.by_path()
@@ -93,6 +96,24 @@ class Rewriter:
     def fields(self, path: str) -> Found:
         """The semantic field of that name, by index."""
         return self._by_path.get(path, {})
+
+    def names_of(self, pattern: str) -> Sequence[str] | None:
+        """The names that a pattern stands for, if it has to be told as such."""
+        if "*" not in pattern or pattern == "*" or not self._is_of_ours(pattern):
+            return None
+        if self._known is None:
+            self.patterns[pattern] = None
+            return None
+        return self._known.names.get(pattern, ())
+
+    def _is_of_ours(self, pattern: str) -> bool:
+        names = {
+            name
+            for found in self._by_path.values()
+            for one in found.values()
+            for name in layout.names(one.path, one.number)
+        }
+        return any(fnmatchcase(name, pattern) for name in names)
 
     def is_nested(self, name: str, body: Mapping[str, Any]) -> bool:
         """Whether a query becomes a nested one."""

@@ -27,11 +27,18 @@ from proxy.xcontent.writing import dump_json
 _SCROLL_SIZE: Final = 1000  # documents that `_delete_by_query` finds at once, if not told otherwise
 
 
+_DOC_VALUES: Final = "docvalue_fields"  # of the URL are added to those of the body
+
+
 async def search(exchange: Exchange) -> web.StreamResponse:
     """One search."""
     body = await body_of(exchange)
     if body is None:
         return await exchange.hand_on()  # the upstream says what is wrong with it
+    parameters = dict(exchange.rest.parameters)
+    if "*" in parameters.get(_DOC_VALUES, "") and isinstance(body.get(_DOC_VALUES, []), list):
+        body[_DOC_VALUES] = [*body.get(_DOC_VALUES, []), *parameters.pop(_DOC_VALUES).split(",")]
+        exchange = exchange.with_parameters(parameters)
     return await answered(exchange, body, exchange.names.get("index"))
 
 

@@ -169,11 +169,8 @@ def _inner(exchange: Exchange) -> Exchange:
         name: value for name, value in exchange.rest.parameters.items() if name not in _IN_URL
     }
     parts = exchange.parts
-    return replace(
-        exchange,
-        rest=replace(exchange.rest, parameters=parameters),
-        parts=replace(parts, endpoints=RememberingEndpoints(parts.endpoints)),
-    )
+    remembering = replace(parts, endpoints=RememberingEndpoints(parts.endpoints))
+    return replace(exchange.with_parameters(parameters), parts=remembering)
 
 
 def _searches(exchange: Exchange, search: Search) -> Searches:
