@@ -17,7 +17,6 @@ from proxy.semantic.exchange import Exchange
 from proxy.semantic.fields import Fields
 from proxy.semantic.hiding import hide_in_error
 from proxy.semantic.searches import queried
-from proxy.semantic.showing import is_ours
 from proxy.xcontent.loading import load_json
 
 _TEXT: Final = "text"
@@ -84,7 +83,7 @@ def _shown(
         for field in semantic.values():
             for path in (field.path, *field.aliases):
                 by_path.setdefault(path, set()).add(index)
-    shown = {path: types for path, types in fields.items() if not is_ours(path)}
+    shown = {path: types for path, types in fields.items() if not layout.is_ours(path)}
     for path, semantic_in in by_path.items():
         if path in shown:
             shown[path] = _searchable(shown[path], semantic_in, indices)

@@ -17,10 +17,11 @@ from proxy.xcontent.writing import dump_json
 
 _NAME: Final = layout.CONTAINER.encode()
 # Strings, keys of objects among them, which may have come in part; where objects begin and end;
-# comments, which may have come in part, too.
+# comments, of which perhaps no more than the beginning has come. That each begins with a character
+# of its own makes the search several times as fast.
 _TOKEN: Final = re.compile(
-    rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)(?:(")(\s*+:)?|\\?\Z)|[\[\]{}]'
-    rb"|(//[^\n]*+\n|/\*[^*]*+(?:\*(?!/)[^*]*+)*+\*/)|(/)",
+    rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)(?:(")(\s*+:)?|\\?\Z)|\[|\]|\{|\}'
+    rb"|/(/[^\n]*+\n|\*[^*]*+(?:\*(?!/)[^*]*+)*+\*/)?",
     re.DOTALL,
 )
 _REST_OF_STRING: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+(")?', re.DOTALL)
@@ -127,12 +128,12 @@ class Cutter:
             self._emit(data[at:], out)  # of a long list of numbers, say
             return len(data)
         gap = data[at : token.start()]
-        if token[5] is not None:
+        if token[0] == b"/":
             return None
         if token[1] is None:
             self._emit(self._without_comma(gap), out)
             if token[4] is not None:
-                self._emit(token[4], out)
+                self._emit(token[0], out)
             else:
                 self._bracket(token[0], out)
             return token.end()

@@ -199,6 +199,11 @@ class Exchange:
             self.request, method or self.rest.method, target or self.unshaped_target(), data
         )
 
+    def with_parameters(self, parameters: Mapping[str, str]) -> Exchange:
+        """The request with these parameters in place of its own."""
+        target = self.target_with(parameters)
+        return replace(self, rest=replace(self.rest, target=target, parameters=parameters))
+
     def unshaped_target(self, **more: str) -> str:
         """The request's target without what shapes its answer, and with `more` parameters."""
         return self.target_with({**self.rest.parameters, **more})

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from proxy.semantic.ingest.interception import may_ingest, tries_out
 from proxy.semantic.registry import Registry
 from proxy.semantic.tasks import NODE
+from proxy.semantic.upstreamrelease import UpstreamRelease
 
 # What may declare a semantic field or a pipeline, whatever has been declared so far: the segment
 # behind an index's name, b"" for none, and first segments that are no name.
@@ -66,6 +67,7 @@ _NAMED: Final = (
     b'"rrf"',
     b'"linear"',
 )
+_RETRIEVER: Final = b'"retriever"'  # which early releases do not know at all
 _ESCAPE: Final = b"\\u00"
 _ESCAPED_LETTER: Final = re.compile(rb"\\u00[4-7]")  # perhaps of one of these names
 _IN_URL: Final = re.compile(rb"[?&]source=[^&]*(?:semantic|query_vector_builder|rrf|linear)")
@@ -131,8 +133,9 @@ _SHOWS: Final = (b"/_cluster/state", b"/_cat/tasks", b"/_scripts/painless/_execu
 class Interceptor:
     """Says which requests are looked at, by the registry's present knowledge."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, release: UpstreamRelease) -> None:
         self._registry = registry
+        self._release = release
 
     @property
     def generation(self) -> object:
@@ -169,7 +172,8 @@ class Interceptor:
 
     def takes_body(self, request: bytes, head_length: int) -> bool:
         """Whether a request into which we look is taken after all."""
-        for name in _NAMED:
+        may_lack = self._release.may_lack_retrievers()
+        for name in (*_NAMED, _RETRIEVER) if may_lack else _NAMED:
             if request.find(name, head_length) >= 0:
                 return True
         if request.find(_ESCAPE, head_length) >= 0 and _ESCAPED_LETTER.search(request, head_length):

@@ -64,7 +64,8 @@ class SemanticLayer:
         read_pieces: ReadPieces,
     ) -> None:
         self._registry = Registry(upstream, config.refresh, epoch)
-        self.interceptor = Interceptor(self._registry)
+        release = UpstreamRelease(upstream)
+        self.interceptor = Interceptor(self._registry, release)
         self._parts = Parts(
             upstream=upstream,
             endpoints=CountedEndpoints(endpoints, partial(metrics.count_texts, "queries")),
@@ -75,7 +76,7 @@ class SemanticLayer:
             guard=Guard(permissions, upstream),
             tasks=Tasks(notes),
             abilities=Abilities(upstream),
-            release=UpstreamRelease(upstream),
+            release=release,
             read_body=read_body,
             read_pieces=read_pieces,
             metrics=metrics,

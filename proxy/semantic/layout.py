@@ -67,6 +67,22 @@ def vector_path(path: str) -> str:
     return f"{chunks_path(path)}.{VECTOR}"
 
 
+def is_ours(path: str) -> bool:
+    """Whether a field is one that the layer added."""
+    return path == CONTAINER or path.startswith(f"{CONTAINER}.")
+
+
+def names(path: str, number: int) -> list[str]:
+    """The names of all that is mapped for the field `path`, which has so many definitions."""
+    whole = f"{CONTAINER}.{key_of(path)}"
+    chunks = (VECTOR, "field", "start", "end")
+    return [
+        *(f"{whole}.{_DEFINITION}{one}" for one in range(1, number + 1)),
+        f"{whole}.{MODEL}",
+        *(f"{chunks_path(path)}.{one}" for one in chunks),
+    ]
+
+
 def container(properties: Mapping[str, Any]) -> dict[str, Any]:
     """The mapping of `xinf`; `properties` has that of each field by its key."""
     return {"dynamic": False, "properties": dict(properties)}

@@ -7,32 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
-from urllib.parse import quote, urlencode
 
 from aiohttp import web
 
 from proxy.ground.errors import ProxyError
 from proxy.limits.threads import offload
-from proxy.semantic import layout
 from proxy.semantic.answerjson import AT_ONCE, document_of
-from proxy.semantic.answers import hits_of, presentable, rewording
-from proxy.semantic.chunks import show
+from proxy.semantic.answers import is_about_ours, presentable, rewording
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.preparing import Prepared, Search, prepared_one
 from proxy.semantic.reading import cut, showing, with_excludes
 from proxy.semantic.retrievers.entry import evaluated
+from proxy.semantic.scrolls import with_asked
+from proxy.semantic.shownhits import Where, show_chunks
 from proxy.semantic.sourcefilters import is_in_url
 from proxy.xcontent.writing import dump_json
 
-# Parameters of a search that say which indices it goes to.
-_OF_INDICES: Final = (
-    "allow_no_indices",
-    "expand_wildcards",
-    "ignore_throttled",
-    "ignore_unavailable",
-)
 _SCROLL_SIZE: Final = 1000  # documents that `_delete_by_query` finds at once, if not told otherwise
+
+
+_DOC_VALUES: Final = "docvalue_fields"  # of the URL are added to those of the body
 
 
 async def search(exchange: Exchange) -> web.StreamResponse:
@@ -40,6 +35,10 @@ async def search(exchange: Exchange) -> web.StreamResponse:
     body = await body_of(exchange)
     if body is None:
         return await exchange.hand_on()  # the upstream says what is wrong with it
+    parameters = dict(exchange.rest.parameters)
+    if "*" in parameters.get(_DOC_VALUES, "") and isinstance(body.get(_DOC_VALUES, []), list):
+        body[_DOC_VALUES] = [*body.get(_DOC_VALUES, []), *parameters.pop(_DOC_VALUES).split(",")]
+        exchange = exchange.with_parameters(parameters)
     return await answered(exchange, body, exchange.names.get("index"))
 
 
@@ -93,7 +92,7 @@ async def answer_for(
 ) -> web.StreamResponse:
     """The upstream's answer to a prepared search, as Elasticsearch would give it."""
     is_patched = bool(made.shown) or made.patch is not None
-    if answer.status < 300 and not is_patched and not _is_about_ours(answer.body):
+    if answer.status < 300 and not is_patched and not is_about_ours(answer.body):
         return await exchange.as_is(answer)
     document = await offload(
         len(answer.body),
@@ -102,56 +101,15 @@ async def answer_for(
     )
     if made.patch is not None:
         document = made.patch(document)
-    await show_chunks(exchange, document, made, body, expression)
+    where = Where.of(expression, exchange.rest.parameters, body)
+    await show_chunks(exchange, document, made.shown, where)
+    if made.shown and isinstance(scroll := document.get("_scroll_id"), str):
+        document["_scroll_id"] = with_asked(scroll, made.shown, where)
     return await exchange.answer(answer, document)
-
-
-async def show_chunks(
-    exchange: Exchange,
-    document: Any,
-    made: Prepared,
-    body: Mapping[str, Any],
-    expression: str | None,
-) -> None:
-    """Add to the hits of an answer what only we can show. Raises: UpstreamError."""
-    hits = hits_of(document)
-    if not made.shown or not hits:
-        return
-    parameters = {
-        name: value for name, value in exchange.rest.parameters.items() if name in _OF_INDICES
-    }
-    more: dict[str, Any] = {}
-    path = "/_search" if expression is None else f"/{quote(expression, safe='*,:<>+~-')}/_search"
-    if "pit" in body:
-        more, parameters, path = {"pit": body["pit"]}, {}, "/_search"
-    target = path + (f"?{urlencode(parameters)}" if parameters else "")
-
-    async def ask(question: Mapping[str, Any]) -> UpstreamAnswer:
-        return await exchange.parts.upstream.ask_as_caller(
-            exchange.request, "POST", target, dump_json({**question, **more})
-        )
-
-    await show(made.shown, hits, ask, exchange.parts.vector_sources)
 
 
 def _words(made: Prepared) -> Callable[[str], str]:
     return rewording(made.target.by_path(), made.shown.formats)
-
-
-def _is_about_ours(answer: bytes) -> bool:
-    return layout.CONTAINER.encode() in answer or b'"failures"' in answer
-
-
-async def further(exchange: Exchange) -> web.StreamResponse:
-    """More of a search that has begun: a page of its scroll, or what it has found by now.
-
-    What it was asked to show as highlights or chunks is not known any more.
-    """
-    answer = await exchange.ask(await exchange.read() or None)
-    if answer.status < 300 and not _is_about_ours(answer.body):
-        return await exchange.as_is(answer)
-    words = rewording({}, {})
-    return await exchange.patched(answer, lambda document: presentable(document, words))
 
 
 async def body_of(exchange: Exchange) -> dict[str, Any] | None:

@@ -73,7 +73,7 @@ def _fields(
 ) -> dict[str, Any]:
     shown = {}
     for path, entry in mappings.items():
-        if is_ours(path):
+        if layout.is_ours(path):
             continue
         leaf = path.rpartition(".")[2]
         if (mapping := entry["mapping"].get(leaf)) is not None:
@@ -98,8 +98,3 @@ def _shown(
         }
     field = fields.get(path)
     return made if field is None else shown_field(field, made, with_defaults=with_defaults)
-
-
-def is_ours(path: str) -> bool:
-    """Whether a field is one that the layer added."""
-    return path == layout.CONTAINER or path.startswith(f"{layout.CONTAINER}.")

@@ -24,6 +24,7 @@ from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.semantic import SemanticMetrics
 from proxy.xcontent.document import Bounds
 from proxy.xcontent.numbers import Numbers
+from tests.support.memorynotes import MemoryNotes
 
 
 @dataclass(frozen=True, slots=True)

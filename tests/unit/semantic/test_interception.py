@@ -7,6 +7,7 @@ import pytest
 from proxy.semantic.discovery import Declared
 from proxy.semantic.interception import Interceptor, changes, writes_documents
 from proxy.semantic.registry import Registry, Snapshot
+from proxy.semantic.upstreamrelease import UpstreamRelease
 
 
 def interceptor(*plain: str, declared: Declared | None) -> Interceptor:
@@ -15,7 +16,7 @@ def interceptor(*plain: str, declared: Declared | None) -> Interceptor:
         registry.know(Snapshot(state="s", declared=declared))
     for name in plain:
         registry.snapshot.plain.keep(name, None)
-    return Interceptor(registry)
+    return Interceptor(registry, UpstreamRelease(None))  # type: ignore[arg-type]
 
 
 NONE = Declared(indices=frozenset(), templates=False)
@@ -176,6 +177,29 @@ def test_a_name_that_turns_out_plain_makes_another_generation():
     looking = interceptor(declared=SOME)
     before = looking.generation
     assert looking.generation is before
+
+
+class OfRelease:
+    """An upstream that tells its release."""
+
+    def __init__(self, version: str | None) -> None:
+        self._version = version
+
+    async def version(self):
+        return self._version
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"), [("7.17.9", True), ("8.8.2", True), ("8.14.0", False), (None, False)]
+)
+async def test_retrievers_are_looked_for_where_the_upstream_may_not_know_any(version, expected):
+    release = UpstreamRelease(OfRelease(version))  # type: ignore[arg-type]
+    looking = Interceptor(Registry(None, 1.0), release)  # type: ignore[arg-type]
+    head = b"POST /notes/_search HTTP/1.1\r\n\r\n"
+    request = head + b'{"retriever":{"standard":{}}}'
+    assert looking.takes_body(request, len(head))  # nobody has asked for the release yet
+    assert await release.knows_retrievers() is not expected
+    assert looking.takes_body(request, len(head)) is expected
 
 
 HEAD = b"POST /notes/_search HTTP/1.1\r\nHost: es\r\n%b\r\n\r\n"
