@@ -83,14 +83,15 @@ async def test_documents_keep_their_bytes_and_versions():
 async def test_what_is_there_in_this_version_is_not_written_again():
     got = {"found": True, "_version": 1, "_seq_no": 5, "_primary_term": 2}
     there = [
-        {**got, "_source": {"a": 1, "_inference_fields": {}}},
+        {**got, "_source": {"a": [{"b": [0.30000001]}], "_inference_fields": {}}},
         {**got, "_source": {"a": 0}},
         {**got, "_source": {"a": 3}},
         {"found": False},
     ]
     peer = StubPeer({"docs": there}, answers({}, {}, {}))
     made = copy(peer)
-    page = [document("1", a=1), document("2", a=2), document("3", 4, a=3), document("4", a=4)]
+    rounded = document("1", a=[{"b": [0.3]}])
+    page = [rounded, document("2", a=2), document("3", 4, a=3), document("4", a=4)]
     await made.add(page, is_new=False)
     actions = [one["index"] for one in peer.asked[1].lines[::2]]
     assert actions == [
