@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from math import isclose
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -29,6 +30,7 @@ _ATTEMPTS: Final = 6
 _PAUSE: Final = 0.5  # seconds before a bulk is sent again; then twice as long each time
 _OVERLOADED: Final = (429, 503)
 _ROUNDS: Final = 3  # of writing a document that is in conflict with what is there
+_ROUNDED: Final = 1e-6
 _CONFLICT: Final = "version_conflict_engine_exception"
 
 
@@ -126,7 +128,7 @@ class Copy:
             missing = [
                 (one, state)
                 for one, state in zip(left, there, strict=True)
-                if state.content != one.content or state.version < one.version
+                if state.version < one.version or not _is_same(state.content, one.content)
             ]
             self.progress.present += len(left) - len(missing)
             items = [self._item(*one, keeps_version=keeps_versions) for one in missing]
@@ -285,6 +287,19 @@ async def gotten(
         answer = await document(peer, "POST", f"{path}/_mget", {"docs": docs})
     found: list[dict[str, Any]] = answer["docs"]
     return found
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two documents say the same; vectors are rounded when they are stored."""
+    if one == other:
+        return True
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_is_same(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return isclose(one, other, rel_tol=_ROUNDED)
+    return False
 
 
 def _there(got: Mapping[str, Any]) -> _There:

@@ -169,7 +169,11 @@ class Measure:
 
 
 def _chunker(settings: Mapping[str, Any] | None) -> Chunker:
-    return chunker_for(parse_chunking(settings) if settings else None)
+    """That of settings, or the usual one for those of another service or release."""
+    try:
+        return chunker_for(parse_chunking(settings) if settings else None)
+    except ProxyError:
+        return chunker_for(None)
 
 
 def inference_ids(fields: Sequence[DeclaredField], mapping: Mapping[str, Any]) -> list[str]:

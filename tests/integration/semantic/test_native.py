@@ -15,6 +15,7 @@ from tests.support.layer import ENABLED, FIELD, Caller, is_filled, put_endpoint
 from tests.support.licensed import INFERENCE, Licensed
 from tests.support.processes import Serve, clean_environ
 from tests.support.stubs import Call, FaultyServer, Reply, in_thread, json_reply
+from tests.support.users import basic, store_credentials
 
 OLD, NEW = "native-old", "native-new"
 MAPPINGS = {
@@ -347,6 +348,41 @@ def test_what_is_not_there_is_told(native: Run, proxy, elasticsearch, unused_tcp
     told = failure(native(elasticsearch.url, "--proxy", nowhere))
     assert f"{nowhere} cannot be reached" in told
     assert "not OLD=NEW" in failure(native(elasticsearch.url, "--endpoint", "x"))
+
+
+# With security on
+
+
+def test_whoever_may_not_read_is_told_to_name_somebody_who_may(
+    serve: Serve, secured_elasticsearch, provider, own_index, tmp_path
+):
+    login = {"HFPROXY_UPSTREAM_USERNAME": "admin", "HFPROXY_UPSTREAM_PASSWORD": "admin-password"}
+    env = {**ENABLED, **own_index}
+    proxy = serve(upstream=secured_elasticsearch.url, env={**env, **login})
+    admin = Caller(proxy.url).as_user(basic("admin"))
+    put_endpoint(admin, provider.url)
+    admin.ok("PUT", f"/{OLD}", {"mappings": {"properties": {"body": FIELD}}})
+    admin.ok("PUT", f"/{OLD}/_doc/1?refresh=true", {"body": "one"})
+
+    def run(*flags: str) -> subprocess.CompletedProcess[str]:
+        urls = ("--proxy", proxy.url, "--upstream", secured_elasticsearch.url)
+        return subprocess.run(
+            proxy_command("native", OLD, "--to", NEW, *urls, *flags),
+            env=clean_environ(
+                tmp_path, {**store_credentials(), "ELASTIC_PASSWORD": "admin-password"}
+            ),
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    told = failure(run())
+    assert "is unauthorized for user [proxy]" in told
+    assert "name a user by --username" in told
+    done = run("--username", "admin")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "  documents: 1\n" in done.stdout
+    admin.ok("DELETE", f"/{OLD}")
 
 
 # And back
