@@ -65,6 +65,12 @@ class EventDecoder:
         return "\n".join([*self._strange, _text(last)]).strip()[:_MAX_KEPT]
 
     @property
+    def unfinished(self) -> str:
+        """The data of a line that has not ended, as where a server has died amid it."""
+        name, _, data = self._tail.partition(b":")
+        return _text(data).strip() if name.lower() == b"data" else ""
+
+    @property
     def strange(self) -> str:
         """The lines since the last event that are no field of one."""
         return "\n".join(self._strange)

@@ -98,6 +98,17 @@ def ended_with(endpoint: InferenceEndpoint, text: str) -> ProxyError:
     return failed_to_send(endpoint, cause).advised(advice_on_state(endpoint, State.FAILED))
 
 
+def is_cut_off(data: str) -> bool:
+    """Whether data that a stream ends with is the beginning of an object."""
+    return data.startswith("{") and load_error(data.encode(errors="replace")) is None
+
+
+def broken_off(endpoint: InferenceEndpoint) -> ProxyError:
+    """The error for a stream that ends amid an event, as if that were its end."""
+    cause = Cause("connection_closed_exception", "Connection closed unexpectedly")
+    return failed_to_send(endpoint, cause).advised(advice_on_state(endpoint, State.UNREACHABLE))
+
+
 def reported_outside(text: str) -> Reported | None:
     """The error that a provider reports in JSON that is no event, if `text` is that."""
     value: Any = load_error(text.encode(errors="replace"))

@@ -16,7 +16,14 @@ from proxy.huggingface.failures import failed_to_send, failure
 from proxy.huggingface.hints import advice_on, advice_on_shape, advice_on_state
 from proxy.huggingface.redaction import hide_token
 from proxy.huggingface.states import State
-from proxy.huggingface.streamerrors import ended_with, no_stream, report_of, reported_outside
+from proxy.huggingface.streamerrors import (
+    broken_off,
+    ended_with,
+    is_cut_off,
+    no_stream,
+    report_of,
+    reported_outside,
+)
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.inference.releases import Profile
 from proxy.limits.memory import reserve
@@ -81,6 +88,8 @@ async def read_events(
         raise no_stream(endpoint, reply.content_type, decoder.left)
     if decoder.strange:
         raise ended_with(endpoint, decoder.strange)
+    if is_cut_off(decoder.unfinished):
+        raise broken_off(endpoint)
 
 
 async def converted(
