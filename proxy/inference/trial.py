@@ -5,7 +5,6 @@ Source: ModelValidatorBuilder and the validators that it chooses.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final, Protocol
 
 from proxy.ground.authorization import NOT_CONFIRMED
@@ -44,7 +43,7 @@ async def try_out(
     as `confirm`.
     """
     is_embedding = endpoint.task_type is TaskType.TEXT_EMBEDDING
-    endpoint = replace(endpoint, revision=None)  # nothing that is remembered may answer for it
+    endpoint = endpoint.asked_anew()
     try:
         result = await _call(inference, endpoint, timeout)
     except (MemoryShort, *NOT_CONFIRMED):
