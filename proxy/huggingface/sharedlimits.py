@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from contextvars import Context
 from typing import Any, Final
 
-from proxy.ground.errors import StoreError
+from proxy.ground.errors import ProxyError
 from proxy.ground.frames import forget_frames
 from proxy.huggingface.leases import NOTE, Taken, Wanted, take
 from proxy.huggingface.ratelimit import Pace
@@ -37,7 +37,7 @@ _SPACING: Final = 1.025
 _AHEAD: Final = 0.5
 _AT_ONCE: Final = 0.5
 _AT_ONCE_PER_PROXY: Final = 0.1
-_PATIENCE: Final = 2.0  # seconds for an answer of the store
+_PATIENCE: Final = 4.0  # seconds for an answer of the store
 _RETRY: Final = 0.25  # seconds
 _AWAY: Final = 5.0  # seconds of failures after which proxies keep to their shares
 _PAUSE: Final = 5.0  # seconds after which the store is asked again then
@@ -203,11 +203,14 @@ class Leases:
         """What the note grants; None where it could not be changed."""
         taken: list[Taken] = []
         returns = _PAUSE + 1 if self._is_away else None
+        delay = max(0.0, self._took - _LATEST / 2)  # or places would be too old when they are known
 
         def change(content: dict[str, Any]) -> Mapping[str, Any]:
             now = self.now()
             until = 0.0 if returns is None else now + returns
-            changed, found = take(content, wanted, me=self._me, now=now, shares_until=until)
+            changed, found = take(
+                content, wanted, me=self._me, now=now, delay=delay, shares_until=until
+            )
             taken[:] = [found]
             return changed
 
@@ -215,7 +218,7 @@ class Leases:
         try:
             async with asyncio.timeout(_PATIENCE):
                 await self._notes.change(NOTE, change, start={})
-        except (StoreError, TimeoutError) as error:
+        except (ProxyError, TimeoutError) as error:
             forget_frames(error)
             self._failed()
             return None

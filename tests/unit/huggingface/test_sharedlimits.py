@@ -112,10 +112,13 @@ async def test_all_proxies_together_keep_the_limit_and_use_it(world, count):
     assert world.used(130.0) >= 0.95
 
 
-async def test_so_they_do_with_a_slow_store(world):
-    world.notes.seconds = 0.6
+@pytest.mark.parametrize("seconds", [0.6, 1.8])
+async def test_so_they_do_with_a_slow_store(world, seconds):
+    world.notes.seconds = seconds
     for _ in range(3):
         world.keep_calling(world.proxy(), callers=30)
+    await world.time.advance(10.0)
+    world.left.clear()
     await world.time.advance(130.0)
     assert world.most_in_a_minute <= LIMIT
     assert world.used(130.0) >= 0.95
