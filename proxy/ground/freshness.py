@@ -21,11 +21,6 @@ def wanting(value: str) -> AbstractContextManager[None]:
     """The context of a request with this HEADER. Raises: IllegalArgument for another value."""
     if value.strip().lower() != _NO_CACHE:
         raise IllegalArgument(f"the header [{HEADER}] must be [{_NO_CACHE}]")
-    return asking()
-
-
-def asking() -> AbstractContextManager[None]:
-    """The context of calls that are made to learn what the provider says now."""
     return Scope(_wanted, True)
 
 

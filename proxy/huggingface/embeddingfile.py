@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -109,10 +110,14 @@ class EmbeddingFile:
             connection.executescript(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
 
     def _make(self) -> None:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = self.path.parent
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # SQLite gives its -wal and -shm files the mode of this one.
         os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+        found = folder.stat()
         try:
+            if not found.st_mode & stat.S_ISVTX:  # else nobody can replace another's files
+                refuse_other_writers("cache.file", folder, found)
             refuse_other_writers("cache.file", self.path, self.path.stat())
         except ConfigError as error:
             raise Unusable(str(error)) from None

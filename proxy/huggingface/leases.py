@@ -43,9 +43,13 @@ def take(
     *,
     me: str,
     now: float,
+    delay: float = 0.0,
     shares_until: float = 0.0,
 ) -> tuple[dict[str, Any], Taken]:
-    """What the note says then, and what is taken: no places as long as all keep to their shares."""
+    """What the note says then, and what is taken: nothing that would be due before the `delay`.
+
+    No places are taken as long as all keep to their shares.
+    """
     now = max(now, content.get("time", now))
     proxies = {name: at for name, at in content.get("proxies", {}).items() if at > now - SEEN}
     proxies[me] = now
@@ -54,7 +58,7 @@ def take(
     starts = {}
     if now >= until:
         for one in wanted:
-            starts[one.group] = line.get(one.group, now)
+            starts[one.group] = max(line.get(one.group, now), now + delay)
             line[one.group] = starts[one.group] + one.count * one.interval
     kept = {"time": now, "proxies": proxies, "next": line, "shares_until": until}
     return kept, Taken(now, len(proxies), starts, until)

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from contextvars import Context
 from typing import Any, Final
 
-from proxy.ground.errors import StoreError
+from proxy.ground.errors import ProxyError
 from proxy.ground.frames import forget_frames
 from proxy.huggingface.leases import NOTE, Taken, Wanted, take
 from proxy.huggingface.ratelimit import Pace
@@ -31,10 +31,13 @@ from proxy.inference.ports import Notes
 # differ, and for the way to the provider.
 _LATEST: Final = 1.0
 _SPACING: Final = 1.025
-_AHEAD: Final = 0.5  # seconds before its places end when a proxy takes further ones
-_AT_ONCE: Final = 0.5  # seconds of places; each proxy beyond five takes longer, and writes less
+# Seconds before its places end when a proxy takes further ones, and seconds of places that it
+# takes. Both are more where the store is slow. Of more than five proxies each takes more, so that
+# they write less often.
+_AHEAD: Final = 0.5
+_AT_ONCE: Final = 0.5
 _AT_ONCE_PER_PROXY: Final = 0.1
-_PATIENCE: Final = 2.0  # seconds for an answer of the store
+_PATIENCE: Final = 4.0  # seconds for an answer of the store
 _RETRY: Final = 0.25  # seconds
 _AWAY: Final = 5.0  # seconds of failures after which proxies keep to their shares
 _PAUSE: Final = 5.0  # seconds after which the store is asked again then
@@ -85,10 +88,10 @@ class LeasedPace(Pace):
     def is_idle(self) -> bool:
         return not self._places
 
-    def wanted(self, now: float, at_once: float) -> int:
+    def wanted(self, now: float, ahead: float, at_once: float) -> int:
         """How many places to take: for calls that wait, and as many as have left of late."""
         self._drop_old(now)
-        if self._places and self._places[-1] + self.interval > now + _AHEAD:
+        if self._places and self._places[-1] + self.interval > now + ahead:
             return 0
         count = self.waiting + len(self._left) - len(self._places)
         if max(count, self.waiting) <= len(self._places):
@@ -127,6 +130,7 @@ class Leases:
         self._offset = wall_clock() - clock()  # of the time that all share
         self._me = uuid.uuid4().hex[:12]
         self._proxies = 1
+        self._took = 0.0  # seconds, the last change of the note
         self._lacking: dict[LeasedPace, None] = {}
         self._taking: asyncio.Task[None] | None = None
         self._failing_since: float | None = None
@@ -147,7 +151,7 @@ class Leases:
 
     def look_after(self, pace: LeasedPace) -> None:
         """Take places for it, some time soon, if it lacks any."""
-        if pace.wanted(self.now(), self._at_once):
+        if self._wanted(pace):
             self._lacking[pace] = None
             if self._taking is None:
                 loop = asyncio.get_running_loop()
@@ -157,14 +161,17 @@ class Leases:
     def _has_taken(self, _: asyncio.Task[None]) -> None:
         self._taking = None
 
+    def _wanted(self, pace: LeasedPace) -> int:
+        return pace.wanted(self.now(), max(_AHEAD, 2 * self._took), self._at_once)
+
     @property
     def _at_once(self) -> float:
-        return max(_AT_ONCE, _AT_ONCE_PER_PROXY * self._proxies)
+        return max(_AT_ONCE, _AT_ONCE_PER_PROXY * self._proxies, 2 * self._took)
 
     async def _take_all(self) -> None:
         while self._lacking:
             paces, self._lacking = list(self._lacking), {}
-            counts = {pace: pace.wanted(self.now(), self._at_once) for pace in paces}
+            counts = {pace: self._wanted(pace) for pace in paces}
             counts = {pace: count for pace, count in counts.items() if count}
             if counts and not await self._take(counts):
                 self._lacking = dict.fromkeys([*paces, *self._lacking])
@@ -196,21 +203,26 @@ class Leases:
         """What the note grants; None where it could not be changed."""
         taken: list[Taken] = []
         returns = _PAUSE + 1 if self._is_away else None
+        delay = max(0.0, self._took - _LATEST / 2)  # or places would be too old when they are known
 
         def change(content: dict[str, Any]) -> Mapping[str, Any]:
             now = self.now()
             until = 0.0 if returns is None else now + returns
-            changed, found = take(content, wanted, me=self._me, now=now, shares_until=until)
+            changed, found = take(
+                content, wanted, me=self._me, now=now, delay=delay, shares_until=until
+            )
             taken[:] = [found]
             return changed
 
+        began = self._clock()
         try:
             async with asyncio.timeout(_PATIENCE):
                 await self._notes.change(NOTE, change, start={})
-        except (StoreError, TimeoutError) as error:
+        except (ProxyError, TimeoutError) as error:
             forget_frames(error)
             self._failed()
             return None
+        self._took = self._clock() - began
         self._succeeded(taken[0])
         return taken[0]
 

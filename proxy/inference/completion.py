@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from proxy.ground import freshness
 from proxy.ground.background import Background
 from proxy.ground.errors import ProxyError
 from proxy.ground.frames import forget_frames
@@ -63,8 +62,8 @@ class Completion:
         if failure is None or self._clock() - at > _AGAIN:
             try:
                 deadline = Deadline.after(self._timeout)
-                with freshness.asking():
-                    (vector,) = await self._provider.embed(endpoint, [INPUT], deadline)
+                asked = endpoint.asked_anew()
+                (vector,) = await self._provider.embed(asked, [INPUT], deadline)
                 completed = with_vector(endpoint, vector)
             except ProxyError as error:
                 forget_frames(error)

@@ -89,3 +89,7 @@ class InferenceEndpoint:
     def with_service_settings(self, **changes: Any) -> InferenceEndpoint:
         """The endpoint with some service settings replaced."""
         return replace(self, service_settings=replace(self.service_settings, **changes))
+
+    def asked_anew(self) -> InferenceEndpoint:
+        """The endpoint as one whose provider is always asked, whatever is remembered of it."""
+        return replace(self, revision=None)

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from proxy.ground import freshness
 from proxy.ground.background import Background
 from proxy.ground.errors import ProxyError, StatusError
 from proxy.ground.frames import forget_frames
@@ -139,8 +138,7 @@ class ModelGuard:
     ) -> tuple[Fingerprint, Drift | None]:
         """What is kept of the model, and how it differs from it, if it does. Raises: ProxyError."""
         deadline = Deadline.after(self._timeout)
-        with freshness.asking():
-            (vector,) = await self._provider.embed(endpoint, [INPUT], deadline)
+        (vector,) = await self._provider.embed(endpoint.asked_anew(), [INPUT], deadline)
         known = endpoint.fingerprint
         if known is None:
             known = await self._kept(endpoint, Fingerprint.of(vector, model))

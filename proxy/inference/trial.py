@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextvars import ContextVar
-from dataclasses import replace
 from typing import Final, Protocol
 
 from proxy.ground.authorization import NOT_CONFIRMED
@@ -49,7 +48,7 @@ async def try_out(
     as `confirm`.
     """
     is_embedding = endpoint.task_type is TaskType.TEXT_EMBEDDING
-    endpoint = replace(endpoint, revision=None)  # nothing that is remembered may answer for it
+    endpoint = endpoint.asked_anew()
     try:
         with Scope(is_trial, True):
             result = await _call(inference, endpoint, timeout)

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from proxy.ground import freshness
 from proxy.ground.background import Background
 from proxy.ground.errors import EndpointNotFound, ProxyError
 from proxy.ground.frames import forget_frames
@@ -87,15 +86,14 @@ class Warmth:
             del self._uses[inference_id]  # what was used is no more
 
     async def _call(self, endpoint: InferenceEndpoint) -> None:
-        deadline = Deadline.after(self._timeout)
-        with freshness.asking():
-            async with asyncio.timeout(self._timeout):
-                match endpoint.task_type:
-                    case TaskType.TEXT_EMBEDDING:
-                        await self._provider.embed(endpoint, [INPUT], deadline)
-                    case TaskType.SPARSE_EMBEDDING:
-                        await self._provider.embed_sparse(endpoint, [INPUT], deadline)
-                    case _:
-                        await self._provider.rerank(
-                            endpoint, QUERY, [INPUT], deadline, top_n=None, return_documents=None
-                        )
+        endpoint, deadline = endpoint.asked_anew(), Deadline.after(self._timeout)
+        async with asyncio.timeout(self._timeout):
+            match endpoint.task_type:
+                case TaskType.TEXT_EMBEDDING:
+                    await self._provider.embed(endpoint, [INPUT], deadline)
+                case TaskType.SPARSE_EMBEDDING:
+                    await self._provider.embed_sparse(endpoint, [INPUT], deadline)
+                case _:
+                    await self._provider.rerank(
+                        endpoint, QUERY, [INPUT], deadline, top_n=None, return_documents=None
+                    )

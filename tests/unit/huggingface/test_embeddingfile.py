@@ -150,7 +150,12 @@ def break_for_all(path):
     path.chmod(0o666)
 
 
-BREAKS = [break_nothing_there, break_no_database, break_for_all]
+def break_folder_for_all(path):
+    path.parent.mkdir()
+    path.parent.chmod(0o777)
+
+
+BREAKS = [break_nothing_there, break_no_database, break_for_all, break_folder_for_all]
 
 
 @pytest.mark.parametrize("break_", BREAKS)

@@ -23,6 +23,13 @@ def test_time_that_nobody_has_taken_is_gone_and_forgotten():
     assert note["next"] == {"g": 202.0}
 
 
+def test_nothing_is_taken_that_would_be_due_before_it_is_known():
+    note, taken = take({}, [G], me="a", now=100.0, delay=1.0)
+    assert taken.starts == {"g": 101.0}
+    _, taken = take(note, [G], me="b", now=100.5, delay=1.0)
+    assert taken.starts == {"g": 103.0}
+
+
 def test_the_fastest_clock_tells_the_time():
     note, _ = take({}, [], me="a", now=105.0)
     note, taken = take(note, [G], me="b", now=100.0)

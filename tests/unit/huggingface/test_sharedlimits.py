@@ -27,7 +27,7 @@ class SlowNotes:
         self.is_away = False
         self.changes = 0
         self._time = time
-        self._seconds = seconds
+        self.seconds = seconds
 
     async def change(self, name: str, change: Any, *, start: Any = None) -> Any:
         while True:
@@ -41,7 +41,7 @@ class SlowNotes:
                 return changed
 
     async def _pass(self) -> None:
-        await self._time.sleep(self._seconds / 2)
+        await self._time.sleep(self.seconds / 2)
         if self.is_away:
             raise StoreError("away")
 
@@ -107,6 +107,18 @@ async def world():
 async def test_all_proxies_together_keep_the_limit_and_use_it(world, count):
     for _ in range(count):
         world.keep_calling(world.proxy())
+    await world.time.advance(130.0)
+    assert world.most_in_a_minute <= LIMIT
+    assert world.used(130.0) >= 0.95
+
+
+@pytest.mark.parametrize("seconds", [0.6, 1.8])
+async def test_so_they_do_with_a_slow_store(world, seconds):
+    world.notes.seconds = seconds
+    for _ in range(3):
+        world.keep_calling(world.proxy(), callers=30)
+    await world.time.advance(10.0)
+    world.left.clear()
     await world.time.advance(130.0)
     assert world.most_in_a_minute <= LIMIT
     assert world.used(130.0) >= 0.95

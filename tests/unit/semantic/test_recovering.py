@@ -12,9 +12,12 @@ import pytest
 from proxy.ground.errors import UpstreamUnavailable
 from proxy.semantic.interception import Interceptor
 from proxy.semantic.targets import write_target
+from proxy.semantic.upstreamrelease import UpstreamRelease
 from proxy.semantic.uses import uses_of
 from proxy.upstream.asking import UpstreamAnswer
 from tests.unit.semantic.clusters import SEMANTIC, Cluster, answered, registry
+
+NO_RELEASE = UpstreamRelease(None)  # type: ignore[arg-type] # it is not asked
 
 
 def failed(status: int, kind: str, reason: str = "", **more: str) -> UpstreamAnswer:
@@ -45,7 +48,7 @@ async def test_indices_that_cannot_be_asked_for_fields_are_read_from_their_mappi
     known = registry(cluster)
     await known.look()
     assert known.snapshot.declared.indices == {"notes"}
-    assert Interceptor(known).takes(b"POST", b"/_bulk")
+    assert Interceptor(known, NO_RELEASE).takes(b"POST", b"/_bulk")
 
 
 async def test_an_index_without_shards_beside_others_is_read_from_its_mapping():
@@ -76,7 +79,7 @@ async def test_a_look_that_is_not_answered_in_full_shows_nothing(path, told):
     known = registry(cluster)
     with pytest.raises(UpstreamUnavailable):
         await known.look()
-    assert Interceptor(known).takes(b"POST", b"/_bulk")
+    assert Interceptor(known, NO_RELEASE).takes(b"POST", b"/_bulk")
     with pytest.raises(UpstreamUnavailable):
         await write_target(known, "notes")
 

@@ -10,8 +10,11 @@ from proxy.ground.epoch import Epoch
 from proxy.ground.errors import UpstreamUnavailable
 from proxy.semantic.interception import Interceptor
 from proxy.semantic.targets import write_target
+from proxy.semantic.upstreamrelease import UpstreamRelease
 from tests.support.clock import Clock
 from tests.unit.semantic.clusters import SEMANTIC, Cluster, registry
+
+NO_RELEASE = UpstreamRelease(None)  # type: ignore[arg-type] # it is not asked
 
 
 async def test_a_plain_name_is_looked_up_once():
@@ -133,7 +136,7 @@ async def test_what_one_worker_has_changed_is_known_to_the_others_before_their_n
     shared = Epoch()
     one, two = (registry(cluster, shared) for _ in range(2))
     await asyncio.gather(one.look(), two.look())
-    lane = Interceptor(two)
+    lane = Interceptor(two, NO_RELEASE)
     assert not lane.takes(b"POST", b"/_bulk")
     known = two.generation
     cluster.indices["notes"], cluster.state = SEMANTIC, 2
@@ -161,7 +164,7 @@ async def test_nothing_is_written_by_what_was_seen_too_long_ago():
     cluster, clock = Cluster(plain={}), Clock()
     known = registry(cluster, clock=clock)
     await known.look_up("plain")
-    lane = Interceptor(known)
+    lane = Interceptor(known, NO_RELEASE)
     before = known.generation
     clock.now += 0.9
     assert known.generation is before
