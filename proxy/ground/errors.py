@@ -60,8 +60,7 @@ class ProxyError(Exception):
 
     status: int = 500
     type: str = "exception"
-    # Whether Elasticsearch's class of this name extends ElasticsearchException. Only those can be
-    # the root cause of an error that wraps them.
+    # Whether Elasticsearch's class extends ElasticsearchException: only those can be root causes.
     is_root_cause: bool = True
     limit: str | None = None  # the configured one that was hit, if any: a label of the metrics
     provider_status: int | None = None  # of a provider's answer, if this error is about one
@@ -419,10 +418,9 @@ class ChatError(ProxyError):
         return {"type": _EXCEPTION, "reason": self.reason, **rendered(self.advice)}
 
     def envelope(self, trace: str | None = None) -> dict[str, Any]:
-        error: dict[str, Any] = {} if self.code is None else {"code": self.code}
-        return {
-            "error": {**error, "message": self.reason, "type": self.type, **rendered(self.advice)}
-        }
+        code = {} if self.code is None else {"code": self.code}
+        shown = {"message": self.reason, "type": self.type, **rendered(self.advice)}
+        return {"error": {**code, **shown}}
 
 
 class ChatFailed(ProxyError):
