@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any, Final
 
+WAKING_UP: Final = "waking_up"  # the state of a provider that is not up yet
 KEYS: Final = ("hint", "provider_status")
 
 

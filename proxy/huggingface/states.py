@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from proxy.ground import advice
 from proxy.huggingface.calls import FailedCall, InvalidHost, NoReply, Refusal
 from proxy.huggingface.failures import TOO_LONG, any_text
 from proxy.huggingface.replyjson import load_error
@@ -27,7 +28,7 @@ class State(StrEnum):
     OK = "ok"
     RATE_LIMITED = "rate_limited"
     OVERLOADED = "overloaded"
-    WAKING_UP = "waking_up"
+    WAKING_UP = advice.WAKING_UP
     PAUSED = "paused"
     OUT_OF_CREDIT = "out_of_credit"
     BAD_TOKEN = "bad_token"

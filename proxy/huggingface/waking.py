@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -22,6 +21,7 @@ from proxy.config import ProviderConfig
 from proxy.ground.masking import bare_url
 from proxy.huggingface.calls import Call, Refusal
 from proxy.huggingface.retry import Clock, Sleep
+from proxy.huggingface.states import State, find_state
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.limits.deadline import Deadline
 
@@ -33,9 +33,6 @@ _GROWTH: Final = 1.5
 # the time is over.
 _MARGIN: Final = 0.5
 _HOSTED: Final = ".endpoints.huggingface.cloud"
-_STARTING: Final = re.compile(
-    rb"loading|starting|initiali[sz]ing|warming|scaled to zero|not ready", re.IGNORECASE
-)
 
 log = logging.getLogger(__name__)
 
@@ -170,9 +167,7 @@ class Waking:
 
 def is_starting(endpoint: InferenceEndpoint, refusal: Refusal) -> bool:
     """Whether a server refuses a call because it is not up yet."""
-    if _is_hosted(endpoint) and refusal.status in (502, 503):
-        return True
-    return refusal.status == 503 and _STARTING.search(refusal.body) is not None
+    return find_state(endpoint, refusal).state is State.WAKING_UP
 
 
 def _is_hosted(endpoint: InferenceEndpoint) -> bool:

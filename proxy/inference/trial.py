@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Final, Protocol
 
+from proxy.ground.advice import WAKING_UP
 from proxy.ground.authorization import NOT_CONFIRMED
 from proxy.ground.errors import Cause, CountMismatch, MemoryShort, ProxyError, StatusError
 from proxy.ground.scopes import Scope
@@ -86,7 +87,7 @@ def with_vector(endpoint: InferenceEndpoint, vector: Sequence[float]) -> Inferen
 
 def is_starting(error: ProxyError) -> bool:
     """Whether a trial failed because the provider was still starting."""
-    return isinstance(error.cause, ProxyError) and error.cause.provider_status in (502, 503)
+    return error.advice is not None and error.advice.state == WAKING_UP
 
 
 def _no_size(reason: str) -> StatusError:

@@ -79,7 +79,7 @@ async def server():
         (BESIDE, Refusal(503, b'{"error":"Model a is currently loading"}'), True),
         (BESIDE, Refusal(503, b'{"error":"queue is full"}'), False),
         (BESIDE, Refusal(502, b""), False),
-        (make_endpoint(url="https://endpoints.huggingface.cloud.test/"), STARTING, False),
+        (make_endpoint(url="https://endpoints.huggingface.cloud.test/"), Refusal(503, b""), False),
     ],
 )
 def test_what_tells_that_a_server_starts(endpoint, refusal, starting):

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from proxy.ground.advice import WAKING_UP, Advice
 from proxy.ground.background import Background
 from proxy.ground.errors import EndpointAlreadyExists, StatusError, StoreError
 from proxy.inference.completion import Completion
@@ -24,8 +25,7 @@ from tests.support.services import failing
 
 def starting() -> StatusError:
     error = StatusError(400, "Received a rate limit status code")
-    error.provider_status = 503
-    return error
+    return error.advised(Advice(WAKING_UP, "wait", provider_status=503))
 
 
 class Parts:
@@ -76,11 +76,9 @@ class TestPut:
         error = await failing(parts.put())
         assert (error.status, parts.store.endpoints) == (400, {})
 
-    @pytest.mark.parametrize("status", [None, 401, 404, 500])
-    async def test_another_failure_is_one(self, status):
-        failure = starting()
-        failure.provider_status = status
-        parts = Parts(failure)
+    @pytest.mark.parametrize("state", ["bad_token", "wrong_url", "failed"])
+    async def test_another_failure_is_one(self, state):
+        parts = Parts(StatusError(400, "no").advised(Advice(state, "", provider_status=503)))
         await failing(parts.put())
         assert parts.store.endpoints == {}
 
@@ -169,7 +167,7 @@ class TestCompleted:
         for seconds, calls in ((0, 1), (4, 1), (2, 2)):
             parts.clock.now += seconds
             error = await failing(parts.completion.completed(make_endpoint()))
-            assert error.provider_status == 503
+            assert error.advice == starting().advice
             assert len(parts.provider.calls) == calls
         parts.provider.outcome = [[1.0]]
         parts.clock.now += 6

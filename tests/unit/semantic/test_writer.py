@@ -41,7 +41,7 @@ async def test_each_item_has_its_own_answer_though_one_cannot_be_sent_once_more(
         return SimpleNamespace(status=200, body=body)
 
     upstream = SimpleNamespace(ask_as_caller=answer)
-    parts = SimpleNamespace(upstream=upstream, registry=Registry(), endpoints=None)
+    parts = SimpleNamespace(upstream=upstream, registry=Registry(), document_endpoints=None)
     exchange: Any = SimpleNamespace(parts=parts, request=None, rest=SimpleNamespace(parameters={}))
     guard = Guard(if_seq_no=1, if_primary_term=1)
     window = Window([item(0, guard=guard), item(1), item(2)])
