@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from proxy.commands.check import check
 from proxy.commands.failure import CommandFailed
+from proxy.commands.native import native
 from proxy.commands.output import tolerant_output
 from proxy.commands.program import program, version_text
 from proxy.commands.rekey import rekey
@@ -24,6 +25,13 @@ COMMANDS: Final[dict[str, tuple[Command, str]]] = {
     "serve": (serve, "run the proxy"),
     "check": (check, "try what serve needs, change nothing, and say what to do"),
     "rekey": (rekey, "seal all endpoints with the current key"),
+}
+
+
+# Commands with flags of their own.
+OWN_FLAGS: Final[dict[str, Callable[[Sequence[str], Mapping[str, str]], int]]] = {
+    "setup": setup,
+    "native": native,
 }
 
 
@@ -42,8 +50,8 @@ def _run(arguments: Sequence[str]) -> int:
         return provider(list(arguments[1:]), f"{program()} provider")
     _forbid_core_files()
     try:
-        if arguments[:1] == ["setup"]:
-            return setup(arguments[1:], os.environ)
+        if arguments and (own := OWN_FLAGS.get(arguments[0])) is not None:
+            return own(arguments[1:], os.environ)
         options = _parser().parse_args(arguments)
         run, _ = COMMANDS[options.command]
         if options.config_only:
@@ -82,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
                 help="print the settings alone, each with where it comes from",
             )
     commands.add_parser("setup", help="make the API key that the proxy needs")
+    commands.add_parser("native", help="copy an index to semantic_text of Elasticsearch's own")
     commands.add_parser("provider", help="serve small local models in Hugging Face's wire formats")
     return parser
 

@@ -34,7 +34,7 @@ def setup(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """
     options = _parser().parse_args(arguments)
     config = _configured(options, environ)
-    password = environ.get(PASSWORD) or _asked_password(options.username)
+    password = environ.get(PASSWORD) or asked_password(options.username)
     upstream = replace(
         config.upstream,
         api_key=None,
@@ -86,7 +86,8 @@ def _configured(options: argparse.Namespace, environ: Mapping[str, str]) -> Conf
     return config
 
 
-def _asked_password(username: str) -> str:
+def asked_password(username: str) -> str:
+    """A password from the terminal. Raises: CommandFailed where there is none."""
     if not sys.stdin.isatty():
         raise CommandFailed(f"set {PASSWORD}, or run this on a terminal, which asks for it")
     return getpass.getpass(f"Password of {username}: ")

@@ -6,6 +6,7 @@ command-line flags win over both. An unknown key is an error.
 
 from __future__ import annotations
 
+from proxy.config.caching import CacheConfig
 from proxy.config.checking import ConfigError, split_address
 from proxy.config.describing import describe
 from proxy.config.environment import ALIASES
@@ -42,6 +43,7 @@ __all__ = [
     "PREFIX",
     "RELEASES",
     "AdminConfig",
+    "CacheConfig",
     "Config",
     "ConfigError",
     "EgressConfig",

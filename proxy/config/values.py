@@ -11,12 +11,15 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from proxy.config.caching import CacheConfig
 from proxy.config.keys import Key, keys_of, setting
+from proxy.config.prefixes import NO_PREFIXES, Prefixes
 
 # Releases of Elasticsearch whose API can be served; proxy.inference.releases has what differs.
 RELEASES: Final = ("8.19", "9.2", "9.5", "9.6")
 MAX_NESTING: Final = 200  # orjson writes 254 levels at most; Elasticsearch reads 1000
 X_FORWARDED: Final = ("pass", "append", "replace")
+MODEL_GUARDS: Final = ("warn", "refuse")
 LOG_FORMATS: Final = ("text", "json")
 DEFAULT_ADMIN: Final = "127.0.0.1:9280"
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
@@ -190,6 +193,14 @@ class ProviderConfig:
     stream_idle_timeout: float = setting(
         120.0, "Time between two pieces of a streamed answer", unit="seconds"
     )
+    stream_heartbeat: float = setting(
+        0.0,
+        "Time without an event until a stream gets a comment, as a sign of life; 0 is never",
+        "For load balancers that close silent connections while a model thinks. Parsers of event "
+        "streams skip comments; Elasticsearch sends none.",
+        unit="seconds",
+        may_be_zero=True,
+    )
     max_response_bytes: int = setting(
         50 * 1024 * 1024,
         "Size of a reply; a longer one is refused",
@@ -200,12 +211,29 @@ class ProviderConfig:
         32,
         "Inputs of one call",
         "More, or more than 1.9 MB of them, are sent as several calls and put together again. 32 "
-        "inputs and 2 MB are what text-embeddings-inference takes by default.",
+        "inputs and 2 MB are what text-embeddings-inference takes by default. A server that takes "
+        "less, as it says or as its refusals show, gets less; none gets more.",
+    )
+    prefixes: Prefixes = setting(
+        NO_PREFIXES,
+        "What texts begin with by `input_type`, for endpoints by inference id or pattern",
+        'For instance {"e5-*": {"search": "query: ", "ingest": "passage: "}}. Such an endpoint '
+        "takes these values of `input_type`; without it, texts stay as they are. Semantic fields "
+        "are filled as `ingest` and searched as `search`. What was embedded before has to be "
+        "embedded anew.",
+    )
+    server_info: bool = setting(
+        True,
+        "Whether servers of embedding and rerank models are asked at `/info` what they take",
+        "Text-embeddings-inference answers there. It is asked once it has answered a caller, and "
+        "then every quarter of an hour; callers never wait for it, and other servers lack nothing.",
     )
     concurrency: int = setting(
         4,
         "Calls that one request may have under way at once",
-        "With `provider.coalescing`, those that an endpoint may have to embed texts.",
+        "With `provider.coalescing`, those that an endpoint may have to embed texts. A server that "
+        "refuses calls for its load (429, 503, 424, 529) gets half as many from all requests, then "
+        "one more for each round that it answers; requests that wait take turns.",
     )
     coalescing: bool = setting(
         False,
@@ -213,10 +241,54 @@ class ProviderConfig:
         "Equal ones are sent once. Elasticsearch makes a call for each request; this is faster "
         "where many ask at once, and spares the rate limit.",
     )
+    cold_start_wait: float = setting(
+        0.0,
+        "Time to wait for a provider that starts, within the request's `timeout`; 0 does not wait",
+        "For Inference Endpoints that are scaled to zero, and servers that load their model. One "
+        "request at a time looks whether it has started. An endpoint can be created meanwhile: it "
+        "is tried out by its first use. Requests need a `timeout` as long as a start takes.",
+        unit="seconds",
+        may_be_zero=True,
+    )
+    keep_warm: float = setting(
+        0.0,
+        "Time after which an endpoint that nobody calls any more is called by the proxy; 0: never",
+        "So it is not scaled to zero, and costs what it costs to run it. It holds for endpoints of "
+        "embedding and rerank models, from their first use in each process on.",
+        unit="seconds",
+        may_be_zero=True,
+    )
+    model_guard: str | None = setting(
+        None,
+        "What happens when an endpoint has another model than at first: `warn`, or `refuse` it",
+        "Vectors of two models cannot be compared, and an index that holds both finds anything. "
+        "The vector of a short text is kept with each text_embedding endpoint, and compared again "
+        "after the interval, and after its server was away or names another model.",
+        absent="models are not compared",
+    )
+    model_guard_interval: float = setting(
+        3600.0, "Time after which the model of an endpoint in use is compared again", unit="seconds"
+    )
+    model_guard_distance: float = setting(
+        0.01,
+        "Cosine distance up to which two vectors of that text count as the same model's",
+        "Other hardware or number formats make less than 0.001, another model about 1.",
+    )
     queue_capacity: int = setting(
         2000,
         "Requests that may wait for the rate limit of one endpoint; further ones get a 429",
         may_be_zero=True,
+    )
+    prices: tuple[str, ...] = setting(
+        (),
+        "Prices of a million tokens, by inference id: `ID=PRICE`, or `ID=INPUT/OUTPUT`",
+        'For instance ["my-chat=0.15/0.60", "*=0.02"]; the first that fits counts, in any '
+        "currency. The admin port and the figures then show what tokens have cost.",
+    )
+    shared_rate_limits: bool = setting(
+        False,
+        "Whether rate limits hold for all proxies and workers of a store together",
+        "Else it holds for each process. While the store cannot be used, each has its part of it.",
     )
     retry_initial_delay: float = setting(
         1.0,
@@ -266,11 +338,12 @@ class EgressConfig:
 class SemanticConfig:
     """Fields of type `semantic_text` on an Elasticsearch that has none, or lacks the licence."""
 
-    enabled: bool = setting(
-        False,
+    enabled: bool | None = setting(
+        None,
         "Whether fields of type `semantic_text` are offered",
         "Needs an upstream and, where its security is on, privileges to see mappings, aliases and "
         "templates: `setup --semantic` grants them, `check` names what is missing.",
+        absent="yes, if the proxy has these privileges",
     )
     default_inference_id: str | None = setting(
         None, "Endpoint of fields that name none", absent="such fields are refused"
@@ -278,6 +351,8 @@ class SemanticConfig:
     refresh: float = setting(
         1.0,
         "Time between two looks at what other proxies and clients have changed",
+        "No document is written by what was seen three times as long ago: if Elasticsearch then "
+        "cannot be asked, documents are refused.",
         unit="seconds",
     )
 
@@ -335,7 +410,7 @@ class LimitsConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdminConfig:
-    """What operators see: `/livez`, `/readyz`, and `/metrics` for Prometheus.
+    """What operators see: `/livez`, `/readyz`, `/endpoints`, and `/metrics` for Prometheus.
 
     Nobody is asked for credentials.
     """
@@ -346,6 +421,11 @@ class AdminConfig:
         "The first worker takes this port, each further one the next that is free. An address "
         "that stands here must be free.",
         absent=f"{DEFAULT_ADMIN} if that is free",
+    )
+    named_endpoints: int = setting(
+        100,
+        "Inference endpoints that have figures of their own; those of all others are added up",
+        may_be_zero=True,
     )
 
 
@@ -381,14 +461,15 @@ class Config:
     compatibility: str = setting(
         "9.2",
         "Release of Elasticsearch whose _inference API is served: 8.19, 9.2, 9.5 or 9.6",
-        "8.19 answers time-outs with 408. From 9.5 on, chats may take two minutes by default, and "
-        "`_update` needs no token and is tried before it is stored. 9.6 also has chats without "
-        "`_stream`.",
+        "8.19 answers time-outs with 408. From 9.5 on, chats may take two minutes by default and "
+        "tell what a model thinks (`reasoning`), and `_update` needs no token and is tried before "
+        "it is stored. 9.6 also has chats without `_stream`.",
     )
     tls: TlsConfig = field(default_factory=TlsConfig)
     upstream: UpstreamConfig = field(default_factory=UpstreamConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
     provider: ProviderConfig = field(default_factory=ProviderConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
     egress: EgressConfig = field(default_factory=EgressConfig)
     semantic: SemanticConfig = field(default_factory=SemanticConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from proxy.inference.chat import ChatRequest
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
+from proxy.inference.fingerprints import Model
 from proxy.inference.results import RankedDocument, SparseVector
 from proxy.limits.deadline import Deadline
 from proxy.xcontent.numbers import Numbers
@@ -109,6 +110,54 @@ class EndpointStore(Protocol):
         """Remove the endpoint, even if its record must not be used. Raises: EndpointNotFound."""
 
 
+class Notes(Protocol):
+    """Small JSON objects by which proxies with the same store tell each other something.
+
+    Names are no inference ids. What has been damaged, or somebody else has written, is as if it
+    were not there. Every method raises StoreError when the store cannot be used.
+    """
+
+    async def write(self, name: str, content: Mapping[str, Any]) -> None:
+        """Leave a note, in place of the one of that name if there is one."""
+
+    async def read(self, name: str) -> dict[str, Any] | None:
+        """What a note says; None if there is none."""
+
+    async def change(
+        self,
+        name: str,
+        change: Callable[[dict[str, Any]], Mapping[str, Any]],
+        *,
+        start: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any] | None:
+        """Replace what a note says atomically, and return it.
+
+        Where there is none, `change` gets what is to be there at the `start`; without that, nothing
+        is done, and the result is None. `change` may run several times, and in another thread.
+        """
+
+    async def all(self) -> dict[str, dict[str, Any]]:
+        """All notes by name."""
+
+    async def delete(self, name: str) -> None:
+        """Take a note away, if it is there."""
+
+
+class Store(EndpointStore, Protocol):
+    """A store of endpoints that keeps notes, too."""
+
+    @property
+    def notes(self) -> Notes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What is seen of a provider's server without asking it: a change says, look again."""
+
+    model: Model  # as it names it
+    interruptions: int  # how often it was away
+
+
 class Provider(Protocol):
     """What the service needs of Hugging Face endpoints; see HuggingFace.
 
@@ -149,3 +198,6 @@ class Provider(Protocol):
     async def chat(
         self, endpoint: InferenceEndpoint, request: ChatRequest, deadline: Deadline
     ) -> Json: ...
+
+    def forget(self, inference_id: str) -> None:
+        """The endpoint has been deleted: nothing needs to be remembered of it."""

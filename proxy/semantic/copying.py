@@ -14,17 +14,23 @@ from time import monotonic
 from typing import Any, Final
 from urllib.parse import quote
 
-import orjson
 from aiohttp import web
 
 from proxy.ground.errors import ActionRequestInvalid, IllegalArgument, StatusError
+from proxy.limits.threads import offload
 from proxy.semantic import layout
+from proxy.semantic.answerjson import AT_ONCE, with_sources
 from proxy.semantic.bulk import Item, Window
+from proxy.semantic.documents import one_line
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.hiding import hide_in_error
+from proxy.semantic.hits import Hit, hits_with_sources, total_of
+from proxy.semantic.ports import UpstreamAnswer
+from proxy.semantic.sourcefilters import filter_in_body
 from proxy.semantic.targets import Pipelines, pipelines_of, write_target
 from proxy.semantic.tasks import Task
 from proxy.semantic.writer import Refused, Writer
+from proxy.xcontent.writing import dump_json
 
 _BATCH: Final = 1000  # documents of a page, as in Elasticsearch
 _KEEP_ALIVE: Final = "5m"  # of the scroll, from one page to the next
@@ -34,6 +40,7 @@ _WHERE: Final = (
     "where documents have fields of type [semantic_text], or go through [inference] processors "
     "with an endpoint of the proxy"
 )
+_PARTIAL: Final = "[{failed}] of [{total}] shards could not be searched"
 _NO_REMOTE: Final = f"[remote] is not possible {_WHERE}"
 _NO_SCRIPT: Final = (
     f"[script] cannot run {_WHERE}: texts that it changed would keep the vectors of the old ones"
@@ -92,6 +99,7 @@ class Progress:
 
 async def reindex(exchange: Exchange) -> web.StreamResponse:
     """Copy documents from index to index; their semantic fields are filled anew."""
+    exchange.refuse_smile()
     body = await exchange.document()
     if not isinstance(body, Mapping):
         return await exchange.hand_on()
@@ -132,6 +140,7 @@ async def update_by_query(exchange: Exchange) -> web.StreamResponse:
     fields = (await exchange.parts.registry.look_up(index)).fields
     if not fields and not await _are_ingested(exchange, index, pipeline):
         return await exchange.hand_on()
+    exchange.refuse_smile()
     body = await exchange.document() if await exchange.read() else {}
     if not isinstance(body, Mapping):
         return await exchange.hand_on()
@@ -212,15 +221,20 @@ async def _run(exchange: Exchange, copy: Copy, action: str, description: str) ->
     async def work(task: Task) -> dict[str, Any]:
         return await _copied(exchange, copy, progress, task)
 
-    task = exchange.parts.tasks.begin(
-        action, description, lambda: progress.status(updates=updates), work
+    is_behind = exchange.rest.parameters.get("wait_for_completion") == "false"
+    task = await exchange.parts.tasks.begin(
+        action,
+        description,
+        lambda: progress.status(updates=updates),
+        work,
+        is_behind=is_behind,
     )
-    if exchange.rest.parameters.get("wait_for_completion") == "false":
+    if is_behind:
         return await exchange.made(200, {"task": task.id})
     try:
         await exchange.parts.tasks.wait(task, float("inf"))
     except asyncio.CancelledError:
-        exchange.parts.tasks.cancel(task)
+        task.cancel()
         raise
     if task.error is not None:
         raise task.error
@@ -238,12 +252,14 @@ async def _copied(exchange: Exchange, copy: Copy, progress: Progress, task: Task
             window = Window([_item(hit, copy) for hit in page])
             await _write(writer, window, progress, copy)
             progress.batches += 1
-            if task.is_cancelled or (progress.failures and not copy.proceeds):
+            if progress.failures and not copy.proceeds:
                 break
             if copy.per_second > 0:
                 pause = max(0.0, len(page) / copy.per_second - (monotonic() - begun))
                 progress.throttled += pause
-                await asyncio.sleep(pause)
+                await task.pause(pause)
+            if task.is_cancelled:
+                break
     if copy.refresh:
         index = quote(copy.dest or copy.source, safe="*,")
         await exchange.ask(target=f"/{index}/_refresh", method="POST")
@@ -261,7 +277,7 @@ async def _copied(exchange: Exchange, copy: Copy, progress: Progress, task: Task
 
 async def _pages(
     exchange: Exchange, copy: Copy, progress: Progress
-) -> AsyncGenerator[list[dict[str, Any]], None]:
+) -> AsyncGenerator[list[Hit], None]:
     """The documents, page by page, by a scroll that is closed at the end."""
     left = copy.max_docs
     body = {
@@ -270,16 +286,17 @@ async def _pages(
         "size": copy.size,
         "version": True,
         "seq_no_primary_term": True,
-        "_source": _filter(copy.search.get("_source")),
+        "_source": await _filter(exchange, copy),
         "track_total_hits": True,
     }
     path = f"/{quote(copy.source, safe='*,<>{}')}/_search?scroll={_KEEP_ALIVE}"
-    answer = _checked(await exchange.ask(body, target=path, method="POST"))
-    total = answer["hits"]["total"]["value"]
+    answer, hits = await _page(await exchange.ask(body, target=path, method="POST"))
+    total = total_of(answer)
     progress.total = total if left is None else min(total, left)
     scroll = answer.get("_scroll_id")
     try:
-        while hits := answer["hits"]["hits"]:
+        _check_whole(answer)
+        while hits:
             if left is not None:
                 hits = hits[:left]
                 left -= len(hits)
@@ -287,45 +304,70 @@ async def _pages(
             if left == 0:
                 return
             again = {"scroll": _KEEP_ALIVE, "scroll_id": scroll}
-            answer = _checked(await exchange.ask(again, target="/_search/scroll", method="POST"))
+            found = await exchange.ask(again, target="/_search/scroll", method="POST")
+            answer, hits = await _page(found)
             scroll = answer.get("_scroll_id", scroll)
+            _check_whole(answer)
     finally:
         if scroll is not None:
             await exchange.ask({"scroll_id": scroll}, target="/_search/scroll", method="DELETE")
 
 
-def _filter(source: Any) -> Any:
-    """The user's own filter, and without our vectors: they are made anew."""
-    if isinstance(source, Mapping):
-        listed = source.get("excludes", [])
-        excludes = [listed] if isinstance(listed, str) else list(listed)
-        return {**source, "excludes": [*excludes, layout.CONTAINER]}
-    if isinstance(source, str | list):
-        return {"includes": source, "excludes": [layout.CONTAINER]}
-    return {"excludes": [layout.CONTAINER]}
+async def _filter(exchange: Exchange, copy: Copy) -> Any:
+    """The user's own filter, with the user's own vectors, and without ours: they are made anew.
+
+    What is filtered is written anew by the upstream, which changes numbers such as 1e400. So where
+    there is nothing to leave out, no filter is sent.
+    """
+    given = filter_in_body(copy.search.get("_source"))
+    if given is None or given.source is False:
+        return copy.search.get("_source")
+    excludes = [*given.excludes]
+    if (await exchange.parts.registry.look_up(copy.source)).fields:
+        excludes.append(layout.CONTAINER)
+    made: dict[str, Any] = {}
+    if given.includes:
+        made["includes"] = list(given.includes)
+    if excludes:
+        made["excludes"] = excludes
+    if given.exclude_vectors is not None:
+        made["exclude_vectors"] = given.exclude_vectors
+    elif await exchange.parts.release.hides_vectors():
+        made["exclude_vectors"] = False
+    return made or True
 
 
-def _checked(answer: Any) -> Any:
-    document = orjson.loads(answer.body or b"{}")
+async def _page(answer: UpstreamAnswer) -> tuple[dict[str, Any], list[Hit]]:
+    """A page of a scroll, and its documents. Raises: StatusError, UpstreamBroken."""
+    document, sources = await offload(
+        len(answer.body), AT_ONCE, lambda: with_sources(answer.body, answer.status)
+    )
     if answer.status >= 300:
-        error = document.get("error") if isinstance(document, dict) else None
+        error = document.get("error")
         reason = error.get("reason") if isinstance(error, dict) else str(error)
         failure = StatusError(answer.status, str(hide_in_error(reason)))
         if isinstance(error, dict) and isinstance(error.get("type"), str):
             failure.type = error["type"]
         raise failure
-    return document
+    return document, hits_with_sources(document, sources)
 
 
-def _item(hit: Mapping[str, Any], copy: Copy) -> Item:
+def _check_whole(answer: Mapping[str, Any]) -> None:
+    """Raises: StatusError where not all shards have answered, as no document is left out."""
+    if (shards := answer.get("_shards", {})).get("failed"):
+        raise StatusError(503, _PARTIAL.format(**shards))
+
+
+def _item(hit: Hit, copy: Copy) -> Item:
     """A document as an item of a bulk."""
-    meta: dict[str, Any] = {"_index": copy.dest or hit["_index"], "_id": hit["_id"]}
+    about = hit.about
+    meta: dict[str, Any] = {"_index": copy.dest or about["_index"], "_id": hit.id}
     action = "create" if copy.op_type == "create" else "index"
     if copy.dest is None:
-        meta |= {"if_seq_no": hit["_seq_no"], "if_primary_term": hit["_primary_term"]}
+        meta |= {"if_seq_no": about["_seq_no"], "if_primary_term": about["_primary_term"]}
     elif copy.version_type not in (None, "internal"):
-        meta |= {"version": hit["_version"], "version_type": copy.version_type}
-    routing = hit.get("_routing")
+        meta |= {"version": about["_version"], "version_type": copy.version_type}
+    routing = hit.routing
     if copy.routing.startswith("="):
         routing = copy.routing[1:]
     if routing is not None and copy.routing != "discard":
@@ -335,8 +377,8 @@ def _item(hit: Mapping[str, Any], copy: Copy) -> Item:
     return Item(
         action=action,
         meta=meta,
-        action_line=orjson.dumps({action: meta}),
-        source=orjson.dumps(hit.get("_source", {})),
+        action_line=dump_json({action: meta}),
+        source=one_line(hit.source),
     )
 
 
@@ -345,6 +387,7 @@ async def _write(writer: Writer, window: Window, progress: Progress, copy: Copy)
     entries = await writer.send(window, is_last=False)
     if isinstance(entries, Refused):
         entries = window.answers(writer.refusals(window.sent(), entries.answer), copy.dest or "")
+    writer.count(window, entries)
     for entry in entries:
         _count(next(iter(entry.values())), progress, copy)
 

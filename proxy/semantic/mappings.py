@@ -28,21 +28,17 @@ def fields_of(mapping: Mapping[str, Any]) -> dict[str, SemanticField]:
     ours = _ours(mapping)
     if not ours:
         return {}
-    flat = dict(_leaves(mapping, ""))
-    copied: dict[str, list[str]] = {}
+    sources = Sources(mapping)
     aliases: dict[str, list[str]] = {}
-    for path, leaf in flat.items():
-        for target in _listed(leaf.get("copy_to")):
-            copied.setdefault(target, []).append(path)
+    for path, leaf in sources.leaves.items():
         if leaf.get("type") == "alias":
             aliases.setdefault(str(leaf.get("path")), []).append(path)
     fields = {}
     for path, below in ours.items():
         found = layout.definition_of(below)
-        if found is None or not layout.is_placeholder(flat.get(path, {})):
+        if found is None or not layout.is_placeholder(sources.leaves.get(path, {})):
             continue
         number, definition = found
-        own = _parent_of(path, flat) or path
         model = layout.model_of(below)
         fields[path] = SemanticField(
             path=path,
@@ -50,10 +46,29 @@ def fields_of(mapping: Mapping[str, Any]) -> dict[str, SemanticField]:
             number=number,
             model=None if model is None else read_model_settings(model),
             seen=layout.is_seen(below),
-            sources=tuple(sorted({own, *copied.get(own, ())})),
+            sources=sources.of(path),
             aliases=tuple(aliases.get(path, ())),
         )
     return fields
+
+
+class Sources:
+    """The fields of a mapping, and from where each gets its values."""
+
+    def __init__(self, mapping: Mapping[str, Any]) -> None:
+        self.leaves = dict(_leaves(mapping, ""))  # by path
+        self._copied: dict[str, list[str]] = {}
+        for path, leaf in self.leaves.items():
+            for target in _listed(leaf.get("copy_to")):
+                self._copied.setdefault(target, []).append(path)
+
+    def of(self, path: str) -> tuple[str, ...]:
+        """The fields whose values a field gets, sorted: its own, or for a multi-field its parent's.
+
+        Source: FieldTypeLookup.sourcePaths.
+        """
+        own = _parent_of(path, self.leaves) or path
+        return tuple(sorted({own, *self._copied.get(own, ())}))
 
 
 def as_declared(mapping: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
-import orjson
 from aiohttp import web
 
 from proxy.ground.errors import ParseFailed
@@ -59,12 +58,12 @@ async def _single(exchange: Exchange, action: str) -> web.StreamResponse:
     source = None if meta is None else await _json(exchange)
     if meta is None or not source:  # nothing of ours, or the upstream says what is wrong
         return await exchange.hand_on()
-    item = Item(action=action, meta=meta, action_line=orjson.dumps({action: meta}), source=source)
+    item = Item(action=action, meta=meta, action_line=dump_json({action: meta}), source=source)
     parameters = _of_bulk(exchange.rest.parameters)
     if action == "update" and target.fields and _is_scripted(source):
         sent = await _scripted(exchange, item, target, parameters)
     else:
-        sent = await _written(Writer(exchange, None, parameters, is_single=True), item)
+        sent = await _written(exchange, item, parameters)
     if isinstance(sent, Refused):
         return await exchange.patched(
             sent.answer, lambda one: _of_path(hide_in_error(one), exchange.rest.path)
@@ -85,10 +84,15 @@ async def _scripted(
     return item.answer or await update_by_script(exchange, item, target, parameters)
 
 
-async def _written(writer: Writer, item: Item) -> Entry | Refused:
-    window = Window([item])
+async def _written(
+    exchange: Exchange, item: Item, parameters: Mapping[str, str]
+) -> Entry | Refused:
+    writer, window = Writer(exchange, None, parameters, is_single=True), Window([item])
     await writer.fill(window)
     sent = await writer.send(window, is_last=True)
+    if isinstance(sent, list):
+        writer.count(window, sent)
+        exchange.passed_on = not writer.touched
     if item.error is not None:
         raise item.error
     return sent if isinstance(sent, Refused) else sent[0]
@@ -124,6 +128,7 @@ def _is_scripted(source: bytes) -> bool:
 async def _json(exchange: Exchange) -> bytes | None:
     """The document on one line; None for one that the upstream refuses."""
     data = await exchange.read()
+    exchange.refuse_smile()
     sent = exchange.rest.content_type
     if sent is None or sent.format is None:
         return None

@@ -1,4 +1,4 @@
-"""Requests about tasks: those of this process beside the upstream's.
+"""Requests about tasks: those of all proxies beside the upstream's.
 
 Whether a caller may see or cancel tasks, the upstream says, for it is asked each time.
 Source: RestListTasksAction, RestGetTaskAction, RestCancelTasksAction, ListTasksResponse.
@@ -6,7 +6,8 @@ Source: RestListTasksAction, RestGetTaskAction, RestCancelTasksAction, ListTasks
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
@@ -14,7 +15,8 @@ from aiohttp import web
 
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.hiding import hide_in_error
-from proxy.semantic.tasks import Task
+from proxy.semantic.tasks import TaskMissing
+from proxy.semantic.taskstates import TaskState
 from proxy.xcontent.times import parse_time
 
 _TRUE: Final = ("", "true")
@@ -22,18 +24,18 @@ _TRUE: Final = ("", "true")
 
 async def list_tasks(exchange: Exchange) -> web.StreamResponse:
     """The tasks under way of the whole cluster, and ours among them."""
-    parameters = exchange.rest.parameters
-    ours = [task for task in exchange.parts.tasks.under_way() if _is_wanted(task, parameters)]
+    ours = await _wanted(exchange)
     if not ours:
         return await exchange.hand_on_cut()
     answer = await exchange.ask()
     if answer.status >= 300:
         return await exchange.as_is(answer)
+    parameters = exchange.rest.parameters
     detailed = parameters.get("detailed") in _TRUE
-    infos = {task.id: _info(task, detailed=detailed) for task in ours}
     group = parameters.get("group_by", "nodes")
     return await exchange.patched(
-        answer, lambda document: _listed(hide_in_error(document), infos, group)
+        answer,
+        lambda document: _listed(hide_in_error(document), ours, group, detailed=detailed),
     )
 
 
@@ -45,11 +47,12 @@ async def get_task(exchange: Exchange) -> web.StreamResponse:
     allowed = await exchange.ask(target=exchange.rest.path)  # where it is not known
     if allowed.status in (401, 403):
         return await exchange.as_is(allowed)
-    task = tasks.find(task_id)
     if exchange.rest.parameters.get("wait_for_completion") in _TRUE:
         seconds = parse_time(exchange.rest.parameters.get("timeout", "30s"), "timeout")
-        await tasks.wait(task, seconds)
-    return await exchange.made(200, task.rendered())
+        state = await tasks.wait_for(task_id, seconds)
+    else:
+        state = await tasks.find(task_id)
+    return await exchange.made(200, state.rendered())
 
 
 async def cancel_task(exchange: Exchange) -> web.StreamResponse:
@@ -60,13 +63,35 @@ async def cancel_task(exchange: Exchange) -> web.StreamResponse:
     allowed = await exchange.ask(target=exchange.rest.path)
     if allowed.status in (401, 403):
         return await exchange.as_is(allowed)
-    task = tasks.find(task_id)
-    tasks.cancel(task)
-    return await exchange.made(200, {"nodes": {task.node: _node({task.id: task.info()})}})
+    state = await tasks.cancel_one(task_id)
+    return await exchange.made(200, {"nodes": _nodes([state], detailed=True)})
 
 
-def _is_wanted(task: Task, parameters: Mapping[str, str]) -> bool:
-    """Whether a listing with these parameters has it."""
+async def cancel_tasks(exchange: Exchange) -> web.StreamResponse:
+    """Cancel all tasks of some actions or nodes, of the cluster's and of ours."""
+    ours = await _wanted(exchange)
+    if not ours:
+        return await exchange.hand_on_cut()
+    answer = await exchange.ask(await exchange.read() or None)
+    if answer.status >= 300:
+        return await exchange.as_is(answer)
+    states = []
+    for one in ours:
+        with suppress(TaskMissing):  # it has ended meanwhile
+            states.append(await exchange.parts.tasks.cancel_one(one.id))
+    group = exchange.rest.parameters.get("group_by", "nodes")
+    return await exchange.patched(
+        answer, lambda document: _listed(hide_in_error(document), states, group, detailed=True)
+    )
+
+
+async def _wanted(exchange: Exchange) -> list[TaskState]:
+    """Those of ours that the parameters of a listing ask for."""
+    parameters = exchange.rest.parameters
+    return [one for one in await exchange.parts.tasks.under_way() if _is_wanted(one, parameters)]
+
+
+def _is_wanted(task: TaskState, parameters: Mapping[str, str]) -> bool:
     if parameters.get("parent_task_id"):
         return False
     nodes = parameters.get("nodes", "_all")
@@ -76,23 +101,29 @@ def _is_wanted(task: Task, parameters: Mapping[str, str]) -> bool:
     return any(fnmatchcase(task.action, pattern) for pattern in actions.split(","))
 
 
-def _info(task: Task, *, detailed: bool) -> dict[str, Any]:
+def _info(task: TaskState, *, detailed: bool) -> dict[str, Any]:
     info = task.info()
     if not detailed:
         del info["description"], info["status"]
     return info
 
 
-def _listed(document: Any, infos: Mapping[str, Mapping[str, Any]], group: str) -> Any:
+def _listed(document: Any, ours: Iterable[TaskState], group: str, *, detailed: bool) -> Any:
     if group == "nodes":
-        nodes: dict[str, Any] = document.setdefault("nodes", {})
-        nodes[next(iter(infos.values()))["node"]] = _node(infos)
-    elif group == "none":
+        document.setdefault("nodes", {}).update(_nodes(ours, detailed=detailed))
+        return document
+    infos = {task.id: _info(task, detailed=detailed) for task in ours}
+    if group == "none":
         document.setdefault("tasks", []).extend(infos.values())
     else:
         document.setdefault("tasks", {}).update(infos)
     return document
 
 
-def _node(infos: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    return {"name": next(iter(infos.values()))["node"], "roles": [], "tasks": dict(infos)}
+def _nodes(ours: Iterable[TaskState], *, detailed: bool) -> dict[str, Any]:
+    """Tasks by the process that runs them."""
+    found: dict[str, Any] = {}
+    for task in ours:
+        node = found.setdefault(task.node, {"name": task.node, "roles": [], "tasks": {}})
+        node["tasks"][task.id] = _info(task, detailed=detailed)
+    return found

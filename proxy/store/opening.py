@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from proxy.config import Config, state_folder
-from proxy.inference.ports import EndpointStore
+from proxy.inference.ports import Store
 from proxy.store.cached import CachedStore
 
 
 def open_store(config: Config) -> CachedStore:
     """The configured store behind its cache, not yet opened."""
-    return CachedStore(_configured_store(config), config.store.freshness)
+    return CachedStore(configured_store(config), config.store.freshness)
 
 
-def _configured_store(config: Config) -> EndpointStore:
+def configured_store(config: Config) -> Store:
+    """The configured store itself, not yet opened."""
     # Imported only where it is used: Elasticsearch's client takes long to import.
     if config.store_kind == "elasticsearch":
         from proxy.store.elasticsearch import ElasticsearchStore

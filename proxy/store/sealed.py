@@ -1,8 +1,9 @@
-"""Records: endpoints sealed with AES-256-GCM, token and all.
+"""Records: endpoints sealed with AES-256-GCM, token and all, and notes in the same way.
 
 A record is bound to its inference id and its key. Who can write to the store can neither read a
 token, nor send it somewhere else, nor pass one record off as another; only delete a record or put
-an older one back.
+an older one back. A note, which is what proxies tell each other, is no more an endpoint than one
+endpoint is another.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 import orjson
 from cryptography.exceptions import InvalidTag
@@ -28,6 +29,9 @@ _KEY_ID_BYTES: Final = 8
 _NONCE_BYTES: Final = 12
 _NONCE_AT: Final = 1 + _KEY_ID_BYTES
 _BOX_AT: Final = _NONCE_AT + _NONCE_BYTES
+_ENDPOINT: Final = b"endpoint"
+_NOTE: Final = b"note"
+NOTE: Final = "note"  # stands for the task type of a record that is one
 _MOST_TOLD: Final = 100  # problems that are logged by one process
 
 log = logging.getLogger(__name__)
@@ -51,6 +55,11 @@ class Record:
         return self.blob[1:_NONCE_AT].hex()
 
     @property
+    def revision(self) -> str:
+        """Another for each record that is sealed."""
+        return self.blob[_NONCE_AT:_BOX_AT].hex()
+
+    @property
     def names_its_key(self) -> bool:
         """Whether blob and `key_id` name the same key; if not, one of them was changed."""
         return len(self.blob) >= _BOX_AT and self.sealed_with == self.key_id
@@ -65,15 +74,19 @@ class Keyring:
         self._told: set[str] = set()
 
     def seal(self, endpoint: InferenceEndpoint) -> Record:
+        text = orjson.dumps(dump_endpoint(endpoint))
+        return self._sealed(endpoint.inference_id, endpoint.task_type, text, _ENDPOINT)
+
+    def seal_note(self, name: str, content: Mapping[str, Any]) -> Record:
+        """A note as a record; its name is no inference id."""
+        return self._sealed(name, NOTE, orjson.dumps(content), _NOTE)
+
+    def _sealed(self, name: str, kind: str, text: bytes, use: bytes) -> Record:
         nonce = os.urandom(_NONCE_BYTES)
         head = bytes([FORMAT]) + bytes.fromhex(self.key_id)
-        text = orjson.dumps(dump_endpoint(endpoint))
-        box = self._keys[self.key_id].encrypt(nonce, text, _bound(head, endpoint.inference_id))
+        box = self._keys[self.key_id].encrypt(nonce, text, _bound(head, name, use))
         return Record(
-            inference_id=endpoint.inference_id,
-            task_type=endpoint.task_type,
-            key_id=self.key_id,
-            blob=head + nonce + box,
+            inference_id=name, task_type=kind, key_id=self.key_id, blob=head + nonce + box
         )
 
     @property
@@ -84,10 +97,18 @@ class Keyring:
     def open_(self, record: Record) -> InferenceEndpoint:
         """The endpoint. Raises: RecordRefused, logged once, if anything about it is wrong."""
         try:
-            return self._opened(record)
+            return replace(self._opened(record), revision=record.revision)
         except RecordRefused as refused:
             self.tell(refused.reason)
             raise
+
+    def open_note(self, record: Record) -> dict[str, Any] | None:
+        """What a note says; None if anything about it is wrong."""
+        try:
+            content = orjson.loads(self._decrypted(record, _NOTE))
+        except (RecordRefused, orjson.JSONDecodeError):
+            return None
+        return content if isinstance(content, dict) else None
 
     def opens(self, record: Record) -> bool:
         try:
@@ -105,7 +126,7 @@ class Keyring:
             problem = "there are more records that cannot be used; no more of them are logged"
         log.error("%s", problem)
 
-    def _opened(self, record: Record) -> InferenceEndpoint:
+    def _decrypted(self, record: Record, use: bytes) -> bytes:
         head, sealed_with = record.blob[:_NONCE_AT], record.sealed_with
         if record.blob[:1] > bytes([FORMAT]):
             raise refusal(
@@ -126,9 +147,13 @@ class Keyring:
             )
         nonce, box = record.blob[_NONCE_AT:_BOX_AT], record.blob[_BOX_AT:]
         try:
-            text = self._keys[sealed_with].decrypt(nonce, box, _bound(head, record.inference_id))
+            bound = _bound(head, record.inference_id, use)
+            return self._keys[sealed_with].decrypt(nonce, box, bound)
         except InvalidTag:
             raise tampered(record.inference_id) from None
+
+    def _opened(self, record: Record) -> InferenceEndpoint:
+        text = self._decrypted(record, _ENDPOINT)
         try:
             endpoint = load_endpoint(orjson.loads(text))
         except (KeyError, TypeError, ValueError):  # though it was sealed with a key of ours
@@ -201,5 +226,5 @@ def tampered(inference_id: str) -> RecordRefused:
     )
 
 
-def _bound(head: bytes, inference_id: str) -> bytes:
-    return b"hugging-face-proxy endpoint\0" + head + inference_id.encode()
+def _bound(head: bytes, name: str, use: bytes) -> bytes:
+    return b"hugging-face-proxy %b\0%b%b" % (use, head, name.encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from urllib.request import urlopen
 
@@ -9,7 +10,7 @@ import orjson
 import pytest
 from yarl import URL
 
-from testbed.processes import free_ports
+from testbed.processes import ROOT, free_ports
 from tests.integration.test_serve import OTHER_KEY, assert_refused, store_of
 from tests.support.endpoints import infer, put
 from tests.support.processes import KEY
@@ -81,6 +82,19 @@ def test_metrics_count_a_real_inference(serve, elasticsearch, own_index, stub):
     assert 'hfproxy_provider_calls_total{status="200",task="text_embedding"} 2.0' in shown
     assert "hfproxy_connections " in shown
     assert "process_resident_memory_bytes" in shown
+
+
+def test_every_figure_is_in_the_documentation(serve, tmp_path, own_index):
+    env = own_index | {
+        "HFPROXY_SEMANTIC_ENABLED": "true",
+        "HFPROXY_CACHE_BYTES": "1000",
+    }
+    store = ("--store", store_of("sqlite", tmp_path))
+    upstream = f"http://127.0.0.1:{free_ports()}"
+    proxy = serve(*store, "--admin", "127.0.0.1:0", upstream=upstream, env=env)
+    shown = set(re.findall("^# HELP (hfproxy_[a-z_]+)", read(where(proxy)), re.M))
+    page = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    assert shown == set(re.findall(r"^\| `(hfproxy_[a-z_]+)`", page, re.M))
 
 
 def test_a_taken_port_is_told_at_once_if_it_was_asked_for(run, serve, elasticsearch, own_index):

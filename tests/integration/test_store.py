@@ -10,12 +10,13 @@ from proxy.inference.ports import Known, Listing
 from proxy.store.cached import CachedStore
 from proxy.store.elasticsearch import ElasticsearchStore
 from tests.support.clusters import KEY, STORE_PRIVILEGES, opened, relay
+from tests.support.noteconformance import NoteConformance
 from tests.support.storeconformance import TOKEN, StoreConformance, endpoint
 
 OTHER_KEY = "22" * 32
 
 
-class _OnElasticsearch(StoreConformance):
+class _OnElasticsearch(StoreConformance, NoteConformance):
     @pytest.fixture
     async def store(self, stored, tmp_path):
         store = await opened(stored, tmp_path)

@@ -38,7 +38,7 @@ class Runner:
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._inferring = Inferring(exchange.parts.endpoints)
+        self._inferring = Inferring(exchange.parts.document_endpoints)
 
     async def before(self, passages: Sequence[Passage]) -> None:
         """Run the processors at the beginning."""

@@ -22,22 +22,23 @@ from proxy.store.elasticsearch.connection import Connection
 from proxy.store.elasticsearch.index import Index, IndexMissing, patiently
 from proxy.store.elasticsearch.mapping import ONLY_AS_MAPPED
 from proxy.store.elasticsearch.transport import JSON, LINES, TOO_LARGE
-from proxy.store.sealed import Record, tampered
+from proxy.store.sealed import NOTE, Record, tampered
 
 PAGE: Final = 250  # records
-ALL: Final[Mapping[str, Any]] = {"match_all": {}}
+NOTES: Final[Mapping[str, Any]] = {"term": {"task_type": NOTE}}
+ENDPOINTS: Final[Mapping[str, Any]] = {"bool": {"must_not": NOTES}}
 
 log = logging.getLogger(__name__)
 
 
 def of_keys(key_ids: Collection[str]) -> Mapping[str, Any]:
-    """A query for the records that say of themselves that one of these keys opens them."""
-    return {"terms": {"key_id": list(key_ids)}}
+    """A query for the endpoints that say of themselves that one of these keys opens them."""
+    return {"bool": {"filter": {"terms": {"key_id": list(key_ids)}}, "must_not": NOTES}}
 
 
 def of_others(key_ids: Collection[str]) -> Mapping[str, Any]:
-    """A query for all other documents, whatever they are."""
-    return {"bool": {"must_not": of_keys(key_ids)}}
+    """A query for all other documents, whatever they are, but notes."""
+    return {"bool": {"must_not": [of_keys(key_ids), NOTES]}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ class Documents:
         raise unexpected()
 
     async def pages(
-        self, query: Mapping[str, Any] = ALL, *, size: int = PAGE
+        self, query: Mapping[str, Any] = ENDPOINTS, *, size: int = PAGE
     ) -> AsyncGenerator[list[Record], None]:
         """The records that match, those first that were changed longest ago; none without an index.
 
@@ -150,6 +151,13 @@ class Documents:
             if_seq_no=version.seq_no,
             if_primary_term=version.primary_term,
         )
+
+    async def put(self, record: Record) -> None:
+        """Write the record, whatever is there."""
+        about = {"_id": record.inference_id, **ONLY_AS_MAPPED}
+        status, result = await self._change("index", about, document_of(record))
+        if result != "updated":
+            self._expect("created", status, result)
 
     async def delete(self, inference_id: str) -> None:
         """Raises: EndpointNotFound; StoreMissing where there is no index."""

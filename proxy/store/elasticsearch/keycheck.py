@@ -11,7 +11,7 @@ from typing import Any
 from proxy.config import ConfigError, StoreConfig
 from proxy.ground.errors import KeyMismatch
 from proxy.inference.ports import SAMPLE
-from proxy.store.elasticsearch.documents import ALL, Documents, of_keys, of_others
+from proxy.store.elasticsearch.documents import ENDPOINTS, Documents, of_keys, of_others
 from proxy.store.elasticsearch.index import Index
 from proxy.store.keys import load_keyring, make_keyring
 from proxy.store.sealed import Keyring, Record, keys_of
@@ -57,7 +57,7 @@ class KeyCheck:
         if self._keys is not None:
             await self.judge(self._keys)
             return self._keys
-        held = await self._sealed_with(ALL)
+        held = await self._sealed_with(ENDPOINTS)
         try:
             return make_keyring(self._generated, held, self._index.name)
         except ConfigError as error:

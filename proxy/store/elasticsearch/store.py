@@ -19,6 +19,7 @@ from proxy.store.elasticsearch.connection import Connection, Unreachable
 from proxy.store.elasticsearch.documents import Documents, Version, of_keys, of_others
 from proxy.store.elasticsearch.index import Index
 from proxy.store.elasticsearch.keycheck import KeyCheck
+from proxy.store.elasticsearch.notes import ElasticsearchNotes
 from proxy.store.keys import key_in
 from proxy.store.listing import ListingMaker
 from proxy.store.sealed import Keyring
@@ -42,6 +43,7 @@ class ElasticsearchStore:
         self._index = Index(self._connection)
         self._documents = Documents(self._connection, self._index)
         self._keys = KeyCheck(config, key_in(folder), self._index, self._documents)
+        self.notes = ElasticsearchNotes(self._index, self._documents, self._keys)
         self._writes: set[asyncio.Future[Any]] = set()
 
     async def open(self) -> None:

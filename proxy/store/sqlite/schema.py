@@ -1,4 +1,4 @@
-"""The one table of the SQLite store, and whether a database has it."""
+"""The tables of the SQLite store, and whether a database has that of endpoints."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ from typing import Final
 
 VERSION: Final = 1
 COLUMNS: Final = {"id": "TEXT", "task_type": "TEXT", "key_id": "TEXT", "blob": "BLOB"}
+# Was not there at first: a proxy that does not know it leaves it alone.
+_CREATE_NOTES: Final = """
+CREATE TABLE IF NOT EXISTS notes (
+    name TEXT PRIMARY KEY, key_id TEXT NOT NULL, blob BLOB NOT NULL
+) WITHOUT ROWID
+"""
 _CREATE: Final = """
 CREATE TABLE endpoints (
     id TEXT PRIMARY KEY, task_type TEXT NOT NULL, key_id TEXT NOT NULL, blob BLOB NOT NULL
@@ -35,7 +41,8 @@ def difference(connection: sqlite3.Connection) -> str:
 
 
 def create_tables(connection: sqlite3.Connection) -> None:
-    """Make the table in a new database; the caller has begun a transaction."""
+    """Make the tables that are missing; the caller has begun a transaction."""
     if version_of(connection) < VERSION:
         connection.execute(_CREATE)
         connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.execute(_CREATE_NOTES)

@@ -22,6 +22,7 @@ from proxy.store.listing import ListingMaker
 from proxy.store.sealed import Keyring
 from proxy.store.sqlite import records
 from proxy.store.sqlite.file import DatabaseFile, located
+from proxy.store.sqlite.notes import SQLiteNotes
 
 T = TypeVar("T")
 
@@ -38,6 +39,7 @@ class SQLiteStore:
         self._config = config
         self._thread: ThreadPoolExecutor | None = None  # every use of the file is in it
         self._keys: Keyring | None = None
+        self.notes = SQLiteNotes(self._file, self._run, lambda: self._keyring)
 
     async def open(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="endpoint-store")

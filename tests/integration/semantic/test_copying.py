@@ -101,6 +101,44 @@ async def test_lexical_documents_become_searchable_by_meaning(caller, indices):
     assert await caller.found(semantic) == 3
 
 
+HUGE = "123456789012345678901234567890"
+
+
+async def test_numbers_beyond_a_double_arrive_as_elasticsearch_has_them(
+    caller, indices, elasticsearch
+):
+    plain, semantic = indices
+    fields = {"properties": {"odd": {"type": "object", "enabled": False}}}
+    await caller("PUT", f"/{plain}", {"mappings": fields})
+    await caller("PUT", f"/{semantic}/_mapping", fields)
+    async with ClientSession(headers={"Content-Type": "application/json"}) as session:
+        document = f'{{"body": "a text", "odd": {{"huge": {HUGE}, "infinite": 1e400}}}}'.encode()
+        target = f"{elasticsearch.url}/{plain}/_doc/1?refresh=true"
+        async with session.put(target, data=document) as answer:
+            assert answer.status == 201, await answer.text()
+        status, copied = await caller("POST", "/_reindex?refresh=true", copy(plain, semantic))
+        assert (status, copied["created"]) == (200, 1), copied
+        async with session.get(f"{elasticsearch.url}/{semantic}/_source/1") as answer:
+            assert f'"huge":{HUGE},"infinite":"Infinity"' in (await answer.text())
+    assert await caller.found(semantic) == 1
+
+
+async def test_vectors_of_the_users_own_are_kept(caller, indices):
+    plain, semantic = indices
+    fields = {"properties": {"own": {"type": "dense_vector", "dims": 2}}}
+    await caller("PUT", f"/{plain}", {"mappings": fields})
+    await caller("PUT", f"/{semantic}/_mapping", fields)
+    await caller("PUT", f"/{plain}/_doc/1?refresh=true", {"body": "a text", "own": [1, 2]})
+    nearest = {"knn": {"field": "own", "query_vector": [1, 2], "k": 1}}
+    _, copied = await caller("POST", "/_reindex?refresh=true", copy(plain, semantic))
+    assert copied["created"] == 1
+    assert (await caller("POST", f"/{semantic}/_search", nearest))[1]["hits"]["hits"]
+    _, updated = await caller("POST", f"/{semantic}/_update_by_query?refresh=true")
+    assert updated["updated"] == 1
+    assert (await caller("POST", f"/{semantic}/_search", nearest))[1]["hits"]["hits"]
+    assert await caller.found(semantic) == 1
+
+
 async def test_only_what_the_query_finds_is_copied(caller, indices):
     plain, semantic = indices
     await caller.fill(plain, "one", "two")

@@ -21,6 +21,7 @@ from proxy.ground.errors import (
 )
 from proxy.inference.ports import Known, Listing
 from proxy.store.sqlite import SQLiteStore
+from tests.support.noteconformance import NoteConformance
 from tests.support.sqlitestore import StoredInSQLite, set_pragma
 from tests.support.storeconformance import TOKEN, StoreConformance, endpoint
 
@@ -53,8 +54,25 @@ def stored(path):
     return StoredInSQLite(path)
 
 
-class TestSQLite(StoreConformance):
+class TestSQLite(StoreConformance, NoteConformance):
     pass
+
+
+async def test_a_file_of_a_proxy_without_notes_is_taken(store, second, stored):
+    await store.create(endpoint())
+    await store.close()
+    stored.run("DROP TABLE notes")
+    await store.open()
+    await store.notes.write("task/1", {"a": 1})
+    assert await store.get("e1") == Known(endpoint())
+
+
+async def test_rows_of_others_are_no_notes(store, stored):
+    await store.notes.write("task/1", {"a": 1})
+    stored.run("INSERT INTO notes SELECT 'task/2', key_id, blob FROM notes")
+    stored.run("INSERT INTO notes VALUES ('task/3', '', 7)")
+    assert await store.notes.all() == {"task/1": {"a": 1}}
+    assert await store.notes.read("task/2") is None
 
 
 async def open_and_close(path: Path, **config: Any) -> None:
