@@ -271,23 +271,12 @@ async def _open_parts(
         layer = None
         if forwarder is not None:
             asking = Asking(upstream, forwarder, config.upstream)
+            figures = SemanticMetrics(app[METRICS])
+            parts = (asking, inference.endpoints, privileges, config.semantic, epoch, figures)
             may_see = partial(proxy_may_see, app[_SECURITY], upstream, config.upstream)
+            make = partial(SemanticLayer, *parts, own.notes)
             layer = await stack.enter_async_context(
-                opened_layer(
-                    config,
-                    app[_INTERCEPTION],
-                    may_see,
-                    partial(
-                        SemanticLayer,
-                        asking,
-                        inference.endpoints,
-                        privileges,
-                        config.semantic,
-                        epoch,
-                        SemanticMetrics(app[METRICS]),
-                        own.notes,
-                    ),
-                )
+                opened_layer(config, app[_INTERCEPTION], may_see, make)
             )
             if layer is not None:
                 app[_SEMANTIC] = layer

@@ -11,6 +11,7 @@ from proxy.config.checking import ConfigError, split_address
 from proxy.config.describing import describe
 from proxy.config.environment import ALIASES
 from proxy.config.keys import PREFIX
+from proxy.config.providing import ProviderConfig
 from proxy.config.reading import DEFAULT, Settings, load_config, load_settings
 from proxy.config.secretfiles import (
     private_key_file,
@@ -27,7 +28,6 @@ from proxy.config.values import (
     EgressConfig,
     LimitsConfig,
     LogConfig,
-    ProviderConfig,
     SemanticConfig,
     StoreConfig,
     TlsConfig,

@@ -13,13 +13,13 @@ from yarl import URL
 from proxy.config.addresses import is_own
 from proxy.config.keys import Key
 from proxy.config.prices import Prices
+from proxy.config.providing import MODEL_GUARDS
 from proxy.config.values import (
     DEFAULT_ADMIN,
     KEYS,
     LOG_FORMATS,
     LOG_LEVELS,
     MAX_NESTING,
-    MODEL_GUARDS,
     RELEASES,
     X_FORWARDED,
     Config,

@@ -51,8 +51,7 @@ async def read_events(
     Raises: ProxyError if the reply breaks off or is no stream, an event does not end, or nothing
     comes for `idle_timeout` seconds; MemoryShort.
     """
-    decoder, has_events = EventDecoder(), False
-    memory, worker = _StreamMemory(), Worker(turns)
+    decoder, memory, worker, has_events = EventDecoder(), _StreamMemory(), Worker(turns), False
     try:
         while True:
             async with asyncio.timeout(idle_timeout):
