@@ -23,6 +23,7 @@ from proxy.ground.errors import UpstreamBroken, UpstreamUnavailable
 from proxy.limits.threads import offload
 from proxy.semantic import expressions
 from proxy.semantic.answerjson import AT_ONCE, object_of
+from proxy.semantic.errors import OwnCredentialsRefused
 from proxy.semantic.fields import Fields
 from proxy.semantic.mappings import fields_of
 from proxy.semantic.ports import Upstream, UpstreamAnswer
@@ -112,8 +113,11 @@ class Cluster:
 
         It changes with every mapping, alias and template, and with no document. The master tells,
         and other nodes have applied what it has, so what is read afterwards is not older.
+        Raises: OwnCredentialsRefused; UpstreamError.
         """
         answer = await self._upstream.ask_as_proxy("GET", _VERSION)
+        if answer.status == 401:
+            raise OwnCredentialsRefused
         if self._is_lacking(answer, STATE):
             return None
         state = told_by(answer).get("state_uuid")

@@ -23,6 +23,7 @@ from proxy.ground.singleflight import SingleFlight
 from proxy.semantic import expressions
 from proxy.semantic.bounded import Bounded
 from proxy.semantic.discovery import Cluster, Concrete, Declared, Resolved
+from proxy.semantic.errors import OwnCredentialsRefused
 from proxy.semantic.expressions import EVERYTHING
 from proxy.semantic.fields import Fields, SemanticField
 from proxy.semantic.pipelineregistry import PipelineRegistry
@@ -142,6 +143,7 @@ class Registry:
         self._looking: SingleFlight[int, Snapshot] = SingleFlight()
         self._looking_up: SingleFlight[tuple[int, str], Target] = SingleFlight()
         self._problem: str | None = None
+        self._is_blind = False  # whether its own credentials are refused
         self._native: bool | None = None  # not asked yet
 
     async def run(self) -> None:
@@ -153,7 +155,8 @@ class Registry:
                 await self.look()
                 took = loop.time() - started
                 rest = min(_REST * took, self._trust - 2 * took)  # the next one comes in time
-                self._works()
+                if not self._is_blind:
+                    self._works()
             except ProxyError as error:
                 self._report(error)
             await asyncio.sleep(max(self._refresh, rest))
@@ -222,7 +225,17 @@ class Registry:
         async with self._turn:
             self._looks += 1
             asked, known = self._now(), self._snapshot
-            state = await self.cluster.state()
+            try:
+                state = await self.cluster.state()
+            except OwnCredentialsRefused as error:
+                if known.active or asked.epoch != self._asked.epoch:
+                    raise
+                # Nobody has declared a field: to refuse all documents would help nobody.
+                self._is_blind = True
+                self._report(error, "going on as if nobody declared any")
+                self.know(known, asked)
+                return known
+            self._is_blind = False
             if state is None or state != known.state or not known.is_known:
                 declared = await self.cluster.declared()
                 pipelines = await self.stored_pipelines.read()
@@ -305,13 +318,15 @@ class Registry:
             return found.keys() >= unread
         return True
 
-    def _report(self, error: ProxyError) -> None:
+    def _report(
+        self,
+        error: ProxyError,
+        outcome: str = "documents are soon refused, all else goes by what was seen",
+    ) -> None:
         if error.reason != self._problem:
             self._problem = error.reason
             log.warning(
-                "cannot see which indices have semantic fields: documents are soon refused, all "
-                "else goes by what was seen: %s",
-                error.reason,
+                "cannot see which indices have semantic fields: %s: %s", outcome, error.reason
             )
 
     def _works(self) -> None:

@@ -12,7 +12,7 @@ from proxy.semantic.interception import Interceptor
 from proxy.semantic.targets import write_target
 from proxy.semantic.upstreamrelease import UpstreamRelease
 from tests.support.clock import Clock
-from tests.unit.semantic.clusters import SEMANTIC, Cluster, registry
+from tests.unit.semantic.clusters import SEMANTIC, Cluster, answered, registry
 
 NO_RELEASE = UpstreamRelease(None)  # type: ignore[arg-type] # it is not asked
 
@@ -179,6 +179,24 @@ async def test_nothing_is_written_by_what_was_seen_too_long_ago():
         await write_target(known, "plain")
     cluster.away = False
     assert (await write_target(known, "plain")).fields
+
+
+@pytest.mark.parametrize("has_fields", [False, True])
+async def test_expired_credentials_stop_writes_only_where_there_are_fields(has_fields):
+    cluster, clock = Cluster(plain={}), Clock()
+    if has_fields:
+        cluster.indices["notes"] = SEMANTIC
+    known = registry(cluster, clock=clock)
+    await known.look()
+    lane = Interceptor(known, NO_RELEASE)
+    cluster.answers["/_cluster/state/version"] = answered(401, {})
+    clock.now += 60
+    if has_fields:
+        with pytest.raises(UpstreamUnavailable):
+            await known.look()
+    else:
+        await known.look()
+    assert lane.takes(b"POST", b"/new/_bulk") is has_fields
 
 
 async def test_a_target_is_not_kept_among_what_was_found_out_since():
