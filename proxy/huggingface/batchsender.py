@@ -184,8 +184,6 @@ class _Sending(Generic[T]):
             self._server.may_have_changed()
             if isinstance(outcome, Failure) or outcome.status in _AWAY:
                 self._server.interruptions += 1
-        else:
-            self._servers.answered(self._server, self._endpoint)
         return outcome
 
     async def _in_place(self, call: Call, reader: Reader[list[T]]) -> list[T] | Refusal | Failure:

@@ -36,6 +36,7 @@ from proxy.xcontent.values import Json
 from proxy.xcontent.weighing import weight
 from proxy.xcontent.writing import dump_json, dump_light
 
+_OF_TEI: Final = "x-compute-type"  # a header of each of its answers
 _PIECE: Final = 2 * 1024 * 1024  # bytes; aiohttp copies what it is given in one go
 _REMEDIES: Final = Remedies(
     url="the endpoint's [url]", ca_file="[egress.ca_file]", certificate="none is configured"
@@ -67,6 +68,7 @@ class Reply:
     """The body of an answer of status 2xx; never empty."""
 
     body: bytes
+    is_of_tei: bool = False  # whether text-embeddings-inference has sent it
 
 
 class OpenReply:
@@ -233,7 +235,7 @@ class Calls:
                 f"[{endpoint.inference_id}]"
             )
             return NoReply(Cause("illegal_state_exception", problem), may_pass=False)
-        return Reply(b"".join(chunks))
+        return Reply(b"".join(chunks), _OF_TEI in answer.headers)
 
 
 class _CountedCall(ProviderCall):

@@ -89,8 +89,10 @@ class HuggingFace:
         observer = Observer(metrics.endpoints, Storms())
         calls = Calls(session, config, metrics)
         self._waking = Waking(config, clock=retry.clock, sleep=retry.sleep)
-        self._sender = Sender(calls, limiter, retry, profile, metrics, observer, self._waking)
         self._servers = Servers(session, config)
+        self._sender = Sender(
+            calls, limiter, retry, profile, metrics, observer, self._waking, self._servers
+        )
         self._batches = BatchSender(self._sender, config, self._servers)
         self._embed = _sending(self._batches, _EMBEDDING, config, _size_of_vector, cache, VECTORS)
         self._embed_sparse = _sending(

@@ -17,6 +17,7 @@ from proxy.huggingface.observing import Observer
 from proxy.huggingface.ratelimit import RateLimiter
 from proxy.huggingface.reading import Reader
 from proxy.huggingface.retry import Failure, Retries, RetryPolicy
+from proxy.huggingface.servers import Servers
 from proxy.huggingface.usage import tokens_of, usage_of
 from proxy.huggingface.waking import Waking
 from proxy.inference.endpoints import InferenceEndpoint
@@ -40,6 +41,7 @@ class Sender:
         metrics: Metrics,
         observer: Observer,
         waking: Waking,
+        servers: Servers,
     ) -> None:
         self._calls = calls
         self._limiter = limiter
@@ -48,6 +50,7 @@ class Sender:
         self._metrics = metrics
         self._observer = observer
         self._waking = waking
+        self._servers = servers
         self.is_patient = waking.is_patient  # whether calls wait for servers that start
 
     async def answer(
@@ -131,7 +134,9 @@ class Sender:
 
     def _read(self, endpoint: InferenceEndpoint, reply: Reply) -> None:
         self._observer.succeeded(endpoint)
-        if endpoint.streams:
+        if not endpoint.streams:
+            self._servers.answered(endpoint, is_tei=reply.is_of_tei)
+        else:
             endpoints = self._metrics.endpoints
             used = usage_of(endpoints, endpoint)
             endpoints.count_tokens(endpoint.inference_id, used, tokens_of(reply.body))

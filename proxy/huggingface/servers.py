@@ -86,9 +86,15 @@ class Servers:
             server = self._servers[key] = Server(self._config.max_batch_inputs, self._clock)
         return server
 
-    def answered(self, server: Server, endpoint: InferenceEndpoint) -> None:
-        """The server has answered a call: a good moment to ask it what it is."""
-        now = self._clock()
+    def answered(self, endpoint: InferenceEndpoint, *, is_tei: bool) -> None:
+        """The server has answered a call: a good moment to ask it what it is.
+
+        Only text-embeddings-inference is asked, as it alone has something to say.
+        """
+        server, now = self.of(endpoint), self._clock()
+        if not is_tei:
+            self._offer_prefixes(server, endpoint, None)
+            return
         if not self._config.server_info or now < server.ask_at:
             return
         if len(self._asking) >= _ASKED_AT_ONCE:

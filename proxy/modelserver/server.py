@@ -35,6 +35,7 @@ from proxy.modelserver.transformer import CrossEncoder, EmbeddingModel
 DEFAULT_MAX_BATCH: Final = 32
 MAX_CONCURRENT: Final = 512  # requests
 JSON: Final = {"Content-Type": "application/json"}
+OF_TEI: Final = {"x-compute-type": "cpu"}  # as text-embeddings-inference answers
 
 
 @dataclass(kw_only=True)
@@ -165,7 +166,7 @@ async def embed(request: web.Request) -> web.Response:
     wanted = parse_embed(await _read_json(request), server.max_batch)
     vectors = await model.embed(wanted.inputs, truncate=wanted.truncate, normalize=wanted.normalize)
     body = orjson.dumps(vectors, option=orjson.OPT_SERIALIZE_NUMPY)
-    return web.Response(body=body, headers=JSON)
+    return web.Response(body=body, headers=JSON | OF_TEI)
 
 
 async def rerank(request: web.Request) -> web.Response:
@@ -184,7 +185,7 @@ async def rerank(request: web.Request) -> web.Response:
         for index, (text, score) in enumerate(zip(wanted.texts, scores, strict=True))
     ]
     ranks.sort(key=lambda rank: rank["score"], reverse=True)
-    return web.Response(body=orjson.dumps(ranks), headers=JSON)
+    return web.Response(body=orjson.dumps(ranks), headers=JSON | OF_TEI)
 
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:

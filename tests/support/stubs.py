@@ -70,11 +70,15 @@ class Call:
         return orjson.loads(self.body)
 
 
+OF_TEI: Final = {"x-compute-type": "cpu"}
+
+
 class FaultyServer:
     """An HTTP server on a free port of 127.0.0.1 that answers as told and records every call.
 
     `answer` maps a Call to its Reply. Replies in a list are used in order, and the last one again
-    and again. Apart from these it answers `GET /info` with `info`, and records that in `asked`.
+    and again. Apart from these it answers `GET /info` with `info`, and records that in `asked`; one
+    that has something to say there says in its replies that it is text-embeddings-inference.
     """
 
     def __init__(self, answer: Callable[[Call], Reply] | Sequence[Reply]) -> None:
@@ -124,8 +128,9 @@ class FaultyServer:
         if reply.fault == "reset":
             return _cut(request, web.Response())
         if reply.chunks is None:
+            headers = dict(reply.headers) | ({} if self.info.status == 404 else OF_TEI)
             return web.Response(
-                status=reply.status, reason=reply.reason, headers=reply.headers, body=reply.body
+                status=reply.status, reason=reply.reason, headers=headers, body=reply.body
             )
         return await self._stream(request, reply, reply.chunks)
 

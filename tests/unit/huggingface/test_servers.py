@@ -88,6 +88,12 @@ class TestCalls:
             await told(provider)
         assert provider.server.asked == []
 
+    async def test_only_text_embeddings_inference_is_asked(self):
+        async with answering(vectors) as provider:  # which does not say so in its answers
+            await provider.embed(*"012")
+            await told(provider)
+            assert provider.server.asked == []
+
     async def test_nobody_is_asked_before_it_has_answered(self):
         async with answering(json_reply({"error": "no"}, 401)) as provider:
             await failing(provider.embed("0"))
@@ -199,7 +205,7 @@ class TestAsking:
             counts = []
             for seconds in (0, 890, 20, 10, 25):
                 clock.now += seconds
-                servers.answered(server, endpoint)
+                servers.answered(endpoint, is_tei=True)
                 await asked(servers)
                 counts.append(len(stub.asked))
                 if seconds == 20:
@@ -214,7 +220,7 @@ class TestAsking:
             for info in (INFO, INFO, {"model_id": TOKEN}, "odd"):
                 stub.info = json_reply(info)
                 clock.now += 1000
-                servers.answered(server, endpoint)
+                servers.answered(endpoint, is_tei=True)
                 await asked(servers)
         assert server.info is None
         assert server.sizes.inputs == 32
@@ -231,7 +237,7 @@ class TestAsking:
         async with self.servers(clock, json_reply(INFO)) as (_, servers, endpoint):
             for _ in range(2):
                 clock.now += 1000
-                servers.answered(servers.of(endpoint), endpoint)
+                servers.answered(endpoint, is_tei=True)
                 await asked(servers)
         (offer,) = [one.getMessage() for one in caplog.records if "prefixes" in one.getMessage()]
         assert '{"e1":{"search":"query: ","ingest":"passage: "}}' in offer
@@ -249,7 +255,7 @@ class TestAsking:
         async with self.servers(clock, Reply(status=404)) as (stub, servers, _):
             servers._config = replace(servers._config, prefixes=Prefixes(settings))
             endpoint = make_endpoint(task, url=stub.url + url)
-            servers.answered(servers.of(endpoint), endpoint)
+            servers.answered(endpoint, is_tei=True)
             await asked(servers)
         assert caplog.records == []
 
@@ -257,7 +263,7 @@ class TestAsking:
         caplog.set_level(logging.INFO)
         async with self.servers(clock, Reply(status=404)) as (stub, servers, _):
             endpoint = make_endpoint(url=stub.url + "/models/BAAI/bge-small-en-v1.5")
-            servers.answered(servers.of(endpoint), endpoint)
+            servers.answered(endpoint, is_tei=True)
             await asked(servers)
         assert "a model of the family [bge]" in caplog.records[0].getMessage()
 
@@ -276,7 +282,7 @@ class TestAsking:
     async def test_what_is_no_such_answer_says_nothing(self, clock, info):
         async with self.servers(clock, info) as (stub, servers, endpoint):
             server = servers.of(endpoint)
-            servers.answered(server, endpoint)
+            servers.answered(endpoint, is_tei=True)
             await asked(servers)
         assert len(stub.asked) in (1, 2)  # a connection that is reset is tried again
         assert server.info is None
@@ -284,7 +290,7 @@ class TestAsking:
     async def test_egress_rules_hold(self, clock):
         forbidden = EgressConfig(allow=("models.test",))
         async with self.servers(clock, json_reply(INFO), forbidden) as (stub, servers, endpoint):
-            servers.answered(servers.of(endpoint), endpoint)
+            servers.answered(endpoint, is_tei=True)
             await asked(servers)
         assert stub.asked == []
 
@@ -299,7 +305,7 @@ class TestAsking:
         async with self.servers(clock, json_reply(INFO)) as (_, servers, endpoint):
             server = servers.of(endpoint)
             with held(Refusing()), budget.request():
-                servers.answered(server, endpoint)
+                servers.answered(endpoint, is_tei=True)
                 await asked(servers)
         assert server.info == ServerInfo(
             model_id="intfloat/e5-small-v2",
@@ -311,7 +317,7 @@ class TestAsking:
 
     async def test_what_is_under_way_ends_with_the_process(self, clock):
         async with self.servers(clock, Reply(fault="hang")) as (_, servers, endpoint):
-            servers.answered(servers.of(endpoint), endpoint)
+            servers.answered(endpoint, is_tei=True)
         assert not servers._asking
 
     async def test_servers_that_nobody_uses_are_forgotten(self, clock):
