@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
 
-from aiohttp import ClientSession, web
+from aiohttp import web
 
 from proxy.admin.health import Check
 from proxy.admin.listener import admin_ports
@@ -20,30 +20,32 @@ from proxy.api.answers import (
     mark_started,
     render_errors,
 )
-from proxy.api.bodies import decoded_pieces, whole_body
 from proxy.api.counting import METRICS, STORMS, CountedRequest
 from proxy.api.dispatcher import InferenceApi
 from proxy.api.server import Runner
-from proxy.config import Config, ProviderConfig
+from proxy.assembly import (
+    Inference,
+    opened_inference,
+    opened_layer,
+    proxy_may_see,
+    uses_in,
+)
+from proxy.config import Config
+from proxy.config.prices import Prices
+from proxy.ground import freshness
+from proxy.ground.epoch import Epoch
 from proxy.ground.errors import ProxyError, UpstreamUnavailable
 from proxy.ground.interception import Interception, is_inference
 from proxy.ground.sessions import HEAD_LIMITS
 from proxy.http1 import Forwarding
-from proxy.huggingface.client import HuggingFace
 from proxy.huggingface.egress import EgressRules
-from proxy.huggingface.ratelimit import RateLimiter
-from proxy.huggingface.retry import RetryPolicy
-from proxy.huggingface.session import provider_session
-from proxy.inference.embedding import EmbeddingEndpoints
-from proxy.inference.ports import Notes, unused
-from proxy.inference.releases import PROFILES, Profile
-from proxy.inference.service import InferenceService
+from proxy.inference.releases import PROFILES
 from proxy.limits.calls import CallLimits, address_of_caller
 from proxy.limits.memory import MemoryBudget
-from proxy.limits.turns import Turns
 from proxy.semantic.layer import SemanticLayer
 from proxy.store.cached import CachedStore
 from proxy.store.opening import configured_store
+from proxy.telemetry.endpoints import Endpoints
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.semantic import SemanticMetrics
 from proxy.telemetry.storms import Storms
@@ -99,18 +101,23 @@ class Parts:
     facts: Callable[[], Awaitable[Facts]]  # asked for once all parts are open
 
 
-def make_parts(config: Config) -> Parts:
-    """The application and what stands beside it; see `make_application`."""
+def make_parts(config: Config, epoch: Epoch | None = None) -> Parts:
+    """The application and what stands beside it; see `make_application`.
+
+    `epoch` is what this process shares with other workers of the same proxy.
+    """
     egress = EgressRules(config.egress, upstream=config.upstream.urls, listeners=[config.listen])
     for port in admin_ports(config):
         egress.protect_port(port)
     nodes = Nodes(*config.upstream.urls)
     guard_certificate(nodes, config.upstream)
     app = _bare_application(config)
-    app[METRICS], app[STORMS] = Metrics(), Storms()
+    endpoints = Endpoints(config.admin.named_endpoints, Prices(config.provider.prices))
+    app[METRICS], app[STORMS] = Metrics(endpoints=endpoints), Storms()
     app[_INTERCEPTION] = Interception()
     app[MEMORY] = MemoryBudget(config.limits.memory)
-    app.cleanup_ctx.append(lambda app: _open_parts(app, config, egress, nodes))
+    shared = epoch or Epoch()
+    app.cleanup_ctx.append(lambda app: _open_parts(app, config, egress, nodes, shared))
     return Parts(
         runner=Runner(app, shutdown_timeout=config.limits.drain_timeout),
         egress=egress,
@@ -181,8 +188,8 @@ async def _facts(app: web.Application, config: Config) -> Facts:
     if app[_SECURITY].is_there:
         version = await told(upstream_version(app[_UPSTREAM], config.upstream))
         is_off = await told(app[_SECURITY].is_off())
-        if config.semantic.enabled and is_off is False:
-            lacking = await lacking_rights(app[_UPSTREAM], config.upstream)
+        if app[_INTERCEPTION].layer is not None and is_off is False:
+            lacking = await told(lacking_rights(app[_UPSTREAM], config.upstream)) or ()
     return Facts(
         upstream_version=version,
         security=None if is_off is None else not is_off,
@@ -223,6 +230,13 @@ async def _prepare(request: web.Request, response: web.StreamResponse) -> None:
 
 
 async def _dispatch(request: web.Request) -> web.StreamResponse:
+    if freshness.HEADER in request.headers:
+        with freshness.wanting(request.headers[freshness.HEADER]):
+            return await _dispatch_by_target(request)
+    return await _dispatch_by_target(request)
+
+
+async def _dispatch_by_target(request: web.Request) -> web.StreamResponse:
     target = raw_target(request)
     if is_inference(target):
         return await request.app[_API].answer(request)
@@ -236,7 +250,7 @@ async def _dispatch(request: web.Request) -> web.StreamResponse:
 
 
 async def _open_parts(
-    app: web.Application, config: Config, egress: EgressRules, nodes: Nodes
+    app: web.Application, config: Config, egress: EgressRules, nodes: Nodes, epoch: Epoch
 ) -> AsyncIterator[None]:
     """Everything behind the routes, opened in order and closed in reverse."""
     async with AsyncExitStack() as stack:
@@ -251,74 +265,42 @@ async def _open_parts(
         forwarder = None
         if config.upstream.urls:
             forwarder = app[_FORWARDER] = Forwarder(upstream, forwarding(config.upstream))
-        # As many connections as there can be calls, so that none waits for one.
-        most = config.limits.calls + config.limits.streams
-        session = await stack.enter_async_context(
-            provider_session(config.egress, egress, most=most)
+        inference = await stack.enter_async_context(
+            opened_inference(config, store, own.notes, egress, app[METRICS])
         )
-        limiter = RateLimiter(config.provider.queue_capacity)
-        profile = PROFILES[config.compatibility]
-        provider = _provider(config.provider, session, limiter, profile, app[METRICS])
-        service = InferenceService(store, provider, config.provider.timeout, profile)
-        limits = CallLimits(config.limits)
         layer = None
-        if config.semantic.enabled and forwarder is not None:
+        if forwarder is not None:
             asking = Asking(upstream, forwarder, config.upstream)
-            endpoints = EmbeddingEndpoints(store, provider)
-            layer = _semantic_layer(config, asking, endpoints, privileges, own.notes, app[METRICS])
-            await stack.enter_async_context(layer.running())
-            app[_SEMANTIC], app[_INTERCEPTION].layer = layer, layer.interceptor
+            figures = SemanticMetrics(app[METRICS])
+            parts = (asking, inference.endpoints, privileges, config.semantic, epoch, figures)
+            may_see = partial(proxy_may_see, app[_SECURITY], upstream, config.upstream)
+            make = partial(SemanticLayer, *parts, own.notes)
+            layer = await stack.enter_async_context(
+                opened_layer(config, app[_INTERCEPTION], may_see, make)
+            )
+            if layer is not None:
+                app[_SEMANTIC] = layer
+        limits = CallLimits(config.limits)
         app[_API] = InferenceApi(
-            service,
+            inference.service,
             privileges,
             Origins(upstream, config.upstream),
             forwarder,
-            profile,
+            PROFILES[config.compatibility],
             config=config.limits,
             limits=limits,
-            uses_of=unused if layer is None else layer.uses_of,
+            uses_of=partial(uses_in, app[_INTERCEPTION], layer),
+            heartbeat=config.provider.stream_heartbeat,
         )
-        _show_counts(app[METRICS], limits, app[MEMORY], limiter, store, privileges)
+        _show_counts(app[METRICS], limits, app[MEMORY], inference, store, privileges)
         yield
-
-
-def _provider(
-    config: ProviderConfig,
-    session: ClientSession,
-    limiter: RateLimiter,
-    profile: Profile,
-    metrics: Metrics,
-) -> HuggingFace:
-    retry = RetryPolicy(initial_delay=config.retry_initial_delay, max_delay=config.retry_max_delay)
-    return HuggingFace(session, config, limiter, retry, profile, metrics)
-
-
-def _semantic_layer(
-    config: Config,
-    asking: Asking,
-    endpoints: EmbeddingEndpoints,
-    privileges: Privileges,
-    notes: Notes,
-    metrics: Metrics,
-) -> SemanticLayer:
-    turns = Turns()
-    return SemanticLayer(
-        asking,
-        endpoints,
-        privileges,
-        config.semantic,
-        SemanticMetrics(metrics),
-        notes,
-        read_body=partial(whole_body, config.limits, turns),
-        read_pieces=partial(decoded_pieces, turns),
-    )
 
 
 def _show_counts(
     metrics: Metrics,
     limits: CallLimits,
     memory: MemoryBudget,
-    limiter: RateLimiter,
+    inference: Inference,
     store: CachedStore,
     privileges: Privileges,
 ) -> None:
@@ -331,7 +313,12 @@ def _show_counts(
     metrics.add_gauge(
         "rate_limit_waiting",
         "Calls that wait for their endpoint's rate limit now",
-        lambda: limiter.waiting,
+        lambda: inference.limiter.waiting,
+    )
+    metrics.add_gauge(
+        "cold_start_waiting",
+        "Calls that wait for their provider to start now",
+        lambda: inference.provider.waiting,
     )
     metrics.add_counter(
         "endpoint_reads",

@@ -12,6 +12,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from proxy.api.call import Call, Events
+from proxy.api.heartbeats import Heartbeats
 from proxy.api.keys import LIMIT, ORIGIN_HEADERS, RESPONDER, STARTED
 from proxy.ground.authorization import confirm_stream
 from proxy.ground.errors import Cause, PlainError, ProxyError
@@ -157,9 +158,15 @@ def _web_response(answer: RestResponse) -> web.Response:
 
 
 async def send_events(
-    request: web.Request, call: Call, handler: Callable[[Call], Awaitable[Events]]
+    request: web.Request,
+    call: Call,
+    handler: Callable[[Call], Awaitable[Events]],
+    heartbeat: float,
 ) -> web.StreamResponse:
-    """Stream events; a failure before the provider has begun to answer keeps its status."""
+    """Stream events; a failure before the provider has begun to answer keeps its status.
+
+    `heartbeat`: seconds of silence until a comment is sent; 0 is for ever.
+    """
     responder = call.responder
     async with AsyncExitStack() as stack:
         async with call.in_time():
@@ -170,8 +177,13 @@ async def send_events(
         if coding is not None:
             response.headers["content-encoding"] = coding.name
         await response.prepare(request)
-        async for frame in _frames(responder, events):
+
+        async def write(frame: bytes) -> None:
             await response.write(frame if coding is None else coding.encode(frame))
+
+        async with Heartbeats(write, heartbeat) as beating:
+            async for frame in _frames(responder, events):
+                await beating.write(frame)
         await response.write_eof(b"" if coding is None else coding.end())
     return response
 

@@ -69,6 +69,7 @@ class InferenceApi:
         config: LimitsConfig,
         limits: CallLimits,
         uses_of: UsesOf = unused,
+        heartbeat: float = 0.0,
     ) -> None:
         self._service = service
         self._authorizer = authorizer
@@ -79,6 +80,7 @@ class InferenceApi:
         self._bounds = Bounds(nesting=config.nesting, values=config.values)
         self._limits = limits
         self._uses_of = uses_of
+        self._heartbeat = heartbeat
         self._threads = Threads()
         self._turns = Turns()
 
@@ -132,7 +134,7 @@ class InferenceApi:
         with self._threads.serving(caller), place, permission.held():
             await permission.confirm()  # the body may have taken long
             if route.streams:
-                return await send_events(request, call, route.handler)
+                return await send_events(request, call, route.handler, self._heartbeat)
             async with call.in_time():
                 answer = await document(responder, await route.handler(call))
         body.forget()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from proxy.api.call import Call, Events
 from proxy.api.changes import log_change
 from proxy.api.order import known_endpoint, order_of
-from proxy.api.warnings import STALE, incomplete, without_effect
+from proxy.api.warnings import STALE, UNTRIED, incomplete, without_effect
 from proxy.ground.errors import (
     EndpointAlreadyExists,
     IllegalArgument,
@@ -62,8 +63,11 @@ async def put_endpoint(call: Call) -> Json:
         return isinstance(found, dict) and bool(found.get("endpoints"))
 
     created = await call.service.put(endpoint, call.timeout, is_taken)
-    log_change(call, "created", created.inference_id, created.task_type)
-    return render_endpoint(created)
+    endpoint = created.endpoint
+    log_change(call, "created", endpoint.inference_id, endpoint.task_type)
+    if not created.tried:
+        call.warnings.append(UNTRIED)
+    return render_endpoint(endpoint)
 
 
 async def _keep_from_upstream(call: Call) -> None:
@@ -151,7 +155,7 @@ async def infer(call: Call) -> Json:
         call.responder.error_shape = CHAT
         if not call.profile.answers_unstreamed_chats:
             raise only_streaming()
-        endpoint, chat = await order.read(parse_chat_request)
+        endpoint, chat = await order.read(partial(parse_chat_request, reasons=call.profile.reasons))
         return await call.service.unstreamed_chat(endpoint, chat, call.timeout)
     endpoint, request = await order.read(lambda document: _parse_request(call, document))
     return await call.service.infer(endpoint, request, call.timeout)
@@ -162,7 +166,7 @@ async def stream(call: Call) -> Events:
     order = await order_of(call)
     if order.task_type is TaskType.CHAT_COMPLETION:
         call.responder.error_shape = CHAT_EVENT
-        endpoint, chat = await order.read(parse_chat_request)
+        endpoint, chat = await order.read(partial(parse_chat_request, reasons=call.profile.reasons))
         return call.service.chat(endpoint, chat, call.timeout)
     endpoint, request = await order.read(lambda document: _parse_request(call, document))
     refuse_streaming(endpoint, call.task_type)

@@ -17,6 +17,10 @@ STALE: Final = (
     'the configuration that was known last is used"'
 )
 
+UNTRIED: Final = (
+    '299 Elasticsearch "the provider is still starting, '
+    'the inference endpoint will be tried out by its first use"'
+)
 
 _MOST_NAMES: Final = 10
 # A name that can stand in a header as it is.

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from proxy.commands.failure import CommandFailed
 from proxy.config import Config, Settings, readable_by_all, split_address
+from proxy.ground.epoch import Epoch
 from proxy.ground.errors import StoreError
 from proxy.telemetry.logs import set_up_logging
 
@@ -46,10 +47,13 @@ def _serve_by_workers(config: Config) -> int:
     host, port = split_address(config.listen)
     reserved, port = reserve(host, port)
     shared = replace(config, listen=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+    epoch = Epoch()
     with reserved:
         workers = Workers(
             config.workers,
-            lambda ready: _serve_here(shared, ready, reuse_port=True, reports=workers.is_first),
+            lambda ready: _serve_here(
+                shared, ready, reuse_port=True, reports=workers.is_first, epoch=epoch
+            ),
         )
         return workers.run()
 
@@ -60,11 +64,14 @@ def _serve_here(
     *,
     reuse_port: bool = False,
     reports: bool = True,
+    epoch: Epoch | None = None,
 ) -> None:
     from proxy import serving
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(serving.serve(config, ready, reuse_port=reuse_port, reports=reports))
+        runner.run(
+            serving.serve(config, ready, reuse_port=reuse_port, reports=reports, epoch=epoch)
+        )
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

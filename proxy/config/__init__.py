@@ -6,10 +6,12 @@ command-line flags win over both. An unknown key is an error.
 
 from __future__ import annotations
 
+from proxy.config.caching import CacheConfig
 from proxy.config.checking import ConfigError, split_address
 from proxy.config.describing import describe
 from proxy.config.environment import ALIASES
 from proxy.config.keys import PREFIX
+from proxy.config.providing import ProviderConfig
 from proxy.config.reading import DEFAULT, Settings, load_config, load_settings
 from proxy.config.secretfiles import (
     private_key_file,
@@ -26,7 +28,6 @@ from proxy.config.values import (
     EgressConfig,
     LimitsConfig,
     LogConfig,
-    ProviderConfig,
     SemanticConfig,
     StoreConfig,
     TlsConfig,
@@ -42,6 +43,7 @@ __all__ = [
     "PREFIX",
     "RELEASES",
     "AdminConfig",
+    "CacheConfig",
     "Config",
     "ConfigError",
     "EgressConfig",

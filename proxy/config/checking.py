@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from operator import attrgetter
 from typing import Final
 
@@ -11,6 +12,8 @@ from yarl import URL
 
 from proxy.config.addresses import is_own
 from proxy.config.keys import Key
+from proxy.config.prices import Prices
+from proxy.config.providing import MODEL_GUARDS
 from proxy.config.values import (
     DEFAULT_ADMIN,
     KEYS,
@@ -50,6 +53,9 @@ def check(config: Config) -> None:
         raise ConfigError("[log.format] must be text or json")
     if config.log.level not in LOG_LEVELS:
         raise ConfigError("[log.level] must be debug, info, warning or error")
+    _check_prices(config.provider.prices)
+    if config.provider.model_guard not in (None, *MODEL_GUARDS):
+        raise ConfigError("[provider.model_guard] must be warn or refuse")
     _check_store(config)
     if config.semantic.enabled and not config.upstream.url:
         raise ConfigError("[semantic.enabled] needs [upstream.url]")
@@ -70,6 +76,15 @@ def _check_number(key: Key, value: float) -> None:
     if not math.isfinite(value) or value < 0 or (value == 0 and not key.may_be_zero):
         rule = "more than 0" if isinstance(value, float) else "1 or more"
         raise ConfigError(f"[{key.name}] must be {'0 or more' if key.may_be_zero else rule}")
+
+
+def _check_prices(texts: Sequence[str]) -> None:
+    try:
+        Prices(texts)
+    except ValueError as error:
+        raise ConfigError(
+            f"[provider.prices] must be ID=PRICE or ID=INPUT/OUTPUT, not [{error}]"
+        ) from None
 
 
 def _check_store(config: Config) -> None:

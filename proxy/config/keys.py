@@ -20,7 +20,7 @@ class Key:
     """One key: `name` is `section.name`, or a lone name outside the sections."""
 
     name: str
-    kind: Any  # int, float, bool, str, Path or tuple[str, ...]
+    kind: Any  # int, float, bool, str, Path, tuple[str, ...] or Prefixes
     default: Any  # None: there is no value
     text: str  # one line: what it is
     more: str  # further sentences for the example file, or nothing

@@ -18,6 +18,7 @@ from proxy.config.credentials import check_one_kind, halves, kind_of, kinds_of
 from proxy.config.environment import not_understood, own_values, usual_values
 from proxy.config.keys import Key
 from proxy.config.mistakes import section_expected, unknown, value_expected
+from proxy.config.prefixes import RULE, Prefixes
 from proxy.config.values import KEYS, SECTIONS, Config, items
 
 DEFAULT: Final = "default"
@@ -100,7 +101,7 @@ def _flatten(document: dict[Any, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for part, value in document.items():
         name = f"{prefix}{part}"
-        if isinstance(value, dict):
+        if isinstance(value, dict) and not _is_structured(name):
             if name in KEYS:
                 raise value_expected(name)
             flat |= _flatten(value, f"{name}.")
@@ -118,6 +119,11 @@ def _variables(values: Mapping[str, tuple[str, str]]) -> _Source:
 def _convert(key: Key, value: Any) -> Any:
     """`value` in the key's type; a text from the environment is read as YAML would."""
     kind = key.kind
+    if kind is Prefixes:
+        try:
+            return Prefixes.parse(value)
+        except ValueError:
+            raise ConfigError(f"[{key.name}] {RULE}") from None
     if key.secret and not isinstance(value, str):
         # YAML reads 0123 as 83: such a value is not what was written.
         raise ConfigError(f"[{key.name}] must be a text: put it in quotes")
@@ -132,6 +138,10 @@ def _convert(key: Key, value: Any) -> Any:
     except (KeyError, TypeError, ValueError):
         wanted = "a list of texts" if kind == tuple[str, ...] else f"of type {kind.__name__}"
         raise ConfigError(f"[{key.name}] must be {wanted}") from None
+
+
+def _is_structured(name: str) -> bool:
+    return name in KEYS and KEYS[name].kind is Prefixes
 
 
 def _texts(value: Any) -> tuple[str, ...]:

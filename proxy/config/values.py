@@ -11,7 +11,9 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from proxy.config.caching import CacheConfig
 from proxy.config.keys import Key, keys_of, setting
+from proxy.config.providing import ProviderConfig
 
 # Releases of Elasticsearch whose API can be served; proxy.inference.releases has what differs.
 RELEASES: Final = ("8.19", "9.2", "9.5", "9.6")
@@ -181,61 +183,6 @@ class StoreConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderConfig:
-    """How providers, the Hugging Face endpoints, are called."""
-
-    timeout: float = setting(
-        30.0, "Time for a whole answer, where the request has no `timeout`", unit="seconds"
-    )
-    stream_idle_timeout: float = setting(
-        120.0, "Time between two pieces of a streamed answer", unit="seconds"
-    )
-    max_response_bytes: int = setting(
-        50 * 1024 * 1024,
-        "Size of a reply; a longer one is refused",
-        "Elasticsearch's xpack.inference.http.max_response_size.",
-        unit="bytes",
-    )
-    max_batch_inputs: int = setting(
-        32,
-        "Inputs of one call",
-        "More, or more than 1.9 MB of them, are sent as several calls and put together again. 32 "
-        "inputs and 2 MB are what text-embeddings-inference takes by default.",
-    )
-    concurrency: int = setting(
-        4,
-        "Calls that one request may have under way at once",
-        "With `provider.coalescing`, those that an endpoint may have to embed texts.",
-    )
-    coalescing: bool = setting(
-        False,
-        "Whether texts that wait for an endpoint are sent together, those of several requests too",
-        "Equal ones are sent once. Elasticsearch makes a call for each request; this is faster "
-        "where many ask at once, and spares the rate limit.",
-    )
-    queue_capacity: int = setting(
-        2000,
-        "Requests that may wait for the rate limit of one endpoint; further ones get a 429",
-        may_be_zero=True,
-    )
-    retry_initial_delay: float = setting(
-        1.0,
-        "First wait before a call is repeated",
-        "Elasticsearch's xpack.inference.http.retry.initial_delay. Each further wait is twice as "
-        "long, and the third attempt is the last.",
-        unit="seconds",
-        may_be_zero=True,
-    )
-    retry_max_delay: float = setting(
-        5.0,
-        "Longest wait before a call is repeated",
-        "Elasticsearch's xpack.inference.http.retry.max_delay_bound.",
-        unit="seconds",
-        may_be_zero=True,
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class EgressConfig:
     """Where calls to providers may go.
 
@@ -266,11 +213,12 @@ class EgressConfig:
 class SemanticConfig:
     """Fields of type `semantic_text` on an Elasticsearch that has none, or lacks the licence."""
 
-    enabled: bool = setting(
-        False,
+    enabled: bool | None = setting(
+        None,
         "Whether fields of type `semantic_text` are offered",
         "Needs an upstream and, where its security is on, privileges to see mappings, aliases and "
         "templates: `setup --semantic` grants them, `check` names what is missing.",
+        absent="yes, if the proxy has these privileges",
     )
     default_inference_id: str | None = setting(
         None, "Endpoint of fields that name none", absent="such fields are refused"
@@ -278,6 +226,8 @@ class SemanticConfig:
     refresh: float = setting(
         1.0,
         "Time between two looks at what other proxies and clients have changed",
+        "No document is written by what was seen three times as long ago: if Elasticsearch then "
+        "cannot be asked, documents are refused.",
         unit="seconds",
     )
 
@@ -335,7 +285,7 @@ class LimitsConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdminConfig:
-    """What operators see: `/livez`, `/readyz`, and `/metrics` for Prometheus.
+    """What operators see: `/livez`, `/readyz`, `/endpoints`, and `/metrics` for Prometheus.
 
     Nobody is asked for credentials.
     """
@@ -346,6 +296,11 @@ class AdminConfig:
         "The first worker takes this port, each further one the next that is free. An address "
         "that stands here must be free.",
         absent=f"{DEFAULT_ADMIN} if that is free",
+    )
+    named_endpoints: int = setting(
+        100,
+        "Inference endpoints that have figures of their own; those of all others are added up",
+        may_be_zero=True,
     )
 
 
@@ -381,14 +336,15 @@ class Config:
     compatibility: str = setting(
         "9.2",
         "Release of Elasticsearch whose _inference API is served: 8.19, 9.2, 9.5 or 9.6",
-        "8.19 answers time-outs with 408. From 9.5 on, chats may take two minutes by default, and "
-        "`_update` needs no token and is tried before it is stored. 9.6 also has chats without "
-        "`_stream`.",
+        "8.19 answers time-outs with 408. From 9.5 on, chats may take two minutes by default and "
+        "tell what a model thinks (`reasoning`), and `_update` needs no token and is tried before "
+        "it is stored. 9.6 also has chats without `_stream`.",
     )
     tls: TlsConfig = field(default_factory=TlsConfig)
     upstream: UpstreamConfig = field(default_factory=UpstreamConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
     provider: ProviderConfig = field(default_factory=ProviderConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
     egress: EgressConfig = field(default_factory=EgressConfig)
     semantic: SemanticConfig = field(default_factory=SemanticConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)

@@ -50,6 +50,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final, Self
 
+from proxy.ground.advice import KEYS, Advice, rendered
 from proxy.ground.causes import Cause as Cause
 from proxy.ground.quoting import MOST, all_shortened, quoted_part, shortened
 
@@ -59,12 +60,11 @@ class ProxyError(Exception):
 
     status: int = 500
     type: str = "exception"
-    # Whether Elasticsearch's class of this name extends ElasticsearchException. Only those can be
-    # the root cause of an error that wraps them.
+    # Whether Elasticsearch's class extends ElasticsearchException: only those can be root causes.
     is_root_cause: bool = True
-    # The configured limit that was hit, if any: a label of the metrics.
-    limit: str | None = None
+    limit: str | None = None  # the configured one that was hit, if any: a label of the metrics
     provider_status: int | None = None  # of a provider's answer, if this error is about one
+    advice: Advice | None = None
     longest: ClassVar[int] = MOST  # characters of its text; the middle of a longer one is left out
 
     def __init__(
@@ -81,13 +81,21 @@ class ProxyError(Exception):
         self.headers: Sequence[tuple[str, str]] = ()  # of the answer, beside the usual ones
 
     def render(self, trace: str | None = None) -> dict[str, Any]:
-        """The error object: `type`, `reason`, the fields of the class, `caused_by`."""
+        """The error object: `type`, `reason`, the fields of the class, `caused_by`, advice."""
         error: dict[str, Any] = {"type": self.type, "reason": self.reason, **self.extra}
         if self.cause is not None:
-            error["caused_by"] = self.cause.render()
+            cause = error["caused_by"] = self.cause.render()
+            error |= {key: cause.pop(key) for key in KEYS if key in cause}  # told once, outermost
+        error |= rendered(self.advice)
         if trace is not None:
             error["stack_trace"] = trace
         return error
+
+    def advised(self, advice: Advice | None) -> Self:
+        """This error, with that advice beside it."""
+        if advice is not None:
+            self.advice, self.headers = advice, [*self.headers, *advice.headers()]
+        return self
 
     def root_cause(self) -> ProxyError:
         """The innermost error that Elasticsearch would name as the root cause."""
@@ -407,11 +415,12 @@ class ChatError(ProxyError):
 
     def render(self, trace: str | None = None) -> dict[str, Any]:
         # As the cause of another error it is printed like any exception.
-        return {"type": _EXCEPTION, "reason": self.reason}
+        return {"type": _EXCEPTION, "reason": self.reason, **rendered(self.advice)}
 
     def envelope(self, trace: str | None = None) -> dict[str, Any]:
-        error: dict[str, Any] = {} if self.code is None else {"code": self.code}
-        return {"error": {**error, "message": self.reason, "type": self.type}}
+        code = {} if self.code is None else {"code": self.code}
+        shown = {"message": self.reason, "type": self.type, **rendered(self.advice)}
+        return {"error": {**code, **shown}}
 
 
 class ChatFailed(ProxyError):
@@ -423,6 +432,7 @@ class ChatFailed(ProxyError):
         # A provider's failure is chat's exception already; any other error is its cause.
         super().__init__(error.reason, cause=None if isinstance(error, ChatError) else error)
         self.status = error.status
+        self.advised(error.advice)
 
 
 class PlainError(ProxyError):

@@ -156,6 +156,11 @@ class BoundedProtocol(ResponseHandler):
         self._framed += len(step)
         before = payload.total_raw_bytes
         super().data_received(step)
+        if self.exception() is not None and not payload.is_eof():
+            # aiohttp would leave whoever reads it waiting, as it does with one whom the end of a
+            # chunk has just woken: so not before that one waits again.
+            error = ClientPayloadError("the body is malformed")
+            self._loop.call_soon(payload.set_exception, error)
         self._is_dense = 2 * (payload.total_raw_bytes - before) < len(step)
         framing = self._framed - 2 * payload.total_raw_bytes
         if framing > MAX_FRAMING and not self._reading_paused:  # else not all has been read

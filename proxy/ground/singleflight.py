@@ -16,6 +16,10 @@ class SingleFlight(Generic[K, V]):
     def __init__(self) -> None:
         self._flights: dict[K, asyncio.Future[V]] = {}
 
+    def is_under_way(self, key: K) -> bool:
+        """Whether there is a call for `key`."""
+        return key in self._flights
+
     async def run(self, key: K, call: Callable[[], Awaitable[V]]) -> V:
         """What `call` returns or raises, or the same of a call for `key` that is under way.
 

@@ -35,6 +35,7 @@ def encode_event(data: bytes, event: bytes = b"message") -> bytes:
 
 
 DONE: Final = encode_event(b"[DONE]")
+HEARTBEAT: Final = b": heartbeat\n\n"  # a comment
 
 
 class EventDecoder:
@@ -62,6 +63,12 @@ class EventDecoder:
         """What has come since the last event, as far as it is kept: it may be no stream at all."""
         last = (self._data or b"")[:_MAX_KEPT] + self._tail[:_MAX_KEPT]
         return "\n".join([*self._strange, _text(last)]).strip()[:_MAX_KEPT]
+
+    @property
+    def unfinished(self) -> str:
+        """The data of a line that has not ended, as where a server has died amid it."""
+        name, _, data = self._tail.partition(b":")
+        return _text(data).strip() if name.lower() == b"data" else ""
 
     @property
     def strange(self) -> str:

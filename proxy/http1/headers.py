@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from proxy.ground import freshness
 from proxy.ground.errors import IllegalArgument
 
 Headers = list[tuple[bytes, bytes]]
@@ -28,6 +29,9 @@ HOP_BY_HOP: Final = frozenset(
         b"upgrade",
     )
 )
+# Headers by which callers tell the proxy something. Requests with one of them are answered by the
+# application, which does not pass it on.
+OWN: Final = frozenset((freshness.HEADER.lower().encode(),))
 # A request with two of these is refused. The key is the name in lower case, the value the name as
 # Elasticsearch spells it in its error.
 SINGLE: Final = {

@@ -17,6 +17,7 @@ from httptools import (
 from proxy.ground.errors import IllegalArgument, ProxyError, StatusError
 from proxy.http1.headers import (
     HOP_BY_HOP,
+    OWN,
     SINGLE,
     Headers,
     Malformed,
@@ -25,7 +26,7 @@ from proxy.http1.headers import (
     keeps_alive,
 )
 
-_NOTABLE: Final = HOP_BY_HOP | SINGLE.keys()
+_NOTABLE: Final = HOP_BY_HOP | OWN | SINGLE.keys()
 _VERSIONS: Final = {b"HTTP/1.1": 1, b"HTTP/1.0": 0}
 # The request line of nearly every request; llhttp reads the others.
 _REQUEST_LINE: Final = re.compile(rb"(GET|POST|PUT|HEAD|DELETE) (/[!\"$-~]*+) HTTP/1\.1(?=\r\n)")
@@ -59,6 +60,7 @@ class RequestHead:
     minor: int  # 0 for HTTP/1.0, 1 for HTTP/1.1
     expects: bool  # whether its sender may hold the body back until it gets a 100
     encoded: bytes = field(default=b"", compare=False)  # what `forwarded` returns, kept
+    own: Headers = field(default_factory=list)  # for the proxy alone, apart from the others
 
     @property
     def repeatable(self) -> bool:
@@ -71,9 +73,13 @@ class RequestHead:
         return self.method in _IDEMPOTENT
 
     def forwarded(self) -> bytes:
-        """The head to send upstream, with the body's framing as it was parsed."""
+        """The head to send on, with the body's framing as it was parsed.
+
+        One with headers of `own` is for the application, and must not go upstream.
+        """
         lines = [b"%b %b HTTP/1.1" % (self.method, self.target)]
         lines += [b"%b: %b" % pair for pair in self.headers]
+        lines += [b"%b: %b" % pair for pair in self.own]
         lines.append(b"Transfer-Encoding: chunked\r\n\r\n" if self.body_length is None else b"\r\n")
         return b"\r\n".join(lines)
 
@@ -103,6 +109,7 @@ def request_head(method: bytes, target: bytes, version: bytes, headers: Headers)
         raise error
     minor = _VERSIONS[version]
     kept: Headers = []
+    own: Headers = []
     notable: dict[bytes, bytes] = {}
     for pair in headers:
         name = pair[0].lower()
@@ -116,6 +123,9 @@ def request_head(method: bytes, target: bytes, version: bytes, headers: Headers)
                 pair = (pair[0], _length(pair[1]))
             notable[name] = pair[1]
             if name in HOP_BY_HOP:
+                continue
+            if name in OWN:
+                own.append(pair)
                 continue
         kept.append(pair)
     body_length = _body_length(notable, minor)
@@ -133,6 +143,7 @@ def request_head(method: bytes, target: bytes, version: bytes, headers: Headers)
         keep_alive=keeps_alive(notable.get(b"connection"), minor),
         minor=minor,
         expects=b"expect" in notable,
+        own=own,
     )
 
 

@@ -6,6 +6,7 @@ What a failure means for the caller is none of this module's business: see failu
 from __future__ import annotations
 
 import logging
+import re
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ from proxy.ground.tlsfailures import Remedies, tls_problem
 from proxy.http1.bodies import pieces
 from proxy.huggingface.egress import is_denied
 from proxy.huggingface.exchange import Exchanges
+from proxy.huggingface.usage import add_call, add_compute, usage_of
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.limits.memory import PER_REPLY_BYTE, reserve
 from proxy.limits.threads import offload
@@ -40,6 +42,11 @@ _REMEDIES: Final = Remedies(
 )
 _QUICKLY_WRITTEN: Final = 256 * 1024  # bytes of a call's body, about
 _PER_HEADER: Final = 512  # bytes of memory that a header of an answer takes, unless it is long
+_USED_UP: Final = re.compile(r"; *r=0 *; *t=([0-9]{1,9})\b")  # nothing is left for t seconds
+_MAX_LIMITS: Final = 1000  # characters of that header
+# Until a replica is there, or so many seconds have passed. Source: the guide to autoscaling of
+# Hugging Face's Inference Endpoints.
+_HOLD: Final = "X-Scale-Up-Timeout"
 _MAX_REFUSAL: Final = 64 * 1024  # bytes read of a refusal's body
 
 log = logging.getLogger(__name__)
@@ -52,6 +59,7 @@ class Call:
     endpoint: InferenceEndpoint
     body: Json
     is_retry: bool = False
+    hold: int | None = None  # seconds that a gateway may keep it until its server has started
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +98,7 @@ class Refusal:
     status: int
     body: bytes  # the beginning of it
     retry_after: float | None = None  # seconds
+    waited: bool = False  # whether all has been waited that may be
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +114,7 @@ class InvalidHost:
     """The URL's host does not exist, or must not be called."""
 
     reason: str
+    is_denied: bool = False
 
 
 FailedCall: TypeAlias = Refusal | NoReply | InvalidHost
@@ -152,9 +162,9 @@ class Calls:
         """The outcome once all of the reply has been read. Raises: MemoryShort."""
         data = await self._prepared(call)
         try:
-            with _CountedCall(self._metrics, call.endpoint) as counted:
-                async with await self._post(call.endpoint, data) as answer:
-                    counted.status = str(answer.status)
+            with _CountedCall(self._metrics, call) as counted:
+                async with await self._post(call, data) as answer:
+                    counted.answered(answer)
                     reserve(_PER_HEADER * len(answer.raw_headers))
                     if not 200 <= answer.status < 300:
                         return await _refusal(answer)
@@ -167,9 +177,9 @@ class Calls:
         data = await self._prepared(call)
         try:
             async with AsyncExitStack() as stack:
-                counted = stack.enter_context(_CountedCall(self._metrics, call.endpoint))
-                answer = await stack.enter_async_context(await self._post(call.endpoint, data))
-                counted.status = str(answer.status)
+                counted = stack.enter_context(_CountedCall(self._metrics, call))
+                answer = await stack.enter_async_context(await self._post(call, data))
+                counted.answered(answer)
                 reserve(_PER_HEADER * len(answer.raw_headers))
                 if not 200 <= answer.status < 300:
                     return await _refusal(answer)
@@ -187,20 +197,21 @@ class Calls:
             return dump_light(call.body)
         return await offload(size, _QUICKLY_WRITTEN, partial(dump_json, call.body))
 
-    async def _post(self, endpoint: InferenceEndpoint, data: bytes) -> _Answer:
-        url = _called_url(endpoint)
+    async def _post(self, call: Call, data: bytes) -> _Answer:
+        url, token = _called_url(call.endpoint), call.endpoint.secret_settings.api_key
+        more = {} if call.hold is None else {_HOLD: str(call.hold)}
 
         async def send() -> _Answer:
             if self._exchanges is not None and len(data) <= _PIECE:
-                token = endpoint.secret_settings.api_key
-                return await self._exchanges.post(url, token, data)
+                return await self._exchanges.post(url, token, data, more)
             return await self._session.post(
                 URL(url, encoded=url.isascii()),  # letters beyond ASCII must be escaped
                 data=data if len(data) <= _PIECE else pieces(data, _PIECE),
                 headers={
                     "Content-Type": "application/json",
-                    "Authorization": f"Bearer {endpoint.secret_settings.api_key}",
+                    "Authorization": f"Bearer {token}",
                     "Content-Length": str(len(data)),
+                    **more,
                 },
                 allow_redirects=False,
             )
@@ -226,16 +237,29 @@ class Calls:
 
 
 class _CountedCall(ProviderCall):
-    """A call that is counted, and logged, when this is left."""
+    """A call that is counted, with what it uses, and logged, when this is left."""
 
-    def __init__(self, metrics: Metrics, endpoint: InferenceEndpoint) -> None:
-        super().__init__(metrics, endpoint.task_type)
-        self._endpoint = endpoint
+    def __init__(self, metrics: Metrics, call: Call) -> None:
+        super().__init__(metrics, call.endpoint.task_type)
+        self._call = call
+        self._endpoints = metrics.endpoints
+        self._usage = usage_of(metrics.endpoints, call.endpoint)
+
+    def __enter__(self) -> _CountedCall:
+        super().__enter__()
+        return self
+
+    def answered(self, answer: _Answer) -> None:
+        self.status = str(answer.status)
+        tokens = add_compute(self._usage, answer.headers)
+        if tokens.input:
+            self._endpoints.count_tokens(self._call.endpoint.inference_id, self._usage, tokens)
 
     def __exit__(self, *error: object) -> None:
         super().__exit__(*error)
+        add_call(self._usage, self._call.body, self.seconds)
         if log.isEnabledFor(logging.DEBUG):
-            log_call(self._endpoint, self.status, self.seconds)
+            log_call(self._call.endpoint, self.status, self.seconds)
 
 
 def log_call(endpoint: InferenceEndpoint, status: str, seconds: float) -> None:
@@ -264,7 +288,7 @@ def what_failed(endpoint: InferenceEndpoint, error: Exception) -> NoReply | Inva
         return InvalidHost(f"Invalid host [{url}], please check that the URL is correct.")
     if denied:
         url = endpoint.service_settings.url
-        return InvalidHost(f"Invalid host [{url}], its address is not allowed.")
+        return InvalidHost(f"Invalid host [{url}], its address is not allowed.", is_denied=True)
     return NoReply(_cause(error))
 
 
@@ -295,11 +319,15 @@ async def _refusal(answer: _Answer) -> Refusal:
 
 
 def _retry_after(answer: _Answer) -> float | None:
-    """The seconds of `Retry-After`, be it a number or a date. Source: RFC 9110 section 10.2.3."""
+    """The seconds of `Retry-After`, a number or a date, else those of Hugging Face's `RateLimit`.
+
+    Source: RFC 9110 section 10.2.3, draft-ietf-httpapi-ratelimit-headers.
+    """
     value = answer.headers.get("Retry-After", "")
     if value.isdecimal():
         return float(value)
     try:
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
     except (TypeError, ValueError, OverflowError):
-        return None
+        used_up = _USED_UP.search(answer.headers.get("RateLimit", "")[:_MAX_LIMITS])
+        return None if used_up is None else float(used_up[1])

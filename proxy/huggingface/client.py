@@ -7,9 +7,10 @@ Source: HuggingFaceService, HuggingFaceActionCreator.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Final, TypeVar
 
 import aiohttp
@@ -17,12 +18,21 @@ import aiohttp
 from proxy.config import ProviderConfig
 from proxy.ground.errors import CountMismatch
 from proxy.ground.sse import ServerSentEvent
-from proxy.huggingface.batching import Batch, Text, texts_of
+from proxy.huggingface.batching import Batch, texts_of
 from proxy.huggingface.batchsender import BatchSender, BatchTask
 from proxy.huggingface.calls import Calls
 from proxy.huggingface.chatreplies import parse_chat, parse_chat_event
 from proxy.huggingface.coalescing import Coalescer
+from proxy.huggingface.embeddingcache import (
+    VECTORS,
+    WEIGHTS,
+    CachedTask,
+    Codec,
+    EmbeddingCache,
+    Send,
+)
 from proxy.huggingface.failurelog import FailureLog
+from proxy.huggingface.observing import Observer
 from proxy.huggingface.ratelimit import RateLimiter
 from proxy.huggingface.reading import PER_NODE, Reader
 from proxy.huggingface.replies import (
@@ -36,9 +46,14 @@ from proxy.huggingface.replies import (
 from proxy.huggingface.requests import chat_body, completion_body, embedding_body, rerank_body
 from proxy.huggingface.retry import RetryPolicy
 from proxy.huggingface.sender import Sender
+from proxy.huggingface.servers import Servers
 from proxy.huggingface.streams import converted, read_events
+from proxy.huggingface.usage import counting
+from proxy.huggingface.waking import Waking
 from proxy.inference.chat import ChatRequest
 from proxy.inference.endpoints import InferenceEndpoint
+from proxy.inference.fingerprints import Model
+from proxy.inference.ports import Sighting
 from proxy.inference.releases import Profile
 from proxy.inference.results import RankedDocument, SparseVector
 from proxy.limits.deadline import Deadline
@@ -66,15 +81,40 @@ class HuggingFace:
         retry: RetryPolicy,
         profile: Profile,
         metrics: Metrics,
+        cache: EmbeddingCache | None = None,
     ) -> None:
         self._idle_timeout = config.stream_idle_timeout
         self._profile = profile
-        self._sender = Sender(Calls(session, config, metrics), limiter, retry, profile, metrics)
-        self._batches = BatchSender(self._sender, config)
-        self._embed = _sending(self._batches, _EMBEDDING, config, _size_of_vector)
-        self._embed_sparse = _sending(self._batches, _SPARSE_EMBEDDING, config, _size_of_weights)
-        self._failures = FailureLog(Storms())
+        self._endpoints = metrics.endpoints
+        observer = Observer(metrics.endpoints, Storms())
+        calls = Calls(session, config, metrics)
+        self._waking = Waking(config, clock=retry.clock, sleep=retry.sleep)
+        self._sender = Sender(calls, limiter, retry, profile, metrics, observer, self._waking)
+        self._servers = Servers(session, config)
+        self._batches = BatchSender(self._sender, config, self._servers)
+        self._embed = _sending(self._batches, _EMBEDDING, config, _size_of_vector, cache, VECTORS)
+        self._embed_sparse = _sending(
+            self._batches, _SPARSE_EMBEDDING, config, _size_of_weights, cache, WEIGHTS
+        )
+        self._failures = FailureLog(Storms(), observer)
         self._turns = Turns()
+
+    async def close(self) -> None:
+        """End what goes on in the background, before the session is closed."""
+        await self._servers.close()
+
+    def sighting(self, endpoint: InferenceEndpoint) -> Sighting:
+        """What is seen of the endpoint's server."""
+        server = self._servers.of(endpoint)
+        model = Model()
+        if server.info is not None:
+            model = Model(model_id=server.info.model_id, model_sha=server.info.model_sha)
+        return Sighting(model, server.interruptions)
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for servers to start."""
+        return self._waking.waiting
 
     async def embed(
         self, endpoint: InferenceEndpoint, inputs: Sequence[str], deadline: Deadline
@@ -126,8 +166,9 @@ class HuggingFace:
     ) -> Json:
         """The answer of a chat in one piece, in Elasticsearch's form."""
         body = chat_body(endpoint, request, stream=False)
+        parse = partial(parse_chat, reasons=self._profile.reasons)
         with self._failures.watching(endpoint, deadline):
-            return await self._sender.answer(endpoint, body, Reader(parse_chat), deadline)
+            return await self._sender.answer(endpoint, body, Reader(parse), deadline)
 
     @asynccontextmanager
     async def stream_completion(
@@ -140,7 +181,7 @@ class HuggingFace:
 
         body = completion_body(endpoint, text, stream=True)
         async with self._events(endpoint, body, deadline) as events:
-            yield converted(endpoint, events, convert, self._failures.failed)
+            yield converted(endpoint, events, convert, self._failures.stream_failed)
 
     @asynccontextmanager
     async def stream_chat(
@@ -149,11 +190,15 @@ class HuggingFace:
         """The chunks of a chat, as they come, in Elasticsearch's form."""
 
         def convert(event: ServerSentEvent) -> Json:
-            return parse_chat_event(event, endpoint)
+            return parse_chat_event(event, endpoint, reasons=self._profile.reasons)
 
         body = chat_body(endpoint, request, stream=True)
         async with self._events(endpoint, body, deadline) as events:
-            yield converted(endpoint, events, convert, self._failures.failed)
+            yield converted(endpoint, events, convert, self._failures.stream_failed)
+
+    def forget(self, inference_id: str) -> None:
+        """Count what a deleted endpoint has used with that of others."""
+        self._endpoints.forget(inference_id)
 
     @asynccontextmanager
     async def _events(
@@ -162,7 +207,8 @@ class HuggingFace:
         with self._failures.watching(endpoint, deadline):
             opened = await self._sender.open(endpoint, body, deadline)
         async with opened as reply:
-            yield read_events(endpoint, reply, self._idle_timeout, self._profile, self._turns)
+            events = read_events(endpoint, reply, self._idle_timeout, self._profile, self._turns)
+            yield counting(events, self._endpoints, endpoint)
 
 
 def _sending(
@@ -170,8 +216,14 @@ def _sending(
     task: BatchTask[T],
     config: ProviderConfig,
     size_of: Callable[[T], int],
-) -> Callable[[InferenceEndpoint, list[Text], Deadline], Awaitable[list[T]]]:
+    cache: EmbeddingCache | None,
+    codec: Codec[T],
+) -> Send[T]:
     """What sends texts for a task: by themselves, or with those of other requests."""
+    if cache is not None:
+        cached = CachedTask(cache, codec)
+        task = replace(task, keep=cached.keep)
+        return cached.over(_sending(batches, task, config, size_of, None, codec))
     if config.coalescing:
         return Coalescer(batches, task, config, size_of).results
     return lambda endpoint, texts, deadline: batches.results(endpoint, task, texts, deadline)

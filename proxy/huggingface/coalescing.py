@@ -21,7 +21,7 @@ from proxy.config import ProviderConfig
 from proxy.ground.authorization import NOT_CONFIRMED, confirm, held, permission_held
 from proxy.ground.errors import MemoryShort, ProxyError, Rejected
 from proxy.ground.frames import forget_frames
-from proxy.huggingface.batching import MAX_BYTES, Batch, Text, fit, length_of
+from proxy.huggingface.batching import Batch, Text, fit, length_of
 from proxy.huggingface.batchsender import BatchSender, BatchTask
 from proxy.huggingface.failures import may_be_of_one_text
 from proxy.inference.endpoints import InferenceEndpoint
@@ -29,7 +29,7 @@ from proxy.limits.deadline import Deadline
 from proxy.limits.memory import apart, reserve
 
 T = TypeVar("T")
-_Key = tuple[str, str, str]
+_Key = tuple[str | None, ...]
 _OWN: Final = (MemoryShort, Rejected, *NOT_CONFIRMED)  # errors of a caller that are nobody else's
 
 
@@ -54,7 +54,8 @@ class Coalescer(Generic[T]):
     ) -> list[T]:
         """A result for each text, in their order. Raises: ProxyError."""
         settings = endpoint.service_settings
-        key = (endpoint.inference_id, settings.url, endpoint.secret_settings.api_key)
+        token = endpoint.secret_settings.api_key
+        key = (endpoint.inference_id, endpoint.revision, settings.url, token)
         line = self._lines.get(key)
         if line is None:
             drop = partial(self._lines.pop, key, None)
@@ -170,10 +171,14 @@ class _Line(Generic[T]):
         return (
             self._under_way < self._config.concurrency
             and not self._waiting
-            and fit(texts, self._config.max_batch_inputs)
+            and self._fits(texts)
             and not any(_key(text) in self._wanted for text in texts)
             and self._sender.leaves_at_once(self._endpoint)
         )
+
+    def _fits(self, texts: Sequence[Text]) -> bool:
+        sizes = self._sender.sizes(self._endpoint)
+        return fit(texts, sizes.inputs, sizes.bytes)
 
     async def _alone(self, texts: Sequence[Text], deadline: Deadline) -> list[T]:
         mine: list[_Wanted[T]] = [_Wanted(text) for text in texts]
@@ -290,13 +295,14 @@ class _Line(Generic[T]):
 
     def _fill(self, call: _Call[T]) -> None:
         """Put as many texts into a call as fit: a share of each caller's, in turn."""
-        size, most = 0, self._config.max_batch_inputs
+        sizes = self._sender.sizes(self._endpoint)
+        size, most, most_bytes = 0, sizes.inputs, sizes.bytes
         while self._waiting and len(call.texts) < most:
             caller, _ = self._waiting.popitem(last=False)
             share = max(1, (most - len(call.texts)) // (len(self._waiting) + 1))
             while caller.texts and share:
                 size += length_of(caller.texts[0].text)
-                if size > MAX_BYTES and call.texts:
+                if size > most_bytes and call.texts:
                     self._waiting[caller] = None
                     self._waiting.move_to_end(caller, last=False)
                     return

@@ -8,7 +8,9 @@ bounds are aiohttp's and those of `proxy.ground.sessions`, as for every other re
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from functools import lru_cache, partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import ClientOSError, ClientRequest, ClientSession, StreamReader, hdrs
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 _MOST_REMEMBERED: Final = 1024  # URLs
 _LONGEST_REMEMBERED: Final = 2048  # characters of a URL; together they must not take much memory
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
 _WRITTEN_AT_ONCE: Final = 64 * 1024  # bytes; more are not copied to be sent with the head
 
 
@@ -76,8 +79,10 @@ class Exchanges:
             return cls(session, connector)
         return None
 
-    async def post(self, url: str, token: str, data: bytes) -> Answer:
-        """The answer, once its head has come.
+    async def post(
+        self, url: str, token: str, data: bytes, more: Mapping[str, str] = _NONE
+    ) -> Answer:
+        """The answer, once its head has come; `more` are further headers.
 
         Raises: aiohttp's ClientErrors, DroppedWhileIdle, OSError; UnicodeError for an odd host.
         """
@@ -86,6 +91,8 @@ class Exchanges:
             token.encode(),
             len(data),
         )
+        for name, value in more.items():
+            head = b"%b%b: %b\r\n\r\n" % (head[:-2], name.encode(), value.encode())
         connection = await self._connector.connect(target.request, [], self._timeout)
         answer = None
         try:

@@ -9,6 +9,7 @@ from typing import Final
 from proxy.ground.authorization import NOT_CONFIRMED
 from proxy.ground.errors import MemoryShort, ProxyError, Rejected
 from proxy.ground.masking import bare_url
+from proxy.huggingface.observing import Observer
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.limits.deadline import Deadline
 from proxy.telemetry.storms import Storms
@@ -23,8 +24,9 @@ log = logging.getLogger(__name__)
 class FailureLog:
     """Warns of an endpoint's first failure at once, then tells each minute how many more came."""
 
-    def __init__(self, storms: Storms) -> None:
+    def __init__(self, storms: Storms, observer: Observer) -> None:
         self._storms = storms
+        self._observer = observer
 
     def watching(self, endpoint: InferenceEndpoint, deadline: Deadline) -> _Watch:
         """Log what fails within, but not that the proxy has no room, or the caller no rights."""
@@ -36,6 +38,17 @@ class FailureLog:
         text = error.reason.replace(url, bare_url(url))
         text = text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "…"
         self.note(endpoint, text, error.type, error.provider_status)
+
+    def stream_failed(self, endpoint: InferenceEndpoint, error: ProxyError) -> None:
+        """The same of a stream that had begun, whose end nobody else tells of."""
+        if error.advice is not None:
+            self._observer.failed(endpoint, error.advice)
+        self.failed(endpoint, error)
+
+    def ran_late(self, endpoint: InferenceEndpoint) -> None:
+        """There was no result when its deadline had come."""
+        self._observer.ran_late(endpoint)
+        self.note(endpoint, "no result in time", "timeout_exception", None)
 
     def note(self, endpoint: InferenceEndpoint, text: str, kind: str, status: int | None) -> None:
         url = bare_url(endpoint.service_settings.url)
@@ -83,7 +96,7 @@ class _Watch:
             self._log.failed(self._endpoint, error)
         # By the deadline, or by a caller that has gone away.
         elif isinstance(error, asyncio.CancelledError) and self._is_late():
-            self._log.note(self._endpoint, "no result in time", "timeout_exception", None)
+            self._log.ran_late(self._endpoint)
 
     def _is_late(self) -> bool:
         return self._deadline.seconds_left() < _CLOCKS_DIFFER

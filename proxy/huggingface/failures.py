@@ -56,7 +56,7 @@ _CHAT_PREFIXES: Final = {
 # A text is too long, in the words of text-embeddings-inference; OpenAI, vLLM; llama.cpp, Ollama;
 # Hugging Face's own toolkit.
 _TOO_LONG_STATUSES: Final = (400, 413, 422, 500)
-_TOO_LONG: Final = re.compile(
+TOO_LONG: Final = re.compile(
     r"must have less than \d+ tokens"
     r"|(?:maximum|available|exceeds the) (?:context|input|sequence) (?:length|size)"
     r"|(?:input|prompt|text|sequence)s? (?:\(.{1,40}\) )?(?:is|are) too (?:long|large)"
@@ -167,8 +167,8 @@ def fitting_share(refusal: Refusal) -> float | None:
 
     A half, or what the numbers say that some servers give.
     """
-    text = _any_text(refusal)[:_MAX_SEARCHED]
-    if refusal.status not in _TOO_LONG_STATUSES or not _TOO_LONG.search(text):
+    text = any_text(refusal)[:_MAX_SEARCHED]
+    if refusal.status not in _TOO_LONG_STATUSES or not TOO_LONG.search(text):
         return None
     if (numbers := _LIMIT_AND_LENGTH.search(text)) is None:
         return 0.5
@@ -176,7 +176,7 @@ def fitting_share(refusal: Refusal) -> float | None:
     return min(_MARGIN * limit / length, _MARGIN) if 0 < limit <= length else 0.5
 
 
-def _any_text(refusal: Refusal) -> str:
+def any_text(refusal: Refusal) -> str:
     """What a refusal says, in any of the forms that are in use."""
     reply = load_error(refusal.body)
     if not isinstance(reply, dict):

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Final
 
 from proxy.ground.errors import Rejected
@@ -18,26 +20,74 @@ from proxy.inference.endpoints import InferenceEndpoint
 _MANY: Final = 1000  # groups; idle ones are dropped beyond that
 
 
-class _Group:
-    """Endpoints that share a URL, a token and a limit."""
+class Pace(ABC):
+    """When the calls of a group leave: endpoints that share a URL, a token and a limit."""
 
-    def __init__(self, interval: float) -> None:
-        self.interval = interval  # seconds between two calls
-        self.next_start = 0.0
+    def __init__(self) -> None:
         self.waiting = 0
         self.turn = asyncio.Lock()  # first come, first served
 
+    @abstractmethod
+    def take(self) -> bool:
+        """Whether a call may leave at once; it counts as having left."""
 
-class RateLimiter:
-    """Spaces the calls of each group of endpoints; one per process."""
+    @abstractmethod
+    async def wait(self) -> None:
+        """Return when a call may leave, which counts as having left; for one at a time."""
 
-    def __init__(
-        self, capacity: int, *, clock: Clock = time.monotonic, sleep: Sleep = asyncio.sleep
-    ) -> None:
-        self._capacity = capacity
+    @property
+    @abstractmethod
+    def is_idle(self) -> bool:
+        """Whether it may be forgotten, as a new one would do the same."""
+
+
+class _EvenPace(Pace):
+    """As many calls as the limit says, all of this process."""
+
+    def __init__(self, interval: float, clock: Clock, sleep: Sleep) -> None:
+        super().__init__()
+        self._interval = interval  # seconds between two calls
+        self._next_start = 0.0
         self._clock = clock
         self._sleep = sleep
-        self._groups: dict[int, _Group] = {}  # by the hash, as URLs and tokens may be long
+
+    def take(self) -> bool:
+        now = self._clock()
+        if self._next_start > now:
+            return False
+        self._next_start = now + self._interval
+        return True
+
+    async def wait(self) -> None:
+        if (delay := self._next_start - self._clock()) > 0:
+            await self._sleep(delay)
+        self._next_start = self._clock() + self._interval
+
+    @property
+    def is_idle(self) -> bool:
+        return self._next_start <= self._clock()
+
+
+class RateLimiter:
+    """Lets the calls of each group of endpoints leave at its pace; one per process.
+
+    `pace_of` makes the pace for a group that is new, by one of its endpoints.
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        pace_of: Callable[[InferenceEndpoint], Pace] | None = None,
+        *,
+        clock: Clock = time.monotonic,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        def even(endpoint: InferenceEndpoint) -> Pace:
+            return _EvenPace(60.0 / endpoint.service_settings.requests_per_minute, clock, sleep)
+
+        self._capacity = capacity
+        self._pace_of = pace_of or even
+        self._groups: dict[int, Pace] = {}  # by the hash, as URLs and tokens may be long
         self._many = _MANY
 
     @property
@@ -47,11 +97,8 @@ class RateLimiter:
 
     def is_free(self, endpoint: InferenceEndpoint) -> bool:
         """Whether the endpoint's next call may leave at once; it counts as having left."""
-        group, now = self._group(endpoint), self._clock()
-        if group.waiting or group.next_start > now:
-            return False
-        group.next_start = now + group.interval
-        return True
+        group = self._group(endpoint)
+        return not group.waiting and group.take()
 
     def check_room(self, endpoint: InferenceEndpoint, others: int = 0) -> None:
         """Raises: Rejected if as many calls wait, or as many `others`, as may."""
@@ -74,13 +121,11 @@ class RateLimiter:
         group.waiting += 1
         try:
             async with group.turn:
-                if (delay := group.next_start - self._clock()) > 0:
-                    await self._sleep(delay)
-                group.next_start = self._clock() + group.interval
+                await group.wait()
         finally:
             group.waiting -= 1
 
-    def _group(self, endpoint: InferenceEndpoint) -> _Group:
+    def _group(self, endpoint: InferenceEndpoint) -> Pace:
         settings = endpoint.service_settings
         limit = settings.requests_per_minute
         key = hash((settings.url, endpoint.secret_settings.api_key, limit))
@@ -89,13 +134,10 @@ class RateLimiter:
             if len(self._groups) >= self._many:
                 self._drop_idle()
                 self._many = max(_MANY, 2 * len(self._groups))
-            group = self._groups[key] = _Group(60.0 / limit)
+            group = self._groups[key] = self._pace_of(endpoint)
         return group
 
     def _drop_idle(self) -> None:
-        now = self._clock()
         self._groups = {
-            key: group
-            for key, group in self._groups.items()
-            if group.waiting or group.next_start > now
+            key: group for key, group in self._groups.items() if group.waiting or not group.is_idle
         }

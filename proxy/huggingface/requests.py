@@ -40,6 +40,7 @@ def chat_body(endpoint: InferenceEndpoint, request: ChatRequest, *, stream: bool
         "top_p": request.top_p,
         "max_tokens": request.max_completion_tokens,
         "model": request.model or endpoint.service_settings.model_id,
+        "reasoning": request.reasoning,
     }
     kept = {key: value for key, value in optional.items() if value not in (None, [])}
     return {"messages": request.messages, **kept, **_stream_options(stream)}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from proxy.ground.authorization import confirm
@@ -9,9 +12,13 @@ from proxy.ground.errors import CountMismatch, MemoryShort, ProxyError
 from proxy.ground.frames import forget_frames
 from proxy.huggingface.calls import Call, Calls, FailedCall, OpenReply, Refusal, Reply
 from proxy.huggingface.failures import failure, unreadable
+from proxy.huggingface.hints import advice_on, advice_on_count, advice_on_shape
+from proxy.huggingface.observing import Observer
 from proxy.huggingface.ratelimit import RateLimiter
 from proxy.huggingface.reading import Reader
 from proxy.huggingface.retry import Failure, Retries, RetryPolicy
+from proxy.huggingface.usage import tokens_of, usage_of
+from proxy.huggingface.waking import Waking
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.inference.releases import Profile
 from proxy.limits.deadline import Deadline
@@ -31,12 +38,17 @@ class Sender:
         retry: RetryPolicy,
         profile: Profile,
         metrics: Metrics,
+        observer: Observer,
+        waking: Waking,
     ) -> None:
         self._calls = calls
         self._limiter = limiter
         self._retry = retry
         self._profile = profile
         self._metrics = metrics
+        self._observer = observer
+        self._waking = waking
+        self.is_patient = waking.is_patient  # whether calls wait for servers that start
 
     async def answer(
         self, endpoint: InferenceEndpoint, body: Json, reader: Reader[T], deadline: Deadline
@@ -45,7 +57,8 @@ class Sender:
         await self.turn(endpoint)
         retries = self.retries(deadline)
         while True:
-            outcome = await self.attempt(Call(endpoint, body, retries.failed > 0), reader)
+            call = Call(endpoint, body, retries.failed > 0)
+            outcome = await self.patiently(call, deadline, partial(self.attempt, reader=reader))
             if isinstance(outcome, Refusal):
                 outcome = self.failure(endpoint, outcome)
             if not isinstance(outcome, Failure):
@@ -57,11 +70,23 @@ class Sender:
         await self.turn(endpoint)
         retries = self.retries(deadline)
         while True:
-            await confirm()
-            outcome = await self._calls.open(Call(endpoint, body, retries.failed > 0))
+            call = Call(endpoint, body, retries.failed > 0)
+            outcome = await self.patiently(call, deadline, self._open)
             if isinstance(outcome, OpenReply):
+                self._observer.succeeded(endpoint)
                 return outcome
+            self._observer.failed(endpoint, advice_on(endpoint, outcome))
             await retries.wait(self.failure(endpoint, outcome))
+
+    async def _open(self, call: Call) -> OpenReply | FailedCall:
+        await confirm()
+        return await self._calls.open(call)
+
+    async def patiently(
+        self, call: Call, deadline: Deadline, send: Callable[[Call], Awaitable[T]]
+    ) -> T | Refusal:
+        """What `send` makes of a call; if its server starts, then once it has, if so configured."""
+        return await self._waking.outcome(call, deadline, send)
 
     def leaves_at_once(self, endpoint: InferenceEndpoint) -> bool:
         """Whether the endpoint's rate limit lets a call leave now, which then is to be made."""
@@ -73,8 +98,9 @@ class Sender:
         Raises: Rejected where too many wait already, if that is `bounded`.
         """
         if not self._limiter.is_free(endpoint):
-            with self._metrics.rate_limit_wait():
+            with self._metrics.rate_limit_wait() as wait:
                 await self._limiter.wait(endpoint, bounded=bounded)
+            usage_of(self._metrics.endpoints, endpoint).queue_seconds += wait.seconds
 
     def check_room(self, endpoint: InferenceEndpoint, waiting: int) -> None:
         """Raises: Rejected if no more than these may wait for the endpoint."""
@@ -91,18 +117,41 @@ class Sender:
         """
         await confirm()
         outcome = await self._calls.send(call)
-        if isinstance(outcome, Refusal):
-            return outcome
         if not isinstance(outcome, Reply):
-            return self.failure(call.endpoint, outcome)
+            self._observer.failed(call.endpoint, advice_on(call.endpoint, outcome))
+            return outcome if isinstance(outcome, Refusal) else self.failure(call.endpoint, outcome)
         try:
-            return await reader.read(outcome.body)
-        except (CountMismatch, MemoryShort):
+            result = await reader.read(outcome.body)
+        except MemoryShort:
             raise
         except ProxyError as error:
-            forget_frames(error)
-            return unreadable(call.endpoint, error)
+            return self._unreadable(call.endpoint, outcome, error)
+        self._read(call.endpoint, outcome)
+        return result
+
+    def _read(self, endpoint: InferenceEndpoint, reply: Reply) -> None:
+        self._observer.succeeded(endpoint)
+        if endpoint.streams:
+            endpoints = self._metrics.endpoints
+            used = usage_of(endpoints, endpoint)
+            endpoints.count_tokens(endpoint.inference_id, used, tokens_of(reply.body))
+
+    def _unreadable(self, endpoint: InferenceEndpoint, reply: Reply, error: ProxyError) -> Failure:
+        """What a reply of another shape means. Raises: the error, if it is a CountMismatch."""
+        is_mismatch = isinstance(error, CountMismatch)
+        advice = advice_on_count() if is_mismatch else advice_on_shape(endpoint, reply.body)
+        self._observer.failed(endpoint, advice)
+        if is_mismatch:
+            raise error.advised(advice)
+        forget_frames(error)
+        failed = unreadable(endpoint, error)
+        failed.error.advised(advice)
+        return failed
 
     def failure(self, endpoint: InferenceEndpoint, outcome: FailedCall) -> Failure:
         """What a failed call means in the release that is served."""
-        return failure(endpoint, outcome, self._profile)
+        failed = failure(endpoint, outcome, self._profile)
+        failed.error.advised(advice_on(endpoint, outcome))
+        if isinstance(outcome, Refusal) and outcome.waited:
+            return replace(failed, may_pass=False)
+        return failed

@@ -14,8 +14,10 @@ from proxy.ground.errors import Cause, ChatError, ProxyError, StatusError
 from proxy.ground.frames import forget_frames
 from proxy.ground.sse import ServerSentEvent
 from proxy.huggingface.failures import failed_to_send
+from proxy.huggingface.hints import STREAM, advice_on_report, advice_on_shape, advice_on_state
 from proxy.huggingface.redaction import shown_text
 from proxy.huggingface.replyjson import load, load_error
+from proxy.huggingface.states import State
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.xcontent.values import Json
 
@@ -71,9 +73,10 @@ def report_of(endpoint: InferenceEndpoint, reported: Reported) -> ProxyError:
     """The error that passes the provider's text on."""
     shown = shown_text(reported.text, endpoint)
     reason = f"{RECEIVED.format(endpoint.inference_id)}. Error message: [{shown}]"
+    error: ProxyError = StatusError(400, reason)
     if endpoint.task_type is TaskType.CHAT_COMPLETION:
-        return ChatError(400, reported.code, reason, "hugging_face_error")
-    return StatusError(400, reason)
+        error = ChatError(400, reported.code, reason, "hugging_face_error")
+    return error.advised(advice_on_report(endpoint, reported.text, reported.code))
 
 
 def no_stream(endpoint: InferenceEndpoint, content_type: str, text: str) -> ProxyError:
@@ -84,14 +87,26 @@ def no_stream(endpoint: InferenceEndpoint, content_type: str, text: str) -> Prox
         beginning = " ".join(shown_text(text, endpoint, _MAX_BEGINNING).split())
         came = f"[{kind}]: {beginning}"
     cause = Cause("illegal_state_exception", f"Expected an event stream but received {came}")
-    return failed_to_send(endpoint, cause)
+    advice = advice_on_shape(endpoint, text.encode(errors="replace"), STREAM)
+    return failed_to_send(endpoint, cause).advised(advice)
 
 
 def ended_with(endpoint: InferenceEndpoint, text: str) -> ProxyError:
     """The error for a stream whose last events are followed by a text that is none."""
     shown = " ".join(shown_text(text, endpoint, _MAX_BEGINNING).split())
     cause = Cause("illegal_state_exception", f"The event stream ended with: {shown}")
-    return failed_to_send(endpoint, cause)
+    return failed_to_send(endpoint, cause).advised(advice_on_state(endpoint, State.FAILED))
+
+
+def is_cut_off(data: str) -> bool:
+    """Whether data that a stream ends with is the beginning of an object."""
+    return data.startswith("{") and load_error(data.encode(errors="replace")) is None
+
+
+def broken_off(endpoint: InferenceEndpoint) -> ProxyError:
+    """The error for a stream that ends amid an event, as if that were its end."""
+    cause = Cause("connection_closed_exception", "Connection closed unexpectedly")
+    return failed_to_send(endpoint, cause).advised(advice_on_state(endpoint, State.UNREACHABLE))
 
 
 def reported_outside(text: str) -> Reported | None:

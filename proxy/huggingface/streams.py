@@ -13,8 +13,17 @@ from proxy.ground.errors import Cause, MemoryShort, ProxyError
 from proxy.ground.sse import EventDecoder, EventTooLarge, ServerSentEvent
 from proxy.huggingface.calls import OpenReply, what_failed
 from proxy.huggingface.failures import failed_to_send, failure
+from proxy.huggingface.hints import advice_on, advice_on_shape, advice_on_state
 from proxy.huggingface.redaction import hide_token
-from proxy.huggingface.streamerrors import ended_with, no_stream, report_of, reported_outside
+from proxy.huggingface.states import State
+from proxy.huggingface.streamerrors import (
+    broken_off,
+    ended_with,
+    is_cut_off,
+    no_stream,
+    report_of,
+    reported_outside,
+)
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.inference.releases import Profile
 from proxy.limits.memory import reserve
@@ -42,8 +51,7 @@ async def read_events(
     Raises: ProxyError if the reply breaks off or is no stream, an event does not end, or nothing
     comes for `idle_timeout` seconds; MemoryShort.
     """
-    decoder, has_events = EventDecoder(), False
-    memory, worker = _StreamMemory(), Worker(turns)
+    decoder, memory, worker, has_events = EventDecoder(), _StreamMemory(), Worker(turns), False
     try:
         while True:
             async with asyncio.timeout(idle_timeout):
@@ -67,15 +75,20 @@ async def read_events(
         raise profile.timed_out(endpoint.inference_id, idle_timeout) from None
     except EventTooLarge:
         cause = Cause("i_o_exception", "an event of the stream is too large")
-        raise failed_to_send(endpoint, cause) from None
+        failed = failed_to_send(endpoint, cause)
+        raise failed.advised(advice_on_state(endpoint, State.FAILED)) from None
     except (aiohttp.ClientError, OSError) as error:
-        raise failure(endpoint, what_failed(endpoint, error), profile).error from None
+        outcome = what_failed(endpoint, error)
+        failed = failure(endpoint, outcome, profile).error
+        raise failed.advised(advice_on(endpoint, outcome)) from None
     if (reported := reported_outside(decoder.left)) is not None:
         raise report_of(endpoint, reported)
     if not has_events:
         raise no_stream(endpoint, reply.content_type, decoder.left)
     if decoder.strange:
         raise ended_with(endpoint, decoder.strange)
+    if is_cut_off(decoder.unfinished):
+        raise broken_off(endpoint)
 
 
 async def converted(
@@ -90,8 +103,7 @@ async def converted(
     """
     try:
         async for event in events:
-            size = len(event.data)
-            result = await offload(size, _QUICKLY_CONVERTED, partial(convert, event))
+            result = await _convert(endpoint, event, convert)
             del event
             if result:
                 yield result
@@ -101,6 +113,17 @@ async def converted(
         error = hide_token(error, endpoint)
         failed(endpoint, error)
         raise error from None
+
+
+async def _convert(
+    endpoint: InferenceEndpoint, event: ServerSentEvent, convert: Callable[[ServerSentEvent], T]
+) -> T:
+    try:
+        return await offload(len(event.data), _QUICKLY_CONVERTED, partial(convert, event))
+    except ProxyError as error:
+        if error.advice is None and not isinstance(error, MemoryShort):
+            error.advised(advice_on_shape(endpoint, event.data.encode(errors="replace")))
+        raise
 
 
 class _StreamMemory:

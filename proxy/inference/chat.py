@@ -5,6 +5,7 @@ Source: UnifiedCompletionRequest and UnifiedChatCompletionException of x-pack-co
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -18,6 +19,7 @@ from proxy.ground.errors import (
     Unauthorized,
     XContentParseFailed,
 )
+from proxy.inference.reasoning import REASONING, read_detail
 from proxy.xcontent.document import Document, Node
 from proxy.xcontent.objectparser import (
     ARRAY,
@@ -53,15 +55,17 @@ class ChatRequest:
     top_p: float | None = None
     tool_choice: str | Json | None = None
     tools: list[Json] | None = None
+    reasoning: Json | None = None
 
 
-def parse_chat_request(document: Document) -> ChatRequest:
-    """Read the body of a chat.
+def parse_chat_request(document: Document, *, reasons: bool = False) -> ChatRequest:
+    """Read the body of a chat; `reasons`: it may be about what the model thinks.
 
     Raises: XContentParseFailed or another error at the first problem; ActionRequestInvalid for an
     empty list of messages.
     """
-    request = ChatRequest(**parse_object(_REQUEST, document))
+    parser = _REASONING_REQUEST if reasons else _REQUEST
+    request = ChatRequest(**parse_object(parser, document))
     if not request.messages:
         raise ActionRequestInvalid(["Field [messages] cannot be an empty array"])
     return request
@@ -125,22 +129,24 @@ _TOOL_CALL: Final = _ordered(
     "function",
     "type",
 )
-_MESSAGE: Final = _ordered(
-    ObjectParser(
-        "Message",
-        {
-            "content": Field(STRING | ARRAY, _either(read_string, objects_of(_CONTENT))),
-            "role": _TEXT,
-            "tool_call_id": _TEXT,
-            "tool_calls": Field(OBJECT | ARRAY, objects_of(_TOOL_CALL)),
-        },
-        ("role",),
-    ),
-    "content",
-    "role",
-    "tool_call_id",
-    "tool_calls",
-)
+_MESSAGE_FIELDS: Final = {
+    "content": Field(STRING | ARRAY, _either(read_string, objects_of(_CONTENT))),
+    "role": _TEXT,
+    "tool_call_id": _TEXT,
+    "tool_calls": Field(OBJECT | ARRAY, objects_of(_TOOL_CALL)),
+}
+_REASONING_MESSAGE_FIELDS: Final = {
+    **_MESSAGE_FIELDS,
+    "reasoning": _TEXT,
+    "reasoning_details": Field(OBJECT | ARRAY, objects_of(read_detail)),
+}
+
+
+def _message(fields: Mapping[str, Field]) -> Field:
+    read = _ordered(ObjectParser("Message", fields, ("role",)), *fields)
+    return Field(OBJECT | ARRAY, objects_of(read))
+
+
 _TOOL_CHOICE: Final = _ordered(
     ObjectParser(
         "ToolChoiceObject",
@@ -180,21 +186,23 @@ _TOOL: Final = _ordered(
     "type",
     "function",
 )
-_REQUEST: Final = ObjectParser(
+_FIELDS: Final = {
+    "messages": _message(_MESSAGE_FIELDS),
+    "model": _TEXT,
+    "max_completion_tokens": Field(NUMBER, read_long),
+    "stop": Field(
+        STRING | ARRAY,
+        _either(lambda document, node: [document.text(node)], _list_of(_scalar_text)),
+    ),
+    "temperature": Field(NUMBER, read_float),
+    "tool_choice": Field(STRING | OBJECT, _either(read_string, _TOOL_CHOICE)),
+    "tools": Field(OBJECT | ARRAY, objects_of(_TOOL)),
+    "top_p": Field(NUMBER, read_float),
+}
+_REQUEST: Final = ObjectParser("UnifiedCompletionRequest", _FIELDS, ("messages",))
+_REASONING_REQUEST: Final = ObjectParser(
     "UnifiedCompletionRequest",
-    {
-        "messages": Field(OBJECT | ARRAY, objects_of(_MESSAGE)),
-        "model": _TEXT,
-        "max_completion_tokens": Field(NUMBER, read_long),
-        "stop": Field(
-            STRING | ARRAY,
-            _either(lambda document, node: [document.text(node)], _list_of(_scalar_text)),
-        ),
-        "temperature": Field(NUMBER, read_float),
-        "tool_choice": Field(STRING | OBJECT, _either(read_string, _TOOL_CHOICE)),
-        "tools": Field(OBJECT | ARRAY, objects_of(_TOOL)),
-        "top_p": Field(NUMBER, read_float),
-    },
+    {**_FIELDS, "messages": _message(_REASONING_MESSAGE_FIELDS), "reasoning": REASONING},
     ("messages",),
 )
 
@@ -212,7 +220,8 @@ def as_streamed_chat_error(error: ProxyError) -> ProxyError:
     """The error in the shape of a streamed chat; the usual one for 403 and an invalid request."""
     if isinstance(error, ActionRequestInvalid | Unauthorized | ChatError):
         return error
-    return ChatError(error.status, status_name(error.status), error.reason, error.type)
+    code = status_name(error.status)
+    return ChatError(error.status, code, error.reason, error.type).advised(error.advice)
 
 
 def as_unstreamed_chat_error(error: ProxyError) -> ProxyError:

@@ -16,6 +16,7 @@ from proxy.inference.endpoints import (
     TaskSettings,
     TaskType,
 )
+from proxy.inference.fingerprints import Fingerprint, Model
 from proxy.inference.ids import check_storable_id
 from proxy.xcontent.values import Json
 from proxy.xcontent.weighing import weight
@@ -28,7 +29,11 @@ _MAX_GIVEN: Final = 4 * MAX_STORED_BYTES  # before anything is looked at; names 
 
 def dump_endpoint(endpoint: InferenceEndpoint) -> dict[str, Any]:
     """The stored form. The token is in it: it is only ever written sealed."""
-    return asdict(endpoint)
+    document = asdict(endpoint)
+    del document["revision"]  # of the record, which is only being made
+    if endpoint.fingerprint is None:
+        del document["fingerprint"]
+    return document
 
 
 def check_size(settings: Json) -> None:
@@ -67,4 +72,9 @@ def load_endpoint(document: dict[str, Any]) -> InferenceEndpoint:
         secret_settings=SecretSettings(**document["secret_settings"]),
         task_settings=TaskSettings(**document["task_settings"]),
         chunking_settings=None if chunking is None else ChunkingSettings(**chunking),
+        fingerprint=_fingerprint(document.get("fingerprint")),
     )
+
+
+def _fingerprint(value: dict[str, Any] | None) -> Fingerprint | None:
+    return None if value is None else Fingerprint(**{**value, "model": Model(**value["model"])})

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from proxy.ground.errors import EndpointNotFound, StatusError
+from proxy.inference.completion import Completion
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
+from proxy.inference.inputtypes import PrefixesOf, no_prefixes, prefix_for, with_prefix
 from proxy.inference.ports import EndpointStore, Provider
 from proxy.limits.deadline import Deadline
 from proxy.xcontent.numbers import Numbers
+
+_HALVES: Final = re.compile("[\ud800-\udfff]")
 
 
 class EmbeddingEndpoints:
     """Finds endpoints, and embeds and ranks texts with them."""
 
-    def __init__(self, store: EndpointStore, provider: Provider) -> None:
+    def __init__(
+        self,
+        store: EndpointStore,
+        provider: Provider,
+        completion: Completion,
+        prefixes_of: PrefixesOf = no_prefixes,
+    ) -> None:
         self._store = store
         self._provider = provider
+        self._completion = completion
+        self._prefixes_of = prefixes_of
 
     async def find(self, inference_id: str) -> InferenceEndpoint | None:
         """The endpoint; None if there is none. Raises: StoreError."""
@@ -26,20 +39,42 @@ class EmbeddingEndpoints:
         except EndpointNotFound:
             return None
 
+    async def completed(self, endpoint: InferenceEndpoint) -> InferenceEndpoint:
+        """The endpoint with the size of its vectors, even if it was starting when it was created.
+
+        Raises: ProxyError for the provider's failures.
+        """
+        return await self._completion.completed(endpoint)
+
     async def embed(
-        self, endpoint: InferenceEndpoint, texts: Sequence[str], deadline: Deadline
+        self,
+        endpoint: InferenceEndpoint,
+        texts: Sequence[str],
+        deadline: Deadline,
+        input_type: str,
     ) -> list[Numbers]:
         """A vector for each text. Raises: ProxyError for the provider's failures."""
-        return await self._provider.embed(endpoint, texts, deadline)
+        inputs = self._prefixed(endpoint, _whole(texts), input_type)
+        return await self._provider.embed(endpoint, inputs, deadline)
+
+    def _prefixed(
+        self, endpoint: InferenceEndpoint, texts: Sequence[str], input_type: str | None
+    ) -> Sequence[str]:
+        return with_prefix(prefix_for(self._prefixes_of, endpoint, input_type), texts)
 
     async def infer(
-        self, endpoint: InferenceEndpoint, texts: Sequence[str], deadline: Deadline
+        self,
+        endpoint: InferenceEndpoint,
+        texts: Sequence[str],
+        deadline: Deadline,
+        input_type: str | None = None,
     ) -> list[Any]:
         """What the endpoint's task makes of each text, as JSON: a vector, weights by token, a text.
 
         Source: InferenceServiceResults.transformToCoordinationFormat.
         Raises: ProxyError for the provider's failures, and for tasks that take no texts alone.
         """
+        texts = self._prefixed(endpoint, _whole(texts), input_type)
         match endpoint.task_type:
             case TaskType.TEXT_EMBEDDING:
                 found = await self._provider.embed(endpoint, texts, deadline)
@@ -58,7 +93,13 @@ class EmbeddingEndpoints:
         self, endpoint: InferenceEndpoint, query: str, documents: Sequence[str], deadline: Deadline
     ) -> list[tuple[int, float]]:
         """Which of `documents` have which scores for a query. Raises: as `embed`."""
+        query, *documents = _whole([query, *documents])
         ranked = await self._provider.rerank(
             endpoint, query, documents, deadline, top_n=None, return_documents=None
         )
         return [(one.index, one.relevance_score) for one in ranked]
+
+
+def _whole(texts: Sequence[str]) -> list[str]:
+    """Texts as UTF-8 can carry them: documents and queries may have halves of surrogate pairs."""
+    return [text if text.isascii() else _HALVES.sub("\ufffd", text) for text in texts]

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from proxy.inference.chunking import ChunkingSettings
+from proxy.inference.fingerprints import Fingerprint
 
 SERVICE: Final = "hugging_face"
 ELSER_SERVICE: Final = "hugging_face_elser"  # a second name that serves sparse_embedding only
@@ -75,6 +76,10 @@ class InferenceEndpoint:
     secret_settings: SecretSettings = field(repr=False)
     task_settings: TaskSettings = field(default_factory=TaskSettings)
     chunking_settings: ChunkingSettings | None = None
+    # Of its stored record, another after each write; None for what is not stored like this. What is
+    # remembered of an endpoint is remembered of its revision.
+    revision: str | None = field(default=None, repr=False, compare=False)
+    fingerprint: Fingerprint | None = None  # of its model, where that is guarded
 
     @property
     def streams(self) -> bool:
@@ -84,3 +89,7 @@ class InferenceEndpoint:
     def with_service_settings(self, **changes: Any) -> InferenceEndpoint:
         """The endpoint with some service settings replaced."""
         return replace(self, service_settings=replace(self.service_settings, **changes))
+
+    def asked_anew(self) -> InferenceEndpoint:
+        """The endpoint as one whose provider is always asked, whatever is remembered of it."""
+        return replace(self, revision=None)

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 
 from proxy.inference.chat import ChatRequest
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
+from proxy.inference.fingerprints import Model
 from proxy.inference.results import RankedDocument, SparseVector
 from proxy.limits.deadline import Deadline
 from proxy.xcontent.numbers import Numbers
@@ -123,11 +124,16 @@ class Notes(Protocol):
         """What a note says; None if there is none."""
 
     async def change(
-        self, name: str, change: Callable[[dict[str, Any]], Mapping[str, Any]]
+        self,
+        name: str,
+        change: Callable[[dict[str, Any]], Mapping[str, Any]],
+        *,
+        start: Mapping[str, Any] | None = None,
     ) -> dict[str, Any] | None:
-        """Replace what a note says atomically, and return it; None if there is none.
+        """Replace what a note says atomically, and return it.
 
-        `change` may run several times, and in another thread.
+        Where there is none, `change` gets what is to be there at the `start`; without that, nothing
+        is done, and the result is None. `change` may run several times, and in another thread.
         """
 
     async def all(self) -> dict[str, dict[str, Any]]:
@@ -142,6 +148,14 @@ class Store(EndpointStore, Protocol):
 
     @property
     def notes(self) -> Notes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What is seen of a provider's server without asking it: a change says, look again."""
+
+    model: Model  # as it names it
+    interruptions: int  # how often it was away
 
 
 class Provider(Protocol):
@@ -184,3 +198,6 @@ class Provider(Protocol):
     async def chat(
         self, endpoint: InferenceEndpoint, request: ChatRequest, deadline: Deadline
     ) -> Json: ...
+
+    def forget(self, inference_id: str) -> None:
+        """The endpoint has been deleted: nothing needs to be remembered of it."""

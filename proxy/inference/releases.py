@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from proxy.ground.advice import TOO_LATE
 from proxy.ground.errors import ProxyError, RequestTimedOut, StatusError
 from proxy.xcontent.times import time_text
 
@@ -55,6 +56,8 @@ class Profile:
     embeddings_refuse_query: bool
     # Chats are answered in one piece, too. Source: TransportInferenceActionProxy.
     answers_unstreamed_chats: bool
+    # Chats may be about what the model thinks, and tell it. Source: elastic/elasticsearch#143242.
+    reasons: bool
     # The text for a chat whose provider answers 404, and the type of a chat error without details.
     # Source: HuggingFaceChatCompletionResponseHandler, UnifiedChatCompletionErrorResponse.
     chat_not_found: str
@@ -84,12 +87,13 @@ _UPDATES_ALL_SETTINGS: Final = (9, 3)
 
 
 def _status_408(inference_id: str, seconds: float) -> ProxyError:
-    return StatusError(408, f"Request timed out after [{time_text(seconds)}]")
+    error = StatusError(408, f"Request timed out after [{time_text(seconds)}]")
+    return error.advised(TOO_LATE)
 
 
 def _timeout_429(inference_id: str, seconds: float) -> ProxyError:
     text = f"Request timed out after [{time_text(seconds)}] for inference id [{inference_id}]"
-    return RequestTimedOut(text)
+    return RequestTimedOut(text).advised(TOO_LATE)
 
 
 _V9_2: Final = Profile(
@@ -98,6 +102,7 @@ _V9_2: Final = Profile(
     chat_timeout=None,
     embeddings_refuse_query=True,
     answers_unstreamed_chats=False,
+    reasons=False,
     chat_not_found="Resource not found at [{url}]",
     chat_error_type="UnifiedChatCompletionErrorResponse",
     update=UpdateRules(
@@ -122,6 +127,7 @@ _V8_19: Final = replace(
 _V9_5: Final = replace(
     _V9_2,
     chat_timeout=120.0,
+    reasons=True,
     update=UpdateRules(
         needs_api_key=False,
         takes_nulls=True,

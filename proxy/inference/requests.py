@@ -138,7 +138,7 @@ _REQUEST: Final = ObjectParser(
 
 
 def refuse_input_type(input_type: str | None) -> None:
-    """Raises: ValidationFailed for any input type; a Hugging Face endpoint knows none."""
+    """Raises: ValidationFailed for any input type, as for an endpoint that knows none."""
     if input_type not in (None, "unspecified"):
         raise ValidationFailed(
             [

@@ -26,6 +26,7 @@ from proxy.ground.errors import (
 from proxy.inference.chat import ChatRequest
 from proxy.inference.dumping import check_storable
 from proxy.inference.endpoints import STREAMING_TASKS, InferenceEndpoint, TaskSettings, TaskType
+from proxy.inference.inputtypes import PrefixesOf, no_prefixes, prefix_for, with_prefix
 from proxy.inference.ports import (
     EndpointStore,
     Known,
@@ -45,7 +46,7 @@ from proxy.inference.results import (
     render_rerank,
     render_sparse,
 )
-from proxy.inference.trial import try_out
+from proxy.inference.trial import is_starting, try_out
 from proxy.inference.updates import EndpointUpdate
 from proxy.limits.deadline import Deadline
 from proxy.xcontent.values import Json
@@ -74,6 +75,14 @@ class Deletion:
     task_type: TaskType | None  # None for a record that could not be read
 
 
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A new endpoint; not `tried` if its provider was still starting."""
+
+    endpoint: InferenceEndpoint
+    tried: bool
+
+
 class InferenceService:
     """The use cases of the `_inference` API; times are in seconds.
 
@@ -87,11 +96,26 @@ class InferenceService:
         provider: Provider,
         default_timeout: float,
         profile: Profile,
+        *,
+        trial_provider: Provider | None = None,
+        takes_starting: bool = False,
+        prefixes_of: PrefixesOf = no_prefixes,
+        created: Callable[[InferenceEndpoint], None] = lambda endpoint: None,
     ) -> None:
+        """`trial_provider` is called in place of the other one to try endpoints out.
+
+        `created` is told of new endpoints that have been tried out.
+        """
         self._store = store
         self._provider = provider
         self._default_timeout = default_timeout
         self._profile = profile
+        self._takes_starting = takes_starting  # endpoints whose provider is not up yet
+        self._prefixes_of = prefixes_of
+        self._created = created
+        self._trials = self
+        if trial_provider is not None:
+            self._trials = InferenceService(store, trial_provider, default_timeout, profile)
 
     # Endpoints
 
@@ -100,7 +124,7 @@ class InferenceService:
         endpoint: InferenceEndpoint,
         timeout: float | None,
         is_taken: Callable[[], Awaitable[bool]],
-    ) -> InferenceEndpoint:
+    ) -> Created:
         """Try out a new endpoint and store it as the trial completed it.
 
         `is_taken` says whether the upstream has an endpoint with this id.
@@ -108,12 +132,20 @@ class InferenceService:
         `check_storable`.
         """
         check_storable(endpoint)
-        endpoint = await try_out(self, endpoint, timeout)
+        tried = True
+        try:
+            endpoint = await try_out(self._trials, endpoint, timeout)
+        except StatusError as error:
+            if not (self._takes_starting and is_starting(error)):
+                raise
+            tried = False
         if await is_taken():
             raise EndpointAlreadyExists(endpoint.inference_id)
         await confirm()  # the trial may have taken long
         await self._store.create(endpoint)
-        return endpoint
+        if tried:
+            self._created(endpoint)
+        return Created(endpoint, tried)
 
     async def exists(self, inference_id: str) -> bool:
         """Whether the store has an endpoint with this id, usable or not."""
@@ -166,7 +198,7 @@ class InferenceService:
             if (new := change(old.endpoint)) == old.endpoint:
                 return old
             check_storable(new)
-            found = (await try_out(self, new, timeout)).service_settings
+            found = (await try_out(self._trials, new, timeout)).service_settings
             await confirm()
             changed = await self._store.update(
                 inference_id,
@@ -206,6 +238,7 @@ class InferenceService:
             raise StatusError(409, problem)
         await confirm()
         await self._store.delete(inference_id)
+        self._provider.forget(inference_id)
         return Deletion(_deleted(uses, acknowledged=True), stale, actual)
 
     # Inference
@@ -218,7 +251,7 @@ class InferenceService:
         self, endpoint: InferenceEndpoint, request: InferenceRequest, timeout: float | None
     ) -> Json:
         """The result in Elasticsearch's shape. Raises: ValidationFailed, RequestTimedOut."""
-        inputs = _checked_inputs(endpoint, request)
+        inputs = self._checked_inputs(endpoint, request)
         async with self._deadline(endpoint, timeout) as deadline:
             match endpoint.task_type:
                 case TaskType.TEXT_EMBEDDING:
@@ -239,7 +272,7 @@ class InferenceService:
         self, endpoint: InferenceEndpoint, request: InferenceRequest, timeout: float | None
     ) -> AsyncIterator[AsyncIterator[Json]]:
         """The events of a completion; entering waits until the provider begins to answer."""
-        text = _checked_inputs(endpoint, request)[0]
+        text = self._checked_inputs(endpoint, request)[0]
         async with AsyncExitStack() as stack:
             async with self._deadline(endpoint, timeout) as deadline:
                 deltas = await stack.enter_async_context(
@@ -294,6 +327,20 @@ class InferenceService:
             top_n=settings.top_n,
             return_documents=settings.return_documents,
         )
+
+    def _checked_inputs(
+        self, endpoint: InferenceEndpoint, request: InferenceRequest
+    ) -> Sequence[str]:
+        """The inputs. Raises: ValidationFailed or StatusError 400 if the task cannot take them."""
+        inputs = request.input or []
+        if endpoint.task_type is TaskType.RERANK and request.query is None:
+            raise ValidationFailed(["Rerank task type requires a non-null query field"])
+        prefix = prefix_for(self._prefixes_of, endpoint, request.input_type)
+        if prefix is None:
+            refuse_input_type(request.input_type)
+        if endpoint.task_type in STREAMING_TASKS and len(inputs) > 1:
+            raise StatusError(400, "Hugging Face completions only accepts 1 input")
+        return with_prefix(prefix, inputs)
 
     def _deadline(self, endpoint: InferenceEndpoint, timeout: float | None) -> _Within:
         """Bounds what is done within to `timeout` seconds, or to the default."""
@@ -357,17 +404,6 @@ def _in_use(inference_id: str, uses: Uses) -> str:
             what="index mappings",
         )
     return text
-
-
-def _checked_inputs(endpoint: InferenceEndpoint, request: InferenceRequest) -> list[str]:
-    """The inputs. Raises: ValidationFailed or StatusError 400 if the task cannot take them."""
-    inputs = request.input or []
-    if endpoint.task_type is TaskType.RERANK and request.query is None:
-        raise ValidationFailed(["Rerank task type requires a non-null query field"])
-    refuse_input_type(request.input_type)
-    if endpoint.task_type in STREAMING_TASKS and len(inputs) > 1:
-        raise StatusError(400, "Hugging Face completions only accepts 1 input")
-    return inputs
 
 
 def refuse_streaming(endpoint: InferenceEndpoint, requested: TaskType) -> None:

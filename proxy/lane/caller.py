@@ -129,7 +129,7 @@ class CallerSide(AnsweringConnection):
         if head.target is not self._target or lane.interception.generation is not self._generation:
             self._target = head.target
             self._generation = lane.interception.generation
-            ours = lane.interception.takes(head.method, head.target)
+            ours = bool(head.own) or lane.interception.takes(head.method, head.target)
             self._connections = lane.application if ours else lane.upstream
             self._looks_into = not ours and lane.interception.looks_into(head.method, head.target)
         if self._looks_into and head.body_length != 0:

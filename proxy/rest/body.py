@@ -54,9 +54,9 @@ class Body:
             method, path = self._request.method, self._request.path
             raise IllegalArgument(f"request [{method} {path}] does not support having a body")
 
-    def document(self) -> Document:
-        """What is in it; a syntax error is kept in the document."""
-        return parse(self.data, self._format, self._bounds)
+    def document(self, *, lone_surrogates: bool = False) -> Document:
+        """What is in it; a syntax error is kept in the document. See `parse`."""
+        return parse(self.data, self._format, self._bounds, lone_surrogates=lone_surrogates)
 
     def forget(self) -> None:
         """Let go of the bytes: aiohttp keeps the last request of an idle connection."""

@@ -22,6 +22,8 @@ _FORMATS: Final = {
     "application/yaml": "yaml",
     "application/cbor": "cbor",
 }
+_ANY: Final = "application/*"  # which stands for JSON, but for no other type, where a body is sent
+_SMILE: Final = frozenset(("application/smile", "application/vnd.elasticsearch+smile"))
 _VENDOR: Final = re.compile(r"application/vnd\.elasticsearch\+(json|x-ndjson|yaml|cbor)")
 
 
@@ -38,6 +40,11 @@ class MediaType:
     def __str__(self) -> str:
         return self.text
 
+    @property
+    def is_smile(self) -> bool:
+        """Whether it is the one type that Elasticsearch reads, and this proxy does not."""
+        return self.echo.partition(";")[0] in _SMILE
+
 
 def media_type(headers: CIMultiDictProxy[str], name: str) -> MediaType | None:
     """The media type in the header `name`, None without one. Raises: MediaTypeRejected."""
@@ -49,11 +56,17 @@ def media_type(headers: CIMultiDictProxy[str], name: str) -> MediaType | None:
             raise IllegalArgument(f"Incorrect header [{name}]. Only one value should be provided")
         if not values[0].strip():
             raise IllegalArgument(f"Header [{name}] cannot be empty.")
+        if name == "Content-Type" and _kind_of(values[0]) == _ANY:
+            return MediaType(values[0], "application/json", "json", version=None, vendor=False)
         return _parse_media_type(values[0])
     except IllegalArgument as error:
         raise MediaTypeRejected(
             f"Invalid media-type value on headers [{name}]", cause=error
         ) from None
+
+
+def _kind_of(text: str) -> str:
+    return text.partition(";")[0].strip().lower()
 
 
 @lru_cache(maxsize=256)  # clients send the same few with every request

@@ -17,6 +17,11 @@ _PREFIX: Final = f"{layout.CONTAINER}."
 # Texts in which the upstream speaks of a placeholder, the semantic field for it.
 _NOT_INDEXED: Final = re.compile(r"Cannot search on field \[([^\]]*)\] since it is not indexed\.")
 _FIELDDATA: Final = re.compile(r"Fielddata is disabled on \[([^\]]*)\] in \[.*", re.DOTALL)
+# And of a field of ours, the field that it is for.
+_NO_VALUES: Final = re.compile(
+    rf"(?:Can't load fielddata on|Fielddata is not supported on field) \[{layout.CONTAINER}\..*",
+    re.DOTALL,
+)
 _FORMATS: Final = re.compile(r"Field \[([^\]]*)\](?: of type \[text\])? doesn't support formats\.")
 _NO_FIELDDATA: Final = f"[{TYPE}] fields do not support sorting, scripting or aggregating"
 # Parts of an answer that tell what went wrong, or how hits came about.
@@ -44,6 +49,7 @@ def rewording(paths: Mapping[str, Any], formats: Mapping[str, str]) -> Reword:
     def reword(text: str) -> str:
         text = _NOT_INDEXED.sub(not_indexed, text)
         text = _FIELDDATA.sub(no_fielddata, text)
+        text = _NO_VALUES.sub(_NO_FIELDDATA, text)
         return hidden_in_text(_FORMATS.sub(no_format, text))
 
     return reword
@@ -64,6 +70,11 @@ def presentable(document: Any, reword: Reword) -> Any:
         if isinstance(made.get(name), Mapping):
             made[name] = presentable(_hit(made[name], reword), reword)
     return made
+
+
+def is_about_ours(answer: bytes) -> bool:
+    """Whether the answer to a search may have to be changed."""
+    return layout.CONTAINER.encode() in answer or b'"failures"' in answer
 
 
 def told(document: Any, reword: Reword) -> Any:
@@ -109,16 +120,14 @@ def _hit(hit: Mapping[str, Any], reword: Reword) -> dict[str, Any]:
         made["_nested"] = {**nested, "field": _native(nested.get("field"))}
     for name in ("_source", "fields", "highlight"):
         if isinstance(made.get(name), Mapping):
-            made[name] = {key: value for key, value in made[name].items() if not _is_ours(key)}
+            made[name] = {
+                key: value for key, value in made[name].items() if not layout.is_ours(key)
+            }
             if not made[name] and name != "_source":
                 del made[name]
     if "inner_hits" in made:
         made["inner_hits"] = _below(made["inner_hits"], reword)
     return made
-
-
-def _is_ours(name: str) -> bool:
-    return name == layout.CONTAINER or name.startswith(_PREFIX)
 
 
 def _native(path: Any) -> Any:

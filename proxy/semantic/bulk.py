@@ -19,6 +19,7 @@ from proxy.semantic.documents import (
     Place,
     ReadDocument,
     check_own,
+    known_tree,
     place_below,
     read_document,
     with_added,
@@ -29,6 +30,7 @@ from proxy.semantic.filling import Chunkers, Filling, all_sources, prepare
 from proxy.semantic.givenvectors import INFERENCE_FIELDS, given_vectors
 from proxy.xcontent.document import Bounds
 from proxy.xcontent.formats import parse
+from proxy.xcontent.writing import dump_json
 
 ACTIONS: Final = ("index", "create", "update", "delete")
 _BOUNDS: Final = Bounds(nesting=100, values=10_000)  # of an action line
@@ -159,6 +161,7 @@ class Item:
             return
         given = None
         if INFERENCE_FIELDS in document.content:
+            self.check_source()
             given = given_vectors(document.content[INFERENCE_FIELDS], self.fields)
         self.place = own.place
         self.filling = prepare(document.content, self.fields, self.chunkers, given=given)
@@ -184,6 +187,10 @@ class Item:
         filling = prepare(content, self.fields, self.chunkers)
         assert self.source is not None
         return filling, place_below(self.source, own, name) if filling.fields else None
+
+    def check_source(self) -> None:
+        """Raises: ProxyError for a source from which nothing can be taken, as it repeats keys."""
+        known_tree(self.source or b"")
 
     def lines(self) -> bytes:
         """What is sent upstream for it."""
@@ -220,9 +227,10 @@ class Item:
             meta["if_primary_term"] = self.guard.if_primary_term
         if self.action != "update" and self.filling is not None and self.filling.fields:
             own = meta.get("dynamic_templates")
-            own = own if isinstance(own, dict) else {}
-            meta = {**meta, "dynamic_templates": {**own, **self.filling.markers()}}
-        return self.action_line if meta is self.meta else orjson.dumps({self.action: meta})
+            own = {} if own is None else own
+            if isinstance(own, dict):  # or the upstream says what is wrong with it
+                meta = {**meta, "dynamic_templates": {**own, **self.filling.markers()}}
+        return self.action_line if meta is self.meta else dump_json({self.action: meta})
 
     def failed(self, index: str, error: ProxyError) -> dict[str, Any]:
         """Its place in the answer, if it has failed here."""
@@ -258,11 +266,11 @@ class Window:
         return sum(len(item.source or b"") for item in self.items)
 
     def answers(self, upstream: Sequence[Mapping[str, Any]], index: str) -> list[Any]:
-        """All items' answers in order; `upstream` has those of the items that were sent."""
+        """All items' answers in order; `upstream` has those that no item has itself."""
         left = iter(upstream)
         found: list[Any] = []
         for item in self.items:
-            if item.error is not None:
+            if item.answer is None and item.error is not None:
                 found.append(item.failed(index, item.error))
             else:
                 found.append(item.answer if item.answer is not None else next(left))

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
-import orjson
 from aiohttp import web
 
 from proxy.rest.parameters import read_boolean
@@ -18,7 +17,7 @@ from proxy.semantic.exchange import Exchange
 from proxy.semantic.fields import Fields
 from proxy.semantic.hiding import hide_in_error
 from proxy.semantic.searches import queried
-from proxy.semantic.showing import is_ours
+from proxy.xcontent.loading import load_json
 
 _TEXT: Final = "text"
 _VECTORS: Final = f"{layout.CONTAINER}.*.{layout.CHUNKS}.{layout.VECTOR}"
@@ -36,7 +35,7 @@ async def field_capabilities(exchange: Exchange) -> web.StreamResponse:
     found = (await exchange.parts.registry.look_up(exchange.names.get("index", "_all"))).fields
     if not found:
         return await exchange.hand_on()
-    asks = _Question(exchange, orjson.loads(await queried(exchange) or b"{}"))
+    asks = _Question(exchange, load_json(await queried(exchange) or b"{}"))
     answer = await exchange.ask(asks.body or None, target=asks.target)
     if answer.status >= 300:
         return await exchange.patched(answer, hide_in_error)
@@ -84,7 +83,7 @@ def _shown(
         for field in semantic.values():
             for path in (field.path, *field.aliases):
                 by_path.setdefault(path, set()).add(index)
-    shown = {path: types for path, types in fields.items() if not is_ours(path)}
+    shown = {path: types for path, types in fields.items() if not layout.is_ours(path)}
     for path, semantic_in in by_path.items():
         if path in shown:
             shown[path] = _searchable(shown[path], semantic_in, indices)

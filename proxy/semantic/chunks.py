@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
-
 from proxy.limits.threads import offload
 from proxy.semantic import layout
+from proxy.semantic.answerjson import object_of
+from proxy.semantic.answers import hits_of
 from proxy.semantic.chunking.offsets import Chunk, Utf16Text
 from proxy.semantic.clauses import in_indices
 from proxy.semantic.fields import SemanticField
@@ -57,17 +57,30 @@ class _Document:
 
 async def show(shown: Shown, hits: Sequence[Hit], ask: Ask, sources: VectorSources) -> None:
     """Add to hits what the search asked for. Raises: UpstreamError."""
+    for hit in hits:
+        _hide_unnamed(shown, hit)
     concerned = [hit for hit in hits if any(True for _ in _fields(shown, hit))]
     if not concerned:
         return
     answer = await _documents(shown, concerned, ask, sources)
     if answer is not None:
-        await offload(len(answer.body), _AT_ONCE, lambda: _show(shown, concerned, answer.body))
+        await offload(len(answer.body), _AT_ONCE, lambda: _show(shown, concerned, answer))
+
+
+def _hide_unnamed(shown: Shown, hit: Hit) -> None:
+    """Take out what the upstream found in the text of fields that only a pattern stands for."""
+    if not (highlight := hit.get("highlight")):
+        return
+    for name, found in shown.unnamed.items():
+        if hit.get("_index") in found:
+            highlight.pop(name, None)
+    if not highlight:
+        del hit["highlight"]
 
 
 def _fields(shown: Shown, hit: Hit) -> Iterator[SemanticField]:
-    """The semantic fields of a hit that are to be shown."""
-    index = str(hit.get("_index"))
+    """The semantic fields of a hit that are to be shown; hits in nested fields have none."""
+    index = str(hit.get("_index")) if "_nested" not in hit else ""
     for found in (*(one.found for one in shown.highlights), *shown.chunks.values()):
         if index in found:
             yield found[index]
@@ -112,10 +125,8 @@ def _question(shown: Shown, hits: Sequence[Hit], *, on_request: bool) -> dict[st
     }
 
 
-def _show(shown: Shown, hits: Sequence[Hit], answer: bytes) -> None:
-    documents = {
-        _key(one): _Document(one.get("_source", {})) for one in orjson.loads(answer)["hits"]["hits"]
-    }
+def _show(shown: Shown, hits: Sequence[Hit], answer: UpstreamAnswer) -> None:
+    documents = {_key(one): _Document(one.get("_source", {})) for one in hits_of(object_of(answer))}
     for hit in hits:
         document = documents.get(_key(hit))
         if document is None:
@@ -159,7 +170,7 @@ def _best(
         for each in sought:
             if each.vector is None:
                 total += 1.0
-            elif layout.VECTOR in chunk:
+            elif len(chunk.get(layout.VECTOR, ())) == len(each.vector):
                 total += score(similarity, each.vector, chunk[layout.VECTOR])
         scored.append((-total, number))
     best = sorted(scored)[: highlight.number]

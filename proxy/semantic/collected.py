@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-import orjson
+from proxy.xcontent.writing import dump_json
 
 _BLOCK: Final = 256 * 1024  # bytes that are kept as they are
 _LEVEL: Final = 1
@@ -26,7 +26,7 @@ class CollectedItems:
         """Add items at the end. Takes processor time: about 1 ms for a hundred."""
         for item in items:
             self.has_errors = self.has_errors or any("error" in one for one in item.values())
-            data = orjson.dumps(item)
+            data = dump_json(item)
             self._open.append(data)
             self._size += len(data)
         self.count += len(items)

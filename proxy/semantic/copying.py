@@ -14,21 +14,23 @@ from time import monotonic
 from typing import Any, Final
 from urllib.parse import quote
 
-import orjson
 from aiohttp import web
 
 from proxy.ground.errors import ActionRequestInvalid, IllegalArgument, StatusError
 from proxy.limits.threads import offload
 from proxy.semantic import layout
+from proxy.semantic.answerjson import AT_ONCE, with_sources
 from proxy.semantic.bulk import Item, Window
-from proxy.semantic.documents import one_line, read_json
-from proxy.semantic.exchange import AT_ONCE, Exchange
+from proxy.semantic.documents import one_line
+from proxy.semantic.exchange import Exchange
 from proxy.semantic.hiding import hide_in_error
-from proxy.semantic.hits import Hit, about_hits, hits_of
+from proxy.semantic.hits import Hit, hits_with_sources, total_of
 from proxy.semantic.ports import UpstreamAnswer
+from proxy.semantic.sourcefilters import filter_in_body
 from proxy.semantic.targets import Pipelines, pipelines_of, write_target
 from proxy.semantic.tasks import Task
 from proxy.semantic.writer import Refused, Writer
+from proxy.xcontent.writing import dump_json
 
 _BATCH: Final = 1000  # documents of a page, as in Elasticsearch
 _KEEP_ALIVE: Final = "5m"  # of the scroll, from one page to the next
@@ -38,6 +40,7 @@ _WHERE: Final = (
     "where documents have fields of type [semantic_text], or go through [inference] processors "
     "with an endpoint of the proxy"
 )
+_PARTIAL: Final = "[{failed}] of [{total}] shards could not be searched"
 _NO_REMOTE: Final = f"[remote] is not possible {_WHERE}"
 _NO_SCRIPT: Final = (
     f"[script] cannot run {_WHERE}: texts that it changed would keep the vectors of the old ones"
@@ -96,6 +99,7 @@ class Progress:
 
 async def reindex(exchange: Exchange) -> web.StreamResponse:
     """Copy documents from index to index; their semantic fields are filled anew."""
+    exchange.refuse_smile()
     body = await exchange.document()
     if not isinstance(body, Mapping):
         return await exchange.hand_on()
@@ -136,6 +140,7 @@ async def update_by_query(exchange: Exchange) -> web.StreamResponse:
     fields = (await exchange.parts.registry.look_up(index)).fields
     if not fields and not await _are_ingested(exchange, index, pipeline):
         return await exchange.hand_on()
+    exchange.refuse_smile()
     body = await exchange.document() if await exchange.read() else {}
     if not isinstance(body, Mapping):
         return await exchange.hand_on()
@@ -285,10 +290,12 @@ async def _pages(
         "track_total_hits": True,
     }
     path = f"/{quote(copy.source, safe='*,<>{}')}/_search?scroll={_KEEP_ALIVE}"
-    about, hits = await _read(_checked(await exchange.ask(body, target=path, method="POST")))
-    progress.total = about["total"] if left is None else min(about["total"], left)
-    scroll = about.get("_scroll_id")
+    answer, hits = await _page(await exchange.ask(body, target=path, method="POST"))
+    total = total_of(answer)
+    progress.total = total if left is None else min(total, left)
+    scroll = answer.get("_scroll_id")
     try:
+        _check_whole(answer)
         while hits:
             if left is not None:
                 hits = hits[:left]
@@ -297,47 +304,58 @@ async def _pages(
             if left == 0:
                 return
             again = {"scroll": _KEEP_ALIVE, "scroll_id": scroll}
-            further = await exchange.ask(again, target="/_search/scroll", method="POST")
-            about, hits = await _read(_checked(further))
-            scroll = about.get("_scroll_id", scroll)
+            found = await exchange.ask(again, target="/_search/scroll", method="POST")
+            answer, hits = await _page(found)
+            scroll = answer.get("_scroll_id", scroll)
+            _check_whole(answer)
     finally:
         if scroll is not None:
             await exchange.ask({"scroll_id": scroll}, target="/_search/scroll", method="DELETE")
 
 
 async def _filter(exchange: Exchange, copy: Copy) -> Any:
-    """The user's own filter, with vectors of the user's own, and without ours: they are made anew.
+    """The user's own filter, with the user's own vectors, and without ours: they are made anew.
 
-    Where nothing has to be left out, Elasticsearch gives sources as they were written.
+    What is filtered is written anew by the upstream, which changes numbers such as 1e400. So where
+    there is nothing to leave out, no filter is sent.
     """
-    given = copy.search.get("_source")
-    made: dict[str, Any] = {"includes": given} if isinstance(given, str | list) else {}
-    if isinstance(given, Mapping):
-        made = dict(given)
+    given = filter_in_body(copy.search.get("_source"))
+    if given is None or given.source is False:
+        return copy.search.get("_source")
+    excludes = [*given.excludes]
     if (await exchange.parts.registry.look_up(copy.source)).fields:
-        listed = made.get("excludes", [])
-        excludes = [listed] if isinstance(listed, str) else list(listed)
-        made["excludes"] = [*excludes, layout.CONTAINER]
-    if await exchange.parts.release.hides_vectors():
-        made.setdefault("exclude_vectors", False)
+        excludes.append(layout.CONTAINER)
+    made: dict[str, Any] = {}
+    if given.includes:
+        made["includes"] = list(given.includes)
+    if excludes:
+        made["excludes"] = excludes
+    if given.exclude_vectors is not None:
+        made["exclude_vectors"] = given.exclude_vectors
+    elif await exchange.parts.release.hides_vectors():
+        made["exclude_vectors"] = False
     return made or True
 
 
-async def _read(answer: bytes) -> tuple[dict[str, Any], list[Hit]]:
-    return await offload(len(answer), AT_ONCE, lambda: (about_hits(answer), hits_of(answer)))
-
-
-def _checked(answer: UpstreamAnswer) -> bytes:
-    """The body of a good answer. Raises: StatusError for any other."""
+async def _page(answer: UpstreamAnswer) -> tuple[dict[str, Any], list[Hit]]:
+    """A page of a scroll, and its documents. Raises: StatusError, UpstreamBroken."""
+    document, sources = await offload(
+        len(answer.body), AT_ONCE, lambda: with_sources(answer.body, answer.status)
+    )
     if answer.status >= 300:
-        document = read_json(answer.body or b"{}")
-        error = document.get("error") if isinstance(document, dict) else None
+        error = document.get("error")
         reason = error.get("reason") if isinstance(error, dict) else str(error)
         failure = StatusError(answer.status, str(hide_in_error(reason)))
         if isinstance(error, dict) and isinstance(error.get("type"), str):
             failure.type = error["type"]
         raise failure
-    return answer.body
+    return document, hits_with_sources(document, sources)
+
+
+def _check_whole(answer: Mapping[str, Any]) -> None:
+    """Raises: StatusError where not all shards have answered, as no document is left out."""
+    if (shards := answer.get("_shards", {})).get("failed"):
+        raise StatusError(503, _PARTIAL.format(**shards))
 
 
 def _item(hit: Hit, copy: Copy) -> Item:
@@ -359,7 +377,7 @@ def _item(hit: Hit, copy: Copy) -> Item:
     return Item(
         action=action,
         meta=meta,
-        action_line=orjson.dumps({action: meta}),
+        action_line=dump_json({action: meta}),
         source=one_line(hit.source),
     )
 

@@ -74,17 +74,28 @@ class CountedEndpoints:
     async def find(self, inference_id: str) -> InferenceEndpoint | None:
         return await self._endpoints.find(inference_id)
 
+    async def completed(self, endpoint: InferenceEndpoint) -> InferenceEndpoint:
+        return await self._endpoints.completed(endpoint)
+
     async def embed(
-        self, endpoint: InferenceEndpoint, texts: Sequence[str], deadline: Deadline
+        self,
+        endpoint: InferenceEndpoint,
+        texts: Sequence[str],
+        deadline: Deadline,
+        input_type: str,
     ) -> list[Numbers]:
-        vectors = await self._endpoints.embed(endpoint, texts, deadline)
+        vectors = await self._endpoints.embed(endpoint, texts, deadline, input_type)
         self._count(len(texts))
         return vectors
 
     async def infer(
-        self, endpoint: InferenceEndpoint, texts: Sequence[str], deadline: Deadline
+        self,
+        endpoint: InferenceEndpoint,
+        texts: Sequence[str],
+        deadline: Deadline,
+        input_type: str | None = None,
     ) -> list[Any]:
-        results = await self._endpoints.infer(endpoint, texts, deadline)
+        results = await self._endpoints.infer(endpoint, texts, deadline, input_type)
         self._count(len(texts))
         return results
 

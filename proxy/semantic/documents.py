@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from proxy.semantic import layout
 from proxy.semantic.values import holds_numbers
 from proxy.xcontent.document import Bounds, Node
 from proxy.xcontent.formats import parse
+from proxy.xcontent.loading import without_comments
 
 _BOUNDS: Final = Bounds(nesting=1000, values=1_000_000)
 _BLANKS: Final = b" \t\r\n"
@@ -27,7 +27,12 @@ _ESCAPES: Final = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
     rb"|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
 )
-_STRINGS_AND_COMMENTS: Final = re.compile(rb'("(?:[^"\\]|\\.)*")|//[^\r\n]*|/\*.*?\*/', re.DOTALL)
+# What comes before the next brace that is none of a text's or a comment's.
+_BEFORE_BRACE: Final = re.compile(
+    rb'(?:[^"{}/]++|"[^"\\]*+(?:\\.[^"\\]*+)*+"|//[^\n]*+|/\*[^*]*+(?:\*(?!/)[^*]*+)*+\*/)*+',
+    re.DOTALL,
+)
+_SOURCE: Final = re.compile(rb'(?<!\\)"_source"[ \t\r\n]*+:[ \t\r\n]*+(?=\{)')
 _RAW_HALVES: Final = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 
 
@@ -46,21 +51,6 @@ class ReadDocument:
     content: dict[str, Any]
     place: Place
     is_lenient: bool = False  # whether there may be more than JSON allows, such as comments
-
-
-def read_json(data: bytes) -> Any:
-    """JSON of the upstream's, which may have half characters, and numbers such as 1e400.
-
-    Raises: ValueError.
-    """
-    try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        return orjson.loads(_without_halves(data))
-    except orjson.JSONDecodeError:
-        return json.loads(data)  # such a number is infinite then
 
 
 def read_document(data: bytes, sources: Iterable[str] = ()) -> ReadDocument | None:
@@ -98,10 +88,57 @@ def tree_of(data: bytes) -> Node | None:
     return found.root if found.root is not None and found.root.kind == "START_OBJECT" else None
 
 
+def known_tree(data: bytes) -> Node:
+    """The tree of a document that was read, which may repeat keys all the same.
+
+    Raises: ProxyError for what Elasticsearch does not take.
+    """
+    found = parse(_without_halves(data), "json", _BOUNDS)
+    if found.error is not None:
+        raise found.error
+    assert found.root is not None
+    return found.root
+
+
 def _without_halves(data: bytes) -> bytes:
     """A document of the same length in which half characters are U+FFFD."""
     mended = _ESCAPES.sub(lambda match: rb"\ufffd" if match[1] else match[0], data)
     return _RAW_HALVES.sub(b"\xef\xbf\xbd", mended)
+
+
+def sources_apart(data: bytes) -> tuple[bytes, list[bytes]]:
+    """An answer in which the number of each source stands for it, and the sources as they are.
+
+    Raises: ValueError for what is no JSON.
+    """
+    rest: list[bytes] = []
+    sources: list[bytes] = []
+    at = 0
+    while (found := _SOURCE.search(data, at)) is not None:
+        end = _end_of_object(data, found.end())
+        rest += (data[at : found.end()], b"%d" % len(sources))
+        sources.append(data[found.end() : end])
+        at = end
+    rest.append(data[at:])
+    return b"".join(rest), sources
+
+
+def _end_of_object(data: bytes, at: int) -> int:
+    """The offset behind an object that begins at `at`. Raises: ValueError."""
+    depth = 0
+    while True:
+        found = _BEFORE_BRACE.match(data, at)
+        at = at if found is None else found.end()
+        match data[at : at + 1]:
+            case b"{":
+                depth += 1
+            case b"}":
+                depth -= 1
+            case _:
+                raise ValueError("an object without an end")
+        at += 1
+        if not depth:
+            return at
 
 
 def check_own(document: dict[str, Any]) -> None:
@@ -120,9 +157,7 @@ def one_line(data: bytes) -> bytes:
     data = data.removeprefix(BYTE_ORDER_MARK)
     if b"\n" not in data and b"\r" not in data:
         return data
-    if b"//" in data or b"/*" in data:  # perhaps a comment
-        data = _STRINGS_AND_COMMENTS.sub(lambda match: match[1] or b" ", data)
-    return b" ".join(data.splitlines())
+    return b" ".join(without_comments(data).splitlines())
 
 
 def with_added(data: bytes, added: bytes, place: Place, name: str = layout.CONTAINER) -> bytes:
@@ -139,32 +174,28 @@ def place_below(data: bytes, document: ReadDocument, name: str) -> Place:
     if next(reversed(content)) == name and not document.is_lenient:
         end = len(data[: document.place.end - 1].rstrip(_BLANKS))
     else:
-        root = tree_of(data)
-        assert root is not None
+        root = known_tree(data)
         end = root.value[name].end
     return Place(end, not content[name])
 
 
 def raw_field(data: bytes, name: str) -> bytes:
     """A field of a document as it is written there."""
-    root = tree_of(data)
-    assert root is not None
+    root = known_tree(data)
     node = root.value[name]
     return data[node.start : node.end]
 
 
 def with_replaced(data: bytes, name: str, value: bytes) -> bytes:
     """A document with another value of a field that it has."""
-    root = tree_of(data)
-    assert root is not None
+    root = known_tree(data)
     node = root.value[name]
     return data[: node.start] + value + data[node.end :]
 
 
 def without_field(data: bytes, name: str) -> tuple[bytes, Place]:
     """A document without a field that it has, and where it ends then."""
-    root = tree_of(data)
-    assert root is not None
+    root = known_tree(data)
     keys = list(root.keys)
     index, start = keys.index(name), root.keys[name]
     if index + 1 < len(keys):

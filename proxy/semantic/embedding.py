@@ -13,6 +13,7 @@ from typing import Final
 from proxy.ground.errors import EndpointNotFound, IllegalArgument, ProxyError
 from proxy.ground.frames import forget_frames
 from proxy.inference.endpoints import InferenceEndpoint
+from proxy.inference.inputtypes import INGEST
 from proxy.limits.deadline import Deadline
 from proxy.limits.threads import offload
 from proxy.semantic.chunking.chunker import chunker_for
@@ -75,6 +76,8 @@ class Filler:
     ) -> None:
         try:
             endpoint = await self._endpoints.find(inference_id)
+            if endpoint is not None:
+                endpoint = await self._endpoints.completed(endpoint)
         except ProxyError as error:
             cause = error
             _fail(
@@ -106,7 +109,7 @@ class Filler:
             return
         texts = [text for chunk in chunks for text in chunk.texts]
         try:
-            vectors = await self._endpoints.embed(endpoint, texts, deadline)
+            vectors = await self._endpoints.embed(endpoint, texts, deadline, INGEST)
         except ProxyError as error:
             forget_frames(error)
             await self._embed_in_two(endpoint, fillings, deadline, error)

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from proxy.ground.errors import IllegalArgument, ProxyError
+from proxy.ground.errors import IllegalArgument, ProxyError, UpstreamUnavailable
 from proxy.semantic.fields import ModelSettings
+
+
+class OwnCredentialsRefused(UpstreamUnavailable):
+    """The upstream does not accept the proxy's own credentials, such as a key that has expired."""
+
+    def __init__(self) -> None:
+        super().__init__("upstream node does not accept the proxy's own credentials")
 
 
 class MapperParsingFailed(ProxyError):

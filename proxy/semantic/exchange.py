@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import urlencode
 
-import orjson
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from proxy.ground.errors import MediaTypeRejected
+from proxy.ground.errors import MediaTypeRejected, PlainError
 from proxy.limits.threads import offload
 from proxy.rest.body import Body
 from proxy.rest.mediatypes import media_type
@@ -22,9 +19,9 @@ from proxy.rest.request import RestRequest
 from proxy.rest.responder import Responder, RestResponse
 from proxy.semantic import layout
 from proxy.semantic.abilities import Abilities
+from proxy.semantic.answerjson import AT_ONCE, check_beginning, document_in, document_of
 from proxy.semantic.chunks import VectorSources
 from proxy.semantic.cutting import Cutter, Replacement, cut_out
-from proxy.semantic.documents import read_json
 from proxy.semantic.guarding import Guard
 from proxy.semantic.hiding import hide_in_error
 from proxy.semantic.ports import Endpoints, Upstream, UpstreamAnswer
@@ -33,13 +30,11 @@ from proxy.semantic.tasks import Tasks
 from proxy.semantic.upstreamrelease import UpstreamRelease
 from proxy.telemetry.semantic import SemanticMetrics
 from proxy.xcontent.document import Bounds
+from proxy.xcontent.loading import load_json
 from proxy.xcontent.writing import dump_json
-
-AT_ONCE: Final = 65536  # bytes of a document that are read or written on the event loop
 
 _IN_URL: Final = ("source", "source_content_type")  # a body, and its media type
 _SOURCE: Final = Bounds(nesting=100, values=10_000)  # of a body in the URL
-_LONG_NUMBER: Final = re.compile(rb"\d{19}")
 
 ReadPieces = Callable[[web.Request, RestRequest], AsyncIterator[bytes]]
 ReadBody = Callable[[web.Request, RestRequest], Awaitable[Body]]
@@ -119,8 +114,14 @@ class Exchange:
         if not data or self.body is None:
             return None
         body = self.body
-        found = await offload(len(data), AT_ONCE, body.document)
+        found = await offload(len(data), AT_ONCE, lambda: body.document(lone_surrogates=True))
         return None if found.error is not None or found.root is None else found.root.plain()
+
+    def refuse_smile(self) -> None:
+        """Refuse a body that the upstream would read, and nobody here can. Raises: PlainError."""
+        sent = self.rest.content_type
+        if sent is not None and sent.is_smile:
+            raise PlainError(406, f"Content-Type header [{sent}] is not supported")
 
     async def json(self) -> bytes:
         """The body as JSON, whatever form it came in; empty where there is none."""
@@ -173,13 +174,16 @@ class Exchange:
             )
         target = self.target_with(self.rest.parameters if parameters is None else parameters)
         answer = await self.ask(await self.json() if body is None else body, target=target)
-        cut = await offload(
-            len(answer.body), AT_ONCE, lambda: cut_out(answer.body, replacement, source_of)
+        document = await offload(
+            len(answer.body),
+            AT_ONCE,
+            lambda: document_in(cut_out(answer.body, replacement, source_of), answer.status),
         )
-        return await self.answer(answer, await offload(len(cut), AT_ONCE, lambda: _loaded(cut)))
+        return await self.answer(answer, document)
 
     async def as_is(self, answer: UpstreamAnswer) -> web.Response:
         """The upstream's answer as it came; decoded anew only where the caller wants a form."""
+        check_beginning(answer)
         if self._wants_no_form():
             headers = CIMultiDict(self.responder.document(answer.status, {}).headers)
             headers.popall("content-encoding", None)
@@ -194,6 +198,11 @@ class Exchange:
         return await self.parts.upstream.ask_as_caller(
             self.request, method or self.rest.method, target or self.unshaped_target(), data
         )
+
+    def with_parameters(self, parameters: Mapping[str, str]) -> Exchange:
+        """The request with these parameters in place of its own."""
+        target = self.target_with(parameters)
+        return replace(self, rest=replace(self.rest, target=target, parameters=parameters))
 
     def unshaped_target(self, **more: str) -> str:
         """The request's target without what shapes its answer, and with `more` parameters."""
@@ -219,7 +228,7 @@ class Exchange:
         """A 200 of our own making whose JSON comes in pieces, in the form that the caller wants."""
         if not self._wants_no_form() or not is_large:
             data = b"".join(pieces)
-            document = await offload(len(data), AT_ONCE, lambda: orjson.loads(data))
+            document = await offload(len(data), AT_ONCE, lambda: load_json(data))
             made = await offload(len(data), AT_ONCE, lambda: self.responder.document(200, document))
             return _response(made, {})
         headers = CIMultiDict(self.responder.document(200, {}).headers)
@@ -254,7 +263,7 @@ class Exchange:
 
     async def patched(self, answer: UpstreamAnswer, patch: Callable[[Any], Any]) -> web.Response:
         """The upstream's answer, with its document as `patch` returns it."""
-        document = await offload(len(answer.body), AT_ONCE, lambda: patch(_loaded(answer.body)))
+        document = await offload(len(answer.body), AT_ONCE, lambda: patch(document_of(answer)))
         return await self.answer(answer, document)
 
 
@@ -268,10 +277,3 @@ def _response(made: RestResponse, upstream: Mapping[str, str]) -> web.Response:
         if name in upstream:
             headers[name] = upstream[name]
     return web.Response(status=made.status, headers=headers, body=made.body)
-
-
-def _loaded(data: bytes) -> Any:
-    """A document of the upstream's, integers of any size in it; None for an empty one."""
-    if _LONG_NUMBER.search(data):
-        return json.loads(data)
-    return read_json(data or b"null")

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
-import orjson
 from aiohttp import web
 
 from proxy.ground.authorization import (
@@ -23,11 +22,12 @@ from proxy.ground.authorization import (
     IndexAction,
     Verdict,
 )
-from proxy.ground.errors import ProxyError, Unauthorized, UpstreamBroken
+from proxy.ground.errors import ProxyError, Unauthorized, UpstreamUnavailable
 from proxy.inference.actions import InferenceAction
 from proxy.semantic import expressions, layout
+from proxy.semantic.answerjson import object_of
 from proxy.semantic.bounded import Bounded
-from proxy.semantic.ports import Permissions, Upstream
+from proxy.semantic.ports import Permissions, Upstream, UpstreamAnswer
 from proxy.semantic.registry import Part, Target
 from proxy.semantic.targets import WriteTarget
 
@@ -91,6 +91,9 @@ def _writing(action: str, names: Names) -> IndexAction:
     )
 
 
+_NO_INDEX: Final = b"index_not_found_exception"  # and not that its shards recover
+
+
 class Guard:
     """Asks about the caller of a request, with its own credentials."""
 
@@ -132,7 +135,7 @@ class Guard:
         """Whether the caller may search any index of these patterns, as Elasticsearch has it."""
         expression = expressions.in_path(",".join(name for part in patterns for name in part.names))
         answer = await self._upstream.ask_as_caller(request, "POST", _PROBE.format(expression))
-        return answer.status == 200 and orjson.loads(answer.body)["_shards"]["total"] > 0
+        return answer.status == 200 and object_of(answer)["_shards"]["total"] > 0
 
     async def refusal(
         self, request: web.Request, action: str, target: WriteTarget, *, is_single: bool
@@ -185,9 +188,9 @@ class Guard:
                 f"/{expressions.in_path(joined)}/_field_caps?fields={quote(names, safe=',')}"
                 "&include_unmapped=true&ignore_unavailable=true&expand_wildcards=all",
             )
-            if answer.status in (403, 404):  # an index that the search leaves out for this caller
-                continue
-            _check_answer(answer.status, answer.body, paths, target)
+            if answer.status == 403 or (answer.status == 404 and _NO_INDEX in answer.body):
+                continue  # an index that the search leaves out for this caller
+            _check_answer(answer, paths, target)
         self._covered.pop(key, None)
         self._covered.keep(key, asked_at + _FRESHNESS)
 
@@ -197,10 +200,11 @@ def _part(path: str) -> str:
     return f"{layout.chunks_path(path)}.start"
 
 
-def _check_answer(status: int, body: bytes, paths: Sequence[str], target: Target) -> None:
-    if status != 200:
-        raise UpstreamBroken(f"upstream node answered {status} to a question about fields")
-    document = orjson.loads(body)
+def _check_answer(answer: UpstreamAnswer, paths: Sequence[str], target: Target) -> None:
+    if answer.status != 200:
+        problem = f"upstream node answered {answer.status} to a question about fields"
+        raise UpstreamUnavailable(problem)
+    document = object_of(answer)
     for path in paths:
         concerned = {index for index, fields in target.fields.items() if path in fields}
         field = _visible(document, path) & concerned

@@ -5,8 +5,9 @@ Source: SemanticTextHighlighter, HighlightPhase, SemanticTextFieldMapper.valueFe
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from proxy.semantic import layout
@@ -54,20 +55,39 @@ class Shown:
     highlights: list[Highlight] = field(default_factory=list)
     chunks: dict[str, Found] = field(default_factory=dict)  # fields to be shown as their chunks
     formats: dict[str, str] = field(default_factory=dict)  # by field, those that there are not
+    # Fields that are only highlighted if they are named: patterns stand for texts and keywords.
+    unnamed: dict[str, Found] = field(default_factory=dict)
+    within: list[Within] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.highlights or self.chunks)
+        return bool(self.highlights or self.chunks or self.unnamed or self.within)
 
 
-def taken_over(body: dict[str, Any], by_path: Mapping[str, Found], indices: int) -> Shown:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Within:
+    """What hits within hits, or in buckets of an aggregation, show: those of one name."""
+
+    name: str
+    in_buckets: bool
+    shown: Shown
+
+
+def taken_over(
+    body: dict[str, Any],
+    by_path: Mapping[str, Found],
+    indices: int,
+    sought: Iterable[Sought],
+) -> Shown:
     """What a rewritten search asks to be shown; taken out of the body, for no upstream knows it.
 
     `indices` is how many the search goes to, so that those without the field keep what is theirs.
+    The body may be that of hits within others; `sought` is what these are found by.
     """
     shown = Shown()
     if isinstance(body.get("highlight"), Mapping):
         own = {name for name, found in by_path.items() if len(found) == indices}
-        body["highlight"] = _without_semantic(body["highlight"], body, by_path, own, shown)
+        body["highlight"] = _without_semantic(body["highlight"], tuple(sought), by_path, own, shown)
+        shown.unnamed = _unnamed(body["highlight"], by_path, shown)
         if not body["highlight"].get("fields"):
             del body["highlight"]
     if isinstance(body.get("fields"), list):
@@ -79,7 +99,7 @@ def taken_over(body: dict[str, Any], by_path: Mapping[str, Found], indices: int)
 
 def _without_semantic(
     highlight: Mapping[str, Any],
-    body: Mapping[str, Any],
+    sought: tuple[Sought, ...],
     by_path: Mapping[str, Found],
     own: Collection[str],
     shown: Shown,
@@ -92,7 +112,7 @@ def _without_semantic(
             every = {**highlight, **(options if isinstance(options, Mapping) else {})}
             found = by_path.get(name)
             if found and every.get("type", _TYPE) == _TYPE:
-                shown.highlights.append(_highlight(name, found, every, body))
+                shown.highlights.append(_highlight(name, found, every, sought))
             if every.get("type") != _TYPE and ("type" in every or name not in own):
                 kept[name] = options
         if kept:
@@ -104,25 +124,39 @@ def _without_semantic(
     return made
 
 
+def _unnamed(
+    highlight: Mapping[str, Any], by_path: Mapping[str, Found], shown: Shown
+) -> dict[str, Found]:
+    """The semantic fields that a `highlight` stands for by patterns alone."""
+    entries = [fields for fields in listed(highlight.get("fields")) if isinstance(fields, Mapping)]
+    names = {name for fields in entries for name in fields}
+    named_ones = names | {one.name for one in shown.highlights}
+    patterns = [name for name in names if "*" in name]
+    return {
+        name: found
+        for name, found in by_path.items()
+        if name not in named_ones and any(fnmatchcase(name, pattern) for pattern in patterns)
+    }
+
+
 def _highlight(
-    name: str, found: Found, options: Mapping[str, Any], body: Mapping[str, Any]
+    name: str, found: Found, options: Mapping[str, Any], sought: tuple[Sought, ...]
 ) -> Highlight:
     number = options.get("number_of_fragments", _FRAGMENTS)
     query = options.get("highlight_query")
-    sought = _sought(query) if query is not None else _sought_by(body)
     return Highlight(
         name=name,
         found=found,
         number=max(number, 1) if isinstance(number, int) else _FRAGMENTS,
         by_score=options.get("order") == "score",
-        sought=tuple(sought),
+        sought=sought if query is None else tuple(sought_in(query)),
     )
 
 
-def _sought_by(body: Mapping[str, Any]) -> Iterator[Sought]:
+def sought_by(body: Mapping[str, Any]) -> Iterator[Sought]:
     """What a whole search looks for."""
     if "query" in body:
-        yield from _sought(body["query"])
+        yield from sought_in(body["query"])
     elif "knn" not in body and "retriever" not in body:
         yield Sought(vector=None)
     for knn in listed(body.get("knn")):
@@ -139,14 +173,14 @@ def _of_retriever(retriever: Any) -> Iterator[Sought]:
             yield from _of_knn(one, None)
         elif isinstance(one, Mapping):
             if name == "standard" and "query" in one:
-                yield from _sought(one["query"])
+                yield from sought_in(one["query"])
             yield from _of_retriever(one.get("retriever"))
             for below in listed(one.get("retrievers")):
                 inner = below.get("retriever", below) if isinstance(below, Mapping) else None
                 yield from _of_retriever(inner)
 
 
-def _sought(query: Any, indices: frozenset[str] | None = None) -> Iterator[Sought]:
+def sought_in(query: Any, indices: frozenset[str] | None = None) -> Iterator[Sought]:
     """What a rewritten query looks for; what must not be found is not looked for."""
     name, body = named(query)
     if name == "match_all":
@@ -158,11 +192,11 @@ def _sought(query: Any, indices: frozenset[str] | None = None) -> Iterator[Sough
             indices = _only(one, indices)
         for occur in ("must", "filter", "should"):
             for one in listed(body.get(occur)):
-                yield from _sought(one, indices)
+                yield from sought_in(one, indices)
     else:
         for place in ("query", "queries", "filter", "positive", "organic"):
             for one in listed(body.get(place)):
-                yield from _sought(one, indices)
+                yield from sought_in(one, indices)
 
 
 def _of_knn(knn: Any, indices: frozenset[str] | None) -> Iterator[Sought]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
 from proxy.semantic import layout
 from proxy.semantic.cutting import Replacement
 from proxy.semantic.fields import Fields, SemanticField
 from proxy.semantic.sourcefilters import INFERENCE_FIELDS
+from proxy.xcontent.loading import load_json
+from proxy.xcontent.writing import dump_json
 
 
 def inference_fields(by_index: Mapping[str, Fields]) -> Replacement:
@@ -23,10 +23,10 @@ def inference_fields(by_index: Mapping[str, Fields]) -> Replacement:
         fields = by_index.get(index)
         if fields is None:
             return None
-        shown = rendered(orjson.loads(added), fields)
+        shown = rendered(load_json(added), fields)
         if not shown:
             return None
-        return b'"%b":%b' % (INFERENCE_FIELDS.encode(), orjson.dumps(shown))
+        return b'"%b":%b' % (INFERENCE_FIELDS.encode(), dump_json(shown))
 
     return replacement
 

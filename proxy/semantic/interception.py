@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from proxy.semantic.ingest.interception import may_ingest, tries_out
 from proxy.semantic.registry import Registry
 from proxy.semantic.tasks import NODE
+from proxy.semantic.upstreamrelease import UpstreamRelease
 
 # What may declare a semantic field or a pipeline, whatever has been declared so far: the segment
 # behind an index's name, b"" for none, and first segments that are no name.
@@ -66,6 +67,7 @@ _NAMED: Final = (
     b'"rrf"',
     b'"linear"',
 )
+_RETRIEVER: Final = b'"retriever"'  # which early releases do not know at all
 _ESCAPE: Final = b"\\u00"
 _ESCAPED_LETTER: Final = re.compile(rb"\\u00[4-7]")  # perhaps of one of these names
 _IN_URL: Final = re.compile(rb"[?&]source=[^&]*(?:semantic|query_vector_builder|rrf|linear)")
@@ -73,6 +75,9 @@ _IN_URL: Final = re.compile(rb"[?&]source=[^&]*(?:semantic|query_vector_builder|
 _UNREADABLE: Final = (b"\r\ncontent-encoding:", b"yaml", b"cbor", b"smile")
 _LONG_HEAD: Final = 2048  # bytes; longer ones are not remembered
 _WRITES: Final = (b"PUT", b"POST")
+_DOCUMENTS: Final = re.compile(
+    rb"/(?:(?:_all|[^/?_][^/?]*)/)?_(?:bulk|doc|create|update|update_by_query|reindex)(?:/|\?|$)"
+)
 _OUR_TASKS: Final = f"/_tasks/{NODE}-".encode()
 # First segments that name no index, and never show a document, a mapping or a search. Others show
 # some: `_alias` the filters of aliases, `_nodes` what each field takes, `_tasks` the searches under
@@ -128,8 +133,9 @@ _SHOWS: Final = (b"/_cluster/state", b"/_cat/tasks", b"/_scripts/painless/_execu
 class Interceptor:
     """Says which requests are looked at, by the registry's present knowledge."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, release: UpstreamRelease) -> None:
         self._registry = registry
+        self._release = release
 
     @property
     def generation(self) -> object:
@@ -139,6 +145,8 @@ class Interceptor:
     def takes(self, method: bytes, target: bytes) -> bool:
         """Whether a request is looked at; `target` is raw."""
         if method == b"POST" and _INFERS.match(target) is not None:
+            return True
+        if not self._registry.is_current and writes_documents(method, target):
             return True
         snapshot = self._registry.snapshot
         if not snapshot.active:
@@ -164,7 +172,8 @@ class Interceptor:
 
     def takes_body(self, request: bytes, head_length: int) -> bool:
         """Whether a request into which we look is taken after all."""
-        for name in _NAMED:
+        may_lack = self._release.may_lack_retrievers()
+        for name in (*_NAMED, _RETRIEVER) if may_lack else _NAMED:
             if request.find(name, head_length) >= 0:
                 return True
         if request.find(_ESCAPE, head_length) >= 0 and _ESCAPED_LETTER.search(request, head_length):
@@ -180,6 +189,11 @@ def _unreadable(head: bytes) -> bool:
 
 
 _known_unreadable: Final = lru_cache(maxsize=256)(_unreadable)  # most heads are like earlier ones
+
+
+def writes_documents(method: bytes, target: bytes) -> bool:
+    """Whether a request may write documents, which must not be without their vectors."""
+    return method in _WRITES and _DOCUMENTS.match(target) is not None
 
 
 def changes(method: bytes, target: bytes) -> bool:

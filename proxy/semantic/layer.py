@@ -11,15 +11,16 @@ from typing import Final
 from aiohttp import web
 
 from proxy.config import SemanticConfig
+from proxy.ground.epoch import Epoch
 from proxy.ground.errors import ProxyError
 from proxy.inference.ports import Notes, Uses
-from proxy.rest.request import parse_request
+from proxy.rest.request import RestRequest, parse_request
 from proxy.rest.responder import responder_for
 from proxy.semantic.abilities import Abilities
 from proxy.semantic.counting import CountedEndpoints, kind_of
 from proxy.semantic.exchange import Exchange, Parts, ReadBody, ReadPieces
 from proxy.semantic.guarding import Guard
-from proxy.semantic.interception import Interceptor, changes
+from proxy.semantic.interception import Interceptor, changes, writes_documents
 from proxy.semantic.ports import Endpoints, Permissions, Upstream
 from proxy.semantic.registry import Registry
 from proxy.semantic.routes import PATHS, ROUTES
@@ -55,14 +56,16 @@ class SemanticLayer:
         endpoints: Endpoints,
         permissions: Permissions,
         config: SemanticConfig,
+        epoch: Epoch,
         metrics: SemanticMetrics,
         notes: Notes,
         *,
         read_body: ReadBody,
         read_pieces: ReadPieces,
     ) -> None:
-        self._registry = Registry(upstream, config.refresh)
-        self.interceptor = Interceptor(self._registry)
+        self._registry = Registry(upstream, config.refresh, epoch)
+        release = UpstreamRelease(upstream)
+        self.interceptor = Interceptor(self._registry, release)
         self._parts = Parts(
             upstream=upstream,
             endpoints=CountedEndpoints(endpoints, partial(metrics.count_texts, "queries")),
@@ -73,7 +76,7 @@ class SemanticLayer:
             guard=Guard(permissions, upstream),
             tasks=Tasks(notes),
             abilities=Abilities(upstream),
-            release=UpstreamRelease(upstream),
+            release=release,
             read_body=read_body,
             read_pieces=read_pieces,
             metrics=metrics,
@@ -97,21 +100,19 @@ class SemanticLayer:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """The answer to a request that the interceptor takes. Raises: ProxyError."""
         rest = parse_request(request.method, request.raw_path, request.headers)
+        if rest.problem is not None or not await self._is_concerned(rest):
+            return await self._parts.upstream.hand_on(request)
         match = PATHS.match(rest.segments())
         if match is not None and _is_no_index(match.parameters.get("index", "")):
             match = None  # a path such as `/_stats`, of which no handler knows
         handler = None if match is None else ROUTES[match.pattern].get(rest.method)
-        if rest.problem is not None:
-            return await self._parts.upstream.hand_on(request)
         exchange = Exchange(
             request=request,
             rest=rest,
             responder=responder_for(rest),
             names={} if match is None else match.parameters,
             parts=self._parts,
-            changes=changes(
-                request.method.encode(), rest.target.encode("utf-8", "surrogateescape")
-            ),
+            changes=changes(*_raw(rest)),
         )
         if not _WITH_SOURCE.isdisjoint(rest.segments()):
             exchange.take_source()
@@ -125,6 +126,19 @@ class SemanticLayer:
         self._parts.metrics.count_request(kind, outcome)
         await exchange.settle()
         return response
+
+    async def _is_concerned(self, rest: RestRequest) -> bool:
+        """Whether it still is ours, once what is known is current enough. Raises: UpstreamError."""
+        raw = _raw(rest)
+        if not writes_documents(*raw) or self._registry.is_current:
+            return True
+        await self._registry.look()
+        return self.interceptor.takes(*raw) or self.interceptor.looks_into(*raw)
+
+
+def _raw(rest: RestRequest) -> tuple[bytes, bytes]:
+    """The method and the target of a request as they came."""
+    return rest.method.encode(), rest.target.encode("utf-8", "surrogateescape")
 
 
 def _is_no_index(name: str) -> bool:

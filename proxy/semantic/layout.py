@@ -17,7 +17,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import orjson
+from proxy.xcontent.loading import load_json
+from proxy.xcontent.writing import dump_json
 
 CONTAINER: Final = "xinf"
 CHUNKS: Final = "chunks"
@@ -64,6 +65,22 @@ def chunks_path(path: str) -> str:
 def vector_path(path: str) -> str:
     """Where the vectors of the field `path` lie in a document."""
     return f"{chunks_path(path)}.{VECTOR}"
+
+
+def is_ours(path: str) -> bool:
+    """Whether a field is one that the layer added."""
+    return path == CONTAINER or path.startswith(f"{CONTAINER}.")
+
+
+def names(path: str, number: int) -> list[str]:
+    """The names of all that is mapped for the field `path`, which has so many definitions."""
+    whole = f"{CONTAINER}.{key_of(path)}"
+    chunks = (VECTOR, "field", "start", "end")
+    return [
+        *(f"{whole}.{_DEFINITION}{one}" for one in range(1, number + 1)),
+        f"{whole}.{MODEL}",
+        *(f"{chunks_path(path)}.{one}" for one in chunks),
+    ]
 
 
 def container(properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,13 +183,13 @@ def _carrier(value: Mapping[str, Any]) -> dict[str, Any]:
         "type": "keyword",
         "index": False,
         "doc_values": False,
-        "null_value": orjson.dumps(value).decode(),
+        "null_value": dump_json(value).decode(),
     }
 
 
 def _carried(carrier: Mapping[str, Any]) -> dict[str, Any] | None:
     try:
-        value = orjson.loads(carrier["null_value"])
-    except (KeyError, TypeError, orjson.JSONDecodeError):
+        value = load_json(str(carrier["null_value"]).encode())
+    except (KeyError, ValueError):
         return None
     return value if isinstance(value, dict) else None

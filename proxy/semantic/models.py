@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import quote
 
-import orjson
-
 from proxy.ground.errors import StatusError
 from proxy.semantic import layout
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.fields import Fields, ModelSettings, SemanticField, model_settings_of
 from proxy.semantic.targets import WriteTarget, write_target
+from proxy.xcontent.writing import dump_json
 
 _ROOMLESS: Final = (
     "Field [{path}] of index [{index}] was declared before its inference endpoint [{inference_id}] "
@@ -50,8 +49,11 @@ async def _without_model(
     found = []
     for field in fields.values():
         if field.model is None:
-            endpoint = await exchange.parts.endpoints.find(field.inference_id)
-            model = None if endpoint is None else model_settings_of(endpoint)
+            endpoints = exchange.parts.endpoints
+            endpoint = await endpoints.find(field.inference_id)
+            model = None
+            if endpoint is not None:
+                model = model_settings_of(await endpoints.completed(endpoint))
             if model is not None:
                 found.append((field, model))
     return found
@@ -80,7 +82,7 @@ async def _add_model(
         "properties": {layout.CONTAINER: layout.container({layout.key_of(field.path): below})}
     }
     path = f"/{quote(index, safe='')}/_mapping"
-    answer = await exchange.parts.upstream.ask_as_proxy("PUT", path, orjson.dumps(mapping))
+    answer = await exchange.parts.upstream.ask_as_proxy("PUT", path, dump_json(mapping))
     if answer.status >= 300:
         raise StatusError(
             503,

@@ -6,23 +6,27 @@ Source: RestMultiSearchAction, MultiSearchRequest, RestMultiSearchTemplateAction
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
-from typing import Any
+from typing import Any, Final
 
-import orjson
 from aiohttp import web
 
 from proxy.ground.errors import ProxyError
 from proxy.limits.threads import offload
+from proxy.semantic.answerjson import AT_ONCE, items_of
 from proxy.semantic.answers import presentable, rewording, told
-from proxy.semantic.documents import read_json
-from proxy.semantic.exchange import AT_ONCE, Exchange
+from proxy.semantic.exchange import Exchange
 from proxy.semantic.preparing import Prepared, Search
 from proxy.semantic.reading import searchable
 from proxy.semantic.retrievers.entry import evaluated
-from proxy.semantic.searches import as_json, body_of, show_chunks
+from proxy.semantic.searches import body_of
+from proxy.semantic.shownhits import Where, show_chunks
 from proxy.semantic.templates import rendered
+from proxy.xcontent.loading import load_json
+from proxy.xcontent.writing import dump_json
+
+_SPELLED: Final = {"searchType": "search_type"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +36,10 @@ class Line:
     header: bytes
     body: dict[str, Any]
     expression: str | None
+    parameters: Mapping[str, str]  # of the line, and of the request where that says nothing
+
+    def search(self) -> Search:
+        return Search(body=self.body, expression=self.expression, parameters=self.parameters)
 
 
 async def multi_search(exchange: Exchange) -> web.StreamResponse:
@@ -50,7 +58,7 @@ async def multi_search_template(exchange: Exchange) -> web.StreamResponse:
         body = await rendered(exchange, line.body)
         if body is None:
             return await exchange.hand_on()
-        filled.append(Line(header=line.header, body=body, expression=line.expression))
+        filled.append(replace(line, body=body))
     return await _answered(exchange, filled)
 
 
@@ -72,15 +80,14 @@ async def rank_evaluation(exchange: Exchange) -> web.StreamResponse:
         if isinstance(made, ProxyError):
             raise made
         requests[n] = {**rated[n], "request": made.body}
-    answer = await exchange.ask(as_json({**body, "requests": requests}))
+    answer = await exchange.ask(dump_json({**body, "requests": requests}))
     words = rewording({}, {})
     return await exchange.patched(answer, lambda document: told(document, words))
 
 
 async def _answered(exchange: Exchange, lines: Sequence[Line]) -> web.StreamResponse:
     started = monotonic()
-    searches = [Search(body=line.body, expression=line.expression) for line in lines]
-    exchange, made = await evaluated(exchange, searches)
+    exchange, made = await evaluated(exchange, [line.search() for line in lines])
     untouched = all(_is_untouched(one, line) for one, line in zip(made, lines, strict=True))
     if untouched and not exchange.rest.path.endswith("/template"):
         return await exchange.hand_on()
@@ -94,8 +101,8 @@ async def _answered(exchange: Exchange, lines: Sequence[Line]) -> web.StreamResp
         if answer.status >= 300:
             words = rewording({}, {})
             return await exchange.patched(answer, lambda document: told(document, words))
-        document = await offload(len(answer.body), AT_ONCE, lambda: read_json(answer.body))
-        for n, response in zip(sent, document["responses"], strict=True):
+        found = await offload(len(answer.body), AT_ONCE, lambda: items_of(answer, "responses"))
+        for n, response in zip(sent, found, strict=True):
             responses[n] = await _shown(exchange, response, made[n], lines[n])
     took = int((monotonic() - started) * 1000)
     return await exchange.made(200, {"took": took, "responses": responses})
@@ -108,7 +115,7 @@ def _is_untouched(made: Prepared | ProxyError, line: Line) -> bool:
 def _sent(line: Line, made: Prepared | ProxyError) -> bytes:
     assert isinstance(made, Prepared)
     body = searchable(made.body, is_in_url=False) if made.target.fields else made.body
-    return line.header + b"\n" + as_json(body) + b"\n"
+    return line.header + b"\n" + dump_json(body) + b"\n"
 
 
 async def _shown(exchange: Exchange, response: Any, made: Prepared | ProxyError, line: Line) -> Any:
@@ -117,17 +124,19 @@ async def _shown(exchange: Exchange, response: Any, made: Prepared | ProxyError,
     document = presentable(response, words)
     if made.patch is not None:
         document = made.patch(document)
-    await show_chunks(exchange, document, made, line.body, line.expression)
+    where = Where.of(line.expression, line.parameters, line.body)
+    await show_chunks(exchange, document, made.shown, where)
     return document
 
 
 async def _lines(exchange: Exchange) -> list[Line] | None:
     """The searches of a request; None where they cannot be read."""
-    data = await exchange.read()
-    return await offload(len(data), AT_ONCE, lambda: _read(data, exchange.names.get("index")))
+    data, parameters = await exchange.read(), exchange.rest.parameters
+    index = exchange.names.get("index")
+    return await offload(len(data), AT_ONCE, lambda: _read(data, index, parameters))
 
 
-def _read(data: bytes, index: str | None) -> list[Line] | None:
+def _read(data: bytes, index: str | None, parameters: Mapping[str, str]) -> list[Line] | None:
     lines: list[Line] = []
     pending = data.split(b"\n")
     if pending and not pending[-1].strip():
@@ -136,14 +145,32 @@ def _read(data: bytes, index: str | None) -> list[Line] | None:
         return None
     for header, body in zip(pending[::2], pending[1::2], strict=True):
         try:
-            where = orjson.loads(header) if header.strip() else {}
-            search = orjson.loads(body)
-        except orjson.JSONDecodeError:
+            where = load_json(header) if header.strip() else {}
+            search = load_json(body)
+        except ValueError:
             return None
         if not isinstance(where, dict) or not isinstance(search, dict):
             return None
-        lines.append(Line(header=header, body=search, expression=_expression(where, index)))
+        lines.append(
+            Line(
+                header=header,
+                body=search,
+                expression=_expression(where, index),
+                parameters={**parameters, **_parameters(where)},
+            )
+        )
     return lines
+
+
+def _parameters(header: Mapping[str, Any]) -> dict[str, str]:
+    """What a line says of its search, as the parameters of a `_search` would."""
+    return {_SPELLED.get(name, name): _text(value) for name, value in header.items()}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(_text, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _expression(header: Mapping[str, Any], index: str | None) -> str | None:

@@ -9,11 +9,9 @@ import logging
 from collections.abc import Mapping
 from typing import Final
 
-import orjson
-
-from proxy.ground.errors import UpstreamBroken
 from proxy.semantic.pipelines import Pipeline, read_pipeline
 from proxy.semantic.ports import Upstream
+from proxy.semantic.told import is_forbidden, told_by
 
 log: Final = logging.getLogger(__name__)
 
@@ -30,17 +28,10 @@ class PipelineRegistry:
     async def read(self) -> Mapping[str, Pipeline]:
         """Those of which the proxy runs a part, by id. Raises: UpstreamError."""
         answer = await self._upstream.ask_as_proxy("GET", _OURS)
-        self._note(is_readable=answer.status not in (401, 403))
+        self._note(is_readable=not is_forbidden(answer))
         if answer.status == 404 or not self.is_readable:
             return {}
-        try:
-            stored = orjson.loads(answer.body)
-        except orjson.JSONDecodeError:
-            stored = None
-        if answer.status != 200 or not isinstance(stored, dict):
-            raise UpstreamBroken(
-                f"upstream node answered {answer.status} to a question about pipelines"
-            )
+        stored = told_by(answer)
         found = (read_pipeline(pipeline_id, one) for pipeline_id, one in stored.items())
         return {one.id: one for one in found if one is not None}
 

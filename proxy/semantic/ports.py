@@ -99,13 +99,30 @@ class Endpoints(Protocol):
     async def find(self, inference_id: str) -> InferenceEndpoint | None:
         """The endpoint; None if there is none. Raises: StoreError."""
 
+    async def completed(self, endpoint: InferenceEndpoint) -> InferenceEndpoint:
+        """The endpoint with the size of its vectors, even if it was starting when it was created.
+
+        Raises: ProxyError for the provider's failures.
+        """
+
     async def embed(
-        self, endpoint: InferenceEndpoint, texts: Sequence[str], deadline: Deadline
+        self,
+        endpoint: InferenceEndpoint,
+        texts: Sequence[str],
+        deadline: Deadline,
+        input_type: str,
     ) -> list[Numbers]:
-        """A vector for each text. Raises: ProxyError for the provider's failures."""
+        """A vector for each text. Raises: ProxyError for the provider's failures.
+
+        `input_type` is `ingest` for texts to be found, `search` for those that look for others.
+        """
 
     async def infer(
-        self, endpoint: InferenceEndpoint, texts: Sequence[str], deadline: Deadline
+        self,
+        endpoint: InferenceEndpoint,
+        texts: Sequence[str],
+        deadline: Deadline,
+        input_type: str | None = None,
     ) -> list[Any]:
         """What the endpoint's task makes of each text, as JSON.
 

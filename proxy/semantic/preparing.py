@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
 
-import orjson
-
 from proxy.ground.errors import (
     IllegalArgument,
     ProxyError,
@@ -23,9 +21,11 @@ from proxy.ground.errors import (
 )
 from proxy.ground.frames import forget_frames
 from proxy.limits.deadline import Deadline
-from proxy.semantic import expressions
+from proxy.semantic import expressions, layout
+from proxy.semantic.answerjson import object_of
 from proxy.semantic.exchange import Exchange
-from proxy.semantic.highlights import Shown, taken_over
+from proxy.semantic.highlights import Shown
+from proxy.semantic.innerhits import all_taken_over
 from proxy.semantic.pits import indices_of
 from proxy.semantic.queries import Known, Rewriter
 from proxy.semantic.registry import Target
@@ -47,6 +47,7 @@ class Search:
     expression: str | None  # for its indices; None for all
     size: Any = None  # goes before that of the body
     timeout: str | None = None
+    parameters: Mapping[str, str] | None = None  # None for those of the request
     patch: Patch | None = None  # what is done to its answer
 
 
@@ -67,9 +68,11 @@ async def prepared(exchange: Exchange, searches: Sequence[Search]) -> list[Prepa
     wanted = [text for one in sound for text in one.rewriter.wanted]
     unclear = (_types(exchange, one.search, one.rewriter.unclear) for one in sound)
     types = iter(await asyncio.gather(*unclear))
+    patterns = (_names(exchange, one.search, one.rewriter.patterns) for one in sound)
+    names = iter(await asyncio.gather(*patterns))
     vectors = await embedded(wanted, exchange.parts.endpoints, _deadline(searches))
     return [
-        _rewritten(one.search, one.target, Known(vectors=vectors, types=next(types)))
+        _rewritten(one, Known(vectors=vectors, types=next(types), names=next(names)))
         if isinstance(one, _Seen)
         else one
         for one in seen
@@ -116,12 +119,13 @@ async def _seen(exchange: Exchange, search: Search) -> _Seen | ProxyError:
         target = left
 
 
-def _rewritten(search: Search, target: Target, known: Known) -> Prepared | ProxyError:
+def _rewritten(seen: _Seen, known: Known) -> Prepared | ProxyError:
+    search, target = seen.search, seen.target
     rewriter = Rewriter(target, known)
     try:
         body = rewritten(search.body, rewriter, search.size)
         indices = len(target.fields) if not target.others else -1
-        shown = taken_over(body, target.by_path(), indices)
+        body, shown = all_taken_over(body, target.by_path(), indices)
     except ProxyError as error:
         return error
     return Prepared(body=body, target=target, shown=shown, patch=search.patch)
@@ -177,17 +181,30 @@ async def _types(
     exchange: Exchange, search: Search, paths: Mapping[str, Any]
 ) -> dict[str, dict[str, str]]:
     """The types of fields, by path and index. Raises: UpstreamError."""
-    found: dict[str, dict[str, str]] = {}
-    expression = quote(search.expression or "_all", safe="*,:<>{}+~-")
-    for path in paths:
-        target = (
-            f"/{expression}/_mapping/field/{quote(path, safe='')}"
-            "?expand_wildcards=all&ignore_unavailable=true"
-        )
-        answer = await exchange.parts.upstream.ask_as_proxy("GET", target)
-        if answer.status < 300:
-            found[path] = _types_in(orjson.loads(answer.body), path)
+    return {path: _types_in(await _mappings(exchange, search, path), path) for path in paths}
+
+
+async def _names(
+    exchange: Exchange, search: Search, patterns: Mapping[str, Any]
+) -> dict[str, list[str]]:
+    """The names that patterns stand for, but for those of ours. Raises: UpstreamError."""
+    found = {}
+    for pattern in patterns:
+        entries = (await _mappings(exchange, search, pattern)).values()
+        names = {name for entry in entries for name in entry.get("mappings", {})}
+        found[pattern] = sorted(name for name in names if not layout.is_ours(name))
     return found
+
+
+async def _mappings(exchange: Exchange, search: Search, name: str) -> dict[str, Any]:
+    """The mappings of fields of that name or pattern, by index. Raises: UpstreamError."""
+    expression = quote(search.expression or "_all", safe="*,:<>{}+~-")
+    target = (
+        f"/{expression}/_mapping/field/{quote(name, safe='')}"
+        "?expand_wildcards=all&ignore_unavailable=true"
+    )
+    answer = await exchange.parts.upstream.ask_as_proxy("GET", target)
+    return object_of(answer) if answer.status < 300 else {}
 
 
 def _types_in(document: Mapping[str, Any], path: str) -> dict[str, str]:

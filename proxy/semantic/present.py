@@ -11,22 +11,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
-import orjson
-
-from proxy.ground.errors import StatusError
+from proxy.ground.errors import ProxyError, StatusError, UpstreamUnavailable
 from proxy.limits.threads import offload
 from proxy.semantic import layout
+from proxy.semantic.answerjson import AT_ONCE, items_of
 from proxy.semantic.bulk import Guard, Item
-from proxy.semantic.documents import read_json
-from proxy.semantic.exchange import AT_ONCE, Exchange
+from proxy.semantic.exchange import Exchange
 from proxy.semantic.filling import Chunk, FieldFilling, all_sources, chunks_of
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.values import texts_of
+from proxy.xcontent.writing import dump_json
 
 _NEEDS_READ: Final = (
     "Field [{path}] is made of several fields: an update of some of them needs the privilege "
     "[read], as what is there of the others must be kept"
 )
+_NOT_READ: Final = (
+    "Field [{path}] is made of several fields: an update of some of them must keep what is there "
+    "of the others, which could not be read: [{type}]"
+)
+_NO_INDEX: Final = "index_not_found_exception"
 
 
 def needs_present(item: Item) -> bool:
@@ -53,15 +57,15 @@ async def _read(exchange: Exchange, items: Sequence[tuple[str, Item]]) -> list[A
         for name in (*all_sources(item.fields), *map(_object_of, item.fields))
     }
     filters = {"_source_includes": ",".join(sorted(includes))}
-    body = orjson.dumps({"docs": [_question(index, item) for index, item in items]})
+    body = dump_json({"docs": [_question(index, item) for index, item in items]})
     answer = await _ask(exchange, {**filters, "_source_exclude_vectors": "false"}, body)
     if answer.status == 400:  # before 9.2 vectors are not hidden, and there is no such parameter
         answer = await _ask(exchange, filters, body)
+    if answer.status == 429 or answer.status >= 500:
+        raise UpstreamUnavailable(f"upstream node answered {answer.status} to a read of documents")
     if answer.status >= 300:
         return [None] * len(items)
-    document = await offload(len(answer.body), AT_ONCE, lambda: read_json(answer.body))
-    found: list[Any] = document["docs"]
-    return found
+    return await offload(len(answer.body), AT_ONCE, lambda: items_of(answer, "docs"))
 
 
 def _object_of(path: str) -> str:
@@ -87,10 +91,10 @@ def consider(item: Item, document: Any) -> None:
     `document` is an answer to GET; None if it could not be had.
     """
     assert item.filling is not None
-    if document is None or _is_forbidden(document):
+    if document is None or (failed := _failed(document)) is not None:
         for path, one in item.filling.fields.items():
             if len(one.sources) < len(one.semantic.sources):
-                item.failure = StatusError(403, _NEEDS_READ.format(path=path))
+                item.failure = _unread(path, None if document is None else failed)
         return
     if not document.get("found"):
         return
@@ -100,12 +104,24 @@ def consider(item: Item, document: Any) -> None:
         for path, one in list(item.filling.fields.items())
     ]
     if any(relied) and "if_seq_no" not in item.meta:
+        try:
+            item.check_source()  # what must not be made is taken out of it
+        except ProxyError as error:
+            item.failure = error
         item.guard = Guard(if_seq_no=document["_seq_no"], if_primary_term=document["_primary_term"])
 
 
-def _is_forbidden(document: Mapping[str, Any]) -> bool:
+def _failed(document: Mapping[str, Any]) -> str | None:
+    """The type of error that kept a document from being read; None if it was, or is not there."""
     error = document.get("error")
-    return isinstance(error, Mapping) and error.get("type") == "security_exception"
+    kind = error.get("type") if isinstance(error, Mapping) else None
+    return None if kind in (None, _NO_INDEX) else str(kind)
+
+
+def _unread(path: str, failed: str | None) -> StatusError:
+    if failed in (None, "security_exception"):
+        return StatusError(403, _NEEDS_READ.format(path=path))
+    return StatusError(503, _NOT_READ.format(path=path, type=failed))
 
 
 def chunks_there(source: Mapping[str, Any], path: str) -> list[dict[str, Any]]:
@@ -167,5 +183,5 @@ def _kept(
     """The chunks of sources that stay as they are, and the sources whose vectors are missing."""
     others = [chunk for chunk in chunks if chunk.get("field") not in changed]
     again = {str(chunk.get("field")) for chunk in others if layout.VECTOR not in chunk}
-    kept = [orjson.dumps(chunk) for chunk in others if chunk.get("field") not in again]
+    kept = [dump_json(chunk) for chunk in others if chunk.get("field") not in again]
     return kept, again

@@ -61,6 +61,7 @@ class Known:
 
     vectors: Vectors = field(default_factory=Vectors)
     types: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # by path and index
+    names: Mapping[str, Sequence[str]] = field(default_factory=dict)  # of users, by pattern
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,13 +76,15 @@ class Nearest:
 class Rewriter:
     """Rewrites queries.
 
-    With `known` None nothing is, and `wanted` and `unclear` tell what has to be found out: the
-    texts to embed, and the fields of which to learn the type where they are not semantic.
+    With `known` None nothing is, and `wanted`, `unclear` and `patterns` tell what has to be found
+    out: the texts to embed, the fields of which to learn the type where they are not semantic, and
+    the patterns of names that stand for fields of ours, too.
     """
 
     def __init__(self, target: Target, known: Known | None) -> None:
         self.wanted: dict[Wanted, None] = {}
         self.unclear: dict[str, None] = {}
+        self.patterns: dict[str, None] = {}
         self.target = target
         self._known = known
         self._by_path = target.by_path()
@@ -94,13 +97,43 @@ class Rewriter:
         """The semantic field of that name, by index."""
         return self._by_path.get(path, {})
 
+    def names_of(self, pattern: str) -> Sequence[str] | None:
+        """The names that a pattern stands for, if it has to be told as such."""
+        if "*" not in pattern or pattern == "*" or not self._is_of_ours(pattern):
+            return None
+        if self._known is None:
+            self.patterns[pattern] = None
+            return None
+        return self._known.names.get(pattern, ())
+
+    def _is_of_ours(self, pattern: str) -> bool:
+        names = {
+            name
+            for found in self._by_path.values()
+            for one in found.values()
+            for name in layout.names(one.path, one.number)
+        }
+        return any(fnmatchcase(name, pattern) for name in names)
+
     def is_nested(self, name: str, body: Mapping[str, Any]) -> bool:
         """Whether a query becomes a nested one."""
         if name == "match":
             return any(path in self._by_path for path in body)
-        if name in ("knn", "exists", "sparse_vector"):
+        if name == "exists":
+            return bool(self._behind(str(body.get("field")).removesuffix(_NATIVE_VECTOR)))
+        if name in ("knn", "sparse_vector"):
             return str(body.get("field")).removesuffix(_NATIVE_VECTOR) in self._by_path
         return name == "semantic"
+
+    def _behind(self, name: str) -> list[str]:
+        """The paths of semantic fields that a name, a pattern or an object stands for."""
+        paths = {
+            one.path: None
+            for path, found in self._by_path.items()
+            if path == name or path.startswith(f"{name}.") or fnmatchcase(path, name)
+            for one in found.values()
+        }
+        return list(paths)
 
     def nearest(self, body: Mapping[str, Any], scope: Scope) -> list[Nearest]:
         """The vector searches that a `knn` stands for. Raises: ProxyError for what is wrong."""
@@ -249,12 +282,7 @@ class Rewriter:
         name = str(body.get("field"))
         if scope.inside and (chunks := self._chunks(name.removesuffix(f".{layout.VECTOR}"))):
             return {"exists": {**body, "field": f"{chunks}.{layout.VECTOR}"}}
-        paths = {
-            one.path: None
-            for path, found in self._by_path.items()
-            if path == name or path.startswith(f"{name}.") or fnmatchcase(path, name)
-            for one in found.values()
-        }
+        paths = self._behind(name)
         if not paths:
             return None
         clauses = [Clause(has_chunks(path, own_of(body))) for path in paths]

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from aiohttp import web
 
 from proxy.limits.threads import offload
+from proxy.semantic.answerjson import AT_ONCE
 from proxy.semantic.cutting import Replacement, cut_out
-from proxy.semantic.exchange import AT_ONCE, Exchange
+from proxy.semantic.exchange import Exchange
 from proxy.semantic.fields import Fields
 from proxy.semantic.inferencefields import inference_fields
 from proxy.semantic.ports import UpstreamAnswer
@@ -29,6 +30,9 @@ from proxy.semantic.sourcefilters import (
     without_container,
 )
 from proxy.xcontent.writing import dump_json
+
+_EXCLUDES: Final = "_source_excludes"
+_SOURCELESS: Final = b"_source is disabled in the mappings"
 
 
 async def get_document(exchange: Exchange) -> web.StreamResponse:
@@ -50,28 +54,59 @@ async def get_document(exchange: Exchange) -> web.StreamResponse:
 async def get_documents(exchange: Exchange) -> web.StreamResponse:
     """Several documents, each with a filter of its own perhaps. Source: MultiGetRequest."""
     body = await exchange.document()
-    indices = {exchange.names["index"]} if "index" in exchange.names else set()
-    data = None
-    if isinstance(body, dict) and isinstance(body.get("docs"), list):
-        docs = [one for one in body["docs"] if isinstance(one, dict)]
-        indices.update(one["_index"] for one in docs if isinstance(one.get("_index"), str))
-        data = dump_json({**body, "docs": [_filtered(one) for one in body["docs"]]})
-    parameters = url_with(exchange.rest.parameters)
-    if not filter_in_url(exchange.rest.parameters).shows_inference_fields:
+    docs = body.get("docs") if isinstance(body, dict) else None
+    fields = await _fields_of(exchange, docs)
+    if isinstance(body, dict) and not fields:
+        return await exchange.hand_on()
+    own = exchange.rest.parameters
+    data, parameters = None, url_with(own)
+    if isinstance(docs, list):
+        is_each = _is_each_filtered(body, own)
+        filtered = [_filtered(one, own if is_each else None) for one in docs]
+        data = dump_json({**body, "docs": filtered})
+        parameters = dict(own) if is_each else parameters
+    if not filter_in_url(own).shows_inference_fields:
         return await exchange.hand_on_as(target=exchange.rest.path + _query(parameters), body=data)
-    found: dict[str, Fields] = {}
-    for index in indices:
-        found |= (await exchange.parts.registry.look_up(index)).fields
     return await exchange.hand_on_cut(
-        parameters=parameters, body=data, replacement=inference_fields(found)
+        parameters=parameters, body=data, replacement=inference_fields(fields)
     )
 
 
-def _filtered(doc: Any) -> Any:
-    """A part of `_mget` whose own filter, if it has one, leaves out what the layer added."""
-    if not isinstance(doc, dict) or "_source" not in doc:
+async def _fields_of(exchange: Exchange, docs: Any) -> dict[str, Fields]:
+    """The semantic fields of the indices that an `_mget` names, by index."""
+    docs = docs if isinstance(docs, list) else []
+    named = [str(one["_index"]) for one in docs if isinstance(one, dict) and "_index" in one]
+    if "index" in exchange.names:
+        named.append(exchange.names["index"])
+    found: dict[str, Fields] = {}
+    for index in set(named):
+        found |= (await exchange.parts.registry.look_up(index)).fields
+    return found
+
+
+def _is_each_filtered(body: Mapping[str, Any], parameters: Mapping[str, str]) -> bool:
+    """Whether each document needs a filter of its own: one for all would show every source.
+
+    A document that asks for stored fields shows no source as long as there is no filter.
+    """
+    asks = any(isinstance(doc, dict) and "stored_fields" in doc for doc in body["docs"])
+    return asks and "ids" not in body and not is_in_url(parameters)
+
+
+def _filtered(doc: Any, parameters: Mapping[str, str] | None) -> Any:
+    """A part of `_mget` whose own filter, if it has one, leaves out what the layer added.
+
+    parameters: the URL's, if it needs a filter of its own.
+    """
+    if not isinstance(doc, dict):
         return doc
-    return {**doc, "_source": without_container(doc["_source"])}
+    if "_source" not in doc:  # then the URL says what is shown
+        if parameters is None:
+            return doc
+        stored = {"stored_fields": doc["stored_fields"]} if "stored_fields" in doc else {}
+        if hides_source(stored, {} if stored else parameters):
+            return doc
+    return {**doc, "_source": without_container(doc.get("_source"))}
 
 
 def _query(parameters: Mapping[str, str]) -> str:
@@ -85,6 +120,17 @@ class Showing:
     body: dict[str, Any]
     parameters: Mapping[str, str]
     replacement: Replacement | None
+    has_own_filter: bool = True  # whether the caller says what is shown of sources
+
+    def whole(self) -> Showing:
+        """The same without the layer's filter, which an index that keeps no sources refuses."""
+        body = {key: value for key, value in self.body.items() if key != "_source"}
+        parameters = {key: one for key, one in self.parameters.items() if key != _EXCLUDES}
+        return Showing(body=body, parameters=parameters, replacement=None)
+
+    def is_refused(self, answer: UpstreamAnswer) -> bool:
+        """Whether an index has refused the layer's filter."""
+        return not self.has_own_filter and _SOURCELESS in answer.body
 
 
 async def showing(exchange: Exchange, body: Mapping[str, Any], found: Target) -> Showing:
@@ -108,13 +154,16 @@ async def showing(exchange: Exchange, body: Mapping[str, Any], found: Target) ->
     else:
         made["_source"] = filter.for_upstream(shows=shows, hides_vectors=hides)
     replacement = inference_fields(found.fields) if shows else None
-    return Showing(body=made, parameters=parameters, replacement=replacement)
+    has_own = bool(shows or filter.includes or filter.excludes)
+    return Showing(
+        body=made, parameters=parameters, replacement=replacement, has_own_filter=has_own
+    )
 
 
-async def with_inference_fields(answer: UpstreamAnswer, replacement: Replacement) -> UpstreamAnswer:
-    """An answer in which `_inference_fields` stand where the layer's own fields stood."""
-    cut = await offload(len(answer.body), AT_ONCE, lambda: cut_out(answer.body, replacement))
-    return _Changed(answer.status, answer.headers, cut)
+async def cut(answer: UpstreamAnswer, replacement: Replacement | None = None) -> UpstreamAnswer:
+    """An answer without the layer's own fields, perhaps with `_inference_fields` in their place."""
+    body = await offload(len(answer.body), AT_ONCE, lambda: cut_out(answer.body, replacement))
+    return _Changed(answer.status, answer.headers, body)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-import orjson
-
 from proxy.ground.errors import IllegalArgument
 from proxy.inference.endpoints import TaskType
 from proxy.limits.threads import offload
 from proxy.semantic import layout
+from proxy.semantic.answerjson import AT_ONCE, object_of
 from proxy.semantic.declarations import (
     Declaration,
     Declared,
@@ -24,7 +23,7 @@ from proxy.semantic.declarations import (
     has_no_subobjects,
     model_for,
 )
-from proxy.semantic.exchange import AT_ONCE, Exchange, Parts
+from proxy.semantic.exchange import Exchange, Parts
 from proxy.semantic.fields import TYPE, ModelSettings, SemanticField, model_settings_of
 from proxy.semantic.mappings import around, fields_of
 from proxy.semantic.parameters import only_dense
@@ -77,7 +76,7 @@ async def present_fields(exchange: Exchange) -> dict[str, Present]:
     def read() -> dict[str, Present]:
         return {
             name: Present(mapping=found["mappings"], fields=fields_of(found["mappings"]))
-            for name, found in orjson.loads(answer.body).items()
+            for name, found in object_of(answer).items()
         }
 
     return await offload(len(answer.body), AT_ONCE, read)

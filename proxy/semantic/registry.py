@@ -3,21 +3,27 @@
 The cluster's state changes with every mapping, alias and template, and with no document. It is
 asked for once in a while; as long as it is the same, what was looked up holds. Names that have not
 been asked for are looked up before they are believed to have no semantic fields.
+
+Whoever asks after a change through the same proxy sees it, whichever worker has made it. What
+others have changed is seen by the next look, and nothing is written by what was seen too long ago.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Mapping
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from proxy.ground.errors import ProxyError
+from proxy.ground.epoch import Epoch
+from proxy.ground.errors import ProxyError, UpstreamUnavailable
 from proxy.ground.singleflight import SingleFlight
 from proxy.semantic import expressions
 from proxy.semantic.bounded import Bounded
 from proxy.semantic.discovery import Cluster, Concrete, Declared, Resolved
+from proxy.semantic.errors import OwnCredentialsRefused
 from proxy.semantic.expressions import EVERYTHING
 from proxy.semantic.fields import Fields, SemanticField
 from proxy.semantic.pipelineregistry import PipelineRegistry
@@ -29,12 +35,13 @@ log: Final = logging.getLogger(__name__)
 _FEW: Final = 16  # indices whose mappings are read, although none of them had fields at last look
 _TARGETS: Final = 2_000  # expressions that are kept for one state of the cluster
 _PLAIN: Final = 20_000
+_ATTEMPTS: Final = 3  # at looking up indices of which some are deleted meanwhile
 _LONGEST: Final = 255  # characters of one, as long as a name can be
+# How long it is written by what a look has seen: as long as so many looks are apart.
+_TRUST: Final = 3
+_SHORTEST_TRUST: Final = 1.0  # seconds
 # A cluster whose state changes all the time is asked less often, if its answers take long.
 _REST: Final = 10  # times the time that a look took
-_LONGEST_REST: Final = 30.0  # seconds
-
-_NOTHING: Final[Fields] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,21 +108,42 @@ class Snapshot:
         return not self.is_known or bool(self.declared) or bool(self.pipelines)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """When something was asked: in which epoch of this proxy, and at what time."""
+
+    epoch: int
+    time: float
+
+
 class Registry:
     """Knows the semantic fields of every index; `refresh` is the time between two looks."""
 
-    def __init__(self, upstream: Upstream, refresh: float) -> None:
-        self.snapshot = _unknown()
-        self.generation = object()  # another one whenever something else is known
+    def __init__(
+        self,
+        upstream: Upstream,
+        refresh: float,
+        epoch: Epoch | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`epoch` is shared by all workers, and renewed by changes that any of them makes."""
+        self._snapshot = _unknown()
+        self._generation = object()  # another one whenever something else is known
+        self._epoch = epoch or Epoch()
+        self._clock = clock
+        self._asked = self._now()  # when what is known was asked for
+        self._trust = max(_TRUST * refresh, _SHORTEST_TRUST)
         self.stored_pipelines = PipelineRegistry(upstream)
         self._upstream = upstream
         self.cluster = Cluster(upstream)
         self._refresh = refresh
         self._looks = 0  # that have begun
         self._turn = asyncio.Lock()
-        self._looking: SingleFlight[int, None] = SingleFlight()
+        self._looking: SingleFlight[int, Snapshot] = SingleFlight()
         self._looking_up: SingleFlight[tuple[int, str], Target] = SingleFlight()
         self._problem: str | None = None
+        self._is_blind = False  # whether its own credentials are refused
         self._native: bool | None = None  # not asked yet
 
     async def run(self) -> None:
@@ -125,11 +153,33 @@ class Registry:
             started, rest = loop.time(), 0.0
             try:
                 await self.look()
-                rest = min(_REST * (loop.time() - started), _LONGEST_REST)
-                self._works()
+                took = loop.time() - started
+                rest = min(_REST * took, self._trust - 2 * took)  # the next one comes in time
+                if not self._is_blind:
+                    self._works()
             except ProxyError as error:
                 self._report(error)
             await asyncio.sleep(max(self._refresh, rest))
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What is known: nothing, where another worker has changed something since."""
+        return self._snapshot if self._asked.epoch == self._epoch.value else _unknown()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether what is known is new enough to write by it."""
+        asked = self._asked
+        return (
+            asked.epoch == self._epoch.value
+            and self._clock() - asked.time < self._trust
+            and self._snapshot.is_known
+        )
+
+    @property
+    def generation(self) -> object:
+        """Another object whenever something else is known, or it is not current."""
+        return self._generation if self.is_current else object()
 
     async def is_native(self) -> bool:
         """Whether the upstream has `semantic_text` of its own. Raises: UpstreamError."""
@@ -137,68 +187,98 @@ class Registry:
             self._native = await self._upstream.has_inference()
         return self._native
 
-    async def look(self) -> None:
+    async def look(self) -> Snapshot:
         """Take note of what has changed before the call. Raises: UpstreamError."""
         # One under way may have begun too early: all that come meanwhile share the next one.
-        await self._looking.run(self._looks, self._look_in_turn)
+        return await self._looking.run(self._looks, self._look_in_turn)
 
     async def changed(self) -> None:
         """Take note of a change, which the upstream has just made; if need be, later."""
+        self._epoch.renew()
         try:
             await self.look()
         except ProxyError as error:
             self._report(error)
-            self._know(_unknown())
 
     async def pipelines(self) -> Mapping[str, Pipeline]:
-        """The ingest pipelines of which the proxy runs a part, by id. Raises: UpstreamError."""
-        if not self.snapshot.is_known:
-            await self.look()
-        return self.snapshot.pipelines
+        """The ingest pipelines of which the proxy runs a part, by id, as current as writes need.
+
+        Raises: UpstreamError.
+        """
+        snapshot = self.snapshot if self.is_current else await self.look()
+        return snapshot.pipelines
 
     async def look_up(self, expression: str) -> Target:
         """What an index expression stands for, as callers write it. Raises: UpstreamError."""
-        known = self.snapshot.targets.get(expression)
-        if known is not None:
-            return known
-        if not self.snapshot.is_known or any(
-            map(expressions.is_pattern, expressions.parts_of(expression))
-        ):  # what a pattern stands for now may have been made since the last look
-            await self.look()
         snapshot = self.snapshot
+        if expression not in snapshot.targets and (
+            not snapshot.is_known
+            or any(map(expressions.is_pattern, expressions.parts_of(expression)))
+        ):  # what a pattern stands for now may have been made since the last look
+            snapshot = await self.look()
+        if (known := snapshot.targets.get(expression)) is not None:
+            return known
         key = (id(snapshot), expression)
         return await self._looking_up.run(key, lambda: self._look_up(snapshot, expression))
 
-    async def _look_in_turn(self) -> None:
+    async def _look_in_turn(self) -> Snapshot:
         async with self._turn:
             self._looks += 1
-            state = await self.cluster.state()
-            if state is None or state != self.snapshot.state or not self.snapshot.is_known:
+            asked, known = self._now(), self._snapshot
+            try:
+                state = await self.cluster.state()
+            except OwnCredentialsRefused as error:
+                if known.active or asked.epoch != self._asked.epoch:
+                    raise
+                # Nobody has declared a field: to refuse all documents would help nobody.
+                self._is_blind = True
+                self._report(error, "going on as if nobody declared any")
+                self.know(known, asked)
+                return known
+            self._is_blind = False
+            if state is None or state != known.state or not known.is_known:
                 declared = await self.cluster.declared()
                 pipelines = await self.stored_pipelines.read()
-                self._know(Snapshot(state=state, declared=declared, pipelines=pipelines))
+                known = Snapshot(state=state, declared=declared, pipelines=pipelines)
+            self.know(known, asked)
+            return known
 
-    def keep_written(self, expression: str, target: object) -> None:
-        """Remember where documents go, as long as the cluster's state is the same."""
-        if expression in self.snapshot.targets:
-            self.snapshot.written.keep(expression, target)
-            self.generation = object()
+    def know(self, snapshot: Snapshot, asked: Moment | None = None) -> None:
+        """Go by `snapshot`, as it was asked for at that moment, or just now."""
+        if snapshot is not self._snapshot:
+            self._generation = object()
+        self._snapshot, self._asked = snapshot, asked or self._now()
 
-    def _know(self, snapshot: Snapshot) -> None:
-        self.snapshot = snapshot
-        self.generation = object()
+    def _now(self) -> Moment:
+        return Moment(epoch=self._epoch.value, time=self._clock())
+
+    def keep_written(self, snapshot: Snapshot, expression: str, target: object) -> None:
+        """Remember where documents go by what is known as `snapshot`."""
+        if expression in snapshot.targets:
+            snapshot.written.keep(expression, target)
+            self._generation = object()
 
     async def _look_up(self, snapshot: Snapshot, expression: str) -> Target:
         local = expressions.local_part(expression)
         if not local:
             return Target(exists=False, fields={}, name=expression)
+        for _ in range(_ATTEMPTS):
+            if (target := await self._try_to_look_up(snapshot, expression, local)) is not None:
+                return target
+        raise UpstreamUnavailable("indices were deleted while the proxy looked at them")
+
+    async def _try_to_look_up(
+        self, snapshot: Snapshot, expression: str, local: str
+    ) -> Target | None:
+        """What an expression stands for; None where an index of it has gone meanwhile."""
         resolved = await self.cluster.resolve(local)
         indices = resolved.indices
         if not indices:  # it may be made at any moment: this is not kept
             parts = _parts(local, resolved, {})
             return Target(exists=False, fields={}, name=resolved.name, parts=parts)
         write_index = await self._write_index(resolved)
-        await self._read(snapshot, _to_be_read(local, resolved, write_index, snapshot))
+        if not await self._read(snapshot, _to_be_read(local, resolved, write_index, snapshot)):
+            return None
         fields = {name: found for name in indices if (found := snapshot.fields.get(name))}
         target = Target(
             exists=True,
@@ -212,7 +292,7 @@ class Registry:
             snapshot.targets.keep(expression, target)
             if not fields and snapshot.declared.indices.isdisjoint(indices):
                 snapshot.plain.keep(expression, None)
-                self.generation = object()
+                self._generation = object()
         return target
 
     async def _write_index(self, resolved: Resolved) -> str | None:
@@ -229,18 +309,24 @@ class Registry:
             return backing[0] if backing else None
         return await self.cluster.newest_of(stream)
 
-    async def _read(self, snapshot: Snapshot, indices: Iterable[str]) -> None:
-        unread = [name for name in indices if name not in snapshot.fields]
+    async def _read(self, snapshot: Snapshot, indices: Iterable[str]) -> bool:
+        """Read the fields of these indices; whether all of them are there."""
+        unread = {name for name in indices if name not in snapshot.fields}
         if unread:
             found = await self.cluster.fields(unread)
-            snapshot.fields.update({name: found.get(name, _NOTHING) for name in unread})
+            snapshot.fields.update(found)
+            return found.keys() >= unread
+        return True
 
-    def _report(self, error: ProxyError) -> None:
+    def _report(
+        self,
+        error: ProxyError,
+        outcome: str = "documents are soon refused, all else goes by what was seen",
+    ) -> None:
         if error.reason != self._problem:
             self._problem = error.reason
             log.warning(
-                "cannot see which indices have semantic fields, going by what was seen: %s",
-                error.reason,
+                "cannot see which indices have semantic fields: %s: %s", outcome, error.reason
             )
 
     def _works(self) -> None:

@@ -27,8 +27,9 @@ from proxy.semantic.ingest.requests import (
     simulate_pipeline,
 )
 from proxy.semantic.multisearches import multi_search, multi_search_template, rank_evaluation
+from proxy.semantic.pages import clear_scrolls, further, next_page
 from proxy.semantic.reading import get_document, get_documents
-from proxy.semantic.searches import few, further, querying, scrolled, search, validate
+from proxy.semantic.searches import few, querying, scrolled, search, validate
 from proxy.semantic.showing import (
     field_mappings,
     show_mappings,
@@ -61,7 +62,11 @@ _INDEX: Final[dict[str, Handler]] = {"POST": put_document, "PUT": put_document}
 _COUNT: Final[dict[str, Handler]] = {"GET": querying(few), "POST": querying(few)}
 _VALIDATE: Final[dict[str, Handler]] = {"GET": validate, "POST": validate}
 _MSEARCH: Final[dict[str, Handler]] = {"GET": multi_search, "POST": multi_search}
-_FURTHER: Final[dict[str, Handler]] = {"GET": further, "POST": further}
+_SCROLL: Final[dict[str, Handler]] = {
+    "GET": next_page,
+    "POST": next_page,
+    "DELETE": clear_scrolls,
+}
 _RANK_EVAL: Final[dict[str, Handler]] = {"GET": rank_evaluation, "POST": rank_evaluation}
 _MSEARCH_TEMPLATE: Final[dict[str, Handler]] = {
     "GET": multi_search_template,
@@ -100,8 +105,8 @@ ROUTES: Final[dict[str, dict[str, Handler]]] = {
     "/{index}/_delete_by_query": {"POST": querying(scrolled)},
     "/_msearch": _MSEARCH,
     "/{index}/_msearch": _MSEARCH,
-    "/_search/scroll": _FURTHER,
-    "/_search/scroll/{id}": _FURTHER,
+    "/_search/scroll": _SCROLL,
+    "/_search/scroll/{id}": _SCROLL,
     "/_async_search": {"POST": search},
     "/{index}/_async_search": {"POST": search},
     "/_async_search/{id}": {"GET": further},

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-import orjson
-
-from proxy.ground.errors import StatusError
+from proxy.ground.errors import ProxyError, StatusError, UpstreamUnavailable
 from proxy.limits.deadline import Deadline
 from proxy.semantic import layout
+from proxy.semantic.answerjson import items_of
 from proxy.semantic.bulk import Guard, Item
 from proxy.semantic.counting import reason_of
-from proxy.semantic.documents import Place, raw_field, read_document, read_json
+from proxy.semantic.documents import Place, raw_field, read_document
 from proxy.semantic.embedding import Filler
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.filling import FieldFilling, Filling, prepare
@@ -26,9 +25,14 @@ from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.present import chunks_there, consider
 from proxy.semantic.targets import WriteTarget
 from proxy.semantic.writer import Entry, Refused, shown
+from proxy.xcontent.writing import dump_json
 
 _EMBEDDING: Final = 60.0  # seconds
 _ATTEMPTS: Final = 3  # to write vectors to a document that others change, too
+_NEEDS_READ: Final = (
+    "an update with a script needs the privilege [read] where documents have fields of type "
+    "[semantic_text], as what it makes of their texts is embedded"
+)
 _EMPTY: Final = b'{"doc":{}}'
 _PLACE: Final = Place(end=len(_EMPTY) - 1, is_empty=True)
 
@@ -52,6 +56,13 @@ async def update_by_script(
     return await _Scripted(exchange, item, target, parameters).run()
 
 
+def _unread(status: int) -> ProxyError:
+    """Why a script's update fails: nobody knows what of its text has to be embedded."""
+    if status == 403:
+        return StatusError(403, _NEEDS_READ)
+    return UpstreamUnavailable(f"upstream node answered {status} to a read of the document")
+
+
 class _Scripted:
     def __init__(
         self, exchange: Exchange, item: Item, target: WriteTarget, parameters: Mapping[str, str]
@@ -69,7 +80,7 @@ class _Scripted:
         answer = await self._bulk(self._item.lines())
         if answer.status >= 300:
             return Refused(answer)
-        entry = shown(read_json(answer.body)["items"][0])
+        entry = shown(items_of(answer, "items")[0])
         if entry["update"].get("result") not in ("created", "updated"):
             return entry
         for _ in range(_ATTEMPTS):
@@ -97,7 +108,7 @@ class _Scripted:
         answer = await self._bulk(item.lines())
         if answer.status >= 300:
             raise StatusError(answer.status, "the changed text could not be given its vectors")
-        (written,) = read_json(answer.body)["items"][0].values()
+        (written,) = items_of(answer, "items")[0].values()
         if written["status"] >= 300 and written["status"] != 409:
             raise StatusError(written["status"], "the changed text could not be given its vectors")
         found: dict[str, Any] = written
@@ -150,13 +161,13 @@ class _Scripted:
         }
         meta = {**self._meta, **guard}
         if before is None:
-            await self._bulk(orjson.dumps({"delete": meta}) + b"\n")
+            await self._bulk(dump_json({"delete": meta}) + b"\n")
         else:
             meta["pipeline"] = "_none"
-            await self._bulk(b"%b\n%b\n" % (orjson.dumps({"index": meta}), before.source))
+            await self._bulk(b"%b\n%b\n" % (dump_json({"index": meta}), before.source))
 
     async def _read(self) -> _State | None:
-        """The document with its vectors; None if there is none."""
+        """The document with its vectors; None if there is none. Raises: ProxyError."""
         index = quote(self._target.index or str(self._meta["_index"]), safe="")
         path = f"/{index}/_doc/{quote(str(self._meta['_id']), safe='')}"
         query = {"routing": self._meta["routing"]} if "routing" in self._meta else {}
@@ -165,9 +176,11 @@ class _Scripted:
             answer.status == 400
         ):  # before 9.2 vectors are not hidden, and there is no such parameter
             answer = await self._get(path, query)
+        if answer.status == 404:
+            return None
         document = read_document(answer.body) if answer.status == 200 else None
         if document is None:
-            return None
+            raise _unread(answer.status)
         found = document.content
         return _State(
             guard=Guard(if_seq_no=found["_seq_no"], if_primary_term=found["_primary_term"]),

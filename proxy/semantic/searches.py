@@ -5,35 +5,29 @@ Source: RestSearchAction, RestMultiSearchAction, RestSearchTemplateAction, RestC
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
-from urllib.parse import quote, urlencode
 
-import orjson
 from aiohttp import web
 
 from proxy.ground.errors import ProxyError
 from proxy.limits.threads import offload
-from proxy.semantic import layout
-from proxy.semantic.answers import hits_of, presentable, rewording
-from proxy.semantic.chunks import show
-from proxy.semantic.documents import read_json
-from proxy.semantic.exchange import AT_ONCE, Exchange
+from proxy.semantic.answerjson import AT_ONCE, document_of
+from proxy.semantic.answers import is_about_ours, presentable, rewording
+from proxy.semantic.exchange import Exchange
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.preparing import Prepared, Search, prepared_one
-from proxy.semantic.reading import showing, with_excludes, with_inference_fields
+from proxy.semantic.reading import cut, showing, with_excludes
 from proxy.semantic.retrievers.entry import evaluated
+from proxy.semantic.scrolls import with_asked
+from proxy.semantic.shownhits import Where, show_chunks
 from proxy.semantic.sourcefilters import is_in_url
+from proxy.xcontent.writing import dump_json
 
-# Parameters of a search that say which indices it goes to.
-_OF_INDICES: Final = (
-    "allow_no_indices",
-    "expand_wildcards",
-    "ignore_throttled",
-    "ignore_unavailable",
-)
 _SCROLL_SIZE: Final = 1000  # documents that `_delete_by_query` finds at once, if not told otherwise
+
+
+_DOC_VALUES: Final = "docvalue_fields"  # of the URL are added to those of the body
 
 
 async def search(exchange: Exchange) -> web.StreamResponse:
@@ -41,6 +35,10 @@ async def search(exchange: Exchange) -> web.StreamResponse:
     body = await body_of(exchange)
     if body is None:
         return await exchange.hand_on()  # the upstream says what is wrong with it
+    parameters = dict(exchange.rest.parameters)
+    if "*" in parameters.get(_DOC_VALUES, "") and isinstance(body.get(_DOC_VALUES, []), list):
+        body[_DOC_VALUES] = [*body.get(_DOC_VALUES, []), *parameters.pop(_DOC_VALUES).split(",")]
+        exchange = exchange.with_parameters(parameters)
     return await answered(exchange, body, exchange.names.get("index"))
 
 
@@ -59,13 +57,17 @@ async def answered(
         return await exchange.hand_on()
     path = exchange.rest.path.rstrip("/").removesuffix("/template")
     if not made.target.fields:
-        answer = await exchange.ask(as_json(made.body), target=_target(exchange, path))
+        answer = await exchange.ask(dump_json(made.body), target=_target(exchange, path))
         return await answer_for(exchange, answer, made, body, expression)
     shown = await showing(exchange, made.body, made.target)
     target = _target(exchange, path, shown.parameters)
-    answer = await exchange.ask(as_json(shown.body), target=target)
-    if shown.replacement is not None and answer.status < 300:
-        answer = await with_inference_fields(answer, shown.replacement)
+    answer = await exchange.ask(dump_json(shown.body), target=target)
+    if shown.is_refused(answer):
+        whole = shown.whole()
+        target = _target(exchange, path, whole.parameters)
+        answer = await cut(await exchange.ask(dump_json(whole.body), target=target))
+    elif shown.replacement is not None and answer.status < 300:
+        answer = await cut(answer, shown.replacement)
     return await answer_for(exchange, answer, made, body, expression)
 
 
@@ -90,65 +92,24 @@ async def answer_for(
 ) -> web.StreamResponse:
     """The upstream's answer to a prepared search, as Elasticsearch would give it."""
     is_patched = bool(made.shown) or made.patch is not None
-    if answer.status < 300 and not is_patched and not _is_about_ours(answer.body):
+    if answer.status < 300 and not is_patched and not is_about_ours(answer.body):
         return await exchange.as_is(answer)
     document = await offload(
         len(answer.body),
         AT_ONCE,
-        lambda: presentable(read_json(answer.body or b"null"), _words(made)),
+        lambda: presentable(document_of(answer), _words(made)),
     )
     if made.patch is not None:
         document = made.patch(document)
-    await show_chunks(exchange, document, made, body, expression)
+    where = Where.of(expression, exchange.rest.parameters, body)
+    await show_chunks(exchange, document, made.shown, where)
+    if made.shown and isinstance(scroll := document.get("_scroll_id"), str):
+        document["_scroll_id"] = with_asked(scroll, made.shown, where)
     return await exchange.answer(answer, document)
-
-
-async def show_chunks(
-    exchange: Exchange,
-    document: Any,
-    made: Prepared,
-    body: Mapping[str, Any],
-    expression: str | None,
-) -> None:
-    """Add to the hits of an answer what only we can show. Raises: UpstreamError."""
-    hits = hits_of(document)
-    if not made.shown or not hits:
-        return
-    parameters = {
-        name: value for name, value in exchange.rest.parameters.items() if name in _OF_INDICES
-    }
-    more: dict[str, Any] = {}
-    path = "/_search" if expression is None else f"/{quote(expression, safe='*,:<>+~-')}/_search"
-    if "pit" in body:
-        more, parameters, path = {"pit": body["pit"]}, {}, "/_search"
-    target = path + (f"?{urlencode(parameters)}" if parameters else "")
-
-    async def ask(question: Mapping[str, Any]) -> UpstreamAnswer:
-        return await exchange.parts.upstream.ask_as_caller(
-            exchange.request, "POST", target, as_json({**question, **more})
-        )
-
-    await show(made.shown, hits, ask, exchange.parts.vector_sources)
 
 
 def _words(made: Prepared) -> Callable[[str], str]:
     return rewording(made.target.by_path(), made.shown.formats)
-
-
-def _is_about_ours(answer: bytes) -> bool:
-    return layout.CONTAINER.encode() in answer or b'"failures"' in answer
-
-
-async def further(exchange: Exchange) -> web.StreamResponse:
-    """More of a search that has begun: a page of its scroll, or what it has found by now.
-
-    What it was asked to show as highlights or chunks is not known any more.
-    """
-    answer = await exchange.ask(await exchange.read() or None)
-    if answer.status < 300 and not _is_about_ours(answer.body):
-        return await exchange.as_is(answer)
-    words = rewording({}, {})
-    return await exchange.patched(answer, lambda document: presentable(document, words))
 
 
 async def body_of(exchange: Exchange) -> dict[str, Any] | None:
@@ -157,6 +118,7 @@ async def body_of(exchange: Exchange) -> dict[str, Any] | None:
         return None
     if not await exchange.read():
         return {}
+    exchange.refuse_smile()
     document = await exchange.document()
     return document if isinstance(document, dict) else None
 
@@ -166,14 +128,6 @@ def _target(exchange: Exchange, path: str, parameters: Mapping[str, str] | None 
     given = exchange.rest.parameters if parameters is None else parameters
     _, _, query = exchange.target_with(given).partition("?")
     return f"{path}?{query}" if query else path
-
-
-def as_json(body: Any) -> bytes:
-    """A body as JSON, with integers of any size, and with halves of characters."""
-    try:
-        return orjson.dumps(body)
-    except TypeError:
-        return json.dumps(body).encode()
 
 
 # --- queries alone
@@ -199,7 +153,7 @@ def querying(
         target = _target(exchange, exchange.rest.path)
         if is_in_url(exchange.rest.parameters):
             target = with_excludes(exchange, exchange.rest.path)
-        answer = await exchange.ask(as_json(made.body) if made.body else None, target=target)
+        answer = await exchange.ask(dump_json(made.body) if made.body else None, target=target)
         words = _words(made)
         return await exchange.patched(answer, lambda document: presentable(document, words))
 
@@ -212,7 +166,7 @@ async def queried(exchange: Exchange) -> bytes | None:
     if not body:
         return await exchange.read() or None
     search = Search(body=body, expression=exchange.names.get("index"))
-    return as_json((await prepared_one(exchange, search)).body)
+    return dump_json((await prepared_one(exchange, search)).body)
 
 
 def few(exchange: Exchange) -> int:

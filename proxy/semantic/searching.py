@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from proxy.semantic.innerhits import with_sections
 from proxy.semantic.prefilters import Scope, each, listed
 from proxy.semantic.queries import LEAST_K, Rewriter
 
@@ -38,9 +39,23 @@ def rewritten(body: Mapping[str, Any], rewriter: Rewriter, size: Any = None) -> 
             made[name] = _aggregations(body[name], rewriter, scope)
     if "retriever" in body:
         made["retriever"] = _retriever(body["retriever"], rewriter, scope)
-    if "highlight" in body:
+    made = with_sections(made, lambda one: _shown(one.body, rewriter, scope))
+    return _shown(made, rewriter, scope)
+
+
+def _shown(section: Mapping[str, Any], rewriter: Rewriter, scope: Scope) -> dict[str, Any]:
+    """A search, or a part that asks for hits within others, with what it shows of hits rewritten.
+
+    Patterns do not stand for fields of ours, whose values could not be shown in that way.
+    """
+    made = dict(section)
+    for name in ("docvalue_fields", "fields"):
+        if isinstance(section.get(name), list):
+            entries = section[name]
+            made[name] = [one for entry in entries for one in _named(name, entry, rewriter)]
+    if "highlight" in section:
         made["highlight"] = with_highlight_queries(
-            body["highlight"], lambda query: rewriter.query(query, scope)
+            section["highlight"], lambda query: rewriter.query(query, scope)
         )
     return made
 
@@ -72,6 +87,17 @@ def _rescore(value: Any, rewriter: Rewriter, scope: Scope) -> Any:
         return value
     made = rewriter.query(query["rescore_query"], scope)
     return {**value, "query": {**query, "rescore_query": made}}
+
+
+def _named(name: str, entry: Any, rewriter: Rewriter) -> list[Any]:
+    """The entries for an entry: where the upstream would fail at fields of ours, one by one."""
+    pattern = entry.get("field") if isinstance(entry, Mapping) else entry
+    fails = name == "docvalue_fields" or (isinstance(entry, Mapping) and "format" in entry)
+    if not fails or not isinstance(pattern, str):
+        return [entry]
+    if (names := rewriter.names_of(pattern)) is None:
+        return [entry]
+    return [{**entry, "field": one} if isinstance(entry, Mapping) else one for one in names]
 
 
 def _aggregations(value: Any, rewriter: Rewriter, scope: Scope) -> Any:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 
+from proxy.ground.errors import IllegalArgument
 from proxy.semantic import layout
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.fields import SemanticField
@@ -14,6 +16,9 @@ from proxy.semantic.hiding import hide_in_error
 from proxy.semantic.interception import decoded
 from proxy.semantic.mappings import declared_everywhere, shown_field
 from proxy.semantic.pipelines import shown_everywhere
+
+# Paths with the type of a document, which Elasticsearch 8 takes if asked to behave as 7 does.
+_TYPED: Final = re.compile(r"/[^/]+/[^/_][^/]*(?:/_bulk|/[^/]+(?:/_create|/_update)?)?/?")
 
 
 async def show_mappings(exchange: Exchange) -> web.StreamResponse:
@@ -32,9 +37,15 @@ async def show_nothing_of_ours(exchange: Exchange) -> web.StreamResponse:
     """Any other answer that may tell of the fields of an index."""
     first = exchange.rest.path[1:].partition("/")[0]
     name = decoded(first.encode("utf-8", "surrogateescape"))
-    if not name or name.startswith("_") or (await exchange.parts.registry.look_up(name)).fields:
+    if not name or name.startswith("_"):
         return await exchange.hand_on_cut()
-    return await exchange.hand_on()
+    if not (await exchange.parts.registry.look_up(name)).fields:
+        return await exchange.hand_on()
+    if exchange.rest.method in ("PUT", "POST") and _TYPED.fullmatch(exchange.rest.path):
+        raise IllegalArgument(
+            f"no handler found for uri [{exchange.rest.target}] and method [{exchange.rest.method}]"
+        )
+    return await exchange.hand_on_cut()
 
 
 async def field_mappings(exchange: Exchange) -> web.StreamResponse:
@@ -62,7 +73,7 @@ def _fields(
 ) -> dict[str, Any]:
     shown = {}
     for path, entry in mappings.items():
-        if is_ours(path):
+        if layout.is_ours(path):
             continue
         leaf = path.rpartition(".")[2]
         if (mapping := entry["mapping"].get(leaf)) is not None:
@@ -87,8 +98,3 @@ def _shown(
         }
     field = fields.get(path)
     return made if field is None else shown_field(field, made, with_defaults=with_defaults)
-
-
-def is_ours(path: str) -> bool:
-    """Whether a field is one that the layer added."""
-    return path == layout.CONTAINER or path.startswith(f"{layout.CONTAINER}.")

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
-import orjson
 from aiohttp import web
 
 from proxy.ground.errors import ParseFailed
@@ -59,7 +58,7 @@ async def _single(exchange: Exchange, action: str) -> web.StreamResponse:
     source = None if meta is None else await _json(exchange)
     if meta is None or not source:  # nothing of ours, or the upstream says what is wrong
         return await exchange.hand_on()
-    item = Item(action=action, meta=meta, action_line=orjson.dumps({action: meta}), source=source)
+    item = Item(action=action, meta=meta, action_line=dump_json({action: meta}), source=source)
     parameters = _of_bulk(exchange.rest.parameters)
     if action == "update" and target.fields and _is_scripted(source):
         sent = await _scripted(exchange, item, target, parameters)
@@ -129,6 +128,7 @@ def _is_scripted(source: bytes) -> bool:
 async def _json(exchange: Exchange) -> bytes | None:
     """The document on one line; None for one that the upstream refuses."""
     data = await exchange.read()
+    exchange.refuse_smile()
     sent = exchange.rest.content_type
     if sent is None or sent.format is None:
         return None

@@ -75,7 +75,8 @@ def hides_source(body: Mapping[str, Any], parameters: Mapping[str, str]) -> bool
     if "_source" in body or is_in_url(parameters):
         return False
     stored = [*_names(body.get("stored_fields")), *_parts(parameters.get("stored_fields"))]
-    return bool(stored) and "_source" not in stored
+    asks = "stored_fields" in body or "stored_fields" in parameters  # for none, perhaps
+    return asks and "_source" not in stored
 
 
 def filter_in_url(parameters: Mapping[str, str]) -> Filter:

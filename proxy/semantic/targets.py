@@ -49,7 +49,7 @@ class WriteTarget:
 
 
 async def write_target(registry: Registry, expression: str) -> WriteTarget:
-    """Where a document written to `expression` goes. Raises: UpstreamError."""
+    """Where a document written to `expression` goes, as it is now. Raises: UpstreamError."""
     ours = await registry.pipelines()
     snapshot = registry.snapshot
     known = snapshot.written.get(expression)
@@ -73,7 +73,7 @@ async def write_target(registry: Registry, expression: str) -> WriteTarget:
     settings = await registry.cluster.settings(index)
     pipelines = pipelines_of(settings.get(index, {}))
     found = WriteTarget(index=index, fields=fields, pipelines=pipelines, parts=target.parts)
-    registry.keep_written(expression, found)
+    registry.keep_written(snapshot, expression, found)
     return found
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import orjson
 from aiohttp import web
 
+from proxy.semantic.answerjson import object_of
 from proxy.semantic.exchange import Exchange
-from proxy.semantic.searches import answered, as_json, body_of
+from proxy.semantic.searches import answered, body_of
+from proxy.xcontent.writing import dump_json
 
 _RENDER: Final = "/_render/template"
 _OF_TEMPLATE: Final = ("id", "source", "params")
@@ -33,11 +34,11 @@ async def rendered(exchange: Exchange, template: Mapping[str, Any]) -> dict[str,
         return None
     asked = {name: template[name] for name in _OF_TEMPLATE if name in template}
     answer = await exchange.parts.upstream.ask_as_caller(
-        exchange.request, "POST", _RENDER, as_json(asked)
+        exchange.request, "POST", _RENDER, dump_json(asked)
     )
     if answer.status >= 300:
         return None
-    body = orjson.loads(answer.body).get("template_output")
+    body = object_of(answer).get("template_output")
     if not isinstance(body, dict):
         return None
     more = {name: True for name in ("explain", "profile") if template.get(name) is True}

@@ -19,6 +19,7 @@ _FIELDS: Final = (8, 15)
 # `semantic_text` itself quantises to bits from these on: SEMANTIC_TEXT_DEFAULTS_TO_BBQ.
 _BITS: Final = (8, 19)
 _NOT_IN_BITS: Final = (9, 0)
+_RETRIEVERS: Final = (8, 14)
 # From here on `_source` is shown without vectors unless it is asked for: FetchSourceContext.
 _HIDDEN_VECTORS: Final = (9, 2)
 
@@ -29,7 +30,7 @@ class UpstreamRelease:
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
         self._release: Release | None = None
-        self._until = 0.0
+        self._until = 0.0  # when it is asked for again; 0 before the first time
 
     async def number(self) -> Release | None:
         """Major and minor version; None where the upstream does not tell."""
@@ -53,6 +54,17 @@ class UpstreamRelease:
         """Whether vectors are indexed as `semantic_text` does by default, in bits."""
         release = await self.number()
         return release is None or (release >= _BITS and release != _NOT_IN_BITS)
+
+    async def knows_retrievers(self) -> bool:
+        """Whether a search may have a retriever in place of its query."""
+        await self.number()
+        return not self.may_lack_retrievers()
+
+    def may_lack_retrievers(self) -> bool:
+        """Whether it does not, as far as is known."""
+        if not self._until:
+            return True
+        return self._release is not None and self._release < _RETRIEVERS
 
     async def hides_vectors(self) -> bool:
         """Whether `_source` is shown without vectors unless they are asked for."""

@@ -18,7 +18,11 @@ class _Null:
 
 
 _NULL: Final = _Null()
-_JAVA_TYPES: Final = {dict: "HashMap", list: "ArrayList", _Null: "Object"}
+_JAVA_TYPES: Final[Mapping[type, str]] = {dict: "HashMap", list: "ArrayList"}
+# Of an array, Elasticsearch tells its own kind, whatever of its values is none of these.
+_REFUSAL: Final = (
+    "Invalid format for field [{field}], expected [String|Number|Boolean] got [{kind}]"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +43,10 @@ def texts_of(document: Mapping[str, Any], source: str, field: str) -> Texts:
     if found is None or found is _NULL:
         return Texts(source=source, texts=(), is_present=found is _NULL)
     values = found if isinstance(found, list) else [found]
-    texts = tuple(_text(value, field) for value in values)
+    texts = tuple(text for value in values if (text := _text(value)) is not None)
+    if len(texts) < len(values):
+        kind = _JAVA_TYPES.get(type(found), type(found).__name__)
+        raise StatusError(400, _REFUSAL.format(field=field, kind=kind))
     return Texts(source=source, texts=texts, is_present=True)
 
 
@@ -50,16 +57,10 @@ def holds_numbers(document: Mapping[str, Any], source: str) -> bool:
     return any(type(value) in (int, float) for value in values)
 
 
-def _text(value: Any, field: str) -> str:
+def _text(value: Any) -> str | None:
     if isinstance(value, str):
         return value
-    if isinstance(value, int | float):
-        return java_scalar(value)
-    kind = _JAVA_TYPES.get(type(value), type(value).__name__)
-    raise StatusError(
-        400,
-        f"Invalid format for field [{field}], expected [String|Number|Boolean] got [{kind}]",
-    )
+    return java_scalar(value) if isinstance(value, int | float) else None
 
 
 def _extracted(value: Any, names: Sequence[str], place: int) -> Any:

@@ -13,6 +13,7 @@ from typing import Final
 
 from proxy.ground.errors import EndpointNotFound, IllegalArgument, ProxyError, RequestTimedOut
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
+from proxy.inference.inputtypes import SEARCH
 from proxy.limits.deadline import Deadline
 from proxy.semantic.ports import Endpoints
 from proxy.xcontent.times import time_text
@@ -121,7 +122,7 @@ async def _made(
     other = _OTHER_RESULTS.get(endpoint.task_type)
     if other is not None:
         return dict.fromkeys(distinct, Embedded([], other))
-    vectors = await endpoints.embed(endpoint, distinct, deadline)
+    vectors = await endpoints.embed(endpoint, distinct, deadline, SEARCH)
     found = [Embedded(vector.to_list()) for vector in vectors]
     return dict(zip(distinct, found, strict=True))
 

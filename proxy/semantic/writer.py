@@ -12,19 +12,23 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-import orjson
-
-from proxy.ground.errors import ProxyError, StatusError, Unauthenticated, UpstreamError
+from proxy.ground.errors import (
+    ProxyError,
+    StatusError,
+    Unauthenticated,
+    UpstreamBroken,
+    UpstreamError,
+)
 from proxy.ground.frames import forget_frames
 from proxy.limits.deadline import Deadline
 from proxy.limits.memory import passing
 from proxy.limits.threads import offload
 from proxy.semantic import layout
+from proxy.semantic.answerjson import AT_ONCE, items_of, object_of
 from proxy.semantic.bulk import Item, Window, prepare_all
 from proxy.semantic.counting import count_failures
-from proxy.semantic.documents import read_json
 from proxy.semantic.embedding import Filler
-from proxy.semantic.exchange import AT_ONCE, Exchange
+from proxy.semantic.exchange import Exchange
 from proxy.semantic.filling import Chunkers
 from proxy.semantic.hiding import hide_in_error
 from proxy.semantic.ingest.running import run_pipelines
@@ -36,7 +40,7 @@ from proxy.semantic.targets import WriteTarget, write_target
 _EMBEDDING: Final = 60.0  # seconds that the texts of a window may take
 _CONFLICTS: Final = 3  # after which an update is not tried again, beside those the caller allows
 _UNMAPPED: Final = "the semantic fields of the index have changed while it was written to"
-_NOT_OF_BULK: Final = ("filter_path", "pretty", "human", "format", "error_trace")
+_NOT_OF_BULK: Final = ("filter_path", "pretty", "human", "format", "error_trace", "index")
 
 Entry = dict[str, Any]  # an item's place in the answer
 Refusals = dict[tuple[str, str, Any], ProxyError | None]  # by action, index and pipeline
@@ -199,10 +203,12 @@ class Writer:
             if isinstance(entries, Refused):
                 return entries
             await self._repeat_all(sent, entries, refreshes=is_last)
+            for item, entry in zip(sent, entries, strict=True):
+                item.answer = shown(entry)  # also of one that could not be sent once more
         finally:
             self._sending = frozenset()
             self._sent.set()
-        return window.answers([shown(entry) for entry in entries], self._index or "")
+        return window.answers((), self._index or "")
 
     async def _repeat_all(
         self, sent: Sequence[Item], entries: list[Entry], *, refreshes: bool
@@ -249,7 +255,7 @@ class Writer:
         if answer.status >= 300:
             return Refused(answer)
         entries: list[Entry] = await offload(
-            len(answer.body), AT_ONCE, lambda: read_json(answer.body)["items"]
+            len(answer.body), AT_ONCE, lambda: items_of(answer, "items")
         )
         return entries
 
@@ -263,8 +269,8 @@ class Writer:
     def refusals(self, items: Iterable[Item], answer: UpstreamAnswer) -> list[Entry]:
         """The answers to items that the upstream has refused together."""
         try:
-            error = hide_in_error(orjson.loads(answer.body)["error"])
-        except (orjson.JSONDecodeError, KeyError, TypeError):
+            error = hide_in_error(object_of(answer)["error"])
+        except (UpstreamBroken, KeyError):
             error = StatusError(answer.status, "the upstream gave no reason").render()
         if isinstance(error, dict):
             error.pop("root_cause", None)

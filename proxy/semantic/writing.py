@@ -12,14 +12,16 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from proxy.ground.errors import PlainError, StatusError, UpstreamError
-from proxy.semantic.bulk import Malformed, Window, windows
+from proxy.ground.errors import PlainError, StatusError, Unauthenticated, UpstreamError
+from proxy.ground.frames import forget_frames
+from proxy.semantic.bulk import Malformed, Window, new_id, windows
 from proxy.semantic.collected import CollectedItems
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.hiding import hide_in_error
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.targets import write_target
 from proxy.semantic.writer import Entry, Refused, Writer
+from proxy.xcontent.writing import dump_json
 
 _WINDOW: Final = 1024 * 1024  # bytes of a body that are worked through at once
 _INGESTED: Final = 512  # documents that go through pipelines of ours at once
@@ -28,9 +30,9 @@ _LINE: Final = re.compile(r"(?<=\bline \[)\d+(?=\])")
 
 async def bulk(exchange: Exchange) -> web.StreamResponse:
     """Any number of documents; each has an answer of its own."""
-    index = exchange.names.get("index")
+    index = exchange.names.get("index") or exchange.rest.parameters.get("index")
     sent = exchange.rest.content_type
-    if sent is None or sent.format is None:
+    if sent is None or (sent.format is None and not sent.is_smile):
         return await exchange.hand_on()  # the upstream takes none of these
     if sent.format != "json":
         if index and not await _is_concerned(exchange, index):
@@ -52,10 +54,14 @@ class _Bulk:
 
     def __init__(self, exchange: Exchange, index: str | None) -> None:
         self._exchange = exchange
+        self._index = index or ""
         self._writer = Writer(exchange, index)
         self._collected = CollectedItems()
         self._unrefreshed: set[str] = set()  # indices that were written to before the last window
         self._has_body = False
+        self._has_sent = False  # whether the upstream has seen any item
+        self._forbidden = 0  # items
+        self._refused = ""  # an index of theirs
         self._started = monotonic()
 
     async def answer(self) -> web.StreamResponse:
@@ -68,6 +74,10 @@ class _Bulk:
             return refused
         if not self._collected.count:
             return await self._malformed(Malformed(b"\n" if self._has_body else b"", 0))
+        if self._forbidden == self._collected.count and not self._has_sent:
+            answer = await self._probe()
+            if answer.status == 403:
+                return await self._exchange.patched(answer, hide_in_error)
         self._exchange.passed_on = not self._writer.touched
         await self._refresh()
         took = int((monotonic() - self._started) * 1000)
@@ -103,9 +113,23 @@ class _Bulk:
         async with aclosing(windows(self._pieces(), _WINDOW)) as coming:
             async for window in coming:
                 for group in self._groups(window):
-                    await self._writer.prepare(group.items)
+                    await self._prepare(group)
                     for part in group.parts():
                         yield part
+
+    async def _prepare(self, group: Window) -> None:
+        """Prepare items. Whose credentials expire amid a bulk is still told what is done by then.
+
+        Raises: Unauthenticated where nothing is.
+        """
+        try:
+            await self._writer.prepare(group.items)
+        except Unauthenticated as error:
+            if not self._collected.count:
+                raise
+            forget_frames(error)
+            for item in group.items:
+                item.failure = error
 
     def _groups(self, window: Window) -> Iterable[Window]:
         """What is prepared at once: inference processors make documents larger."""
@@ -133,14 +157,21 @@ class _Bulk:
                 return await self._exchange.patched(
                     answer, lambda document: with_lines(hide_in_error(document), window.lines)
                 )
-            entries = window.answers(
-                self._writer.refusals(window.sent(), answer), self._exchange.names.get("index", "")
-            )
+            entries = window.answers(self._writer.refusals(window.sent(), answer), self._index)
         self._writer.count(window, entries)
         if not is_last and self._refresh_wanted():
             self._note(entries)
+        self._has_sent = self._has_sent or bool(window.sent())
+        self._look_for_refusals(entries)
         self._collected.add(entries)
         return None
+
+    def _look_for_refusals(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            for answer in entry.values():
+                if answer["status"] == 403:
+                    self._forbidden += 1
+                    self._refused = answer["_index"]
 
     # What goes with the last window
 
@@ -166,6 +197,14 @@ class _Bulk:
                 await upstream.ask_as_proxy("POST", path)
 
     # What Elasticsearch refuses
+
+    async def _probe(self) -> UpstreamAnswer:
+        """What the upstream says to an update of nothing, which tells who may not write at all."""
+        meta = {"_index": self._refused, "_id": new_id(), "require_alias": True}
+        lines = b'%b\n{"doc":{}}\n' % dump_json({"update": meta})
+        upstream = self._exchange.parts.upstream
+        target = self._writer.target(refreshes=False)
+        return await upstream.ask_as_caller(self._exchange.request, "POST", target, lines)
 
     async def _malformed(self, malformed: Malformed) -> web.StreamResponse:
         """The upstream's own words about a body that is no `_bulk`."""

@@ -18,6 +18,7 @@ from contextlib import asynccontextmanager
 from proxy.admin import Health, admin_application, admin_listening
 from proxy.app import Parts, make_parts
 from proxy.config import Config, ConfigError, UpstreamConfig, split_address
+from proxy.ground.epoch import Epoch
 from proxy.ground.tlsfailures import TlsProbe
 from proxy.lane import Lane, Patience
 from proxy.serving.callertls import CallerTls
@@ -38,11 +39,12 @@ async def serve(
     *,
     reuse_port: bool = False,
     reports: bool = True,
+    epoch: Epoch | None = None,
 ) -> None:
     """Accept connections until SIGTERM or SIGINT, then finish what is under way.
 
     Calls `ready` once connections are accepted. `reports`: whether the log tells what is served,
-    which one of several workers is enough for.
+    which one of several workers is enough for. `epoch` is what all of them share.
     Raises: ConfigError, KeyMismatch, OSError when the address cannot be had.
     """
     _raise_file_limit()
@@ -51,10 +53,10 @@ async def serve(
     stop = _stop_signal()
     tls = CallerTls.of(config.tls)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _renew, tls)
-    parts = make_parts(config)
+    parts = make_parts(config, epoch)
     health = Health(parts.checks)
     async with (
-        admin_listening(config, admin_application(health, parts.metrics.registry)) as admin,
+        admin_listening(config, admin_application(health, parts.metrics)) as admin,
         _listening(parts, config, reuse_port, tls.context if tls else None) as address,
     ):
         if admin.port is not None:

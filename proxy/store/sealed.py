@@ -12,7 +12,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import orjson
@@ -55,6 +55,11 @@ class Record:
         return self.blob[1:_NONCE_AT].hex()
 
     @property
+    def revision(self) -> str:
+        """Another for each record that is sealed."""
+        return self.blob[_NONCE_AT:_BOX_AT].hex()
+
+    @property
     def names_its_key(self) -> bool:
         """Whether blob and `key_id` name the same key; if not, one of them was changed."""
         return len(self.blob) >= _BOX_AT and self.sealed_with == self.key_id
@@ -92,7 +97,7 @@ class Keyring:
     def open_(self, record: Record) -> InferenceEndpoint:
         """The endpoint. Raises: RecordRefused, logged once, if anything about it is wrong."""
         try:
-            return self._opened(record)
+            return replace(self._opened(record), revision=record.revision)
         except RecordRefused as refused:
             self.tell(refused.reason)
             raise

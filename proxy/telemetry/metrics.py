@@ -1,8 +1,8 @@
 """The figures of one process, kept by Prometheus' client library; `proxy.admin` shows them.
 
-Label values come from closed sets (routes, task types, statuses, limits), never from what callers
-or providers choose: no inference id, and nothing secret. Statuses that are not among the usual ones
-are shown by their class.
+Label values come from closed sets (routes, task types, statuses, states, limits), never from what
+callers or providers choose, but for the ids of so many endpoints; nothing is secret. Statuses that
+are not among the usual ones are shown by their class.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from prometheus_client import (
 )
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
+
+from proxy.telemetry.endpointfigures import EndpointFigures
+from proxy.telemetry.endpoints import Endpoints
 
 PREFIX: Final = "hfproxy"  # of every name, followed by an underscore
 # Upper bounds in seconds; the library adds one for all that takes longer.
@@ -65,26 +68,35 @@ class ProviderCall:
 class RateLimitWait:
     """A wait at a rate limit, counted if it takes longer than NO_WAIT."""
 
+    seconds = 0.0
+
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> RateLimitWait:
         self._started = self._metrics.clock()
+        return self
 
     def __exit__(self, *_: object) -> None:
-        if (waited := self._metrics.clock() - self._started) > NO_WAIT:
-            self._metrics.count_rate_limit_wait(waited)
+        self.seconds = self._metrics.clock() - self._started
+        if self.seconds > NO_WAIT:
+            self._metrics.count_rate_limit_wait(self.seconds)
 
 
 class Metrics:
-    """Counts what the application does; `registry` holds the figures.
+    """Counts what the application does; `registry` holds the figures, `endpoints` those of each.
 
     Most collectors are kept as the cached `labels` of one, as the library takes a microsecond to
     find the series for some label values.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        endpoints: Endpoints | None = None,
+    ) -> None:
         self.clock = clock
+        self.endpoints = endpoints or Endpoints()
         self.registry = CollectorRegistry()
         self._requests = cache(
             self.counter(
@@ -118,6 +130,7 @@ class Metrics:
                 "provider_seconds", "Time until the last byte of a provider's reply", "task"
             ).labels
         )
+        self.registry.register(EndpointFigures(self.endpoints, PREFIX))
         ProcessCollector(registry=self.registry)
 
     def count_request(self, route: str, status: str, seconds: float) -> None:

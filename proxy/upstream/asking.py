@@ -10,9 +10,10 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
 from proxy.config import UpstreamConfig
-from proxy.ground.errors import UpstreamBroken
+from proxy.ground.errors import UpstreamBroken, UpstreamUnavailable
 from proxy.upstream.feature import lacks_inference
 from proxy.upstream.forward import FETCH_LIMIT, Change, Forwarder, end_to_end
+from proxy.upstream.nodes import UNAVAILABLE
 from proxy.upstream.session import Answer, Question, UpstreamSession
 from proxy.upstream.version import own_credentials, upstream_version
 
@@ -44,6 +45,8 @@ class Asking:
     async def has_inference(self) -> bool:
         """Whether it has the inference plugin, which knows `semantic_text`."""
         answer = await self.ask_as_proxy(hdrs.METH_GET, "/_inference")
+        if answer.status in UNAVAILABLE:
+            raise UpstreamUnavailable(f"upstream node answered {answer.status} to [_inference]")
         return answer.status < 400 or not lacks_inference(answer.body, None)
 
     async def version(self) -> str | None:

@@ -11,7 +11,6 @@ from aiohttp import hdrs
 from multidict import CIMultiDict
 
 from proxy.config import UpstreamConfig
-from proxy.ground.errors import UpstreamError
 from proxy.upstream.security import HAS_PRIVILEGES
 from proxy.upstream.session import Question, UpstreamSession
 from proxy.upstream.version import own_credentials
@@ -70,7 +69,10 @@ def lacking(answer: Mapping[str, Any]) -> Iterator[Right]:
 
 
 async def lacking_rights(session: UpstreamSession, upstream: UpstreamConfig) -> Sequence[Right]:
-    """Those that the proxy's own credentials lack, as far as the upstream tells."""
+    """Those that the proxy's own credentials lack, as far as the upstream tells.
+
+    Raises: UpstreamError where it cannot be asked.
+    """
     headers = CIMultiDict({hdrs.ACCEPT: _JSON, hdrs.CONTENT_TYPE: _JSON})
     if upstream.host is not None:
         headers[hdrs.HOST] = upstream.host
@@ -84,9 +86,11 @@ async def lacking_rights(session: UpstreamSession, upstream: UpstreamConfig) -> 
         body=lambda: body,
         time_limit=upstream.check_timeout,
     )
+    answer = await session.fetch(asked, _LIMIT)
+    if answer.status in (401, 403):
+        return (*CLUSTER, *INDICES)
     try:
-        answer = await session.fetch(asked, _LIMIT)
         told = orjson.loads(answer.body or b"")
-    except (UpstreamError, orjson.JSONDecodeError):
+    except orjson.JSONDecodeError:
         return ()
     return tuple(lacking(told)) if answer.status == 200 and isinstance(told, dict) else ()

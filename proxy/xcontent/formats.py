@@ -26,6 +26,11 @@ WRITERS: Final[dict[str, Callable[[Any], bytes]]] = {
 }
 
 
-def parse(data: bytes, media: str, bounds: Bounds) -> Document:
-    """Read a body in one of the formats above; a syntax error is kept in the document."""
+def parse(data: bytes, media: str, bounds: Bounds, *, lone_surrogates: bool = False) -> Document:
+    """Read a body in one of the formats above; a syntax error is kept in the document.
+
+    Halves of surrogate pairs are an error unless `lone_surrogates` are wanted, and in JSON.
+    """
+    if lone_surrogates and media == "json":
+        return parse_json(data, bounds, lone_surrogates=True)
     return READERS[media](data, bounds)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from codecs import getincrementaldecoder
 from contextlib import suppress
 from io import BytesIO
+from math import isfinite
 from typing import Final
 
 from proxy.ground.errors import ProxyError
@@ -25,6 +26,7 @@ from proxy.xcontent.jsonscanner import (
     scan_string,
     skip_blanks,
 )
+from proxy.xcontent.numbers import WrittenNumber
 from proxy.xcontent.values import MAX_DIGITS
 
 _STEP: Final = 1024 * 1024  # bytes
@@ -36,8 +38,8 @@ def parse_json(
     """Read the first JSON value of `data`; a blank body gives a document without a root.
 
     A syntax error is kept in the document, next to what was read before it. Its text quotes the
-    beginning of `data`, unless the data `is_private`. Escapes of half a surrogate pair, which
-    UTF-8 cannot carry, are an error unless `lone_surrogates` are wanted.
+    beginning of `data`, unless the data `is_private`. Halves of surrogate pairs, which UTF-8
+    cannot carry, are an error unless `lone_surrogates` are wanted.
     """
     data = _as_utf8(data)
     # A faster parser may fill the document here, and leave what it refuses to the builder, which
@@ -68,6 +70,11 @@ def _converted(data: bytes, codec: str) -> bytes:
     for at in range(0, len(data), _STEP):
         out.write(decoder.decode(data[at : at + _STEP], final=at + _STEP >= len(data)).encode())
     return out.getvalue()
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    return number if isfinite(number) else WrittenNumber(text)
 
 
 class _TreeBuilder:
@@ -227,7 +234,8 @@ class _TreeBuilder:
             raise self._errors.no_space_after_root(end)
         if len(text) > MAX_DIGITS:
             raise self._errors.number_too_long(end, len(text))
-        return Node("VALUE_NUMBER", float(text) if is_float else int(text), start, end)
+        number = _float(text.decode()) if is_float else int(text)
+        return Node("VALUE_NUMBER", number, start, end)
 
     def _literal(self, start: int) -> Node:
         found = scan_literal(self._data, start)

@@ -74,11 +74,11 @@ def scan_string(data: bytes, at: int, *, lone_surrogates: bool = False) -> tuple
     """Value and end offset of the string whose opening quote is at `at`.
 
     A string may be most of a large body: it is read in pieces, as no other thread runs while a
-    library reads one. Escapes of half a surrogate pair are read only with `lone_surrogates`.
+    library reads one. Halves of surrogate pairs are read only with `lone_surrogates`.
     """
     try:
         if match := _PLAIN_STRING.match(data, at):
-            return match[1].decode(), match.end()
+            return _decoded(match[1], lone_surrogates), match.end()
         end = _end_of_piece(data, at + 1)
         if data[end : end + 1] == b'"':
             return _unescaped(data[at : end + 1], lone_surrogates), end + 1
@@ -113,7 +113,12 @@ def _unescaped(quoted: bytes, lone_surrogates: bool) -> str:
     except ValueError:
         if not lone_surrogates:
             raise
-        return str(json.loads(quoted.decode()))
+        return str(json.loads(_decoded(quoted, lone_surrogates)))
+
+
+def _decoded(data: bytes, lone_surrogates: bool) -> str:
+    """Raises: UnicodeDecodeError."""
+    return data.decode(errors="surrogatepass" if lone_surrogates else "strict")
 
 
 def end_of(pattern: re.Pattern[bytes], data: bytes, at: int) -> int:

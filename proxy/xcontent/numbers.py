@@ -1,11 +1,24 @@
-"""Arrays of numbers that stay as they were written: most vectors are only passed on."""
+"""Numbers that stay as they were written: most are only passed on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import overload
+from typing import Self, overload
 
 import orjson
+
+
+class WrittenNumber(float):
+    """A number whose double would be written otherwise, or is another number."""
+
+    __slots__ = ("json",)
+
+    json: bytes
+
+    def __new__(cls, text: str) -> Self:
+        made = super().__new__(cls, text)
+        made.json = text.encode()
+        return made
 
 
 class Numbers(Sequence[float]):

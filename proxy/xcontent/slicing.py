@@ -33,33 +33,6 @@ class Member:
 
 def members(data: bytes, at: int = 0) -> Iterator[Member]:
     """The members of the object that begins at `at`, in order; of anything else none."""
-    for name, start, value in _keys(data, at):
-        yield Member(name, start, value, _end(data, value))
-
-
-def elements(data: bytes, at: int = 0) -> Iterator[int]:
-    """Where the elements of the array begin that begins at `at`; of anything else none."""
-    place = _skipped(data, at)
-    if data[place : place + 1] != b"[":
-        return
-    place = _skipped(data, place + 1)
-    while data[place : place + 1] != b"]":
-        yield place
-        place = _skipped(data, _end(data, place))
-
-
-def value_of(data: bytes, name: str, at: int = 0) -> int | None:
-    """Where the value of the first member of that name begins, of the object at `at`."""
-    return next((place for one, _, place in _keys(data, at) if one == name), None)
-
-
-def bytes_at(data: bytes, at: int) -> bytes:
-    """The value that begins at `at`."""
-    return data[at : _end(data, at)]
-
-
-def _keys(data: bytes, at: int) -> Iterator[tuple[str, int, int]]:
-    """The members of an object: name, beginning, and beginning of the value."""
     place = _skipped(data, at)
     if data[place : place + 1] != b"{":
         return
@@ -67,8 +40,9 @@ def _keys(data: bytes, at: int) -> Iterator[tuple[str, int, int]]:
     while data[place : place + 1] != b"}":
         key = _end(data, place)
         value = _skipped(data, key)
-        yield _name(data[place:key]), place, value
-        place = _skipped(data, _end(data, value))
+        end = _end(data, value)
+        yield Member(_name(data[place:key]), place, value, end)
+        place = _skipped(data, end)
 
 
 def _skipped(data: bytes, at: int) -> int:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import orjson
 
-from proxy.xcontent.numbers import Numbers
+from proxy.xcontent.numbers import Numbers, WrittenNumber
 from proxy.xcontent.weighing import weight
 
 _STEP: Final = 1024 * 1024  # what is written at once, as `weight` counts: a few milliseconds
@@ -42,12 +42,18 @@ def dump_light(value: Any) -> bytes:
     try:
         return orjson.dumps(value, default=_fragment)
     except TypeError:  # an integer of more than 64 bits, or half of a surrogate pair
-        return json.dumps(value, separators=(",", ":"), default=list).encode()
+        pass
+    if isinstance(value, dict):
+        members = (b"%b:%b" % (dump_light(key), dump_light(item)) for key, item in value.items())
+        return b"{%b}" % b",".join(members)
+    if isinstance(value, list | tuple):
+        return b"[%b]" % b",".join(map(dump_light, value))
+    return json.dumps(value).encode()
 
 
 def _fragment(value: Any) -> orjson.Fragment:
     """What orjson does not know by itself: numbers that are JSON already."""
-    if isinstance(value, Numbers):
+    if isinstance(value, Numbers | WrittenNumber):
         return orjson.Fragment(value.json)
     raise TypeError
 

@@ -15,8 +15,8 @@ _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 _NO_KEYS: Final = frozenset(("true", "false", "yes", "no", "on", "off", "null", "y", "n"))
 _SIMPLE_KEY: Final = 1000  # bytes; readers need not look further for its colon
 # YAML 1.1 takes a number with an exponent for a text, unless it has a point and a sign as well.
-_NO_POINT: Final = re.compile(rb"(?<![0-9.])([0-9]{1,20})e")
-_NO_SIGN: Final = re.compile(rb"e(?=[0-9])")
+_NO_POINT: Final = re.compile(rb"(?<![0-9.])([0-9]{1,20})([eE])")
+_NO_SIGN: Final = re.compile(rb"([eE])(?=[0-9])")
 
 
 def dump_yaml(value: Any) -> bytes:
@@ -93,7 +93,7 @@ def _write_key(out: BytesIO, key: str, line: bytes) -> None:
 
 def _write_scalar(out: BytesIO, value: Any) -> None:
     if not isinstance(value, str):
-        out.write(_readable(as_numbers([value]) or _WORDS[value]))
+        out.write(_readable(dump_json(value)))
         return
     write_text(out, value, _escaped)
 
@@ -105,10 +105,7 @@ def _escaped(text: str) -> bytes:
     )
 
 
-_WORDS: Final = {None: b"null", True: b"true", False: b"false"}
-
-
 def _readable(numbers: bytes) -> bytes:
-    if b"e" not in numbers:
+    if b"e" not in numbers and b"E" not in numbers:
         return numbers
-    return _NO_SIGN.sub(b"e+", _NO_POINT.sub(rb"\1.0e", numbers))
+    return _NO_SIGN.sub(rb"\1+", _NO_POINT.sub(rb"\1.0\2", numbers))

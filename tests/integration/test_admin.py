@@ -85,7 +85,10 @@ def test_metrics_count_a_real_inference(serve, elasticsearch, own_index, stub):
 
 
 def test_every_figure_is_in_the_documentation(serve, tmp_path, own_index):
-    env = own_index | {"HFPROXY_SEMANTIC_ENABLED": "true"}
+    env = own_index | {
+        "HFPROXY_SEMANTIC_ENABLED": "true",
+        "HFPROXY_CACHE_BYTES": "1000",
+    }
     store = ("--store", store_of("sqlite", tmp_path))
     upstream = f"http://127.0.0.1:{free_ports()}"
     proxy = serve(*store, "--admin", "127.0.0.1:0", upstream=upstream, env=env)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tests.conftest import RUNNING
+from tests.torture.bulkrounds import torture_bulks
 from tests.torture.rounds import torture
 from tests.torture.stage import Store, Victim
 
@@ -23,4 +24,12 @@ async def test_killed_workers_proxies_and_nodes_lose_nothing() -> None:
     figures = await torture(Store.ELASTICSEARCH, rounds=4, seed=SEED, registry=RUNNING)
     assert figures.faults == []
     assert figures.acknowledged > 10
+    assert figures.kills[Victim.ELASTICSEARCH] == 1
+
+
+async def test_killed_workers_proxies_and_nodes_lose_no_documents() -> None:
+    """Nor are texts without their vectors, or documents there twice."""
+    figures = await torture_bulks(rounds=2, seed=SEED, registry=RUNNING)
+    assert figures.faults == []
+    assert figures.counts["acknowledged"] > 10
     assert figures.kills[Victim.ELASTICSEARCH] == 1

@@ -76,7 +76,7 @@ def test_nothing_tells_a_secret(serve, secured_elasticsearch, tmp_path, flags, s
         refusals(run, provider.url, secured_elasticsearch.url)
         nonsense(run)
         found = run.answers | of_process(proxy)
-        for path in ("/metrics", "/readyz", "/livez"):
+        for path in ("/metrics", "/endpoints", "/readyz", "/livez"):
             found[path] = urlopen(f"http://{admin}{path}", timeout=20).read()
         found |= files_below(tmp_path) | stored(secured_elasticsearch.url, index)
         heard = {f"call {n}": said_to_provider(call) for n, call in enumerate(provider.calls)}

@@ -13,7 +13,14 @@ from aiohttp.test_utils import TestServer
 from multidict import CIMultiDict
 
 from proxy.app import make_application
-from proxy.config import Config, LimitsConfig, ProviderConfig, StoreConfig, UpstreamConfig
+from proxy.config import (
+    CacheConfig,
+    Config,
+    LimitsConfig,
+    ProviderConfig,
+    StoreConfig,
+    UpstreamConfig,
+)
 from tests.support.samples import TOKEN
 from tests.support.stubs import JSON, Call, FaultyServer, Reply, contract_reply
 
@@ -124,8 +131,20 @@ def _unchunked(data: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def proxy_with(folder, *, queue_capacity=2000, upstream=None, **limits):
-    """An application that keeps its store in `folder`, before a provider that answers properly."""
+async def proxy_with(
+    folder,
+    *,
+    queue_capacity=2000,
+    stream_heartbeat=0.0,
+    upstream=None,
+    provider=None,
+    cache=0,
+    **limits,
+):
+    """An application that keeps its store in `folder`, before a provider that answers properly.
+
+    `provider` are further settings of how it is called, `cache` the bytes of kept embeddings.
+    """
     config = Config(
         store=StoreConfig(kind=f"sqlite:{folder / 'endpoints.db'}", encryption_key="11" * 32),
         provider=ProviderConfig(
@@ -134,15 +153,18 @@ async def proxy_with(folder, *, queue_capacity=2000, upstream=None, **limits):
             retry_max_delay=0.002,
             stream_idle_timeout=5.0,
             queue_capacity=queue_capacity,
+            stream_heartbeat=stream_heartbeat,
+            **(provider or {}),
         ),
         upstream=UpstreamConfig(url=upstream),
+        cache=CacheConfig(bytes=cache),
         limits=LimitsConfig(**limits),
         lane=False,
     )
-    async with FaultyServer(contract_reply) as provider:
+    async with FaultyServer(contract_reply) as stub:
         server = TestServer(make_application(config))
         await server.start_server()
         try:
-            yield Proxy(server, provider)
+            yield Proxy(server, stub)
         finally:
             await server.close()

@@ -13,6 +13,7 @@ from proxy.config import EgressConfig, ProviderConfig
 from proxy.ground.errors import ProxyError
 from proxy.huggingface.client import HuggingFace
 from proxy.huggingface.egress import EgressRules
+from proxy.huggingface.embeddingcache import EmbeddingCache
 from proxy.huggingface.ratelimit import RateLimiter
 from proxy.huggingface.retry import RetryPolicy
 from proxy.huggingface.session import provider_session
@@ -82,7 +83,11 @@ class Provider:
 
 
 @asynccontextmanager
-async def answering(answer: Callable[[Call], Reply] | Sequence[Reply] | Reply, **settings: Any):
+async def answering(
+    answer: Callable[[Call], Reply] | Sequence[Reply] | Reply,
+    cache: EmbeddingCache | None = None,
+    **settings: Any,
+):
     waits: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -91,18 +96,19 @@ async def answering(answer: Callable[[Call], Reply] | Sequence[Reply] | Reply, *
     replies = [answer] if isinstance(answer, Reply) else answer
     session = provider_session(EgressConfig(), EgressRules(EgressConfig()), most=100)
     async with FaultyServer(replies) as server, session:
-        yield Provider(
-            HuggingFace(
-                session,
-                ProviderConfig(**settings),
-                RateLimiter(0),
-                RetryPolicy(sleep=sleep),
-                PROFILE,
-                Metrics(),
-            ),
-            server,
-            waits,
+        hugging_face = HuggingFace(
+            session,
+            ProviderConfig(**settings),
+            RateLimiter(0),
+            RetryPolicy(sleep=sleep),
+            PROFILE,
+            Metrics(),
+            cache,
         )
+        try:
+            yield Provider(hugging_face, server, waits)
+        finally:
+            await hugging_face.close()
 
 
 async def failing(call) -> ProxyError:

@@ -28,12 +28,17 @@ class MemoryNotes:
         return self.kept.get(name)
 
     async def change(
-        self, name: str, change: Callable[[dict[str, Any]], Mapping[str, Any]]
+        self,
+        name: str,
+        change: Callable[[dict[str, Any]], Mapping[str, Any]],
+        *,
+        start: Mapping[str, Any] | None = None,
     ) -> dict[str, Any] | None:
         await self._pass()
-        if name not in self.kept:
+        content = self.kept.get(name, start)
+        if content is None:
             return None
-        self.kept[name] = dict(change(self.kept[name]))
+        self.kept[name] = dict(change(dict(content)))
         await self._note()
         return self.kept[name]
 

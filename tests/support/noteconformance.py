@@ -38,6 +38,17 @@ class NoteConformance:
         assert await store.notes.change("task/none", lambda there: there) is None
         assert await store.notes.read("task/none") is None
 
+    async def test_a_note_may_be_begun_by_the_first_who_changes_it(
+        self, store: Store, second: Store
+    ):
+        async def rise(one: Store) -> None:
+            await one.notes.change(
+                NAME, lambda there: {"count": there["count"] + 1}, start={"count": 10}
+            )
+
+        await asyncio.gather(*(rise(one) for one in (store, second, store, second)))
+        assert await store.notes.read(NAME) == {"count": 14}
+
     async def test_notes_and_endpoints_are_apart(self, store: Store, second: Store):
         await store.create(endpoint())
         await store.notes.write(NAME, {"a": 1})

@@ -54,6 +54,9 @@ class ScriptedProvider:
         outcome = await self._answer("stream_chat", request)
         yield _each(outcome)
 
+    def forget(self, inference_id):
+        self.calls.append(("forget", inference_id))
+
 
 async def _each(items):
     for item in items:

@@ -36,6 +36,7 @@ def make_endpoint(
     token: str = TOKEN,
     inference_id: str = "e1",
     task_settings: TaskSettings | None = None,
+    revision: str | None = None,
     **service_settings: Any,
 ) -> InferenceEndpoint:
     """An endpoint as PUT makes it, with a rate limit that no test reaches."""
@@ -46,6 +47,7 @@ def make_endpoint(
         service_settings=ServiceSettings(url=url, **service_settings),
         secret_settings=SecretSettings(api_key=token),
         task_settings=task_settings or TaskSettings(),
+        revision=revision,
     )
 
 

@@ -28,7 +28,7 @@ class Reply:
     """A response of a FaultyServer, or a fault.
 
     `hang`: no response, ever. `reset`: the connection is aborted before the first byte of one.
-    `reset_after`: it is aborted after the last chunk.
+    `reset_after`: it is aborted after the last chunk. `hang_after`: nothing follows that, ever.
     """
 
     status: int = 200
@@ -37,7 +37,8 @@ class Reply:
     body: bytes = b""
     chunks: Sequence[bytes] | None = None  # one TCP write each, instead of `body`
     delay: float = 0.0  # seconds before the head
-    fault: Literal["hang", "reset", "reset_after"] | None = None
+    pause: float = BETWEEN_WRITES  # seconds after each chunk
+    fault: Literal["hang", "reset", "reset_after", "hang_after"] | None = None
 
 
 def json_reply(value: Any, status: int = 200, **more: Any) -> Reply:
@@ -73,12 +74,14 @@ class FaultyServer:
     """An HTTP server on a free port of 127.0.0.1 that answers as told and records every call.
 
     `answer` maps a Call to its Reply. Replies in a list are used in order, and the last one again
-    and again.
+    and again. Apart from these it answers `GET /info` with `info`, and records that in `asked`.
     """
 
     def __init__(self, answer: Callable[[Call], Reply] | Sequence[Reply]) -> None:
         self.answer = answer if callable(answer) else in_turn(answer)
         self.calls: list[Call] = []
+        self.info = json_reply({"error": "not found"}, 404)
+        self.asked: list[Call] = []
         self.url = ""
         self._runner: web.AppRunner | None = None
 
@@ -109,8 +112,12 @@ class FaultyServer:
             body=body,
             at=arrived,
         )
-        self.calls.append(call)
-        reply = self.answer(call)
+        if call.method == "GET" and call.path.endswith("/info"):
+            self.asked.append(call)
+            reply = self.info
+        else:
+            self.calls.append(call)
+            reply = self.answer(call)
         await asyncio.sleep(reply.delay)
         if reply.fault == "hang":
             await asyncio.Event().wait()
@@ -129,9 +136,11 @@ class FaultyServer:
         await response.prepare(request)
         for chunk in chunks:
             await response.write(chunk)
-            await asyncio.sleep(BETWEEN_WRITES)
+            await asyncio.sleep(reply.pause)
         if reply.fault == "reset_after":
             return _cut(request, response)
+        if reply.fault == "hang_after":
+            await asyncio.Event().wait()
         await response.write_eof()
         return response
 

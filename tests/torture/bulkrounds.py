@@ -25,6 +25,7 @@ _TIMEOUT: Final = ClientTimeout(total=120)
 _ODDS: Final = {Victim.WORKER: 5, Victim.WORKERS: 3, Victim.PROXY: 2}
 _PIPELINE: Final = "torture-pipeline"
 _REFRESH: Final = 0.2  # seconds from one look of a proxy to the next
+_KNOWN: Final = 1.1  # after which every proxy knows what another one has made: see Registry
 _PAGE: Final = 1000  # documents that are read at once
 
 Stored = tuple[str, str, Mapping[str, Any]]  # a document: its index, its id, its source
@@ -112,7 +113,7 @@ async def _prepare(session: ClientSession, stage: Stage) -> None:
         made = {"mappings": {"properties": properties}, "settings": settings}
         await _ask(session, "DELETE", f"{proxy}/{index}")
         await _ask(session, "PUT", f"{proxy}/{index}", made)
-    await asyncio.sleep(10 * _REFRESH)  # until all proxies know, which may have looked just before
+    await asyncio.sleep(_KNOWN)
 
 
 async def _round(

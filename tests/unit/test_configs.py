@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from proxy.config import Config, describe, load_config
+from proxy.config.values import KEYS
 from release import settings
 from testbed.processes import ROOT
 
@@ -18,7 +19,7 @@ UPSTREAM: Final = "http://localhost:9200"
 
 def keys_of(document, prefix=""):
     for name, value in document.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and f"{prefix}{name}" not in KEYS:
             yield from keys_of(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,16 +19,28 @@ from proxy.api.changes import log_change
 from proxy.api.counting import log_limit, log_request
 from proxy.app import Facts
 from proxy.config import Config, UpstreamConfig
+from proxy.config.prices import Prices
 from proxy.ground.errors import KeyMismatch, StatusError
 from proxy.huggingface.calls import Refusal, log_call
 from proxy.huggingface.failurelog import FailureLog
 from proxy.huggingface.failures import failure
+from proxy.huggingface.hints import advice_on
+from proxy.huggingface.info import ServerInfo
+from proxy.huggingface.knownmodels import known_model
+from proxy.huggingface.observing import Observer
+from proxy.huggingface.servers import log_prefixes, log_server
+from proxy.huggingface.states import State
+from proxy.huggingface.waking import log_started, log_starting
 from proxy.inference.endpoints import InferenceEndpoint
+from proxy.inference.fingerprints import Model
+from proxy.inference.guard import Drift, log_drift
 from proxy.serving.summary import report_start
 from proxy.store.sealed import Keyring
 from proxy.telemetry import logs
+from proxy.telemetry.endpoints import Endpoint, Endpoints, Tokens
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.storms import Storms
+from tests.support.clock import Clock
 from tests.support.samples import PROFILE, headers_of, make_endpoint
 from tests.unit.api.test_handlers import call_of
 
@@ -36,6 +50,14 @@ LINES: Final = [line for kind, text in BLOCKS if kind == "text" for line in text
 DOCUMENTS: Final[list[Any]] = [json.loads(text) for kind, text in BLOCKS if kind == "json"]
 STAMP: Final = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
 ENDPOINT: Final = make_endpoint(inference_id="my-embeddings", url="http://tei:8080/embed?key=x")
+
+SERVER: Final = ServerInfo(
+    model_id="intfloat/e5-small-v2",
+    model_sha="ffb93f3bd4047442299a41ebb6fa998a38507c52",
+    max_inputs=32,
+    max_tokens=512,
+    truncates=True,
+)
 
 
 def bare(line: str) -> str:
@@ -56,20 +78,50 @@ def happen() -> None:
     call.rest = replace(call.rest, headers=headers_of({"X-Opaque-Id": "deploy-42"}))
     log_change(call, "changed", ENDPOINT.inference_id, ENDPOINT.task_type)
     fail(ENDPOINT)
+    change_state()
     log_limit("streams", 0)
+    log_server(ENDPOINT, SERVER)
+    family = known_model(SERVER.model_id)
+    assert family is not None
+    log_prefixes(ENDPOINT, family)
+    before, now = (Model(model_id=name) for name in (SERVER.model_id, "BAAI/bge-small-en-v1.5"))
+    log_drift(ENDPOINT, Drift(before, now, 0.873), refused=True)
+    log_starting(ENDPOINT, 600.0)
+    log_started(ENDPOINT, 93.6)
     log_call(ENDPOINT, "200", 0.0118)
     log_request("POST", "infer", "200", 0.0125)
 
 
 def fail(endpoint: InferenceEndpoint) -> None:
     minutes: list[Any] = []
-    failures = FailureLog(Storms(lambda _, call, kind, /: minutes.append((call, kind))))
+    storms = Storms(lambda _, call, kind, /: minutes.append((call, kind)))
+    failures = FailureLog(storms, Observer(Endpoints(), storms))
     refusal = Refusal(429, b'{"error": "Model is overloaded"}')
     failures.failed(endpoint, failure(endpoint, refusal, PROFILE).error)
     for _ in range(41):
         failures.failed(endpoint, StatusError(408, "no result in time"))
     for call, kind in minutes[:]:
         call(kind)
+
+
+def change_state() -> Endpoint:
+    """A provider that is paused, and works again."""
+    clock = Clock()
+    clock.now = datetime(2026, 7, 1, 7, 30, tzinfo=UTC).timestamp()
+    endpoints = Endpoints(prices=Prices(["*=0.02"]), clock=clock)
+    observer = Observer(endpoints, Storms(lambda *_: None))
+    hosted = "https://x.us-east-1.aws.endpoints.huggingface.cloud"
+    endpoint = make_endpoint(inference_id="my-embeddings", url=hosted)
+    observer.succeeded(endpoint)
+    observer.succeeded(endpoint)
+    clock.now += 5400
+    refusal = Refusal(400, b'{"error": "Bad Request: The endpoint is paused"}')
+    observer.failed(endpoint, advice_on(endpoint, refusal))
+    paused = copy.deepcopy(endpoints.of("my-embeddings", "text_embedding"))
+    observer = Observer(endpoints, Storms(lambda *_: None))
+    clock.now += 240
+    observer.succeeded(endpoint)
+    return paused
 
 
 @pytest.fixture
@@ -107,6 +159,31 @@ def test_the_json_is_one_that_the_proxy_writes(records):
     assert shown in written
 
 
+async def test_the_endpoints_are_shown_as_the_proxy_shows_them(caplog):
+    (shown,) = [document for document in DOCUMENTS if "endpoints" in document]
+    metrics = Metrics(endpoints=Endpoints(prices=Prices(["*=0.02"])))
+    paused, known = change_state(), metrics.endpoints.of("my-embeddings", "text_embedding")
+    for name in ("state", "since", "last_call", "last_error", "usage"):
+        setattr(known, name, getattr(paused, name))
+    known.usage.calls, known.usage.characters = 3, 18_000
+    metrics.endpoints.count_tokens("my-embeddings", known.usage, Tokens(4200))
+    known.usage.queue_seconds, known.usage.provider_seconds = 0.04, 0.31
+    known.usage.provider_queue_seconds, known.usage.compute_seconds = 0.002, 0.19
+    app = admin_application(Health({}), metrics)
+    async with TestClient(TestServer(app)) as client, client.get("/endpoints") as answer:
+        assert await answer.json() == shown
+
+
+def test_every_state_is_in_the_table():
+    (table,) = re.findall(r"^\| state \|.*?\n\n", PAGE, re.MULTILINE | re.DOTALL)
+    named = {
+        name
+        for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+        for name in re.findall(r"`([a-z_]+)`", row)
+    }
+    assert named == {str(state) for state in State}
+
+
 async def test_the_answers_about_health_are_those_of_the_proxy():
     def mismatch() -> str:
         name = "hugging-face-inference-endpoints"
@@ -120,7 +197,7 @@ async def test_the_answers_about_health_are_those_of_the_proxy():
         raise KeyMismatch(mismatch())
 
     async def answer(store: Any) -> Any:
-        app = admin_application(Health({"store": store, "upstream": passing}), Metrics().registry)
+        app = admin_application(Health({"store": store, "upstream": passing}), Metrics())
         async with TestClient(TestServer(app)) as client, client.get("/readyz") as got:
             return await got.json()
 

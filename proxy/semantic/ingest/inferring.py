@@ -13,11 +13,12 @@ from typing import Any, Final
 from proxy.ground.errors import IllegalArgument, ProxyError, StatusError
 from proxy.ground.frames import forget_frames
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
+from proxy.inference.inputtypes import INGEST
 from proxy.limits.deadline import Deadline
 from proxy.limits.memory import passing
 from proxy.limits.threads import offload
+from proxy.semantic.answerjson import AT_ONCE
 from proxy.semantic.documents import read_document
-from proxy.semantic.exchange import AT_ONCE
 from proxy.semantic.ingest.paths import has_value, value_at, with_value
 from proxy.semantic.ingest.simulating import Draft
 from proxy.semantic.pipelines import Processor
@@ -140,7 +141,7 @@ class Inferring:
         texts = [text for turn in turns for text in turn.texts]
         try:
             with passing():  # of the provider's answers nothing but the results is kept
-                results = await self._endpoints.infer(endpoint, texts, deadline)
+                results = await self._endpoints.infer(endpoint, texts, deadline, INGEST)
         except ProxyError as error:
             if len(turns) > 1 and error.provider_status in (400, 413, 422):
                 middle = len(turns) // 2

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import orjson
-
 from proxy.ground.errors import IllegalArgument
 from proxy.semantic.documents import Place, read_document, tree_of, with_added
 from proxy.xcontent.document import Node
+from proxy.xcontent.writing import dump_json
 
 _JAVA: Final = {
     str: "java.lang.String",
@@ -92,14 +91,14 @@ def with_value(data: bytes, path: str, value: Any) -> bytes:
             added = _rendered(value, names[number + 1 :])
             return with_added(data, added, Place(node.end, not node.value), name)
         node = following
-    return _appended(data, node, orjson.dumps(value))
+    return _appended(data, node, dump_json(value))
 
 
 def _rendered(value: Any, names: Sequence[str]) -> bytes:
     """A value below objects of these names."""
     for name in reversed(names):
         value = {name: value}
-    return orjson.dumps(value)
+    return dump_json(value)
 
 
 def _following(node: Node, name: str, path: str) -> Node | None:

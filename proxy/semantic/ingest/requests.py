@@ -8,15 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import orjson
 from aiohttp import web
 
 from proxy.ground.errors import IllegalArgument, StatusError
+from proxy.semantic.answerjson import object_of, with_sources
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.ingest.processors import Passage, Runner
 from proxy.semantic.ingest.simulating import INLINE, Draft, meta_of
 from proxy.semantic.pipelines import TYPE, Config, Pipeline, Split, called, model_ids, shown, split
 from proxy.semantic.targets import write_target
+from proxy.xcontent.loading import load_json
+from proxy.xcontent.writing import dump_json
 
 _CALLED: Final = (
     "pipeline [{caller}] cannot call pipeline [{called}], which has [inference] processors with an "
@@ -62,7 +64,7 @@ async def _check_callers(exchange: Exchange, pipeline_id: str) -> None:
     if not exchange.parts.registry.stored_pipelines.is_readable:
         raise StatusError(503, _UNREADABLE)
     answer = await exchange.ask(method="GET", target="/_ingest/pipeline")
-    stored = orjson.loads(answer.body) if answer.status == 200 else {}
+    stored = object_of(answer) if answer.status == 200 else {}
     for caller in sorted(name for name, one in stored.items() if pipeline_id in called(one)):
         raise IllegalArgument(_CALLED.format(caller=caller, called=pipeline_id))
 
@@ -144,7 +146,7 @@ async def _simulated(
     """The answer for documents that go through a pipeline of ours."""
     runner = Runner(exchange)
     passages = [
-        Passage(Draft(data=orjson.dumps(one["_source"]), meta=meta_of(one)), pipeline)
+        Passage(Draft(data=dump_json(one["_source"]), meta=meta_of(one)), pipeline)
         for one in documents
     ]
     await runner.before(passages)
@@ -159,20 +161,26 @@ async def _simulated(
         answer = await exchange.ask(body, method="POST")
         if answer.status >= 300:
             return await exchange.as_is(answer)
-        entries = dict(zip(left, orjson.loads(answer.body)["docs"], strict=True))
-        await _end(runner, passages, entries)
+        document, sources = with_sources(answer.body, answer.status)
+        entries = dict(zip(left, document["docs"], strict=True))
+        await _end(runner, passages, entries, sources)
     shown_entries = [
         _entry(passage, entries.get(number)) for number, passage in enumerate(passages)
     ]
     return await exchange.made(200, {"docs": shown_entries})
 
 
-async def _end(runner: Runner, passages: Sequence[Passage], entries: Mapping[int, Any]) -> None:
+async def _end(
+    runner: Runner,
+    passages: Sequence[Passage],
+    entries: Mapping[int, Any],
+    sources: Sequence[bytes],
+) -> None:
     """Run the processors at the end on what came of the rest."""
     ending = []
     for number, entry in entries.items():
         if entry is not None and "doc" in entry:
-            passages[number].draft.data = orjson.dumps(entry["doc"]["_source"])
+            passages[number].draft.data = sources[entry["doc"]["_source"]]
             ending.append(passages[number])
     await runner.after(ending)
 
@@ -193,4 +201,4 @@ def _entry(passage: Passage, upstream: Any) -> Any:
 
 
 def _source(passage: Passage) -> Any:
-    return orjson.loads(passage.draft.data)
+    return load_json(passage.draft.data)

@@ -13,8 +13,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-import orjson
-
 from proxy.ground.errors import IllegalArgument, ProxyError
 from proxy.semantic.bulk import Item
 from proxy.semantic.documents import (
@@ -30,6 +28,7 @@ from proxy.semantic.ingest.processors import Passage, Runner
 from proxy.semantic.ingest.simulating import Draft, simulate
 from proxy.semantic.pipelines import NONE, Pipeline
 from proxy.semantic.targets import Pipelines, WriteTarget, write_target
+from proxy.xcontent.writing import dump_json
 
 _FINAL: Final = (
     "pipeline [{id}] cannot be the final pipeline of an index: its last processors are "
@@ -58,8 +57,15 @@ async def run_pipelines(
     fails is the error of its item. Returns those that go elsewhere now. Raises: UpstreamError.
     """
     ours = await exchange.parts.registry.pipelines()
-    found = (_entry(ours, index, target, item, requested) for index, target, item in items)
-    entries = [entry for entry in found if entry is not None]
+    entries = []
+    for index, target, item in items:
+        try:
+            entry = _entry(ours, index, target, item, requested)
+        except ProxyError as error:
+            item.failure = error
+            continue
+        if entry is not None:
+            entries.append(entry)
     await _Run(exchange, ours).work(entries)
     return [entry.item for entry in entries if entry.finish()]
 
@@ -121,7 +127,7 @@ class _Entry:
             made.pop("_index", None)
         if made != self.item.meta:
             self.item.meta = made
-            self.item.action_line = orjson.dumps({self.item.action: made})
+            self.item.action_line = dump_json({self.item.action: made})
 
     def _source(self, source: bytes, data: bytes) -> bytes:
         """The item's source with that document in it."""

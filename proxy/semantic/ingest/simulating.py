@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
-import orjson
-
 from proxy.ground.errors import IllegalArgument, ProxyError, StatusError
 from proxy.ground.frames import forget_frames
 from proxy.limits.threads import offload
-from proxy.semantic.documents import read_json
-from proxy.semantic.exchange import AT_ONCE, Exchange
+from proxy.semantic.answerjson import AT_ONCE, object_of, with_sources
+from proxy.semantic.exchange import Exchange
 from proxy.semantic.pipelines import Config, is_of_caller
 from proxy.semantic.ports import UpstreamAnswer
+from proxy.xcontent.writing import dump_json
 
 INLINE: Final = "/_ingest/pipeline/_simulate"
 _STORED: Final = "/_ingest/pipeline/{}/_simulate"
@@ -63,13 +62,13 @@ class Draft:
             if self.meta.get(key) is not None
         }
         comma = b"," if known else b""
-        return b'%b%b"_source":%b}' % (orjson.dumps(known)[:-1], comma, self.data)
+        return b'%b%b"_source":%b}' % (dump_json(known)[:-1], comma, self.data)
 
-    def become(self, outcome: Any) -> None:
-        """Take over what has come of it, as an answer says."""
+    def become(self, outcome: Any, sources: Sequence[bytes]) -> None:
+        """Take over what has come of it, as an answer says that was read with its sources."""
         match outcome:
-            case {"doc": {"_source": source, **found}}:
-                self.data = orjson.dumps(source)
+            case {"doc": {"_source": int() as number, **found}}:
+                self.data = sources[number]
                 for name, key in _METADATA.items():
                     if found.get(name) is None:
                         self.meta.pop(key, None)
@@ -102,13 +101,13 @@ async def simulate(exchange: Exchange, pipeline: str | Config, drafts: Sequence[
         for draft in drafts:
             draft.error = error
         return
-    await offload(len(answer.body), AT_ONCE, lambda: _take_over(answer.body, drafts))
+    await offload(len(answer.body), AT_ONCE, lambda: _take_over(answer, drafts))
 
 
 async def _ask(
     exchange: Exchange, pipeline: str | Config, drafts: Sequence[Draft]
 ) -> UpstreamAnswer:
-    own = b"" if isinstance(pipeline, str) else b'"pipeline":%b,' % orjson.dumps(pipeline)
+    own = b"" if isinstance(pipeline, str) else b'"pipeline":%b,' % dump_json(pipeline)
     target = INLINE if own else _STORED.format(quote(str(pipeline), safe=""))
     body = b'{%b"docs":[%b]}' % (own, b",".join(draft.rendered() for draft in drafts))
     upstream = exchange.parts.upstream
@@ -119,7 +118,7 @@ async def _ask(
     if isinstance(pipeline, str):
         path = f"/_ingest/pipeline/{quote(pipeline, safe='')}"
         found = await upstream.ask_as_proxy("GET", path)
-        definition = orjson.loads(found.body) if found.status == 200 else {}
+        definition = object_of(found) if found.status == 200 else {}
     else:
         definition = pipeline
     if is_of_caller(definition):
@@ -127,9 +126,10 @@ async def _ask(
     return await upstream.ask_as_proxy("POST", target, body)
 
 
-def _take_over(body: bytes, drafts: Sequence[Draft]) -> None:
-    for draft, outcome in zip(drafts, read_json(body)["docs"], strict=True):
-        draft.become(outcome)
+def _take_over(answer: UpstreamAnswer, drafts: Sequence[Draft]) -> None:
+    document, sources = with_sources(answer.body, answer.status)
+    for draft, outcome in zip(drafts, document["docs"], strict=True):
+        draft.become(outcome, sources)
 
 
 def told(error: Mapping[Any, Any]) -> ProxyError:

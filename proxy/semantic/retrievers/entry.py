@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import quote
 
-import orjson
-
 from proxy.ground.errors import IllegalArgument, ProxyError
 from proxy.limits.deadline import Deadline
 from proxy.rest.parameters import read_boolean
-from proxy.semantic.exchange import AT_ONCE, Exchange
+from proxy.semantic.answerjson import AT_ONCE, object_of
+from proxy.semantic.exchange import Exchange
 from proxy.semantic.preparing import Prepared, Search, prepared, remote_of, target_of
 from proxy.semantic.retrievers.handling import Defaults, all_queries, resolved, spelled_out
+from proxy.semantic.retrievers.leaves import without_retriever
 from proxy.semantic.retrievers.remembering import RememberingEndpoints
 from proxy.semantic.retrievers.reranking import DEFAULT_ID
 from proxy.semantic.retrievers.searches import Searches
@@ -29,6 +29,7 @@ from proxy.semantic.retrievers.tree import (
 from proxy.semantic.retrievers.validation import children, validate
 from proxy.xcontent.document import Bounds, Document, Node
 from proxy.xcontent.jsonreader import parse_json
+from proxy.xcontent.writing import dump_json
 
 _TIME: Final = 30.0  # seconds that a provider may take. Source: InferenceAction.Request
 _IN_URL: Final = ("size", "from", "explain", "track_total_hits")  # each overrides the body
@@ -53,7 +54,18 @@ async def evaluated(
         await prepared(exchange, [one.all_queries() for one in entries])
     made = [await one.resolved(exchange) if isinstance(one, _Entry) else one for one in entered]
     answers = iter(await prepared(exchange, [one for one in made if isinstance(one, Search)]))
-    return exchange, [one if isinstance(one, ProxyError) else next(answers) for one in made]
+    results = [one if isinstance(one, ProxyError) else next(answers) for one in made]
+    for one in results:
+        if isinstance(one, Prepared):
+            one.body = await _understood(exchange, one.body)
+    return exchange, results
+
+
+async def _understood(exchange: Exchange, body: dict[str, Any]) -> dict[str, Any]:
+    """A search that its upstream understands, though it is an early one. Raises: UpstreamError."""
+    if "retriever" not in body or await exchange.parts.release.knows_retrievers():
+        return body
+    return without_retriever(body)
 
 
 async def _entered(exchange: Exchange, search: Search) -> _Entry | Search | ProxyError:
@@ -75,11 +87,11 @@ def _member(node: Node | None, name: str) -> Node | None:
 def _document(exchange: Exchange, retriever: Any) -> Document:
     """The document that a retriever stands in: the request's own, so that errors name its lines."""
     if exchange.body is not None and len(exchange.body.data) <= AT_ONCE:
-        document = exchange.body.document()
+        document = exchange.body.document(lone_surrogates=True)
         own = _member(document.root, "retriever")
         if own is not None and own.plain() == retriever:
             return document
-    return parse_json(orjson.dumps({"retriever": retriever}), _BOUNDS)
+    return parse_json(dump_json({"retriever": retriever}), _BOUNDS, lone_surrogates=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +138,7 @@ async def _entry(exchange: Exchange, search: Search, tree: Retriever) -> _Entry 
 
     Raises: ProxyError.
     """
-    parameters = exchange.rest.parameters
+    parameters = _parameters(exchange, search)
     body = {**search.body, **_of_url(parameters)}
     size = body.get("size", -1)
     validate(tree, body, parameters, size if isinstance(size, int) else -1)
@@ -157,18 +169,19 @@ def _inner(exchange: Exchange) -> Exchange:
         name: value for name, value in exchange.rest.parameters.items() if name not in _IN_URL
     }
     parts = exchange.parts
-    return replace(
-        exchange,
-        rest=replace(exchange.rest, parameters=parameters),
-        parts=replace(parts, endpoints=RememberingEndpoints(parts.endpoints)),
-    )
+    remembering = replace(parts, endpoints=RememberingEndpoints(parts.endpoints))
+    return replace(exchange.with_parameters(parameters), parts=remembering)
 
 
 def _searches(exchange: Exchange, search: Search) -> Searches:
     async def ask(method: str, target: str, body: bytes) -> Any:
         return await exchange.parts.upstream.ask_as_caller(exchange.request, method, target, body)
 
-    return Searches(ask, search.expression, exchange.rest.parameters)
+    return Searches(ask, search.expression, _parameters(exchange, search))
+
+
+def _parameters(exchange: Exchange, search: Search) -> Mapping[str, str]:
+    return exchange.rest.parameters if search.parameters is None else search.parameters
 
 
 async def _is_for_upstream(exchange: Exchange, tree: Retriever) -> bool:
@@ -207,6 +220,6 @@ async def _defaults(exchange: Exchange, expression: str | None, tree: Retriever)
     answer = await exchange.parts.upstream.ask_as_proxy("GET", target)
     if answer.status != 200:
         return {}
-    found: dict[str, Any] = orjson.loads(answer.body)
+    found: dict[str, Any] = object_of(answer)
     settings = {name: one["settings"]["index.query.default_field"] for name, one in found.items()}
     return {name: [one] if isinstance(one, str) else one for name, one in settings.items()}

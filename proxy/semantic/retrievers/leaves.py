@@ -20,6 +20,10 @@ STANDARD: Final = "standard"
 KNN: Final = "knn"
 _BESIDE_QUERY: Final = ("sort", "collapse", "min_score")
 _OF_STANDARD: Final = frozenset(("query", "filter", "_name", *_BESIDE_QUERY))
+_NOT_BELOW: Final = ("search_after", "terminate_after")  # others
+_OF_LONE_STANDARD: Final = _OF_STANDARD.union(_NOT_BELOW)
+# Parts of a body that retrievers stand in place of.
+INSTEAD: Final = ("query", "knn", "search_after", "terminate_after", "sort", "rescore")
 # Parts of the caller's body that its leaves need, too.
 _SHARED: Final = ("runtime_mappings", "timeout")
 MATCH_ALL: Final[Query] = {"match_all": {}}
@@ -87,6 +91,29 @@ def without_standard(search: Mapping[str, Any]) -> dict[str, Any]:
     query, filters = values.get("query", MATCH_ALL), listed(values.get("filter"))
     made["query"] = {"bool": {"must": [query], "filter": filters}} if filters else query
     return made
+
+
+def without_retriever(search: Mapping[str, Any]) -> dict[str, Any]:
+    """A search with a query, or a `knn` section, in place of a retriever that is one of these.
+
+    One that an Elasticsearch with retrievers would refuse stays as it is.
+    """
+    retriever = search["retriever"]
+    if any(name in search for name in INSTEAD) or not isinstance(retriever, Mapping):
+        return dict(search)
+    match retriever:
+        case {"standard": {**values}} if set(values) <= _OF_LONE_STANDARD and len(retriever) == 1:
+            above: dict[str, Any] = {name: values[name] for name in _NOT_BELOW if name in values}
+            below = {name: one for name, one in values.items() if name not in _NOT_BELOW}
+            made = {**without_standard({**search, "retriever": {STANDARD: below}}), **above}
+            if "track_scores" not in search:
+                made.pop("track_scores", None)
+            return made
+        case {"knn": {**values}} if len(retriever) == 1:
+            made = {name: one for name, one in search.items() if name != "retriever"}
+            made["knn"] = {name: one for name, one in values.items() if name != "min_score"}
+            return made | {name: one for name, one in values.items() if name == "min_score"}
+    return dict(search)
 
 
 def with_places(search: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,25 +16,37 @@ class RememberingEndpoints:
 
     def __init__(self, endpoints: Endpoints) -> None:
         self._endpoints = endpoints
-        self._known: dict[tuple[str, str], Numbers] = {}
+        self._known: dict[tuple[str, str, str], Numbers] = {}
 
     async def find(self, inference_id: str) -> InferenceEndpoint | None:
         return await self._endpoints.find(inference_id)
 
+    async def completed(self, endpoint: InferenceEndpoint) -> InferenceEndpoint:
+        return await self._endpoints.completed(endpoint)
+
     async def embed(
-        self, endpoint: InferenceEndpoint, texts: Sequence[str], deadline: Deadline
+        self,
+        endpoint: InferenceEndpoint,
+        texts: Sequence[str],
+        deadline: Deadline,
+        input_type: str,
     ) -> list[Numbers]:
-        keys = [(endpoint.inference_id, text) for text in texts]
+        keys = [(endpoint.inference_id, input_type, text) for text in texts]
         missing = list(dict.fromkeys(key for key in keys if key not in self._known))
         if missing:
-            vectors = await self._endpoints.embed(endpoint, [text for _, text in missing], deadline)
+            wanted = [text for *_, text in missing]
+            vectors = await self._endpoints.embed(endpoint, wanted, deadline, input_type)
             self._known.update(zip(missing, vectors, strict=True))
         return [self._known[key] for key in keys]
 
     async def infer(
-        self, endpoint: InferenceEndpoint, texts: Sequence[str], deadline: Deadline
+        self,
+        endpoint: InferenceEndpoint,
+        texts: Sequence[str],
+        deadline: Deadline,
+        input_type: str | None = None,
     ) -> list[Any]:
-        return await self._endpoints.infer(endpoint, texts, deadline)
+        return await self._endpoints.infer(endpoint, texts, deadline, input_type)
 
     async def rerank(
         self, endpoint: InferenceEndpoint, query: str, documents: Sequence[str], deadline: Deadline

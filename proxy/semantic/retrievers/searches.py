@@ -10,18 +10,14 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-import orjson
-
-from proxy.ground.errors import UpstreamBroken
-from proxy.limits.threads import offload
-from proxy.semantic.documents import read_json
+from proxy.semantic.answerjson import read_object
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.retrievers.errors import LeafRefused
 from proxy.semantic.retrievers.leaves import with_places
+from proxy.xcontent.writing import dump_json
 
 Ask = Callable[[str, str, bytes], Awaitable[UpstreamAnswer]]  # method, target, body
 
-_AT_ONCE: Final = 65536  # bytes of JSON that are read on the event loop
 _KEPT: Final = "1m"  # for how long after its last use, should it not be closed
 # Parameters of a search that say what is searched.
 _OF_INDICES: Final = (
@@ -68,7 +64,7 @@ class Searches:
         finally:
             if opened is not None:
                 self._snapshot = None
-                await self._ask("DELETE", "/_pit", orjson.dumps({"id": opened}))
+                await self._ask("DELETE", "/_pit", dump_json({"id": opened}))
 
     async def run(self, bodies: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """The answers to these searches, one for each: a search's, or `error` and `status`.
@@ -76,11 +72,11 @@ class Searches:
         Raises: UpstreamError; LeafRefused where all of them are refused.
         """
         lines = b"".join(
-            orjson.dumps(self._header()) + b"\n" + orjson.dumps(self._placed(body)) + b"\n"
+            dump_json(self._header()) + b"\n" + dump_json(self._placed(body)) + b"\n"
             for body in bodies
         )
         answer = await self._ask("POST", "/_msearch", lines)
-        document = await _read(answer)
+        document = await read_object(answer)
         if answer.status != 200:
             raise LeafRefused(answer.status, document["error"])
         return list(document["responses"])
@@ -104,15 +100,5 @@ class Searches:
         answer = await self._ask("POST", f"/{index}/_pit?{urlencode(parameters)}", b"")
         if answer.status != 200:
             return None  # the searches tell what is wrong
-        found = (await _read(answer)).get("id")
+        found = (await read_object(answer)).get("id")
         return found if isinstance(found, str) else None
-
-
-async def _read(answer: UpstreamAnswer) -> dict[str, Any]:
-    try:
-        document: Any = await offload(len(answer.body), _AT_ONCE, lambda: read_json(answer.body))
-    except orjson.JSONDecodeError:
-        document = None
-    if not isinstance(document, dict):
-        raise UpstreamBroken(f"upstream node answered {answer.status} to a search")
-    return document

@@ -10,10 +10,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from proxy.ground.errors import ActionRequestInvalid, IllegalArgument
+from proxy.semantic.retrievers.leaves import INSTEAD
 from proxy.semantic.retrievers.tree import Fusing, Leaf, Linear, Reranker, Retriever
 
-# Parts of a body that retrievers stand in place of.
-_INSTEAD: Final = ("query", "knn", "search_after", "terminate_after", "sort", "rescore")
 _NOT_BELOW: Final = ("search_after", "terminate_after")
 
 
@@ -21,7 +20,7 @@ def validate(
     tree: Retriever, body: Mapping[str, Any], parameters: Mapping[str, str], size: int
 ) -> None:
     """Raises: ActionRequestInvalid; IllegalArgument. `size` is -1 where the caller gives none."""
-    given = [name for name in _INSTEAD if name in body or (name != "query" and name in parameters)]
+    given = [name for name in INSTEAD if name in body or (name != "query" and name in parameters)]
     if "q" in parameters and "query" not in given:
         given.insert(0, "query")
     problems = []

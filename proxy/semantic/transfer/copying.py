@@ -17,12 +17,12 @@ from urllib.parse import quote
 import orjson
 
 from proxy.ground.errors import IllegalArgument, UpstreamError
-from proxy.semantic.documents import read_json
 from proxy.semantic.hits import Hit
 from proxy.semantic.sourcefilters import INFERENCE_FIELDS
 from proxy.semantic.transfer.fields import Endpoints, complete, with_endpoints
 from proxy.semantic.transfer.original import FINAL_PIPELINE, Described, Document, Reader
 from proxy.semantic.transfer.peers import Peer, Refused, asked, document, reason_of
+from proxy.xcontent.loading import load_json
 from proxy.xcontent.slicing import members
 
 MOST_FAILURES: Final = 100  # after which a copy is given up
@@ -97,7 +97,7 @@ class Copy:
             return True
         if reply.status >= 300:
             await asked(self.peer, "GET", f"{self._path}/_alias")  # which says why
-        found = read_json(reply.body)
+        found = load_json(reply.body)
         if self.mark not in found.get(self.name, {}).get("aliases", {}):
             raise IllegalArgument(
                 f"[{self.name}] at {self.peer.name} is no copy of [{self.original.name}] that is "
@@ -258,7 +258,7 @@ class Copy:
         reply = await self.peer.ask("GET", f"/{name}/_settings?flat_settings=true")
         if reply.status != 200:
             return False
-        settings = read_json(reply.body).get(self.original.name, {}).get("settings", {})
+        settings = load_json(reply.body).get(self.original.name, {}).get("settings", {})
         return bool(settings.get("index.uuid") == self.original.uuid)
 
     async def finish(self) -> None:

@@ -8,10 +8,10 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from proxy.limits.threads import offload
-from proxy.semantic.documents import read_json
 from proxy.semantic.transfer.fields import Amount, Measure, complete
 from proxy.semantic.transfer.original import Described, Document, count, sample
 from proxy.semantic.transfer.peers import Peer, document
+from proxy.xcontent.loading import load_json
 
 SAMPLE: Final = 200  # documents
 _PER_TOKEN: Final = 4  # characters, about
@@ -95,7 +95,7 @@ async def _chunking(peer: Peer, original: Described) -> dict[str, Mapping[str, A
     for inference_id in {one.inference_id for one in original.fields}:
         reply = await peer.ask("GET", f"/_inference/{quote(inference_id, safe='')}")
         if reply.status == 200:
-            for endpoint in read_json(reply.body).get("endpoints", ()):
+            for endpoint in load_json(reply.body).get("endpoints", ()):
                 found[inference_id] = endpoint.get("chunking_settings")
     return found
 

@@ -13,12 +13,13 @@ import orjson
 
 from proxy.ground.errors import IllegalArgument, UpstreamError
 from proxy.limits.threads import offload
-from proxy.semantic.documents import read_json
+from proxy.semantic.answerjson import with_sources
 from proxy.semantic.fields import TYPE
-from proxy.semantic.hits import Hit, about_hits, hits_of
+from proxy.semantic.hits import Hit, hits_with_sources, total_of
 from proxy.semantic.sourcefilters import INFERENCE_FIELDS
 from proxy.semantic.transfer.fields import DeclaredField, declared_fields
 from proxy.semantic.transfer.peers import Peer, Refused, asked, document
+from proxy.xcontent.loading import load_json
 from proxy.xcontent.slicing import members
 
 _KEEP_ALIVE: Final = "10m"  # from one page to the next
@@ -135,7 +136,7 @@ class Reader:
         try:
             while True:
                 page = await self._page(pit, after)
-                self.total = page.about.get("total", self.total)
+                self.total = total_of(page.about) or self.total
                 pit = page.about.get("pit_id", pit)
                 if not page.documents:
                     return
@@ -210,7 +211,7 @@ async def sample(peer: Peer, index: str, size: int) -> list[Document]:
             if error.status < 500:
                 raise
             continue
-        return [_document(hit) for hit in hits_of(answer)]
+        return [_document(hit) for hit in hits_with_sources(*with_sources(answer))]
     return []
 
 
@@ -235,8 +236,9 @@ async def count(peer: Peer, index: str) -> int:
 
 
 def _page_of(answer: bytes) -> _Page:
-    documents = [_document(hit) for hit in hits_of(answer)]
-    return _Page(about=about_hits(answer), documents=documents)
+    about, sources = with_sources(answer)
+    documents = [_document(hit) for hit in hits_with_sources(about, sources)]
+    return _Page(about=about, documents=documents)
 
 
 def _document(hit: Hit) -> Document:
@@ -248,5 +250,5 @@ def _document(hit: Hit) -> Document:
             parts.append(hit.source[one.start : one.end])
     source = b"{%b}" % b",".join(parts)
     return Document(
-        hit=hit, source=source, content=read_json(source), inference=read_json(inference)
+        hit=hit, source=source, content=load_json(source), inference=load_json(inference)
     )

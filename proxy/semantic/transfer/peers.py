@@ -8,7 +8,7 @@ import orjson
 
 from proxy.ground.errors import StatusError
 from proxy.ground.quoting import shortened
-from proxy.semantic.documents import read_json
+from proxy.xcontent.loading import load_json
 
 _HINTS: Final = {
     401: "; name a user by --username",
@@ -59,13 +59,13 @@ async def asked(peer: Peer, method: str, target: str, body: Any = None) -> bytes
 
 async def document(peer: Peer, method: str, target: str, body: Any = None) -> Any:
     """The document of a good answer. Raises: as `asked`."""
-    return read_json(await asked(peer, method, target, body) or b"null")
+    return load_json(await asked(peer, method, target, body) or b"null")
 
 
 def reason_in(body: bytes) -> str:
     """Why something failed, from the body of an error."""
     try:
-        found = read_json(body or b"null")
+        found = load_json(body or b"null")
     except ValueError:
         return "no reason is given"
     error = found.get("error") if isinstance(found, dict) else None

@@ -12,13 +12,13 @@ from urllib.parse import quote
 import orjson
 
 from proxy.ground.errors import IllegalArgument
-from proxy.semantic.documents import read_json
 from proxy.semantic.fields import TYPE
 from proxy.semantic.transfer.copying import Copy
 from proxy.semantic.transfer.estimating import estimate
 from proxy.semantic.transfer.fields import inference_ids
 from proxy.semantic.transfer.original import Described, Reader, count, describe, refresh
 from proxy.semantic.transfer.peers import Peer, Refused, document, reason_in
+from proxy.xcontent.loading import load_json
 
 _TOLD_EACH: Final = 5.0  # seconds between two lines about how far it is
 _TOLD: Final = 10  # failures that are told
@@ -66,7 +66,7 @@ async def _obstacles(wish: Wish, original: Described) -> list[str]:
         reply = await wish.target.ask("GET", f"/_inference/{quote(inference_id, safe='')}")
         if reply.status == 200:
             continue
-        error = read_json(reply.body or b"null")
+        error = load_json(reply.body or b"null")
         kind = error.get("error") if isinstance(error, dict) else None
         if isinstance(kind, dict) and kind.get("type") == "resource_not_found_exception":
             found.append(f"{wish.target.name} has no inference endpoint [{inference_id}]")

@@ -6,7 +6,12 @@ from collections.abc import Callable, Mapping
 from contextlib import aclosing, suppress
 from typing import Any, Final
 
-from proxy.ground.errors import EndpointNotFound, RecordRefused, StoreError
+from proxy.ground.errors import (
+    EndpointAlreadyExists,
+    EndpointNotFound,
+    RecordRefused,
+    StoreError,
+)
 from proxy.store.elasticsearch.documents import NOTES, Documents, Version
 from proxy.store.elasticsearch.index import Index
 from proxy.store.elasticsearch.keycheck import KeyCheck
@@ -30,22 +35,39 @@ class ElasticsearchNotes:
         await self._documents.put(keys.seal_note(name, content))
 
     async def read(self, name: str) -> dict[str, Any] | None:
-        found = await self._read(name)
-        return None if found is None else found[0]
+        content, _ = await self._read(name)
+        return content
 
     async def change(
-        self, name: str, change: Callable[[dict[str, Any]], Mapping[str, Any]]
+        self,
+        name: str,
+        change: Callable[[dict[str, Any]], Mapping[str, Any]],
+        *,
+        start: Mapping[str, Any] | None = None,
     ) -> dict[str, Any] | None:
         keys = await self._keys.keys()
         for _ in range(_ATTEMPTS):
-            found = await self._read(name)
-            if found is None:
-                return None
-            content, version = found
+            content, version = await self._read(name)
+            if content is None:
+                if start is None:
+                    return None
+                content = dict(start)
             changed = dict(change(content))
-            if await self._documents.replace(keys.seal_note(name, changed), version):
+            if await self._put(keys.seal_note(name, changed), version):
                 return changed
         raise StoreError("A note in the store is changed by others all the time")
+
+    async def _put(self, record: Record, version: Version | None) -> bool:
+        """Whether the record took the place of that version, or of nothing."""
+        if version is not None:
+            return await self._documents.replace(record, version)
+        if not await self._index.exists():
+            await self._index.create()
+        try:
+            await self._documents.create(record)
+        except EndpointAlreadyExists:
+            return False
+        return True
 
     async def all(self) -> dict[str, dict[str, Any]]:
         keys = await self._keys.keys()
@@ -60,11 +82,11 @@ class ElasticsearchNotes:
         with suppress(EndpointNotFound):
             await self._documents.delete(name)
 
-    async def _read(self, name: str) -> tuple[dict[str, Any], Version] | None:
+    async def _read(self, name: str) -> tuple[dict[str, Any] | None, Version | None]:
+        """What the note says, if it can be opened, and its version, if there is a document."""
         keys = await self._keys.keys()
         try:
             record, version = await self._documents.read(name)
         except (EndpointNotFound, RecordRefused):
-            return None
-        content = keys.open_note(record)
-        return None if content is None else (content, version)
+            return None, None
+        return keys.open_note(record), version

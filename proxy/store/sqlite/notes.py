@@ -33,9 +33,13 @@ class SQLiteNotes:
         return await self._run(lambda: self._read(name))
 
     async def change(
-        self, name: str, change: Callable[[dict[str, Any]], Mapping[str, Any]]
+        self,
+        name: str,
+        change: Callable[[dict[str, Any]], Mapping[str, Any]],
+        *,
+        start: Mapping[str, Any] | None = None,
     ) -> dict[str, Any] | None:
-        return await self._run(lambda: self._change(name, change))
+        return await self._run(lambda: self._change(name, change, start))
 
     async def all(self) -> dict[str, dict[str, Any]]:
         return await self._run(self._all)
@@ -61,12 +65,17 @@ class SQLiteNotes:
         return self._opened(rows).get(name)
 
     def _change(
-        self, name: str, change: Callable[[dict[str, Any]], Mapping[str, Any]]
+        self,
+        name: str,
+        change: Callable[[dict[str, Any]], Mapping[str, Any]],
+        start: Mapping[str, Any] | None,
     ) -> dict[str, Any] | None:
         with self._file.transaction() as connection:
             content = self._read(name)
             if content is None:
-                return None
+                if start is None:
+                    return None
+                content = dict(start)
             changed = dict(change(content))
             self._put(connection, name, changed)
             return changed

@@ -25,13 +25,16 @@ def here(serve_for_session: Serve, elasticsearch: Elasticsearch) -> Iterator[Pla
     with place(serve_for_session, elasticsearch, "t-highlights") as found:
         found.index(
             "a",
-            {"1": {"title": QUERY, "body": BODY}},
+            {"1": {"title": QUERY, "body": BODY, "group": "g"}},
             title={"type": "text", "copy_to": "copied"},
             body=field(found.endpoint("e")),
             copied=field(found.name("e")),
             nick={"type": "alias", "path": "body"},
             never=field(found.name("e")),
+            group={"type": "keyword"},
         )
+        pages = {"1": {"body": BODY}, "2": {"body": BODY[2:]}}
+        found.index("pages", pages, body=field(found.name("e")))
         found.index("text", {"t": {"body": QUERY}}, body={"type": "text"})
         chunking = {"strategy": "sentence", "max_chunk_size": 20, "sentence_overlap": 0}
         documents = {"1": {"body": {"text": LONG}}}
@@ -206,3 +209,97 @@ def test_a_point_in_time(here):
     assert status == 200
     assert highlight(document) == [CHUNKS[1]]
     assert "_source" in document["hits"]["hits"][0]
+
+
+# Hits within hits, in buckets, and on further pages
+
+
+ONE: Final = {"fields": {"body": {"number_of_fragments": 1}}}
+
+
+def inner(answer: Any, name: str = "i") -> Any:
+    return answer["hits"]["hits"][0]["inner_hits"][name]
+
+
+@pytest.mark.parametrize("query", [semantic(QUERY), {"bool": {"must": semantic(QUERY)}}])
+def test_hits_within_hits(here, query):
+    chunks = {"fields": [{"field": "body", "format": "chunks"}]}
+    several = [{"name": "i", "highlight": ONE}, {"name": "j", **chunks}, {"name": "k"}]
+    answer = here.search("a", query, collapse={"field": "group", "inner_hits": several})
+    assert highlight(inner(answer)) == [CHUNKS[1]]
+    assert inner(answer, "j")["hits"]["hits"][0]["fields"]["body"] == CHUNKS
+    assert "highlight" not in inner(answer, "k")["hits"]["hits"][0]
+    assert highlight(answer) is None
+
+
+def test_hits_within_hits_have_queries_of_their_own(here):
+    fields = {"body": {"highlight_query": semantic("gold"), "number_of_fragments": 1}}
+    own = {"name": "i", "highlight": {"type": "semantic", "fields": fields}}
+    answer = here.search("a", semantic(QUERY), collapse={"field": "group", "inner_hits": own})
+    assert highlight(inner(answer)) == [CHUNKS[3]]
+
+
+@pytest.mark.parametrize("keys", ["", "?typed_keys"])
+def test_hits_in_buckets(here, keys):
+    top = {"t": {"top_hits": {"size": 1, "highlight": ONE}}}
+    aggregations = {"g": {"terms": {"field": "group"}, "aggs": top}}
+    body = {"query": semantic(QUERY), "aggs": aggregations}
+    _, answer = here.post(f"/{here.name('a')}/_search{keys}", body)
+    (groups,) = answer["aggregations"].values()
+    (bucket,) = groups["buckets"]
+    found = next(one for name, one in bucket.items() if name in ("t", "top_hits#t"))
+    assert highlight(found) == [CHUNKS[1]]
+
+
+@pytest.mark.parametrize("pattern", ["*", "bo*", "*dy"])
+def test_patterns_stand_for_texts_alone(here, pattern):
+    query = {"bool": {"should": [semantic(QUERY), {"match": {"title": QUERY}}]}}
+    options: Any = {"require_field_match": False, "fields": {pattern: {}}}
+    answer = here.search("a", query, highlight=options)
+    assert highlight(answer) is None
+    assert highlight(answer, "title") == (
+        ["<em>harbour</em> <em>pilot</em> <em>ships</em>"] if pattern == "*" else None
+    )
+    options["fields"]["body"] = {"number_of_fragments": 1}
+    assert highlight(here.search("a", query, highlight=options)) == [CHUNKS[1]]
+
+
+def scrolled(here: Place, **body: Any) -> Any:
+    """The first page of a scroll over two documents."""
+    target = f"/{here.name('pages')}/_search?scroll=1m"
+    return here.post(target, {"size": 1, "query": semantic(QUERY), **body})[1]
+
+
+def test_further_pages_of_a_scroll(here):
+    answer = scrolled(here, highlight=ONE, fields=[{"field": "body", "format": "chunks"}])
+    found = []
+    while answer["hits"]["hits"]:
+        (hit,) = answer["hits"]["hits"]
+        found.append((hit["highlight"]["body"], len(hit["fields"]["body"])))
+        body = {"scroll": "1m", "scroll_id": answer["_scroll_id"]}
+        status, answer = here.post("/_search/scroll", body)
+        assert status == 200
+    assert sorted(found) == [([CHUNKS[1]], 3), ([CHUNKS[1]], 4)]
+
+
+@pytest.mark.parametrize("place_of_id", ["path", "parameter", "body"])
+def test_an_id_of_a_scroll_may_stand_anywhere(here, place_of_id):
+    def ask(method: str, scroll_id: str, **more: Any) -> Any:
+        target = {"path": f"/{scroll_id}", "parameter": f"?scroll_id={scroll_id}"}
+        body = {"scroll_id": scroll_id, **more} if place_of_id == "body" else more
+        return here.client(method, f"/_search/scroll{target.get(place_of_id, '')}", body)
+
+    first = scrolled(here, highlight=ONE)["_scroll_id"]
+    second = ask("POST", first, scroll="1m").document
+    assert highlight(second) == [CHUNKS[1]]
+    ended = ask("DELETE", second["_scroll_id"])
+    assert ended.document == {"succeeded": True, "num_freed": 1}
+    assert ask("POST", first).status == 404
+
+
+def test_several_scrolls_are_ended_together(here):
+    plain = scrolled(here)["_scroll_id"]
+    both = [scrolled(here, highlight=ONE)["_scroll_id"], plain]
+    ended = here.client("DELETE", "/_search/scroll", {"scroll_id": both})
+    assert ended.document["num_freed"] == 2
+    assert here.client("DELETE", "/_search/scroll/_all").status == 200

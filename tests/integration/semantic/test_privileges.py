@@ -11,7 +11,9 @@ import pytest
 
 from proxy.upstream.rights import CLUSTER, INDICES
 from testbed.elasticsearch import start
+from tests.support.endpoints import JSON
 from tests.support.layer import ENABLED, HIDDEN, MAPPINGS, Caller, put_endpoint
+from tests.support.rawhttp import send
 from tests.support.security import wait_until_settled
 from tests.support.stubs import FaultyServer, contract_reply, in_thread
 from tests.support.users import ROLES, USERS
@@ -267,6 +269,51 @@ def test_items_that_may_not_be_written_fail_alone_and_cost_nothing(stage, cluste
     assert through["items"][1]["create"]["status"] == 201
 
 
+def test_a_bulk_of_nothing_but_refused_items_is_refused_as_elasticsearch_does(stage, cluster):
+    bodies = [
+        [{"index": {"_index": "notes", "_id": "1"}}, TEXT],
+        [{"index": {"_index": "notes", "_id": "1"}}, TEXT, {"delete": {"_index": "x", "_id": "1"}}],
+        [{"update": {"_index": "other", "_id": "1"}}, {"doc": TEXT}],
+    ]
+    for user, status in (("searcher", 403), ("writer", 200)):
+        for body in bodies[0 if status == 403 else 2 :]:
+            through = stage.user(user)("POST", "/_bulk", body)
+            direct = Caller(cluster.url).as_user(login(user))("POST", "/_bulk", body)
+            assert through.status == direct.status == status
+            found, expected = json.loads(through.content), json.loads(direct.content)
+            assert (found.get("error"), found.get("items")) == (
+                expected.get("error"),
+                expected.get("items"),
+            )
+    assert stage.embedded == []
+
+
+def test_what_is_written_before_credentials_expire_is_told(stage, cluster):
+    admin = Caller(cluster.url).as_user(login("admin"))
+    key = admin.ok("POST", "/_security/api_key", {"name": "expiring"})
+    lines = [{"index": {"_index": "notes", "_id": "early"}}, {"title": "x" * 1024 * 1024}]
+    early = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    late = b'{"index":{"_index":"other","_id":"late"}}\n{"body":"not to be embedded"}\n'
+
+    def pieces():
+        yield early
+        yield early.replace(b'"early"', b'"second"')
+        while admin("HEAD", "/notes/_doc/early").status != 200:
+            pass
+        admin.ok("DELETE", "/_security/api_key", {"ids": [key["id"]]})
+        yield late
+
+    headers = [("Authorization", f"ApiKey {key['encoded']}"), *JSON]
+    answer = send(stage.proxy.url, "POST", "/_bulk?refresh=true", headers, pieces())
+    admin.ok("POST", "/_bulk?refresh=true", [{"delete": {"_index": "notes", "_id": "early"}}])
+    assert answer.status == 200, answer.text
+    items = [one["index"] for one in json.loads(answer.content)["items"]]
+    assert [(one["_id"], one["status"]) for one in items][:1] == [("early", 201)]
+    assert (items[-1]["_id"], items[-1]["status"]) == ("late", 401)
+    assert items[-1]["error"]["type"] == "security_exception"
+    assert stage.embedded == []
+
+
 def test_a_single_document_is_refused_as_elasticsearch_does(stage, cluster):
     direct = Caller(cluster.url).as_user(login("searcher"))
     for method, target, body in (
@@ -446,6 +493,37 @@ def test_the_privileges_that_setup_grants_suffice(stage, cluster, serve, run):
         found.stdout
     )
     assert "lack" not in server.output
+
+
+def undecided(user: str) -> dict[str, str]:
+    """The same without a word on whether there is to be the layer."""
+    return {name: text for name, text in served_as(user).items() if name not in ENABLED}
+
+
+def test_who_says_nothing_has_the_layer_where_the_proxy_has_these_privileges(
+    stage, cluster, serve, run
+):
+    unheard = {"settings": ONE_SHARD, "mappings": {"properties": {"body": {"type": "unheard"}}}}
+    mappings = {"settings": ONE_SHARD, "mappings": MAPPINGS}
+    for user, offered in (("layer", True), ("proxy", False)):
+        server = serve(upstream=cluster.url, env=undecided(user))
+        server.wait_for("inference endpoints")
+        caller = Caller(server.url).as_user(login("admin"))
+        assert ("[semantic_text] need privileges" in server.output) is not offered
+        answer = caller("PUT", "/notes-undecided", mappings)
+        try:
+            assert (answer.status == 200) is offered, answer.text
+            assert caller("PUT", "/notes-unheard", unheard).status == 400
+            assert "lack the privilege" not in server.output
+        finally:
+            caller("DELETE", "/notes-undecided")
+        found = run(
+            "check", "--upstream", cluster.url, "--listen", "127.0.0.1:0", env=undecided(user)
+        )
+        assert ("[semantic_text] are not offered, as the proxy lacks" in found.stdout) is not (
+            offered
+        )
+        assert "error" not in found.stdout, found.stdout
 
 
 def test_without_monitor_changes_are_still_seen_and_that_is_said(stage, cluster, serve, run):

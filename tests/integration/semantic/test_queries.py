@@ -174,6 +174,8 @@ def in_team_b(*clauses: Any) -> Any:
         in_team_b({"bool": {"should": [semantic(QUERY)]}}),
         in_team_b({"constant_score": {"filter": semantic(QUERY)}}),
         in_team_b(semantic(QUERY), {"bool": {"must": [{"exists": {"field": "body"}}]}}),
+        in_team_b(semantic(QUERY), {"exists": {"field": "bo*"}}),
+        in_team_b(semantic(QUERY), {"bool": {"must_not": {"exists": {"field": "other"}}}}),
         in_team_b({"knn": {**QUERIES["knn by vector"]["knn"], "filter": {"term": {"team": "b"}}}}),
     ],
 )

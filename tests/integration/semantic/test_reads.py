@@ -30,6 +30,7 @@ DOCUMENT: Final = {"title": "the sea", "body": "a moon", "deep": {"text": "x"}, 
 QUERY: Final = {"match": {"title": "sea"}}
 SEMANTIC: Final = {"semantic": {"field": "body", "query": "sea"}}
 HITS: Final = {"top_hits": {"size": 1}}
+SOURCE_TOO: Final = {"stored_fields": ["group", "_source"]}
 
 
 def search(**body: Any) -> tuple[str, str, Any]:
@@ -51,6 +52,8 @@ READS: Final = [
     ("POST", "/_mget", {"docs": [{"_index": INDEX, "_id": "1"}]}),
     ("POST", "/_mget", {"docs": [{"_index": INDEX, "_id": "1", "_source": ["x*", "title"]}]}),
     ("POST", "/_mget", {"docs": [{"_index": INDEX, "_id": "1", "_source": True}]}),
+    ("POST", "/_mget?stored_fields=x", {"docs": [{"_index": INDEX, "_id": "1", **SOURCE_TOO}]}),
+    ("POST", f"/{INDEX}/_mget?stored_fields=_source", {"docs": [{"_id": "1", "_source": False}]}),
     ("GET", f"/{INDEX}/_search", None),
     ("GET", "/_search?q=sea", None),
     ("GET", f"/{INDEX}/_search?q=true&_source_includes=*", None),
@@ -273,13 +276,46 @@ def test_pages_show_nothing_of_ours(caller: Caller):
     caller.ask("DELETE", "/_search/scroll", {"scroll_id": page["_scroll_id"]})
 
 
-def test_stored_fields_are_shown_without_a_source(caller: Caller):
-    body = {"stored_fields": ["_routing"], "aggs": {"h": {"top_hits": {"stored_fields": "_none_"}}}}
+@pytest.mark.parametrize("stored", [["_routing"], []])
+def test_stored_fields_are_shown_without_a_source(caller: Caller, stored: list[str]):
+    body = {"stored_fields": stored, "aggs": {"h": {"top_hits": {"stored_fields": "_none_"}}}}
     answer = caller.ask("POST", f"/{INDEX}/_search", body)
     assert "_source" not in orjson.dumps(answer).decode()
-    found = caller.ask("GET", f"/{INDEX}/_doc/1?stored_fields=_routing")
+    found = caller.ask("GET", f"/{INDEX}/_doc/1?stored_fields={','.join(stored)}")
     assert found["found"]
     assert "_source" not in found
+
+
+def test_stored_fields_of_one_document_among_several_hide_its_source_alone(caller: Caller):
+    own = {"stored_fields": "_routing"}
+    docs = [{"_id": "1"}, {"_id": "1", **own}, {"_id": "1", **own, "_source": True}]
+    docs += [{"_id": "1", **SOURCE_TOO}, {"_id": "1", **own, "_source": ["title"]}]
+    shown = [DOCUMENT, None, DOCUMENT, DOCUMENT, {"title": "the sea"}]
+    for parameters, first in (("", DOCUMENT), ("?stored_fields=_routing", None)):
+        found = caller.ask("POST", f"/{INDEX}/_mget{parameters}", {"docs": docs})["docs"]
+        assert [one.get("_source") for one in found] == [first, *shown[1:]]
+    everything = caller.ask("POST", f"/{INDEX}/_mget?_source=true", {"docs": docs})["docs"]
+    assert [one.get("_source") for one in everything] == [DOCUMENT] * 4 + [{"title": "the sea"}]
+
+
+@pytest.fixture
+def sourceless(caller: Caller) -> Iterator[str]:
+    """Indices of which one has semantic fields, and one keeps no sources."""
+    caller.ask("PUT", "/reads-sourceless", {"mappings": {"_source": {"enabled": False}}})
+    caller.ask("PUT", "/reads-sourceless/_doc/1?refresh=true", {"title": "sea"}, status=201)
+    yield f"{INDEX},reads-sourceless"
+    caller.ask("DELETE", "/reads-sourceless")
+
+
+@pytest.mark.parametrize("parameters", ["", "?_source=true"])
+def test_indices_without_sources_are_searched_with_others(
+    caller: Caller, sourceless: str, parameters: str
+):
+    answer = caller.ask(
+        "POST", f"/{sourceless}/_search{parameters}", {"query": QUERY, "sort": "_index"}
+    )
+    assert answer["_shards"]["failed"] == 0
+    assert [hit.get("_source") for hit in answer["hits"]["hits"]] == [DOCUMENT, None]
 
 
 def test_what_a_user_calls_by_the_same_name_stays(caller: Caller):

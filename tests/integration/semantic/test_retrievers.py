@@ -489,6 +489,33 @@ def test_many_searches_in_one_request(client, provider):
 # --- where nothing is semantic
 
 
+@pytest.mark.parametrize("name", ["routing", "preference", "search_type"])
+def test_a_line_says_how_its_leaves_are_searched(client, name):
+    """As a search with the same parameter in its URL."""
+    text = {"number_of_shards": 5, "number_of_replicas": 0}
+    index = f"{INDEX}-shards"
+    client("DELETE", f"/{index}")
+    client("PUT", f"/{index}", {"settings": text})
+    words = ["harbour " * 9, "harbour pilot", "a harbour", "harbour of old ships", "harbour x y"]
+    lines = [
+        json.dumps(line)
+        for n, word in enumerate(words * 4)
+        for line in ({"index": {"_id": str(n), "routing": str(n % 5)}}, {"title": word})
+    ]
+    client("POST", f"/{index}/_bulk?refresh=true", "\n".join([*lines, ""]).encode())
+    value = {"routing": "3", "preference": "_shards:1,2", "search_type": "dfs_query_then_fetch"}
+    harbour = {"standard": {"query": {"match": {"title": "harbour"}}}}
+    body = {"retriever": linear({"retriever": harbour, "weight": 1}), "size": 10}
+    target = f"/{index}/_search?{name}={value[name]}"
+    expected = client("POST", target, body).document
+    search = "\n".join([json.dumps({"index": index, name: value[name]}), json.dumps(body), ""])
+    answer = client("POST", "/_msearch", search.encode()).document["responses"][0]
+    assert found(answer) == found(expected) != {}
+    other = client("POST", f"/{index}/_search", body).document
+    client("DELETE", f"/{index}")
+    assert found(other) != found(expected)
+
+
 def test_plain_indices(client):
     assert found(client.search(rrf(FIRST, SECOND), PLAIN)) == found(
         client.search(rrf(FIRST, SECOND))

@@ -134,6 +134,18 @@ def test_what_is_asked(here, body):
     assert differences(here, "POST", targets, body) == []
 
 
+def test_sources_are_shown_as_they_were_written(here):
+    elasticsearch, _ = here
+    document = b'{"f":  1.10, "t": "hello"}'
+    send(elasticsearch.url, "PUT", f"/{PLAIN}/_doc/2", JSON, document)
+    stored = [{"_index": PLAIN, "_id": "2", "stored_fields": "t"}, {"_id": "2", "_source": "f"}]
+    bodies: list[Any] = [{"ids": ["2", "no"]}, {"docs": stored}, {"docs": [{"_id": 2}, 3]}, {}]
+    for body in bodies:
+        sent = json.dumps(body).encode()
+        assert differences(here, "POST", [f"/{PLAIN}/_mget", "/_mget"], sent) == []
+    send(elasticsearch.url, "DELETE", f"/{PLAIN}/_doc/2?refresh=true")
+
+
 SEARCHES: Final = {"_search?size=9999": None, "_msearch": b'{}\n{"size": 9999}\n'}
 
 

@@ -16,15 +16,32 @@ from tests.unit.api.test_limits import EMBED, STREAM
 OWN = {
     "streams_open": ("gauge", "Streams under way"),
     "calls_open": ("gauge", "Calls under way"),
+    "endpoint_calls": ("counter", "Calls to the provider of an inference endpoint"),
+    "endpoint_characters": ("counter", "Characters of the texts that were sent"),
+    "endpoint_compute_seconds": ("counter", "Time at the provider's model, where it tells"),
+    "endpoint_errors": ("counter", "Those of them that failed"),
+    "endpoint_provider_queue_seconds": (
+        "counter",
+        "Time in the provider's own queue, where it tells",
+    ),
+    "endpoint_provider_seconds": ("counter", "Time until the last byte of each reply"),
+    "endpoint_queue_seconds": ("counter", "Time that calls waited for the rate limit"),
+    "endpoint_state": (
+        "gauge",
+        "1 for the state of an inference endpoint's provider, as of the last call",
+    ),
+    "endpoint_tokens": ("counter", "Tokens, as the provider counts them"),
     "endpoint_reads": ("counter", "Endpoints looked up, by where they were found"),
     "held_bytes": ("gauge", "Memory of bodies and replies, as estimated"),
     "limits_hit": ("counter", "Requests refused because of a limit"),
     "privilege_checks": ("counter", "Privilege checks, by who answers"),
     "provider_calls": ("counter", "Calls to providers"),
+    "provider_outcomes": ("counter", "Calls to providers, by what they tell"),
     "provider_retries": ("counter", "Calls to providers that repeat a failed one"),
     "provider_seconds": ("histogram", "Time until the last byte of a provider's reply"),
     "rate_limit_wait_seconds": ("counter", "Time that they waited, together"),
     "rate_limit_waiting": ("gauge", "Calls that wait for their endpoint's rate limit now"),
+    "cold_start_waiting": ("gauge", "Calls that wait for their provider to start now"),
     "rate_limit_waits": ("counter", "Calls that waited for their endpoint's rate limit"),
     "request_seconds": ("histogram", "Time until the last byte of the answer was written"),
     "requests": ("counter", "Requests that the application has answered"),
@@ -32,7 +49,7 @@ OWN = {
 
 
 async def shown(proxy):
-    app = admin_application(Health({}), proxy.server.app[METRICS].registry)
+    app = admin_application(Health({}), proxy.server.app[METRICS])
     async with TestClient(TestServer(app)) as client, client.get("/metrics") as answer:
         assert answer.status == 200
         assert answer.headers["Content-Type"] == "text/plain; version=1.0.0; charset=utf-8"
@@ -72,6 +89,14 @@ async def test_figures_tell_what_happened(tmp_path):
     assert found["rate_limit_waits_total",] > 0
     assert found["calls_open",] == found["streams_open",] == found["held_bytes",] == 0
     assert found["endpoint_reads_total", "store"] >= 1
+    assert found["provider_outcomes_total", "ok", "text_embedding"] == 2
+    assert found["provider_outcomes_total", "overloaded", "text_embedding"] == 3
+    assert found["endpoint_calls_total", "e1", "text_embedding"] == 4
+    assert found["endpoint_calls_total", "_others", "text_embedding"] == 1  # of the trial
+    assert found["endpoint_errors_total", "e1", "text_embedding"] == 3
+    assert found["endpoint_characters_total", "e1", "text_embedding"] == 4
+    assert found["endpoint_queue_seconds_total", "e1", "text_embedding"] > 0
+    assert found["endpoint_state", "e1", "overloaded", "text_embedding"] == 1
     assert found["process_open_fds",] > 0
 
 
@@ -98,7 +123,7 @@ async def test_every_figure_has_its_name_kind_and_text(tmp_path):
     }
 
 
-async def test_figures_hold_no_ids_and_no_secrets_and_do_not_grow_with_what_is_sent(tmp_path):
+async def test_figures_hold_no_secrets_and_do_not_grow_with_what_is_sent(tmp_path):
     async with proxy_with(tmp_path, streams=LimitsConfig().streams) as proxy:
         await proxy.put("text_embedding", name="a-telling-name")
         before = figures(await shown(proxy))
@@ -107,7 +132,7 @@ async def test_figures_hold_no_ids_and_no_secrets_and_do_not_grow_with_what_is_s
             await proxy("GET", f"/_inference/{n}/{n}/{n}", None, {"Authorization": TOKEN})
         text = await shown(proxy)
     found = figures(text)
-    assert "a-telling-name" not in text
+    assert "a-telling-name" not in text  # it has been tried, but not called since
     assert "id-1" not in text
     assert TOKEN not in text
     # One more route, one more status of another: samples of buckets, too.

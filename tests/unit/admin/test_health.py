@@ -23,7 +23,7 @@ async def away():
 
 
 async def get(health, path):
-    app = admin_application(health, Metrics().registry)
+    app = admin_application(health, Metrics())
     async with TestClient(TestServer(app)) as client, client.get(path) as answer:
         return answer.status, await answer.read()
 
@@ -64,7 +64,7 @@ async def test_a_check_is_made_once_for_all_who_ask_within_a_second():
         await gate.wait()
 
     health = Health({"store": counting}, clock)
-    app = admin_application(health, Metrics().registry)
+    app = admin_application(health, Metrics())
     async with TestClient(TestServer(app)) as client:
         async with asyncio.TaskGroup() as group:
             asked = [group.create_task(client.get("/readyz")) for _ in range(5)]

@@ -29,6 +29,7 @@ class TestRules:
             ({"compatibility": "7"}, "[compatibility] must be one of 8.19, 9.2, 9.5, 9.6"),
             ({"log.format": "xml"}, "[log.format] must be text or json"),
             ({"log.level": "loud"}, "[log.level] must be debug, info, warning or error"),
+            ({"provider.model_guard": "off"}, "[provider.model_guard] must be warn or refuse"),
             ({"store.kind": "redis"}, "[store.kind] must be elasticsearch or sqlite:PATH"),
             ({"store.kind": "sqlite:"}, "[store.kind] must be elasticsearch or sqlite:PATH"),
             (

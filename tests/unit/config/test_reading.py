@@ -62,6 +62,9 @@ class TestSources:
         values |= {"log.format": "json", "store.kind": "sqlite:x", "upstream.url": UPSTREAM}
         values |= {"upstream.verify": "false", "egress.allow": "a, b", "compatibility": "9.5"}
         values |= {"semantic.enabled": "true", "provider.coalescing": "true"}
+        values |= {"provider.prices": "a=1, b=2/3", "provider.shared_rate_limits": "true"}
+        values |= {"provider.server_info": "false", "provider.model_guard": "warn"}
+        values |= {"provider.prefixes": '{"e5": {"search": "query: "}}'}
         environ = {"HFPROXY_UPSTREAM_URL": UPSTREAM} if key.startswith("semantic.") else {}
         environ[f"HFPROXY_{key.replace('.', '_').upper()}"] = values.get(key, "77")
         config = load(environ=environ)

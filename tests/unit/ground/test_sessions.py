@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import pytest
-from aiohttp import ClientError, ClientSession, ClientTimeout
+from aiohttp import ClientError, ClientPayloadError, ClientSession, ClientTimeout
 
 from proxy.ground import sessions
 from proxy.ground.sessions import (
@@ -142,6 +142,31 @@ async def test_chunks_of_any_sensible_size_are_fine(size):
     server = Server(CHUNKED + chunk * count + b"0\r\n\r\n")
     async with asking(server) as session, session.get(server.url) as answer:
         assert len(await answer.read()) == count * size
+
+
+@pytest.mark.parametrize("end", [b"zz\r\n", b"\r\nzz\r\n"], ids=["at once", "behind a chunk"])
+async def test_a_malformed_chunk_is_told_to_who_waits_for_it(end):
+    more = asyncio.Event()
+
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(CHUNKED + (b"2\r\nok\r\n" if end.startswith(b"z") else b"2\r\nok"))
+        await more.wait()
+        writer.write(end)
+        await reader.read()  # it is the client that hangs up
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with (
+            ClientSession(connector=Connector()) as session,
+            session.get(f"http://127.0.0.1:{port}/") as answer,
+        ):
+            assert await answer.content.readany() == b"ok"
+            more.set()
+            with pytest.raises(ClientPayloadError, match="malformed"):
+                async with asyncio.timeout(10):
+                    await answer.content.readany()
 
 
 @pytest.mark.parametrize("stray", [OK, b"\r\n", b"HTTP/1.1 408 Request Timeout\r\n\r\n"])

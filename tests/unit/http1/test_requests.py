@@ -319,3 +319,18 @@ def test_what_is_kept_of_a_head_is_told_and_dropped():
     assert parser.kept >= 10
     parser.forget()
     assert parser.kept == 0
+
+
+# --- headers for the proxy alone
+
+OWN = b"x-Embedding-Cache: no-cache\r\n"
+
+
+def test_a_header_for_the_proxy_alone_is_told_apart_from_those_that_are_passed_on():
+    parser = RequestParser(LIMIT)
+    for line in (b"GET /a HTTP/1.1\r\n", b"GET /b HTTP/1.1\r\n"):
+        head, _ = parser.feed(line + HOST + OWN + b"X-Other: 1\r\n\r\n")
+        assert head is not None
+        assert head.own == [(b"x-Embedding-Cache", b"no-cache")]
+        assert not any(b"Cache" in name for name, _ in head.headers)
+        assert OWN in head.encoded  # for the application, which answers such a request

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tracemalloc
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -102,7 +103,7 @@ async def test_a_denied_address_is_no_valid_host():
     async with answering(json_reply([[1]]), allow=("10.0.0.0/8",)) as provider:
         for outcome in (await provider.send(), await provider.calls.open(provider.call())):
             assert outcome == InvalidHost(
-                f"Invalid host [{provider.url}], its address is not allowed."
+                f"Invalid host [{provider.url}], its address is not allowed.", is_denied=True
             )
 
 
@@ -127,6 +128,17 @@ async def test_only_retries_are_counted_as_such():
         assert provider.figures("provider_retries", "task") == {}
         await provider.send(is_retry=True)
         assert provider.figures("provider_retries", "task") == {("text_embedding",): 1}
+
+
+async def test_a_gateway_may_hold_a_call_of_any_size():
+    async with answering(json_reply([[1]])) as provider:
+        for size in (1, 3_000_000):  # one that is sent in pieces, too
+            call = replace(provider.call(), body={"inputs": ["x" * size]})
+            await provider.calls.send(call)
+            await provider.calls.send(replace(call, hold=42))
+    held = [call.headers.get("X-Scale-Up-Timeout") for call in provider.server.calls]
+    assert held == [None, "42"] * 2
+    assert all(call.json for call in provider.server.calls)
 
 
 async def test_an_open_reply_lasts_until_it_is_left():

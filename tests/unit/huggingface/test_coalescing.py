@@ -21,11 +21,13 @@ from proxy.ground.errors import (
 )
 from proxy.huggingface.batching import Batch, texts_of
 from proxy.huggingface.coalescing import Coalescer
+from proxy.huggingface.sizes import Sizes
 from proxy.limits.deadline import NO_DEADLINE, Deadline
 from proxy.limits.memory import MemoryBudget
 from tests.support.samples import make_endpoint
 
 ENDPOINT = make_endpoint(url="http://127.0.0.1:1/")
+IN_A_CALL = 4  # texts
 
 
 class Sender:
@@ -41,6 +43,9 @@ class Sender:
         self.refuses: Callable[[list[str]], ProxyError | None] = lambda texts: None
         self.is_full = False
         self._ends: list[asyncio.Event] = []
+
+    def sizes(self, endpoint: Any) -> Sizes:
+        return Sizes(IN_A_CALL)
 
     def leaves_at_once(self, endpoint: Any) -> bool:
         return not self.is_limited
@@ -92,7 +97,7 @@ class Callers:
 
     def __init__(self, **settings: Any) -> None:
         self.sender = Sender()
-        config = ProviderConfig(**{"concurrency": 2, "max_batch_inputs": 4, **settings})
+        config = ProviderConfig(**{"concurrency": 2, **settings})
         self.coalescer: Coalescer[str] = Coalescer(self.sender, None, config, len)  # type: ignore[arg-type]
 
     async def ask(self, *texts: str, deadline: Deadline = NO_DEADLINE) -> asyncio.Task[list[str]]:

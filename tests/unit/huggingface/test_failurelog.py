@@ -9,8 +9,10 @@ import pytest
 
 from proxy.ground.errors import EndpointNotFound, Rejected
 from proxy.huggingface.failurelog import FailureLog
+from proxy.huggingface.observing import Observer
 from proxy.inference.endpoints import TaskType
 from proxy.limits.deadline import NO_DEADLINE, Deadline
+from proxy.telemetry.endpoints import Endpoints
 from proxy.telemetry.storms import Storms
 from tests.support.huggingface import answering, failing
 from tests.support.samples import TOKEN, make_endpoint
@@ -91,7 +93,7 @@ async def test_a_stream_that_fails_is_told_once(warned, reply):
 
 
 async def test_a_success_and_a_limit_of_our_own_are_no_failures(warned):
-    failures = FailureLog(Storms())
+    failures = FailureLog(Storms(), Observer(Endpoints(), Storms()))
     async with answering(json_reply([[0.1]])) as provider:
         await provider.embed("a")
     with pytest.raises(Rejected), failures.watching(make_endpoint(), NO_DEADLINE):
@@ -100,7 +102,7 @@ async def test_a_success_and_a_limit_of_our_own_are_no_failures(warned):
 
 
 async def test_what_the_deadline_ends_is_told_and_what_the_caller_ends_is_not(warned):
-    failures = FailureLog(Storms())
+    failures = FailureLog(Storms(), Observer(Endpoints(), Storms()))
     for deadline in (NO_DEADLINE, Deadline.after(1000)):
         with pytest.raises(asyncio.CancelledError), failures.watching(make_endpoint(), deadline):
             raise asyncio.CancelledError
@@ -114,7 +116,8 @@ async def test_what_the_deadline_ends_is_told_and_what_the_caller_ends_is_not(wa
 
 async def test_a_storm_is_counted(warned):
     timers = []
-    failures = FailureLog(Storms(lambda _, call, kind, /: timers.append((call, kind))))
+    storms = Storms(lambda _, call, kind, /: timers.append((call, kind)))
+    failures = FailureLog(storms, Observer(Endpoints(), storms))
     for _ in range(500):
         failures.failed(make_endpoint(), EndpointNotFound("x"))
         failures.failed(make_endpoint(inference_id="e2"), EndpointNotFound("x"))

@@ -34,6 +34,23 @@ class TestFailures:
         assert provider.waits == [7.0]
 
     @pytest.mark.parametrize(
+        ("value", "asked"),
+        [
+            ('"api";r=0;t=9', True),
+            ('"resolvers";r=4;t=80, "api"; r=0; t=9', True),
+            ('"api";r=4;t=9', False),
+            ('"api";r=0;t=soon', False),
+            ("x" * 9999, False),
+        ],
+    )
+    async def test_a_limit_that_is_used_up_tells_when_it_is_not(self, value, asked):
+        replies = [json_reply({}, 429, headers={"RateLimit": value}), json_reply([[1]])]
+        async with answering(replies) as provider:
+            await provider.embed("a")
+        (wait,) = provider.waits
+        assert (wait == 9) is asked
+
+    @pytest.mark.parametrize(
         "value",
         [
             "",

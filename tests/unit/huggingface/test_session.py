@@ -58,7 +58,7 @@ class OnceOnly:
 
 @asynccontextmanager
 async def once_only(farewell: bytes = b"") -> AsyncIterator[OnceOnly]:
-    async with answering(Reply(), concurrency=6) as provider:
+    async with answering(Reply(), concurrency=6, server_info=False) as provider:
         stub = OnceOnly(provider, farewell)
         server = await asyncio.start_server(stub.serve, "127.0.0.1", 0)
         stub.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"

@@ -11,7 +11,14 @@ import pytest
 from proxy.app import make_application
 from proxy.config import RELEASES, Config, ProviderConfig, StoreConfig
 from proxy.inference.releases import PROFILES
-from tests.support.stubs import FaultyServer, Reply, contract_reply, in_turn, json_reply
+from tests.support.stubs import (
+    FaultyServer,
+    Reply,
+    contract_reply,
+    event_reply,
+    in_turn,
+    json_reply,
+)
 
 OLD: Final = ("8.19", "9.2")
 NEW: Final = ("9.5", "9.6")
@@ -327,3 +334,34 @@ async def test_a_chat_whose_provider_is_not_found(client_of, aiohttp_client, rel
     error = json.loads((await answer.text()).split("data: ")[1])["error"]
     assert error["type"] == type
     assert error["message"].startswith(reason.format(url=client.provider.url + CHAT))
+
+
+THOUGHT: Final = {
+    "id": "1",
+    "model": "m",
+    "object": "chat.completion.chunk",
+    "choices": [{"index": 0, "delta": {"content": "4", "reasoning_content": "2 and 2"}}],
+}
+
+
+@pytest.mark.parametrize("release", NEW)
+async def test_what_models_think_is_told_from_9_5_on(client_of, release):
+    client = await client_of(release)
+    await client.put("chat_completion")
+    client.provider.answer = in_turn([event_reply(f"data: {json.dumps(THOUGHT)}\n\n")])
+    body = {**MESSAGES, "reasoning": {"effort": "low"}}
+    answer = await client._client.post("/_inference/chat_completion/one/_stream", json=body)
+    assert '"delta":{"content":"4","reasoning":"2 and 2"}' in await answer.text()
+    assert client.provider.calls[0].json["reasoning"] == {"effort": "low"}
+
+
+@pytest.mark.parametrize("release", OLD)
+async def test_what_models_think_is_not_told_before(client_of, release):
+    client = await client_of(release)
+    await client.put("chat_completion")
+    client.provider.answer = in_turn([event_reply(f"data: {json.dumps(THOUGHT)}\n\n")])
+    target = "/_inference/chat_completion/one/_stream"
+    answer = await client._client.post(target, json=MESSAGES)
+    assert '"delta":{"content":"4"}' in await answer.text()
+    answer = await client._client.post(target, json={**MESSAGES, "reasoning": {"effort": "low"}})
+    assert (answer.status, "unknown field [reasoning]" in await answer.text()) == (400, True)

@@ -9,6 +9,7 @@ from proxy.ground.errors import (
 from proxy.inference.chat import ChatRequest
 from proxy.inference.endpoints import TaskSettings, TaskType
 from proxy.inference.results import SparseVector
+from proxy.inference.trial import try_out
 from tests.support.provider import ScriptedProvider
 from tests.support.samples import make_endpoint
 from tests.support.services import failing, service_of
@@ -45,6 +46,20 @@ async def test_each_task_is_tried_its_own_way(task, outcome, call):
     assert "e1" in store.endpoints
 
 
+async def test_nothing_that_is_remembered_of_an_endpoint_answers_for_it():
+    tried = []
+
+    class Noting:
+        async def infer(self, endpoint, request, timeout):
+            tried.append(endpoint.revision)
+            return {"text_embedding": [{"embedding": [1.0]}]}
+
+        begin_chat = infer
+
+    await try_out(Noting(), make_endpoint(revision="r1"), None)
+    assert tried == [None]
+
+
 async def test_the_try_uses_the_endpoints_own_task_settings():
     provider = ScriptedProvider([])
     service, _ = service_of(provider)
@@ -56,7 +71,7 @@ async def test_the_try_uses_the_endpoints_own_task_settings():
 async def test_the_first_vector_tells_the_dimensions():
     service, store = service_of(ScriptedProvider([[1.0, 2.0, 3.0], [1.0]]))
     endpoint = make_endpoint(dimensions=99, similarity="l2_norm")
-    made = await service.put(endpoint, None, nobody)
+    made = (await service.put(endpoint, None, nobody)).endpoint
     assert made == store.endpoints["e1"]
     assert (made.service_settings.dimensions, made.service_settings.similarity) == (
         3,
@@ -66,7 +81,7 @@ async def test_the_first_vector_tells_the_dimensions():
 
 async def test_cosine_is_the_similarity_unless_another_is_given():
     service, _ = service_of(ScriptedProvider([[1.0]]))
-    made = await service.put(make_endpoint(), None, nobody)
+    made = (await service.put(make_endpoint(), None, nobody)).endpoint
     assert made.service_settings.similarity == "cosine"
 
 

@@ -99,3 +99,10 @@ async def test_what_cannot_be_read_goes_to_the_application(reached):
     assert await reached(head(long), long) == ("application", long)
     chunked = head(b"", b"Transfer-Encoding: chunked") + b"1a\r\n" + PLAIN + b"\r\n0\r\n\r\n"
     assert await reached(chunked) == ("application", PLAIN)
+
+
+async def test_what_has_a_header_for_the_proxy_alone_goes_to_the_application(reached):
+    own = b"X-Embedding-Cache: no-cache"
+    for target in (b"/_search", b"/x"):
+        asked = head(PLAIN, own, target=target) + PLAIN
+        assert await reached(asked) == ("application", PLAIN)

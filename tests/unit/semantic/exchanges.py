@@ -48,7 +48,7 @@ class Answer:
 
     @property
     def body(self) -> bytes:
-        return orjson.dumps(self.document)
+        return self.document if isinstance(self.document, bytes) else orjson.dumps(self.document)
 
 
 class Upstream:
@@ -64,6 +64,9 @@ class Upstream:
 
     async def ask_as_proxy(self, method, target, body=b""):
         return Answer({})
+
+    async def version(self):
+        return "9.2.4"
 
 
 class Endpoints:
@@ -81,11 +84,14 @@ class Endpoints:
             secret_settings=SecretSettings(api_key="hf_secret"),
         )
 
-    async def embed(self, endpoint, texts, deadline):
+    async def completed(self, endpoint):
+        return endpoint
+
+    async def embed(self, endpoint, texts, deadline, input_type):
         self.calls.append(list(texts))
         return [Numbers.of([1.0, 0.0, 0.0]) for _ in texts]
 
-    async def infer(self, endpoint, texts, deadline):
+    async def infer(self, endpoint, texts, deadline, input_type=None):
         raise AssertionError("nothing is ingested here")
 
     async def rerank(self, endpoint, query, documents, deadline):
@@ -122,6 +128,7 @@ class World:
     registry: Registry
     endpoints: Endpoints = field(default_factory=Endpoints)
     guard: Guard = field(default_factory=Guard)
+    tasks: Tasks = field(default_factory=lambda: Tasks(MemoryNotes()))
 
     async def request(self, method: str, target: str, body: Any) -> Any:
         """The document of the layer's answer."""
@@ -139,7 +146,7 @@ class World:
             guard=self.guard,  # type: ignore[arg-type]
             abilities=Abilities(self.upstream),  # type: ignore[arg-type]
             release=UpstreamRelease(self.upstream),  # type: ignore[arg-type]
-            tasks=Tasks(MemoryNotes()),
+            tasks=self.tasks,
             read_body=None,  # type: ignore[arg-type]
             read_pieces=None,  # type: ignore[arg-type]
             default_id=None,

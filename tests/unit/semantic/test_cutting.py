@@ -99,6 +99,22 @@ def test_bytes_that_are_not_concerned_stay_as_they_are():
     assert cut_out(b'{"a": 1}') == b'{"a": 1}'
 
 
+def test_what_comments_say_is_nothing():
+    source = b'{"a":1 /* "}]{ */ , // }] "\n "b":{"c":"//"} /* " */,"xinf":{"a":1}}'
+    data = b'{"hits":[{"_source":%b},{"_source":{"xinf":{},"d":"/* "}}]}' % source
+    expected = data.replace(b',"xinf":{"a":1}', b"").replace(b'"xinf":{},', b"")
+    assert cut_out(data) == expected
+    for size in (1, 2, 3, 7):
+        cutter = Cutter()
+        pieces = [cutter.feed(data[at : at + size]) for at in range(0, len(data), size)]
+        assert b"".join(pieces) + cutter.finish() == expected
+
+
+def test_halves_of_characters_are_no_fault():
+    data = rb'{"_index":"\ud83d","error":{"reason":"xinf.body.seen \ud83d"}}'
+    assert cut_out(data) == rb'{"_index":"\ud83d","error":{"reason":"body \ud83d"}}'
+
+
 JSON = st.recursive(
     st.none()
     | st.booleans()

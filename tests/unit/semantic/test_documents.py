@@ -9,10 +9,11 @@ from proxy.semantic.documents import (
     place_below,
     raw_field,
     read_document,
-    read_json,
+    sources_apart,
     with_added,
     without_field,
 )
+from proxy.xcontent.loading import load_json
 
 
 @pytest.mark.parametrize(
@@ -83,8 +84,31 @@ def test_line_breaks_and_the_comments_they_end_are_gone() -> None:
     data = b'{"a": "x // y", // c\r\n "b": /* d\n */ 1}\n'
     line = one_line(data)
     assert b"\n" not in line
-    assert read_json(line) == {"a": "x // y", "b": 1}
+    assert load_json(line) == {"a": "x // y", "b": 1}
 
 
 def test_escaped_backslashes_are_no_halves() -> None:
-    assert read_json(rb'["\\ud83d", "\ud83d\ude00", "\ud83d"]') == [r"\ud83d", "😀", "\ufffd"]
+    document = read_document(rb'{"a": ["\\ud83d", "\ud83d\ude00", "\ud83d"]}')
+    assert document is not None
+    assert document.content == {"a": [r"\ud83d", "😀", "\ufffd"]}
+
+
+SOURCES = [
+    b"{}",
+    rb'{"a":"}\" {","b":[{"c":{}},"\""],"n":1.10}',
+    b'{ "a": 1e400 /* } " */ , // {\n "_source": {"x": 2} \n}',
+    rb'{"\"_source": {"\ud83d": "\\"}}',
+]
+
+
+def test_sources_are_taken_apart_as_they_are() -> None:
+    hits = b",".join(b'{"_id":"1","_source" : %b,"sort":["}"]}' % one for one in SOURCES)
+    rest, found = sources_apart(b'{"hits":[%b,{"a\\"_source":{}}]}' % hits)
+    assert found == SOURCES
+    assert [one.get("_source") for one in load_json(rest)["hits"]] == [0, 1, 2, 3, None]
+
+
+@pytest.mark.parametrize("data", [b'{"_source":{', b'{"_source":{"a":"}'])
+def test_sources_without_an_end_are_none(data: bytes) -> None:
+    with pytest.raises(ValueError, match="without an end"):
+        sources_apart(data)

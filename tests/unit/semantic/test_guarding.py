@@ -10,7 +10,7 @@ import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.ground.authorization import Allowed, IndexAction, Refused
-from proxy.ground.errors import ProxyError, Unauthorized
+from proxy.ground.errors import ProxyError, Unauthorized, UpstreamUnavailable
 from proxy.semantic.guarding import Guard
 from proxy.semantic.registry import Part, Target
 from proxy.semantic.targets import WriteTarget
@@ -117,3 +117,32 @@ async def test_who_writes_needs_what_elasticsearch_asks_for(action, asked):
     assert refusal is None
     making = "indices:admin/auto_create"  # as there is no such index yet
     assert permissions.questions == [(asked, [("notes",)]), (making, [("notes",)])]
+
+
+class Recovering(Permissions):
+    """The upstream answers questions about fields as the test says."""
+
+    def __init__(self, answer: UpstreamAnswer) -> None:
+        super().__init__("notes")
+        self.answer = answer
+
+    async def check(self, headers, target, action: IndexAction):
+        return Allowed(authenticated=True)
+
+    async def ask_as_caller(self, request, method, target, body=b""):
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_gone"),
+    [("index_not_found_exception", True), ("illegal_index_shard_state_exception", False)],
+)
+async def test_fields_of_shards_that_recover_are_not_taken_for_checked(kind, is_gone):
+    body = orjson.dumps({"error": {"type": kind}, "status": 404})
+    upstream = Recovering(UpstreamAnswer(status=404, headers={}, body=body))
+    guard = Guard(upstream, upstream)  # type: ignore[arg-type]
+    if is_gone:
+        await guard.searchable(Request(), target(NOTES))  # type: ignore[arg-type]
+        return
+    with pytest.raises(UpstreamUnavailable):
+        await guard.searchable(Request(), target(NOTES))  # type: ignore[arg-type]

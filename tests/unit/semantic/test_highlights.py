@@ -6,7 +6,8 @@ from typing import Any, Final
 
 import pytest
 
-from proxy.semantic.highlights import Sought, taken_over
+from proxy.semantic.highlights import Sought
+from proxy.semantic.innerhits import all_taken_over
 from tests.unit.semantic.targets import semantic_field
 
 VECTORS: Final = "xinf.body.chunks.embeddings"
@@ -16,8 +17,16 @@ NEAR: Final = {"nested": {"path": "xinf.body.chunks", "query": KNN}}
 ALL: Final[dict[str, Any]] = {"match_all": {}}
 
 
+def taken(body: dict[str, Any], indices: int = 1) -> Any:
+    """What a search asks to be shown; taken out of `body`."""
+    made, shown = all_taken_over(body, {"body": {"a": BODY}}, indices)
+    body.clear()
+    body.update(made)
+    return shown
+
+
 def sought(body: Any) -> Any:
-    shown = taken_over({"highlight": {"fields": {"body": {}}}, **body}, {"body": {"a": BODY}}, 1)
+    shown = taken(body | {"highlight": {"fields": {"body": {}}}})
     return shown.highlights[0].sought
 
 
@@ -57,29 +66,29 @@ def test_what_a_search_looks_for(body, expected):
 
 def test_it_is_taken_out_of_what_is_sent():
     body: dict[str, Any] = {"highlight": {"type": "semantic", "fields": {"body": {}, "title": {}}}}
-    taken_over(body, {"body": {"a": BODY}}, 1)
+    taken(body)
     assert body == {}
     body = {"highlight": {"order": "score", "fields": [{"body": {}}, {"title": {}}]}}
-    taken_over(body, {"body": {"a": BODY}}, 1)
+    taken(body)
     assert body == {"highlight": {"order": "score", "fields": [{"title": {}}]}}
 
 
 def test_a_field_that_is_a_text_elsewhere_is_sent_too():
     body: dict[str, Any] = {"highlight": {"fields": {"body": {}}}}
-    assert taken_over(body, {"body": {"a": BODY}}, 2).highlights
+    assert taken(body, 2).highlights
     assert body == {"highlight": {"fields": {"body": {}}}}
 
 
 def test_other_highlighters_are_the_upstreams():
     body: dict[str, Any] = {"highlight": {"fields": {"body": {"type": "plain"}}}}
-    assert not taken_over(body, {"body": {"a": BODY}}, 1)
+    assert not taken(body)
     assert body == {"highlight": {"fields": {"body": {"type": "plain"}}}}
 
 
 def test_chunks():
     chunks = {"field": "body", "format": "chunks"}
     body: dict[str, Any] = {"fields": ["title", chunks, {"field": "body", "format": "lumps"}]}
-    shown = taken_over(body, {"body": {"a": BODY}}, 1)
+    shown = taken(body)
     assert list(shown.chunks) == ["body"]
     assert shown.formats == {"body": "lumps"}
     assert body == {"fields": ["title", {"field": "body", "format": "lumps"}]}

@@ -5,17 +5,18 @@ from __future__ import annotations
 import pytest
 
 from proxy.semantic.discovery import Declared
-from proxy.semantic.interception import Interceptor, changes
+from proxy.semantic.interception import Interceptor, changes, writes_documents
 from proxy.semantic.registry import Registry, Snapshot
+from proxy.semantic.upstreamrelease import UpstreamRelease
 
 
 def interceptor(*plain: str, declared: Declared | None) -> Interceptor:
     registry = Registry(None, 1.0)  # type: ignore[arg-type] # it is asked nothing
     if declared is not None:
-        registry.snapshot = Snapshot(state="s", declared=declared)
+        registry.know(Snapshot(state="s", declared=declared))
     for name in plain:
         registry.snapshot.plain.keep(name, None)
-    return Interceptor(registry)
+    return Interceptor(registry, UpstreamRelease(None))  # type: ignore[arg-type]
 
 
 NONE = Declared(indices=frozenset(), templates=False)
@@ -178,6 +179,29 @@ def test_a_name_that_turns_out_plain_makes_another_generation():
     assert looking.generation is before
 
 
+class OfRelease:
+    """An upstream that tells its release."""
+
+    def __init__(self, version: str | None) -> None:
+        self._version = version
+
+    async def version(self):
+        return self._version
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"), [("7.17.9", True), ("8.8.2", True), ("8.14.0", False), (None, False)]
+)
+async def test_retrievers_are_looked_for_where_the_upstream_may_not_know_any(version, expected):
+    release = UpstreamRelease(OfRelease(version))  # type: ignore[arg-type]
+    looking = Interceptor(Registry(None, 1.0), release)  # type: ignore[arg-type]
+    head = b"POST /notes/_search HTTP/1.1\r\n\r\n"
+    request = head + b'{"retriever":{"standard":{}}}'
+    assert looking.takes_body(request, len(head))  # nobody has asked for the release yet
+    assert await release.knows_retrievers() is not expected
+    assert looking.takes_body(request, len(head)) is expected
+
+
 HEAD = b"POST /notes/_search HTTP/1.1\r\nHost: es\r\n%b\r\n\r\n"
 
 
@@ -197,3 +221,26 @@ HEAD = b"POST /notes/_search HTTP/1.1\r\nHost: es\r\n%b\r\n\r\n"
 def test_a_search_is_taken_for_what_its_body_names_or_if_it_cannot_be_read(header, body, expected):
     head = HEAD % header
     assert interceptor(declared=NONE).takes_body(head + body, len(head)) is expected
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "expected"),
+    [
+        (b"POST", b"/_bulk", True),
+        (b"PUT", b"/_bulk?pretty", True),
+        (b"POST", b"/notes/_bulk/", True),
+        (b"PUT", b"/notes/_doc/1", True),
+        (b"POST", b"/%3Cnotes-%7Bnow%2Fd%7D%3E/_doc", True),
+        (b"PUT", b"/notes/_create/1", True),
+        (b"POST", b"/notes/_update/1", True),
+        (b"POST", b"/_all/_update_by_query", True),
+        (b"POST", b"/_reindex", True),
+        (b"GET", b"/notes/_doc/1", False),
+        (b"DELETE", b"/notes/_doc/1", False),
+        (b"POST", b"/notes/_search", False),
+        (b"POST", b"/_ml/_doc/1", False),
+        (b"POST", b"/notes/_docs", False),
+    ],
+)
+def test_what_writes_documents(method, target, expected):
+    assert writes_documents(method, target) is expected

@@ -133,6 +133,8 @@ def test_as_many_as_are_wanted_and_ten_at_least(body, k):
         ({"bool": {"must": SEMANTIC, "should": TERM}}, None),
         ({"bool": {"must": [SEMANTIC, MATCH]}}, None),
         ({"bool": {"must": SEMANTIC, "filter": {"exists": {"field": "body"}}}}, None),
+        ({"bool": {"must": SEMANTIC, "filter": {"exists": {"field": "b*"}}}}, None),
+        ({"bool": {"must": SEMANTIC, "filter": {"exists": {"field": "*"}}}}, None),
         ({"bool": {"must": SEMANTIC, "filter": {"nested": {"path": "x", "query": TERM}}}}, None),
         (
             {"bool": {"must": SEMANTIC, "filter": {"bool": {"must": [MATCH, TERM]}}}},

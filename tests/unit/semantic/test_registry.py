@@ -3,85 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
-import orjson
 import pytest
 
+from proxy.ground.epoch import Epoch
 from proxy.ground.errors import UpstreamUnavailable
-from proxy.semantic.layout import field_mapping
-from proxy.semantic.registry import Registry
-from proxy.upstream.asking import UpstreamAnswer
+from proxy.semantic.interception import Interceptor
+from proxy.semantic.targets import write_target
+from proxy.semantic.upstreamrelease import UpstreamRelease
+from tests.support.clock import Clock
+from tests.unit.semantic.clusters import SEMANTIC, Cluster, answered, registry
 
-DEFINITION = {"inference_id": "embed"}
-SEMANTIC = {
-    "properties": {
-        "body": {"type": "text", "index": False},
-        "xinf": {"properties": {"body": field_mapping(DEFINITION, None)}},
-    }
-}
-
-
-class Cluster:
-    """An upstream with these indices, the mapping of each by its name."""
-
-    def __init__(self, **indices: Any) -> None:
-        self.indices = indices
-        self.templates = False
-        self.state = 1
-        self.asked: list[str] = []
-        self.away = False
-        self.forbidden: tuple[str, ...] = ()
-        self.was_asked = asyncio.Event()
-
-    async def asks(self, count: int) -> None:
-        """Wait until that much more has been asked."""
-        for _ in range(count):
-            self.was_asked.clear()
-            await self.was_asked.wait()
-
-    async def ask_as_proxy(self, method: str, target: str, body: bytes = b"") -> UpstreamAnswer:
-        await asyncio.sleep(0)
-        self.asked.append(target)
-        self.was_asked.set()
-        if self.away:
-            raise UpstreamUnavailable("upstream node is away")
-        if target.startswith(self.forbidden):
-            return answered(403, {})
-        return self._answer(target)
-
-    def _answer(self, target: str) -> UpstreamAnswer:
-        path = target.partition("?")[0]
-        match path.split("/")[1:]:
-            case ["_cluster", "state", "version"]:
-                return answered(200, {"state_uuid": str(self.state)})
-            case ["_all", "_field_caps"]:
-                found = [name for name, mapping in self.indices.items() if "xinf" in str(mapping)]
-                types = {"keyword": {"indices": found}}
-                return answered(200, {"fields": {"xinf.body.def1": types} if found else {}})
-            case ["_all", "_mapping"]:
-                return answered(200, {})
-            case ["_index_template", *rest]:
-                return answered(
-                    200, {"index_templates": [{}]} if self.templates and not rest else {}
-                )
-            case ["_component_template" | "_template"] | ["_ingest", "pipeline"]:
-                return answered(200, {})
-            case [names, "_mapping"]:
-                wanted = names.split(",")
-                return answered(200, {name: {"mappings": self.indices[name]} for name in wanted})
-            case [name]:
-                found = [one for one in self.indices if one == name or name in ("*", "_all")]
-                return answered(200, {one: {"aliases": {}} for one in found})
-        raise AssertionError(target)
-
-
-def answered(status: int, document: Any) -> UpstreamAnswer:
-    return UpstreamAnswer(status=status, headers={}, body=orjson.dumps(document))
-
-
-def registry(cluster: Cluster) -> Registry:
-    return Registry(cluster, 0.01)  # type: ignore[arg-type] # it asks as the proxy only
+NO_RELEASE = UpstreamRelease(None)  # type: ignore[arg-type] # it is not asked
 
 
 async def test_a_plain_name_is_looked_up_once():
@@ -147,7 +80,8 @@ async def test_an_upstream_that_is_away_takes_nothing_away_and_is_told_of_once(c
         await cluster.asks(2)
         running.cancel()
     assert [record.message for record in caplog.records] == [
-        "cannot see which indices have semantic fields, going by what was seen: "
+        "cannot see which indices have semantic fields: documents are soon refused, all else "
+        "goes by what was seen: "
         "upstream node is away",
         "which indices have semantic fields can be seen again",
     ]
@@ -195,3 +129,96 @@ async def test_a_cluster_with_a_template_alone_is_looked_at():
     known = registry(cluster)
     await known.look()
     assert known.snapshot.active
+
+
+async def test_what_one_worker_has_changed_is_known_to_the_others_before_their_next_look():
+    cluster = Cluster(plain={})
+    shared = Epoch()
+    one, two = (registry(cluster, shared) for _ in range(2))
+    await asyncio.gather(one.look(), two.look())
+    lane = Interceptor(two, NO_RELEASE)
+    assert not lane.takes(b"POST", b"/_bulk")
+    known = two.generation
+    cluster.indices["notes"], cluster.state = SEMANTIC, 2
+    await one.changed()
+    assert two.generation is not known
+    assert lane.takes(b"POST", b"/_bulk")
+    assert lane.takes(b"GET", b"/notes/_search")
+    assert (await write_target(two, "notes")).fields
+    assert two.generation is not known
+    assert two.generation is two.generation
+
+
+async def test_a_change_that_has_changed_nothing_is_looked_at_without_reading_all_anew():
+    cluster = Cluster(plain={})
+    shared = Epoch()
+    known = registry(cluster, shared)
+    await known.look_up("plain")
+    shared.renew()
+    asked = len(cluster.asked)
+    assert not (await known.look_up("plain")).fields
+    assert cluster.asked[asked:] == ["/_cluster/state/version?filter_path=state_uuid"]
+
+
+async def test_nothing_is_written_by_what_was_seen_too_long_ago():
+    cluster, clock = Cluster(plain={}), Clock()
+    known = registry(cluster, clock=clock)
+    await known.look_up("plain")
+    lane = Interceptor(known, NO_RELEASE)
+    before = known.generation
+    clock.now += 0.9
+    assert known.generation is before
+    assert not lane.takes(b"POST", b"/plain/_doc")
+    cluster.indices["plain"], cluster.state = SEMANTIC, 2  # another proxy does so
+    clock.now += 0.2
+    assert known.generation is not before
+    assert lane.takes(b"POST", b"/plain/_doc")
+    assert not lane.takes(b"GET", b"/plain/_search")  # what is only read goes by what was seen
+    cluster.away = True
+    with pytest.raises(UpstreamUnavailable):
+        await write_target(known, "plain")
+    cluster.away = False
+    assert (await write_target(known, "plain")).fields
+
+
+@pytest.mark.parametrize("has_fields", [False, True])
+async def test_expired_credentials_stop_writes_only_where_there_are_fields(has_fields):
+    cluster, clock = Cluster(plain={}), Clock()
+    if has_fields:
+        cluster.indices["notes"] = SEMANTIC
+    known = registry(cluster, clock=clock)
+    await known.look()
+    lane = Interceptor(known, NO_RELEASE)
+    cluster.answers["/_cluster/state/version"] = answered(401, {})
+    clock.now += 60
+    if has_fields:
+        with pytest.raises(UpstreamUnavailable):
+            await known.look()
+    else:
+        await known.look()
+    assert lane.takes(b"POST", b"/new/_bulk") is has_fields
+
+
+async def test_a_target_is_not_kept_among_what_was_found_out_since():
+    cluster = Cluster(notes=SEMANTIC)
+    known = registry(cluster)
+    await known.look()
+    before = known.snapshot
+    cluster.state = 2
+    await known.look_up("notes")
+    await known.look()
+    await known.look_up("notes")
+    known.keep_written(before, "notes", "as it was")
+    assert before.written
+    assert not known.snapshot.written
+
+
+async def test_an_index_that_goes_while_it_is_looked_up_is_looked_up_again():
+    cluster = Cluster(notes={})
+    known = registry(cluster)
+    await known.look()
+    cluster.vanishing = ["notes"]
+    assert not (await known.look_up("notes")).exists
+    assert "notes" not in known.snapshot.targets
+    cluster.indices["notes"] = SEMANTIC
+    assert (await known.look_up("notes")).fields

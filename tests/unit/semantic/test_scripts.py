@@ -42,6 +42,7 @@ class Played:
     ) -> None:
         self.source = source
         self.conflicts = conflicts
+        self.refused: int | None = None  # the status of all reads
         self.version = 1
         self.writes: list[str] = []
         self._script = script
@@ -56,6 +57,8 @@ class Played:
         )
 
     def _get(self) -> Any:
+        if self.refused is not None:
+            return SimpleNamespace(status=self.refused, body=b"{}")
         if self.source is None:
             return SimpleNamespace(status=404, body=b'{"found":false}')
         document = {"_seq_no": self.version, "_primary_term": 1, "_source": self.source}
@@ -101,7 +104,10 @@ class Endpoints:
             secret_settings=SecretSettings(api_key="k"),
         )
 
-    async def embed(self, _: object, texts: list[str], __: object) -> list[Numbers]:
+    async def completed(self, endpoint: InferenceEndpoint) -> InferenceEndpoint:
+        return endpoint
+
+    async def embed(self, _: object, texts: list[str], *__: object) -> list[Numbers]:
         if self._error is not None:
             raise self._error
         self.texts.extend(texts)
@@ -188,3 +194,13 @@ async def test_others_may_change_the_document_meanwhile() -> None:
     assert upstream.writes == ["update"] * 4
     assert upstream.source is not None
     assert _chunk("f", 5, 5.0) in upstream.source["xinf"]["f"]["chunks"]
+
+
+@pytest.mark.parametrize(("status", "told"), [(403, 403), (503, 503), (429, 503)])
+async def test_a_script_does_not_run_where_its_outcome_cannot_be_read(status, told) -> None:
+    upstream = Played(BEFORE, lambda was: {**(was or {}), "f": "newer"})
+    upstream.refused = status
+    with pytest.raises(ProxyError) as caught:
+        await _run(upstream, Endpoints())
+    assert caught.value.status == told
+    assert upstream.source == BEFORE

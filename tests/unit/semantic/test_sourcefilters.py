@@ -84,6 +84,9 @@ def test_a_url_that_asks_for_vectors_shows_inference_fields():
 
 def test_stored_fields_hide_the_source_unless_it_is_asked_for():
     assert hides_source({"stored_fields": "_none_"}, {})
+    assert hides_source({"stored_fields": []}, {})
+    assert hides_source({}, {"stored_fields": ""})
+    assert not hides_source({}, {})
     assert not hides_source({"stored_fields": ["_source"]}, {})
     assert not hides_source({"stored_fields": ["a"], "_source": True}, {})
     assert not hides_source({}, {})

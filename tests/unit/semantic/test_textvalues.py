@@ -36,8 +36,10 @@ def test_values_are_found(
     ("value", "kind"),
     [
         ({"a": {"b": {}}}, "HashMap"),
-        ({"a": {"b": ["x", None]}}, "Object"),
-        ({"a": [{"b": "x"}, {"b": None}]}, "Object"),
+        ({"a": {"b": ["x", None]}}, "ArrayList"),
+        ({"a": {"b": [None]}}, "ArrayList"),
+        ({"a": {"b": ["x", {}]}}, "ArrayList"),
+        ({"a": [{"b": "x"}, {"b": None}]}, "ArrayList"),
         ({"a": {"b": [["x"], ["y"]]}}, "ArrayList"),
         ({"a": [{"b": ["x"]}]}, "ArrayList"),
     ],

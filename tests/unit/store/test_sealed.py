@@ -163,3 +163,13 @@ def test_a_sample_tells_of_damage():
     assert "cannot be used" in (keyring.survey([whole, damaged], "s") or "")
     with pytest.raises(StoreDamaged, match="_inference/_all names them"):
         keyring.survey([damaged], "s")
+
+
+def test_an_endpoint_has_another_revision_each_time_it_is_sealed():
+    keyring = Keyring(A)
+    record = keyring.seal(endpoint())
+    opened = keyring.open_(record)
+    assert opened.revision == keyring.open_(record).revision
+    again = keyring.open_(keyring.seal(opened))
+    assert (again, again.revision == opened.revision) == (opened, False)
+    assert "revision" not in dump_endpoint(opened)

@@ -54,6 +54,7 @@ async def test_names_texts_labels_and_buckets_are_as_dashboards_know_them():
     for wait in (0.5, 0.0005):
         with metrics.rate_limit_wait():
             clock.now += wait
+    metrics.endpoints.rest_of("rerank").failed("paused")
     found, expected = own_families(shown(metrics)), own_families(EXPECTED)
     assert found == expected
 

@@ -49,7 +49,7 @@ async def test_headers_arrive_as_they_were_sent(world):
         b"POST /x HTTP/1.1\r\nX-First: 1\r\nhost: Some.Host\r\nConnection: close, es-security-x\r\n"
         b"TE: trailers\r\nUpgrade: h2c\r\nProxy-Authorization: x\r\nKeep-Alive: 5\r\n"
         b"es-security-x: kept\r\nX-Twice: 1\r\nx-twice: 2\r\nX-Twice: 3\r\nX-Text: \xc3\xa9\r\n"
-        b"Content-Length: 0\r\n\r\n"
+        b"X-Embedding-Cache: no-cache\r\nContent-Length: 0\r\n\r\n"
     )
     peer = await world.accept()
     lines = (await peer.head()).split(b"\r\n")

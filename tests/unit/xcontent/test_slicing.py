@@ -9,8 +9,8 @@ import orjson
 import pytest
 from hypothesis import given
 
-from proxy.xcontent.slicing import elements, members, value_of
-from tests.support.samples import json_objects, json_values
+from proxy.xcontent.slicing import members
+from tests.support.samples import json_objects
 
 HUGE = b"123456789012345678901234567890"
 ODD = rb'{"a" : 1e400, "b\"}": [1, {"x": "]"}], "c": %b,"\ud800":"\ud800"}' % HUGE
@@ -27,31 +27,12 @@ def test_the_members_of_an_object_are_all_there(document: Any) -> None:
         assert {name: orjson.loads(value) for name, value in found.items()} == orjson.loads(data)
 
 
-@given(json_values)
-def test_the_elements_of_an_array_are_all_there(value: Any) -> None:
-    values = value if isinstance(value, list) else [value, value]
-    data = b"  " + json.dumps(values, indent=2).encode()
-    starts = list(elements(data))
-    assert len(starts) == len(values)
-
-
 def test_values_are_as_they_were_written() -> None:
     found = sliced(ODD)
     assert found["a"] == b"1e400"
     assert found['b"}'] == b'[1, {"x": "]"}]'
     assert found["c"] == HUGE
     assert list(found.values())[-1] == rb'"\ud800"'
-
-
-def test_a_member_is_found_by_its_name() -> None:
-    data = b'{"hits": {"total": 3, "hits": [{"_id": "1"}, {"_id": "2"}]}}'
-    outer = value_of(data, "hits")
-    assert outer is not None
-    inner = value_of(data, "hits", outer)
-    assert inner is not None
-    ids = [value_of(data, "_id", at) for at in elements(data, inner)]
-    assert [data[at : at + 3] for at in ids if at is not None] == [b'"1"', b'"2"']
-    assert value_of(data, "none") is None
 
 
 @pytest.mark.parametrize("data", [b"[1]", b"7", b'"x"', b"null"])

@@ -45,7 +45,7 @@ def test_yaml_looks_like_elasticsearchs():
 
 def test_halves_of_surrogate_pairs_are_written_as_escapes():
     value = {"a\ud83d": ["\ude00b", "é"]}
-    assert dump_json(value) == rb'{"a\ud83d":["\ude00b","\u00e9"]}'
+    assert dump_json(value) == rb'{"a\ud83d":["\ude00b","%b"]}' % "é".encode()
     assert rb'"a\ud83d" : [' in dump_pretty(value)
     assert json.loads(dump_json(value)) == json.loads(dump_pretty(value)) == value
     assert rb'"a\uD83D"' in dump_yaml(value)

@@ -98,6 +98,10 @@ def test_documents_arrive_byte_for_byte(site: Site) -> None:
         b'{"index":{"_id":"1"}}\n{"body":"x"}\n{"update":{"_id":"1"}}\n{"dok":{}}\n',
         b'{"index":{"_id":"1"}}\n{"body":"x"}\n{"index":{},"create":{}}\n{}\n',
         b'\n{"index":{"_id":"1"}}\n{"body":"x"}\n[]\n',
+        b'{"index":{"_id":"1","dynamic_templates":"x"}}\n{"body":"x"}\n',
+        b'{"index":{"_id":"1","dynamic_templates":[]}}\n{"body":"x"}\n',
+        b'{"index":{"_id":"1","dynamic_templates":{"a":null}}}\n{"body":"x"}\n',
+        b'{"index":{"_id":"1","dynamic_templates":0}}\n{"body":"x"}\n',
     ],
 )
 def test_what_is_no_bulk_is_refused_in_the_upstreams_words(site: Site, body: bytes) -> None:
@@ -284,6 +288,23 @@ def test_an_endpoint_that_comes_after_the_template(site: Site) -> None:
     assert site.bulk(action, {"body": "x"})["items"][0]["index"]["status"] == 201
     assert site.chunks("wb-tpl-1", "1") == [("body", 0, 1)]
     site.send("DELETE", "/_inference/wb-late?force=true")
+
+
+@pytest.mark.parametrize("templates", [{"new": "nowhere"}, {"body": "nowhere"}, {"new": 1}, None])
+def test_names_of_dynamic_templates_that_there_are_not_are_the_items_error(
+    site: Site, templates: Any
+) -> None:
+    site.make("wb-a")
+    site.make("wb-plain", {"body": {"type": "text"}})
+    document = {"new": "x", "body": "a text"}
+    action = {"index": {"_id": "1", "dynamic_templates": templates}}
+    sent = [action, document, {"index": {"_id": "2"}}, document]
+    found = site.bulk(*sent, target="/wb-a/_bulk")["items"]
+    expected = site.bulk(*sent, target="/wb-plain/_bulk", base=site.upstream)["items"]
+    assert [one["index"].get("error") for one in found] == [
+        one["index"].get("error") for one in expected
+    ]
+    assert [one["index"]["status"] for one in found] == [one["index"]["status"] for one in expected]
 
 
 def test_the_users_dynamic_templates_stay(site: Site) -> None:

@@ -126,7 +126,7 @@ def test_numbers_and_booleans_are_embedded_as_java_prints_them(site: Site) -> No
     ("body", "kind"),
     [
         (b'{"body":{"a":1}}', "HashMap"),
-        (b'{"body":["a",null]}', "Object"),
+        (b'{"body":["a",null]}', "ArrayList"),
         (b'{"body":[["a"],["b"]]}', "ArrayList"),
     ],
 )

@@ -11,6 +11,7 @@ from proxy.semantic.interception import Interceptor
 from proxy.semantic.pipelines import Pipeline, Processor
 from proxy.semantic.registry import Registry, Snapshot
 from proxy.semantic.targets import Pipelines, WriteTarget
+from proxy.semantic.upstreamrelease import UpstreamRelease
 from tests.unit.semantic.stubs import NoUpstream
 
 OURS = {"p": Pipeline(id="p", before=(Processor(model_id="m", inputs=None),), after=())}
@@ -27,12 +28,12 @@ def interceptor(pipelines: Mapping[str, Pipeline]) -> Interceptor:
     """One that knows of no semantic field, and of these pipelines."""
     registry = Registry(NoUpstream(), refresh=1.0)
     nothing = Declared(indices=frozenset(), templates=False)
-    registry.snapshot = Snapshot(state="s", declared=nothing, pipelines=pipelines)
+    registry.know(Snapshot(state="s", declared=nothing, pipelines=pipelines))
     for name in ("plain", "concerned", "other"):
         registry.snapshot.plain.keep(name, None)
     for name, target in WRITTEN.items():
         registry.snapshot.written.keep(name, target)
-    return Interceptor(registry)
+    return Interceptor(registry, UpstreamRelease(None))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,218 @@
+"""Builds what answers by itself: inference with its provider, and the semantic layer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from proxy.api.bodies import decoded_pieces, whole_body
+from proxy.config import CacheConfig, Config, ProviderConfig, UpstreamConfig
+from proxy.ground.background import Background
+from proxy.ground.errors import UpstreamError
+from proxy.ground.interception import Interception
+from proxy.huggingface.client import HuggingFace
+from proxy.huggingface.egress import EgressRules
+from proxy.huggingface.embeddingcache import EmbeddingCache, Memory
+from proxy.huggingface.embeddingfile import EmbeddingFile
+from proxy.huggingface.embeddingtier import FileTier
+from proxy.huggingface.ratelimit import RateLimiter
+from proxy.huggingface.retry import RetryPolicy
+from proxy.huggingface.session import provider_session
+from proxy.huggingface.sharedlimits import Leases
+from proxy.inference.completion import Completion
+from proxy.inference.embedding import EmbeddingEndpoints
+from proxy.inference.guard import ModelGuard, NoGuard
+from proxy.inference.maintained import MaintainedProvider
+from proxy.inference.ports import Notes, Uses, unused
+from proxy.inference.releases import PROFILES
+from proxy.inference.service import InferenceService
+from proxy.inference.warmth import Warmth
+from proxy.limits.turns import Turns
+from proxy.semantic.layer import SemanticLayer
+from proxy.store.cached import CachedStore
+from proxy.telemetry.metrics import Metrics
+from proxy.upstream.rights import lacking_rights
+from proxy.upstream.security import Security
+from proxy.upstream.session import UpstreamSession
+
+log = logging.getLogger(__name__)
+
+_PATIENCE: Final = 2.0  # seconds in which the upstream tells what the proxy may, if it is there
+_ASKED_AGAIN: Final = 1.0  # seconds until it is asked again
+_GRANTING: Final = "`setup --semantic` grants them, `check` names them"
+
+
+# Inference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inference:
+    """What can be done with endpoints, and what calls their providers."""
+
+    service: InferenceService
+    endpoints: EmbeddingEndpoints
+    provider: HuggingFace
+    limiter: RateLimiter
+
+
+@asynccontextmanager
+async def opened_inference(
+    config: Config, store: CachedStore, notes: Notes, egress: EgressRules, metrics: Metrics
+) -> AsyncIterator[Inference]:
+    """Inference by the endpoints of a store, which are looked after meanwhile."""
+    settings, profile = config.provider, PROFILES[config.compatibility]
+    async with AsyncExitStack() as stack:
+        # As many connections as there can be calls, so that none waits for one.
+        most = config.limits.calls + config.limits.streams
+        session = await stack.enter_async_context(
+            provider_session(config.egress, egress, most=most)
+        )
+        limiter = _rate_limiter(settings, notes, stack)
+        cache = await _embedding_cache(config.cache, stack, metrics)
+        retry = RetryPolicy(
+            initial_delay=settings.retry_initial_delay, max_delay=settings.retry_max_delay
+        )
+        provider = HuggingFace(session, settings, limiter, retry, profile, metrics, cache)
+        stack.push_async_callback(provider.close)
+        background = Background()
+        stack.push_async_callback(background.close)
+        completion = Completion(store, provider, settings.timeout, background)
+        warmth = Warmth(store, provider, settings.keep_warm, settings.timeout, background)
+        background.start(warmth.run())
+        guard = _guard(settings, store, provider, background)
+        maintained = MaintainedProvider(provider, completion, warmth, guard)
+        service = InferenceService(
+            store,
+            maintained,
+            settings.timeout,
+            profile,
+            trial_provider=provider,
+            takes_starting=settings.cold_start_wait > 0,
+            prefixes_of=settings.prefixes.of,
+            created=lambda endpoint: background.start(guard.after(endpoint)),
+        )
+        endpoints = EmbeddingEndpoints(store, maintained, completion, settings.prefixes.of)
+        yield Inference(service=service, endpoints=endpoints, provider=provider, limiter=limiter)
+
+
+def _rate_limiter(config: ProviderConfig, notes: Notes, stack: AsyncExitStack) -> RateLimiter:
+    if not config.shared_rate_limits:
+        return RateLimiter(config.queue_capacity)
+    leases = Leases(notes)
+    stack.push_async_callback(leases.close)
+    return RateLimiter(config.queue_capacity, leases.pace_of)
+
+
+async def _embedding_cache(
+    config: CacheConfig, stack: AsyncExitStack, metrics: Metrics
+) -> EmbeddingCache | None:
+    """The cache that is configured, if any; the stack closes it."""
+    if not config.bytes and config.file is None:
+        return None
+    file = None
+    if config.file is not None:
+        file = FileTier(EmbeddingFile(config.file, config.file_bytes))
+        stack.push_async_callback(file.close)
+        await file.open()
+    cache = EmbeddingCache(Memory(config.bytes), file)
+    cache.show(metrics)
+    return cache
+
+
+def _guard(
+    config: ProviderConfig, store: CachedStore, provider: HuggingFace, background: Background
+) -> ModelGuard | NoGuard:
+    if config.model_guard is None:
+        return NoGuard()
+    return ModelGuard(
+        store,
+        provider,
+        background,
+        provider.sighting,
+        interval=config.model_guard_interval,
+        most_distant=config.model_guard_distance,
+        refuses=config.model_guard == "refuse",
+        timeout=config.timeout,
+    )
+
+
+# The semantic layer
+
+
+@asynccontextmanager
+async def opened_layer(
+    config: Config,
+    interception: Interception,
+    may_see: Callable[[], Awaitable[bool | None]],
+    make: Callable[..., SemanticLayer],
+) -> AsyncIterator[SemanticLayer | None]:
+    """The layer, which takes its requests meanwhile; None where it is not offered."""
+    offered = config.semantic.enabled
+    if offered is None:
+        offered = await may_see()
+    if offered is False:
+        yield None
+        return
+    turns = Turns()
+    layer = make(
+        read_body=partial(whole_body, config.limits, turns),
+        read_pieces=partial(decoded_pieces, turns),
+    )
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(layer.running())
+        interception.layer = layer.interceptor
+        if offered is None:
+            await stack.enter_async_context(_undecided(interception, may_see))
+        yield layer
+
+
+async def proxy_may_see(
+    security: Security, upstream: UpstreamSession, config: UpstreamConfig
+) -> bool | None:
+    """Whether the proxy has all privileges that the semantic layer needs; None: nobody can tell."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            if await security.is_off() or not await lacking_rights(upstream, config):
+                return True
+    except (UpstreamError, TimeoutError):
+        return None
+    log.info("fields of type [semantic_text] need privileges: %s", _GRANTING)
+    return False
+
+
+@asynccontextmanager
+async def _undecided(
+    interception: Interception, may_see: Callable[[], Awaitable[bool | None]]
+) -> AsyncIterator[None]:
+    """Take the semantic layer away once it is told that the proxy may not see what it needs.
+
+    As long as nobody can tell, it stays: there may be fields that need it.
+    """
+
+    async def decide() -> None:
+        while True:
+            offered = await may_see()
+            if offered is not None:
+                break
+            await asyncio.sleep(_ASKED_AGAIN)
+        if not offered:
+            interception.layer = None
+
+    async with asyncio.TaskGroup() as tasks:
+        deciding = tasks.create_task(decide())
+        yield
+        deciding.cancel()
+
+
+async def uses_in(
+    interception: Interception, layer: SemanticLayer | None, inference_id: str
+) -> Uses:
+    """What names an endpoint, as far as the semantic layer is there."""
+    if layer is None or interception.layer is None:
+        return await unused(inference_id)
+    return await layer.uses_of(inference_id)

@@ -1,0 +1,202 @@
+"""Endpoints that start when they are called: who may wait until they have.
+
+One of those who call such an endpoint looks again and again whether it has started, with its own
+call and after growing pauses. The others wait for what it finds, and call nobody meanwhile. When it
+leaves, the next one looks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import Final, TypeVar
+
+from yarl import URL
+
+from proxy.config import ProviderConfig
+from proxy.ground.masking import bare_url
+from proxy.huggingface.calls import Call, Refusal
+from proxy.huggingface.retry import Clock, Sleep
+from proxy.huggingface.states import State, find_state
+from proxy.inference.endpoints import InferenceEndpoint
+from proxy.limits.deadline import Deadline
+
+T = TypeVar("T")
+_FIRST_PAUSE: Final = 1.0  # seconds
+_LONGEST_PAUSE: Final = 15.0
+_GROWTH: Final = 1.5
+# Seconds before a request's end at which it gives up: what the provider says tells more than that
+# the time is over.
+_MARGIN: Final = 0.5
+_HOSTED: Final = ".endpoints.huggingface.cloud"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Vigil:
+    """The wait of several requests for a server; one of them looks."""
+
+    refusal: Refusal  # the last one
+    began: float
+    pause: float = _FIRST_PAUSE
+    others: deque[asyncio.Future[bool]] = field(default_factory=deque)
+
+    def wake(self) -> None:
+        """Tell all others that it has started."""
+        while self.others:
+            _tell(self.others.popleft(), True)
+
+    def pass_on(self) -> bool:
+        """Let another one look; False if there is none."""
+        while self.others:
+            if _tell(self.others.popleft(), False):
+                return True
+        return False
+
+
+def _tell(other: asyncio.Future[bool], has_started: bool) -> bool:
+    if other.done():
+        return False
+    other.set_result(has_started)
+    return True
+
+
+class Waking:
+    """Waits for servers that start, if that is configured."""
+
+    def __init__(
+        self,
+        config: ProviderConfig,
+        *,
+        clock: Clock = time.monotonic,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._seconds = config.cold_start_wait
+        self.is_patient = self._seconds > 0
+        self._clock = clock
+        self._sleep = sleep
+        self._vigils: dict[tuple[str, str], Vigil] = {}
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for servers to start."""
+        return sum(1 + len(vigil.others) for vigil in self._vigils.values())
+
+    async def outcome(
+        self, call: Call, deadline: Deadline, send: Callable[[Call], Awaitable[T]]
+    ) -> T | Refusal:
+        """What `send` makes of the call, once its server has started or the time for that is over.
+
+        A refusal at that end is marked as `waited`: to try again would be to wait again.
+        """
+        if not self.is_patient:
+            return await send(call)
+        key = (call.endpoint.service_settings.url, call.endpoint.secret_settings.api_key)
+        end = None
+        while True:
+            vigil = self._vigils.get(key)
+            if vigil is None:
+                found = await send(call)
+                if not isinstance(found, Refusal) or not is_starting(call.endpoint, found):
+                    return found
+                vigil = self._vigils.get(key)
+                end = self._end(deadline) if end is None else end
+                if vigil is None:
+                    vigil = self._vigils[key] = Vigil(found, self._clock())
+                    log_starting(call.endpoint, self._seconds)
+                    return await self._look(key, vigil, call, end, send)
+            end = self._end(deadline) if end is None else end
+            match await self._others_finding(vigil, end):
+                case None:
+                    return replace(vigil.refusal, waited=True)
+                case False:
+                    return await self._look(key, vigil, call, end, send)
+
+    def _end(self, deadline: Deadline) -> float:
+        return min(self._clock() + self._seconds, deadline.at - _MARGIN)
+
+    async def _others_finding(self, vigil: Vigil, end: float) -> bool | None:
+        """True once the server has started, False to look oneself, None if the time is over."""
+        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        vigil.others.append(turn)
+        timer = asyncio.ensure_future(self._sleep(max(0.0, end - self._clock())))
+        try:
+            await asyncio.wait((turn, timer), return_when=asyncio.FIRST_COMPLETED)
+            return turn.result() if turn.done() else None
+        except asyncio.CancelledError:
+            if turn.done() and not turn.result():
+                vigil.pass_on()
+            raise
+        finally:
+            timer.cancel()
+            turn.cancel()
+
+    async def _look(
+        self,
+        key: tuple[str, str],
+        vigil: Vigil,
+        call: Call,
+        end: float,
+        send: Callable[[Call], Awaitable[T]],
+    ) -> T | Refusal:
+        try:
+            while (left := end - self._clock()) > 0:
+                await self._sleep(min(self._pause(vigil), left))
+                hold = max(1, int(end - self._clock()) - 1) if _is_hosted(call.endpoint) else None
+                found = await send(replace(call, is_retry=True, hold=hold))
+                if not isinstance(found, Refusal) or not is_starting(call.endpoint, found):
+                    self._vigils.pop(key, None)
+                    log_started(call.endpoint, self._clock() - vigil.began)
+                    vigil.wake()
+                    return found
+                vigil.refusal = found
+            return replace(vigil.refusal, waited=True)
+        finally:
+            if self._vigils.get(key) is vigil and not vigil.pass_on():
+                del self._vigils[key]
+
+    def _pause(self, vigil: Vigil) -> float:
+        pause, vigil.pause = vigil.pause, min(vigil.pause * _GROWTH, _LONGEST_PAUSE)
+        return max(pause, min(vigil.refusal.retry_after or 0.0, _LONGEST_PAUSE))
+
+
+def is_starting(endpoint: InferenceEndpoint, refusal: Refusal) -> bool:
+    """Whether a server refuses a call because it is not up yet."""
+    return find_state(endpoint, refusal).state is State.WAKING_UP
+
+
+def _is_hosted(endpoint: InferenceEndpoint) -> bool:
+    """Whether it is one of Hugging Face's Inference Endpoints, whose gateway can hold calls."""
+    return (URL(endpoint.service_settings.url).host or "").endswith(_HOSTED)
+
+
+def log_starting(endpoint: InferenceEndpoint, patience: float) -> None:
+    """Tell that requests wait so many seconds for an endpoint's server."""
+    _log(endpoint, "provider-starting", f"is starting: requests wait {patience:g} s for it")
+
+
+def log_started(endpoint: InferenceEndpoint, seconds: float) -> None:
+    """Tell that the wait is over."""
+    _log(endpoint, "provider-started", f"has started, after {seconds:.0f} s")
+
+
+def _log(endpoint: InferenceEndpoint, action: str, text: str) -> None:
+    url = bare_url(endpoint.service_settings.url)
+    log.info(
+        "provider of inference endpoint [%s] %s (%s, %s)",
+        endpoint.inference_id,
+        text,
+        endpoint.task_type,
+        url,
+        extra={
+            "event.action": action,
+            "url.full": url,
+            "labels.inference_id": endpoint.inference_id,
+            "labels.task_type": str(endpoint.task_type),
+        },
+    )

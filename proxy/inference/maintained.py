@@ -1,0 +1,94 @@
+"""A provider whose endpoints are looked after, whoever calls them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+
+from proxy.inference.chat import ChatRequest
+from proxy.inference.completion import Completion
+from proxy.inference.endpoints import InferenceEndpoint
+from proxy.inference.guard import ModelGuard, NoGuard
+from proxy.inference.ports import Provider
+from proxy.inference.results import RankedDocument, SparseVector
+from proxy.inference.warmth import Warmth
+from proxy.limits.deadline import Deadline
+from proxy.xcontent.numbers import Numbers
+from proxy.xcontent.values import Json
+
+
+class MaintainedProvider:
+    """A Provider for stored endpoints: completed, kept warm, and true to their models."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        completion: Completion,
+        warmth: Warmth,
+        guard: ModelGuard | NoGuard,
+    ) -> None:
+        self._provider = provider
+        self._completion = completion
+        self._warmth = warmth
+        self._guard = guard
+
+    async def embed(
+        self, endpoint: InferenceEndpoint, inputs: Sequence[str], deadline: Deadline
+    ) -> list[Numbers]:
+        await self._guard.before(endpoint)
+        vectors = await self._provider.embed(endpoint, inputs, deadline)
+        await self._guard.after(endpoint)
+        self._completion.note(endpoint, vectors)
+        self._warmth.used(endpoint)
+        return vectors
+
+    async def embed_sparse(
+        self, endpoint: InferenceEndpoint, inputs: Sequence[str], deadline: Deadline
+    ) -> list[SparseVector]:
+        vectors = await self._provider.embed_sparse(endpoint, inputs, deadline)
+        self._warmth.used(endpoint)
+        return vectors
+
+    async def rerank(
+        self,
+        endpoint: InferenceEndpoint,
+        query: str,
+        documents: Sequence[str],
+        deadline: Deadline,
+        *,
+        top_n: int | None,
+        return_documents: bool | None,
+    ) -> list[RankedDocument]:
+        ranked = await self._provider.rerank(
+            endpoint,
+            query,
+            documents,
+            deadline,
+            top_n=top_n,
+            return_documents=return_documents,
+        )
+        self._warmth.used(endpoint)
+        return ranked
+
+    async def complete(
+        self, endpoint: InferenceEndpoint, text: str, deadline: Deadline
+    ) -> list[str]:
+        return await self._provider.complete(endpoint, text, deadline)
+
+    def stream_completion(
+        self, endpoint: InferenceEndpoint, text: str, deadline: Deadline
+    ) -> AbstractAsyncContextManager[AsyncIterator[list[str]]]:
+        return self._provider.stream_completion(endpoint, text, deadline)
+
+    def stream_chat(
+        self, endpoint: InferenceEndpoint, request: ChatRequest, deadline: Deadline
+    ) -> AbstractAsyncContextManager[AsyncIterator[Json]]:
+        return self._provider.stream_chat(endpoint, request, deadline)
+
+    def forget(self, inference_id: str) -> None:
+        self._provider.forget(inference_id)
+
+    async def chat(
+        self, endpoint: InferenceEndpoint, request: ChatRequest, deadline: Deadline
+    ) -> Json:
+        return await self._provider.chat(endpoint, request, deadline)

@@ -1,0 +1,72 @@
+"""Answers of the upstream as JSON.
+
+What answers need not be an Elasticsearch: a gateway on the way sends pages of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from proxy.ground.errors import UpstreamBroken
+from proxy.limits.threads import offload
+from proxy.semantic.documents import sources_apart
+from proxy.semantic.ports import UpstreamAnswer
+from proxy.xcontent.loading import load_json
+
+AT_ONCE: Final = 65536  # bytes of JSON that are read or written on the event loop
+
+
+def document_of(answer: UpstreamAnswer) -> Any:
+    """The document of an answer; None for an empty one. Raises: UpstreamBroken for no JSON."""
+    return document_in(answer.body, answer.status)
+
+
+def check_beginning(answer: UpstreamAnswer) -> None:
+    """Raises: UpstreamBroken for an answer whose beginning tells that it is no JSON."""
+    if answer.body and answer.body.lstrip()[:1] not in (b"{", b"["):
+        raise _no_json(answer.status)
+
+
+def document_in(body: bytes, status: int) -> Any:
+    """As `document_of`, for an answer of that status with another body."""
+    try:
+        return load_json(body or b"null")
+    except ValueError:
+        raise _no_json(status) from None
+
+
+def _no_json(status: int) -> UpstreamBroken:
+    return UpstreamBroken(f"upstream node answered {status} with a body that is no JSON")
+
+
+def object_of(answer: UpstreamAnswer) -> dict[str, Any]:
+    """The object that an answer is. Raises: UpstreamBroken for anything else."""
+    return _object(document_of(answer), answer.status)
+
+
+def with_sources(body: bytes, status: int = 200) -> tuple[dict[str, Any], list[bytes]]:
+    """As `object_of`, where a number stands for each `_source`, and the sources as they came."""
+    try:
+        rest, sources = sources_apart(body)
+    except ValueError:
+        rest, sources = body, []  # which is no JSON
+    return _object(document_in(rest, status), status), sources
+
+
+async def read_object(answer: UpstreamAnswer) -> dict[str, Any]:
+    """As `object_of`, for what may be large."""
+    return await offload(len(answer.body), AT_ONCE, lambda: object_of(answer))
+
+
+def _object(document: Any, status: int) -> dict[str, Any]:
+    if not isinstance(document, dict):
+        raise UpstreamBroken(f"upstream node answered {status} with a body that is no object")
+    return document
+
+
+def items_of(answer: UpstreamAnswer, name: str) -> list[Any]:
+    """The list that an answer has under a name. Raises: UpstreamBroken where there is none."""
+    found = object_of(answer).get(name)
+    if not isinstance(found, list):
+        raise UpstreamBroken(f"upstream node answered {answer.status} without [{name}]")
+    return found

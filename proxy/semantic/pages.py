@@ -1,0 +1,74 @@
+"""Further pages of searches that have begun: of scrolls, and what asynchronous ones have found.
+
+Source: RestSearchScrollAction, RestClearScrollAction, RestGetAsyncSearchAction.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from aiohttp import web
+
+from proxy.limits.threads import offload
+from proxy.semantic.answerjson import AT_ONCE, document_of
+from proxy.semantic.answers import is_about_ours, presentable, rewording
+from proxy.semantic.exchange import Exchange
+from proxy.semantic.scrolls import Asked, again, asked_by, own, says_more
+from proxy.semantic.searches import body_of
+from proxy.semantic.shownhits import show_chunks
+
+_SCROLL: Final = "/_search/scroll"
+_ID: Final = "scroll_id"
+
+
+async def next_page(exchange: Exchange) -> web.StreamResponse:
+    """The next page of a scroll."""
+    body = await body_of(exchange) or {}
+    scroll_id = body.get(_ID, exchange.rest.parameters.get(_ID, exchange.names.get("id")))
+    if not isinstance(scroll_id, str) or (asked := asked_by(scroll_id)) is None:
+        return await further(exchange)
+    body[_ID] = own(scroll_id)
+    answer = await exchange.ask(body, target=_target(exchange), method="POST")
+    return await _answered(exchange, answer, scroll_id, asked)
+
+
+async def further(exchange: Exchange) -> web.StreamResponse:
+    """What a search has found by now; what it was asked to show of chunks is not known any more."""
+    answer = await exchange.ask(await exchange.read() or None)
+    return await _answered(exchange, answer, "", None)
+
+
+async def _answered(
+    exchange: Exchange, answer: Any, scroll_id: str, asked: Asked | None
+) -> web.StreamResponse:
+    if answer.status < 300 and asked is None and not is_about_ours(answer.body):
+        return await exchange.as_is(answer)
+    document = await offload(
+        len(answer.body), AT_ONCE, lambda: presentable(document_of(answer), rewording({}, {}))
+    )
+    if asked is not None and isinstance(document, dict) and "hits" in document:
+        found = await exchange.parts.registry.look_up(asked.where.expression or "_all")
+        await show_chunks(exchange, document, asked.restored(found.by_path()), asked.where)
+        document["_scroll_id"] = again(str(document.get("_scroll_id")), scroll_id)
+    return await exchange.answer(answer, document)
+
+
+async def clear_scrolls(exchange: Exchange) -> web.StreamResponse:
+    """The end of scrolls, whose ids may say more than the upstream knows."""
+    data = await exchange.read()
+    named = exchange.rest.parameters.get(_ID, exchange.names.get("id", ""))
+    if not says_more(data.decode(errors="replace") + named):
+        return await exchange.hand_on()
+    body = await body_of(exchange) or {}
+    given = body.get(_ID, named)
+    ids = given if isinstance(given, list) else [given]
+    cleared = {_ID: [own(one) if isinstance(one, str) else one for one in ids]}
+    answer = await exchange.ask({**body, **cleared}, target=_target(exchange))
+    return await exchange.as_is(answer)
+
+
+def _target(exchange: Exchange) -> str:
+    """The target of a request whose id stands in its body."""
+    kept = {name: text for name, text in exchange.rest.parameters.items() if name != _ID}
+    query = exchange.target_with(kept).partition("?")[2] if kept else ""
+    return f"{_SCROLL}?{query}" if query else _SCROLL

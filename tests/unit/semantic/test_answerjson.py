@@ -1,0 +1,67 @@
+"""Answers that are none of an Elasticsearch's, and what is in those that are."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+
+from proxy.ground.errors import UpstreamBroken
+from proxy.semantic.answerjson import with_sources
+from tests.unit.semantic.exchanges import Answer, world
+from tests.unit.semantic.targets import semantic_field, target
+
+HERE: Final = target(semantic_field())
+PAGE: Final = b"<html>the gateway has a problem</html>"
+BROKEN_OFF: Final = b'{"hits":{"hits":[{"xinf'
+SEMANTIC: Final = {"semantic": {"field": "body", "query": "one"}}
+QUERY: Final = {"query": SEMANTIC}
+LEAF: Final = {"standard": QUERY}
+RRF: Final = {"retriever": {"rrf": {"retrievers": [LEAF, LEAF]}}}
+ASKING: Final = [
+    ("POST", "/a/_search", QUERY),
+    ("POST", "/a/_search?pretty", QUERY),
+    ("POST", "/a/_search", RRF),
+    ("POST", "/a/_async_search", QUERY),
+    ("GET", "/_search/scroll/x", {}),
+    ("GET", "/_async_search/x", {}),
+    ("POST", "/a/_msearch", b'{}\n{"query":{"semantic":{"field":"body","query":"one"}}}\n'),
+    ("POST", "/a/_count", QUERY),
+    ("POST", "/a/_explain/1", QUERY),
+    ("POST", "/a/_rank_eval", {"requests": [{"id": "1", "request": QUERY}]}),
+    ("POST", "/a/_delete_by_query", QUERY),
+    ("GET", "/a/_field_caps?fields=*", {}),
+    ("GET", "/a/_mapping/field/*", {}),
+    ("GET", "/a/_mapping", {}),
+    ("GET", "/_cluster/state", {}),
+    ("GET", "/_ingest/pipeline/p", {}),
+]
+
+
+@pytest.mark.parametrize("page", [PAGE, BROKEN_OFF])
+@pytest.mark.parametrize("status", [200, 404, 503])
+@pytest.mark.parametrize(("method", "path", "body"), ASKING)
+async def test_what_is_no_json_is_a_bad_gateways(method, path, body, status, page):
+    here = world(HERE, Answer(page, status))
+    with pytest.raises(UpstreamBroken) as raised:
+        await here.request(method, path, body)
+    assert raised.value.status == 502
+    assert "gateway has" not in str(raised.value)
+
+
+async def test_a_template_that_is_rendered_into_none_is_too():
+    with pytest.raises(UpstreamBroken):
+        await world(HERE, Answer(PAGE)).request("POST", "/a/_search/template", {"source": "{}"})
+
+
+@pytest.mark.parametrize("page", [PAGE, BROKEN_OFF, b"[]", b'{"_source":{'])
+def test_there_are_no_documents_in_a_page(page):
+    with pytest.raises(UpstreamBroken):
+        with_sources(page)
+
+
+def test_documents_are_taken_out_as_bytes():
+    sources = [b'{"n": 1.10}', b"{}"]
+    hits = b",".join(b'{"_id":"1","_source":%b}' % one for one in sources)
+    document, found = with_sources(b'{"hits":[%b]}' % hits)
+    assert [found[hit["_source"]] for hit in document["hits"]] == sources

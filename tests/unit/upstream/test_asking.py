@@ -1,0 +1,41 @@
+"""What is asked in the proxy's own name."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.config import UpstreamConfig
+from proxy.ground.errors import UpstreamUnavailable
+from proxy.upstream.asking import Asking
+from proxy.upstream.forward import Forwarder, forwarding
+from proxy.upstream.nodes import Nodes
+from proxy.upstream.session import open_session
+from tests.support.stubs import FaultyServer, Reply, json_reply
+
+NO_ROUTE = {"error": "no handler found for uri [/_inference] and method [GET]", "status": 400}
+
+
+async def has_inference(reply: Reply) -> bool:
+    async with FaultyServer([reply]) as server:
+        upstream = UpstreamConfig(url=server.url)
+        async with open_session(upstream, Nodes(*upstream.urls)) as session:
+            asking = Asking(session, Forwarder(session, forwarding(upstream)), upstream)
+            return await asking.has_inference()
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (json_reply({"endpoints": []}), True),
+        (json_reply({"error": {"type": "security_exception"}}, 403), True),
+        (json_reply(NO_ROUTE, 400), False),
+    ],
+)
+async def test_whether_it_has_inference_is_told_by_its_answer(reply, expected):
+    assert await has_inference(reply) is expected
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+async def test_an_upstream_that_recovers_does_not_tell(status):
+    with pytest.raises(UpstreamUnavailable):
+        await has_inference(json_reply({"error": {"type": "cluster_block_exception"}}, status))
