@@ -16,6 +16,7 @@ from tests.support.licensed import INFERENCE, Licensed
 from tests.support.processes import Serve, clean_environ
 from tests.support.stubs import Call, FaultyServer, Reply, in_thread, json_reply
 from tests.support.users import basic, store_credentials
+from tests.support.waiting import eventually
 
 OLD, NEW = "native-old", "native-new"
 MAPPINGS = {
@@ -262,10 +263,17 @@ def test_what_has_changed_meanwhile_is_copied(native: Run, caller: Caller, other
     caller.ok("DELETE", f"/{OLD}/_doc/3")
     caller.ok("PUT", f"/{OLD}/_doc/5", {"body": "new"})
     caller.ok("PUT", f"/{OLD}/_doc/1", {"body": "changed"})
+    caller.ok("PUT", f"/{OLD}/_settings", {"index.gc_deletes": "0s"})
     caller.ok("DELETE", f"/{OLD}/_doc/2?routing=r")
     again = {"version": 1, "version_type": "external_gte", "_id": "2", "routing": "r"}
-    caller.ok("PUT", f"/{OLD}/_settings", {"index.gc_deletes": "0s"})
-    caller.ok("POST", f"/{OLD}/_bulk?refresh=true", [{"index": again}, {"body": "made again"}])
+    lines = [{"index": again}, {"body": "made again"}]
+
+    def is_made_again() -> bool:
+        """Once Elasticsearch has forgotten that there was one."""
+        answer = caller("POST", f"/{OLD}/_bulk?refresh=true", lines)
+        return not orjson.loads(answer.content)["errors"]
+
+    eventually(is_made_again, within=60)
     assert caller.ok("GET", f"/{OLD}/_doc/2?routing=r")["_version"] == 1
     done = native(other.url, "--execute")
     assert done.returncode == 0, done.stderr
