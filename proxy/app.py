@@ -176,7 +176,7 @@ def _checks(app: web.Application) -> dict[str, Check]:
 
 
 async def _facts(app: web.Application, config: Config) -> Facts:
-    async def told(answer: Awaitable[T]) -> T | None:
+    async def told(answer: Awaitable[T | None]) -> T | None:
         try:
             return await answer
         except ProxyError:
@@ -189,7 +189,8 @@ async def _facts(app: web.Application, config: Config) -> Facts:
         version = await told(upstream_version(app[_UPSTREAM], config.upstream))
         is_off = await told(app[_SECURITY].is_off())
         if app[_INTERCEPTION].layer is not None and is_off is False:
-            lacking = await told(lacking_rights(app[_UPSTREAM], config.upstream)) or ()
+            found = await told(lacking_rights(app[_UPSTREAM], config.upstream))
+            lacking = found or ()
     return Facts(
         upstream_version=version,
         security=None if is_off is None else not is_off,

@@ -174,15 +174,20 @@ async def opened_layer(
 async def proxy_may_see(
     security: Security, upstream: UpstreamSession, config: UpstreamConfig
 ) -> bool | None:
-    """Whether the proxy has all privileges that the semantic layer needs; None: nobody can tell."""
+    """Whether the proxy has all privileges that the semantic layer needs; None: it is away.
+
+    What does not answer as Elasticsearch does is asked no more.
+    """
     try:
         async with asyncio.timeout(_PATIENCE):
-            if await security.is_off() or not await lacking_rights(upstream, config):
+            if await security.is_off():
                 return True
+            lacking = await lacking_rights(upstream, config)
     except (UpstreamError, TimeoutError):
         return None
-    log.info("fields of type [semantic_text] need privileges: %s", _GRANTING)
-    return False
+    if lacking:
+        log.info("fields of type [semantic_text] need privileges: %s", _GRANTING)
+    return lacking is not None and not lacking
 
 
 @asynccontextmanager

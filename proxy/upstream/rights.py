@@ -68,8 +68,10 @@ def lacking(answer: Mapping[str, Any]) -> Iterator[Right]:
     yield from (right for right in INDICES if indices.get(right.name) is not True)
 
 
-async def lacking_rights(session: UpstreamSession, upstream: UpstreamConfig) -> Sequence[Right]:
-    """Those that the proxy's own credentials lack, as far as the upstream tells.
+async def lacking_rights(
+    session: UpstreamSession, upstream: UpstreamConfig
+) -> Sequence[Right] | None:
+    """Those that the proxy's own credentials lack; None where the upstream does not tell.
 
     Raises: UpstreamError where it cannot be asked.
     """
@@ -92,5 +94,5 @@ async def lacking_rights(session: UpstreamSession, upstream: UpstreamConfig) -> 
     try:
         told = orjson.loads(answer.body or b"")
     except orjson.JSONDecodeError:
-        return ()
-    return tuple(lacking(told)) if answer.status == 200 and isinstance(told, dict) else ()
+        return None
+    return tuple(lacking(told)) if answer.status == 200 and isinstance(told, dict) else None
