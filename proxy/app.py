@@ -30,7 +30,7 @@ from proxy.assembly import (
     proxy_may_see,
     uses_in,
 )
-from proxy.config import Config
+from proxy.config import Config, UpstreamConfig
 from proxy.config.prices import Prices
 from proxy.ground import freshness
 from proxy.ground.epoch import Epoch
@@ -176,7 +176,7 @@ def _checks(app: web.Application) -> dict[str, Check]:
 
 
 async def _facts(app: web.Application, config: Config) -> Facts:
-    async def told(answer: Awaitable[T | None]) -> T | None:
+    async def told(answer: Awaitable[T]) -> T | None:
         try:
             return await answer
         except ProxyError:
@@ -189,14 +189,17 @@ async def _facts(app: web.Application, config: Config) -> Facts:
         version = await told(upstream_version(app[_UPSTREAM], config.upstream))
         is_off = await told(app[_SECURITY].is_off())
         if app[_INTERCEPTION].layer is not None and is_off is False:
-            found = await told(lacking_rights(app[_UPSTREAM], config.upstream))
-            lacking = found or ()
+            lacking = await told(_lacking(app[_UPSTREAM], config.upstream)) or ()
     return Facts(
         upstream_version=version,
         security=None if is_off is None else not is_off,
         endpoints=None if found is None else len(found.endpoints),
         lacking=lacking,
     )
+
+
+async def _lacking(upstream: UpstreamSession, config: UpstreamConfig) -> Sequence[Right]:
+    return await lacking_rights(upstream, config) or ()
 
 
 # One middleware, and one hook for answers: each costs every request a call and more.
