@@ -13,7 +13,7 @@ from typing import Final
 from proxy.api.bodies import decoded_pieces, whole_body
 from proxy.config import CacheConfig, Config, ProviderConfig, UpstreamConfig
 from proxy.ground.background import Background
-from proxy.ground.errors import UpstreamError
+from proxy.ground.errors import UpstreamError, UpstreamTimedOut, UpstreamUnavailable
 from proxy.ground.interception import Interception
 from proxy.huggingface.client import HuggingFace
 from proxy.huggingface.egress import EgressRules
@@ -163,12 +163,15 @@ async def opened_layer(
         read_body=partial(whole_body, config.limits, turns),
         read_pieces=partial(decoded_pieces, turns),
     )
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(layer.running())
+    is_offered = asyncio.Event()
+    async with layer.running(is_offered):
         interception.layer = layer.interceptor
-        if offered is None:
-            await stack.enter_async_context(_undecided(interception, may_see))
-        yield layer
+        if offered:
+            is_offered.set()
+            yield layer
+        else:
+            async with _undecided(interception, is_offered, may_see):
+                yield layer
 
 
 async def proxy_may_see(
@@ -183,8 +186,10 @@ async def proxy_may_see(
             if await security.is_off():
                 return True
             lacking = await lacking_rights(upstream, config)
-    except (UpstreamError, TimeoutError):
+    except (UpstreamUnavailable, UpstreamTimedOut, TimeoutError):
         return None
+    except UpstreamError:
+        return False
     if lacking:
         log.info("fields of type [semantic_text] need privileges: %s", _GRANTING)
     return lacking is not None and not lacking
@@ -192,7 +197,9 @@ async def proxy_may_see(
 
 @asynccontextmanager
 async def _undecided(
-    interception: Interception, may_see: Callable[[], Awaitable[bool | None]]
+    interception: Interception,
+    is_offered: asyncio.Event,
+    may_see: Callable[[], Awaitable[bool | None]],
 ) -> AsyncIterator[None]:
     """Take the semantic layer away once it is told that the proxy may not see what it needs.
 
@@ -205,7 +212,9 @@ async def _undecided(
             if offered is not None:
                 break
             await asyncio.sleep(_ASKED_AGAIN)
-        if not offered:
+        if offered:
+            is_offered.set()
+        else:
             interception.layer = None
 
     async with asyncio.TaskGroup() as tasks:

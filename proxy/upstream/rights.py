@@ -11,6 +11,8 @@ from aiohttp import hdrs
 from multidict import CIMultiDict
 
 from proxy.config import UpstreamConfig
+from proxy.ground.errors import UpstreamUnavailable
+from proxy.upstream.nodes import UNAVAILABLE
 from proxy.upstream.security import HAS_PRIVILEGES
 from proxy.upstream.session import Question, UpstreamSession
 from proxy.upstream.version import own_credentials
@@ -89,6 +91,8 @@ async def lacking_rights(
         time_limit=upstream.check_timeout,
     )
     answer = await session.fetch(asked, _LIMIT)
+    if answer.status in UNAVAILABLE:
+        raise UpstreamUnavailable(f"upstream node answered {answer.status}")
     if answer.status in (401, 403):
         return (*CLUSTER, *INDICES)
     try:

@@ -129,7 +129,7 @@ def surroundings(tmp_path) -> dict[str, str]:
 
 @pytest.fixture
 def terminal(tmp_path, serve, surroundings, own_index) -> Terminal:
-    environ = clean_environ(tmp_path / "state", own_index)
+    environ = clean_environ(tmp_path / "state", {**own_index, "HFPROXY_SEMANTIC_ENABLED": None})
     environ |= {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),

@@ -62,7 +62,7 @@ def test_a_provider_that_fails_is_told(serve, elasticsearch, own_index):
         assert proxy.stop() == 0
     assert "Error message: [Model is overloaded]" in told["message"]
     assert told["http"] == {"response": {"status_code": 503}}
-    assert proxy.output.count("provider of inference endpoint") == 1
+    assert proxy.output.count("provider of inference endpoint [one] failed") == 1
 
 
 def test_a_key_file_as_the_readme_has_it_made_is_taken_with_a_warning(

@@ -495,9 +495,9 @@ def test_the_privileges_that_setup_grants_suffice(stage, cluster, serve, run):
     assert "lack" not in server.output
 
 
-def undecided(user: str) -> dict[str, str]:
+def undecided(user: str) -> dict[str, str | None]:
     """The same without a word on whether there is to be the layer."""
-    return {name: text for name, text in served_as(user).items() if name not in ENABLED}
+    return {**served_as(user), **dict.fromkeys(ENABLED)}
 
 
 def test_who_says_nothing_has_the_layer_where_the_proxy_has_these_privileges(
