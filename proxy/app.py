@@ -23,14 +23,8 @@ from proxy.api.answers import (
 from proxy.api.counting import METRICS, STORMS, CountedRequest
 from proxy.api.dispatcher import InferenceApi
 from proxy.api.server import Runner
-from proxy.assembly import (
-    Inference,
-    opened_inference,
-    opened_layer,
-    proxy_may_see,
-    uses_in,
-)
-from proxy.config import Config, UpstreamConfig
+from proxy.assembly import Inference, opened_inference, opened_layer
+from proxy.config import Config
 from proxy.config.prices import Prices
 from proxy.ground import freshness
 from proxy.ground.epoch import Epoch
@@ -39,6 +33,7 @@ from proxy.ground.interception import Interception, is_inference
 from proxy.ground.sessions import HEAD_LIMITS
 from proxy.http1 import Forwarding
 from proxy.huggingface.egress import EgressRules
+from proxy.inference.ports import unused
 from proxy.inference.releases import PROFILES
 from proxy.limits.calls import CallLimits, address_of_caller
 from proxy.limits.memory import MemoryBudget
@@ -189,17 +184,13 @@ async def _facts(app: web.Application, config: Config) -> Facts:
         version = await told(upstream_version(app[_UPSTREAM], config.upstream))
         is_off = await told(app[_SECURITY].is_off())
         if app[_INTERCEPTION].layer is not None and is_off is False:
-            lacking = await told(_lacking(app[_UPSTREAM], config.upstream)) or ()
+            lacking = await told(lacking_rights(app[_UPSTREAM], config.upstream)) or ()
     return Facts(
         upstream_version=version,
         security=None if is_off is None else not is_off,
         endpoints=None if found is None else len(found.endpoints),
         lacking=lacking,
     )
-
-
-async def _lacking(upstream: UpstreamSession, config: UpstreamConfig) -> Sequence[Right]:
-    return await lacking_rights(upstream, config) or ()
 
 
 # One middleware, and one hook for answers: each costs every request a call and more.
@@ -273,17 +264,14 @@ async def _open_parts(
             opened_inference(config, store, own.notes, egress, app[METRICS])
         )
         layer = None
-        if forwarder is not None:
+        if forwarder is not None and config.semantic.enabled:
             asking = Asking(upstream, forwarder, config.upstream)
             figures = SemanticMetrics(app[METRICS])
             parts = (asking, inference.endpoints, privileges, config.semantic, epoch, figures)
-            may_see = partial(proxy_may_see, app[_SECURITY], upstream, config.upstream)
             make = partial(SemanticLayer, *parts, own.notes)
-            layer = await stack.enter_async_context(
-                opened_layer(config, app[_INTERCEPTION], may_see, make)
+            layer = app[_SEMANTIC] = await stack.enter_async_context(
+                opened_layer(config, app[_INTERCEPTION], make)
             )
-            if layer is not None:
-                app[_SEMANTIC] = layer
         limits = CallLimits(config.limits)
         app[_API] = InferenceApi(
             inference.service,
@@ -293,7 +281,7 @@ async def _open_parts(
             PROFILES[config.compatibility],
             config=config.limits,
             limits=limits,
-            uses_of=partial(uses_in, app[_INTERCEPTION], layer),
+            uses_of=unused if layer is None else layer.uses_of,
             heartbeat=config.provider.stream_heartbeat,
         )
         _show_counts(app[METRICS], limits, app[MEMORY], inference, store, privileges)

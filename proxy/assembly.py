@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
 
 from proxy.api.bodies import decoded_pieces, whole_body
-from proxy.config import CacheConfig, Config, ProviderConfig, UpstreamConfig
+from proxy.config import CacheConfig, Config, ProviderConfig
 from proxy.ground.background import Background
-from proxy.ground.errors import UpstreamError, UpstreamTimedOut, UpstreamUnavailable
 from proxy.ground.interception import Interception
 from proxy.huggingface.client import HuggingFace
 from proxy.huggingface.egress import EgressRules
@@ -28,7 +25,7 @@ from proxy.inference.completion import Completion
 from proxy.inference.embedding import EmbeddingEndpoints
 from proxy.inference.guard import ModelGuard, NoGuard
 from proxy.inference.maintained import MaintainedProvider
-from proxy.inference.ports import Notes, Uses, unused
+from proxy.inference.ports import Notes
 from proxy.inference.releases import PROFILES
 from proxy.inference.service import InferenceService
 from proxy.inference.warmth import Warmth
@@ -36,15 +33,8 @@ from proxy.limits.turns import Turns
 from proxy.semantic.layer import SemanticLayer
 from proxy.store.cached import CachedStore
 from proxy.telemetry.metrics import Metrics
-from proxy.upstream.rights import lacking_rights
-from proxy.upstream.security import Security
-from proxy.upstream.session import UpstreamSession
 
 log = logging.getLogger(__name__)
-
-_PATIENCE: Final = 2.0  # seconds in which the upstream tells what the proxy may, if it is there
-_ASKED_AGAIN: Final = 1.0  # seconds until it is asked again
-_GRANTING: Final = "`setup --semantic` grants them, `check` names them"
 
 
 # Inference
@@ -146,87 +136,14 @@ def _guard(
 
 @asynccontextmanager
 async def opened_layer(
-    config: Config,
-    interception: Interception,
-    may_see: Callable[[], Awaitable[bool | None]],
-    make: Callable[..., SemanticLayer],
-) -> AsyncIterator[SemanticLayer | None]:
-    """The layer, which takes its requests meanwhile; None where it is not offered."""
-    offered = config.semantic.enabled
-    if offered is None:
-        offered = await may_see()
-    if offered is False:
-        yield None
-        return
+    config: Config, interception: Interception, make: Callable[..., SemanticLayer]
+) -> AsyncIterator[SemanticLayer]:
+    """The layer, which takes its requests meanwhile."""
     turns = Turns()
     layer = make(
         read_body=partial(whole_body, config.limits, turns),
         read_pieces=partial(decoded_pieces, turns),
     )
-    is_offered = asyncio.Event()
-    async with layer.running(is_offered):
+    async with layer.running():
         interception.layer = layer.interceptor
-        if offered:
-            is_offered.set()
-            yield layer
-        else:
-            async with _undecided(interception, is_offered, may_see):
-                yield layer
-
-
-async def proxy_may_see(
-    security: Security, upstream: UpstreamSession, config: UpstreamConfig
-) -> bool | None:
-    """Whether the proxy has all privileges that the semantic layer needs; None: it is away.
-
-    What does not answer as Elasticsearch does is asked no more.
-    """
-    try:
-        async with asyncio.timeout(_PATIENCE):
-            if await security.is_off():
-                return True
-            lacking = await lacking_rights(upstream, config)
-    except (UpstreamUnavailable, UpstreamTimedOut, TimeoutError):
-        return None
-    except UpstreamError:
-        return False
-    if lacking:
-        log.info("fields of type [semantic_text] need privileges: %s", _GRANTING)
-    return lacking is not None and not lacking
-
-
-@asynccontextmanager
-async def _undecided(
-    interception: Interception,
-    is_offered: asyncio.Event,
-    may_see: Callable[[], Awaitable[bool | None]],
-) -> AsyncIterator[None]:
-    """Take the semantic layer away once it is told that the proxy may not see what it needs.
-
-    As long as nobody can tell, it stays: there may be fields that need it.
-    """
-
-    async def decide() -> None:
-        while True:
-            offered = await may_see()
-            if offered is not None:
-                break
-            await asyncio.sleep(_ASKED_AGAIN)
-        if offered:
-            is_offered.set()
-        else:
-            interception.layer = None
-
-    async with asyncio.TaskGroup() as tasks:
-        deciding = tasks.create_task(decide())
-        yield
-        deciding.cancel()
-
-
-async def uses_in(
-    interception: Interception, layer: SemanticLayer | None, inference_id: str
-) -> Uses:
-    """What names an endpoint, as far as the semantic layer is there."""
-    if layer is None or interception.layer is None:
-        return await unused(inference_id)
-    return await layer.uses_of(inference_id)
+        yield layer

@@ -213,12 +213,11 @@ class EgressConfig:
 class SemanticConfig:
     """Fields of type `semantic_text` on an Elasticsearch that has none, or lacks the licence."""
 
-    enabled: bool | None = setting(
-        None,
+    enabled: bool = setting(
+        False,
         "Whether fields of type `semantic_text` are offered",
         "Needs an upstream and, where its security is on, privileges to see mappings, aliases and "
         "templates: `setup --semantic` grants them, `check` names what is missing.",
-        absent="yes, if the proxy has these privileges",
     )
     default_inference_id: str | None = setting(
         None, "Endpoint of fields that name none", absent="such fields are refused"

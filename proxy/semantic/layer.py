@@ -84,15 +84,10 @@ class SemanticLayer:
         )
 
     @asynccontextmanager
-    async def running(self, offered: asyncio.Event) -> AsyncIterator[None]:
-        """Keep the registry up to date meanwhile, once the layer is `offered` for good."""
-
-        async def look() -> None:
-            await offered.wait()
-            await self._registry.run()
-
+    async def running(self) -> AsyncIterator[None]:
+        """Keep the registry up to date meanwhile."""
         async with asyncio.TaskGroup() as tasks:
-            looking = tasks.create_task(look())
+            looking = tasks.create_task(self._registry.run())
             self._parts.tasks.open(tasks)
             yield
             looking.cancel()

@@ -11,8 +11,6 @@ from aiohttp import hdrs
 from multidict import CIMultiDict
 
 from proxy.config import UpstreamConfig
-from proxy.ground.errors import UpstreamUnavailable
-from proxy.upstream.nodes import UNAVAILABLE
 from proxy.upstream.security import HAS_PRIVILEGES
 from proxy.upstream.session import Question, UpstreamSession
 from proxy.upstream.version import own_credentials
@@ -70,10 +68,8 @@ def lacking(answer: Mapping[str, Any]) -> Iterator[Right]:
     yield from (right for right in INDICES if indices.get(right.name) is not True)
 
 
-async def lacking_rights(
-    session: UpstreamSession, upstream: UpstreamConfig
-) -> Sequence[Right] | None:
-    """Those that the proxy's own credentials lack; None where the upstream does not tell.
+async def lacking_rights(session: UpstreamSession, upstream: UpstreamConfig) -> Sequence[Right]:
+    """Those that the proxy's own credentials lack, as far as the upstream tells.
 
     Raises: UpstreamError where it cannot be asked.
     """
@@ -91,12 +87,10 @@ async def lacking_rights(
         time_limit=upstream.check_timeout,
     )
     answer = await session.fetch(asked, _LIMIT)
-    if answer.status in UNAVAILABLE:
-        raise UpstreamUnavailable(f"upstream node answered {answer.status}")
     if answer.status in (401, 403):
         return (*CLUSTER, *INDICES)
     try:
         told = orjson.loads(answer.body or b"")
     except orjson.JSONDecodeError:
-        return None
-    return tuple(lacking(told)) if answer.status == 200 and isinstance(told, dict) else None
+        return ()
+    return tuple(lacking(told)) if answer.status == 200 and isinstance(told, dict) else ()

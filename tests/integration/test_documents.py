@@ -129,7 +129,7 @@ def surroundings(tmp_path) -> dict[str, str]:
 
 @pytest.fixture
 def terminal(tmp_path, serve, surroundings, own_index) -> Terminal:
-    environ = clean_environ(tmp_path / "state", {**own_index, "HFPROXY_SEMANTIC_ENABLED": None})
+    environ = clean_environ(tmp_path / "state", own_index)
     environ |= {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
@@ -176,6 +176,8 @@ def test_a_section_works_as_it_is_written(
         models = surroundings["provider"] = request.getfixturevalue("provider").url
     surroundings |= {"embed": models, "rerank": f"{models}/rerank"}
     surroundings["chat"] = f"{models}/v1/chat/completions"
+    if document.name == "cookbook.md":
+        terminal.export("HFPROXY_SEMANTIC_ENABLED", "true")  # as its beginning says
     if SERVERS[0] not in text:
         listen = "--upstream http://127.0.0.1:9200 --listen 127.0.0.1:9201"
         terminal.type(Command(text=f"{SERVERS[0]} {listen}", output=""))

@@ -26,8 +26,6 @@ def clean_environ(state: Path, values: Mapping[str, str | None] | None = None) -
         "HFPROXY_STORE_ENCRYPTION_KEY": KEY,
         "HFPROXY_STORE_INDEX": INDEX,
         "HFPROXY_ADMIN_LISTEN": "",  # one port, many proxies
-        # Most upstreams of tests are stubs, which are not to be asked about semantic fields.
-        "HFPROXY_SEMANTIC_ENABLED": "false",
     }
     for name, value in (values or {}).items():
         if value is None:

@@ -495,37 +495,6 @@ def test_the_privileges_that_setup_grants_suffice(stage, cluster, serve, run):
     assert "lack" not in server.output
 
 
-def undecided(user: str) -> dict[str, str | None]:
-    """The same without a word on whether there is to be the layer."""
-    return {**served_as(user), **dict.fromkeys(ENABLED)}
-
-
-def test_who_says_nothing_has_the_layer_where_the_proxy_has_these_privileges(
-    stage, cluster, serve, run
-):
-    unheard = {"settings": ONE_SHARD, "mappings": {"properties": {"body": {"type": "unheard"}}}}
-    mappings = {"settings": ONE_SHARD, "mappings": MAPPINGS}
-    for user, offered in (("layer", True), ("proxy", False)):
-        server = serve(upstream=cluster.url, env=undecided(user))
-        server.wait_for("inference endpoints")
-        caller = Caller(server.url).as_user(login("admin"))
-        assert ("[semantic_text] need privileges" in server.output) is not offered
-        answer = caller("PUT", "/notes-undecided", mappings)
-        try:
-            assert (answer.status == 200) is offered, answer.text
-            assert caller("PUT", "/notes-unheard", unheard).status == 400
-            assert "lack the privilege" not in server.output
-        finally:
-            caller("DELETE", "/notes-undecided")
-        found = run(
-            "check", "--upstream", cluster.url, "--listen", "127.0.0.1:0", env=undecided(user)
-        )
-        assert ("[semantic_text] are not offered, as the proxy lacks" in found.stdout) is not (
-            offered
-        )
-        assert "error" not in found.stdout, found.stdout
-
-
 def test_without_monitor_changes_are_still_seen_and_that_is_said(stage, cluster, serve, run):
     server = serve(upstream=cluster.url, env=served_as("metadata"))
     blind, admin = Caller(server.url).as_user(login("admin")), stage.user("admin")

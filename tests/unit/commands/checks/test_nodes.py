@@ -10,7 +10,6 @@ import pytest
 from proxy.commands.checks import nodes
 from proxy.commands.checks.nodes import check_nodes
 from proxy.config import Config, UpstreamConfig
-from proxy.upstream.rights import CLUSTER, INDICES
 from tests.support.stubs import Call, FaultyServer, Reply, json_reply
 
 PRODUCT = {"Content-Type": "application/json", "X-Elastic-Product": "Elasticsearch"}
@@ -31,10 +30,6 @@ def elasticsearch(call: Call, **changed: Reply) -> Reply:
         "": {"version": {"number": "9.2.4"}},
         "_license": {"license": {"type": "platinum", "status": "active"}},
         "_inference__all": {"endpoints": []},
-        "_security_user__has_privileges": {
-            "cluster": {right.name: True for right in CLUSTER},
-            "index": {"*": {right.name: True for right in INDICES}},
-        },
     }
     return json_reply(bodies[path], headers=PRODUCT)
 
@@ -61,7 +56,6 @@ async def test_one_that_works_tells_about_itself() -> None:
         "ok      upstream [es]: Elasticsearch 9.2.4",
         "ok      upstream [es]: the licence is [platinum]",
         "ok      upstream [es] has an inference plugin: endpoints of other services stay its own",
-        "ok      upstream [es]: the proxy may all that [semantic.enabled] needs",
     ]
 
 
@@ -69,11 +63,7 @@ async def test_one_that_tells_little_is_no_worse() -> None:
     refused = json_reply({"error": {"type": "security_exception"}}, 403, headers=PRODUCT)
     no_plugin = json_reply({"error": NO_HANDLER}, 400, headers=PRODUCT)
     lines = await about(
-        _nodes__local=refused,
-        _license=refused,
-        _inference__all=no_plugin,
-        _security_user__has_privileges=refused,
-        **{"": refused},
+        _nodes__local=refused, _license=refused, _inference__all=no_plugin, **{"": refused}
     )
     assert lines[2:] == [
         "ok      upstream [es]: its version is unknown, as the proxy may not ask ([monitor])",
