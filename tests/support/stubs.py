@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, TypeVar
 
 import orjson
 from aiohttp import web
+from multidict import CIMultiDict
 from yarl import URL
 
 JSON: Final = {"Content-Type": "application/json"}
@@ -128,7 +129,9 @@ class FaultyServer:
         if reply.fault == "reset":
             return _cut(request, web.Response())
         if reply.chunks is None:
-            headers = dict(reply.headers) | ({} if self.info.status == 404 else OF_TEI)
+            headers = CIMultiDict(reply.headers)
+            if self.info.status != 404:
+                headers.update(OF_TEI)
             return web.Response(
                 status=reply.status, reason=reply.reason, headers=headers, body=reply.body
             )
