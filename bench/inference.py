@@ -41,6 +41,7 @@ model_list:
   - model_name: bench
     litellm_params: {{model: openai/bench, api_base: "{url}/v1", api_key: x}}
 litellm_settings: {{telemetry: false}}
+general_settings: {{dangerously_permit_weak_or_unset_master_key: true}}
 """
 # Of the handler's requests per second, by connections; from the proxy where texts travel together.
 WANTED: Final = {1: 0.85, 16: 1.5, 64: 2.0}
