@@ -23,7 +23,7 @@ from proxy.api.answers import (
 from proxy.api.counting import METRICS, STORMS, CountedRequest
 from proxy.api.dispatcher import InferenceApi
 from proxy.api.server import Runner
-from proxy.assembly import Inference, opened_inference, opened_layer
+from proxy.assembly import Inference, opened_inference, semantic_layer
 from proxy.config import Config
 from proxy.config.prices import Prices
 from proxy.ground import freshness
@@ -42,7 +42,6 @@ from proxy.store.cached import CachedStore
 from proxy.store.opening import configured_store
 from proxy.telemetry.endpoints import Endpoints
 from proxy.telemetry.metrics import Metrics
-from proxy.telemetry.semantic import SemanticMetrics
 from proxy.telemetry.storms import Storms
 from proxy.upstream.asking import Asking
 from proxy.upstream.certificateuser import guard_certificate, refuse_taken
@@ -266,12 +265,17 @@ async def _open_parts(
         layer = None
         if forwarder is not None and config.semantic.enabled:
             asking = Asking(upstream, forwarder, config.upstream)
-            figures = SemanticMetrics(app[METRICS])
-            parts = (asking, inference.endpoints, privileges, config.semantic, epoch, figures)
-            make = partial(SemanticLayer, *parts, own.notes)
-            layer = app[_SEMANTIC] = await stack.enter_async_context(
-                opened_layer(config, app[_INTERCEPTION], make)
+            layer = semantic_layer(
+                config,
+                asking,
+                inference.endpoints,
+                privileges,
+                epoch,
+                app[METRICS],
+                own.notes,
             )
+            await stack.enter_async_context(layer.running())
+            app[_SEMANTIC], app[_INTERCEPTION].layer = layer, layer.interceptor
         limits = CallLimits(config.limits)
         app[_API] = InferenceApi(
             inference.service,

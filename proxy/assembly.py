@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +10,7 @@ from functools import partial
 from proxy.api.bodies import decoded_pieces, whole_body
 from proxy.config import CacheConfig, Config, ProviderConfig
 from proxy.ground.background import Background
-from proxy.ground.interception import Interception
+from proxy.ground.epoch import Epoch
 from proxy.huggingface.client import HuggingFace
 from proxy.huggingface.egress import EgressRules
 from proxy.huggingface.embeddingcache import EmbeddingCache, Memory
@@ -33,9 +32,9 @@ from proxy.limits.turns import Turns
 from proxy.semantic.layer import SemanticLayer
 from proxy.store.cached import CachedStore
 from proxy.telemetry.metrics import Metrics
-
-log = logging.getLogger(__name__)
-
+from proxy.telemetry.semantic import SemanticMetrics
+from proxy.upstream.asking import Asking
+from proxy.upstream.privileges import Privileges
 
 # Inference
 
@@ -134,16 +133,24 @@ def _guard(
 # The semantic layer
 
 
-@asynccontextmanager
-async def opened_layer(
-    config: Config, interception: Interception, make: Callable[..., SemanticLayer]
-) -> AsyncIterator[SemanticLayer]:
-    """The layer, which takes its requests meanwhile."""
+def semantic_layer(
+    config: Config,
+    asking: Asking,
+    endpoints: EmbeddingEndpoints,
+    privileges: Privileges,
+    epoch: Epoch,
+    metrics: Metrics,
+    notes: Notes,
+) -> SemanticLayer:
     turns = Turns()
-    layer = make(
+    return SemanticLayer(
+        asking,
+        endpoints,
+        privileges,
+        config.semantic,
+        epoch,
+        SemanticMetrics(metrics),
+        notes,
         read_body=partial(whole_body, config.limits, turns),
         read_pieces=partial(decoded_pieces, turns),
     )
-    async with layer.running():
-        interception.layer = layer.interceptor
-        yield layer
