@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from proxy.config import ConfigError, refuse_other_writers
+from proxy.ground.sqlitelog import write_ahead
 
 APPLICATION: Final = 0x68664543  # "hfEC": marks databases of this module and this schema
 _TABLE: Final = """
@@ -163,21 +164,11 @@ def _make_table(connection: sqlite3.Connection) -> None:
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Readers and a writer do not wait for each other. A crash may cost what was kept last."""
+    """A crash may cost what was kept last."""
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
-    deadline = time.monotonic() + _TIMEOUT
-    while True:  # SQLite does not wait for the lock that this needs
-        try:
-            mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-            continue
-        if mode != "wal":
-            raise Unusable("it lies where SQLite cannot share memory")
-        return
+    if not write_ahead(connection, _TIMEOUT):
+        raise Unusable("it lies where SQLite cannot share memory")
 
 
 def _number(connection: sqlite3.Connection, pragma: str) -> int:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.limits.deadline import Deadline
 from proxy.semantic.bulk import Item
+from proxy.semantic.passingon import PassingEndpoints
 from proxy.semantic.ports import Endpoints
 from proxy.telemetry.semantic import SemanticMetrics
 from proxy.xcontent.numbers import Numbers
@@ -64,18 +65,12 @@ def reason_of(error: Any, status: int) -> str:
     return _REASONS.get(status, "document" if status < 500 else "upstream")
 
 
-class CountedEndpoints:
+class CountedEndpoints(PassingEndpoints):
     """Endpoints whose texts are counted, once they are embedded."""
 
     def __init__(self, endpoints: Endpoints, count: Callable[[int], None]) -> None:
-        self._endpoints = endpoints
+        super().__init__(endpoints)
         self._count = count
-
-    async def find(self, inference_id: str) -> InferenceEndpoint | None:
-        return await self._endpoints.find(inference_id)
-
-    async def completed(self, endpoint: InferenceEndpoint) -> InferenceEndpoint:
-        return await self._endpoints.completed(endpoint)
 
     async def embed(
         self,
@@ -84,7 +79,7 @@ class CountedEndpoints:
         deadline: Deadline,
         input_type: str,
     ) -> list[Numbers]:
-        vectors = await self._endpoints.embed(endpoint, texts, deadline, input_type)
+        vectors = await super().embed(endpoint, texts, deadline, input_type)
         self._count(len(texts))
         return vectors
 
@@ -95,11 +90,6 @@ class CountedEndpoints:
         deadline: Deadline,
         input_type: str | None = None,
     ) -> list[Any]:
-        results = await self._endpoints.infer(endpoint, texts, deadline, input_type)
+        results = await super().infer(endpoint, texts, deadline, input_type)
         self._count(len(texts))
         return results
-
-    async def rerank(
-        self, endpoint: InferenceEndpoint, query: str, documents: Sequence[str], deadline: Deadline
-    ) -> list[tuple[int, float]]:
-        return await self._endpoints.rerank(endpoint, query, documents, deadline)

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.limits.deadline import Deadline
+from proxy.semantic.passingon import PassingEndpoints
 from proxy.semantic.ports import Endpoints
 from proxy.xcontent.numbers import Numbers
 
 
-class RememberingEndpoints:
+class RememberingEndpoints(PassingEndpoints):
     """Endpoints that embed each text once, however often a request has it."""
 
     def __init__(self, endpoints: Endpoints) -> None:
-        self._endpoints = endpoints
+        super().__init__(endpoints)
         self._known: dict[tuple[str, str, str], Numbers] = {}
-
-    async def find(self, inference_id: str) -> InferenceEndpoint | None:
-        return await self._endpoints.find(inference_id)
-
-    async def completed(self, endpoint: InferenceEndpoint) -> InferenceEndpoint:
-        return await self._endpoints.completed(endpoint)
 
     async def embed(
         self,
@@ -38,17 +32,3 @@ class RememberingEndpoints:
             vectors = await self._endpoints.embed(endpoint, wanted, deadline, input_type)
             self._known.update(zip(missing, vectors, strict=True))
         return [self._known[key] for key in keys]
-
-    async def infer(
-        self,
-        endpoint: InferenceEndpoint,
-        texts: Sequence[str],
-        deadline: Deadline,
-        input_type: str | None = None,
-    ) -> list[Any]:
-        return await self._endpoints.infer(endpoint, texts, deadline, input_type)
-
-    async def rerank(
-        self, endpoint: InferenceEndpoint, query: str, documents: Sequence[str], deadline: Deadline
-    ) -> list[tuple[int, float]]:
-        return await self._endpoints.rerank(endpoint, query, documents, deadline)

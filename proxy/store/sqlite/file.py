@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Final
 
 from proxy.config import ConfigError, refuse_other_writers
 from proxy.ground.errors import StoreDamaged, StoreError
+from proxy.ground.sqlitelog import write_ahead
 from proxy.store.ownerfiles import private_folder
 from proxy.store.sqlite import schema
 from proxy.store.sqlite.failures import translated
@@ -64,7 +64,8 @@ class DatabaseFile:
             # Bytes that are no UTF-8 must not keep other rows from being read.
             connection.text_factory = lambda text: text.decode("utf-8", "replace")
             self._check_tables(connection)
-            self._write_ahead(connection)
+            if not write_ahead(connection, self._timeout):
+                raise ConfigError(f"[{self.path}] lies where SQLite cannot share memory")
             # An acknowledged change survives a crash of the machine.
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("BEGIN IMMEDIATE")  # one process makes the table
@@ -128,21 +129,6 @@ class DatabaseFile:
                     f"[{self.path}] is not as the proxy makes it: {difference}. Set [store.kind] "
                     "to another file"
                 )
-
-    def _write_ahead(self, connection: sqlite3.Connection) -> None:
-        """Switch to the write-ahead log. SQLite does not wait for the lock that this needs."""
-        deadline = time.monotonic() + self._timeout
-        while True:
-            try:
-                mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-            except sqlite3.OperationalError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.01)
-                continue
-            if mode != "wal":
-                raise ConfigError(f"[{self.path}] lies where SQLite cannot share memory")
-            return
 
     def _check(self) -> None:
         self._check_files()
