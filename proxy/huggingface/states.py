@@ -151,13 +151,16 @@ def find_state(endpoint: InferenceEndpoint, outcome: FailedCall) -> Finding:
     return Finding(_of_no_reply(outcome))
 
 
-def is_hosted(endpoint: InferenceEndpoint) -> bool:
-    """Whether the provider stands at Hugging Face, and not beside the proxy or elsewhere."""
+def is_hosted(endpoint: InferenceEndpoint, domains: tuple[str, ...] = _HOSTED) -> bool:
+    """Whether the provider stands at Hugging Face, and not beside the proxy or elsewhere.
+
+    `domains` are those that count, each with a dot before it.
+    """
     try:
         host = urlsplit(endpoint.service_settings.url).hostname or ""
     except ValueError:
         return False
-    return f".{host}".endswith(_HOSTED)
+    return f".{host}".endswith(domains)
 
 
 def state_of_report(endpoint: InferenceEndpoint, text: str, code: str | None) -> State:

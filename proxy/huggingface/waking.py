@@ -15,13 +15,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
-from yarl import URL
-
 from proxy.config import ProviderConfig
 from proxy.ground.masking import bare_url
 from proxy.huggingface.calls import Call, Refusal
 from proxy.huggingface.retry import Clock, Sleep
-from proxy.huggingface.states import State, find_state
+from proxy.huggingface.states import State, find_state, is_hosted
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.limits.deadline import Deadline
 
@@ -32,7 +30,7 @@ _GROWTH: Final = 1.5
 # Seconds before a request's end at which it gives up: what the provider says tells more than that
 # the time is over.
 _MARGIN: Final = 0.5
-_HOSTED: Final = ".endpoints.huggingface.cloud"
+_HOLDING: Final = (".endpoints.huggingface.cloud",)  # whose gateway can hold calls
 
 log = logging.getLogger(__name__)
 
@@ -147,7 +145,11 @@ class Waking:
         try:
             while (left := end - self._clock()) > 0:
                 await self._sleep(min(self._pause(vigil), left))
-                hold = max(1, int(end - self._clock()) - 1) if _is_hosted(call.endpoint) else None
+                hold = (
+                    max(1, int(end - self._clock()) - 1)
+                    if is_hosted(call.endpoint, _HOLDING)
+                    else None
+                )
                 found = await send(replace(call, is_retry=True, hold=hold))
                 if not isinstance(found, Refusal) or not is_starting(call.endpoint, found):
                     self._vigils.pop(key, None)
@@ -168,11 +170,6 @@ class Waking:
 def is_starting(endpoint: InferenceEndpoint, refusal: Refusal) -> bool:
     """Whether a server refuses a call because it is not up yet."""
     return find_state(endpoint, refusal).state is State.WAKING_UP
-
-
-def _is_hosted(endpoint: InferenceEndpoint) -> bool:
-    """Whether it is one of Hugging Face's Inference Endpoints, whose gateway can hold calls."""
-    return (URL(endpoint.service_settings.url).host or "").endswith(_HOSTED)
 
 
 def log_starting(endpoint: InferenceEndpoint, patience: float) -> None:
