@@ -24,6 +24,7 @@ from aiohttp.web_protocol import ERROR, _ErrInfo
 from aiohttp.web_urldispatcher import UrlMappingMatchInfo
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from proxy.api.answers import WholeAnswer
 from proxy.api.routes import PATHS, ROUTES
 from proxy.ground.errors import IllegalArgument, ProxyError, StatusError
 from proxy.http1 import error_answer
@@ -185,7 +186,9 @@ class _Connection(web.RequestHandler):
         refusal = _refusal(exc)
         log.info("refused: %s", refusal.reason)
         error = self._unheard_method(exc) or refusal
-        return _Refusal(error_answer(error, method=b"", keep_alive=False))
+        return WholeAnswer(
+            error.status, error_answer(error, method=b"", keep_alive=False), keep_alive=False
+        )
 
     def _unheard_method(self, error: HttpProcessingError) -> ProxyError | None:
         """405 if all that is wrong is that the request has a method that nobody knows."""
@@ -196,21 +199,6 @@ class _Connection(web.RequestHandler):
         request = parse_request(method, target, CIMultiDictProxy(CIMultiDict()))
         match = PATHS.match(request.segments())
         return wrong_method(request, () if match is None else ROUTES[match.pattern])
-
-
-class _Refusal(web.StreamResponse):
-    """An answer written byte for byte: no signal would remove the headers that aiohttp adds."""
-
-    def __init__(self, answer: bytes) -> None:
-        super().__init__()
-        self.force_close()
-        self._answer = answer
-
-    async def prepare(self, request: web.BaseRequest) -> None:
-        await request.writer.write(self._answer)
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        """`prepare` has written everything."""
 
 
 def _refusal(error: HttpProcessingError) -> ProxyError:
