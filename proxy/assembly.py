@@ -142,6 +142,7 @@ def semantic_layer(
     metrics: Metrics,
     notes: Notes,
 ) -> SemanticLayer:
+    """The layer, which does nothing before it is running."""
     turns = Turns()
     return SemanticLayer(
         asking,
