@@ -10,23 +10,20 @@ bench/results/: inference.json, and a table in inference.txt.
 
 from __future__ import annotations
 
-import json
-import os
 import platform
 import subprocess
 import sys
 import tempfile
-import urllib.request
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from bench import wrk
+from bench.endpoints import EMBEDDING, put_endpoint, start_proxy
 from bench.results import median, options_of, processor, ratio, write
 from bench.subjects import Cores, Running, install_tools, start
 from proxy.modelserver.packages import cache_folder
-from testbed.processes import proxy_command
 
 TEXTS: Final = Path(__file__).parent / "texts.lua"
 PROVIDER: Final = 19160
@@ -34,7 +31,6 @@ FIRST_PORT: Final = 19161
 CONNECTIONS: Final = (1, 16, 64)
 HANDLER, PROXY, LITELLM = "handler", "proxy", "litellm"
 TOGETHER: Final = "coalescing"  # the proxy once more, with `provider.coalescing`
-TARGET: Final = "/_inference/text_embedding/bench"
 LITELLM_TARGET: Final = "/v1/embeddings"
 LITELLM_CONFIG: Final = """
 model_list:
@@ -63,7 +59,7 @@ def measure(server: Running, connections: int, seconds: int, core: int) -> Rate:
     is_litellm = server.name == LITELLM
     used = server.cpu_seconds()
     told = wrk.load(
-        f"http://127.0.0.1:{server.port}{LITELLM_TARGET if is_litellm else TARGET}",
+        f"http://127.0.0.1:{server.port}{LITELLM_TARGET if is_litellm else EMBEDDING}",
         connections=connections,
         seconds=seconds,
         core=core,
@@ -80,24 +76,13 @@ def measure(server: Running, connections: int, seconds: int, core: int) -> Rate:
     )
 
 
-def start_proxy(name: str, folder: Path, url: str, core: int, stack: ExitStack) -> Running:
-    """The proxy, with an endpoint; `name` is PROXY or TOGETHER."""
-    os.environ["XDG_STATE_HOME"] = str(folder)  # where it keeps its generated key
-    port = FIRST_PORT + (name == TOGETHER)
-    config = folder / f"{name}.yml"
-    config.write_text(f"provider: {{coalescing: {str(name == TOGETHER).lower()}}}\n")
-    where = ["--listen", f"127.0.0.1:{port}", "--store", f"sqlite:{folder}/{name}.db"]
-    command = proxy_command("serve", "--config", str(config), *where)
-    server = stack.enter_context(start(name, command, port, core))
-    limit = {"requests_per_minute": 1_000_000_000}
-    settings = {"api_key": "hf_x", "url": f"{url}/embed", "rate_limit": limit}
-    body = json.dumps({"service": "hugging_face", "service_settings": settings}).encode()
-    headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}{TARGET}", body, headers, method="PUT"
-    )
-    with urllib.request.urlopen(request, timeout=60):
-        return server
+def start_with_endpoint(name: str, folder: Path, url: str, core: int, stack: ExitStack) -> Running:
+    """The proxy with an endpoint; `name` is PROXY or TOGETHER."""
+    together = name == TOGETHER
+    port = FIRST_PORT + together
+    server = start_proxy(name, folder, port, core, stack, coalescing=together)
+    put_endpoint(port, EMBEDDING, f"{url}/embed")
+    return server
 
 
 def start_handler(url: str, core: int, stack: ExitStack) -> Running:
@@ -144,8 +129,8 @@ def run(seconds: int, rounds: int) -> dict[str, Any]:
         command = [sys.executable, "-m", "bench.embedder", str(PROVIDER)]
         stack.enter_context(start("provider", command, PROVIDER, cores.stub))
         servers = [
-            start_proxy(PROXY, Path(name), url, cores.subject, stack),
-            start_proxy(TOGETHER, Path(name), url, cores.subject, stack),
+            start_with_endpoint(PROXY, Path(name), url, cores.subject, stack),
+            start_with_endpoint(TOGETHER, Path(name), url, cores.subject, stack),
             start_handler(url, cores.subject, stack),
         ]
         if (litellm := start_litellm(Path(name), url, cores.subject, stack)) is not None:

@@ -1,0 +1,41 @@
+"""Proxies with an endpoint, as the benches of inference need them."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.request
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+from bench.subjects import Running, start
+from testbed.processes import proxy_command
+
+EMBEDDING: Final = "/_inference/text_embedding/bench"
+COMPLETION: Final = "/_inference/completion/bench"
+
+
+def start_proxy(
+    name: str, folder: Path, port: int, core: int, stack: ExitStack, *, coalescing: bool = False
+) -> Running:
+    """A proxy without an upstream."""
+    os.environ["XDG_STATE_HOME"] = str(folder)  # where it keeps its generated key
+    config = folder / f"{name}.yml"
+    config.write_text(f"provider: {{coalescing: {str(coalescing).lower()}}}\n")
+    where = ["--listen", f"127.0.0.1:{port}", "--store", f"sqlite:{folder}/{name}.db"]
+    command = proxy_command("serve", "--config", str(config), *where)
+    return stack.enter_context(start(name, command, port, core))
+
+
+def put_endpoint(port: int, target: str, url: str) -> None:
+    """Create an endpoint whose rate is not limited; `url` is its provider's."""
+    limit = {"requests_per_minute": 1_000_000_000}
+    settings = {"api_key": "hf_x", "url": url, "rate_limit": limit}
+    body = json.dumps({"service": "hugging_face", "service_settings": settings}).encode()
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}{target}", body, headers, method="PUT"
+    )
+    with urllib.request.urlopen(request, timeout=60):
+        pass
