@@ -107,7 +107,7 @@ def make_parts(config: Config, epoch: Epoch | None = None) -> Parts:
     guard_certificate(nodes, config.upstream)
     app = _bare_application(config)
     endpoints = Endpoints(config.admin.named_endpoints, Prices(config.provider.prices))
-    app[METRICS], app[STORMS] = Metrics(endpoints=endpoints), Storms()
+    app[METRICS], app[STORMS] = Metrics(endpoints), Storms()
     app[_INTERCEPTION] = Interception()
     app[MEMORY] = MemoryBudget(config.limits.memory)
     shared = epoch or Epoch()

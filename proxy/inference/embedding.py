@@ -9,7 +9,7 @@ from typing import Any, Final
 from proxy.ground.errors import EndpointNotFound, StatusError
 from proxy.inference.completion import Completion
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
-from proxy.inference.inputtypes import PrefixesOf, no_prefixes, prefix_for, with_prefix
+from proxy.inference.inputtypes import PrefixesOf, prefix_for, with_prefix
 from proxy.inference.ports import EndpointStore, Provider
 from proxy.limits.deadline import Deadline
 from proxy.xcontent.numbers import Numbers
@@ -25,7 +25,7 @@ class EmbeddingEndpoints:
         store: EndpointStore,
         provider: Provider,
         completion: Completion,
-        prefixes_of: PrefixesOf = no_prefixes,
+        prefixes_of: PrefixesOf,
     ) -> None:
         self._store = store
         self._provider = provider

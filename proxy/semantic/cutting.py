@@ -74,9 +74,7 @@ class _Level:
 class Cutter:
     """Takes an answer piece by piece, and gives it back without what the layer added."""
 
-    def __init__(
-        self, replacement: Replacement | None = None, source_of: str | None = None
-    ) -> None:
+    def __init__(self, replacement: Replacement | None, source_of: str | None) -> None:
         """`source_of` is the index of a document whose source the answer is, if it is one."""
         self._replacement = replacement
         self._levels = [_Level(b"", is_object=False, index=source_of or "")]
