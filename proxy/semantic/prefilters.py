@@ -93,11 +93,11 @@ def _pruned_bool(body: Mapping[str, Any], is_nested: IsNested) -> Any:
         return None
     least = body.get("minimum_should_match")
     if least is not None:
-        gone = len(listed(body.get("should"))) - len(kept.get("should", ()))
-        if not gone:
+        dropped = len(listed(body.get("should"))) - len(kept.get("should", ()))
+        if not dropped:
             kept["minimum_should_match"] = least
-        elif isinstance(least, int):  # as if those that are gone had matched
-            kept["minimum_should_match"] = max(0, least - gone)
+        elif isinstance(least, int):  # as if those that were dropped had matched
+            kept["minimum_should_match"] = max(0, least - dropped)
         else:
             kept.pop("should", None)
     return {"bool": kept} if any(occur in kept for occur in OCCURS) else None

@@ -76,7 +76,7 @@ class Target:
                     found.setdefault(name, {})[index] = one
         return dict(found)
 
-    def without(self, unseen: Collection[Part]) -> Target:
+    def restricted(self, unseen: Collection[Part]) -> Target:
         """What is left for a caller who must not see the semantic fields of these patterns."""
         kept = tuple(part for part in self.parts if part not in unseen)
         seen = {index for part in kept for index in part.indices}

@@ -136,7 +136,7 @@ async def test_a_gateway_may_hold_a_call_of_any_size():
         for size in (1, 3_000_000):  # one that is sent in pieces, too
             call = replace(provider.call(), body={"inputs": ["x" * size]})
             await provider.calls.send(call)
-            await provider.calls.send(replace(call, hold=42))
+            await provider.calls.send(replace(call, scale_up_timeout=42))
     held = [call.headers.get("X-Scale-Up-Timeout") for call in provider.server.calls]
     assert held == [None, "42"] * 2
     assert all(call.json for call in provider.server.calls)
