@@ -11,8 +11,7 @@ from typing import Final, TypeVar
 
 from aiohttp import web
 
-from proxy.admin.health import Check
-from proxy.admin.listener import admin_ports
+from proxy.admin import Check, admin_ports
 from proxy.api.answers import (
     MEMORY,
     Handler,
@@ -24,8 +23,7 @@ from proxy.api.counting import METRICS, STORMS, CountedRequest
 from proxy.api.dispatcher import InferenceApi
 from proxy.api.server import Runner
 from proxy.assembly import Inference, opened_inference, semantic_layer
-from proxy.config import Config
-from proxy.config.prices import Prices
+from proxy.config import Config, Prices
 from proxy.ground import freshness
 from proxy.ground.epoch import Epoch
 from proxy.ground.errors import ProxyError, UpstreamUnavailable

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Final, NamedTuple
 
-from proxy.config.prices import NO_PRICES, Prices
+from proxy.config import NO_PRICES, Prices
 from proxy.ground.advice import Advice
 
 OK: Final = "ok"
