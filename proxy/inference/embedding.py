@@ -1,4 +1,4 @@
-"""Endpoints as whoever embeds or ranks texts with them needs them, outside the `_inference` API."""
+"""Endpoints for those who embed or rank texts without a request to the `_inference` API."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What narrows a vector search: the clauses that hold around it, without what cannot be a filter.
 
 Elasticsearch hands every `must`, `filter` and `must_not` clause around a search by meaning to the
-vector search itself. Else only those of the nearest k documents would be left that meet them.
+vector search itself. A filter that came after it would leave fewer than k documents.
 Source: AutoPrefilteringScope, AutoPrefilteringUtils.
 """
 

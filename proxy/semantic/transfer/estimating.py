@@ -1,4 +1,4 @@
-"""What a copy costs, before it is made: counted, or reckoned from some of its documents."""
+"""What a copy costs, before it is made: counted, or estimated from a sample of its documents."""
 
 from __future__ import annotations
 
