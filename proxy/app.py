@@ -11,8 +11,7 @@ from typing import Final, TypeVar
 
 from aiohttp import web
 
-from proxy.admin.health import Check
-from proxy.admin.listener import admin_ports
+from proxy.admin import Check, admin_ports
 from proxy.api.answers import (
     MEMORY,
     Handler,
@@ -24,8 +23,7 @@ from proxy.api.dispatcher import InferenceApi
 from proxy.api.keys import REFUSED
 from proxy.api.server import Runner
 from proxy.assembly import Inference, opened_inference, semantic_layer
-from proxy.config import Config
-from proxy.config.prices import Prices
+from proxy.config import Config, Prices
 from proxy.ground import freshness
 from proxy.ground.epoch import Epoch
 from proxy.ground.errors import ProxyError, UpstreamUnavailable
@@ -107,7 +105,7 @@ def make_parts(config: Config, epoch: Epoch | None = None) -> Parts:
     guard_certificate(nodes, config.upstream)
     app = _bare_application(config)
     endpoints = Endpoints(config.admin.named_endpoints, Prices(config.provider.prices))
-    app[METRICS], app[STORMS] = Metrics(endpoints=endpoints), Storms()
+    app[METRICS], app[STORMS] = Metrics(endpoints), Storms()
     app[_INTERCEPTION] = Interception()
     app[MEMORY] = MemoryBudget(config.limits.memory)
     shared = epoch or Epoch()

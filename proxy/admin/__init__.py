@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proxy.admin.application import admin_application
-from proxy.admin.health import Health
-from proxy.admin.listener import Listening, admin_listening, admin_ports
+from proxy.admin.health import Check, Health
+from proxy.admin.listener import admin_listening, admin_ports
 
-__all__ = ["Health", "Listening", "admin_application", "admin_listening", "admin_ports"]
+__all__ = ["Check", "Health", "admin_application", "admin_listening", "admin_ports"]

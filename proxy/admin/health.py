@@ -41,8 +41,8 @@ class Health:
         if self.draining:
             results["proxy"] = _Result("stopping", serves=False)
         serves = all(result.serves for result in results.values())
-        whole = all(result.text == "ok" for result in results.values())
-        status = ("ok" if whole else "degraded") if serves else "unavailable"
+        all_ok = all(result.text == "ok" for result in results.values())
+        status = ("ok" if all_ok else "degraded") if serves else "unavailable"
         body = {"status": status, **{name: result.text for name, result in results.items()}}
         return web.json_response(body, status=200 if serves else 503)
 

@@ -38,7 +38,7 @@ from proxy.ground.authorization import (
 )
 from proxy.ground.errors import NoHandler, NoInferenceFeature, NotOurs, PlainError
 from proxy.inference.actions import InferenceAction
-from proxy.inference.ports import UsesOf, unused
+from proxy.inference.ports import UsesOf
 from proxy.inference.releases import Profile
 from proxy.inference.service import InferenceService
 from proxy.limits.calls import Caller, CallLimits, address_of_caller, caller_of
@@ -68,8 +68,8 @@ class InferenceApi:
         *,
         config: LimitsConfig,
         limits: CallLimits,
-        uses_of: UsesOf = unused,
-        heartbeat: float = 0.0,
+        uses_of: UsesOf,
+        heartbeat: float,
     ) -> None:
         self._service = service
         self._authorizer = authorizer

@@ -1,1 +1,1 @@
-"""The command line: `python -m proxy` and its commands serve, check, setup, rekey and provider."""
+"""The command line: `python -m proxy` and its commands; `main` lists them."""

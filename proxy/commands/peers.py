@@ -10,8 +10,7 @@ from typing import Final
 from aiohttp import hdrs
 from multidict import CIMultiDict
 
-from proxy.config import Config, UpstreamConfig, split_address
-from proxy.config.addresses import is_any
+from proxy.config import Config, UpstreamConfig, is_any, split_address
 from proxy.ground.errors import UpstreamBroken, UpstreamError
 from proxy.upstream.nodes import Nodes
 from proxy.upstream.session import Question, UpstreamSession, open_session

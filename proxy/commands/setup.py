@@ -16,9 +16,7 @@ from typing import Final
 
 from proxy.commands.failure import CommandFailed
 from proxy.commands.program import program
-from proxy.config import ALIASES, PREFIX, Config, ConfigError, load_config
-from proxy.config.credentials import kind_of
-from proxy.config.values import KEYS
+from proxy.config import ALIASES, KEYS, PREFIX, Config, ConfigError, kind_of, load_config
 from proxy.ground.errors import ProxyError
 from proxy.upstream import rights
 

@@ -6,13 +6,16 @@ command-line flags win over both. An unknown key is an error.
 
 from __future__ import annotations
 
+from proxy.config.addresses import is_any, is_own
 from proxy.config.caching import CacheConfig
 from proxy.config.checking import ConfigError, split_address
+from proxy.config.credentials import kind_of
 from proxy.config.describing import describe
 from proxy.config.environment import ALIASES
 from proxy.config.keys import PREFIX
+from proxy.config.prices import NO_PRICES, Prices
 from proxy.config.providing import ProviderConfig
-from proxy.config.reading import DEFAULT, Settings, load_config, load_settings
+from proxy.config.reading import Settings, load_config, load_settings
 from proxy.config.secretfiles import (
     private_key_file,
     read_secret,
@@ -21,8 +24,8 @@ from proxy.config.secretfiles import (
 )
 from proxy.config.values import (
     DEFAULT_ADMIN,
+    KEYS,
     MAX_NESTING,
-    RELEASES,
     AdminConfig,
     Config,
     EgressConfig,
@@ -37,11 +40,11 @@ from proxy.config.values import (
 
 __all__ = [
     "ALIASES",
-    "DEFAULT",
     "DEFAULT_ADMIN",
+    "KEYS",
     "MAX_NESTING",
+    "NO_PRICES",
     "PREFIX",
-    "RELEASES",
     "AdminConfig",
     "CacheConfig",
     "Config",
@@ -49,6 +52,7 @@ __all__ = [
     "EgressConfig",
     "LimitsConfig",
     "LogConfig",
+    "Prices",
     "ProviderConfig",
     "SemanticConfig",
     "Settings",
@@ -56,6 +60,9 @@ __all__ = [
     "TlsConfig",
     "UpstreamConfig",
     "describe",
+    "is_any",
+    "is_own",
+    "kind_of",
     "load_config",
     "load_settings",
     "private_key_file",

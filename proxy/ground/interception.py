@@ -36,8 +36,8 @@ class Layer(Protocol):
 class Interception:
     """Says which requests the application answers; `layer` may be set while it is in use."""
 
-    def __init__(self, layer: Layer | None = None) -> None:
-        self.layer = layer
+    def __init__(self) -> None:
+        self.layer: Layer | None = None
 
     @property
     def generation(self) -> object:

@@ -54,6 +54,7 @@ _FIRST_STEP: Final = 8 * 1024  # bytes, as long as nothing but one head has come
 _BODY_STEP: Final = 16 * 1024  # the same of other bodies, behind whose end answers can follow
 
 T = TypeVar("T")
+# A context variable, because aiohttp asks for a connection itself and hands nothing of ours on.
 _wants_new: Final[ContextVar[bool]] = ContextVar("wants_new", default=False)
 
 

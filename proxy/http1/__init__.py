@@ -13,11 +13,9 @@ from proxy.http1.answers import GIVEN_UP, AnswerHead, AnswerParser, error_answer
 from proxy.http1.bodies import (
     CHUNKS_AT_ONCE,
     Body,
-    ChunkedBody,
     EndlessBody,
     RechunkedBody,
     SizedBody,
-    UnchunkedBody,
 )
 from proxy.http1.headers import (
     CONTINUE,
@@ -37,7 +35,6 @@ __all__ = [
     "AnswerHead",
     "AnswerParser",
     "Body",
-    "ChunkedBody",
     "EndlessBody",
     "Forwarding",
     "Headers",
@@ -46,7 +43,6 @@ __all__ = [
     "RequestHead",
     "RequestParser",
     "SizedBody",
-    "UnchunkedBody",
     "check_text",
     "error_answer",
     "request_head",

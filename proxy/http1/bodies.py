@@ -132,8 +132,8 @@ class ChunkedBody(Body):
                 self._left -= len(piece)
                 self._after_data = not self._left
                 continue
-            if not self._after_data and (whole := self._whole_chunk(data, position)) is not None:
-                start, end = whole
+            if not self._after_data and (span := self._complete_chunk(data, position)) is not None:
+                start, end = span
                 payload.append(view[start:end])
                 position = end + 2
                 lines -= 2
@@ -151,7 +151,7 @@ class ChunkedBody(Body):
                 self._line = line
         return payload, position
 
-    def _whole_chunk(self, data: bytes, position: int) -> tuple[int, int] | None:
+    def _complete_chunk(self, data: bytes, position: int) -> tuple[int, int] | None:
         """Where the payload of a chunk begins and ends, if the chunk is all there, and plain.
 
         None leaves it to be read line by line.

@@ -47,7 +47,7 @@ _USED_UP: Final = re.compile(r"; *r=0 *; *t=([0-9]{1,9})\b")  # nothing is left 
 _MAX_LIMITS: Final = 1000  # characters of that header
 # Until a replica is there, or so many seconds have passed. Source: the guide to autoscaling of
 # Hugging Face's Inference Endpoints.
-_HOLD: Final = "X-Scale-Up-Timeout"
+_SCALE_UP_TIMEOUT: Final = "X-Scale-Up-Timeout"
 _MAX_REFUSAL: Final = 64 * 1024  # bytes read of a refusal's body
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,8 @@ class Call:
     endpoint: InferenceEndpoint
     body: Json
     is_retry: bool = False
-    hold: int | None = None  # seconds that a gateway may keep it until its server has started
+    # Seconds that a gateway may keep it until its server has started.
+    scale_up_timeout: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +202,9 @@ class Calls:
 
     async def _post(self, call: Call, data: bytes) -> _Answer:
         url, token = _called_url(call.endpoint), call.endpoint.secret_settings.api_key
-        more = {} if call.hold is None else {_HOLD: str(call.hold)}
+        more = (
+            {} if call.scale_up_timeout is None else {_SCALE_UP_TIMEOUT: str(call.scale_up_timeout)}
+        )
 
         async def send() -> _Answer:
             if self._exchanges is not None and len(data) <= _PIECE:

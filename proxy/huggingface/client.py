@@ -81,7 +81,7 @@ class HuggingFace:
         retry: RetryPolicy,
         profile: Profile,
         metrics: Metrics,
-        cache: EmbeddingCache | None = None,
+        cache: EmbeddingCache | None,
     ) -> None:
         self._idle_timeout = config.stream_idle_timeout
         self._profile = profile

@@ -109,8 +109,8 @@ class EgressRules:
         self,
         config: EgressConfig,
         *,
-        upstream: Iterable[str] = (),
-        listeners: Iterable[str] = (),
+        upstream: Iterable[str],
+        listeners: Iterable[str],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if config.proxy and not config.allow:

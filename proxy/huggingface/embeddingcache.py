@@ -79,7 +79,7 @@ class Memory:
 class EmbeddingCache:
     """What is kept for all endpoints and tasks of a process, in memory and maybe in a file."""
 
-    def __init__(self, memory: Memory, file: Tier | None = None) -> None:
+    def __init__(self, memory: Memory, file: Tier | None) -> None:
         self.memory = memory
         self._file = file
         # Texts, by where their embeddings came from.

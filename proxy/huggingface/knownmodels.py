@@ -1,4 +1,4 @@
-"""Models that were trained with texts that begin with what they are, by their names.
+"""Models that expect a prefix before each text, such as `query: `, recognised by their names.
 
 Source: the model cards of intfloat's e5 and BAAI's bge.
 """

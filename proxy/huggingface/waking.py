@@ -145,12 +145,12 @@ class Waking:
         try:
             while (left := end - self._clock()) > 0:
                 await self._sleep(min(self._pause(vigil), left))
-                hold = (
+                patience = (
                     max(1, int(end - self._clock()) - 1)
                     if is_hosted(call.endpoint, _HOLDING)
                     else None
                 )
-                found = await send(replace(call, is_retry=True, hold=hold))
+                found = await send(replace(call, is_retry=True, scale_up_timeout=patience))
                 if not isinstance(found, Refusal) or not is_starting(call.endpoint, found):
                     self._vigils.pop(key, None)
                     log_started(call.endpoint, self._clock() - vigil.began)

@@ -1,4 +1,4 @@
-"""Endpoints as whoever embeds or ranks texts with them needs them, outside the `_inference` API."""
+"""Endpoints for those who embed or rank texts without a request to the `_inference` API."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 from proxy.ground.errors import EndpointNotFound, StatusError
 from proxy.inference.completion import Completion
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
-from proxy.inference.inputtypes import PrefixesOf, no_prefixes, prefix_for, with_prefix
+from proxy.inference.inputtypes import PrefixesOf, prefix_for, with_prefix
 from proxy.inference.ports import EndpointStore, Provider
 from proxy.limits.deadline import Deadline
 from proxy.xcontent.numbers import Numbers
@@ -25,7 +25,7 @@ class EmbeddingEndpoints:
         store: EndpointStore,
         provider: Provider,
         completion: Completion,
-        prefixes_of: PrefixesOf = no_prefixes,
+        prefixes_of: PrefixesOf,
     ) -> None:
         self._store = store
         self._provider = provider
@@ -54,7 +54,7 @@ class EmbeddingEndpoints:
         input_type: str,
     ) -> list[Numbers]:
         """A vector for each text. Raises: ProxyError for the provider's failures."""
-        inputs = self._prefixed(endpoint, _whole(texts), input_type)
+        inputs = self._prefixed(endpoint, _encodable(texts), input_type)
         return await self._provider.embed(endpoint, inputs, deadline)
 
     def _prefixed(
@@ -74,7 +74,7 @@ class EmbeddingEndpoints:
         Source: InferenceServiceResults.transformToCoordinationFormat.
         Raises: ProxyError for the provider's failures, and for tasks that take no texts alone.
         """
-        texts = self._prefixed(endpoint, _whole(texts), input_type)
+        texts = self._prefixed(endpoint, _encodable(texts), input_type)
         match endpoint.task_type:
             case TaskType.TEXT_EMBEDDING:
                 found = await self._provider.embed(endpoint, texts, deadline)
@@ -93,13 +93,13 @@ class EmbeddingEndpoints:
         self, endpoint: InferenceEndpoint, query: str, documents: Sequence[str], deadline: Deadline
     ) -> list[tuple[int, float]]:
         """Which of `documents` have which scores for a query. Raises: as `embed`."""
-        query, *documents = _whole([query, *documents])
+        query, *documents = _encodable([query, *documents])
         ranked = await self._provider.rerank(
             endpoint, query, documents, deadline, top_n=None, return_documents=None
         )
         return [(one.index, one.relevance_score) for one in ranked]
 
 
-def _whole(texts: Sequence[str]) -> list[str]:
+def _encodable(texts: Sequence[str]) -> list[str]:
     """Texts as UTF-8 can carry them: documents and queries may have halves of surrogate pairs."""
     return [text if text.isascii() else _HALVES.sub("\ufffd", text) for text in texts]

@@ -18,7 +18,8 @@ from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.requests import InferenceRequest
 from proxy.xcontent.values import Json
 
-# The calls under way are of an endpoint, or of settings, that may never be stored.
+# The calls under way are of an endpoint, or of settings, that may never be stored. A context
+# variable, because a trial calls the same methods of a provider, far above what counts the calls.
 is_trial: Final[ContextVar[bool]] = ContextVar("is_trial", default=False)
 INPUT: Final = "how big"
 QUERY: Final = "test query"

@@ -102,7 +102,7 @@ class AnsweringConnection(CallerConnection):
     def _keep_for_later(self, data: bytes) -> None:
         """Keep what comes behind a request until that is answered."""
         self.pipelined += data
-        self.hold()
+        self.note_held()
         if len(self.pipelined) > HELD_LIMIT:
             self.transport.pause_reading()
 

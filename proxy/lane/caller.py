@@ -106,7 +106,7 @@ class CallerSide(AnsweringConnection):
         if not self._head_begun and self._parser.reading:
             self._head_begun = True
             self.expect_within(self.lane.limits.head_timeout)
-        self.hold()
+        self.note_held()
 
     def _begin(self, head: RequestHead, rest: bytes) -> None:
         lane = self.lane
@@ -234,7 +234,7 @@ class CallerSide(AnsweringConnection):
         self.transport.pause_reading()
         self.turns.put_off(self._read_on)
         if self._unread:
-            self.hold()
+            self.note_held()
 
     def _read_on(self) -> None:
         """Read what was put off, unless the upstream takes nothing more for now."""

@@ -42,7 +42,7 @@ class CallerConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.full = True
-        self.hold()
+        self.note_held()
         self.write_deadline = monotonic() + self.lane.patience.reader
         if self.upstream is not None:
             self.upstream.pause_reading()
@@ -50,7 +50,7 @@ class CallerConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self.full = False
         self.write_deadline = NEVER
-        self.hold()
+        self.note_held()
         if self.upstream is not None:
             self.upstream.resume_reading()
 
@@ -58,7 +58,7 @@ class CallerConnection(asyncio.Protocol):
         """Read more of what the caller sends."""
         self.transport.resume_reading()
 
-    def hold(self) -> None:
+    def note_held(self) -> None:
         """More is kept for the caller than before."""
         self.lane.held.note(self)
 

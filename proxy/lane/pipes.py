@@ -43,7 +43,7 @@ class _End(asyncio.Transport):
         self._reads = True
         self._receives = False  # whether the protocol is being called
         self._closing = False
-        self._lost = False
+        self._is_lost = False
 
     # --- writing
 
@@ -54,8 +54,8 @@ class _End(asyncio.Transport):
         if not self._waiting and peer._reads and len(data) <= _PIECE and not self._is_busy():
             peer._receive(bytes(data))
             return
-        whole = memoryview(bytes(data))
-        self._waiting.extend(whole[at : at + _PIECE] for at in range(0, len(whole), _PIECE))
+        view = memoryview(bytes(data))
+        self._waiting.extend(view[at : at + _PIECE] for at in range(0, len(view), _PIECE))
         self._size += len(data)
         self._flush_soon()
         if self._size > self._high and not self._full:
@@ -135,11 +135,11 @@ class _End(asyncio.Transport):
         self._loop.call_soon(self._lose)
 
     def _lose(self) -> None:
-        if self._lost:
+        if self._is_lost:
             return
-        self._lost = True
+        self._is_lost = True
         self.protocol.connection_lost(None)
-        if not self.peer._lost:
+        if not self.peer._is_lost:
             self._loop.call_soon(self.peer._peer_has_closed)
 
     def _peer_has_closed(self) -> None:

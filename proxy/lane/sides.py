@@ -54,7 +54,7 @@ class Caller(Protocol):
     def deadline(self) -> float:
         """When what is awaited has to have happened; NEVER where nothing bounds it."""
 
-    def hold(self) -> None:
+    def note_held(self) -> None:
         """More is kept for its request than before."""
 
     def served_by(self, upstream: Upstream) -> None:

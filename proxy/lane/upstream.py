@@ -59,7 +59,7 @@ class UpstreamSide(asyncio.Protocol):
         self.caller = caller
         if self.state is CONNECTING:
             self._unsent.append(data)
-            caller.hold()
+            caller.note_held()
             if caller.state is BODY:
                 caller.pause_body()
             return
@@ -118,7 +118,7 @@ class UpstreamSide(asyncio.Protocol):
         self._full = True
         if self.caller is not None and self.caller.state is BODY:
             self.caller.pause_body()
-            self.caller.hold()
+            self.caller.note_held()
 
     def resume_writing(self) -> None:
         self._full = False
@@ -304,7 +304,7 @@ class UpstreamSide(asyncio.Protocol):
             self._unread = data[used:]
             self.transport.pause_reading()
             caller.turns.put_off(self._read_on)
-            caller.hold()
+            caller.note_held()
 
     def _read_on(self) -> None:
         """Pass back what was put off, unless the caller takes nothing more for now."""

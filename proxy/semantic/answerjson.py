@@ -1,6 +1,6 @@
 """Answers of the upstream as JSON.
 
-What answers need not be an Elasticsearch: a gateway on the way sends pages of its own.
+Whoever answers need not be Elasticsearch: a gateway on the way may send a page of its own.
 """
 
 from __future__ import annotations

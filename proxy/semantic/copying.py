@@ -295,7 +295,7 @@ async def _pages(
     progress.total = total if left is None else min(total, left)
     scroll = answer.get("_scroll_id")
     try:
-        _check_whole(answer)
+        _check_shards(answer)
         while hits:
             if left is not None:
                 hits = hits[:left]
@@ -307,7 +307,7 @@ async def _pages(
             found = await exchange.ask(again, target="/_search/scroll", method="POST")
             answer, hits = await _page(found)
             scroll = answer.get("_scroll_id", scroll)
-            _check_whole(answer)
+            _check_shards(answer)
     finally:
         if scroll is not None:
             await exchange.ask({"scroll_id": scroll}, target="/_search/scroll", method="DELETE")
@@ -352,7 +352,7 @@ async def _page(answer: UpstreamAnswer) -> tuple[dict[str, Any], list[Hit]]:
     return document, hits_with_sources(document, sources)
 
 
-def _check_whole(answer: Mapping[str, Any]) -> None:
+def _check_shards(answer: Mapping[str, Any]) -> None:
     """Raises: StatusError where not all shards have answered, as no document is left out."""
     if (shards := answer.get("_shards", {})).get("failed"):
         raise StatusError(503, _PARTIAL.format(**shards))

@@ -74,9 +74,7 @@ class _Level:
 class Cutter:
     """Takes an answer piece by piece, and gives it back without what the layer added."""
 
-    def __init__(
-        self, replacement: Replacement | None = None, source_of: str | None = None
-    ) -> None:
+    def __init__(self, replacement: Replacement | None, source_of: str | None) -> None:
         """`source_of` is the index of a document whose source the answer is, if it is one."""
         self._replacement = replacement
         self._levels = [_Level(b"", is_object=False, index=source_of or "")]
@@ -216,12 +214,12 @@ class Cutter:
             self._after_key = False
             self._emit(b'"' + token[1], out)
             return token.end(1)
-        whole = b'"%b"' % token[1]
-        if said and (_NAME in whole or layout.MISSING.encode() in whole):
-            whole = dump_json(hidden_in_text(load_json(whole)))
+        string = b'"%b"' % token[1]
+        if said and (_NAME in string or layout.MISSING.encode() in string):
+            string = dump_json(hidden_in_text(load_json(string)))
         elif self._key == b"_index" and level.is_object and not level.of_user:
-            level.index = load_json(whole)
-        self._emit(self._without_comma(gap) + whole, out)
+            level.index = load_json(string)
+        self._emit(self._without_comma(gap) + string, out)
         self._end_value(out)
         return token.end(2)
 

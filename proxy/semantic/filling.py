@@ -157,9 +157,9 @@ def chunks_of(source: str, texts: Sequence[str], chunker: Chunker) -> Iterator[C
     """The chunks of all texts of a source."""
     for passages in passages_of(texts, chunker):
         for slot in slots(len(passages)):
-            whole = covering([passage.chunk for passage in passages], slot)
+            span = covering([passage.chunk for passage in passages], slot)
             pieces = tuple(passages[index].text for index in slot)
-            yield Chunk(source=source, start=whole.start, end=whole.end, texts=pieces)
+            yield Chunk(source=source, start=span.start, end=span.end, texts=pieces)
 
 
 def all_sources(fields: Fields) -> Collection[str]:

@@ -129,7 +129,7 @@ class Guard:
             verdict = await self._check(request, _search(_names(named or refused)))
             if not isinstance(verdict, Allowed):
                 raise await verdict.error()
-        return target.without(unseen) if unseen else target
+        return target.restricted(unseen) if unseen else target
 
     async def _sees_any(self, request: web.Request, patterns: Sequence[Part]) -> bool:
         """Whether the caller may search any index of these patterns, as Elasticsearch has it."""

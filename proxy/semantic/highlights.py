@@ -1,4 +1,4 @@
-"""Highlights of semantic fields, and their chunks as values: which a search asks for.
+"""Which highlights of semantic fields a search asks for, and which chunks of them as values.
 
 Source: SemanticTextHighlighter, HighlightPhase, SemanticTextFieldMapper.valueFetcher.
 """

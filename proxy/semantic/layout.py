@@ -74,11 +74,11 @@ def is_ours(path: str) -> bool:
 
 def names(path: str, number: int) -> list[str]:
     """The names of all that is mapped for the field `path`, which has so many definitions."""
-    whole = f"{CONTAINER}.{key_of(path)}"
+    parent = f"{CONTAINER}.{key_of(path)}"
     chunks = (VECTOR, "field", "start", "end")
     return [
-        *(f"{whole}.{_DEFINITION}{one}" for one in range(1, number + 1)),
-        f"{whole}.{MODEL}",
+        *(f"{parent}.{_DEFINITION}{one}" for one in range(1, number + 1)),
+        f"{parent}.{MODEL}",
         *(f"{chunks_path(path)}.{one}" for one in chunks),
     ]
 

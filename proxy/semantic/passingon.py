@@ -1,4 +1,4 @@
-"""Endpoints that are those of somebody else, for classes that change some of what these do."""
+"""Endpoints that pass every call on: the base of classes that change some of the calls."""
 
 from __future__ import annotations
 

@@ -150,9 +150,9 @@ def split(definition: Mapping[str, Any], is_ours: IsOurs) -> Split | None:
         rest=processors[first:last],
         after=processors[last:] if first < len(ours) else [],
     )
-    elsewhere = {"processors": found.rest, "on_failure": definition.get("on_failure")}
+    between = {"processors": found.rest, "on_failure": definition.get("on_failure")}
     handlers = [config[TYPE].get("on_failure") for config in (*found.before, *found.after)]
-    for model_id in model_ids([elsewhere, handlers]):
+    for model_id in model_ids([between, handlers]):
         if is_ours(model_id):
             raise IllegalArgument(_PLACES.format(model_id=model_id))
     found.pipeline("", definition)

@@ -1,7 +1,7 @@
 """What narrows a vector search: the clauses that hold around it, without what cannot be a filter.
 
 Elasticsearch hands every `must`, `filter` and `must_not` clause around a search by meaning to the
-vector search itself. Else only those of the nearest k documents would be left that meet them.
+vector search itself. A filter that came after it would leave fewer than k documents.
 Source: AutoPrefilteringScope, AutoPrefilteringUtils.
 """
 
@@ -93,11 +93,11 @@ def _pruned_bool(body: Mapping[str, Any], is_nested: IsNested) -> Any:
         return None
     least = body.get("minimum_should_match")
     if least is not None:
-        gone = len(listed(body.get("should"))) - len(kept.get("should", ()))
-        if not gone:
+        dropped = len(listed(body.get("should"))) - len(kept.get("should", ()))
+        if not dropped:
             kept["minimum_should_match"] = least
-        elif isinstance(least, int):  # as if those that are gone had matched
-            kept["minimum_should_match"] = max(0, least - gone)
+        elif isinstance(least, int):  # as if those that were dropped had matched
+            kept["minimum_should_match"] = max(0, least - dropped)
         else:
             kept.pop("should", None)
     return {"bool": kept} if any(occur in kept for occur in OCCURS) else None

@@ -1,7 +1,7 @@
-"""What is there already of documents that are updated.
+"""What an update finds in the document that it changes.
 
 An update of some of a field's sources must keep the chunks of the others, and one that changes no
-text must not embed it again. Whatever is written on the ground of what was read is guarded: if the
+text must not embed it again. Whatever is written because of what was read is guarded: if the
 document has changed meanwhile, Elasticsearch answers with a conflict, and all is done again.
 """
 

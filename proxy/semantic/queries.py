@@ -145,7 +145,7 @@ class Rewriter:
             Nearest(knn=self._translated(own, path, wanted, scope), path=path, where=where)
             for path, wanted, where in self._parts_of_nearest(found, build)
         ]
-        if found and not self._elsewhere(found):
+        if found and not self._searches_others(found):
             return searches
         if build is not None and build.model_id is None:
             raise IllegalArgument(
@@ -245,7 +245,7 @@ class Rewriter:
         path = body["field"]
         found = self.fields(path)
         clauses = self._by_meaning(found, body["query"], scope, own_of(body))
-        if self._elsewhere(found):
+        if self._searches_others(found):
             clauses.extend(self._of_other_types(path, body, found))
         return any_of(clauses)
 
@@ -286,7 +286,7 @@ class Rewriter:
         if not paths:
             return None
         clauses = [Clause(has_chunks(path, own_of(body))) for path in paths]
-        if name not in self._by_path or self._elsewhere(self._by_path[name]):
+        if name not in self._by_path or self._searches_others(self._by_path[name]):
             clauses.append(Clause({"exists": body}))  # which no document of ours meets
         return any_of(clauses)
 
@@ -316,7 +316,7 @@ class Rewriter:
         found = self.fields(path)
         if not found:
             return None
-        if self._elsewhere(found) and "query" in body and body.get("inference_id") is None:
+        if self._searches_others(found) and "query" in body and body.get("inference_id") is None:
             raise IllegalArgument("inference_id required to perform vector search on query string")
         seen = [index for index, one in found.items() if one.seen]
         reason = f"Field [{path}] does not use a [sparse_embedding] model"
@@ -368,7 +368,7 @@ class Rewriter:
 
     def _with_plain(self, found: Found, clauses: list[Clause], plain: Any) -> Any:
         """`clauses` where the field is semantic, `plain` in the other indices."""
-        if self._elsewhere(found):
+        if self._searches_others(found):
             clauses = [*clauses, Clause(plain, not_in_indices(found))]
         return any_of(clauses)
 
@@ -380,7 +380,7 @@ class Rewriter:
         refused = Clause(refusal(reason.format(path=path)), in_indices(found))
         return self._with_plain(found, [refused], plain)
 
-    def _elsewhere(self, found: Found) -> bool:
+    def _searches_others(self, found: Found) -> bool:
         """Whether the search goes to other indices than these, too."""
         return self.target.others or len(found) < len(self.target.fields)
 

@@ -122,7 +122,7 @@ class Showing:
     replacement: Replacement | None
     has_own_filter: bool = True  # whether the caller says what is shown of sources
 
-    def whole(self) -> Showing:
+    def unfiltered(self) -> Showing:
         """The same without the layer's filter, which an index that keeps no sources refuses."""
         body = {key: value for key, value in self.body.items() if key != "_source"}
         parameters = {key: one for key, one in self.parameters.items() if key != _EXCLUDES}

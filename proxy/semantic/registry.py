@@ -76,7 +76,7 @@ class Target:
                     found.setdefault(name, {})[index] = one
         return dict(found)
 
-    def without(self, unseen: Collection[Part]) -> Target:
+    def restricted(self, unseen: Collection[Part]) -> Target:
         """What is left for a caller who must not see the semantic fields of these patterns."""
         kept = tuple(part for part in self.parts if part not in unseen)
         seen = {index for part in kept for index in part.indices}
@@ -123,14 +123,14 @@ class Registry:
         self,
         upstream: Upstream,
         refresh: float,
-        epoch: Epoch | None = None,
+        epoch: Epoch,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`epoch` is shared by all workers, and renewed by changes that any of them makes."""
         self._snapshot = _unknown()
         self._generation = object()  # another one whenever something else is known
-        self._epoch = epoch or Epoch()
+        self._epoch = epoch
         self._clock = clock
         self._asked = self._now()  # when what is known was asked for
         self._trust = max(_TRUST * refresh, _SHORTEST_TRUST)

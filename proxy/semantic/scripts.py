@@ -130,7 +130,7 @@ class _Scripted:
             filling=filling,
             place=_PLACE,
         )
-        self._clear_gone(filling, after)
+        self._clear_removed(filling, after)
         if filling.error is None:
             container = {
                 name: one for name, one in after.content.items() if name == layout.CONTAINER
@@ -142,16 +142,16 @@ class _Scripted:
         await filler.fill(item.fillings(), Deadline.after(_EMBEDDING))
         return item
 
-    def _clear_gone(self, filling: Filling, after: _State) -> None:
+    def _clear_removed(self, filling: Filling, after: _State) -> None:
         """Clear what a script has taken away."""
         for path, semantic in self._target.fields.items():
             there = {str(chunk.get("field")) for chunk in chunks_there(after.content, path)}
             present = filling.fields.get(path)
-            gone = there - set(() if present is None else present.sources)
-            if gone:
+            removed = there - set(() if present is None else present.sources)
+            if removed:
                 one = filling.fields.setdefault(path, FieldFilling(semantic=semantic))
-                one.sources.extend(sorted(gone))
-                one.texts.update(dict.fromkeys(gone, ()))
+                one.sources.extend(sorted(removed))
+                one.texts.update(dict.fromkeys(removed, ()))
 
     async def _put_back(self, before: _State | None, after: _State) -> None:
         """Undo what a script did, unless somebody else has changed the document since."""

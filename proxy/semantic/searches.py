@@ -63,9 +63,9 @@ async def answered(
     target = _target(exchange, path, shown.parameters)
     answer = await exchange.ask(dump_json(shown.body), target=target)
     if shown.is_refused(answer):
-        whole = shown.whole()
-        target = _target(exchange, path, whole.parameters)
-        answer = await cut(await exchange.ask(dump_json(whole.body), target=target))
+        unfiltered = shown.unfiltered()
+        target = _target(exchange, path, unfiltered.parameters)
+        answer = await cut(await exchange.ask(dump_json(unfiltered.body), target=target))
     elif shown.replacement is not None and answer.status < 300:
         answer = await cut(answer, shown.replacement)
     return await answer_for(exchange, answer, made, body, expression)

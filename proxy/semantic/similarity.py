@@ -1,5 +1,7 @@
-"""Exact scores of vectors, as Elasticsearch defines them. Source: VectorSimilarity, Lucene's
-VectorSimilarityFunction."""
+"""Exact scores of vectors, as Elasticsearch defines them.
+
+Source: VectorSimilarity, Lucene's VectorSimilarityFunction.
+"""
 
 from __future__ import annotations
 

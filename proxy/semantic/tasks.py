@@ -1,6 +1,6 @@
-"""Work that goes on behind its request: listed, waited for and cancelled as Elasticsearch's tasks.
+"""Work that outlasts its request: listed, waited for and cancelled like Elasticsearch's tasks.
 
-A task is run by the process that began it; by notes in the store the other proxies know of it.
+A task is run by the process that began it; notes in the store tell the other proxies of it.
 Outcomes are kept for an hour.
 """
 

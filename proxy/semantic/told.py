@@ -1,6 +1,6 @@
 """What the upstream's answers to the proxy's own questions say, and what they do not.
 
-A failure is never taken for an answer: by it, documents would be written without their vectors.
+A failure is never taken for an answer: documents would be written without their vectors.
 """
 
 from __future__ import annotations

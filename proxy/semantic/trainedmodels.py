@@ -1,6 +1,6 @@
 """`_ml/trained_models/<id>/_infer` for an endpoint of the proxy, as clients and LangChain call it.
 
-They embed texts so, and look in this way whether there is a model of that name.
+Both embed texts with it, and find out with it whether there is a model of that name.
 Source: RestInferTrainedModelAction, TextEmbeddingConfig, model_must_be_deployed of the clients.
 """
 

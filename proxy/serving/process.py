@@ -66,7 +66,7 @@ async def serve(
         ready()
         log.info(admin.report)
         async with asyncio.TaskGroup() as group:
-            report = group.create_task(_report_safely(config, parts, url, whole=reports))
+            report = group.create_task(_report_safely(config, parts, url, with_start=reports))
             await stop.wait()
             health.draining = True
             report.cancel()
@@ -159,18 +159,18 @@ def _renew(tls: CallerTls | None) -> None:
         log.info("the certificate has been read again")
 
 
-async def _report_safely(config: Config, parts: Parts, url: str, *, whole: bool) -> None:
+async def _report_safely(config: Config, parts: Parts, url: str, *, with_start: bool) -> None:
     """Whatever goes wrong with a report, the proxy serves."""
     (problem,) = await asyncio.gather(
-        _report(config, parts, url, whole=whole), return_exceptions=True
+        _report(config, parts, url, with_start=with_start), return_exceptions=True
     )
     if problem is not None:
         log.error("cannot tell what is served: %s", type(problem).__name__, exc_info=problem)
 
 
-async def _report(config: Config, parts: Parts, url: str, *, whole: bool) -> None:
+async def _report(config: Config, parts: Parts, url: str, *, with_start: bool) -> None:
     await _report_upstream(parts, config.upstream)
-    if whole:
+    if with_start:
         report_start(config, url, await parts.facts())
 
 

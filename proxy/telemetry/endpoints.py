@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Final, NamedTuple
 
-from proxy.config.prices import NO_PRICES, Prices
+from proxy.config import NO_PRICES, Prices
 from proxy.ground.advice import Advice
 
 OK: Final = "ok"
@@ -129,9 +129,9 @@ class Endpoints:
 
     def forget(self, inference_id: str) -> None:
         """Count what it has used with the rest from now on, and know it no more."""
-        if (gone := self._known.pop(inference_id, None)) is not None:
-            self._with_name -= gone.has_name
-            self.rest_of(gone.task).add(gone.usage)
+        if (dropped := self._known.pop(inference_id, None)) is not None:
+            self._with_name -= dropped.has_name
+            self.rest_of(dropped.task).add(dropped.usage)
 
     def succeeded(self, endpoint: Endpoint) -> Change | None:
         """A call has succeeded; what that has changed, if more than nothing was known before."""

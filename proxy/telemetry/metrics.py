@@ -91,12 +91,10 @@ class Metrics:
     """
 
     def __init__(
-        self,
-        clock: Callable[[], float] = time.monotonic,
-        endpoints: Endpoints | None = None,
+        self, endpoints: Endpoints, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.clock = clock
-        self.endpoints = endpoints or Endpoints()
+        self.endpoints = endpoints
         self.registry = CollectorRegistry()
         self._requests = cache(
             self.counter(

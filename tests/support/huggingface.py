@@ -12,7 +12,6 @@ import pytest
 from proxy.config import EgressConfig, ProviderConfig
 from proxy.ground.errors import ProxyError
 from proxy.huggingface.client import HuggingFace
-from proxy.huggingface.egress import EgressRules
 from proxy.huggingface.embeddingcache import EmbeddingCache
 from proxy.huggingface.ratelimit import RateLimiter
 from proxy.huggingface.retry import RetryPolicy
@@ -20,7 +19,9 @@ from proxy.huggingface.session import provider_session
 from proxy.inference.chat import ChatRequest
 from proxy.inference.endpoints import TaskType
 from proxy.limits.deadline import NO_DEADLINE
+from proxy.telemetry.endpoints import Endpoints
 from proxy.telemetry.metrics import Metrics
+from tests.support.egress import egress_rules
 from tests.support.samples import PROFILE, make_endpoint
 from tests.support.stubs import Call, FaultyServer, Reply, json_reply
 
@@ -94,7 +95,7 @@ async def answering(
         waits.append(seconds)
 
     replies = [answer] if isinstance(answer, Reply) else answer
-    session = provider_session(EgressConfig(), EgressRules(EgressConfig()), most=100)
+    session = provider_session(EgressConfig(), egress_rules(EgressConfig()), most=100)
     async with FaultyServer(replies) as server, session:
         hugging_face = HuggingFace(
             session,
@@ -102,7 +103,7 @@ async def answering(
             RateLimiter(0),
             RetryPolicy(sleep=sleep),
             PROFILE,
-            Metrics(),
+            Metrics(Endpoints()),
             cache,
         )
         try:

@@ -161,7 +161,7 @@ def test_the_json_is_one_that_the_proxy_writes(records):
 
 async def test_the_endpoints_are_shown_as_the_proxy_shows_them(caplog):
     (shown,) = [document for document in DOCUMENTS if "endpoints" in document]
-    metrics = Metrics(endpoints=Endpoints(prices=Prices(["*=0.02"])))
+    metrics = Metrics(Endpoints(prices=Prices(["*=0.02"])))
     paused, known = change_state(), metrics.endpoints.of("my-embeddings", "text_embedding")
     for name in ("state", "since", "last_call", "last_error", "usage"):
         setattr(known, name, getattr(paused, name))
@@ -197,7 +197,7 @@ async def test_the_answers_about_health_are_those_of_the_proxy():
         raise KeyMismatch(mismatch())
 
     async def answer(store: Any) -> Any:
-        app = admin_application(Health({"store": store, "upstream": passing}), Metrics())
+        app = admin_application(Health({"store": store, "upstream": passing}), Metrics(Endpoints()))
         async with TestClient(TestServer(app)) as client, client.get("/readyz") as got:
             return await got.json()
 

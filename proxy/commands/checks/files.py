@@ -13,8 +13,7 @@ from typing import Final
 from cryptography import x509
 
 from proxy.commands.checks.findings import Finding, error, ok, warning
-from proxy.config import ConfigError, Settings, TlsConfig, UpstreamConfig, readable_by_all
-from proxy.config.values import KEYS
+from proxy.config import KEYS, ConfigError, Settings, TlsConfig, UpstreamConfig, readable_by_all
 from proxy.huggingface.egress import EgressRules
 from proxy.upstream.tls import own_certificate
 

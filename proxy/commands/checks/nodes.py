@@ -11,8 +11,7 @@ from yarl import URL
 
 from proxy.commands.checks.findings import Finding, Level, error, ok, warning
 from proxy.commands.checks.questions import NodeFailed, Questioner, Reply
-from proxy.config import Config, ConfigError, split_address
-from proxy.config.addresses import is_any, is_own
+from proxy.config import Config, ConfigError, is_any, is_own, split_address
 from proxy.store.elasticsearch.connection import named_credentials
 from proxy.upstream import rights
 from proxy.upstream.certificateuser import CertificateGuard

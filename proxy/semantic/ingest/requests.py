@@ -24,7 +24,7 @@ _CALLED: Final = (
     "pipeline [{caller}] cannot call pipeline [{called}], which has [inference] processors with an "
     "endpoint of the proxy"
 )
-_WHOLE: Final = (
+_INGEST: Final = (
     "ingest into [{index}] cannot be simulated: its pipelines have [inference] processors with an "
     "endpoint of the proxy"
 )
@@ -127,7 +127,7 @@ async def simulate_ingest(exchange: Exchange) -> web.StreamResponse:
     for index in sorted(one for one in indices if one is not None):
         target = await write_target(registry, index)
         if target.pipelines.for_request(requested).concern(await registry.pipelines()):
-            raise IllegalArgument(_WHOLE.format(index=index))
+            raise IllegalArgument(_INGEST.format(index=index))
     return await exchange.hand_on()
 
 

@@ -137,7 +137,7 @@ class _Entry:
         if self.part == _DOC and self.runs_here:
             # Given as `upsert`, it goes through no pipeline but the one that the action line names.
             for name in (_UPSERT, _DOC_AS_UPSERT):
-                source = _without(source, name)
+                source = _without_field(source, name)
             document = read_document(source)
             assert document is not None
             source = with_added(source, data, document.place, _UPSERT)
@@ -183,7 +183,7 @@ def _inserted(update: Mapping[str, Any]) -> str | None:
     return part if isinstance(update.get(part), dict) else None
 
 
-def _without(data: bytes, name: str) -> bytes:
+def _without_field(data: bytes, name: str) -> bytes:
     document = read_document(data)
     assert document is not None
     return without_field(data, name)[0] if name in document.content else data

@@ -25,8 +25,8 @@ _TOKEN: Final = re.compile(rf"[{_ALONE}]|[^\W{_ALONE}]+(?:['\u2019.](?=\w)[^\W{_
 
 def best_snippets(text: str, query: str, snippets: Snippets) -> list[str]:
     """The best chunks of a text for a query, best first; its first ones where no word matches."""
-    whole = Utf16Text(text)
-    chunks = [whole.cut(chunk) for chunk in chunker_for(snippets.chunking).chunks(text)]
+    units = Utf16Text(text)
+    chunks = [units.cut(chunk) for chunk in chunker_for(snippets.chunking).chunks(text)]
     scores = _scores([_tokens(chunk) for chunk in chunks], _tokens(query))
     order = sorted((n for n, score in enumerate(scores) if score > 0), key=lambda n: -scores[n])
     return [chunks[n] for n in (order or range(len(chunks)))[: snippets.size]]

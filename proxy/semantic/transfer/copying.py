@@ -230,13 +230,13 @@ class Copy:
                 hits = [one.hit for one in page]
                 path = f"/{quote(self.original.name, safe='')}"
                 there = await gotten(original, path, hits, with_source=False)
-                gone = [
+                deleted = [
                     hit
                     for hit, one in zip(hits, there, strict=True)
                     if one.get("found") is False  # and not an error
                 ]
-                if gone:
-                    lines = b"".join(map(_deletion, gone))
+                if deleted:
+                    lines = b"".join(map(_deletion, deleted))
                     answer = await document(self.peer, "POST", f"{self._path}/_bulk", lines)
                     done = [one["delete"]["status"] for one in answer["items"]]
                     self.progress.deleted += sum(status < 300 for status in done)

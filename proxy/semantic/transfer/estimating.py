@@ -1,4 +1,4 @@
-"""What a copy costs, before it is made: counted, or reckoned from some of its documents."""
+"""What a copy costs, before it is made: counted, or estimated from a sample of its documents."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Estimate:
     """The costs of a copy; `is_exact` where all documents were looked at."""
 
     documents: int
-    whole: Amount
-    anew: Amount  # what has to be embedded
+    total: Amount
+    to_embed: Amount
     bytes: int | None  # of the original on disk, without replicas
     is_exact: bool
     batch: int  # texts of one call to the provider
@@ -32,19 +32,19 @@ class Estimate:
     def lines(self) -> Iterator[str]:
         """For whoever decides."""
         about = "" if self.is_exact else "about "
-        whole, anew = self.whole, self.anew
+        total, to_embed = self.total, self.to_embed
         yield f"documents: {self.documents:,}"
         yield (
-            f"texts: {about}{whole.texts:,}, characters: {about}{whole.characters:,}, "
-            f"chunks: {about}{whole.chunks:,}"
+            f"texts: {about}{total.texts:,}, characters: {about}{total.characters:,}, "
+            f"chunks: {about}{total.chunks:,}"
         )
-        kept = max(0, whole.chunks - anew.chunks)
+        kept = max(0, total.chunks - to_embed.chunks)
         yield f"vectors that are copied along: {about}{kept:,}"
-        calls = -(-anew.chunks // self.batch)
-        tokens = anew.characters // _PER_TOKEN
+        calls = -(-to_embed.chunks // self.batch)
+        tokens = to_embed.characters // _PER_TOKEN
         yield (
-            f"texts to embed: {about}{anew.chunks:,}, about {tokens:,} tokens, in {about}{calls:,} "
-            f"calls of the provider"
+            f"texts to embed: {about}{to_embed.chunks:,}, about {tokens:,} tokens, "
+            f"in {about}{calls:,} calls of the provider"
         )
         if self.bytes is not None:
             yield f"disk: about {_size(self.bytes)}, as much as now, and as much for each replica"
@@ -56,13 +56,13 @@ async def estimate(peer: Peer, original: Described, batch: int) -> Estimate:
     found = await sample(peer, original.name, SAMPLE)
     measure = Measure(original.fields, await _chunking(peer, original))
     size = sum(len(one.source) for one in found)
-    whole, anew = await offload(size, 65536, lambda: _measured(found, original, measure))
+    total, to_embed = await offload(size, 65536, lambda: _measured(found, original, measure))
     is_exact = len(found) == documents
     factor = documents / len(found) if found else 0.0
     return Estimate(
         documents=documents,
-        whole=_scaled(whole, factor),
-        anew=_scaled(anew, factor),
+        total=_scaled(total, factor),
+        to_embed=_scaled(to_embed, factor),
         bytes=await _bytes(peer, original.name),
         is_exact=is_exact,
         batch=batch,
@@ -72,13 +72,13 @@ async def estimate(peer: Peer, original: Described, batch: int) -> Estimate:
 def _measured(
     found: Sequence[Document], original: Described, measure: Measure
 ) -> tuple[Amount, Amount]:
-    whole, anew = Amount(), Amount()
+    total, to_embed = Amount(), Amount()
     for one in found:
         own = measure.of(one.content)
-        whole.add(own)
+        total.add(own)
         if complete(one.content, one.inference, original.fields, {}) is None:
-            anew.add(own)
-    return whole, anew
+            to_embed.add(own)
+    return total, to_embed
 
 
 def _scaled(amount: Amount, factor: float) -> Amount:

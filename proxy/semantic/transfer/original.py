@@ -26,7 +26,7 @@ _KEEP_ALIVE: Final = "10m"  # from one page to the next
 _FIRST: Final = 50  # documents of the first page
 _MOST: Final = 1000
 _PAGE: Final = 4 * 1024 * 1024  # bytes of a page, about
-_WHOLE: Final = "/_search?allow_partial_search_results=false"
+_SEARCH: Final = "/_search?allow_partial_search_results=false"
 _AT_ONCE: Final = 65536  # bytes that are read on the event loop
 # Settings that an index gets when it is made, or that say where it lies.
 _NOT_COPIED: Final = (
@@ -185,7 +185,7 @@ class Reader:
         if after is not None:
             body["search_after"] = after
         try:
-            return await asked(self.peer, "POST", _WHOLE, body)
+            return await asked(self.peer, "POST", _SEARCH, body)
         except Refused as error:
             if error.status != 400 or self._asks_by_name or "exclude_vectors" not in error.reason:
                 raise

@@ -1,4 +1,4 @@
-"""The steps of a copy, for the command that makes one."""
+"""The steps of a copy, as the command `native` takes them."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def endpoints_of(proxy):
 
 
 async def test_nothing_is_known_at_first():
-    assert await shown(Metrics()) == {"endpoints": [], "others": {}}
+    assert await shown(Metrics(Endpoints())) == {"endpoints": [], "others": {}}
 
 
 async def test_trials_are_nobodys_but_count(tmp_path):
@@ -130,7 +130,7 @@ async def test_tokens_of_headers_replies_and_events_are_counted(tmp_path):
 
 
 async def test_a_cost_is_shown_where_prices_are_configured():
-    metrics = Metrics(endpoints=Endpoints(prices=Prices(["*=2"])))
+    metrics = Metrics(Endpoints(prices=Prices(["*=2"])))
     metrics.endpoints.of("e1", "rerank").usage.cost = 0.25
     ((one,), _) = (await shown(metrics)).values()
     assert one["usage"] == USED | {"cost": 0.25}

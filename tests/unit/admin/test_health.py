@@ -10,6 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from proxy.admin import Health, admin_application
 from proxy.admin.health import FRESHNESS
 from proxy.ground.errors import StoreError
+from proxy.telemetry.endpoints import Endpoints
 from proxy.telemetry.metrics import Metrics
 from tests.support.clock import Clock
 
@@ -23,7 +24,7 @@ async def away():
 
 
 async def get(health, path):
-    app = admin_application(health, Metrics())
+    app = admin_application(health, Metrics(Endpoints()))
     async with TestClient(TestServer(app)) as client, client.get(path) as answer:
         return answer.status, await answer.read()
 
@@ -64,7 +65,7 @@ async def test_a_check_is_made_once_for_all_who_ask_within_a_second():
         await gate.wait()
 
     health = Health({"store": counting}, clock)
-    app = admin_application(health, Metrics())
+    app = admin_application(health, Metrics(Endpoints()))
     async with TestClient(TestServer(app)) as client:
         async with asyncio.TaskGroup() as group:
             asked = [group.create_task(client.get("/readyz")) for _ in range(5)]

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.http1 import (
+from proxy.http1 import Malformed
+from proxy.http1.bodies import (
     CHUNKS_AT_ONCE,
     ChunkedBody,
     EndlessBody,
-    Malformed,
     RechunkedBody,
     SizedBody,
     UnchunkedBody,

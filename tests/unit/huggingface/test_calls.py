@@ -15,9 +15,10 @@ from yarl import URL
 from proxy.config import EgressConfig, ProviderConfig
 from proxy.ground.errors import Cause, MemoryShort
 from proxy.huggingface.calls import Call, Calls, InvalidHost, NoReply, OpenReply, Refusal, Reply
-from proxy.huggingface.egress import EgressRules
 from proxy.limits.memory import MemoryBudget
+from proxy.telemetry.endpoints import Endpoints
 from proxy.telemetry.metrics import Metrics
+from tests.support.egress import egress_rules
 from tests.support.samples import ID, make_endpoint
 from tests.support.stubs import FaultyServer, json_reply
 from tests.support.stubs import Reply as Answer
@@ -50,10 +51,10 @@ class Provider:
 
 @asynccontextmanager
 async def answering(answer: Answer, *, allow: tuple[str, ...] = (), **settings: Any):
-    connector = EgressRules(EgressConfig(allow=allow)).connector()
+    connector = egress_rules(EgressConfig(allow=allow)).connector()
     session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
     async with FaultyServer([answer]) as server, session:
-        metrics = Metrics()
+        metrics = Metrics(Endpoints())
         yield Provider(Calls(session, ProviderConfig(**settings), metrics), metrics, server)
 
 
@@ -135,7 +136,7 @@ async def test_a_gateway_may_hold_a_call_of_any_size():
         for size in (1, 3_000_000):  # one that is sent in pieces, too
             call = replace(provider.call(), body={"inputs": ["x" * size]})
             await provider.calls.send(call)
-            await provider.calls.send(replace(call, hold=42))
+            await provider.calls.send(replace(call, scale_up_timeout=42))
     held = [call.headers.get("X-Scale-Up-Timeout") for call in provider.server.calls]
     assert held == [None, "42"] * 2
     assert all(call.json for call in provider.server.calls)

@@ -15,6 +15,7 @@ from proxy.config import Config, ConfigError, EgressConfig, StoreConfig
 from proxy.huggingface import egress
 from proxy.huggingface.egress import EgressRules, is_denied, is_never_reached, unwrap
 from proxy.inference.urls import url_problem
+from tests.support.egress import egress_rules
 from tests.support.stubs import FaultyServer, json_reply
 
 NEVER = [
@@ -70,13 +71,13 @@ REACHED = [
 def test_some_addresses_are_never_reached(address):
     assert is_never_reached(unwrap(ip_address(address)))
     for allow in ((), ("0.0.0.0/0", "::/0"), ("model",)):
-        assert EgressRules(EgressConfig(allow=allow)).denies(address, 80)
-        assert EgressRules(EgressConfig(allow=allow)).denies(address, 80, named=True)
+        assert egress_rules(EgressConfig(allow=allow)).denies(address, 80)
+        assert egress_rules(EgressConfig(allow=allow)).denies(address, 80, named=True)
 
 
 @pytest.mark.parametrize("address", REACHED)
 def test_others_are_by_default(address):
-    assert not EgressRules(EgressConfig()).denies(address, 80)
+    assert not egress_rules(EgressConfig()).denies(address, 80)
 
 
 def test_an_allow_list_leaves_nothing_else():
@@ -88,7 +89,7 @@ def test_an_allow_list_leaves_nothing_else():
         "2606:4700::1111",
         "model.example",
     )
-    rules = EgressRules(EgressConfig(allow=allow))
+    rules = egress_rules(EgressConfig(allow=allow))
     allowed = [
         "10.9.9.9",
         "192.168.1.7",
@@ -107,7 +108,7 @@ def test_an_allow_list_leaves_nothing_else():
 @pytest.mark.parametrize("entry", ["", "http://x", "a b", "10.0.0.0/99", "*", "a..b", "x:80", "é"])
 def test_an_entry_that_is_neither_name_nor_network_is_refused(entry):
     with pytest.raises(ConfigError, match=r"\[egress.allow\]"):
-        EgressRules(EgressConfig(allow=(entry,)))
+        egress_rules(EgressConfig(allow=(entry,)))
 
 
 # Through aiohttp
@@ -159,7 +160,7 @@ def port_of(server) -> int:
 
 
 async def test_a_model_server_beside_the_proxy_is_reached(server):
-    async with calling(EgressRules(EgressConfig())) as call:
+    async with calling(egress_rules(EgressConfig())) as call:
         assert await call(server.url) == 200
         assert await call(f"http://localhost:{port_of(server)}") == 200
 
@@ -183,7 +184,7 @@ async def test_a_model_server_beside_the_proxy_is_reached(server):
     ],
 )
 async def test_no_notation_of_a_denied_address_is_connected(host, server):
-    async with calling(EgressRules(EgressConfig())) as call:
+    async with calling(egress_rules(EgressConfig())) as call:
         with pytest.raises((ClientError, ValueError)) as error:
             await call(f"http://{host}:{port_of(server)}/")
         # aiohttp refuses some of them by itself.
@@ -193,7 +194,7 @@ async def test_no_notation_of_a_denied_address_is_connected(host, server):
 
 async def test_a_name_is_judged_by_the_address_that_is_connected(server):
     resolver = Resolver(rebound_test="169.254.169.254", mapped_test="::ffff:169.254.169.254")
-    async with calling(EgressRules(EgressConfig()), resolver=resolver) as call:
+    async with calling(egress_rules(EgressConfig()), resolver=resolver) as call:
         await assert_denied(call, "http://rebound.test/")
         await assert_denied(call, "http://mapped.test/")
 
@@ -203,7 +204,7 @@ async def test_a_name_is_judged_by_the_address_that_is_connected(server):
     ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0x7f000001", "①②⑦.⓪.⓪.①", "127.0.0.2"],
 )
 async def test_the_proxy_itself_is_not_reached(host, server):
-    rules = EgressRules(EgressConfig(allow=("127.0.0.0/8", "localhost")))
+    rules = egress_rules(EgressConfig(allow=("127.0.0.0/8", "localhost")))
     rules.protect_port(port_of(server))
     async with calling(rules) as call:
         await assert_denied(call, f"http://{host}:{port_of(server)}/")
@@ -211,7 +212,7 @@ async def test_the_proxy_itself_is_not_reached(host, server):
 
 
 async def test_the_proxys_listeners_are_known_from_the_configuration(server):
-    rules = EgressRules(EgressConfig(), listeners=[f"0.0.0.0:{port_of(server)}", "127.0.0.1:1"])
+    rules = egress_rules(EgressConfig(), listeners=[f"0.0.0.0:{port_of(server)}", "127.0.0.1:1"])
     async with calling(rules) as call:
         await assert_denied(call, server.url)
     assert not rules.denies("8.8.8.8", port_of(server))  # the port of another machine is its own
@@ -220,7 +221,7 @@ async def test_the_proxys_listeners_are_known_from_the_configuration(server):
 @pytest.mark.parametrize("upstream", ["127.0.0.1", "localhost", "127.0.0.9"])
 async def test_the_upstream_is_not_reached(upstream, server):
     port = port_of(server)
-    rules = EgressRules(EgressConfig(), upstream=[f"http://{upstream}:{port}"])
+    rules = egress_rules(EgressConfig(), upstream=[f"http://{upstream}:{port}"])
     async with calling(rules) as call, FaultyServer([json_reply({})]) as other:
         for host in ("127.0.0.1", "localhost", "LOCALHOST", "[::ffff:127.0.0.1]", "127.0.0.3"):
             await assert_denied(call, f"http://{host}:{port}/_bulk")
@@ -229,7 +230,7 @@ async def test_the_upstream_is_not_reached(upstream, server):
 
 
 async def test_an_upstream_elsewhere_denies_its_own_address_alone():
-    rules = EgressRules(EgressConfig(), upstream=["https://203.0.113.9"])
+    rules = egress_rules(EgressConfig(), upstream=["https://203.0.113.9"])
     await rules.refresh()
     assert rules.denies("203.0.113.9", 443)
     assert rules.denies("::ffff:203.0.113.9", 443)
@@ -240,7 +241,7 @@ async def test_an_upstream_elsewhere_denies_its_own_address_alone():
 
 async def test_an_upstream_that_cannot_be_resolved_is_looked_up_again():
     now = 0.0
-    rules = EgressRules(
+    rules = egress_rules(
         EgressConfig(), upstream=["http://no-such-host.invalid:9200"], clock=lambda: now
     )
     await rules.refresh()
@@ -256,7 +257,7 @@ async def test_an_upstream_that_cannot_be_resolved_is_looked_up_again():
 
 async def test_addresses_that_the_upstream_had_before_stay_denied():
     now = 0.0
-    rules = EgressRules(EgressConfig(), upstream=["http://localhost:9200"], clock=lambda: now)
+    rules = egress_rules(EgressConfig(), upstream=["http://localhost:9200"], clock=lambda: now)
     for last in range(1, 60):
         rules._upstream = [URL(f"http://203.0.113.{last}:9200")]  # stands for DNS that rotates
         await rules.refresh()
@@ -268,7 +269,7 @@ async def test_addresses_that_the_upstream_had_before_stay_denied():
 
 async def test_of_the_upstreams_addresses_the_latest_are_remembered(monkeypatch):
     monkeypatch.setattr(egress, "MOST_ADDRESSES", 10)
-    rules = EgressRules(EgressConfig(), upstream=["http://localhost:9200"])
+    rules = egress_rules(EgressConfig(), upstream=["http://localhost:9200"])
     for last in range(1, 60):
         rules._remember([ip_address("203.0.113.250"), ip_address(f"203.0.113.{last}")], 9200)
     assert rules.denies("203.0.113.59", 9200)
@@ -282,7 +283,7 @@ async def test_an_allowed_name_may_be_anywhere_but_at_addresses_never_reached(se
     resolver = Resolver(
         model_test="127.0.0.1", a_model_test="127.0.0.1", evil_test="127.0.0.1", bad_test="0.0.0.0"
     )
-    rules = EgressRules(EgressConfig(allow=("Model.test.", "*.model.test", "bad.test")))
+    rules = egress_rules(EgressConfig(allow=("Model.test.", "*.model.test", "bad.test")))
     async with calling(rules, resolver=resolver) as call:
         assert await call(f"http://model.test:{port}/") == 200
         assert await call(f"http://MODEL.test:{port}/") == 200
@@ -295,7 +296,7 @@ async def test_an_allowed_name_may_be_anywhere_but_at_addresses_never_reached(se
 
 async def test_connections_that_are_kept_lend_nothing_to_others(server):
     port = port_of(server)
-    rules = EgressRules(EgressConfig(allow=("localhost",)))
+    rules = egress_rules(EgressConfig(allow=("localhost",)))
     async with calling(rules) as call:
         for _ in range(2):
             assert await call(f"http://localhost:{port}/") == 200
@@ -308,7 +309,7 @@ async def test_connections_that_are_kept_lend_nothing_to_others(server):
 
 
 async def test_a_refused_connection_is_not_taken_for_a_denied_one():
-    async with calling(EgressRules(EgressConfig())) as call:
+    async with calling(egress_rules(EgressConfig())) as call:
         with pytest.raises(ClientError) as error:
             await call("http://127.0.0.1:1/")
     assert not is_denied(error.value)
@@ -317,7 +318,7 @@ async def test_a_refused_connection_is_not_taken_for_a_denied_one():
 
 async def test_a_refusal_tells_no_address():
     resolver = Resolver(inner_test="169.254.7.7")
-    async with calling(EgressRules(EgressConfig()), resolver=resolver) as call:
+    async with calling(egress_rules(EgressConfig()), resolver=resolver) as call:
         with pytest.raises(ClientError) as error:
             await call("http://inner.test/")
     assert "169.254" not in str(error.value)
@@ -329,13 +330,13 @@ async def test_a_refusal_tells_no_address():
 @pytest.mark.parametrize("proxy", ["http://proxy.test:3128", "environment"])
 def test_a_forward_proxy_needs_an_allow_list(proxy):
     with pytest.raises(ConfigError, match=r"^\[egress.proxy\] needs \[egress.allow\]: "):
-        EgressRules(EgressConfig(proxy=proxy))
-    EgressRules(EgressConfig(proxy=proxy, allow=("model.test",)))
+        egress_rules(EgressConfig(proxy=proxy))
+    egress_rules(EgressConfig(proxy=proxy, allow=("model.test",)))
 
 
 async def test_behind_a_forward_proxy_names_and_literal_addresses_are_judged(server):
     proxy = {"proxy": server.url}
-    rules = EgressRules(EgressConfig(), upstream=["http://elastic.test:9200"])
+    rules = egress_rules(EgressConfig(), upstream=["http://elastic.test:9200"])
     async with calling(rules) as call:
         assert await call("http://model.test/", **proxy) == 200
         for host in ("169.254.169.254", "[::ffff:a9fe:a9fe]", "0xa9fea9fe", "2852039166", "0"):
@@ -346,7 +347,7 @@ async def test_behind_a_forward_proxy_names_and_literal_addresses_are_judged(ser
 
 async def test_behind_a_forward_proxy_the_allow_list_goes_by_name(server):
     proxy = {"proxy": server.url}
-    rules = EgressRules(EgressConfig(allow=("model.test", "10.0.0.0/8")))
+    rules = egress_rules(EgressConfig(allow=("model.test", "10.0.0.0/8")))
     async with calling(rules) as call:
         assert await call("http://model.test/", **proxy) == 200
         assert await call("http://10.1.2.3/", **proxy) == 200

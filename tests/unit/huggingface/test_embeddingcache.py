@@ -37,7 +37,7 @@ class Cached:
 
 @asynccontextmanager
 async def cached(answer: Any = vectors, max_bytes: int = MIB, **settings: Any):
-    cache = EmbeddingCache(Memory(max_bytes))
+    cache = EmbeddingCache(Memory(max_bytes), None)
     async with answering(answer, cache=cache, **settings) as provider:
         yield Cached(provider, cache)
 

@@ -13,7 +13,6 @@ import pytest
 from proxy.config import EgressConfig, ProviderConfig
 from proxy.config.prefixes import Prefixes
 from proxy.ground.authorization import held
-from proxy.huggingface.egress import EgressRules
 from proxy.huggingface.info import ServerInfo
 from proxy.huggingface.servers import Servers
 from proxy.huggingface.session import provider_session
@@ -23,6 +22,7 @@ from proxy.inference.ports import Sighting
 from proxy.limits.deadline import NO_DEADLINE
 from proxy.limits.memory import MemoryBudget
 from tests.support.clock import Clock
+from tests.support.egress import egress_rules
 from tests.support.huggingface import Provider, answering, failing, vectors
 from tests.support.samples import TOKEN, make_endpoint
 from tests.support.stubs import Call, FaultyServer, Reply, json_reply
@@ -192,7 +192,7 @@ class TestAsking:
 
     @asynccontextmanager
     async def servers(self, clock, info: Reply, egress: EgressConfig | None = None):
-        session = provider_session(EgressConfig(), EgressRules(egress or EgressConfig()), most=9)
+        session = provider_session(EgressConfig(), egress_rules(egress or EgressConfig()), most=9)
         async with FaultyServer(vectors) as stub, session:
             stub.info = info
             servers = Servers(session, ProviderConfig(), clock)

@@ -95,7 +95,7 @@ async def test_nobody_waits_unless_that_is_configured():
 async def test_a_server_that_has_started_is_called_once(server):
     server.answers = [[1.0]]
     assert await (await server.call()) == [[1.0]]
-    assert [call.hold for _, call in server.calls] == [None]
+    assert [call.scale_up_timeout for _, call in server.calls] == [None]
 
 
 async def test_the_first_to_call_looks_after_growing_pauses(server, caplog):
@@ -117,7 +117,7 @@ async def test_huggingface_may_hold_a_call_for_the_time_that_is_left(server):
     server.answers = STARTING
     task = await server.call()
     await server.time.advance(3)
-    assert [call.hold for _, call in server.calls] == [None, 58, 56]
+    assert [call.scale_up_timeout for _, call in server.calls] == [None, 58, 56]
     assert [call.is_retry for _, call in server.calls] == [False, True, True]
     server.answers = [[1.0]]
     await server.time.advance(30)
@@ -128,7 +128,7 @@ async def test_no_other_server_is_told_to(server):
     server.answers = LOADING
     task = await server.call(endpoint=BESIDE)
     await server.time.advance(3)
-    assert [call.hold for _, call in server.calls] == [None, None, None]
+    assert [call.scale_up_timeout for _, call in server.calls] == [None, None, None]
     server.answers = [[1.0]]
     await server.time.advance(30)
     await task

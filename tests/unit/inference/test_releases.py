@@ -9,7 +9,8 @@ from typing import Any, Final
 import pytest
 
 from proxy.app import make_application
-from proxy.config import RELEASES, Config, ProviderConfig, StoreConfig
+from proxy.config import Config, ProviderConfig, StoreConfig
+from proxy.config.values import RELEASES
 from proxy.inference.releases import PROFILES
 from tests.support.stubs import (
     FaultyServer,

@@ -94,4 +94,4 @@ def answered(status: int, document: Any) -> UpstreamAnswer:
 
 
 def registry(cluster: Cluster, epoch: Epoch | None = None, **options: Any) -> Registry:
-    return Registry(cluster, 0.01, epoch, **options)  # type: ignore[arg-type] # it asks as the proxy
+    return Registry(cluster, 0.01, epoch or Epoch(), **options)  # type: ignore[arg-type] # it asks as the proxy

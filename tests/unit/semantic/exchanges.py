@@ -20,6 +20,7 @@ from proxy.semantic.registry import Target
 from proxy.semantic.routes import PATHS, ROUTES
 from proxy.semantic.tasks import Tasks
 from proxy.semantic.upstreamrelease import UpstreamRelease
+from proxy.telemetry.endpoints import Endpoints as Figures
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.semantic import SemanticMetrics
 from proxy.xcontent.document import Bounds
@@ -141,7 +142,7 @@ class World:
             upstream=self.upstream,  # type: ignore[arg-type]
             endpoints=self.endpoints,
             document_endpoints=self.endpoints,
-            metrics=SemanticMetrics(Metrics()),
+            metrics=SemanticMetrics(Metrics(Figures())),
             registry=self.registry,  # type: ignore[arg-type]
             guard=self.guard,  # type: ignore[arg-type]
             abilities=Abilities(self.upstream),  # type: ignore[arg-type]

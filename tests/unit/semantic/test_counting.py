@@ -11,6 +11,7 @@ from proxy.semantic.bulk import Item
 from proxy.semantic.counting import count_failures, kind_of, reason_of
 from proxy.semantic.errors import InferenceFailed, InferenceNotLoaded
 from proxy.semantic.routes import ROUTES
+from proxy.telemetry.endpoints import Endpoints
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.semantic import KINDS, REASONS, SemanticMetrics
 
@@ -62,7 +63,7 @@ def test_the_reason_is_one_of_a_few(error: Any, reason: str) -> None:
 
 
 def test_documents_without_fields_of_ours_are_not_counted() -> None:
-    metrics = Metrics()
+    metrics = Metrics(Endpoints())
     entry = {"index": {"_id": "1", "status": 400, "error": {"type": "x"}}}
     plain = Item(action="index", meta={}, action_line=b"", source=b"{}")
     refused = Item(

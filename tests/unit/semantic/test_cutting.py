@@ -105,7 +105,7 @@ def test_what_comments_say_is_nothing():
     expected = data.replace(b',"xinf":{"a":1}', b"").replace(b'"xinf":{},', b"")
     assert cut_out(data) == expected
     for size in (1, 2, 3, 7):
-        cutter = Cutter()
+        cutter = Cutter(None, None)
         pieces = [cutter.feed(data[at : at + size]) for at in range(0, len(data), size)]
         assert b"".join(pieces) + cutter.finish() == expected
 
@@ -136,9 +136,9 @@ JSON = st.recursive(
 @given(JSON, st.integers(1, 9), st.sampled_from(sorted(FORMS)))
 def test_an_answer_may_come_in_any_pieces(document: Any, size: int, form: str):
     data = FORMS[form]({"x": document})
-    whole = Cutter()
+    whole = Cutter(None, None)
     expected = whole.feed(data) + whole.finish()
     orjson.loads(expected)
-    cutter = Cutter()
+    cutter = Cutter(None, None)
     pieces = (data[at : at + size] for at in range(0, len(data), size))
     assert b"".join(map(cutter.feed, pieces)) + cutter.finish() == expected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from proxy.ground.epoch import Epoch
 from proxy.semantic.discovery import Declared
 from proxy.semantic.interception import Interceptor, changes, writes_documents
 from proxy.semantic.registry import Registry, Snapshot
@@ -11,7 +12,7 @@ from proxy.semantic.upstreamrelease import UpstreamRelease
 
 
 def interceptor(*plain: str, declared: Declared | None) -> Interceptor:
-    registry = Registry(None, 1.0)  # type: ignore[arg-type] # it is asked nothing
+    registry = Registry(None, 1.0, Epoch())  # type: ignore[arg-type] # it is asked nothing
     if declared is not None:
         registry.know(Snapshot(state="s", declared=declared))
     for name in plain:
@@ -194,7 +195,7 @@ class OfRelease:
 )
 async def test_retrievers_are_looked_for_where_the_upstream_may_not_know_any(version, expected):
     release = UpstreamRelease(OfRelease(version))  # type: ignore[arg-type]
-    looking = Interceptor(Registry(None, 1.0), release)  # type: ignore[arg-type]
+    looking = Interceptor(Registry(None, 1.0, Epoch()), release)  # type: ignore[arg-type]
     head = b"POST /notes/_search HTTP/1.1\r\n\r\n"
     request = head + b'{"retriever":{"standard":{}}}'
     assert looking.takes_body(request, len(head))  # nobody has asked for the release yet

@@ -16,6 +16,7 @@ from proxy.semantic.fields import ModelSettings, SemanticField
 from proxy.semantic.scripts import update_by_script
 from proxy.semantic.targets import WriteTarget
 from proxy.semantic.writer import Refused
+from proxy.telemetry.endpoints import Endpoints as Figures
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.semantic import SemanticMetrics
 from proxy.xcontent.numbers import Numbers
@@ -116,7 +117,7 @@ class Endpoints:
 
 async def _run(upstream: Played, endpoints: Endpoints) -> Any:
     parts = SimpleNamespace(
-        upstream=upstream, document_endpoints=endpoints, metrics=SemanticMetrics(Metrics())
+        upstream=upstream, document_endpoints=endpoints, metrics=SemanticMetrics(Metrics(Figures()))
     )
     exchange: Any = SimpleNamespace(parts=parts, request=None)
     item = Item(

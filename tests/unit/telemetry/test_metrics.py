@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from proxy.telemetry.endpoints import Endpoints
 from proxy.telemetry.metrics import Metrics, ProviderCall
 
 EXPECTED: Final = (Path(__file__).parent / "metrics.txt").read_text("utf-8")
@@ -40,7 +41,7 @@ def shown(metrics):
 
 async def test_names_texts_labels_and_buckets_are_as_dashboards_know_them():
     clock = Clock()
-    metrics = Metrics(clock)
+    metrics = Metrics(Endpoints(), clock=clock)
     for seconds in (0.0005, 0.001):
         metrics.count_request("infer", "200", seconds)
     metrics.count_request("put_endpoint", "400", 0.004)
@@ -60,7 +61,7 @@ async def test_names_texts_labels_and_buckets_are_as_dashboards_know_them():
 
 
 async def test_odd_statuses_are_counted_by_their_class():
-    metrics = Metrics()
+    metrics = Metrics(Endpoints())
     statuses = [*map(str, range(200, 1000)), "broken_off", "-1", "20", ""]
     for status in statuses:
         metrics.count_request("infer", status, 0.1)
@@ -79,7 +80,7 @@ async def test_odd_statuses_are_counted_by_their_class():
 
 
 async def test_a_call_that_fails_is_counted():
-    metrics = Metrics()
+    metrics = Metrics(Endpoints())
     with pytest.raises(OSError, match="reset"), ProviderCall(metrics, "rerank"):
         raise OSError("reset")
     labels = {"task": "rerank", "status": "failed"}
@@ -88,7 +89,7 @@ async def test_a_call_that_fails_is_counted():
 
 
 def test_figures_of_other_parts_are_read_when_they_are_shown():
-    metrics, counts = Metrics(), {"open": 1, "memory": 2}
+    metrics, counts = Metrics(Endpoints()), {"open": 1, "memory": 2}
     metrics.add_gauge("open", "Open now", lambda: counts["open"])
     metrics.add_counter("reads", "Reads", "source", {"memory": lambda: counts["memory"]})
     counts |= {"open": 5, "memory": 6}
@@ -98,12 +99,12 @@ def test_figures_of_other_parts_are_read_when_they_are_shown():
 
 
 def test_processes_count_for_themselves():
-    one, other = Metrics(), Metrics()
+    one, other = Metrics(Endpoints()), Metrics(Endpoints())
     one.count_limit("inputs")
     assert 'limit="inputs"' not in shown(other)
 
 
 def test_no_series_has_a_time_of_creation():
-    metrics = Metrics()
+    metrics = Metrics(Endpoints())
     metrics.count_request("infer", "200", 0.1)
     assert "_created" not in shown(metrics)

@@ -12,7 +12,7 @@ import pytest
 
 from proxy.config import UpstreamConfig
 from proxy.ground.errors import UpstreamBroken
-from proxy.http1 import UnchunkedBody
+from proxy.http1.bodies import UnchunkedBody
 from proxy.upstream.forward import FETCH_LIMIT
 from tests.support.forwarding import error_of
 from tests.support.lanes import make_lane

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from proxy.ground.epoch import Epoch
 from proxy.semantic.discovery import Declared
 from proxy.semantic.interception import Interceptor
 from proxy.semantic.pipelines import Pipeline, Processor
@@ -26,7 +27,7 @@ WRITTEN: dict[str, object] = {
 
 def interceptor(pipelines: Mapping[str, Pipeline]) -> Interceptor:
     """One that knows of no semantic field, and of these pipelines."""
-    registry = Registry(NoUpstream(), refresh=1.0)
+    registry = Registry(NoUpstream(), 1.0, Epoch())
     nothing = Declared(indices=frozenset(), templates=False)
     registry.know(Snapshot(state="s", declared=nothing, pipelines=pipelines))
     for name in ("plain", "concerned", "other"):

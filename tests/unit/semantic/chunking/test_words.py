@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from proxy.semantic.chunking.breaks import sentence_ends, word_breaks
 from proxy.semantic.chunking.words import Words
-from tests.unit.semantic.texts import texts
+from tests.unit.semantic.chunking.texts import texts
 
 
 def walked(text: str, start: int) -> list[tuple[int, bool]]:

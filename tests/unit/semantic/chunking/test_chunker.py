@@ -13,7 +13,7 @@ from proxy.semantic.chunking.chunker import chunker_for
 from proxy.semantic.chunking.offsets import Chunk, Utf16Text
 from proxy.semantic.chunking.word import Counted, word_spans
 from proxy.semantic.chunking.words import Words
-from tests.unit.semantic.texts import texts
+from tests.unit.semantic.chunking.texts import texts
 
 
 def word_settings(size: int, overlap: int) -> ChunkingSettings:
