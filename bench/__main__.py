@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from bench import elasticsearch, forwarding, inference, layer, semantic
+from bench import elasticsearch, forwarding, inference, layer, semantic, streams
 
 PARTS: Final[dict[str, Callable[[], None]]] = {
     "forwarding": forwarding.main,
@@ -14,6 +14,7 @@ PARTS: Final[dict[str, Callable[[], None]]] = {
     "elasticsearch": elasticsearch.main,
     "semantic": semantic.main,
     "layer": layer.main,
+    "streams": streams.main,
 }
 
 

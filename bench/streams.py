@@ -4,7 +4,8 @@
 
 A thousand callers ask for a completion as a stream, each on a connection of its own: the provider
 alone, and through the proxy. The proxy has a core to itself; callers and provider share another.
-Rounds are interleaved, and ratios are taken within a round. Results are written to bench/results/:
+Rounds are interleaved, and ratios are taken within a round; memory is that of the first one, as later
+ones use the same again. Results are written to bench/results/:
 streams.json, and a table in streams.txt.
 """
 
@@ -37,46 +38,65 @@ PATIENCE: Final = 60.0  # seconds
 Rows = dict[str, list[dict[str, float]]]
 
 
-async def stream(port: int, gate: asyncio.Event, begun: list[float]) -> bool:
-    """Ask once the gate is open: whether the stream ended as it has to. Its first event is timed."""
-    target, document = ASKED[port]
-    body = json.dumps(document).encode()
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    await gate.wait()
-    asked = time.perf_counter()
-    writer.write(
-        f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
-        + body
-    )
-    try:
-        await reader.readuntil(b"data: ")
-        begun.append(time.perf_counter() - asked)
-        return b"[DONE]" in await reader.read()
-    except (asyncio.IncompleteReadError, ConnectionError):
-        return False
-    finally:
-        writer.close()
+class Callers:
+    """All callers of one round, who ask at the same moment."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._all_are_connected = asyncio.Barrier(STREAMS + 1)
+        self.all_have_begun = asyncio.Event()
+        self.begun: list[float] = []  # seconds until the first event of each stream
+        self.lost = 0  # streams that did not end as they have to
+
+    async def ask(self) -> None:
+        """Ask for a stream, and read it to its end."""
+        target, document = ASKED[self._port]
+        body = json.dumps(document).encode()
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        await self._all_are_connected.wait()
+        asked = time.perf_counter()
+        writer.write(
+            f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
+            + body
+        )
+        try:
+            await reader.readuntil(b"data: ")
+            self._begins(time.perf_counter() - asked)
+            self.lost += b"[DONE]" not in await reader.read()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            self._begins(PATIENCE)
+            self.lost += 1
+        finally:
+            writer.close()
+
+    def _begins(self, seconds: float) -> None:
+        self.begun.append(seconds)
+        if len(self.begun) == STREAMS:
+            self.all_have_begun.set()
+
+    async def start(self) -> None:
+        """Let them ask, once all are connected."""
+        await self._all_are_connected.wait()
 
 
 async def measure(server: Running) -> dict[str, float]:
     """One round; exits if a stream is lost."""
-    gate, begun = asyncio.Event(), list[float]()
-    idle = server.resident_mib()
-    async with asyncio.timeout(PATIENCE):
-        tasks = [asyncio.create_task(stream(server.port, gate, begun)) for _ in range(STREAMS)]
-        await asyncio.sleep(1)  # until all are connected
-        gate.set()
-        while len(begun) < STREAMS and not all(task.done() for task in tasks):
-            await asyncio.sleep(0.05)
+    idle, used = server.resident_mib(), server.cpu_seconds()
+    callers = Callers(server.port)
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+        for _ in range(STREAMS):
+            group.create_task(callers.ask())
+        await callers.start()
+        await callers.all_have_begun.wait()
         holding = server.resident_mib()
-        ended = await asyncio.gather(*tasks)
-    if not all(ended):
-        sys.exit(f"{server.name} lost {ended.count(False)} of {STREAMS} streams")
+    if callers.lost:
+        sys.exit(f"{server.name} lost {callers.lost} of {STREAMS} streams")
     return {
-        "p50_seconds": statistics.median(begun),
-        "p99_seconds": statistics.quantiles(begun, n=100)[98],
+        "p50_seconds": statistics.median(callers.begun),
+        "p99_seconds": statistics.quantiles(callers.begun, n=100)[98],
         "kib_per_stream": (holding - idle) * 1024 / STREAMS,
+        "cpu_milliseconds": (server.cpu_seconds() - used) * 1000 / STREAMS,
     }
 
 
@@ -102,7 +122,8 @@ def report(rows: Rows) -> str:
     lines = [f"{STREAMS} streams that begin at once: {processor()}", ""]
     lines += [
         f"{name:9} first event after {median(entries, 'p50_seconds'):.2f} s, 99th percentile "
-        f"{median(entries, 'p99_seconds'):.2f} s; {median(entries, 'kib_per_stream'):.0f} KiB each"
+        f"{median(entries, 'p99_seconds'):.2f} s; {entries[0]['kib_per_stream']:.0f} KiB and "
+        f"{median(entries, 'cpu_milliseconds'):.2f} ms of processor time each"
         for name, entries in rows.items()
     ]
     found = ratio(rows["proxy"], rows["provider"], "p99_seconds")

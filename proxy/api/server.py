@@ -116,17 +116,15 @@ class _Connection(web.RequestHandler):
         request = self._request_factory(
             message, payload, self, StreamWriter(self, self._loop), task
         )
+        keeps = False
         try:
             response, is_lost = await self._handle_request(request, None, handler)
             if not payload.is_eof():
                 await self._drop(payload)
             keeps = bool(response.keep_alive) and payload.is_eof() and not is_lost
-        except BaseException:
-            self.force_close()
-            raise
         finally:
             request._task = None  # type: ignore[assignment]  # which refers to the request
-        self._end_request(keeps=keeps)
+            self._end_request(keeps=keeps)
 
     async def _drop(self, payload: StreamReader) -> None:
         """Read what the caller still sends of a body that nobody wants, for a while."""
