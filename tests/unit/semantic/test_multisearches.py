@@ -1,0 +1,96 @@
+"""`_msearch`, `_msearch/template` and `_rank_eval`."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+import pytest
+
+from tests.unit.semantic.exchanges import Answer, world
+from tests.unit.semantic.targets import semantic_field, target
+
+HERE: Final = target(semantic_field())
+SEMANTIC: Final = {"query": {"semantic": {"field": "body", "query": "one"}}}
+PLAIN: Final = {"query": {"term": {"a": 1}}}
+FOUND: Final = {"hits": {"hits": [{"_index": "a", "_id": "1", "_source": {"xinf": {}}}]}}
+
+
+def lines(*parts: Any) -> bytes:
+    return b"".join(orjson.dumps(one) + b"\n" for one in parts)
+
+
+async def test_the_texts_of_all_searches_are_embedded_together():
+    here = world(HERE, {"responses": [FOUND, FOUND]})
+    other = {"query": {"semantic": {"field": "body", "query": "two"}}}
+    answer = await here.request("POST", "/a/_msearch", lines({}, SEMANTIC, {}, other))
+    assert here.endpoints.calls == [["one", "two"]]
+    assert [one["hits"]["hits"][0]["_source"] for one in answer["responses"]] == [{}, {}]
+    (asked,) = here.upstream.asked
+    sent = [orjson.loads(line) for line in asked.body.splitlines()]
+    assert sent[0] == {}
+    assert sent[1]["_source"] == {"excludes": ["xinf"]}
+
+
+async def test_a_search_that_fails_has_its_error_in_its_place():
+    here = world(HERE, {"responses": [FOUND]})
+    wrong = {"query": {"semantic": {"field": "body"}}}
+    answer = await here.request("POST", "/a/_msearch", lines({}, wrong, {}, SEMANTIC))
+    first, second = answer["responses"]
+    assert first["status"] == 400
+    assert "hits" in second
+    assert len(here.upstream.asked[0].body.splitlines()) == 2
+
+
+async def test_if_all_fail_nothing_is_sent():
+    here = world(HERE)
+    wrong = {"query": {"semantic": {"field": "body"}}}
+    answer = await here.request("POST", "/a/_msearch", lines({}, wrong))
+    assert answer["responses"][0]["status"] == 400
+    assert here.upstream.asked == []
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{}\n", b"{}\nrubbish\n", b"[]\n{}\n", lines({}, []), lines({}, PLAIN)]
+)
+async def test_what_is_not_ours_is_passed_on(body: bytes):
+    here = world(target())
+    await here.request("POST", "/a/_msearch", body)
+    assert len(here.upstream.handed) == 1
+    assert here.upstream.asked == []
+
+
+@pytest.mark.parametrize(
+    ("header", "looked_up"),
+    [
+        ({}, "p"),
+        ({"index": "x"}, "x"),
+        ({"indices": ["x", "y"]}, "x,y"),
+        ({"index": ""}, "p"),
+        ({"index": 1}, "p"),
+    ],
+)
+async def test_a_line_says_where_its_search_goes(header: Any, looked_up: str):
+    here = world(HERE, {"responses": [FOUND]})
+    await here.request("POST", "/p/_msearch", lines(header, SEMANTIC))
+    assert here.registry.looked_up[0] == looked_up
+
+
+async def test_a_refusal_of_the_whole_is_told_in_the_users_words():
+    refused = Answer({"error": {"reason": "[xinf.body.chunks]"}, "status": 400}, 400)
+    answer = await world(HERE, refused).answer("POST", "/a/_msearch", lines({}, SEMANTIC))
+    assert answer.status == 400
+    assert b"xinf" not in answer.body  # type: ignore[attr-defined]
+
+
+async def test_a_template_that_cannot_be_filled_in_is_the_upstreams_to_refuse():
+    here = world(HERE, Answer({}, 400))
+    await here.request("POST", "/_msearch/template", lines({}, {"id": "t"}))
+    assert len(here.upstream.handed) == 1
+
+
+@pytest.mark.parametrize("body", [{}, {"requests": 1}, b"rubbish"])
+async def test_ratings_that_cannot_be_read_are_passed_on(body: Any):
+    here = world(HERE)
+    await here.request("POST", "/a/_rank_eval", body)
+    assert len(here.upstream.handed) == 1
