@@ -21,6 +21,7 @@ from proxy.semantic.discovery import Declared
 from proxy.semantic.exchange import Exchange, Parts
 from proxy.semantic.registry import Snapshot, Target
 from proxy.semantic.routes import PATHS, ROUTES
+from proxy.semantic.targets import WriteTarget
 from proxy.semantic.tasks import Tasks
 from proxy.semantic.upstreamrelease import UpstreamRelease
 from proxy.telemetry.endpoints import Endpoints as Figures
@@ -120,6 +121,11 @@ class Registry:
         self.stored_pipelines = SimpleNamespace(is_readable=True)
         self.native = False
 
+    def writes_to(self, index: str) -> None:
+        """Have the documents for an index go there, to the fields of the target."""
+        fields = self.target.fields.get(index, {})
+        self.snapshot.written.keep(index, WriteTarget(index=index, fields=fields))
+
     async def look_up(self, expression):
         self.looked_up.append(expression)
         return self.target
@@ -141,16 +147,20 @@ class Guard:
     """Lets everybody search everything, or raises what it has been given."""
 
     def __init__(self) -> None:
-        self.refusal: ProxyError | None = None
+        self.denial: ProxyError | None = None  # of searches and endpoints
+        self.refused: ProxyError | None = None  # of writing
 
     async def searchable(self, request, target):
-        if self.refusal is not None:
-            raise self.refusal
+        if self.denial is not None:
+            raise self.denial
         return target
 
+    async def refusal(self, request, action, target, *, is_single):
+        return self.refused
+
     async def check_inference(self, request):
-        if self.refusal is not None:
-            raise self.refusal
+        if self.denial is not None:
+            raise self.denial
 
 
 @dataclass(slots=True)

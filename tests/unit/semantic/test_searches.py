@@ -139,7 +139,7 @@ async def test_remote_clusters_are_refused():
 )
 async def test_nothing_is_embedded_for_who_may_not_search(path, body):
     here = world(HERE, {"template_output": {"query": SEMANTIC}})
-    here.guard.refusal = Unauthorized("you may not")
+    here.guard.denial = Unauthorized("you may not")
     with pytest.raises(Unauthorized):
         await here.request("POST", path, body)
     assert here.endpoints.calls == []
@@ -147,7 +147,7 @@ async def test_nothing_is_embedded_for_who_may_not_search(path, body):
 
 async def test_templates_of_many_searches_are_refused_one_by_one():
     here = world(HERE, {"template_output": {"query": SEMANTIC}})
-    here.guard.refusal = Unauthorized("you may not")
+    here.guard.denial = Unauthorized("you may not")
     lines = b'{"index":"a"}\n{"source":"{}"}\n' * 2
     answer = await here.request("POST", "/_msearch/template", lines)
     assert [one["status"] for one in answer["responses"]] == [403, 403]

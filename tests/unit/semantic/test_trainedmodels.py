@@ -67,7 +67,7 @@ async def test_documents_need_a_text(body: Any):
 
 async def test_nothing_is_embedded_for_who_may_not():
     before = here()
-    before.guard.refusal = Unauthorized("you may not")
+    before.guard.denial = Unauthorized("you may not")
     with pytest.raises(Unauthorized):
         await before.request("POST", PATH, BODY)
     assert before.endpoints.calls == []
