@@ -49,7 +49,7 @@ def test_a_transaction_is_done_or_not(file: DatabaseFile):
             connection.execute("DELETE FROM notes")
             raise ValueError
 
-    with pytest.raises(ValueError, match="^$"):
+    with pytest.raises(ValueError, match=r"^$"):
         fail()
     assert names(file) == [("a",)]
 

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from proxy.config import ConfigError, StoreConfig
-from proxy.store.sqlite import records
+from proxy.store.sqlite import SQLiteStore, records
 from proxy.store.sqlite.inspection import SQLiteInspection
-from tests.support.sqlitestore import StoredInSQLite
 from tests.support.storeconformance import endpoint
 
 
@@ -29,8 +28,6 @@ async def test_there_may_be_no_store_yet(path: Path):
 
 
 async def test_all_records_are_seen(path: Path):
-    from proxy.store.sqlite import SQLiteStore
-
     store = SQLiteStore(path, StoreConfig())
     await store.open()
     count = records.PAGE + 1
@@ -40,7 +37,6 @@ async def test_all_records_are_seen(path: Path):
     await store.close()
     assert found is not None
     assert len(found) == count
-    assert StoredInSQLite(path) is not None
 
 
 async def test_a_place_where_nothing_can_be_made_is_told(tmp_path: Path):
