@@ -29,6 +29,12 @@ def read_yaml(path: Path) -> dict[Any, Any]:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise ConfigError(f"[{path}] is not YAML{where}") from None
+    except ValueError:
+        raise ConfigError(
+            f"[{path}] has a value that looks like a date or number, and is none: put it in quotes"
+        ) from None
+    except RecursionError:
+        raise ConfigError(f"[{path}] has too many levels") from None
     if document is None:
         return {}
     if not isinstance(document, dict):

@@ -9,13 +9,12 @@ from typing import Final
 import cbor2
 import orjson
 import pytest
-import yaml
 from hypothesis import given
 
 from proxy.xcontent.numbers import Numbers
 from proxy.xcontent.writing import dump_cbor, dump_json, dump_pretty, is_light
 from proxy.xcontent.yamlwriter import dump_yaml
-from tests.support.samples import at_most, json_objects, json_values
+from tests.support.samples import at_most, json_values
 
 
 @given(json_values)
@@ -23,11 +22,6 @@ def test_every_format_can_be_read_again(value):
     assert orjson.loads(dump_json(value)) == value
     assert orjson.loads(dump_pretty(value)) == value
     assert cbor2.loads(dump_cbor(value)) == value
-
-
-@given(json_objects)
-def test_yaml_can_be_read_again(value):
-    assert yaml.safe_load(dump_yaml(value)) == value
 
 
 def test_pretty_json_looks_like_elasticsearchs():
@@ -38,18 +32,11 @@ def test_pretty_json_looks_like_elasticsearchs():
     )
 
 
-def test_yaml_looks_like_elasticsearchs():
-    value = {"a": {"b": "x", "n": 1}, "c": [True, None], "d": []}
-    assert dump_yaml(value).decode() == ('---\na:\n  b: "x"\n  "n": 1\nc:\n- true\n- null\nd: []\n')
-
-
 def test_halves_of_surrogate_pairs_are_written_as_escapes():
     value = {"a\ud83d": ["\ude00b", "é"]}
     assert dump_json(value) == rb'{"a\ud83d":["\ude00b","%b"]}' % "é".encode()
     assert rb'"a\ud83d" : [' in dump_pretty(value)
     assert json.loads(dump_json(value)) == json.loads(dump_pretty(value)) == value
-    assert rb'"a\uD83D"' in dump_yaml(value)
-    assert rb'"\uDE00b"' in dump_yaml(value)
 
 
 def test_cbor_cannot_carry_halves_of_surrogate_pairs():
@@ -93,20 +80,3 @@ def test_an_array_is_written_as_a_list_is():
     for values in ([0.5, 2.0], [0.5] * 300_000):
         for dump in (dump_json, dump_pretty, dump_yaml, dump_cbor):
             assert dump({"a": Numbers.of(values)}) == dump({"a": values})
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        {"a": [1e-7, 1e16, 1.5e300, -1e-05, 5e-324]},
-        {"a": [[1, [2, []], {}], {"b": [{"c": 1, "d": [None]}, {}]}]},
-        {"true": "true", "1": "1", "~": "~", "a: b": "a: b", "- a": "# a", "": ""},
-        {"k" * 2000: {"a": 1}, "é" * 999: [1], "l" * 2000: "x"},
-        {"a": "\x85\u2028\u2029\ufeff\x7f\0\t\r\n \\ \" '"},
-        [],
-        [1, "x"],
-        "x",
-    ],
-)
-def test_yaml_says_what_json_says(value):
-    assert yaml.safe_load(dump_yaml(value)) == value
