@@ -51,7 +51,9 @@ class PlainTransport(AsyncTransport):
             for name, value in headers.items()
         }
         answer = await self._answered(method, target, headers=plain, **more)
-        kept = {name: value for name, value in answer.meta.headers.items() if name != "warning"}
+        kept = {
+            name: value for name, value in answer.meta.headers.items() if name.lower() != "warning"
+        }
         meta = dataclasses.replace(answer.meta, headers=HttpHeaders(kept))
         return TransportApiResponse(meta, answer.body)
 
