@@ -85,10 +85,15 @@ class SemanticLayer:
         )
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Keep the registry up to date meanwhile."""
+    async def running(self, offered: asyncio.Event) -> AsyncIterator[None]:
+        """Keep the registry up to date meanwhile, once the layer is `offered` for good."""
+
+        async def look() -> None:
+            await offered.wait()
+            await self._registry.run()
+
         async with asyncio.TaskGroup() as tasks:
-            looking = tasks.create_task(self._registry.run())
+            looking = tasks.create_task(look())
             self._parts.tasks.open(tasks)
             yield
             looking.cancel()
