@@ -176,8 +176,6 @@ def test_a_section_works_as_it_is_written(
         models = surroundings["provider"] = request.getfixturevalue("provider").url
     surroundings |= {"embed": models, "rerank": f"{models}/rerank"}
     surroundings["chat"] = f"{models}/v1/chat/completions"
-    if document.name == "cookbook.md":
-        terminal.export("HFPROXY_SEMANTIC_ENABLED", "true")  # as its beginning says
     if SERVERS[0] not in text:
         listen = "--upstream http://127.0.0.1:9200 --listen 127.0.0.1:9201"
         terminal.type(Command(text=f"{SERVERS[0]} {listen}", output=""))

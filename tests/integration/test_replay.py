@@ -35,7 +35,6 @@ from tests.integration.replayed import (
     Request,
 )
 from tests.integration.semantic.meaningful import field, place
-from tests.support.layer import ENABLED
 from tests.support.processes import Serve
 from tests.support.rawhttp import send
 
@@ -127,8 +126,8 @@ def _ways(serve: Serve, elasticsearch: Elasticsearch) -> Iterator[Mapping[str, W
     for method, target, headers, body in SETUP:
         answer = send(elasticsearch.url, method, target, headers, body)
         assert answer.status in (200, 201), answer
-    lane = serve(upstream=elasticsearch.url, env=ENABLED)
-    alone = serve("--no-lane", upstream=elasticsearch.url, env=ENABLED)
+    lane = serve(upstream=elasticsearch.url)
+    alone = serve("--no-lane", upstream=elasticsearch.url)
     urls = {"direct": elasticsearch.url, "lane": lane.url, "no-lane": alone.url}
     ways = {name: Way(url) for name, url in urls.items()}
     yield ways
