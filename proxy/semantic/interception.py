@@ -75,6 +75,10 @@ _IN_URL: Final = re.compile(rb"[?&]source=[^&]*(?:semantic|query_vector_builder|
 _UNREADABLE: Final = (b"\r\ncontent-encoding:", b"yaml", b"cbor", b"smile")
 _LONG_HEAD: Final = 2048  # bytes; longer ones are not remembered
 _WRITES: Final = (b"PUT", b"POST")
+# Other methods have no answer that tells of a field; that of HEAD tells how long a document is.
+_METHODS: Final = (b"GET", *_WRITES, b"DELETE")
+_DOCUMENT: Final = re.compile(rb"/[^/?]+/_(?:doc|source)/")
+_WITH_QUERIES: Final = (b"GET", b"POST")
 _DOCUMENTS: Final = re.compile(
     rb"/(?:(?:_all|[^/?_][^/?]*)/)?_(?:bulk|doc|create|update|update_by_query|reindex)(?:/|\?|$)"
 )
@@ -144,6 +148,8 @@ class Interceptor:
 
     def takes(self, method: bytes, target: bytes) -> bool:
         """Whether a request is looked at; `target` is raw."""
+        if method not in _METHODS and (method != b"HEAD" or not _DOCUMENT.match(target)):
+            return False
         if method == b"POST" and _INFERS.match(target) is not None:
             return True
         if not self._registry.is_current and writes_documents(method, target):
@@ -152,7 +158,7 @@ class Interceptor:
         if not snapshot.active:
             if target.startswith(_OUR_TASKS):  # of a proxy that knows more by now, or did before
                 return True
-            if b"source=" in target and _SEARCHES.match(target) and _IN_URL.search(target):
+            if b"source=" in target and _searches(method, target) and _IN_URL.search(target):
                 return True
             if method in _WRITES:
                 return _is_among(target, _DECLARING, _DECLARING_ELSEWHERE)
@@ -168,7 +174,7 @@ class Interceptor:
 
     def looks_into(self, method: bytes, target: bytes) -> bool:
         """Whether the body of a request that is not taken may say otherwise."""
-        return _SEARCHES.match(target) is not None
+        return _searches(method, target)
 
     def takes_body(self, request: bytes, head_length: int) -> bool:
         """Whether a request into which we look is taken after all."""
@@ -180,6 +186,10 @@ class Interceptor:
             return True
         head = request[:head_length]
         return _unreadable(head) if head_length > _LONG_HEAD else _known_unreadable(head)
+
+
+def _searches(method: bytes, target: bytes) -> bool:
+    return method in _WITH_QUERIES and _SEARCHES.match(target) is not None
 
 
 def _unreadable(head: bytes) -> bool:
