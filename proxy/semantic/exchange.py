@@ -185,8 +185,7 @@ class Exchange:
         """The upstream's answer as it came; decoded anew only where the caller wants a form."""
         check_beginning(answer)
         if self._wants_no_form():
-            headers = CIMultiDict(self.responder.document(answer.status, {}).headers)
-            headers.popall("content-encoding", None)
+            headers = self.responder.document_headers(answer.status)
             return _response(RestResponse(answer.status, headers, answer.body), answer.headers)
         return await self.patched(answer, lambda document: document)
 
@@ -231,8 +230,7 @@ class Exchange:
             document = await offload(len(data), AT_ONCE, lambda: load_json(data))
             made = await offload(len(data), AT_ONCE, lambda: self.responder.document(200, document))
             return _response(made, {})
-        headers = CIMultiDict(self.responder.document(200, {}).headers)
-        headers.popall("content-encoding", None)
+        headers = self.responder.document_headers(200)
         await self.settle()
         response = web.StreamResponse(headers=headers)
         await response.prepare(self.request)
