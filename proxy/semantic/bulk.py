@@ -80,6 +80,7 @@ class Item:
     guard: Guard | None = None
     inserts: bool = False  # whether it is an update that may make a document
     is_ingested: bool = False  # whether pipelines have run, but for what the upstream runs
+    rendered: bytes = b""  # what is sent upstream for it, once all is known
     seen: bytes | None = None  # what the document becomes by what the upstream does with it
 
     @property
@@ -135,6 +136,7 @@ class Item:
         self.fields, self.chunkers = {}, {}
         self.filling = self.place = self.upsert = self.upsert_place = None
         self.failure = self.guard = None
+        self.rendered = b""
         self.inserts = False
 
     def fillings(self) -> list[Filling]:
@@ -197,6 +199,12 @@ class Item:
     def check_source(self) -> None:
         """Raises: ProxyError for a source from which nothing can be taken, as it repeats keys."""
         known_tree(self.source or b"")
+
+    def render(self) -> None:
+        """Write what is sent upstream for it, which has its vectors from then on."""
+        self.rendered = self.lines()
+        for filling in self.fillings():
+            filling.let_go()
 
     def lines(self) -> bytes:
         """What is sent upstream for it."""
@@ -264,9 +272,6 @@ class Window:
         """Those that go upstream."""
         return [item for item in self.items if item.is_sent]
 
-    def body(self) -> bytes:
-        return b"".join(item.lines() for item in self.sent())
-
     def size(self) -> int:
         """Bytes of its documents."""
         return sum(item.size for item in self.items)
@@ -285,6 +290,12 @@ class Window:
             else:
                 found.append(item.answer if item.answer is not None else next(left))
         return found
+
+
+def render_all(items: Iterable[Item]) -> None:
+    """Write what is sent upstream for these items."""
+    for item in items:
+        item.render()
 
 
 def prepare_all(items: Iterable[Item]) -> None:

@@ -9,7 +9,9 @@ import pytest
 
 from proxy.semantic.bulk import Malformed, Window, read_action, windows
 from proxy.semantic.collected import CollectedItems
+from proxy.semantic.documents import Place
 from proxy.semantic.writing import with_lines
+from tests.unit.semantic.items import filled
 
 
 async def _pieces(data: bytes, size: int) -> AsyncIterator[bytes]:
@@ -59,6 +61,20 @@ async def test_malformed_lines_are_told_by_their_number(
 )
 def test_other_lines_are_no_actions(line: bytes) -> None:
     assert read_action(line) is None
+
+
+def test_a_rendered_item_keeps_no_vectors() -> None:
+    item = filled("1", 2)
+    item.source, item.place = b'{"f":"x"}', Place(9, False)
+    assert item.filling is not None
+    for chunk in item.filling.fields["f"].chunks:
+        chunk.vector = b"[0.5]"
+    item.render()
+    assert item.rendered.count(b'"embeddings":[0.5]') == 2
+    assert item.filling.chunk_count() == 0
+    assert item.is_filled
+    item.forget()
+    assert not item.rendered
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 5000])

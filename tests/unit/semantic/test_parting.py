@@ -7,25 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from proxy.semantic.bulk import Item, Window
-from proxy.semantic.fields import ModelSettings, SemanticField
-from proxy.semantic.filling import Chunk, FieldFilling, Filling
 from proxy.semantic.parting import Gathering, groups, is_large
-
-
-def _filled(number: str, texts: int, dimensions: int = 1000) -> Item:
-    model = ModelSettings(dimensions=dimensions, similarity="cosine")
-    field = SemanticField(
-        path="f",
-        definition={"inference_id": "i"},
-        number=1,
-        model=model,
-        seen=True,
-        sources=("f",),
-    )
-    chunks = [Chunk(source="f", start=0, end=1, texts=("x",)) for _ in range(texts)]
-    filling = Filling(fields={"f": FieldFilling(semantic=field, sources=["f"], chunks=chunks)})
-    meta = {"_id": number}
-    return Item(action="update", meta=meta, action_line=b"{}", source=b"{}", filling=filling)
+from tests.unit.semantic.items import filled
 
 
 def _gathered(
@@ -50,20 +33,20 @@ def test_windows_are_cut_by_the_vectors_they_get(together: int) -> None:
     def sizes(items: Sequence[Item]) -> list[int]:
         return _sizes(_gathered(items, together=together))
 
-    assert sizes([_filled(str(number), 100) for number in range(9)]) == [4, 4, 1]
-    assert sizes([_filled("1", 1), _filled("2", 5000), _filled("3", 1)]) == [1, 1, 1]
-    assert sizes([_filled(str(number), 1000, 1) for number in range(5)]) == [2, 2, 1]
+    assert sizes([filled(str(number), 100) for number in range(9)]) == [4, 4, 1]
+    assert sizes([filled("1", 1), filled("2", 5000), filled("3", 1)]) == [1, 1, 1]
+    assert sizes([filled(str(number), 1000, 1) for number in range(5)]) == [2, 2, 1]
     assert sizes([]) == []
 
 
 def test_those_of_a_large_body_begin_small() -> None:
-    items = [_filled(str(number), 10) for number in range(160)]
+    items = [filled(str(number), 10) for number in range(160)]
     assert _sizes(_gathered(items, is_large=True)) == [5, 10, 20, 40, 40, 40, 5]
 
 
 @pytest.mark.parametrize("together", [1, 2, 1000])
 def test_updates_of_one_document_are_kept_apart(together: int) -> None:
-    items = [_filled("1", 1), _filled("2", 1), _filled("1", 1), _filled("3", 1), _filled("1", 1)]
+    items = [filled("1", 1), filled("2", 1), filled("1", 1), filled("3", 1), filled("1", 1)]
     windows = _gathered(items, together=together, lines=10)
     assert _sizes(windows) == [2, 2, 1]
     assert [window.lines for window in windows] == [10, 14, 18]
