@@ -10,8 +10,9 @@ RUNTIME := $(VENV)/.runtime
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 CANDIDATES := $(PYTHON) python3.13 python3.12 python3.11 python3
-# Two processes run tests, a file each at a time; tests marked with `alone` run while no other does.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# Three processes run tests on two cores, as tests often wait: a file each at a time. Tests marked with
+# `alone` run while no other does.
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help demo quick test test-clients lint bench soak torture siege settings lock audit sbom clean

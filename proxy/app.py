@@ -16,12 +16,12 @@ from proxy.admin.listener import admin_ports
 from proxy.api.answers import (
     MEMORY,
     Handler,
-    add_origin_headers,
-    mark_started,
+    begin,
     render_errors,
 )
 from proxy.api.counting import METRICS, STORMS, CountedRequest
 from proxy.api.dispatcher import InferenceApi
+from proxy.api.keys import REFUSED
 from proxy.api.server import Runner
 from proxy.assembly import Inference, opened_inference, semantic_layer
 from proxy.config import Config
@@ -48,7 +48,7 @@ from proxy.upstream.certificateuser import guard_certificate, refuse_taken
 from proxy.upstream.forward import Forwarder, forwarding
 from proxy.upstream.grants import Grants
 from proxy.upstream.heads import head_of, raw_target
-from proxy.upstream.hooks import REFUSED, close_when_unclear, expect_continue, strip_additions
+from proxy.upstream.hooks import expect_continue, strip_additions
 from proxy.upstream.nodes import Nodes
 from proxy.upstream.origins import Origins
 from proxy.upstream.privileges import Privileges
@@ -217,10 +217,8 @@ async def _handle(handler: Handler, request: web.Request) -> web.StreamResponse:
 
 async def _prepare(request: web.Request, response: web.StreamResponse) -> None:
     """An `on_response_prepare` signal."""
-    mark_started(request)
     strip_additions(request, response)
-    add_origin_headers(request, response)
-    close_when_unclear(request, response)
+    begin(request, response)
 
 
 async def _dispatch(request: web.Request) -> web.StreamResponse:

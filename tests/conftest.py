@@ -1,7 +1,7 @@
 """The real parts of the tests, each started once, when the first test asks for it.
 
 The open and the secured Elasticsearch, the local provider, and `serve`, which starts proxies. With
-`-n 2` two processes run the tests, a file each at a time; they share the Elasticsearches.
+`-n 3` three processes run the tests, a file each at a time; they share the Elasticsearches.
 """
 
 from __future__ import annotations

@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Any, Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_writer import StreamWriter
+from multidict import CIMultiDict
 
 from proxy.api.call import Call, Events
 from proxy.api.heartbeats import Heartbeats
-from proxy.api.keys import LIMIT, ORIGIN_HEADERS, RESPONDER, STARTED
+from proxy.api.keys import LIMIT, ORIGIN_HEADERS, REFUSED, RESPONDER, STARTED
 from proxy.ground.authorization import confirm_stream
 from proxy.ground.errors import Cause, PlainError, ProxyError
 from proxy.ground.frames import forget_frames
 from proxy.ground.sse import DONE
+from proxy.http1 import whole_answer
 from proxy.limits.memory import PER_BODY_BYTE, PER_HEADER, MemoryBudget, hold_at_least, hold_only
 from proxy.limits.threads import offload
 from proxy.rest.request import parse_request
@@ -57,16 +61,29 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return await _sent(request, answer)
 
 
-def mark_started(request: web.Request) -> None:
-    """From here on nothing else can be answered."""
+def begin(request: web.Request, response: web.StreamResponse) -> None:
+    """The head of the answer is about to be written: nothing else can be answered from here on."""
     request[STARTED] = True
+    _add_origin_headers(request, response.headers)
+    if _is_unclear(request):
+        response.force_close()
+        response.headers[hdrs.CONNECTION] = "close"
 
 
-def add_origin_headers(request: web.Request, response: web.StreamResponse) -> None:
+def _add_origin_headers(request: web.Request, headers: CIMultiDict[str]) -> None:
     """The upstream's own answers have these headers already."""
-    if headers := request.get(ORIGIN_HEADERS):
-        present = {name.lower() for name in response.headers}
-        response.headers.extend(pair for pair in headers if pair[0].lower() not in present)
+    if more := request.get(ORIGIN_HEADERS):
+        present = {name.lower() for name in headers}
+        headers.extend(pair for pair in more if pair[0].lower() not in present)
+
+
+def _is_unclear(request: web.Request) -> bool:
+    """Whether no more must be read from its connection.
+
+    After a refused request nobody knows where the next one begins; after a chunked one aiohttp's
+    parser takes the trailers of its body for headers of the next.
+    """
+    return REFUSED in request or hdrs.TRANSFER_ENCODING in request.headers
 
 
 def _limit_of(error: ProxyError | Cause | None) -> str | None:
@@ -91,7 +108,9 @@ async def document(responder: Responder, body: Any) -> RestResponse:
     return await offload(work, _QUICKLY_WRITTEN, lambda: responder.document(200, body))
 
 
-async def send_document(request: web.Request, call: Call, answer: RestResponse) -> web.Response:
+async def send_document(
+    request: web.Request, call: Call, answer: RestResponse
+) -> web.StreamResponse:
     """The response, once it is written. Raises: MemoryShort."""
     answer.headers.extend(("Warning", warning) for warning in call.warnings)
     hold_at_least(_size(request, answer))
@@ -103,7 +122,7 @@ def allowed_methods(responder: Responder, methods: Collection[str]) -> web.Respo
     answer = responder.empty()
     if methods:
         answer.headers["Allow"] = ",".join(methods)
-    return _web_response(answer)
+    return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
 
 
 def ended_by_origin(status: int) -> web.Response:
@@ -132,26 +151,48 @@ def _size(request: web.Request, answer: RestResponse) -> int:
     return held_by_head(request) + heads + len(answer.body)
 
 
-async def _sent(request: web.Request, answer: RestResponse) -> web.Response:
+class WholeAnswer(web.StreamResponse):
+    """An answer that is written byte for byte: no stage of aiohttp's makes it, or adds to it."""
+
+    def __init__(self, status: int, data: bytes, *, keep_alive: bool) -> None:
+        super().__init__(status=status)
+        self._data = data
+        self._keep_alive = keep_alive
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        data, self._data = self._data, b""
+        writer = request.writer
+        if data and isinstance(writer, StreamWriter):  # which it always is
+            await writer.write(data, drain=False)
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """`prepare` has written everything."""
+
+
+async def _sent(request: web.Request, answer: RestResponse) -> web.StreamResponse:
     """The response, written to its last byte: until then it counts as memory in use."""
-    response = _web_response(answer)
+    request[STARTED] = True
+    _add_origin_headers(request, answer.headers)
+    method, keep_alive = request.method.encode(), request.keep_alive and not _is_unclear(request)
+    headers, body = answer.headers.items(), answer.body
+    data = whole_answer(answer.status, headers, body, method=method, keep_alive=keep_alive)
+    response = WholeAnswer(answer.status, data, keep_alive=keep_alive)
     if (transport := request.transport) is None:
         return response  # nobody is there any more
     transport.set_write_buffer_limits(high=0)  # so that writing waits for the last byte
-    late = asyncio.get_running_loop().call_later(_PATIENCE, transport.abort)
-    try:
+    with suppress(ConnectionError):  # nobody wants it any more
         await response.prepare(request)
-        await response.write_eof()
-    except ConnectionError:
-        pass  # nobody wants it any more
-    finally:
-        late.cancel()
-    response.body = None  # aiohttp keeps the last response of a connection
+        if transport.get_write_buffer_size():
+            await _drained(request.writer, transport)
     return response
 
 
-def _web_response(answer: RestResponse) -> web.Response:
-    return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
+async def _drained(writer: AbstractStreamWriter, transport: asyncio.WriteTransport) -> None:
+    late = asyncio.get_running_loop().call_later(_PATIENCE, transport.abort)
+    try:
+        await writer.drain()
+    finally:
+        late.cancel()
 
 
 # Events

@@ -15,6 +15,8 @@ BODY: Final = web.RequestKey("body", Body)  # once it has been read
 # Headers of the answer that depend on where the request comes from.
 ORIGIN_HEADERS: Final = web.RequestKey("origin_headers", Sequence[tuple[str, str]])
 STARTED: Final = web.RequestKey("started", bool)  # the head of the answer has been sent
+# It must not be passed on, as its head is ambiguous.
+REFUSED: Final = web.RequestKey("refused", bool)
 
 # Labels of the metrics.
 ROUTE: Final = web.RequestKey("route", str)

@@ -1,7 +1,10 @@
-"""aiohttp's server, which answers a request that is not HTTP as the lane does.
+"""aiohttp's server as it stands behind the lane's pipes.
 
-Such a request never reaches the application. On its own, aiohttp would answer it with a text that
-quotes the caller's bytes, and log them.
+A request that is not HTTP never reaches the application. On its own, aiohttp would answer it with a
+text that quotes the caller's bytes, and log them; here it is answered as the lane does.
+
+All others go to the application's only route, each in one task. On its own, aiohttp would look for
+the route, have a second task for the connection, and a timer for its end, which is the lane's.
 """
 
 from __future__ import annotations
@@ -9,12 +12,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from contextvars import copy_context
 from typing import Final
 
-from aiohttp import StreamReader, web
+from aiohttp import StreamReader, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError, InvalidURLError, LineTooLong
+from aiohttp.http_writer import StreamWriter
+from aiohttp.web_protocol import ERROR, _ErrInfo
+from aiohttp.web_urldispatcher import UrlMappingMatchInfo
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from proxy.api.answers import WholeAnswer
 from proxy.api.routes import PATHS, ROUTES
 from proxy.ground.errors import IllegalArgument, ProxyError, StatusError
 from proxy.http1 import error_answer
@@ -35,18 +45,40 @@ _UNHEARD: Final = (
 )
 
 
+_Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
 class Runner(web.AppRunner):
-    """An AppRunner that makes `_Connection`s."""
+    """An AppRunner that makes `_Connection`s, for an application with one route."""
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
         return _Server(
-            made.request_handler,
+            _handler_of(self.app),
             request_factory=made.request_factory,
             handler_cancellation=made.handler_cancellation,
             loop=made._loop,
             **made._kwargs,
         )
+
+
+def _handler_of(app: web.Application) -> _Handler:
+    """What the application does with a request, without looking for its route first."""
+    (route,) = app.router.routes()
+    (middleware,) = app.middlewares
+    match = UrlMappingMatchInfo({}, route)
+    match.add_app(app)
+    match.freeze()
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        assert isinstance(request, web.Request)
+        request._match_info = match
+        if hdrs.EXPECT in request.headers:
+            await route.handle_expect_header(request)
+            await request.writer.drain()
+        return await middleware(request, route.handler)
+
+    return handle
 
 
 class _Server(web.Server):
@@ -55,12 +87,67 @@ class _Server(web.Server):
 
 
 class _Connection(web.RequestHandler):
-    __slots__ = ("_head", "_last", "_unusual")
+    __slots__ = ("_context", "_head", "_last", "_unusual")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
         self._head = 0  # bytes of a head that is not complete
         self._last: StreamReader | None = None  # the body of the last request
+        self._context = copy_context()  # in which the lane tells whose connection it is
+        super().connection_made(transport)
+
+    async def start(self) -> None:
+        """Answer the next of the requests that have come."""
+        if not self._messages:
+            return
+        message, payload = self._messages.popleft()
+        if self._parser is not None:
+            self._parser.message_consumed()
+        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+            self._resume_reading_if_drained()
+        assert self._manager is not None
+        assert self._request_factory is not None
+        self._manager.requests_count += 1
+        handler = self._request_handler
+        if isinstance(message, _ErrInfo):
+            handler, message = self._make_error_handler(message), ERROR
+        task = asyncio.current_task()
+        assert handler is not None
+        assert task is not None
+        request = self._request_factory(
+            message, payload, self, StreamWriter(self, self._loop), task
+        )
+        try:
+            response, is_lost = await self._handle_request(request, None, handler)
+            if not payload.is_eof():
+                await self._drop(payload)
+            keeps = bool(response.keep_alive) and payload.is_eof() and not is_lost
+        except BaseException:
+            self.force_close()
+            raise
+        finally:
+            request._task = None  # type: ignore[assignment]  # which refers to the request
+        self._end_request(keeps=keeps)
+
+    async def _drop(self, payload: StreamReader) -> None:
+        """Read what the caller still sends of a body that nobody wants, for a while."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._lingering_time):
+                while not payload.is_eof():
+                    await payload.readany()
+
+    def _end_request(self, *, keeps: bool) -> None:
+        """Go on with the next request if the connection is kept."""
+        self._task_handler = None
+        if self._force_close:
+            return
+        if not keeps or self._close:
+            self.force_close()
+        elif self._messages:
+            self._start_request()
+
+    def _start_request(self) -> None:
+        context = self._context.copy()  # each request has one of its own
+        self._task_handler = self._loop.create_task(self.start(), context=context)
 
     def data_received(self, data: bytes) -> None:
         # Of a request that it cannot read, aiohttp tells nothing reliable.
@@ -71,6 +158,8 @@ class _Connection(web.RequestHandler):
             self._last, self._head = self._messages[-1][1], 0
         elif in_head:
             self._limit_head(len(data))
+        if self._messages and (self._task_handler is None or self._task_handler.done()):
+            self._start_request()
 
     def _limit_head(self, size: int) -> None:
         """Refuse a head that is too long as a whole: aiohttp limits each of its lines only."""
@@ -97,7 +186,9 @@ class _Connection(web.RequestHandler):
         refusal = _refusal(exc)
         log.info("refused: %s", refusal.reason)
         error = self._unheard_method(exc) or refusal
-        return _Refusal(error_answer(error, method=b"", keep_alive=False))
+        return WholeAnswer(
+            error.status, error_answer(error, method=b"", keep_alive=False), keep_alive=False
+        )
 
     def _unheard_method(self, error: HttpProcessingError) -> ProxyError | None:
         """405 if all that is wrong is that the request has a method that nobody knows."""
@@ -108,21 +199,6 @@ class _Connection(web.RequestHandler):
         request = parse_request(method, target, CIMultiDictProxy(CIMultiDict()))
         match = PATHS.match(request.segments())
         return wrong_method(request, () if match is None else ROUTES[match.pattern])
-
-
-class _Refusal(web.StreamResponse):
-    """An answer written byte for byte: no signal would remove the headers that aiohttp adds."""
-
-    def __init__(self, answer: bytes) -> None:
-        super().__init__()
-        self.force_close()
-        self._answer = answer
-
-    async def prepare(self, request: web.BaseRequest) -> None:
-        await request.writer.write(self._answer)
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        """`prepare` has written everything."""
 
 
 def _refusal(error: HttpProcessingError) -> ProxyError:

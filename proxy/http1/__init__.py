@@ -9,7 +9,7 @@ decision is based on is what is sent: targets are compared and forwarded as raw 
 
 from __future__ import annotations
 
-from proxy.http1.answers import GIVEN_UP, AnswerHead, AnswerParser, error_answer
+from proxy.http1.answers import GIVEN_UP, AnswerHead, AnswerParser, error_answer, whole_answer
 from proxy.http1.bodies import (
     CHUNKS_AT_ONCE,
     Body,
@@ -50,4 +50,5 @@ __all__ = [
     "check_text",
     "error_answer",
     "request_head",
+    "whole_answer",
 ]

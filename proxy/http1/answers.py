@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
@@ -13,6 +14,11 @@ from proxy.ground.errors import ProxyError
 from proxy.http1.bodies import Body, ChunkedBody, EndlessBody, SizedBody, UnchunkedBody
 from proxy.http1.headers import HOP_BY_HOP, Malformed, Template, keeps_alive
 
+_PHRASES: Final = {int(status): status.phrase for status in HTTPStatus}
+_OF_ERRORS: Final = (
+    ("X-elastic-product", "Elasticsearch"),
+    ("content-type", "application/json"),
+)
 _ANSWER: Final = re.compile(
     rb"HTTP/1\.([01]) ([1-5]\d\d)(?: [^\r\n\0]*+)?"
     rb"(?:\r\n[!#-'*+\-.^-z|~A-Z0-9]++:[^\r\n\0]*+)*\r\n\r\n"
@@ -195,15 +201,32 @@ class AnswerParser:
         return self._last
 
 
+def whole_answer(
+    status: int,
+    headers: Iterable[tuple[str, str]],
+    body: bytes,
+    *,
+    method: bytes,
+    keep_alive: bool,
+) -> bytes:
+    """A complete answer, without its body for HEAD.
+
+    Raises: ValueError for a header with a line break.
+    """
+    lines = [f"HTTP/1.1 {status} {_PHRASES.get(status, '')}"]
+    lines += [f"{name}: {value}" for name, value in headers]
+    lines.append(f"content-length: {len(body)}")
+    if not keep_alive:
+        lines.append("Connection: close")
+    head = "\r\n".join(lines)
+    if head.count("\n") >= len(lines) or head.count("\r") >= len(lines):
+        raise ValueError("a header with a line break")
+    encoded = head.encode("utf-8", "surrogateescape") + b"\r\n\r\n"
+    return encoded if method == b"HEAD" else encoded + body
+
+
 def error_answer(error: ProxyError, *, method: bytes, keep_alive: bool) -> bytes:
     """A complete answer with the error as Elasticsearch prints it; without a body for HEAD."""
+    headers = [*_OF_ERRORS, *error.headers]
     body = orjson.dumps(error.envelope())
-    head = (
-        b"HTTP/1.1 %d %b\r\nX-elastic-product: Elasticsearch\r\ncontent-type: application/json\r\n"
-        b"content-length: %d\r\n%b%b\r\n"
-    )
-    phrase = HTTPStatus(error.status).phrase.encode()
-    more = "".join(f"{name}: {value}\r\n" for name, value in error.headers).encode()
-    connection = b"" if keep_alive else b"Connection: close\r\n"
-    answer = head % (error.status, phrase, len(body), more, connection)
-    return answer if method == b"HEAD" else answer + body
+    return whole_answer(error.status, headers, body, method=method, keep_alive=keep_alive)

@@ -13,8 +13,6 @@ from proxy.upstream.heads import raw_target
 # Set on a request that was handed on: the names of the headers in the upstream's answer, in lower
 # case.
 FROM_UPSTREAM: Final = web.RequestKey("from_upstream", frozenset[str])
-# Set on a request that must not be passed on, as its head is ambiguous.
-REFUSED: Final = web.RequestKey("refused", bool)
 _ADDED_BY_AIOHTTP: Final = (hdrs.SERVER, hdrs.DATE, hdrs.CONTENT_TYPE)
 
 
@@ -40,14 +38,3 @@ def strip_additions(request: web.Request, response: web.StreamResponse) -> None:
                 response.headers.popall(name, None)
         elif name != hdrs.CONTENT_TYPE:
             response.headers.popall(name, None)
-
-
-def close_when_unclear(request: web.Request, response: web.StreamResponse) -> None:
-    """Close connections on which more must not be read.
-
-    After a refused request nobody knows where the next one begins; after a chunked one aiohttp's
-    parser takes the trailers of its body for headers of the next.
-    """
-    if request.get(REFUSED) or hdrs.TRANSFER_ENCODING in request.headers:
-        response.force_close()
-        response.headers[hdrs.CONNECTION] = "close"

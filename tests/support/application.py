@@ -80,7 +80,7 @@ class Proxy:
         if not received:
             return None
         head, _, body = received.partition(b"\r\n\r\n")
-        first, *lines = head.decode().split("\r\n")
+        first, *lines = head.decode(errors="surrogateescape").split("\r\n")
         headers: CIMultiDict[str] = CIMultiDict()
         for line in lines:
             name, _, value = line.partition(": ")
