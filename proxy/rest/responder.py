@@ -70,6 +70,10 @@ class Responder:
         """An answer whose body is in its format already."""
         return self._response(status, body, self.content_type)
 
+    def document_headers(self, status: int) -> CIMultiDict[str]:
+        """The headers of an answer whose body is encoded elsewhere, and not compressed."""
+        return self._headers(status, self.content_type)
+
     def error(self, error: ProxyError) -> RestResponse:
         """The answer that shows an error."""
         body = self.envelope(error)
