@@ -39,9 +39,10 @@ def clean_environ(state: Path, values: Mapping[str, str | None] | None = None) -
     return environ
 
 
-def _for_upstream(url: str | None) -> dict[str, str]:
+def _for_upstream(urls: str | None) -> dict[str, str]:
     """Settings for proxies before a stub, which is not to be asked about semantic fields."""
-    is_stub = url is not None and URL(url).port not in ELASTICSEARCH_PORTS
+    ports = {URL(url.strip()).port for url in urls.split(",")} if urls else set()
+    is_stub = bool(ports) and ports.isdisjoint(ELASTICSEARCH_PORTS)
     return {"HFPROXY_SEMANTIC_ENABLED": "false"} if is_stub else {}
 
 
