@@ -98,7 +98,7 @@ def _check_root(mapping: Mapping[str, Any], path: str) -> None:
     """Whether the root leaves room for what belongs to semantic fields, `path` for one."""
     if has_no_subobjects(mapping):
         raise IllegalArgument(_SUBOBJECTS.format(path=path))
-    for name in mapping.get("properties", {}):
+    for name in _properties(mapping):
         if name.partition(".")[0] == layout.CONTAINER:
             raise IllegalArgument(
                 f"field [{name}] is reserved in indices with fields of type [{TYPE}]"
@@ -206,7 +206,7 @@ def completed(mapping: Mapping[str, Any], below: Mapping[str, Any]) -> dict[str,
     `below` has what belongs to each semantic field, by the field's path.
     """
     properties = {
-        **mapping.get("properties", {}),
+        **_properties(mapping),
         layout.CONTAINER: layout.container(
             {layout.key_of(path): content for path, content in below.items()}
         ),
@@ -218,9 +218,15 @@ def completed(mapping: Mapping[str, Any], below: Mapping[str, Any]) -> dict[str,
     return made
 
 
+def _properties(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = mapping.get("properties")
+    return found if isinstance(found, Mapping) else {}
+
+
 def _source_filter(mapping: Mapping[str, Any], name: str) -> list[str]:
     source = mapping.get("_source")
     found = source.get(name) if isinstance(source, Mapping) else None
     if isinstance(found, str):
         return [found]
-    return [pattern for pattern in found if isinstance(pattern, str)] if found else []
+    listed = found if isinstance(found, list) else ()
+    return [pattern for pattern in listed if isinstance(pattern, str)]

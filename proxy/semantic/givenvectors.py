@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import orjson
-
 from proxy.ground.errors import IllegalArgument, ProxyError
 from proxy.semantic.errors import DocumentParsingFailed
 from proxy.semantic.fields import Fields, ModelSettings, SemanticField, read_model_settings
 from proxy.semantic.filling import Chunk, FieldFilling
+from proxy.xcontent.writing import dump_json
 
 INFERENCE_FIELDS: Final = "_inference_fields"
 
@@ -76,7 +75,7 @@ def _chunks(by_source: Any) -> list[Chunk]:
         for chunk in chunks if isinstance(chunks, list) else [None]:
             match chunk:
                 case {"start_offset": int(start), "end_offset": int(end), "embeddings": vector}:
-                    rendered = orjson.dumps(vector)
+                    rendered = dump_json(vector)
                     found.append(Chunk(source=source, start=start, end=end, vector=rendered))
                 case _:
                     problem = "[chunks] failed to parse field [chunks]"

@@ -143,7 +143,7 @@ def _vector_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _dimensions(value: Any) -> int:
     try:
         return int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # the last of 1e999, which is read as infinite
         raise IllegalArgument(
             f"[dimensions] in [model_settings] must be a number, got [{value}]"
         ) from None

@@ -142,6 +142,10 @@ def split(definition: Mapping[str, Any], is_ours: IsOurs) -> Split | None:
     processors = definition.get("processors")
     if not isinstance(processors, list) or not any(map(is_ours, model_ids(definition))):
         return None
+    for name, kind in (("on_failure", list), (_META, dict)):
+        value = definition.get(name)
+        if value is not None and not isinstance(value, kind):
+            raise ParseFailed(f"[{name}] {_wrong_kind(value, kind)}", extra={"property_name": name})
     ours = [_own_config(one, is_ours) is not None for one in processors]
     first = ours.index(False) if False in ours else len(ours)
     last = len(ours) - (ours[::-1].index(False) if False in ours else 0)
@@ -257,6 +261,12 @@ _JAVA: Final = {
 }
 
 
+def _wrong_kind(value: Any, kind: type) -> str:
+    article = "an" if kind is int else "a"
+    java = _JAVA.get(type(value), ("", type(value).__name__))[1]
+    return f"property isn't {article} {_JAVA[kind][0]}, but of type [{java}]"
+
+
 class _Reader:
     """Takes options out of a configuration, so that what is left is unknown."""
 
@@ -274,11 +284,7 @@ class _Reader:
         """An optional value."""
         value = self.config.pop(name, None)
         if value is not None and type(value) is not kind:
-            article = "an" if kind is int else "a"
-            java = _JAVA.get(type(value), ("", type(value).__name__))[1]
-            raise self.failed(
-                f"property isn't {article} {_JAVA[kind][0]}, but of type [{java}]", name
-            )
+            raise self.failed(_wrong_kind(value, kind), name)
         return value
 
     def required(self, name: str) -> str:

@@ -30,7 +30,7 @@ def rewritten(body: Mapping[str, Any], rewriter: Rewriter, size: Any = None) -> 
     for name in ("query", "post_filter", "index_filter"):
         if name in body:
             made[name] = rewriter.query(body[name], scope)
-    if "knn" in body:
+    if body.get("knn") is not None:
         made["knn"] = _sections(body["knn"], rewriter, scope)
     if "rescore" in body:
         made["rescore"] = each(body["rescore"], lambda one: _rescore(one, rewriter, scope))

@@ -47,7 +47,7 @@ class Utf16Text:
         return index + bisect_left(self._indexes, index)
 
     def index(self, units: int) -> int:
-        """The reverse of `units`; an offset amid a character means that after it."""
+        """The reverse of `units`; an offset amid a character means that character."""
         return units - bisect_left(self._units, units)
 
     def chunk(self, span: Span) -> Chunk:

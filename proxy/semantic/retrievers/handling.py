@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from proxy.ground.errors import IllegalArgument
 from proxy.limits.deadline import Deadline
 from proxy.semantic.ports import Endpoints
 from proxy.semantic.retrievers.evaluation import Evaluation, Rewrite
@@ -38,13 +39,13 @@ from proxy.semantic.retrievers.tree import (
     Rrf,
 )
 from proxy.semantic.retrievers.validation import children
+from proxy.xcontent.javatext import java_text
 
 Json = dict[str, Any]
 Defaults = Mapping[str, Sequence[str]]
 
 # Documents that get their scores one by one; of more, those of the page alone.
 _SCORED: Final = 1000
-_UNLIMITED: Final = (None, True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +130,8 @@ def all_queries(tree: Retriever, body: Mapping[str, Any]) -> Json:
 
 
 def _final(tree: Compound, ranking: Ranking, body: Mapping[str, Any]) -> Json:
-    documents, start = ranking.documents, int(body.get("from", 0))
-    size = int(body.get("size", tree.common.window))
+    documents, start = ranking.documents, _number(body, "from", 0)
+    size = _number(body, "size", tree.common.window)
     size = max(0, min(size, len(documents) - start))
     made = {key: value for key, value in body.items() if key != "retriever"}
     made |= {"from": start, "size": size}
@@ -144,6 +145,15 @@ def _final(tree: Compound, ranking: Ranking, body: Mapping[str, Any]) -> Json:
     matches = ranking.matches if _counts_matches(body, len(documents)) else None
     made["query"] = _query(scored, rest, matches, tree.common.label)
     return made
+
+
+def _number(body: Mapping[str, Any], name: str, default: int) -> int:
+    """A part of a search that is a number. Raises: IllegalArgument."""
+    value = body.get(name, default)
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        raise IllegalArgument(f"[{name}] must be a number, found [{java_text(value)}]") from None
 
 
 def _query(
@@ -169,7 +179,9 @@ def _counts_matches(body: Mapping[str, Any], found: int) -> bool:
     if any(name in body for name in ("aggs", "aggregations", "highlight", "profile", "explain")):
         return True
     limit = body.get("track_total_hits")
-    return limit is not False and (limit in _UNLIMITED or limit > found)
+    if not isinstance(limit, int):  # the upstream reads it, or refuses it
+        return limit != "false"
+    return limit is not False and (limit is True or limit > found)
 
 
 def _least(tree: Compound) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -16,8 +17,9 @@ from proxy.rest.body import Body
 from proxy.rest.request import parse_request
 from proxy.rest.responder import responder_for
 from proxy.semantic.abilities import Abilities
+from proxy.semantic.discovery import Declared
 from proxy.semantic.exchange import Exchange, Parts
-from proxy.semantic.registry import Target
+from proxy.semantic.registry import Snapshot, Target
 from proxy.semantic.routes import PATHS, ROUTES
 from proxy.semantic.tasks import Tasks
 from proxy.semantic.upstreamrelease import UpstreamRelease
@@ -58,6 +60,7 @@ class Upstream:
 
     def __init__(self, answers: Sequence[Any]) -> None:
         self.asked: list[Asked] = []
+        self.handed: list[Asked] = []  # requests that were passed on, with the answer `{}`
         self._answers = [one if isinstance(one, Answer) else Answer(one) for one in answers]
 
     async def ask_as_caller(self, request, method, target, body=b""):
@@ -74,6 +77,15 @@ class Upstream:
 
     async def version(self):
         return "9.2.4"
+
+    async def hand_on(self, request, body=None, answered=None):
+        return await self.hand_on_as(request, "", body, answered=answered)
+
+    async def hand_on_as(self, request, target, body, change=None, answered=None):
+        self.handed.append(Asked("", target, body or b""))
+        if answered is not None:
+            await answered()
+        return web.Response(body=b"{}")
 
 
 class Endpoints:
@@ -109,10 +121,25 @@ class Registry:
     def __init__(self, target: Target) -> None:
         self.target = target
         self.looked_up: list[str] = []
+        self.snapshot = Snapshot(state=None, declared=Declared(indices=frozenset(), templates=True))
+        self.stored_pipelines = SimpleNamespace(is_readable=True)
+        self.native = False
 
     async def look_up(self, expression):
         self.looked_up.append(expression)
         return self.target
+
+    async def pipelines(self):
+        return self.snapshot.pipelines
+
+    async def is_native(self):
+        return self.native
+
+    async def changed(self):
+        pass
+
+    async def look(self):
+        pass
 
 
 class Guard:
@@ -126,6 +153,10 @@ class Guard:
             raise self.refusal
         return target
 
+    async def check_inference(self, request):
+        if self.refusal is not None:
+            raise self.refusal
+
 
 @dataclass(slots=True)
 class World:
@@ -137,18 +168,37 @@ class World:
     guard: Guard = field(default_factory=Guard)
     tasks: Tasks = field(default_factory=lambda: Tasks(MemoryNotes()))
 
-    async def request(self, method: str, target: str, body: Any) -> Any:
+    async def request(self, method: str, target: str, body: Any = b"") -> Any:
         """The document of the layer's answer."""
-        return orjson.loads(await self.answer(method, target, body))
+        answer = await self.answer(method, target, body)
+        return orjson.loads(answer.body)  # type: ignore[attr-defined]
 
-    async def answer(self, method: str, target: str, body: Any) -> bytes:
+    async def answer(self, method: str, target: str, body: Any = b"") -> web.StreamResponse:
         """The layer's answer."""
+        exchange, handle = self.exchange(method, target, body)
+        answer: web.StreamResponse = await handle(exchange)
+        return answer
+
+    def exchange(self, method: str, target: str, body: Any = b"") -> tuple[Exchange, Any]:
+        """A request, and what handles it."""
         data = body if isinstance(body, bytes) else orjson.dumps(body)
         headers = CIMultiDictProxy(CIMultiDict({"Content-Type": "application/json"}))
         rest = parse_request(method, target, headers)
         match = PATHS.match(rest.segments())
         assert match is not None
-        parts: Any = Parts(
+        exchange = Exchange(
+            request=None,  # type: ignore[arg-type]
+            rest=rest,
+            responder=responder_for(rest),
+            names=match.parameters,
+            parts=self.parts(),
+            body=Body(rest, data, data, Bounds(nesting=100, values=1000)),
+        )
+        return exchange, ROUTES[match.pattern][method]
+
+    def parts(self) -> Any:
+        """What handlers work with."""
+        return Parts(
             upstream=self.upstream,  # type: ignore[arg-type]
             endpoints=self.endpoints,
             document_endpoints=self.endpoints,
@@ -162,16 +212,6 @@ class World:
             read_pieces=None,  # type: ignore[arg-type]
             default_id=None,
         )
-        exchange = Exchange(
-            request=None,  # type: ignore[arg-type]
-            rest=rest,
-            responder=responder_for(rest),
-            names=match.parameters,
-            parts=parts,
-            body=Body(rest, data, data, Bounds(nesting=100, values=1000)),
-        )
-        answer: Any = await ROUTES[match.pattern][method](exchange)
-        return bytes(answer.body)
 
 
 def world(target: Target, *answers: Any) -> World:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import pytest
+from aiohttp import web
 
 from proxy.ground.errors import UpstreamBroken
 from proxy.semantic.answerjson import with_sources
@@ -55,7 +56,9 @@ async def test_what_is_no_json_is_a_bad_gateways(method, path, body, status, pag
 @pytest.mark.parametrize("status", [200, 404, 503])
 @pytest.mark.parametrize(("method", "path", "body"), SHOWING)
 async def test_a_page_is_passed_back_unless_it_names_our_fields(method, path, body, status):
-    assert await world(HERE, Answer(PAGE, status)).answer(method, path, body) == PAGE
+    answer = await world(HERE, Answer(PAGE, status)).answer(method, path, body)
+    assert isinstance(answer, web.Response)
+    assert answer.body == PAGE
     with pytest.raises(UpstreamBroken):
         await world(HERE, Answer(BROKEN_OFF, status)).answer(method, path, body)
 

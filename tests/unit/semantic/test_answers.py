@@ -2,55 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from proxy.semantic.answers import presentable, rewording
-from proxy.semantic.refusals import refusal, with_refusals
 
 WORDS = rewording({"body": {}}, {"body": "lumps"})
-
-
-def failed(reason: str, *, on_rewriting: bool = False) -> dict[str, Any]:
-    """A shard's failure to parse a refusal, as Elasticsearch tells it."""
-    query = refusal(reason, on_rewriting=on_rewriting)["query_string"]["query"]
-    return {
-        "type": "query_shard_exception",
-        "reason": f"Failed to parse query [{query}]",
-        "index_uuid": "u",
-        "index": "a",
-        "caused_by": {"type": "parse_exception", "reason": f"Cannot parse '{query}': ..."},
-    }
-
-
-def test_a_refusal_is_what_was_meant():
-    reason = "it is [so] (or so)"
-    assert with_refusals(failed(reason)) == {
-        "type": "query_shard_exception",
-        "reason": f"failed to create query: {reason}",
-        "index_uuid": "u",
-        "index": "a",
-        "caused_by": {"type": "illegal_argument_exception", "reason": reason},
-    }
-    cause = {"type": "illegal_argument_exception", "reason": reason}
-    assert with_refusals(failed(reason, on_rewriting=True)) == cause
-
-
-def test_a_search_that_failed_by_one_shows_its_cause():
-    error = {
-        "type": "search_phase_execution_exception",
-        "failed_shards": [{"reason": failed("no", on_rewriting=True)}],
-    }
-    cause = {"type": "illegal_argument_exception", "reason": "no"}
-    assert with_refusals(error)["caused_by"] == {**cause, "caused_by": cause}
-    error = {**error, "failed_shards": [{"reason": failed("no")}]}
-    assert "caused_by" not in with_refusals(error)
-
-
-def test_other_errors_stay():
-    error = {"type": "query_shard_exception", "reason": "Failed to parse query [((]"}
-    assert with_refusals(error) == error
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-import orjson
 import pytest
 
 from proxy.semantic.bulk import Malformed, Window, read_action, windows
-from proxy.semantic.collected import CollectedItems
 from proxy.semantic.documents import Place
 from proxy.semantic.writing import with_lines
 from tests.unit.semantic.items import filled
@@ -75,18 +73,6 @@ def test_a_rendered_item_keeps_no_vectors() -> None:
     assert item.is_filled
     item.forget()
     assert not item.rendered
-
-
-@pytest.mark.parametrize("count", [0, 1, 3, 5000])
-def test_collected_items_come_back_as_they_were(count: int) -> None:
-    items = [{"index": {"_id": str(number), "pad": "p" * 100}} for number in range(count)]
-    collected = CollectedItems()
-    for start in range(0, count, 100):
-        collected.add(items[start : start + 100])
-    answer = orjson.loads(b"".join(collected.rendered(7)))
-    assert answer == {"errors": False, "took": 7, "items": items}
-    collected.add([{"index": {"error": {}}}])
-    assert orjson.loads(b"".join(collected.rendered(7)))["errors"] is True
 
 
 def test_line_numbers_are_those_of_the_whole_body() -> None:

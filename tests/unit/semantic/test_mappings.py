@@ -3,7 +3,6 @@ from __future__ import annotations
 from typing import Any
 
 from proxy.semantic import layout
-from proxy.semantic.inferencefields import rendered
 from proxy.semantic.mappings import around, as_declared, declared_everywhere, fields_of
 
 MODEL = {
@@ -95,20 +94,3 @@ def test_around():
     assert kind == "object"
     assert around(mapping, "a.b.x") == ([mapping, nested], None)
     assert around(mapping, "z.y") == ([mapping], None)
-
-
-def test_inference_fields_of_a_document():
-    fields = fields_of(mapping_with(a=dict(layout.PLACEHOLDER)))
-    chunk = {"field": "b", "start": 0, "end": 3, "embeddings": [1.0]}
-    shown = rendered({"a": {"chunks": [chunk, {**chunk, "field": "a"}]}, "gone": {}}, fields)
-    offsets = {"start_offset": 0, "end_offset": 3, "embeddings": [1.0]}
-    assert shown == {
-        "a": {
-            "inference": {
-                "inference_id": "e",
-                "model_settings": MODEL,
-                "chunks": {"b": [offsets], "a": [offsets]},
-            }
-        }
-    }
-    assert rendered({"a": {"chunks": []}}, fields) == {}

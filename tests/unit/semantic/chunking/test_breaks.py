@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import json
-from itertools import chain, product
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from proxy.semantic.chunking.breaks import sentence_ends, word_breaks
 from proxy.semantic.chunking.offsets import Utf16Text
-from proxy.semantic.chunking.plainwords import is_plain, plain_break_after, plain_word_ends
 from proxy.semantic.chunking.words import Words
 
 LINES: Final = (Path(__file__).parent / "recorded/breaks.jsonl").read_text().splitlines()
 RECORDED: Final = [json.loads(line) for line in LINES]  # orjson refuses lone surrogates
-# A character of each kind that plain text has, as far as word breaks tell kinds apart.
-PLAIN: Final = "a_1é.,'\u2019:·; \n\r\t\"-…©\x85"
 
 
 def icu_words(text: str) -> tuple[list[int], list[int]]:
@@ -37,41 +32,6 @@ def test_breaks_are_those_of_java(recorded):
     assert [text.units(end) for end in words] == recorded["words"]
     assert [text.units(end) for end in Words(text.text).ends] == recorded["words"]
     assert [text.units(end) for end in sentence_ends(text.text)] == recorded["sentences"]
-
-
-def assert_plain_words_are_those_of_icu(text: str) -> None:
-    assert is_plain(text)
-    segments, words = icu_words(text)
-    assert list(plain_word_ends(text, 0, len(text))) == words
-    for start, end in zip([0, *segments], segments, strict=False):
-        if end not in words:
-            assert plain_break_after(text, start) == end
-
-
-def test_plain_words_are_those_of_icu_for_all_short_texts():
-    for length in (1, 2, 3):
-        for characters in product(PLAIN, repeat=length):
-            assert_plain_words_are_those_of_icu("".join(characters))
-
-
-def test_plain_words_are_those_of_icu_for_all_characters():
-    plain = [character for character in map(chr, range(0x2200)) if is_plain(character)]
-    assert len(plain) == 400
-    for character in plain:
-        for before, after in product("a1_ ", repeat=2):
-            assert_plain_words_are_those_of_icu(before + character + after)
-
-
-@given(st.text(PLAIN, max_size=40))
-def test_plain_words_are_those_of_icu(text):
-    assert_plain_words_are_those_of_icu(text)
-
-
-@pytest.mark.parametrize(
-    "character", ["\xad", "\u0301", "\u200d", "א", "カ", "漢", "ไ", "👍", "\u202f", "\u3000", "Ж"]
-)
-def test_what_combines_with_others_is_not_plain(character):
-    assert not is_plain(f"a {character} b")
 
 
 @pytest.mark.parametrize("line", ["Some words. ", "Une déjà-vu. ", "한국어 😀 문장. ", "漢字。"])

@@ -11,7 +11,6 @@ from proxy.inference.chunking import SEPARATORS, ChunkingSettings, parse_chunkin
 from proxy.semantic.chunking.breaks import sentence_ends
 from proxy.semantic.chunking.chunker import chunker_for
 from proxy.semantic.chunking.offsets import Chunk, Utf16Text
-from proxy.semantic.chunking.word import Counted, word_spans
 from proxy.semantic.chunking.words import Words
 from tests.unit.semantic.chunking.texts import texts
 
@@ -65,31 +64,6 @@ def test_chunks_are_whole_characters(text, settings):
     for chunk in chunker_for(settings).chunks(text):
         part = encoded[2 * chunk.start : 2 * chunk.end].decode("utf-16-le")  # fails for a half
         assert part == counted.cut(chunk)
-
-
-@given(texts(), st.integers(1, 30), st.data())
-def test_word_chunks_are_those_of_the_step_by_step_account(text, size, data):
-    overlap = data.draw(st.integers(0, size // 2))
-    assert word_spans(text, size, overlap) == stepped(text, size, overlap)
-
-
-def stepped(text: str, size: int, overlap: int) -> list[Counted]:
-    """How Elasticsearch describes it: a window that is marked while words are counted."""
-    found = []
-    window = following = count = since_mark = 0
-    for end in Words(text).ends:
-        count += 1
-        since_mark += 1
-        if count >= size:
-            found.append(Counted((window, end), count))
-            count = overlap
-            following = end if overlap == 0 else following
-            window = following
-        if since_mark == size - overlap:
-            following, since_mark = end, 0
-    if count > overlap or not found:
-        found.append(Counted((window, len(text)), count))
-    return found
 
 
 @given(texts(), st.integers(20, 60))
@@ -153,12 +127,3 @@ def test_thousands_of_separators_are_no_problem():
     settings = recursive_settings(10, *(f"never {number}" for number in range(5000)))
     chunks = chunker_for(settings).chunks("Eight short words are in this sentence here. " * 4)
     assert len(chunks) == 4
-
-
-@given(texts(), st.integers(0, 200))
-def test_offsets_convert_there_and_back(text, index):
-    counted = Utf16Text(text)
-    index = min(index, len(text))
-    assert counted.units(index) == len(text[:index].encode("utf-16-le")) // 2
-    assert counted.index(counted.units(index)) == index
-    assert counted.length == counted.units(len(text))

@@ -6,7 +6,6 @@ from typing import Any
 import orjson
 import pytest
 
-from proxy.semantic.abilities import Abilities
 from proxy.semantic.retrievers.errors import LeafRefused
 from proxy.semantic.retrievers.handling import resolved
 from proxy.semantic.retrievers.searches import Searches
@@ -34,9 +33,6 @@ class Upstream:
         if self.status != 200:
             return answer(self.status, {"error": {"type": "x", "reason": "no"}})
         return answer(200, {"responses": [self.search] * (len(lines) // 2)})
-
-    async def ask_as_proxy(self, method: str, target: str, body: bytes = b"") -> UpstreamAnswer:
-        return await self.ask(method, target, body)
 
 
 def answer(status: int, document: Any) -> UpstreamAnswer:
@@ -106,15 +102,3 @@ async def test_the_query_that_is_left():
     assert scored["bool"]["should"] == [{"constant_score": clause}]
     without = await found(Upstream(), track_total_hits=False)
     assert len(without.body["query"]["bool"]["should"]) == 1
-
-
-async def test_abilities_are_believed_for_a_while():
-    now = [0.0]
-    upstream: Any = Upstream(status=400)
-    abilities = Abilities(upstream, lambda: now[0])
-    assert not await abilities.can_fuse()
-    upstream.status = 200
-    assert not await abilities.can_fuse()
-    now[0] = 61.0
-    assert await abilities.can_fuse()
-    assert len(upstream.asked) == 2

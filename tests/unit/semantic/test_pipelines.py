@@ -6,11 +6,8 @@ from typing import Any
 
 import pytest
 
-from proxy.ground.errors import IllegalArgument, ParseFailed, ProxyError
-from proxy.semantic.ingest.inferring import texts_for, with_results
+from proxy.ground.errors import IllegalArgument, ParseFailed
 from proxy.semantic.pipelines import (
-    Input,
-    Processor,
     called,
     model_ids,
     read_pipeline,
@@ -201,46 +198,25 @@ def test_models_and_called_pipelines_are_found_wherever_they_stand():
     assert called(definition) == {"a", "b"}
 
 
-def processor(*inputs: str, **more: Any) -> Processor:
-    made = tuple(Input(one, f"{one}_out") for one in inputs)
-    return Processor(model_id="embed", inputs=made, **more)
-
-
 @pytest.mark.parametrize(
-    ("document", "expected"),
+    ("more", "reason"),
     [
-        ({"a": "x", "b": "y"}, ["x", "y"]),
-        ({"a": "x"}, ["x", ""]),
-        ({"a": "x", "b": None}, ["x", ""]),
-        ({"b": "y"}, []),
-        ({"a": None, "b": "y"}, []),
+        (
+            {"_meta": "x"},
+            "[_meta] property isn't a map, but of type [java.lang.String]",
+        ),
+        (
+            {"on_failure": 5},
+            "[on_failure] property isn't a list, but of type [java.lang.Integer]",
+        ),
+        (
+            {"on_failure": SET},
+            "[on_failure] property isn't a list, but of type [java.util.HashMap]",
+        ),
     ],
 )
-def test_a_missing_text_is_an_empty_one_unless_it_is_the_first(document, expected):
-    assert texts_for(document, processor("a", "b", ignore_missing=True)) == expected
-
-
-@pytest.mark.parametrize(
-    ("document", "reason"),
-    [
-        ({}, "field [a] not present as part of path [a]"),
-        ({"a": 1}, "input field [a] cannot be processed because it is not a text field"),
-        ({"a": ["x"]}, "input field [a] cannot be processed because it is not a text field"),
-    ],
-)
-def test_what_is_no_text_fails(document, reason):
-    with pytest.raises(IllegalArgument) as raised:
-        texts_for(document, processor("a"))
+def test_wrong_parts_of_a_pipeline_are_told_as_by_elasticsearch(more, reason):
+    with pytest.raises(ParseFailed) as raised:
+        split({"processors": [infer()], **more}, OURS)
     assert raised.value.reason == reason
-
-
-def test_results_are_put_in_with_the_model_beside_the_first():
-    data = with_results(b'{"n":1.0}', processor("o.a", "b"), [[1], [2]])
-    assert data == b'{"n":1.0,"o":{"model_id":"embed","a_out":[1]},"b_out":[2]}'
-
-
-def test_a_wrong_number_of_results_fails():
-    with pytest.raises(ProxyError) as raised:
-        with_results(b"{}", processor("a"), [])
-    reason = "number of results [0] does not match the number of inputs [1]"
-    assert (raised.value.status, raised.value.reason) == (500, reason)
+    assert raised.value.extra == {"property_name": next(iter(more))}

@@ -1,0 +1,26 @@
+"""The answer of a bulk, collected item by item."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+
+from proxy.semantic.collected import CollectedItems
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 5000])
+def test_items_come_back_as_they_were(count: int):
+    items = [{"index": {"_id": str(number), "pad": "p" * 100}} for number in range(count)]
+    collected = CollectedItems()
+    for start in range(0, count, 100):
+        collected.add(items[start : start + 100])
+    answer = orjson.loads(b"".join(collected.rendered(7)))
+    assert answer == {"errors": False, "took": 7, "items": items}
+    assert collected.count == count
+    assert collected.is_large == (count == 5000)
+
+
+def test_one_error_is_enough():
+    collected = CollectedItems()
+    collected.add([{"index": {"error": {}}}, {"index": {}}])
+    assert orjson.loads(b"".join(collected.rendered(7)))["errors"] is True
