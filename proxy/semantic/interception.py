@@ -60,14 +60,10 @@ _SEARCHES: Final = re.compile(
 _INFERS: Final = re.compile(rb"/_ml/trained_models/[^/?]+/(?:deployment/)?_infer/?(?:\?|$)")
 # What stands in a search that Elasticsearch without its inference plugin does not know. Looked for
 # one by one, as that is several times as fast as one pattern.
-_NAMED: Final = (
-    b'"semantic"',
-    b"query_vector_builder",
-    b"text_similarity_reranker",
-    b'"rrf"',
-    b'"linear"',
-)
+_SEMANTIC: Final = b'"semantic"'
+_BUILDER: Final = b"query_vector_builder"
 _RETRIEVER: Final = b'"retriever"'  # which early releases do not know at all
+_KINDS: Final = (b"text_similarity_reranker", b'"rrf"', b'"linear"')  # of retrievers
 _ESCAPE: Final = b"\\u00"
 _ESCAPED_LETTER: Final = re.compile(rb"\\u00[4-7]")  # perhaps of one of these names
 _IN_URL: Final = re.compile(rb"[?&]source=[^&]*(?:semantic|query_vector_builder|rrf|linear)")
@@ -178,10 +174,12 @@ class Interceptor:
 
     def takes_body(self, request: bytes, head_length: int) -> bool:
         """Whether a request into which we look is taken after all."""
-        may_lack = self._release.may_lack_retrievers()
-        for name in (*_NAMED, _RETRIEVER) if may_lack else _NAMED:
-            if request.find(name, head_length) >= 0:
-                return True
+        if request.find(_SEMANTIC, head_length) >= 0 or request.find(_BUILDER, head_length) >= 0:
+            return True
+        if request.find(_RETRIEVER, head_length) >= 0 and (
+            self._release.may_lack_retrievers() or any(kind in request for kind in _KINDS)
+        ):
+            return True
         if request.find(_ESCAPE, head_length) >= 0 and _ESCAPED_LETTER.search(request, head_length):
             return True
         head = request[:head_length]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -141,6 +142,7 @@ class Registry:
         self._clock = clock
         self._asked = self._now()  # when what is known was asked for
         self._trust = max(_TRUST * refresh, _SHORTEST_TRUST)
+        self._trusted_until = -math.inf  # the time until which it is written by what is known
         self.stored_pipelines = PipelineRegistry(upstream)
         self._upstream = upstream
         self.cluster = Cluster(upstream)
@@ -179,7 +181,7 @@ class Registry:
 
     async def _rest(self) -> None:
         """Until somebody looks, who has found that nothing is known."""
-        self._is_resting = True
+        self._is_resting, self._trusted_until = True, -math.inf
         self._looked.clear()
         await self._looked.wait()
 
@@ -193,19 +195,16 @@ class Registry:
     @property
     def is_current(self) -> bool:
         """Whether what is known is new enough to write by it."""
-        asked = self._asked
-        return (
-            not self._is_resting
-            and asked.epoch == self._epoch.value
-            and self._clock() - asked.time < self._trust
-            and self._snapshot.is_known
-        )
+        return self._asked.epoch == self._epoch.value and self._clock() < self._trusted_until
 
     @property
     def generation(self) -> object:
         """Another object whenever something else is known, or it is not current."""
         self._is_used = True
-        return self._generation if self.is_current else object()
+        # As `is_current`, without another call: every request that is forwarded asks for it.
+        if self._asked.epoch == self._epoch.value and self._clock() < self._trusted_until:
+            return self._generation
+        return object()
 
     async def is_native(self) -> bool:
         """Whether the upstream has `semantic_text` of its own. Raises: UpstreamError."""
@@ -273,7 +272,9 @@ class Registry:
         """Go by `snapshot`, as it was asked for at that moment, or just now."""
         if snapshot is not self._snapshot:
             self._generation = object()
-        self._snapshot, self._asked = snapshot, asked or self._now()
+        asked = asked or self._now()
+        self._snapshot, self._asked = snapshot, asked
+        self._trusted_until = asked.time + self._trust if snapshot.is_known else -math.inf
         if self._is_resting:
             self._is_used, self._is_resting = True, False
             self._looked.set()
