@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from bench import elasticsearch, forwarding, inference, layer, semantic, streams
+from bench import elasticsearch, forwarding, inference, layer, semantic, streams, texts
 
 PARTS: Final[dict[str, Callable[[], None]]] = {
     "forwarding": forwarding.main,
@@ -15,6 +15,7 @@ PARTS: Final[dict[str, Callable[[], None]]] = {
     "semantic": semantic.main,
     "layer": layer.main,
     "streams": streams.main,
+    "texts": texts.main,
 }
 
 

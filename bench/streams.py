@@ -4,9 +4,9 @@
 
 A thousand callers ask for a completion as a stream, each on a connection of its own: the provider
 alone, and through the proxy. The proxy has a core to itself; callers and provider share another.
-Rounds are interleaved, and ratios are taken within a round; memory is that of the first one, as later
-ones use the same again. Results are written to bench/results/:
-streams.json, and a table in streams.txt.
+Rounds are interleaved, and ratios are taken within a round; memory is that of the first one, as
+later ones use the same again. Results are written to bench/results/: streams.json, and a table in
+streams.txt.
 """
 
 from __future__ import annotations

@@ -98,7 +98,6 @@ def running_parts(screen: Screen, folder: Path) -> Iterator[Parts]:
     with ExitStack() as stack:
         environ = {name: text for name, text in os.environ.items() if not name.startswith(FOREIGN)}
         environ |= {"XDG_STATE_HOME": str(folder / "state"), "HFPROXY_LOG_FORMAT": "text"}
-        environ["HFPROXY_SEMANTIC_ENABLED"] = "true"
         # It loads its models while Elasticsearch starts.
         command: tuple[str, ...] = ("provider", "--listen", "127.0.0.1:0")
         log = folder / "provider.log"

@@ -22,8 +22,8 @@ from proxy.api.counting import METRICS, STORMS, CountedRequest
 from proxy.api.dispatcher import InferenceApi
 from proxy.api.keys import REFUSED
 from proxy.api.server import Runner
-from proxy.assembly import Inference, opened_inference, semantic_layer
-from proxy.config import Config, Prices
+from proxy.assembly import Inference, Offer, opened_inference, semantic_layer, uses_if_offered
+from proxy.config import Config, Prices, UpstreamConfig
 from proxy.ground import freshness
 from proxy.ground.epoch import Epoch
 from proxy.ground.errors import ProxyError, UpstreamUnavailable
@@ -50,7 +50,7 @@ from proxy.upstream.hooks import expect_continue, strip_additions
 from proxy.upstream.nodes import Nodes
 from proxy.upstream.origins import Origins
 from proxy.upstream.privileges import Privileges
-from proxy.upstream.rights import Right, lacking_rights
+from proxy.upstream.rights import NOT_OFFERED, Right, lacking_rights, may_see
 from proxy.upstream.security import Security
 from proxy.upstream.session import UpstreamSession, open_session
 from proxy.upstream.version import upstream_version
@@ -60,6 +60,7 @@ log = logging.getLogger(__name__)
 _API: Final = web.AppKey("api", InferenceApi)
 _FORWARDER: Final = web.AppKey("forwarder", Forwarder)
 _INTERCEPTION: Final = web.AppKey("interception", Interception)
+_OFFER: Final = web.AppKey("offer", Offer)
 _PRIVILEGES: Final = web.AppKey("privileges", Privileges)
 _SECURITY: Final = web.AppKey("security", Security)
 _SEMANTIC: Final = web.AppKey("semantic", SemanticLayer)
@@ -180,14 +181,20 @@ async def _facts(app: web.Application, config: Config) -> Facts:
     if app[_SECURITY].is_there:
         version = await told(upstream_version(app[_UPSTREAM], config.upstream))
         is_off = await told(app[_SECURITY].is_off())
-        if app[_INTERCEPTION].layer is not None and is_off is False:
-            lacking = await told(lacking_rights(app[_UPSTREAM], config.upstream)) or ()
+        # What is not decided at the start is told once it is.
+        is_decided = config.semantic.enabled is True or _SEMANTIC not in app
+        if config.semantic.enabled is not False and is_decided and is_off is False:
+            lacking = await told(_lacking(app[_UPSTREAM], config.upstream)) or ()
     return Facts(
         upstream_version=version,
         security=None if is_off is None else not is_off,
         endpoints=None if found is None else len(found.endpoints),
         lacking=lacking,
     )
+
+
+async def _lacking(upstream: UpstreamSession, config: UpstreamConfig) -> Sequence[Right]:
+    return await lacking_rights(upstream, config) or ()
 
 
 # One middleware, and one hook for answers: each costs every request a call and more.
@@ -232,7 +239,10 @@ async def _dispatch_by_target(request: web.Request) -> web.StreamResponse:
         return await request.app[_API].answer(request)
     layer = request.app[_INTERCEPTION].layer
     method = request.method.encode()
-    if layer is not None and (layer.takes(method, target) or layer.looks_into(method, target)):
+    concerns = layer is not None and (
+        layer.takes(method, target) or layer.looks_into(method, target)
+    )
+    if concerns and await request.app[_OFFER].stands():
         return await request.app[_SEMANTIC].answer(request)
     if _FORWARDER not in request.app:
         raise UpstreamUnavailable("no upstream is configured, only [_inference] is served")
@@ -259,7 +269,9 @@ async def _open_parts(
             opened_inference(config, store, own.notes, egress, app[METRICS])
         )
         layer = None
-        if forwarder is not None and config.semantic.enabled:
+        may = partial(may_see, app[_SECURITY], upstream, config.upstream)
+        offer = app[_OFFER] = Offer(config.semantic.enabled, may)
+        if forwarder is not None and await offer.stands():
             asking = Asking(upstream, forwarder, config.upstream)
             layer = semantic_layer(
                 config,
@@ -270,8 +282,9 @@ async def _open_parts(
                 app[METRICS],
                 own.notes,
             )
-            await stack.enter_async_context(layer.running())
+            await stack.enter_async_context(layer.running(offer.accepted))
             app[_SEMANTIC], app[_INTERCEPTION].layer = layer, layer.interceptor
+            offer.withdraw = partial(_withdraw, app[_INTERCEPTION])
         limits = CallLimits(config.limits)
         app[_API] = InferenceApi(
             inference.service,
@@ -281,11 +294,17 @@ async def _open_parts(
             PROFILES[config.compatibility],
             config=config.limits,
             limits=limits,
-            uses_of=unused if layer is None else layer.uses_of,
+            uses_of=unused if layer is None else partial(uses_if_offered, offer, layer),
             heartbeat=config.provider.stream_heartbeat,
         )
         _show_counts(app[METRICS], limits, app[MEMORY], inference, store, privileges)
         yield
+
+
+def _withdraw(interception: Interception) -> None:
+    """Take the semantic layer away: an upstream that was away at the start says so."""
+    interception.layer = None
+    log.info("%s: `setup --semantic` grants them, `check` names them", NOT_OFFERED)
 
 
 def _show_counts(

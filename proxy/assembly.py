@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from proxy.api.bodies import decoded_pieces, whole_body
 from proxy.config import CacheConfig, Config, ProviderConfig
 from proxy.ground.background import Background
 from proxy.ground.epoch import Epoch
+from proxy.ground.singleflight import SingleFlight
 from proxy.huggingface.client import HuggingFace
 from proxy.huggingface.egress import EgressRules
 from proxy.huggingface.embeddingcache import EmbeddingCache, Memory
@@ -24,7 +27,7 @@ from proxy.inference.completion import Completion
 from proxy.inference.embedding import EmbeddingEndpoints
 from proxy.inference.guard import ModelGuard, NoGuard
 from proxy.inference.maintained import MaintainedProvider
-from proxy.inference.ports import Notes
+from proxy.inference.ports import Notes, Uses, unused
 from proxy.inference.releases import PROFILES
 from proxy.inference.service import InferenceService
 from proxy.inference.warmth import Warmth
@@ -35,6 +38,8 @@ from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.semantic import SemanticMetrics
 from proxy.upstream.asking import Asking
 from proxy.upstream.privileges import Privileges
+
+_PATIENCE: Final = 2.0  # seconds in which the upstream tells what the proxy may, if it is there
 
 # Inference
 
@@ -155,3 +160,45 @@ def semantic_layer(
         read_body=partial(whole_body, config.limits, turns),
         read_pieces=partial(decoded_pieces, turns),
     )
+
+
+class Offer:
+    """Whether the semantic layer is offered: as it is configured, or as the upstream tells.
+
+    As long as the upstream is away, it stands: there may be fields that need it. So it is asked
+    anew by the first request that concerns the layer, and decides before that is answered.
+    """
+
+    def __init__(self, wanted: bool | None, may_see: Callable[[], Awaitable[bool | None]]) -> None:
+        """`may_see` says whether the proxy has the privileges; None where nobody can tell."""
+        self._decided = wanted
+        self._may_see = may_see
+        self._asking: SingleFlight[None, None] = SingleFlight()
+        self.withdraw: Callable[[], None] = _nothing  # what is to be done once it does not stand
+        self.accepted = asyncio.Event()  # for good
+        if wanted:
+            self.accepted.set()
+
+    async def stands(self) -> bool:
+        """Whether there is a layer, for all that is known."""
+        if self._decided is None:
+            await self._asking.run(None, self._decide)
+        return self._decided is not False
+
+    async def _decide(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                self._decided = await self._may_see()
+        if self._decided:
+            self.accepted.set()
+        elif self._decided is False:
+            self.withdraw()
+
+
+def _nothing() -> None:
+    """Before there is anything to withdraw."""
+
+
+async def uses_if_offered(offer: Offer, layer: SemanticLayer, inference_id: str) -> Uses:
+    """What names an endpoint, as far as the semantic layer is there. Raises: UpstreamError."""
+    return await (layer.uses_of(inference_id) if await offer.stands() else unused(inference_id))

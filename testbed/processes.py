@@ -49,8 +49,15 @@ def free_ports(count: int = 1) -> int:
 
 
 def children_of(pid: int) -> list[int]:
-    """The process ids of a process's children. Raises: OSError if there is no such process."""
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    """The process ids of a process's children. Raises: OSError if there is no such process.
+
+    Each thread has those that it has started: Java's main thread is not the first of its process.
+    """
+    children = []
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended since
+            children += [int(child) for child in (thread / "children").read_text().split()]
+    return children
 
 
 def is_running(pid: int) -> bool:

@@ -6,15 +6,16 @@ from collections.abc import AsyncIterator, Iterator
 from io import BytesIO
 from typing import Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from proxy.config import LimitsConfig
 from proxy.ground.errors import PlainError, ProxyError
+from proxy.http1 import CONTINUE
 from proxy.limits.memory import PER_BODY_BYTE, reserve
 from proxy.limits.turns import Turns, Worker
 from proxy.limits.uploads import next_piece
 from proxy.rest.body import Body
-from proxy.rest.codings import Decoder, coding_of_request, decompressed
+from proxy.rest.codings import Decoder, Undecodable, coding_of_request, decompressed
 from proxy.rest.request import RestRequest
 from proxy.xcontent.document import Bounds
 
@@ -30,7 +31,7 @@ async def read_body(
 ) -> Body:
     """The body, decoded; of at most `limit` bytes before and after that.
 
-    Raises: TooLarge; MemoryShort; StatusError 408; IllegalArgument if it cannot be decoded.
+    Raises: TooLarge; MemoryShort; StatusError 408; Undecodable.
     """
     if (request.content_length or 0) > limit:
         raise TooLarge
@@ -41,7 +42,11 @@ async def read_body(
         data = raw = await _collected(_pieces(request), limit)
     coding = coding_of_request(rest.headers)
     if raw and coding is not None:
-        data = await _collected(_in_turns(decompressed(raw, coding, _PIECE), turns), limit)
+        try:
+            data = await _collected(_in_turns(decompressed(raw, coding, _PIECE), turns), limit)
+        except Undecodable as error:
+            error.raw = raw
+            raise
     return Body(rest, raw, data, bounds)
 
 
@@ -50,6 +55,7 @@ async def whole_body(
 ) -> Body:
     """As `read_body`, within the configured limits. Raises: PlainError 413 beyond them."""
     bounds = Bounds(nesting=limits.nesting, values=limits.values)
+    ask_for_body(request)
     try:
         return await read_body(request, rest, limits.inference_body, bounds, turns)
     except TooLarge:
@@ -59,7 +65,8 @@ async def whole_body(
 async def decoded_pieces(
     turns: Turns, request: web.Request, rest: RestRequest
 ) -> AsyncIterator[bytes]:
-    """A body of any size, decoded, as it comes. Raises: StatusError 408; IllegalArgument."""
+    """A body of any size, decoded, as it comes. Raises: StatusError 408; Undecodable."""
+    ask_for_body(request)
     coding = coding_of_request(rest.headers)
     if coding is None:
         async for piece in _pieces(request):
@@ -70,6 +77,15 @@ async def decoded_pieces(
         async for part in _in_turns(decoder.feed(piece), turns):
             yield part
     decoder.end()
+
+
+def ask_for_body(request: web.Request) -> None:
+    """Tell a caller who waits for that to send the body, which is not read by the upstream.
+
+    Elasticsearch tells it, too, where the body has come with the head.
+    """
+    if hdrs.EXPECT in request.headers and request.transport is not None:
+        request.transport.write(CONTINUE)
 
 
 def too_large() -> ProxyError:

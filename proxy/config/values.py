@@ -213,11 +213,12 @@ class EgressConfig:
 class SemanticConfig:
     """Fields of type `semantic_text` on an Elasticsearch that has none, or lacks the licence."""
 
-    enabled: bool = setting(
-        False,
+    enabled: bool | None = setting(
+        None,
         "Whether fields of type `semantic_text` are offered",
         "Needs an upstream and, where its security is on, privileges to see mappings, aliases and "
         "templates: `setup --semantic` grants them, `check` names what is missing.",
+        absent="yes, if the proxy has these privileges when it starts",
     )
     default_inference_id: str | None = setting(
         None, "Endpoint of fields that name none", absent="such fields are refused"

@@ -144,7 +144,8 @@ class CallerSide(AnsweringConnection):
     def _decide(self, head: RequestHead, data: bytes) -> None:
         """Start a request, `data` as far as it has come, once its body has said who answers it."""
         lane, length = self.lane, len(head.encoded)
-        readable = not head.expects and 0 < (head.body_length or 0) <= HELD_LIMIT
+        is_sized = 0 < (head.body_length or 0) <= HELD_LIMIT
+        readable = is_sized and not (head.expects and self.state is BODY)
         if readable and self.state is BODY:
             self._undecided = data
             return

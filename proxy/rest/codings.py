@@ -21,6 +21,12 @@ _REFUSED: Final = re.compile(r"\s*q\s*=\s*0(\.0*)?\s*")
 # Requests
 
 
+class Undecodable(IllegalArgument):
+    """A body that is not encoded as it says, or cut off."""
+
+    raw: bytes | None = None  # the body as it came, where all of it has been read
+
+
 def coding_of_request(headers: Mapping[str, str]) -> str | None:
     """How the body is encoded; None for codings that Elasticsearch does not know, either."""
     coding = headers.get("Content-Encoding", "")
@@ -35,26 +41,26 @@ class Decoder:
         self._decompressor = zlib.decompressobj(47)  # zlib or gzip, by what the data begins with
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """What `data` holds, in pieces of 1 MiB at most. Raises: IllegalArgument."""
+        """What `data` holds, in pieces of 1 MiB at most. Raises: Undecodable."""
         while data and not self._decompressor.eof:
             try:
                 piece = self._decompressor.decompress(data, _PIECE)
             except zlib.error:
-                raise IllegalArgument(f"the body is not [{self._coding}] encoded") from None
+                raise Undecodable(f"the body is not [{self._coding}] encoded") from None
             data = self._decompressor.unconsumed_tail
             if piece:
                 yield piece
 
     def end(self) -> None:
-        """Raises: IllegalArgument for a body that is not complete."""
+        """Raises: Undecodable for a body that is not complete."""
         if not self._decompressor.eof:
-            raise IllegalArgument(f"the [{self._coding}] encoded body is cut off")
+            raise Undecodable(f"the [{self._coding}] encoded body is cut off")
 
 
 def decompressed(data: bytes, coding: str, most: int = _PIECE) -> Iterator[bytes]:
     """A body, decoded, in pieces of at most so many bytes.
 
-    Raises: IllegalArgument if it is not encoded as `coding` says, or incomplete.
+    Raises: Undecodable if it is not encoded as `coding` says, or incomplete.
     """
     decompressor = zlib.decompressobj(47)  # zlib or gzip, by what the data begins with
     view, position = memoryview(data), 0
@@ -67,9 +73,9 @@ def decompressed(data: bytes, coding: str, most: int = _PIECE) -> Iterator[bytes
         try:
             piece = decompressor.decompress(left, most)
         except zlib.error:
-            raise IllegalArgument(f"the body is not [{coding}] encoded") from None
+            raise Undecodable(f"the body is not [{coding}] encoded") from None
         if not piece and not left:
-            raise IllegalArgument(f"the [{coding}] encoded body is cut off")
+            raise Undecodable(f"the [{coding}] encoded body is cut off")
         yield piece
 
 

@@ -66,6 +66,14 @@ class Responder:
         """An answer with a body. Errors ignore `filter_path`."""
         return self._response(status, self._encoded(body, filtered=status < 300), self.content_type)
 
+    def ready(self, status: int, body: bytes) -> RestResponse:
+        """An answer whose body is in its format already."""
+        return self._response(status, body, self.content_type)
+
+    def document_headers(self, status: int) -> CIMultiDict[str]:
+        """The headers of an answer whose body is encoded elsewhere, and not compressed."""
+        return self._headers(status, self.content_type)
+
     def error(self, error: ProxyError) -> RestResponse:
         """The answer that shows an error."""
         body = self.envelope(error)

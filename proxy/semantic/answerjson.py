@@ -5,15 +5,21 @@ Whoever answers need not be Elasticsearch: a gateway on the way may send a page 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from proxy.ground.errors import UpstreamBroken
 from proxy.limits.threads import offload
 from proxy.semantic.documents import sources_apart
 from proxy.semantic.ports import UpstreamAnswer
+from proxy.xcontent.document import Bounds
+from proxy.xcontent.formats import parse
 from proxy.xcontent.loading import load_json
+from proxy.xcontent.writing import dump_json
 
 AT_ONCE: Final = 65536  # bytes of JSON that are read or written on the event loop
+_BOUNDS: Final = Bounds(nesting=1000, values=1_000_000)  # of an answer in another format
 
 
 def document_of(answer: UpstreamAnswer) -> Any:
@@ -37,6 +43,23 @@ def document_in(body: bytes, status: int) -> Any:
 
 def _no_json(status: int) -> UpstreamBroken:
     return UpstreamBroken(f"upstream node answered {status} with a body that is no JSON")
+
+
+def json_of(answer: UpstreamAnswer, format: str) -> UpstreamAnswer:
+    """An answer in another format, as JSON. Raises: UpstreamBroken where it cannot be read."""
+    found = parse(answer.body, format, _BOUNDS, lone_surrogates=True)
+    if found.error is not None or found.root is None:
+        raise UpstreamBroken(f"upstream node answered {answer.status} with a body that is unclear")
+    return _Json(answer.status, answer.headers, dump_json(found.root.plain()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Json:
+    """An answer as JSON."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
 def object_of(answer: UpstreamAnswer) -> dict[str, Any]:

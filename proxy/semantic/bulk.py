@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -34,9 +34,6 @@ from proxy.xcontent.writing import dump_json
 
 ACTIONS: Final = ("index", "create", "update", "delete")
 _BOUNDS: Final = Bounds(nesting=100, values=10_000)  # of an action line
-# Numbers in the vectors of a part of a window, and texts: each number takes some 20 bytes.
-_NUMBERS: Final = 400_000
-_TEXTS: Final = 2048
 _LONGEST: Final = 100 * 1024 * 1024  # bytes of a line: `http.max_content_length` by default
 
 SCRIPTED: Final = (
@@ -83,6 +80,7 @@ class Item:
     guard: Guard | None = None
     inserts: bool = False  # whether it is an update that may make a document
     is_ingested: bool = False  # whether pipelines have run, but for what the upstream runs
+    rendered: bytes = b""  # what is sent upstream for it, once all is known
     seen: bytes | None = None  # what the document becomes by what the upstream does with it
 
     @property
@@ -95,6 +93,15 @@ class Item:
     def id(self) -> str | None:
         name = self.meta.get("_id")
         return None if name is None else str(name)
+
+    @property
+    def size(self) -> int:
+        """Bytes of its document."""
+        return len(self.source or b"")
+
+    @property
+    def line_count(self) -> int:
+        return 1 if self.source is None else 2
 
     @property
     def error(self) -> ProxyError | None:
@@ -129,6 +136,7 @@ class Item:
         self.fields, self.chunkers = {}, {}
         self.filling = self.place = self.upsert = self.upsert_place = None
         self.failure = self.guard = None
+        self.rendered = b""
         self.inserts = False
 
     def fillings(self) -> list[Filling]:
@@ -191,6 +199,12 @@ class Item:
     def check_source(self) -> None:
         """Raises: ProxyError for a source from which nothing can be taken, as it repeats keys."""
         known_tree(self.source or b"")
+
+    def render(self) -> None:
+        """Write what is sent upstream for it, which has its vectors from then on."""
+        self.rendered = self.lines()
+        for filling in self.fillings():
+            filling.let_go()
 
     def lines(self) -> bytes:
         """What is sent upstream for it."""
@@ -258,12 +272,13 @@ class Window:
         """Those that go upstream."""
         return [item for item in self.items if item.is_sent]
 
-    def body(self) -> bytes:
-        return b"".join(item.lines() for item in self.sent())
-
     def size(self) -> int:
         """Bytes of its documents."""
-        return sum(len(item.source or b"") for item in self.items)
+        return sum(item.size for item in self.items)
+
+    def line_count(self) -> int:
+        """Lines of its items, without those between them."""
+        return sum(item.line_count for item in self.items)
 
     def answers(self, upstream: Sequence[Mapping[str, Any]], index: str) -> list[Any]:
         """All items' answers in order; `upstream` has those that no item has itself."""
@@ -276,41 +291,11 @@ class Window:
                 found.append(item.answer if item.answer is not None else next(left))
         return found
 
-    def groups(self, most: int) -> Iterator[Window]:
-        """The window in pieces of at most `most` items."""
-        lines = self.lines
-        for start in range(0, len(self.items), most):
-            items = self.items[start : start + most]
-            yield Window(items, lines)
-            lines += _lines_of(items)
 
-    def parts(self) -> Iterator[Window]:
-        """The window in pieces whose vectors take little enough memory.
-
-        An item that relies on what is there does not share one with what changes it.
-        """
-        items: list[Item] = []
-        numbers = texts = 0
-        lines = self.lines
-        written: set[tuple[str | None, str | None]] = set()
-        for item in self.items:
-            weight = sum(filling.weight() for filling in item.fillings())
-            count = sum(filling.chunk_count() for filling in item.fillings())
-            key = (item.index, item.id)
-            is_full = numbers + weight > _NUMBERS or texts + count > _TEXTS
-            if items and (is_full or (item.relies and key in written)):
-                yield Window(items, lines)
-                lines += _lines_of(items)
-                items, numbers, texts, written = [], 0, 0, set()
-            written.add(key)
-            items.append(item)
-            numbers += weight
-            texts += count
-        yield Window(items, lines)
-
-
-def _lines_of(items: Iterable[Item]) -> int:
-    return sum(1 if item.source is None else 2 for item in items)
+def render_all(items: Iterable[Item]) -> None:
+    """Write what is sent upstream for these items."""
+    for item in items:
+        item.render()
 
 
 def prepare_all(items: Iterable[Item]) -> None:

@@ -15,7 +15,6 @@ from proxy.rest.parameters import read_boolean
 from proxy.semantic import layout
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.fields import Fields
-from proxy.semantic.hiding import hide_in_error
 from proxy.semantic.searches import queried
 from proxy.xcontent.loading import load_json
 
@@ -35,11 +34,12 @@ async def field_capabilities(exchange: Exchange) -> web.StreamResponse:
     found = (await exchange.parts.registry.look_up(exchange.names.get("index", "_all"))).fields
     if not found:
         return await exchange.hand_on()
-    asks = _Question(exchange, load_json(await queried(exchange) or b"{}"))
+    sent = load_json(await exchange.json() or b"{}")
+    asks = _Question(exchange, sent, load_json(await queried(exchange) or b"{}"))
     answer = await exchange.ask(asks.body or None, target=asks.target)
-    if answer.status >= 300:
-        return await exchange.patched(answer, hide_in_error)
-    return await exchange.patched(answer, lambda document: _shown(document, found, asks))
+    return await exchange.revised(
+        answer, lambda document: _shown(document, found, asks), is_as_sent=asks.is_as_sent
+    )
 
 
 class _Question:
@@ -49,7 +49,9 @@ class _Question:
     vectors tell: they are asked for, too.
     """
 
-    def __init__(self, exchange: Exchange, body: Mapping[str, Any]) -> None:
+    def __init__(
+        self, exchange: Exchange, sent: Mapping[str, Any], body: Mapping[str, Any]
+    ) -> None:
         parameters = dict(exchange.rest.parameters)
         self.body: Mapping[str, Any] = body
         self.patterns = _listed(parameters.get("fields", body.get("fields")))
@@ -66,6 +68,7 @@ class _Question:
             if types:
                 parameters["types"] = ",".join([*types, "dense_vector"])
         self.target = exchange.target_with(parameters)
+        self.is_as_sent = self.body == sent and parameters == exchange.rest.parameters
 
     def names(self, path: str) -> bool:
         """Whether a field is asked for."""

@@ -90,8 +90,9 @@ def simulating(place: Place) -> Handler:
 
     async def handle(exchange: Exchange) -> web.StreamResponse:
         body = await _translated(exchange, place, {})
-        answer = await exchange.ask(await exchange.read() or None if body is None else body)
-        return await exchange.shown(answer, declared_everywhere)
+        if body is None:
+            return await exchange.shown(declared_everywhere)
+        return await exchange.repaired(await exchange.ask(body), declared_everywhere)
 
     return handle
 

@@ -11,17 +11,18 @@ from urllib.parse import urlencode
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from proxy.ground.errors import MediaTypeRejected, PlainError
+from proxy.ground.errors import MediaTypeRejected, PlainError, ProxyError
 from proxy.limits.threads import offload
 from proxy.rest.body import Body
+from proxy.rest.codings import Undecodable
 from proxy.rest.mediatypes import media_type
 from proxy.rest.request import RestRequest
 from proxy.rest.responder import Responder, RestResponse
-from proxy.semantic import layout
 from proxy.semantic.abilities import Abilities
-from proxy.semantic.answerjson import AT_ONCE, check_beginning, document_in, document_of
+from proxy.semantic.answerjson import AT_ONCE, check_beginning, document_in, document_of, json_of
 from proxy.semantic.chunks import VectorSources
-from proxy.semantic.cutting import Cutter, Replacement, cut_out
+from proxy.semantic.cutting import Replacement, cut_out
+from proxy.semantic.encodedanswers import Cutting, names_us, telling
 from proxy.semantic.guarding import Guard
 from proxy.semantic.hiding import hide_in_error
 from proxy.semantic.ports import Endpoints, Upstream, UpstreamAnswer
@@ -44,6 +45,14 @@ ReadBody = Callable[[web.Request, RestRequest], Awaitable[Body]]
 _OF_FORM: Final = frozenset(("filter_path", "pretty", "format"))
 # Headers of an upstream's answer that a patched one keeps.
 _KEPT: Final = ("Warning",)
+
+
+class Unread(Exception):
+    """A body came that cannot be read here; `error` says why, `raw` is the body if all has come."""
+
+    def __init__(self, error: ProxyError, raw: bytes | None) -> None:
+        self.error = error
+        self.raw = raw
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,9 +112,12 @@ class Exchange:
             await self.parts.registry.changed()
 
     async def read(self) -> bytes:
-        """The body, decoded. Raises: ProxyError where it is too large, or cannot be had."""
+        """The body, decoded. Raises: Unread; ProxyError where it is too large, or does not come."""
         if self.body is None:
-            self.body = await self.parts.read_body(self.request, self.rest)
+            try:
+                self.body = await self.parts.read_body(self.request, self.rest)
+            except Undecodable as error:
+                raise Unread(error, error.raw) from None
         return self.body.data
 
     async def document(self) -> Any:
@@ -118,10 +130,20 @@ class Exchange:
         return None if found.error is not None or found.root is None else found.root.plain()
 
     def refuse_smile(self) -> None:
-        """Refuse a body that the upstream would read, and nobody here can. Raises: PlainError."""
+        """Refuse a body that the upstream would read, and nobody here can. Raises: Unread."""
         sent = self.rest.content_type
         if sent is not None and sent.is_smile:
-            raise PlainError(406, f"Content-Type header [{sent}] is not supported")
+            error = PlainError(406, f"Content-Type header [{sent}] is not supported")
+            raise Unread(error, self._raw())
+
+    async def in_json(self, answer: UpstreamAnswer) -> UpstreamAnswer:
+        """An answer in the format that the caller wants, as JSON. Raises: PlainError for SMILE."""
+        if self.wants_json:
+            return answer
+        if self.responder.format == "json":
+            raise PlainError(406, f"Accept header [{self.rest.accept}] is not supported")
+        size = len(answer.body)
+        return await offload(size, AT_ONCE, lambda: json_of(answer, self.responder.format))
 
     async def json(self) -> bytes:
         """The body as JSON, whatever form it came in; empty where there is none."""
@@ -139,8 +161,21 @@ class Exchange:
     async def hand_on(self) -> web.StreamResponse:
         """The upstream's answer to the request as it came."""
         self.passed_on = True
-        raw = self.body.raw if self.body is not None and not self.body_in_url else None
-        return await self.parts.upstream.hand_on(self.request, raw, self.settle)
+        return await self.parts.upstream.hand_on(self.request, self._raw(), self.settle)
+
+    async def hand_on_unless(
+        self, is_told: Callable[[bytes], bool]
+    ) -> web.StreamResponse | UpstreamAnswer:
+        """As `hand_on`, unless the answer is one that `is_told`, which is returned then."""
+        found = await self.parts.upstream.hand_on_unless(
+            self.request, self._raw(), telling(is_told)
+        )
+        self.passed_on = isinstance(found, web.StreamResponse)
+        return found
+
+    def _raw(self) -> bytes | None:
+        """The body as it came, if it has been read."""
+        return self.body.raw if self.body is not None and not self.body_in_url else None
 
     async def hand_on_as(self, *, target: str, body: bytes | None = None) -> web.StreamResponse:
         """The upstream's answer to the request with another target, and perhaps another body."""
@@ -162,16 +197,24 @@ class Exchange:
         `parameters` replace those of the request.
         """
         sent = self.rest.content_type
-        suits = body is None or (sent is not None and sent.format == "json")
-        if self.responder.format == "json" and suits:
-            raw = None if self.body is None else self.body.data
+        is_as_sent = parameters is None and body is None and not self.body_in_url
+        cutting = Cutting(replacement, source_of)
+        if self.wants_json and is_as_sent:
+            return await self.parts.upstream.hand_on(
+                self.request, self._raw(), self.settle, cutting
+            )
+        if self.wants_json and (body is None or (sent is not None and sent.format == "json")):
             return await self.parts.upstream.hand_on_as(
                 self.request,
                 self.rest.target if parameters is None else self.rest.path + _query(parameters),
-                raw if body is None else body,
-                Cutter(replacement, source_of),
+                self.body.data if body is None and self.body is not None else body,
+                cutting,
                 self.settle,
             )
+        if is_as_sent and self.rest.method == "GET":
+            found = await self.hand_on_unless(names_us)
+            if isinstance(found, web.StreamResponse):
+                return found
         target = self.target_with(self.rest.parameters if parameters is None else parameters)
         answer = await self.ask(await self.json() if body is None else body, target=target)
         document = await offload(
@@ -185,9 +228,9 @@ class Exchange:
         """The upstream's answer as it came; decoded anew only where the caller wants a form."""
         check_beginning(answer)
         if self._wants_no_form():
-            headers = CIMultiDict(self.responder.document(answer.status, {}).headers)
-            headers.popall("content-encoding", None)
-            return _response(RestResponse(answer.status, headers, answer.body), answer.headers)
+            size, body = len(answer.body), answer.body
+            made = await offload(size, AT_ONCE, lambda: self.responder.ready(answer.status, body))
+            return _response(made, answer.headers)
         return await self.patched(answer, lambda document: document)
 
     async def ask(
@@ -218,7 +261,13 @@ class Exchange:
 
     def _wants_no_form(self) -> bool:
         """Whether the caller wants an answer as the upstream gives it if nothing is asked for."""
-        return _OF_FORM.isdisjoint(self.rest.parameters) and self.responder.format == "json"
+        return _OF_FORM.isdisjoint(self.rest.parameters) and self.wants_json
+
+    @property
+    def wants_json(self) -> bool:
+        """Whether the caller gets JSON, from the upstream as well."""
+        accept = self.rest.accept
+        return self.responder.format == "json" and not (accept is not None and accept.is_smile)
 
     async def made(self, status: int, document: Any) -> web.Response:
         """An answer of our own making, in the form that the caller wants."""
@@ -231,8 +280,7 @@ class Exchange:
             document = await offload(len(data), AT_ONCE, lambda: load_json(data))
             made = await offload(len(data), AT_ONCE, lambda: self.responder.document(200, document))
             return _response(made, {})
-        headers = CIMultiDict(self.responder.document(200, {}).headers)
-        headers.popall("content-encoding", None)
+        headers = self.responder.document_headers(200)
         await self.settle()
         response = web.StreamResponse(headers=headers)
         await response.prepare(self.request)
@@ -249,17 +297,40 @@ class Exchange:
         )
         return _response(made, answer.headers)
 
-    async def shown(
-        self, answer: UpstreamAnswer, patch: Callable[[Any], Any]
-    ) -> web.StreamResponse:
+    async def shown(self, patch: Callable[[Any], Any]) -> web.StreamResponse:
         """The upstream's answer as it came, or as `patch` returns it where it tells of us.
 
-        What is wrong is told in the user's words. One that tells nothing of us, but was not asked
-        for in the form that the caller wants, is asked for once more: the request changes nothing.
+        What is wrong is told in the user's words. One that tells of us, but was not asked for as
+        it can be patched, is asked for once more: the request changes nothing.
         """
-        if layout.CONTAINER.encode() not in answer.body:
-            return await (self.as_is(answer) if self._wants_no_form() else self.hand_on())
+        if "filter_path" not in self.rest.parameters:
+            found = await self.hand_on_unless(names_us)
+            if isinstance(found, web.StreamResponse):
+                return found
+            if self._wants_no_form():
+                return await self.repaired(found, patch)
+        answer = await self.ask(await self.json() or None)
+        return await (self.repaired(answer, patch) if names_us(answer.body) else self.hand_on())
+
+    async def repaired(
+        self, answer: UpstreamAnswer, patch: Callable[[Any], Any]
+    ) -> web.StreamResponse:
+        """As `patched`; what is wrong is told in the user's words."""
         return await self.patched(answer, hide_in_error if answer.status >= 300 else patch)
+
+    async def revised(
+        self, answer: UpstreamAnswer, patch: Callable[[Any], Any], *, is_as_sent: bool = True
+    ) -> web.StreamResponse:
+        """As `repaired`, for a request that changes nothing; as it came where `patch` does not.
+
+        `is_as_sent` says whether the upstream was asked what the caller asks.
+        """
+        document = await offload(len(answer.body), AT_ONCE, lambda: document_of(answer))
+        change = hide_in_error if answer.status >= 300 else patch
+        made = await offload(len(answer.body), AT_ONCE, lambda: change(document))
+        if is_as_sent and made == document:
+            return await self.hand_on()
+        return await self.answer(answer, made)
 
     async def patched(self, answer: UpstreamAnswer, patch: Callable[[Any], Any]) -> web.Response:
         """The upstream's answer, with its document as `patch` returns it."""

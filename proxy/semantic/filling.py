@@ -112,6 +112,11 @@ class Filling:
         )
         return b"{%b}" % b",".join(parts)
 
+    def let_go(self) -> None:
+        """Forget the vectors, and those of other sources, once they have been rendered."""
+        for one in self.fields.values():
+            one.chunks, one.kept = [], ()
+
     def markers(self) -> dict[str, str]:
         """What keeps an index that is not ready from mapping the vectors as it likes."""
         return {layout.chunks_path(path): layout.MISSING for path in self.fields}

@@ -16,6 +16,10 @@ _PATH: Final = re.compile(
 )
 # A document that an error quotes ends, as we have sent it, with what we added.
 _ADDED: Final = re.compile(rf'\s*,?\s*\\*"{layout.CONTAINER}\\*"\s*[:=]\s*\{{.*', re.DOTALL)
+# A search that is under way, as tasks show it, says what of a document is not wanted.
+_LISTED: Final = re.compile(
+    rf'(?<=[\[,])\s*\\*"{layout.CONTAINER}\\*"\s*,|,?\s*\\*"{layout.CONTAINER}\\*"(?=\s*\])'
+)
 _UNMAPPED: Final = re.compile(
     rf"Can't find dynamic template for dynamic template name \[{layout.MISSING}\] of field "
     r"\[([^\]]*)\]"
@@ -38,7 +42,7 @@ def hidden_in_text(text: str) -> str:
     """A text of the upstream's in which fields have the names that Elasticsearch gives them."""
     if layout.CONTAINER not in text and layout.MISSING not in text:
         return text
-    text = _ADDED.sub("", text)
+    text = _LISTED.sub("", _ADDED.sub("", text))
     text = _PATH.sub(_native, text)
     return _UNMAPPED.sub(r"field [\1] is not mapped any more", text)
 

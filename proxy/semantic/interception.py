@@ -60,14 +60,10 @@ _SEARCHES: Final = re.compile(
 _INFERS: Final = re.compile(rb"/_ml/trained_models/[^/?]+/(?:deployment/)?_infer/?(?:\?|$)")
 # What stands in a search that Elasticsearch without its inference plugin does not know. Looked for
 # one by one, as that is several times as fast as one pattern.
-_NAMED: Final = (
-    b'"semantic"',
-    b"query_vector_builder",
-    b"text_similarity_reranker",
-    b'"rrf"',
-    b'"linear"',
-)
+_SEMANTIC: Final = b'"semantic"'
+_BUILDER: Final = b"query_vector_builder"
 _RETRIEVER: Final = b'"retriever"'  # which early releases do not know at all
+_KINDS: Final = (b"text_similarity_reranker", b'"rrf"', b'"linear"')  # of retrievers
 _ESCAPE: Final = b"\\u00"
 _ESCAPED_LETTER: Final = re.compile(rb"\\u00[4-7]")  # perhaps of one of these names
 _IN_URL: Final = re.compile(rb"[?&]source=[^&]*(?:semantic|query_vector_builder|rrf|linear)")
@@ -75,6 +71,10 @@ _IN_URL: Final = re.compile(rb"[?&]source=[^&]*(?:semantic|query_vector_builder|
 _UNREADABLE: Final = (b"\r\ncontent-encoding:", b"yaml", b"cbor", b"smile")
 _LONG_HEAD: Final = 2048  # bytes; longer ones are not remembered
 _WRITES: Final = (b"PUT", b"POST")
+# Other methods have no answer that tells of a field; that of HEAD tells how long a document is.
+_METHODS: Final = (b"GET", *_WRITES, b"DELETE")
+_DOCUMENT: Final = re.compile(rb"/[^/?]+/_(?:doc|source)/")
+_WITH_QUERIES: Final = (b"GET", b"POST")
 _DOCUMENTS: Final = re.compile(
     rb"/(?:(?:_all|[^/?_][^/?]*)/)?_(?:bulk|doc|create|update|update_by_query|reindex)(?:/|\?|$)"
 )
@@ -144,6 +144,8 @@ class Interceptor:
 
     def takes(self, method: bytes, target: bytes) -> bool:
         """Whether a request is looked at; `target` is raw."""
+        if method not in _METHODS and (method != b"HEAD" or not _DOCUMENT.match(target)):
+            return False
         if method == b"POST" and _INFERS.match(target) is not None:
             return True
         if not self._registry.is_current and writes_documents(method, target):
@@ -152,7 +154,7 @@ class Interceptor:
         if not snapshot.active:
             if target.startswith(_OUR_TASKS):  # of a proxy that knows more by now, or did before
                 return True
-            if b"source=" in target and _SEARCHES.match(target) and _IN_URL.search(target):
+            if b"source=" in target and _searches(method, target) and _IN_URL.search(target):
                 return True
             if method in _WRITES:
                 return _is_among(target, _DECLARING, _DECLARING_ELSEWHERE)
@@ -168,18 +170,24 @@ class Interceptor:
 
     def looks_into(self, method: bytes, target: bytes) -> bool:
         """Whether the body of a request that is not taken may say otherwise."""
-        return _SEARCHES.match(target) is not None
+        return _searches(method, target)
 
     def takes_body(self, request: bytes, head_length: int) -> bool:
         """Whether a request into which we look is taken after all."""
-        may_lack = self._release.may_lack_retrievers()
-        for name in (*_NAMED, _RETRIEVER) if may_lack else _NAMED:
-            if request.find(name, head_length) >= 0:
-                return True
+        if request.find(_SEMANTIC, head_length) >= 0 or request.find(_BUILDER, head_length) >= 0:
+            return True
+        if request.find(_RETRIEVER, head_length) >= 0 and (
+            self._release.may_lack_retrievers() or any(kind in request for kind in _KINDS)
+        ):
+            return True
         if request.find(_ESCAPE, head_length) >= 0 and _ESCAPED_LETTER.search(request, head_length):
             return True
         head = request[:head_length]
         return _unreadable(head) if head_length > _LONG_HEAD else _known_unreadable(head)
+
+
+def _searches(method: bytes, target: bytes) -> bool:
+    return method in _WITH_QUERIES and _SEARCHES.match(target) is not None
 
 
 def _unreadable(head: bytes) -> bool:

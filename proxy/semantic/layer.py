@@ -18,12 +18,13 @@ from proxy.rest.request import RestRequest, parse_request
 from proxy.rest.responder import responder_for
 from proxy.semantic.abilities import Abilities
 from proxy.semantic.counting import CountedEndpoints, kind_of
-from proxy.semantic.exchange import Exchange, Parts, ReadBody, ReadPieces
+from proxy.semantic.exchange import Exchange, Parts, ReadBody, ReadPieces, Unread
+from proxy.semantic.expressions import EVERYTHING
 from proxy.semantic.guarding import Guard
 from proxy.semantic.interception import Interceptor, changes, writes_documents
 from proxy.semantic.ports import Endpoints, Permissions, Upstream
 from proxy.semantic.registry import Registry
-from proxy.semantic.routes import PATHS, ROUTES
+from proxy.semantic.routes import PATHS, ROUTES, Handler
 from proxy.semantic.showing import show_nothing_of_ours
 from proxy.semantic.tasks import Tasks
 from proxy.semantic.upstreamrelease import UpstreamRelease
@@ -84,10 +85,15 @@ class SemanticLayer:
         )
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Keep the registry up to date meanwhile."""
+    async def running(self, offered: asyncio.Event) -> AsyncIterator[None]:
+        """Keep the registry up to date meanwhile, once the layer is `offered` for good."""
+
+        async def look() -> None:
+            await offered.wait()
+            await self._registry.run()
+
         async with asyncio.TaskGroup() as tasks:
-            looking = tasks.create_task(self._registry.run())
+            looking = tasks.create_task(look())
             self._parts.tasks.open(tasks)
             yield
             looking.cancel()
@@ -118,7 +124,7 @@ class SemanticLayer:
             exchange.take_source()
         kind = "other" if match is None else kind_of(match.pattern, rest.method)
         try:
-            response = await (handler or show_nothing_of_ours)(exchange)
+            response = await self._handled(handler or show_nothing_of_ours, exchange)
         except ProxyError:
             self._parts.metrics.count_request(kind, "failed")
             raise
@@ -126,6 +132,23 @@ class SemanticLayer:
         self._parts.metrics.count_request(kind, outcome)
         await exchange.settle()
         return response
+
+    async def _handled(self, handler: Handler, exchange: Exchange) -> web.StreamResponse:
+        """What a handler answers; or the upstream, where it cannot read a body.
+
+        Raises: ProxyError, among them that for such a body where a field may be concerned.
+        """
+        try:
+            return await handler(exchange)
+        except Unread as error:
+            unread = error
+        registry, index = self._registry, exchange.names.get("index", EVERYTHING)
+        if unread.raw is None or writes_documents(*_raw(exchange.rest)):
+            raise unread.error
+        if registry.snapshot.active and (await registry.look_up(index)).fields:
+            raise unread.error
+        exchange.passed_on = True
+        return await self._parts.upstream.hand_on(exchange.request, unread.raw, exchange.settle)
 
     async def _is_concerned(self, rest: RestRequest) -> bool:
         """Whether it still is ours, once what is known is current enough. Raises: UpstreamError."""

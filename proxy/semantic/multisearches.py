@@ -139,9 +139,7 @@ async def _lines(exchange: Exchange) -> list[Line] | None:
 def _read(data: bytes, index: str | None, parameters: Mapping[str, str]) -> list[Line] | None:
     lines: list[Line] = []
     pending = data.split(b"\n")
-    if pending and not pending[-1].strip():
-        pending.pop()
-    if len(pending) % 2:
+    if pending.pop().strip() or len(pending) % 2:  # it does not end as it has to
         return None
     for header, body in zip(pending[::2], pending[1::2], strict=True):
         try:

@@ -12,10 +12,12 @@ from aiohttp import web
 from proxy.limits.threads import offload
 from proxy.semantic.answerjson import AT_ONCE, document_of
 from proxy.semantic.answers import is_about_ours, presentable, rewording
+from proxy.semantic.encodedanswers import names_us
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.scrolls import Asked, again, asked_by, own, says_more
 from proxy.semantic.searches import body_of
 from proxy.semantic.shownhits import show_chunks
+from proxy.xcontent.loading import load_json
 
 _SCROLL: Final = "/_search/scroll"
 _ID: Final = "scroll_id"
@@ -34,8 +36,22 @@ async def next_page(exchange: Exchange) -> web.StreamResponse:
 
 async def further(exchange: Exchange) -> web.StreamResponse:
     """What a search has found by now; what it was asked to show of chunks is not known any more."""
-    answer = await exchange.ask(await exchange.read() or None)
-    return await _answered(exchange, answer, "", None)
+    await exchange.read()
+    found = await exchange.hand_on_unless(_may_differ if exchange.wants_json else names_us)
+    if isinstance(found, web.StreamResponse):
+        return found
+    return await _answered(exchange, await exchange.in_json(found), "", None)
+
+
+def _may_differ(answer: bytes) -> bool:
+    """Whether an answer may have to be changed."""
+    if b'"error"' not in answer or len(answer) > AT_ONCE:
+        return is_about_ours(answer)
+    try:
+        document = load_json(answer)
+    except ValueError:
+        return True
+    return bool(presentable(document, rewording({}, {})) != document)
 
 
 async def _answered(

@@ -27,14 +27,31 @@ class UpstreamAnswer(Protocol):
     def body(self) -> bytes: ...
 
 
-class Change(Protocol):
-    """Changes the JSON of an answer as it passes."""
+# What an answer's body tells, decoded; None where the caller may have it as it came.
+Telling = Callable[[bytes, str | None], bytes | None]
+
+
+class Pieces(Protocol):
+    """Changes an answer as it passes."""
 
     def feed(self, data: bytes) -> bytes:
         """What can be passed on by now."""
 
     def finish(self) -> bytes:
         """What is left, once all has come."""
+
+
+class Change(Protocol):
+    """What is done to the JSON of an answer, which comes in a content coding perhaps, and stays so.
+
+    Both raise ProxyError for what is not encoded as it says.
+    """
+
+    def whole(self, body: bytes, coding: str | None) -> bytes | None:
+        """The body with the change; None where there is nothing to change."""
+
+    def pieces(self, coding: str | None) -> Pieces:
+        """The same for one that comes in pieces."""
 
 
 class Upstream(Protocol):
@@ -62,12 +79,19 @@ class Upstream(Protocol):
         request: web.Request,
         body: bytes | None = None,
         answered: Callable[[], Awaitable[None]] | None = None,
+        change: Change | None = None,
     ) -> web.StreamResponse:
         """Send the caller's request as it is, and stream the answer back.
 
         `body` is the request's body, if it has been read; `answered` is waited for before the
-        caller sees the answer.
+        caller sees the answer, `change` is what is done to that. Where there is nothing to change,
+        the caller gets the very bytes of the upstream.
         """
+
+    async def hand_on_unless(
+        self, request: web.Request, body: bytes | None, telling: Telling
+    ) -> web.StreamResponse | UpstreamAnswer:
+        """As `hand_on`, unless `telling` finds something in the answer, which is returned then."""
 
     async def hand_on_as(
         self,

@@ -7,9 +7,9 @@ each endpoint; an error is that of its search only.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from proxy.ground.errors import (
@@ -33,6 +33,7 @@ from proxy.semantic.searching import rewritten
 from proxy.semantic.vectors import embedded
 from proxy.xcontent.times import parse_time
 
+T = TypeVar("T")
 Patch = Callable[[Any], Any]
 
 _TIME: Final = 30.0  # seconds that the texts of searches may take, where nobody says how many
@@ -66,10 +67,10 @@ async def prepared(exchange: Exchange, searches: Sequence[Search]) -> list[Prepa
     seen = [await _seen(exchange, one) for one in searches]
     sound = [one for one in seen if isinstance(one, _Seen)]
     wanted = [text for one in sound for text in one.rewriter.wanted]
-    unclear = (_types(exchange, one.search, one.rewriter.unclear) for one in sound)
-    types = iter(await asyncio.gather(*unclear))
-    patterns = (_names(exchange, one.search, one.rewriter.patterns) for one in sound)
-    names = iter(await asyncio.gather(*patterns))
+    unclear = [_types(exchange, one.search, one.rewriter.unclear) for one in sound]
+    types = iter(await _results(unclear))
+    patterns = [_names(exchange, one.search, one.rewriter.patterns) for one in sound]
+    names = iter(await _results(patterns))
     vectors = await embedded(wanted, exchange.parts.endpoints, _deadline(searches))
     return [
         _rewritten(one, Known(vectors=vectors, types=next(types), names=next(names)))
@@ -77,6 +78,11 @@ async def prepared(exchange: Exchange, searches: Sequence[Search]) -> list[Prepa
         else one
         for one in seen
     ]
+
+
+async def _results(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """What all of these find out; one alone needs no turns of the event loop for it."""
+    return [await works[0]] if len(works) == 1 else await asyncio.gather(*works)
 
 
 async def prepared_one(exchange: Exchange, search: Search) -> Prepared:

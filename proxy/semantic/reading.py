@@ -195,7 +195,8 @@ def searchable(body: Mapping[str, Any], *, is_in_url: bool) -> dict[str, Any]:
 def _below(value: Any) -> Any:
     """A part of a search body, with the filters of the hits below it."""
     if isinstance(value, list):
-        return [_below(one) for one in value]
+        is_vector = bool(value) and isinstance(value[0], int | float)
+        return value if is_vector else [_below(one) for one in value]
     if not isinstance(value, Mapping):
         return value
     return {

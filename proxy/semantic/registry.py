@@ -6,12 +6,14 @@ been asked for are looked up before they are believed to have no semantic fields
 
 Whoever asks after a change through the same proxy sees it, whichever worker has made it. What
 others have changed is seen by the next look, and nothing is written by what was seen too long ago.
+While there are no requests, there are no looks; the first request then waits for one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -40,6 +42,7 @@ _LONGEST: Final = 255  # characters of one, as long as a name can be
 # How long it is written by what a look has seen: as long as so many looks are apart.
 _TRUST: Final = 3
 _SHORTEST_TRUST: Final = 1.0  # seconds
+_PATIENCE: Final = 60.0  # seconds
 # A cluster whose state changes all the time is asked less often, if its answers take long.
 _REST: Final = 10  # times the time that a look took
 
@@ -126,14 +129,20 @@ class Registry:
         epoch: Epoch,
         *,
         clock: Callable[[], float] = time.monotonic,
+        patience: float = _PATIENCE,
     ) -> None:
-        """`epoch` is shared by all workers, and renewed by changes that any of them makes."""
+        """`epoch` is shared by all workers, and renewed by changes that any of them makes.
+
+        After `patience` seconds without a request nobody is asked until there is one.
+        """
+        self._patience = patience
         self._snapshot = _unknown()
         self._generation = object()  # another one whenever something else is known
         self._epoch = epoch
         self._clock = clock
         self._asked = self._now()  # when what is known was asked for
         self._trust = max(_TRUST * refresh, _SHORTEST_TRUST)
+        self._trusted_until = -math.inf  # the time until which it is written by what is known
         self.stored_pipelines = PipelineRegistry(upstream)
         self._upstream = upstream
         self.cluster = Cluster(upstream)
@@ -145,12 +154,21 @@ class Registry:
         self._problem: str | None = None
         self._is_blind = False  # whether its own credentials are refused
         self._native: bool | None = None  # not asked yet
+        self._is_used = True  # by a request, since the last look that `run` has taken
+        self._is_resting = False  # what is known is not kept up to date meanwhile
+        self._looked = asyncio.Event()
 
     async def run(self) -> None:
-        """Look at the cluster's state for ever."""
+        """Look at the cluster's state for ever, but for times in which nobody asks."""
         loop = asyncio.get_running_loop()
+        used = loop.time()
         while True:
             started, rest = loop.time(), 0.0
+            if self._is_used:
+                self._is_used, used = False, started
+            elif started - used > self._patience:
+                await self._rest()
+                continue
             try:
                 await self.look()
                 took = loop.time() - started
@@ -161,25 +179,32 @@ class Registry:
                 self._report(error)
             await asyncio.sleep(max(self._refresh, rest))
 
+    async def _rest(self) -> None:
+        """Until somebody looks, who has found that nothing is known."""
+        self._is_resting, self._trusted_until = True, -math.inf
+        self._looked.clear()
+        await self._looked.wait()
+
     @property
     def snapshot(self) -> Snapshot:
-        """What is known: nothing, where another worker has changed something since."""
-        return self._snapshot if self._asked.epoch == self._epoch.value else _unknown()
+        """What is known: nothing after a rest, or a change by another worker."""
+        self._is_used = True
+        is_kept = self._asked.epoch == self._epoch.value and not self._is_resting
+        return self._snapshot if is_kept else _unknown()
 
     @property
     def is_current(self) -> bool:
         """Whether what is known is new enough to write by it."""
-        asked = self._asked
-        return (
-            asked.epoch == self._epoch.value
-            and self._clock() - asked.time < self._trust
-            and self._snapshot.is_known
-        )
+        return self._asked.epoch == self._epoch.value and self._clock() < self._trusted_until
 
     @property
     def generation(self) -> object:
         """Another object whenever something else is known, or it is not current."""
-        return self._generation if self.is_current else object()
+        self._is_used = True
+        # As `is_current`, without another call: every request that is forwarded asks for it.
+        if self._asked.epoch == self._epoch.value and self._clock() < self._trusted_until:
+            return self._generation
+        return object()
 
     async def is_native(self) -> bool:
         """Whether the upstream has `semantic_text` of its own. Raises: UpstreamError."""
@@ -247,7 +272,12 @@ class Registry:
         """Go by `snapshot`, as it was asked for at that moment, or just now."""
         if snapshot is not self._snapshot:
             self._generation = object()
-        self._snapshot, self._asked = snapshot, asked or self._now()
+        asked = asked or self._now()
+        self._snapshot, self._asked = snapshot, asked
+        self._trusted_until = asked.time + self._trust if snapshot.is_known else -math.inf
+        if self._is_resting:
+            self._is_used, self._is_resting = True, False
+            self._looked.set()
 
     def _now(self) -> Moment:
         return Moment(epoch=self._epoch.value, time=self._clock())

@@ -12,7 +12,6 @@ from proxy.ground.errors import IllegalArgument
 from proxy.semantic import layout
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.fields import SemanticField
-from proxy.semantic.hiding import hide_in_error
 from proxy.semantic.interception import decoded
 from proxy.semantic.mappings import declared_everywhere, shown_field
 from proxy.semantic.pipelines import shown_everywhere
@@ -23,14 +22,12 @@ _TYPED: Final = re.compile(r"/[^/]+/[^/_][^/]*(?:/_bulk|/[^/]+(?:/_create|/_upda
 
 async def show_mappings(exchange: Exchange) -> web.StreamResponse:
     """Mappings of whatever has some: indices, templates, data streams, the cluster's state."""
-    answer = await exchange.ask(await exchange.json() or None)
-    return await exchange.shown(answer, declared_everywhere)
+    return await exchange.shown(declared_everywhere)
 
 
 async def show_state(exchange: Exchange) -> web.StreamResponse:
     """The cluster's state, with mappings and pipelines as they were put."""
-    answer = await exchange.ask(await exchange.json() or None)
-    return await exchange.shown(answer, lambda found: shown_everywhere(declared_everywhere(found)))
+    return await exchange.shown(lambda found: shown_everywhere(declared_everywhere(found)))
 
 
 async def show_nothing_of_ours(exchange: Exchange) -> web.StreamResponse:
@@ -51,8 +48,6 @@ async def show_nothing_of_ours(exchange: Exchange) -> web.StreamResponse:
 async def field_mappings(exchange: Exchange) -> web.StreamResponse:
     """The mappings of single fields, by index and full name. Source: GetFieldMappingsResponse."""
     answer = await exchange.ask()
-    if answer.status >= 300:
-        return await exchange.patched(answer, hide_in_error)
     found = (await exchange.parts.registry.look_up(exchange.names.get("index", "_all"))).fields
     with_defaults = exchange.rest.parameters.get("include_defaults") in ("true", "")
 
@@ -65,7 +60,7 @@ async def field_mappings(exchange: Exchange) -> web.StreamResponse:
             for index, entry in document.items()
         }
 
-    return await exchange.patched(answer, patch)
+    return await exchange.revised(answer, patch)
 
 
 def _fields(

@@ -85,9 +85,13 @@ async def embedded(wanted: Iterable[Wanted], endpoints: Endpoints, deadline: Dea
     by_endpoint: dict[str, list[Wanted]] = {}
     for one in dict.fromkeys(wanted):
         by_endpoint.setdefault(one.inference_id, []).append(one)
+    works = [_embed(vectors, *one, endpoints, deadline) for one in by_endpoint.items()]
+    if len(works) == 1:  # as in most searches, which then need no task for it
+        await works[0]
+        return vectors
     async with asyncio.TaskGroup() as tasks:
-        for inference_id, group in by_endpoint.items():
-            tasks.create_task(_embed(vectors, inference_id, group, endpoints, deadline))
+        for work in works:
+            tasks.create_task(work)
     return vectors
 
 

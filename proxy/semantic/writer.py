@@ -25,7 +25,7 @@ from proxy.limits.memory import passing
 from proxy.limits.threads import offload
 from proxy.semantic import layout
 from proxy.semantic.answerjson import AT_ONCE, items_of, object_of
-from proxy.semantic.bulk import Item, Window, prepare_all
+from proxy.semantic.bulk import Item, Window, prepare_all, render_all
 from proxy.semantic.counting import count_failures
 from proxy.semantic.embedding import Filler
 from proxy.semantic.exchange import Exchange
@@ -182,6 +182,12 @@ class Writer:
         fillings = [one for item in items if item.error is None for one in item.fillings()]
         with passing():  # of the provider's answers nothing but the vectors is kept
             await self._filler.fill(fillings, Deadline.after(_EMBEDDING))
+        await self._render([item for item in items if item.is_sent])
+
+    async def _render(self, items: Sequence[Item]) -> None:
+        """Write what is sent for items, so that the upstream need not wait for it later."""
+        size = sum(item.size for item in items)
+        await offload(size, AT_ONCE, lambda: render_all(items))
 
     def _concrete(self, item: Item) -> str:
         index = self._index_of(item)
@@ -246,8 +252,9 @@ class Writer:
         """The upstream's entries for items."""
         if not items:
             return []
-        size = sum(len(item.source or b"") for item in items)
-        body = await offload(size, AT_ONCE, lambda: b"".join(item.lines() for item in items))
+        body = b"".join(item.rendered for item in items)
+        for item in items:
+            item.rendered = b""  # it may be made anew from its source
         target = self.target(refreshes=refreshes)
         answer = await self._exchange.parts.upstream.ask_as_caller(
             self._exchange.request, "POST", target, body

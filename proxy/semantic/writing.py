@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable
 from contextlib import aclosing
 from time import monotonic
 from typing import Any, Final
@@ -18,6 +18,7 @@ from proxy.semantic.bulk import Malformed, Window, new_id, windows
 from proxy.semantic.collected import CollectedItems
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.hiding import hide_in_error
+from proxy.semantic.parting import Gathering, groups, is_large
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.targets import write_target
 from proxy.semantic.writer import Entry, Refused, Writer
@@ -59,6 +60,7 @@ class _Bulk:
         self._collected = CollectedItems()
         self._unrefreshed: set[str] = set()  # indices that were written to before the last window
         self._has_body = False
+        self._has_begun = False  # to send any window
         self._has_sent = False  # whether the upstream has seen any item
         self._forbidden = 0  # items
         self._refused = ""  # an index of theirs
@@ -88,34 +90,37 @@ class _Bulk:
     async def _work(self) -> web.StreamResponse | None:
         """Send window after window; the answer, if the upstream refuses all.
 
-        The next window is filled while one is sent. Raises: Malformed, UpstreamError.
+        While one is sent, the next is embedded, and the one after that prepared.
+        Raises: Malformed, UpstreamError.
         """
+        refused: web.StreamResponse | None
         async with aclosing(self._prepared()) as coming:
-            window = await anext(coming, None)
+            window, following = await anext(coming, None), await anext(coming, None)
             if window is not None:
                 await self._writer.embed(window.items)
             while window is not None:
-                following = await anext(coming, None)
-                async with asyncio.TaskGroup() as tasks:  # neither of them raises a ProxyError
-                    sending = tasks.create_task(self._send(window, is_last=following is None))
-                    if following is not None:
-                        tasks.create_task(self._writer.embed(following.items))
-                match sending.result():
-                    case UpstreamError() as error:
-                        raise error
-                    case web.StreamResponse() as refused:
-                        return refused
-                window = following
+                steps: list[Awaitable[Any]] = [self._send(window, is_last=following is None)]
+                if following is not None:
+                    steps += [self._writer.embed(following.items), anext(coming, None)]
+                refused, *more = await _all(steps)
+                if refused is not None:
+                    return refused
+                window, following = following, more[-1] if more else None
         return None
 
     async def _prepared(self) -> AsyncGenerator[Window, None]:
         """The body's items, their texts cut, in windows small enough to be embedded at once."""
+        gathering: Gathering | None = None
+        most = _INGESTED if self._exchange.parts.registry.snapshot.pipelines else None
         async with aclosing(windows(self._pieces(), _WINDOW)) as coming:
             async for window in coming:
-                for group in self._groups(window):
+                gathering = gathering or Gathering(is_large=is_large(window))
+                for group in groups(window, most):
                     await self._prepare(group)
-                    for part in group.parts():
-                        yield part
+                    for full in gathering.full(group):
+                        yield full
+                for rest in gathering.rest():
+                    yield rest
 
     async def _prepare(self, group: Window) -> None:
         """Prepare items. Whose credentials expire amid a bulk is still told what is done by then.
@@ -125,31 +130,28 @@ class _Bulk:
         try:
             await self._writer.prepare(group.items)
         except Unauthenticated as error:
-            if not self._collected.count:
+            if not self._has_begun:
                 raise
             forget_frames(error)
             for item in group.items:
                 item.failure = error
-
-    def _groups(self, window: Window) -> Iterable[Window]:
-        """What is prepared at once: inference processors make documents larger."""
-        has_any = bool(self._exchange.parts.registry.snapshot.pipelines)
-        return window.groups(_INGESTED) if has_any else (window,)
 
     async def _pieces(self) -> AsyncIterator[bytes]:
         async for piece in self._exchange.pieces():
             self._has_body = True
             yield piece
 
-    async def _send(
-        self, window: Window, *, is_last: bool
-    ) -> web.StreamResponse | UpstreamError | None:
-        """Send a window, and collect its answers; or the answer to all, if there is but that."""
+    async def _send(self, window: Window, *, is_last: bool) -> web.StreamResponse | None:
+        """Send a window, and collect its answers; or the answer to all, if there is but that.
+
+        Raises: UpstreamError where nothing has been answered.
+        """
+        self._has_begun = True
         try:
             entries = await self._writer.send(window, is_last=is_last)
         except UpstreamError as error:
             if is_last and not self._collected.count:
-                return error
+                raise
             entries = self._writer.lost(window, error)
         if isinstance(entries, Refused):
             answer = entries.answer
@@ -218,6 +220,15 @@ class _Bulk:
         return await self._exchange.patched(
             answer, lambda document: with_lines(hide_in_error(document), malformed.before)
         )
+
+
+async def _all(steps: Iterable[Awaitable[Any]]) -> list[Any]:
+    """The results of all, once all have ended. Raises: the error of the first that has one."""
+    results = await asyncio.gather(*steps, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results
 
 
 def with_lines(document: Any, before: int) -> Any:

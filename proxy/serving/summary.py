@@ -39,13 +39,7 @@ def report_start(config: Config, url: str, facts: Facts) -> None:
             "labels.endpoints": None if endpoints is None else str(endpoints),
         },
     )
-    for right in facts.lacking:
-        log.warning(
-            "the proxy's own credentials lack the privilege [%s], which fields of type "
-            "[semantic_text] need %s",
-            right.name,
-            right.use,
-        )
+    _report_lacking(config, facts)
     unchecked = facts.security is False
     if not config.upstream.urls:
         unchecked = True
@@ -55,6 +49,24 @@ def report_start(config: Config, url: str, facts: Facts) -> None:
             "other machines can reach %s, and nobody's credentials are checked: whoever does can "
             "use, change and delete every inference endpoint",
             url,
+        )
+
+
+def _report_lacking(config: Config, facts: Facts) -> None:
+    """Log which privileges are missing: one by one only if semantic fields were asked for."""
+    if facts.lacking and config.semantic.enabled is None:
+        log.info(
+            "fields of type [semantic_text] are not offered, as the proxy's own credentials lack "
+            "the privileges [%s]: `setup --semantic` grants them",
+            ", ".join(right.name for right in facts.lacking),
+        )
+        return
+    for right in facts.lacking:
+        log.warning(
+            "the proxy's own credentials lack the privilege [%s], which fields of type "
+            "[semantic_text] need %s",
+            right.name,
+            right.use,
         )
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aiohttp import hdrs, web
@@ -12,22 +11,14 @@ from multidict import CIMultiDict
 from proxy.config import UpstreamConfig
 from proxy.ground.errors import UpstreamBroken, UpstreamUnavailable
 from proxy.upstream.feature import lacks_inference
-from proxy.upstream.forward import FETCH_LIMIT, Change, Forwarder, end_to_end
+from proxy.upstream.forward import FETCH_LIMIT, Forwarder, end_to_end
 from proxy.upstream.nodes import UNAVAILABLE
+from proxy.upstream.passingback import Change, Telling, UpstreamAnswer
 from proxy.upstream.session import Answer, Question, UpstreamSession
 from proxy.upstream.version import own_credentials, upstream_version
 
 _JSON: Final = "application/json"
 _NDJSON: Final = "application/x-ndjson"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpstreamAnswer:
-    """An answer that was read to its end."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 class Asking:
@@ -94,12 +85,19 @@ class Asking:
         request: web.Request,
         body: bytes | None = None,
         answered: Callable[[], Awaitable[None]] | None = None,
+        change: Change | None = None,
     ) -> web.StreamResponse:
         """Send the caller's request as it is, and stream the answer back.
 
-        `answered` is waited for before the caller sees the answer.
+        `answered` is waited for before the caller sees the answer, `change` what is done to that.
         """
-        return await self._forwarder.hand_on(request, body, answered)
+        return await self._forwarder.hand_on(request, body, answered, change)
+
+    async def hand_on_unless(
+        self, request: web.Request, body: bytes | None, telling: Telling
+    ) -> web.StreamResponse | UpstreamAnswer:
+        """As `hand_on`, unless `telling` finds something in the answer, which is returned then."""
+        return await self._forwarder.hand_on_unless(request, body, telling)
 
     async def hand_on_as(
         self,

@@ -8,30 +8,37 @@ bytes. Which requests may be passed on, and how, `proxy.http1` decides, as it do
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
-from aiohttp import ClientError, ClientResponse, hdrs, web
+from aiohttp import ClientResponse, hdrs, web
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.config import UpstreamConfig
 from proxy.ground.errors import NoInferenceFeature, UpstreamBroken, UpstreamError
 from proxy.ground.interception import is_inference
-from proxy.http1 import HOP_BY_HOP, Forwarding, Headers, RequestHead
+from proxy.http1 import Forwarding, Headers, RequestHead
 from proxy.http1.bodies import pieces
 from proxy.limits.uploads import PAUSE
 from proxy.upstream.feature import REFUSAL_LIMIT, lacks_inference
 from proxy.upstream.heads import head_of
-from proxy.upstream.hooks import FROM_UPSTREAM
+from proxy.upstream.passingback import (
+    Change,
+    Telling,
+    UpstreamAnswer,
+    gathered,
+    pass_back,
+    passed_back_whole,
+    text_of,
+)
 from proxy.upstream.session import PIECE, Question, UpstreamSession
 from proxy.upstream.upload import Upload
 
 FETCH_LIMIT: Final = 32 * 1024 * 1024  # bytes of an answer that is fetched
-_SMALL: Final = 4096  # bytes of a piece of an answer
+# Content codings of answers that can be changed.
+_CODINGS: Final = frozenset(("gzip", "deflate", "identity"))
 
 # Headers about a body that is not sent, and those that would bring an answer that is partial or
 # encoded.
@@ -47,16 +54,6 @@ _NOT_FETCHED: Final = frozenset(
         b"range",
     )
 )
-
-
-class Change(Protocol):
-    """Changes the JSON of an answer as it passes."""
-
-    def feed(self, data: bytes) -> bytes:
-        """What can be passed on by now."""
-
-    def finish(self) -> bytes:
-        """What is left, once all has come."""
 
 
 def forwarding(upstream: UpstreamConfig) -> Forwarding:
@@ -87,16 +84,33 @@ class Forwarder:
         request: web.Request,
         body: bytes | None = None,
         answered: Callable[[], Awaitable[None]] | None = None,
+        change: Change | None = None,
     ) -> web.StreamResponse:
         """Send a request upstream, and stream the answer back; `body`, if it has been read.
 
-        `answered` is waited for before the caller sees the answer.
+        `answered` is waited for before the caller sees the answer, `change` what is done to that.
         Raises: ProxyError, before the first byte of the answer.
         """
-        async with self._asked(request, body) as answer:
+        async with self._asked(request, body, is_read=change is not None) as answer:
             if answered is not None:
                 await answered()
-            return await _pass_back(request, answer, self._line)
+            return await pass_back(request, answer, self._line, change=change)
+
+    async def hand_on_unless(
+        self, request: web.Request, body: bytes | None, telling: Telling
+    ) -> web.StreamResponse | UpstreamAnswer:
+        """As `hand_on`, unless `telling` finds something in the answer, which is returned then.
+
+        Raises: ProxyError, also for an answer of more than FETCH_LIMIT bytes.
+        """
+        async with self._asked(request, body, is_read=True) as answer:
+            start = await gathered(answer, FETCH_LIMIT)
+            if not answer.content.at_eof():
+                raise UpstreamBroken("upstream node answered with too many bytes")
+            told = telling(start, answer.headers.get(hdrs.CONTENT_ENCODING))
+            if told is None:
+                return await passed_back_whole(request, answer, start)
+            return UpstreamAnswer(status=answer.status, headers=answer.headers, body=told)
 
     async def hand_on_as(
         self,
@@ -110,11 +124,11 @@ class Forwarder:
 
         `change` is what is done to the answer, if anything.
         """
-        plain = change is not None
-        async with self._asked(request, body, target=target, plain=plain) as answer:
+        asked = self._asked(request, body, target=target, is_read=change is not None)
+        async with asked as answer:
             if answered is not None:
                 await answered()
-            return await _pass_back(request, answer, self._line, change=change)
+            return await pass_back(request, answer, self._line, change=change)
 
     async def hand_on_inference(
         self, request: web.Request, body: bytes | None
@@ -129,7 +143,7 @@ class Forwarder:
                 start = await self._session.read(answer, REFUSAL_LIMIT)
                 if lacks_inference(start, answer.headers.get(hdrs.CONTENT_ENCODING)):
                     raise NoInferenceFeature
-            return await _pass_back(request, answer, self._line, start)
+            return await pass_back(request, answer, self._line, start)
 
     async def fetch(
         self, request: web.Request, target: str
@@ -154,13 +168,16 @@ class Forwarder:
         body: bytes | None,
         *,
         target: str | None = None,
-        plain: bool = False,
+        is_read: bool = False,
     ) -> AsyncIterator[ClientResponse]:
-        """The upstream's answer to a request, the body still to be read; `plain`: not encoded."""
+        """The upstream's answer to a request, the body still to be read.
+
+        `is_read`: in a content coding that can be read here.
+        """
         head = head_of(request)
         headers = _joined(self._onward(request, head))
-        if plain:
-            headers.popall(hdrs.ACCEPT_ENCODING, None)
+        if is_read and hdrs.ACCEPT_ENCODING in headers:
+            headers[hdrs.ACCEPT_ENCODING] = _readable(headers[hdrs.ACCEPT_ENCODING])
         if target is not None and body is not None:
             headers.popall(hdrs.CONTENT_ENCODING, None)
             headers[hdrs.CONTENT_LENGTH] = str(len(body))
@@ -200,45 +217,10 @@ def end_to_end(request: web.Request) -> CIMultiDict[str]:
     return _joined(pair for pair in pairs if pair[0].lower() not in _NOT_FETCHED)
 
 
-async def _pass_back(
-    request: web.Request,
-    answer: ClientResponse,
-    line: asyncio.Lock,
-    start: bytes = b"",
-    change: Change | None = None,
-) -> web.StreamResponse:
-    """Stream an answer to the caller; `start` is what has been read of its body.
-
-    Small pieces may be of many small chunks, which take long to read. So of all answers that bring
-    such pieces one goes on in each turn of the loop; the others wait in `line`.
-    """
-    headers = CIMultiDict[str]()
-    for name, value in answer.raw_headers:
-        if name.lower() not in HOP_BY_HOP:
-            headers.add(_text(name), _text(value))
-    if change is not None:
-        headers.popall(hdrs.CONTENT_LENGTH, None)
-        if "json" not in answer.content_type:
-            change = None
-    request[FROM_UPSTREAM] = frozenset(name.lower() for name in headers)
-    response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)
-    await response.prepare(request)
-    if start:
-        await response.write(start)
-    while True:
-        try:
-            piece = await answer.content.readany()
-        except ClientError:
-            _cut(request)  # half an answer must not look whole
-            return response
-        if not piece:
-            break
-        await response.write(piece if change is None else change.feed(piece))
-        if len(piece) < _SMALL and not answer.content.at_eof():
-            async with line:
-                await asyncio.sleep(0)
-    await response.write_eof(b"" if change is None else change.finish())
-    return response
+def _readable(offers: str) -> str:
+    """The content codings that a caller accepts, without those that cannot be read here."""
+    kept = [one for one in offers.split(",") if one.partition(";")[0].strip().lower() in _CODINGS]
+    return ",".join(kept)
 
 
 def _slices(body: bytes) -> AsyncIterator[bytes] | None:
@@ -250,20 +232,5 @@ def _joined(pairs: Iterable[tuple[bytes, bytes]]) -> CIMultiDict[str]:
     spelling: dict[bytes, str] = {}
     headers = CIMultiDict[str]()
     for name, value in pairs:
-        headers.add(spelling.setdefault(name.lower(), _text(name)), _text(value))
+        headers.add(spelling.setdefault(name.lower(), text_of(name)), text_of(value))
     return headers
-
-
-def _text(value: bytes) -> str:
-    return value.decode("utf-8", "surrogateescape")
-
-
-def _cut(request: web.Request) -> None:
-    """Abort the caller's connection, with a reset if it is TCP."""
-    transport = request.transport
-    if transport is None:
-        return
-    sock = transport.get_extra_info("socket")
-    if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()

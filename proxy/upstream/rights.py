@@ -11,7 +11,9 @@ from aiohttp import hdrs
 from multidict import CIMultiDict
 
 from proxy.config import UpstreamConfig
-from proxy.upstream.security import HAS_PRIVILEGES
+from proxy.ground.errors import UpstreamError, UpstreamTimedOut, UpstreamUnavailable
+from proxy.upstream.nodes import UNAVAILABLE
+from proxy.upstream.security import HAS_PRIVILEGES, Security
 from proxy.upstream.session import Question, UpstreamSession
 from proxy.upstream.version import own_credentials
 
@@ -24,6 +26,9 @@ class Right:
     use: str
 
 
+NOT_OFFERED: Final = (
+    "fields of type [semantic_text] are not offered, as the proxy's own credentials lack privileges"
+)
 _JSON: Final = "application/json"
 _LIMIT: Final = 65536  # bytes of an answer
 
@@ -68,8 +73,28 @@ def lacking(answer: Mapping[str, Any]) -> Iterator[Right]:
     yield from (right for right in INDICES if indices.get(right.name) is not True)
 
 
-async def lacking_rights(session: UpstreamSession, upstream: UpstreamConfig) -> Sequence[Right]:
-    """Those that the proxy's own credentials lack, as far as the upstream tells.
+async def may_see(
+    security: Security, session: UpstreamSession, upstream: UpstreamConfig
+) -> bool | None:
+    """Whether the proxy has all these privileges; None where the upstream is away.
+
+    What does not answer as Elasticsearch does grants none.
+    """
+    try:
+        if await security.is_off():
+            return True
+        lacking = await lacking_rights(session, upstream)
+    except (UpstreamUnavailable, UpstreamTimedOut):
+        return None
+    except UpstreamError:
+        return False
+    return lacking is not None and not lacking
+
+
+async def lacking_rights(
+    session: UpstreamSession, upstream: UpstreamConfig
+) -> Sequence[Right] | None:
+    """Those that the proxy's own credentials lack; None where the upstream does not tell.
 
     Raises: UpstreamError where it cannot be asked.
     """
@@ -87,10 +112,12 @@ async def lacking_rights(session: UpstreamSession, upstream: UpstreamConfig) -> 
         time_limit=upstream.check_timeout,
     )
     answer = await session.fetch(asked, _LIMIT)
+    if answer.status in UNAVAILABLE:
+        raise UpstreamUnavailable(f"upstream node answered {answer.status}")
     if answer.status in (401, 403):
         return (*CLUSTER, *INDICES)
     try:
         told = orjson.loads(answer.body or b"")
     except orjson.JSONDecodeError:
-        return ()
-    return tuple(lacking(told)) if answer.status == 200 and isinstance(told, dict) else ()
+        return None
+    return tuple(lacking(told)) if answer.status == 200 and isinstance(told, dict) else None

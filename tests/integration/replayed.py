@@ -294,7 +294,7 @@ TARGETS: Final = [
     *("/./_inference", "/x/../_inference/y", "/%2e%2e/_inference/y", "/_inference%2fx"),
     *("/_inference;a=b", "/\\_inference", "/_inference%3Fx", "/replay/_inference", "/?/_inference"),
     *(
-        "/*",
+        "/repl*",
         "/_all/_count",
         "/rep*,-none/_count",
         "/<replay-{now/d}>",

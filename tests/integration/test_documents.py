@@ -14,10 +14,10 @@ import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
-from elasticsearch import ApiError, Elasticsearch
+from elasticsearch import Elasticsearch
 from yarl import URL
 
 from testbed.processes import ROOT, Server, free_ports
@@ -176,8 +176,6 @@ def test_a_section_works_as_it_is_written(
         models = surroundings["provider"] = request.getfixturevalue("provider").url
     surroundings |= {"embed": models, "rerank": f"{models}/rerank"}
     surroundings["chat"] = f"{models}/v1/chat/completions"
-    if document.name == "cookbook.md":
-        terminal.export("HFPROXY_SEMANTIC_ENABLED", "true")  # as its beginning says
     if SERVERS[0] not in text:
         listen = "--upstream http://127.0.0.1:9200 --listen 127.0.0.1:9201"
         terminal.type(Command(text=f"{SERVERS[0]} {listen}", output=""))
@@ -266,37 +264,47 @@ def test_the_settings_that_sniff_are_named_and_off_by_default():
 
 
 @pytest.mark.parametrize("name", ["semantic_text", "inference", "text_similarity_reranker"])
-def test_the_first_screen_names_what_does_not_work(name, open_proxy, provider):
+def test_what_the_first_screen_names_works_unasked(name, open_proxy, provider):
     text = README.read_text("utf-8").partition("```")[0]
     assert f"`{name}`" in text
     with Elasticsearch(open_proxy.url) as client:
-        settings = {"url": f"{provider.url}/embed", "api_key": "x"}
-        client.inference.put_hugging_face(
-            task_type="text_embedding",
-            huggingface_inference_id="mine",
-            service="hugging_face",
-            service_settings=settings,
-        )
-        with pytest.raises(ApiError) as failed:
+        for task_type, path in (("text_embedding", "embed"), ("rerank", "rerank")):
+            client.inference.put_hugging_face(
+                task_type=task_type,
+                huggingface_inference_id=f"first-{task_type}",
+                service="hugging_face",
+                service_settings={"url": f"{provider.url}/{path}", "api_key": "x"},
+            )
+        field = {"type": "semantic_text", "inference_id": "first-text_embedding"}
+        client.indices.create(index="first-screen", mappings={"properties": {"text": field}})
+        try:
             _use_inside(client, name)
-    assert failed.value.meta.status == 400
-    assert name in str(failed.value.body)
+        finally:
+            client.indices.delete(index="first-screen")
+            client.options(ignore_status=404).ingest.delete_pipeline(id="first-screen")
 
 
 def _use_inside(client: Elasticsearch, name: str) -> None:
+    document = {"text": "a harbour", "n": 1}
     match name:
         case "semantic_text":
-            field = {"type": "semantic_text", "inference_id": "mine"}
-            client.indices.create(index="texts", mappings={"properties": {"text": field}})
+            client.index(index="first-screen", document=document, refresh=True)
+            query = {"semantic": {"field": "text", "query": "harbour"}}
+            found = client.search(index="first-screen", query=query)
+            assert found["hits"]["total"]["value"] == 1
         case "inference":
-            processor = {"inference": {"model_id": "mine", "input_output": []}}
-            client.ingest.put_pipeline(id="texts", processors=[processor])
+            ways = [{"input_field": "text", "output_field": "vector"}]
+            inference = {"model_id": "first-text_embedding", "input_output": ways}
+            client.ingest.put_pipeline(id="first-screen", processors=[{"inference": inference}])
+            tried = client.ingest.simulate(id="first-screen", docs=[{"_source": document}])
+            assert tried["docs"][0]["doc"]["_source"]["vector"]
         case _:
-            standard: dict[str, Any] = {"standard": {"query": {"match_all": {}}}}
+            client.index(index="first-screen", document=document, refresh=True)
             ranked = {
-                "retriever": standard,
-                "field": "t",
-                "inference_id": "m",
-                "inference_text": "q",
+                "retriever": {"standard": {"query": {"match_all": {}}}},
+                "field": "text",
+                "inference_id": "first-rerank",
+                "inference_text": "harbour",
             }
-            client.search(retriever={"text_similarity_reranker": ranked})
+            retriever = {"text_similarity_reranker": ranked}
+            assert client.search(index="first-screen", retriever=retriever)["hits"]["hits"]

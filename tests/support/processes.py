@@ -8,6 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
+from yarl import URL
+
 from proxy.config import ALIASES, PREFIX
 from testbed.processes import Process, Server, proxy_command
 
@@ -16,6 +18,8 @@ FOREIGN: Final = (PREFIX, *ALIASES, "HF_TOKEN")
 KEY: Final = "6b" * 32  # an encryption key for tests: 32 bytes, hex
 # Each pytest process has a store index of its own, as all share one Elasticsearch.
 INDEX: Final = f"hugging-face-inference-endpoints-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
+
+ELASTICSEARCH_PORTS: Final[set[int]] = set()  # of the clusters that tests have asked for
 
 
 def clean_environ(state: Path, values: Mapping[str, str | None] | None = None) -> dict[str, str]:
@@ -33,6 +37,13 @@ def clean_environ(state: Path, values: Mapping[str, str | None] | None = None) -
         else:
             environ[name] = value
     return environ
+
+
+def _for_upstream(urls: str | None) -> dict[str, str]:
+    """Settings for proxies before a stub, which is not to be asked about semantic fields."""
+    ports = {URL(url.strip()).port for url in urls.split(",")} if urls else set()
+    is_stub = bool(ports) and ports.isdisjoint(ELASTICSEARCH_PORTS)
+    return {"HFPROXY_SEMANTIC_ENABLED": "false"} if is_stub else {}
 
 
 class Serve:
@@ -63,7 +74,8 @@ class Serve:
     ) -> Server:
         target = [] if upstream is None else ["--upstream", upstream]
         arguments = proxy_command("serve", *target, "--listen", listen, *flags)
-        return self.start(Server(arguments, clean_environ(self._state, env)), wait=wait)
+        environ = clean_environ(self._state, {**_for_upstream(upstream), **(env or {})})
+        return self.start(Server(arguments, environ), wait=wait)
 
     def start(self, server: Server, *, wait: bool = True, timeout: float = 30.0) -> Server:
         """Look after any other server, too."""

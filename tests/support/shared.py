@@ -16,6 +16,7 @@ from threading import Lock, Thread
 from typing import Final, Protocol
 
 from testbed.elasticsearch import Elasticsearch, RunningElasticsearch, start
+from tests.support.processes import ELASTICSEARCH_PORTS
 from tests.support.users import ROLES, USERS
 
 OPEN: Final = "elasticsearch"  # these are named like their fixtures
@@ -55,6 +56,7 @@ class OwnClusters:
     def get(self, name: str) -> Elasticsearch:
         self.prepare([name])
         running = self._starting[name].result()
+        ELASTICSEARCH_PORTS.add(running.port)
         return Elasticsearch(
             url=running.url,
             version=running.version,
@@ -150,4 +152,5 @@ class RemoteClusters:
             answer: Elasticsearch | Exception = connection.recv()
         if isinstance(answer, Exception):
             raise answer
+        ELASTICSEARCH_PORTS.add(answer.port)
         return answer

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 import proxy
+from proxy.config.values import KEYS
 
 FOLDER: Final = Path(proxy.__file__).parent
 
@@ -103,3 +105,21 @@ def test_every_session_bounds_what_its_servers_send():
             assert node.func.id != "TCPConnector", name
             if node.func.id == "ClientSession":
                 assert "connector" in {keyword.arg for keyword in node.keywords}, name
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_every_key_of_the_configuration_is_used(key: str):
+    """Beyond the room that reads and checks it."""
+    assert key.rpartition(".")[2] in _attributes_used()
+
+
+@cache
+def _attributes_used() -> frozenset[str]:
+    """The attributes that the product's modules read, but for those of the configuration."""
+    trees = (
+        ast.parse(path.read_text(encoding="utf-8"))
+        for name, path in MODULES.items()
+        if name.partition(".")[0] != "config"
+    )
+    nodes = (node for tree in trees for node in ast.walk(tree))
+    return frozenset(node.attr for node in nodes if isinstance(node, ast.Attribute))

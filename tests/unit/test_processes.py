@@ -66,6 +66,23 @@ def test_its_guard_is_none_of_its_children(run):
     assert children_of(process.pid) == []
 
 
+def test_children_of_every_thread_are_found(run):
+    program = """
+import subprocess, sys, threading
+
+def start():
+    reading = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    child = subprocess.Popen(reading, stdin=subprocess.PIPE)
+    print("child", child.pid)
+    child.wait()
+
+threading.Thread(target=start).start()
+"""
+    process = run(program)
+    told = process.wait_for("child")
+    assert children_of(process.pid) == [int(told.split()[1])]
+
+
 def test_it_ends_when_its_parent_is_killed(run):
     program = """
 import os, sys

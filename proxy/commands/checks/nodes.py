@@ -55,8 +55,8 @@ async def _node(url: str, config: Config) -> list[Finding]:
             # Without valid credentials nothing else is told.
             if identity.status != 401:
                 findings += await _about(name, node)
-            if identity.status == 200 and config.semantic.enabled:
-                findings += await _rights(name, node)
+            if identity.status == 200 and config.semantic.enabled is not False:
+                findings += await _rights(name, node, wanted=config.semantic.enabled is True)
             return findings
     except (NodeFailed, ConfigError) as problem:
         return [error(f"{name}: {problem}")]
@@ -143,17 +143,28 @@ async def _about(name: str, node: Questioner) -> list[Finding]:
     ]
 
 
-async def _rights(name: str, node: Questioner) -> list[Finding]:
-    """What fields of type `semantic_text` need."""
+async def _rights(name: str, node: Questioner, *, wanted: bool) -> list[Finding]:
+    """What fields of type `semantic_text` need; `wanted` says that they are asked for."""
     reply = await _asked(node, HAS_PRIVILEGES, rights.question())
     if reply is None or reply.status != 200 or not isinstance(reply.json, dict):
+        if not wanted:
+            return []
         return [warning(f"{name} does not tell what the proxy may, for [semantic.enabled]")]
+    lacking = list(rights.lacking(reply.json))
+    if lacking and not wanted:
+        names = ", ".join(right.name for right in lacking)
+        return [
+            ok(
+                f"{name}: fields of type [semantic_text] are not offered, as the proxy lacks the "
+                f"privileges [{names}]: `setup --semantic` makes a key that has them"
+            )
+        ]
     missing = [
         error(
             f"{name}: the proxy lacks the privilege [{right.name}], {right.use} "
             "([semantic.enabled]): grant it to its API key or user"
         )
-        for right in rights.lacking(reply.json)
+        for right in lacking
     ]
     return missing or [ok(f"{name}: the proxy may all that [semantic.enabled] needs")]
 

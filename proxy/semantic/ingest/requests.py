@@ -86,7 +86,7 @@ async def get_pipelines(exchange: Exchange) -> web.StreamResponse:
     def patch(document: dict[str, Any]) -> dict[str, Any]:
         return {pipeline_id: shown(stored) for pipeline_id, stored in document.items()}
 
-    return await exchange.shown(await exchange.ask(), patch)
+    return await exchange.shown(patch)
 
 
 async def simulate_pipeline(exchange: Exchange) -> web.StreamResponse:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
 
 from proxy.upstream.rights import CLUSTER, INDICES
 from testbed.elasticsearch import start
+from tests.support.clusters import relay
 from tests.support.endpoints import JSON
 from tests.support.layer import ENABLED, HIDDEN, MAPPINGS, Caller, put_endpoint
 from tests.support.rawhttp import send
@@ -493,6 +495,47 @@ def test_the_privileges_that_setup_grants_suffice(stage, cluster, serve, run):
         found.stdout
     )
     assert "lack" not in server.output
+
+
+def undecided(user: str) -> dict[str, str | None]:
+    """The same without a word on whether there is to be the layer."""
+    return {**served_as(user), **dict.fromkeys(ENABLED)}
+
+
+@pytest.fixture
+def puts(cluster) -> Iterator[Callable[[str], int]]:
+    """Puts an index with a semantic field by way of a proxy, and takes it away."""
+    body = {"settings": ONE_SHARD, "mappings": MAPPINGS}
+    yield lambda url: Caller(url).as_user(login("admin"))("PUT", "/notes-undecided", body).status
+    Caller(cluster.url).as_user(login("admin"))("DELETE", "/notes-undecided")
+
+
+@pytest.mark.parametrize(("user", "offered"), [("layer", True), ("proxy", False)])
+def test_who_says_nothing_has_the_layer_where_the_proxy_has_these_privileges(
+    stage, cluster, serve, run, puts, user, offered
+):
+    server = serve(upstream=cluster.url, env=undecided(user))
+    server.wait_for("inference endpoints")
+    assert puts(server.url) == (200 if offered else 400)
+    assert server.stop() == 0
+    assert server.output.count("[semantic_text] are not offered") == (not offered)
+    assert "WARN" not in server.output
+
+    found = run("check", "--upstream", cluster.url, "--listen", "127.0.0.1:0", env=undecided(user))
+    assert ("[semantic_text] are not offered, as the proxy lacks" in found.stdout) is not offered
+    assert "error" not in found.stdout, found.stdout
+
+
+@pytest.mark.parametrize(("user", "offered"), [("layer", True), ("proxy", False)])
+async def test_it_is_decided_by_the_first_request_if_the_upstream_comes_later(
+    stage, cluster, serve, puts, user, offered, tmp_path, unused_tcp_port
+):
+    env = {**undecided(user), "HFPROXY_STORE_KIND": f"sqlite:{tmp_path / 'endpoints.db'}"}
+    url = f"http://127.0.0.1:{unused_tcp_port}"
+    server = await asyncio.to_thread(serve, upstream=url, env=env)
+    async with relay(unused_tcp_port, cluster.url):
+        assert await asyncio.to_thread(puts, server.url) == (200 if offered else 400)
+    assert server.output.count("[semantic_text] are not offered") == (not offered)
 
 
 def test_without_monitor_changes_are_still_seen_and_that_is_said(stage, cluster, serve, run):

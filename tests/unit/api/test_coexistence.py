@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 
 from proxy.app import make_application
-from proxy.config import Config, StoreConfig, UpstreamConfig
+from proxy.config import Config, SemanticConfig, StoreConfig, UpstreamConfig
 from tests.support.plugin import SERVICE, PluginUpstream
 from tests.support.stubs import FaultyServer, contract_reply
 
@@ -24,6 +24,7 @@ async def client(plugin: PluginUpstream, aiohttp_server: Any, aiohttp_client: An
     upstream = await aiohttp_server(plugin.application())
     config = Config(
         upstream=UpstreamConfig(url=str(upstream.make_url("/")).rstrip("/")),
+        semantic=SemanticConfig(enabled=False),
         store=StoreConfig(kind=f"sqlite:{tmp_path}/endpoints.db", encryption_key=KEY),
     )
     return await aiohttp_client(make_application(config))

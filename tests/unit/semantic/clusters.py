@@ -11,7 +11,7 @@ from proxy.ground.epoch import Epoch
 from proxy.ground.errors import UpstreamUnavailable
 from proxy.semantic.layout import field_mapping
 from proxy.semantic.registry import Registry
-from proxy.upstream.asking import UpstreamAnswer
+from proxy.upstream.passingback import UpstreamAnswer
 
 DEFINITION = {"inference_id": "embed"}
 SEMANTIC = {

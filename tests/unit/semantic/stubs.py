@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from proxy.semantic.ports import Change, UpstreamAnswer
+from proxy.semantic.ports import Change, Telling, UpstreamAnswer
 
 
 class NoUpstream:
@@ -31,7 +31,13 @@ class NoUpstream:
         request: web.Request,
         body: bytes | None = None,
         answered: Callable[[], Awaitable[None]] | None = None,
+        change: Change | None = None,
     ) -> web.StreamResponse:
+        raise AssertionError("handed on")
+
+    async def hand_on_unless(
+        self, request: web.Request, body: bytes | None, telling: Telling
+    ) -> web.StreamResponse | UpstreamAnswer:
         raise AssertionError("handed on")
 
     async def hand_on_as(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import pytest
+from aiohttp import web
 
 from proxy.ground.errors import UpstreamBroken
 from proxy.semantic.answerjson import with_sources
@@ -23,8 +24,6 @@ ASKING: Final = [
     ("POST", "/a/_search?pretty", QUERY),
     ("POST", "/a/_search", RRF),
     ("POST", "/a/_async_search", QUERY),
-    ("GET", "/_search/scroll/x", {}),
-    ("GET", "/_async_search/x", {}),
     ("POST", "/a/_msearch", b'{}\n{"query":{"semantic":{"field":"body","query":"one"}}}\n'),
     ("POST", "/a/_count", QUERY),
     ("POST", "/a/_explain/1", QUERY),
@@ -32,6 +31,11 @@ ASKING: Final = [
     ("POST", "/a/_delete_by_query", QUERY),
     ("GET", "/a/_field_caps?fields=*", {}),
     ("GET", "/a/_mapping/field/*", {}),
+]
+# What changes answers only where they tell of our fields.
+SHOWING: Final[list[tuple[str, str, dict[str, str]]]] = [
+    ("GET", "/_search/scroll/x", {}),
+    ("GET", "/_async_search/x", {}),
     ("GET", "/a/_mapping", {}),
     ("GET", "/_cluster/state", {}),
     ("GET", "/_ingest/pipeline/p", {}),
@@ -47,6 +51,16 @@ async def test_what_is_no_json_is_a_bad_gateways(method, path, body, status, pag
         await here.request(method, path, body)
     assert raised.value.status == 502
     assert "gateway has" not in str(raised.value)
+
+
+@pytest.mark.parametrize("status", [200, 404, 503])
+@pytest.mark.parametrize(("method", "path", "body"), SHOWING)
+async def test_a_page_is_passed_back_unless_it_names_our_fields(method, path, body, status):
+    answer = await world(HERE, Answer(PAGE, status)).answer(method, path, body)
+    assert isinstance(answer, web.Response)
+    assert answer.body == PAGE
+    with pytest.raises(UpstreamBroken):
+        await world(HERE, Answer(BROKEN_OFF, status)).answer(method, path, body)
 
 
 async def test_a_template_that_is_rendered_into_none_is_too():

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 
 import pytest
 
-from proxy.semantic.bulk import Item, Malformed, Window, read_action, windows
-from proxy.semantic.fields import ModelSettings, SemanticField
-from proxy.semantic.filling import Chunk, FieldFilling, Filling
+from proxy.semantic.bulk import Malformed, Window, read_action, windows
+from proxy.semantic.documents import Place
 from proxy.semantic.writing import with_lines
+from tests.unit.semantic.items import filled
 
 
 async def _pieces(data: bytes, size: int) -> AsyncIterator[bytes]:
@@ -61,37 +61,18 @@ def test_other_lines_are_no_actions(line: bytes) -> None:
     assert read_action(line) is None
 
 
-def _filled(number: str, texts: int, dimensions: int = 1000) -> Item:
-    model = ModelSettings(dimensions=dimensions, similarity="cosine")
-    field = SemanticField(
-        path="f",
-        definition={"inference_id": "i"},
-        number=1,
-        model=model,
-        seen=True,
-        sources=("f",),
-    )
-    chunks = [Chunk(source="f", start=0, end=1, texts=("x",)) for _ in range(texts)]
-    filling = Filling(fields={"f": FieldFilling(semantic=field, sources=["f"], chunks=chunks)})
-    meta = {"_id": number}
-    return Item(action="update", meta=meta, action_line=b"{}", source=b"{}", filling=filling)
-
-
-def _sizes(items: Sequence[Item]) -> list[int]:
-    return [len(part.items) for part in Window(list(items)).parts()]
-
-
-def test_windows_are_cut_by_the_vectors_they_get() -> None:
-    assert _sizes([_filled(str(number), 100) for number in range(9)]) == [4, 4, 1]
-    assert _sizes([_filled("1", 1), _filled("2", 5000), _filled("3", 1)]) == [1, 1, 1]
-    assert _sizes([_filled(str(number), 1000, 1) for number in range(5)]) == [2, 2, 1]
-
-
-def test_updates_of_one_document_are_kept_apart() -> None:
-    items = [_filled("1", 1), _filled("2", 1), _filled("1", 1), _filled("3", 1), _filled("1", 1)]
-    parts = list(Window(items, 10).parts())
-    assert [len(part.items) for part in parts] == [2, 2, 1]
-    assert [part.lines for part in parts] == [10, 14, 18]
+def test_a_rendered_item_keeps_no_vectors() -> None:
+    item = filled("1", 2)
+    item.source, item.place = b'{"f":"x"}', Place(9, False)
+    assert item.filling is not None
+    for chunk in item.filling.fields["f"].chunks:
+        chunk.vector = b"[0.5]"
+    item.render()
+    assert item.rendered.count(b'"embeddings":[0.5]') == 2
+    assert item.filling.chunk_count() == 0
+    assert item.is_filled
+    item.forget()
+    assert not item.rendered
 
 
 def test_line_numbers_are_those_of_the_whole_body() -> None:

@@ -14,7 +14,7 @@ from proxy.ground.errors import ProxyError, Unauthorized, UpstreamUnavailable
 from proxy.semantic.guarding import Guard
 from proxy.semantic.registry import Part, Target
 from proxy.semantic.targets import WriteTarget
-from proxy.upstream.asking import UpstreamAnswer
+from proxy.upstream.passingback import UpstreamAnswer
 from tests.unit.semantic.targets import semantic_field
 
 FIELDS = {"body": semantic_field()}

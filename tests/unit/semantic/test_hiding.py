@@ -18,6 +18,9 @@ from proxy.semantic.hiding import hidden_in_text, hide_in_error
         ("a word like xinfrared, or maxinf.a", "a word like xinfrared, or maxinf.a"),
         ('at {"a": 1,"xinf":{"body":{"chunks":[{"embeddings":[0.1', 'at {"a": 1'),
         ('quoted {\\"a\\":1,\\"xinf\\":{\\"b', 'quoted {\\"a\\":1'),
+        ('source[{"_source":{"excludes":["xinf"]}}]', 'source[{"_source":{"excludes":[]}}]'),
+        ('{"excludes":["a","xinf"],"b":1}', '{"excludes":["a"],"b":1}'),
+        ('{\\"excludes\\":[\\"xinf\\",\\"a\\"]}', '{\\"excludes\\":[\\"a\\"]}'),
         (
             "Can't find dynamic template for dynamic template name [semantic-field-missing] of "
             "field [xinf.body.chunks]",

@@ -14,7 +14,7 @@ from proxy.semantic.interception import Interceptor
 from proxy.semantic.targets import write_target
 from proxy.semantic.upstreamrelease import UpstreamRelease
 from proxy.semantic.uses import uses_of
-from proxy.upstream.asking import UpstreamAnswer
+from proxy.upstream.passingback import UpstreamAnswer
 from tests.unit.semantic.clusters import SEMANTIC, Cluster, answered, registry
 
 NO_RELEASE = UpstreamRelease(None)  # type: ignore[arg-type] # it is not asked

@@ -9,9 +9,11 @@ import pytest
 from proxy.ground.epoch import Epoch
 from proxy.ground.errors import UpstreamUnavailable
 from proxy.semantic.interception import Interceptor
+from proxy.semantic.registry import Registry
 from proxy.semantic.targets import write_target
 from proxy.semantic.upstreamrelease import UpstreamRelease
 from tests.support.clock import Clock
+from tests.support.waiting import eventually
 from tests.unit.semantic.clusters import SEMANTIC, Cluster, answered, registry
 
 NO_RELEASE = UpstreamRelease(None)  # type: ignore[arg-type] # it is not asked
@@ -85,6 +87,40 @@ async def test_an_upstream_that_is_away_takes_nothing_away_and_is_told_of_once(c
         "upstream node is away",
         "which indices have semantic fields can be seen again",
     ]
+
+
+def is_current(known: Registry) -> bool:
+    return known.is_current
+
+
+async def test_nobody_is_asked_while_there_are_no_requests_and_the_next_one_looks_first():
+    cluster = Cluster(plain={})
+    known = registry(cluster, patience=0.1)
+    async with asyncio.timeout(15), asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(known.run())
+        await cluster.asks(1)
+        await asyncio.to_thread(eventually, lambda: is_current(known))
+        await asyncio.to_thread(eventually, lambda: not is_current(known))
+        asked = len(cluster.asked)
+        await asyncio.sleep(0.05)  # several times the time between two looks
+        assert len(cluster.asked) == asked
+        cluster.indices["plain"], cluster.state = SEMANTIC, 2
+        assert known.snapshot.active  # whatever is asked for is looked at
+        assert (await known.look_up("plain")).fields
+        assert is_current(known)
+        await cluster.asks(2)  # and it goes on
+        running.cancel()
+
+
+async def test_requests_keep_it_looking():
+    cluster = Cluster(plain={})
+    known = registry(cluster, patience=0.1)
+    async with asyncio.timeout(15), asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(known.run())
+        for _ in range(50):
+            await cluster.asks(1)
+            assert known.generation is not None
+        running.cancel()
 
 
 async def test_a_change_that_cannot_be_looked_at_makes_everything_uncertain():

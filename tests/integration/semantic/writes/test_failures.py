@@ -123,6 +123,29 @@ def test_the_next_window_is_embedded_while_one_is_sent(site: Site) -> None:
     assert _statuses(orjson.loads(answer.content)) == [201] * 201
 
 
+def test_a_large_body_is_stored_from_its_beginning_while_the_rest_is_embedded(site: Site) -> None:
+    site.make(
+        "wf-a",
+        {"body": semantic(), "pad": {"type": "keyword", "index": False, "doc_values": False}},
+    )
+    stored: list[int] = []
+
+    def look(texts: list[str]) -> None:
+        if "text 899" in texts:
+            stored.append(site.send("GET", "/wf-a/_doc/0", base=site.upstream).status)
+
+    items: list[object] = []
+    for number in range(900):
+        items += [{"index": {"_id": str(number)}}, {"body": f"text {number}", "pad": "p" * 400}]
+    site.embedder.on_call = look
+    try:
+        answer = site.raw_bulk(lines(*items), target="/wf-a/_bulk")
+    finally:
+        site.embedder.on_call = lambda texts: None
+    assert _statuses(orjson.loads(answer.content)) == [201] * 900
+    assert stored == [200]
+
+
 def test_a_caller_that_goes_away_ends_its_work(site: Site) -> None:
     site.make("wf-a")
     called = threading.Event()

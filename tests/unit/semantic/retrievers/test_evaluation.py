@@ -16,7 +16,7 @@ from proxy.semantic.retrievers.errors import LeafRefused, RetrieversFailed
 from proxy.semantic.retrievers.evaluation import Evaluation
 from proxy.semantic.retrievers.searches import Searches
 from proxy.semantic.retrievers.tree import Branch, Common, Leaf, Linear, Reranker, Rrf
-from proxy.upstream.asking import UpstreamAnswer
+from proxy.upstream.passingback import UpstreamAnswer
 
 TITLES = {"a": "moon and tides", "b": "moon", "c": None}
 

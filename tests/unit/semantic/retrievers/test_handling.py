@@ -21,7 +21,7 @@ from proxy.semantic.retrievers.tree import (
     Rrf,
     Simplified,
 )
-from proxy.upstream.asking import UpstreamAnswer
+from proxy.upstream.passingback import UpstreamAnswer
 
 HIT: dict[str, Any] = {"_index": "i", "_id": "a", "_score": 2.0}
 WORDS = Leaf(name="standard", values={"query": {"term": {"a": 1}}})

@@ -10,7 +10,7 @@ from proxy.semantic.retrievers.errors import LeafRefused
 from proxy.semantic.retrievers.handling import resolved
 from proxy.semantic.retrievers.searches import Searches
 from proxy.semantic.retrievers.tree import Branch, Common, Leaf, Rrf
-from proxy.upstream.asking import UpstreamAnswer
+from proxy.upstream.passingback import UpstreamAnswer
 
 HITS = {"hits": {"hits": [{"_index": "i", "_id": "a", "_score": 2.0, "sort": [2.0, 7]}]}}
 WORDS = Leaf(name="standard", values={"query": {"term": {"a": 1}}})

@@ -1,0 +1,89 @@
+"""The items of a `_bulk` in windows of the right size: to be prepared, and to be embedded and sent.
+
+One window is prepared while the one before is embedded, and the one before that is sent. Those of a
+large body begin small, so that the upstream has soon something to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from proxy.semantic.bulk import Item, Window
+
+# Numbers in the vectors of a window, and its texts: each number takes some 20 bytes.
+_NUMBERS: Final = 400_000
+_TEXTS: Final = 2048
+_FIRST: Final = 8  # is what the first window of a large body has of these, divided
+_LARGE: Final = 256 * 1024  # bytes of documents; what has no more is prepared at once
+_GROUP: Final = 128 * 1024  # bytes of documents that are prepared at once, of what has more
+
+
+def is_large(window: Window) -> bool:
+    """Whether its documents are worth being worked through in several steps."""
+    return window.size() > _LARGE
+
+
+def groups(window: Window, most: int | None = None) -> Iterator[Window]:
+    """A window in pieces that are prepared at once, of at most `most` items."""
+    limit = _GROUP if is_large(window) else _LARGE
+    items: list[Item] = []
+    size, lines = 0, window.lines
+    for item in window.items:
+        if items and (size >= limit or len(items) == most):
+            group = Window(items, lines)
+            yield group
+            items, size, lines = [], 0, lines + group.line_count()
+        items.append(item)
+        size += item.size
+    yield Window(items, lines)
+
+
+class Gathering:
+    """Puts prepared items together in windows whose vectors take little enough memory.
+
+    An item that relies on what is there does not share one with what changes it.
+    """
+
+    def __init__(self, *, is_large: bool = False) -> None:
+        self._divisor = _FIRST if is_large else 1
+        self._begin(0)
+
+    def _begin(self, lines: int) -> None:
+        self._window = Window([], lines)
+        self._numbers = self._texts = 0
+        self._written: set[tuple[str | None, str | None]] = set()
+
+    def full(self, group: Window) -> Iterator[Window]:
+        """The windows that are full with these items."""
+        lines = group.lines
+        if not self._window.items:
+            self._begin(lines)
+        for item in group.items:
+            fillings = item.fillings()
+            numbers = sum(filling.weight() for filling in fillings)
+            texts = sum(filling.chunk_count() for filling in fillings)
+            key = (item.index, item.id)
+            if self._window.items and (
+                self._is_too_much(numbers, texts) or (item.relies and key in self._written)
+            ):
+                yield self._window
+                self._begin(lines)
+                self._divisor = max(1, self._divisor // 2)
+            self._window.items.append(item)
+            self._numbers += numbers
+            self._texts += texts
+            self._written.add(key)
+            lines += item.line_count
+
+    def rest(self) -> Iterator[Window]:
+        """The window of the items that are left, if there are any."""
+        if self._window.items:
+            yield self._window
+            self._begin(0)
+
+    def _is_too_much(self, numbers: int, texts: int) -> bool:
+        return (
+            self._numbers + numbers > _NUMBERS // self._divisor
+            or self._texts + texts > _TEXTS // self._divisor
+        )

@@ -1,0 +1,64 @@
+"""The windows in which the items of a `_bulk` are prepared, and in which they are sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from proxy.semantic.bulk import Item, Window
+from proxy.semantic.parting import Gathering, groups, is_large
+from tests.unit.semantic.items import filled
+
+
+def _gathered(
+    items: Sequence[Item], *, together: int = 1000, is_large: bool = False, lines: int = 0
+) -> list[Window]:
+    """The windows of items of which `together` are prepared at once."""
+    gathering = Gathering(is_large=is_large)
+    made = [
+        window
+        for group in groups(Window(list(items), lines), together)
+        for window in gathering.full(group)
+    ]
+    return [*made, *gathering.rest()]
+
+
+def _sizes(windows: Sequence[Window]) -> list[int]:
+    return [len(window.items) for window in windows]
+
+
+@pytest.mark.parametrize("together", [1, 2, 1000])
+def test_windows_are_cut_by_the_vectors_they_get(together: int) -> None:
+    def sizes(items: Sequence[Item]) -> list[int]:
+        return _sizes(_gathered(items, together=together))
+
+    assert sizes([filled(str(number), 100) for number in range(9)]) == [4, 4, 1]
+    assert sizes([filled("1", 1), filled("2", 5000), filled("3", 1)]) == [1, 1, 1]
+    assert sizes([filled(str(number), 1000, 1) for number in range(5)]) == [2, 2, 1]
+    assert sizes([]) == []
+
+
+def test_those_of_a_large_body_begin_small() -> None:
+    items = [filled(str(number), 10) for number in range(160)]
+    assert _sizes(_gathered(items, is_large=True)) == [5, 10, 20, 40, 40, 40, 5]
+
+
+@pytest.mark.parametrize("together", [1, 2, 1000])
+def test_updates_of_one_document_are_kept_apart(together: int) -> None:
+    items = [filled("1", 1), filled("2", 1), filled("1", 1), filled("3", 1), filled("1", 1)]
+    windows = _gathered(items, together=together, lines=10)
+    assert _sizes(windows) == [2, 2, 1]
+    assert [window.lines for window in windows] == [10, 14, 18]
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(200, [200]), (300, [132, 132, 36])])
+def test_documents_of_a_large_body_are_prepared_a_few_at_once(count: int, sizes: list[int]) -> None:
+    source = b"x" * 1000
+    items = [Item(action="index", meta={}, action_line=b"{}", source=source) for _ in range(count)]
+    window = Window(items, 7)
+    assert is_large(window) == (len(sizes) > 1)
+    made = list(groups(window))
+    assert _sizes(made) == sizes
+    assert [group.lines for group in made] == [7 + 2 * 132 * number for number in range(len(sizes))]
+    assert _sizes(list(groups(window, 100)))[:2] == [100, 100]
