@@ -39,6 +39,19 @@ def modules() -> dict[str, Path]:
 
 
 MODULES: Final = modules()
+UNIT: Final = Path(__file__).parent
+# Modules with functions that have no file of unit tests, by the reason: to be made fewer.
+UNTESTED: Final = {
+    "it joins the parts: every test of the application runs it": {"app", "assembly"},
+    "it is a process: tests/integration starts it": {
+        *("commands.native", "commands.serve", "serving.process")
+    },
+    "it has protocols, and a default that finds nothing": {"inference.ports"},
+    "it is what all handlers of the layer work with: their tests are its own": {
+        *("semantic.exchange", "semantic.layer")
+    },
+    "it is a part of forwarding: test_forward.py asks it": {"upstream.passingback"},
+}
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -123,3 +136,26 @@ def _attributes_used() -> frozenset[str]:
     )
     nodes = (node for tree in trees for node in ast.walk(tree))
     return frozenset(node.attr for node in nodes if isinstance(node, ast.Attribute))
+
+
+def does_something(path: Path) -> bool:
+    """Whether a module has a function with more in it than a docstring, as protocols have."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    functions = [
+        node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    return any(
+        not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
+        for function in functions
+        for statement in function.body
+    )
+
+
+def test_every_module_has_a_file_of_unit_tests():
+    """`proxy/<room>/<module>.py` is tested by `tests/unit/<room>/test_<module>.py`."""
+    missing = set()
+    for name, path in MODULES.items():
+        own = UNIT / path.relative_to(FOLDER).with_name(f"test_{path.name}")
+        if path.name != "__init__.py" and not own.exists() and does_something(path):
+            missing.add(name)
+    assert missing == {name for names in UNTESTED.values() for name in names}

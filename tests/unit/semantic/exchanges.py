@@ -62,6 +62,7 @@ class Upstream:
     def __init__(self, answers: Sequence[Any]) -> None:
         self.asked: list[Asked] = []
         self.handed: list[Asked] = []  # requests that were passed on, with the answer `{}`
+        self.changes: list[Any] = []  # what is done to those answers, None for nothing
         self._answers = [one if isinstance(one, Answer) else Answer(one) for one in answers]
 
     async def ask_as_caller(self, request, method, target, body=b""):
@@ -79,11 +80,12 @@ class Upstream:
     async def version(self):
         return "9.2.4"
 
-    async def hand_on(self, request, body=None, answered=None):
-        return await self.hand_on_as(request, "", body, answered=answered)
+    async def hand_on(self, request, body=None, answered=None, change=None):
+        return await self.hand_on_as(request, "", body, change, answered)
 
     async def hand_on_as(self, request, target, body, change=None, answered=None):
         self.handed.append(Asked("", target, body or b""))
+        self.changes.append(change)
         if answered is not None:
             await answered()
         return web.Response(body=b"{}")
@@ -201,13 +203,17 @@ class World:
             rest=rest,
             responder=responder_for(rest),
             names=match.parameters,
-            parts=self.parts(),
+            parts=self.parts(data),
             body=Body(rest, data, data, Bounds(nesting=100, values=1000)),
         )
         return exchange, ROUTES[match.pattern][method]
 
-    def parts(self) -> Any:
-        """What handlers work with."""
+    def parts(self, body: bytes = b"") -> Any:
+        """What handlers work with; `body` is that of the request, where it is read piecemeal."""
+
+        async def pieces(request, rest):
+            yield body
+
         return Parts(
             upstream=self.upstream,  # type: ignore[arg-type]
             endpoints=self.endpoints,
@@ -219,7 +225,7 @@ class World:
             release=UpstreamRelease(self.upstream),  # type: ignore[arg-type]
             tasks=self.tasks,
             read_body=None,  # type: ignore[arg-type]
-            read_pieces=None,  # type: ignore[arg-type]
+            read_pieces=pieces,
             default_id=None,
         )
 

@@ -8,7 +8,6 @@ import pytest
 
 from proxy.semantic.bulk import Malformed, Window, read_action, windows
 from proxy.semantic.documents import Place
-from proxy.semantic.writing import with_lines
 from tests.unit.semantic.items import filled
 
 
@@ -73,11 +72,3 @@ def test_a_rendered_item_keeps_no_vectors() -> None:
     assert item.is_filled
     item.forget()
     assert not item.rendered
-
-
-def test_line_numbers_are_those_of_the_whole_body() -> None:
-    document = {"reason": ["Malformed action/metadata line [3], expected [4]"], "status": 400}
-    assert with_lines(document, 10) == {
-        "reason": ["Malformed action/metadata line [13], expected [4]"],
-        "status": 400,
-    }

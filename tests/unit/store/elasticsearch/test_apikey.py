@@ -28,7 +28,7 @@ def rights(version: bool = True, **more: bool) -> Reply:
 MADE: Final = answer({"id": "id", "api_key": "key"})
 
 
-async def made(*replies: Reply, **more: list[str]) -> tuple[ApiKey, Any]:
+async def made(*replies: Reply, **more: Any) -> tuple[ApiKey, Any]:
     """The key, and the role that it was given."""
     async with FaultyServer(list(replies)) as server:
         upstream = UpstreamConfig(url=server.url, username="u", password="p")

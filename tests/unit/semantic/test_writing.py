@@ -1,0 +1,71 @@
+"""A whole `_bulk`: its items are sent with their vectors, and answered in their places."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+import pytest
+
+from proxy.semantic.writing import with_lines
+from tests.unit.semantic.exchanges import Answer, World, world
+from tests.unit.semantic.targets import semantic_field, target
+
+
+def here(*answers: Any) -> World:
+    made = world(target(semantic_field()), *answers)
+    made.registry.writes_to("a")
+    return made
+
+
+def lines(*parts: Any) -> bytes:
+    return b"".join(orjson.dumps(one) + b"\n" for one in parts)
+
+
+def done(*statuses: int) -> dict[str, Any]:
+    return {"items": [{"index": {"_index": "a", "_id": "1", "status": one}} for one in statuses]}
+
+
+INDEX: Final = {"index": {"_index": "a", "_id": "1"}}
+
+
+async def test_documents_are_embedded_together_and_sent_with_their_vectors():
+    before = here(done(201, 201))
+    body = lines(INDEX, {"body": "one"}, INDEX, {"body": "two"})
+    answer = await before.request("POST", "/_bulk", body)
+    assert [one["index"]["status"] for one in answer["items"]] == [201, 201]
+    assert answer["errors"] is False
+    assert before.endpoints.calls == [["one", "two"]]
+    sent = [orjson.loads(line) for line in before.upstream.asked[0].body.splitlines()]
+    assert sent[1]["xinf"]["body"]["chunks"][0]["embeddings"] == [1.0, 0.0, 0.0]
+
+
+async def test_an_item_that_fails_here_is_answered_in_its_place():
+    before = here(done(201))
+    body = lines(INDEX, {"body": {"a": 1}}, INDEX, {"body": "two"})
+    answer = await before.request("POST", "/_bulk", body)
+    assert [one["index"]["status"] for one in answer["items"]] == [400, 201]
+    assert answer["errors"] is True
+
+
+async def test_a_refusal_of_all_is_told_in_the_users_words():
+    refused = Answer({"error": {"reason": "[xinf.body.chunks]"}, "status": 429}, 429)
+    answer = await here(refused).answer("POST", "/_bulk", lines(INDEX, {"body": "one"}))
+    assert answer.status == 429
+    assert b"xinf" not in answer.body  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("body", [b"", b"\n", b"rubbish\n", b'{"index":{}}\n{}'])
+async def test_what_is_no_bulk_is_refused_by_the_upstream(body: bytes):
+    refused = Answer({"error": {"reason": "Malformed"}, "status": 400}, 400)
+    answer = await here(refused).answer("POST", "/_bulk", body)
+    assert answer.status == 400
+    assert b"Malformed" in answer.body  # type: ignore[attr-defined]
+
+
+def test_line_numbers_are_those_of_the_whole_body() -> None:
+    document = {"reason": ["Malformed action/metadata line [3], expected [4]"], "status": 400}
+    assert with_lines(document, 10) == {
+        "reason": ["Malformed action/metadata line [13], expected [4]"],
+        "status": 400,
+    }
