@@ -113,7 +113,7 @@ class Item:
         found = self.meta.get("retry_on_conflict")
         try:
             return int(found or 0)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):  # the last of 1e999
             return 0
 
     @property

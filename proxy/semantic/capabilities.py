@@ -15,7 +15,7 @@ from proxy.rest.parameters import read_boolean
 from proxy.semantic import layout
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.fields import Fields
-from proxy.semantic.searches import queried
+from proxy.semantic.searches import body_of, queried
 from proxy.xcontent.loading import load_json
 
 _TEXT: Final = "text"
@@ -32,9 +32,9 @@ Capabilities = dict[str, dict[str, Any]]  # by field, and its type
 async def field_capabilities(exchange: Exchange) -> web.StreamResponse:
     """What can be done with fields."""
     found = (await exchange.parts.registry.look_up(exchange.names.get("index", "_all"))).fields
-    if not found:
+    sent = await body_of(exchange) if found else None
+    if sent is None:  # nothing concerns us, or it cannot be read, as the upstream will say
         return await exchange.hand_on()
-    sent = load_json(await exchange.json() or b"{}")
     asks = _Question(exchange, sent, load_json(await queried(exchange) or b"{}"))
     answer = await exchange.ask(asks.body or None, target=asks.target)
     return await exchange.revised(

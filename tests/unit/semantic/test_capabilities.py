@@ -83,3 +83,10 @@ async def test_errors_speak_of_the_users_fields(status: int):
     answer = await world(target(BODY), refused).answer("GET", "/a/_field_caps?fields=*")
     assert answer.status == status
     assert b"xinf" not in answer.body  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("body", [b"[1]", b"rubbish", b'{"fields":'])
+async def test_what_is_no_object_is_the_upstreams_to_refuse(body: bytes):
+    before = here({})
+    await before.request("POST", "/a/_field_caps?fields=*", body)
+    assert [one.body for one in before.upstream.handed] == [body]
