@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
-import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
+from bench.client import Client
 from bench.subjects import Running, start
 from testbed.processes import proxy_command
 
@@ -28,14 +27,8 @@ def start_proxy(
     return stack.enter_context(start(name, command, port, core))
 
 
-def put_endpoint(port: int, target: str, url: str) -> None:
+def put_endpoint(caller: Client, target: str, url: str) -> None:
     """Create an endpoint whose rate is not limited; `url` is its provider's."""
     limit = {"requests_per_minute": 1_000_000_000}
     settings = {"api_key": "hf_x", "url": url, "rate_limit": limit}
-    body = json.dumps({"service": "hugging_face", "service_settings": settings}).encode()
-    headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}{target}", body, headers, method="PUT"
-    )
-    with urllib.request.urlopen(request, timeout=60):
-        pass
+    caller("PUT", target, {"service": "hugging_face", "service_settings": settings})

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench import wrk
+from bench.client import Client
 from bench.endpoints import EMBEDDING, put_endpoint, start_proxy
 from bench.results import median, options_of, processor, ratio, write
 from bench.subjects import Cores, Running, install_tools, start
@@ -81,7 +82,7 @@ def start_with_endpoint(name: str, folder: Path, url: str, core: int, stack: Exi
     together = name == TOGETHER
     port = FIRST_PORT + together
     server = start_proxy(name, folder, port, core, stack, coalescing=together)
-    put_endpoint(port, EMBEDDING, f"{url}/embed")
+    put_endpoint(Client(port), EMBEDDING, f"{url}/embed")
     return server
 
 

@@ -21,12 +21,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Final
 
 from bench import wrk
+from bench.client import Client
 from bench.elasticsearch import POST, elasticsearch
+from bench.endpoints import put_endpoint
 from bench.results import median, options_of, processor, ratio, write
 from bench.semantic import prose
 from bench.stub import VECTOR
@@ -55,6 +56,7 @@ STATE: Final = {
     "/plain": {"plain": {"aliases": {}}},
     "/plain/_mapping": {"plain": {"mappings": {}}},
 }
+INFERENCE: Final = "/_inference/text_embedding/embed"
 LAYER: Final = "HFPROXY_SEMANTIC_ENABLED"
 Rows = dict[str, list[dict[str, float]]]
 
@@ -139,23 +141,6 @@ def plain_requests(folder: Path, cores: Cores, seconds: int, rounds: int) -> dic
 
 
 # Those who do
-
-
-class Client:
-    """One connection to a server."""
-
-    def __init__(self, port: int) -> None:
-        self._connection = HTTPConnection("127.0.0.1", port, timeout=300)
-
-    def __call__(self, method: str, target: str, body: Any = None) -> Any:
-        """The answer's document; exits for an error."""
-        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        self._connection.request(method, target, data, {"Content-Type": "application/json"})
-        answer = self._connection.getresponse()
-        told = json.loads(answer.read() or b"{}")
-        if answer.status >= 300 or (isinstance(told, dict) and told.get("errors")):
-            sys.exit(f"{method} {target} failed: {answer.status} {str(told)[:500]}")
-        return told
 
 
 def mappings(**more: Any) -> dict[str, Any]:
@@ -295,17 +280,7 @@ def on_elasticsearch(folder: Path, cores: Cores, rounds: int, *, large: bool) ->
         stack.enter_context(start("provider", provider, port + 1, cores.stub))
         stack.enter_context(pinned(cores.load))
         through, direct, stub = Client(port), Client(running.port), Client(port + 1)
-        limit = {"requests_per_minute": 10_000_000}
-        settings = {
-            "url": f"http://127.0.0.1:{port + 1}/embed",
-            "api_key": "x",
-            "rate_limit": limit,
-        }
-        through(
-            "PUT",
-            "/_inference/text_embedding/embed",
-            {"service": "hugging_face", "service_settings": settings},
-        )
+        put_endpoint(through, INFERENCE, f"http://127.0.0.1:{port + 1}/embed")
         return {
             "search": searches(direct, through, stub, rounds),
             "bulk": bulk_requests(direct, through, rounds),

@@ -21,6 +21,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
+from bench.client import Client
 from bench.endpoints import COMPLETION, put_endpoint, start_proxy
 from bench.results import median, options_of, processor, ratio, write
 from bench.subjects import Cores, Running, pinned, start
@@ -107,7 +108,7 @@ def run(rounds: int) -> Rows:
         command = [sys.executable, "-m", "bench.stub", str(PROVIDER)]
         provider = stack.enter_context(start("provider", command, PROVIDER, cores.stub))
         proxy = start_proxy("proxy", Path(name), PROXY, cores.subject, stack)
-        put_endpoint(PROXY, COMPLETION, f"http://127.0.0.1:{PROVIDER}{CHAT}")
+        put_endpoint(Client(PROXY), COMPLETION, f"http://127.0.0.1:{PROVIDER}{CHAT}")
         stack.enter_context(pinned(cores.load))
         for number in range(rounds):
             for server in (provider, proxy) if number % 2 else (proxy, provider):

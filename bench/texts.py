@@ -11,15 +11,14 @@ texts.txt.
 from __future__ import annotations
 
 import itertools
-import json
 import sys
 import tempfile
 import time
 from contextlib import ExitStack
-from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from bench.client import Client
 from bench.endpoints import EMBEDDING, put_endpoint, start_proxy
 from bench.results import median, options_of, processor, ratio, write
 from bench.subjects import Cores, pinned, start
@@ -35,32 +34,15 @@ MODELS: Final = 300.0  # seconds in which the model must have loaded, or been do
 Rows = dict[str, list[dict[str, float]]]
 
 
-class Caller:
-    """One connection to a server."""
-
-    def __init__(self, port: int) -> None:
-        self._connection = HTTPConnection("127.0.0.1", port, timeout=300)
-
-    def post(self, target: str, document: dict[str, Any]) -> Any:
-        """The answer; exits for an error."""
-        headers = {"Content-Type": "application/json"}
-        self._connection.request("POST", target, json.dumps(document), headers)
-        answer = self._connection.getresponse()
-        told = answer.read()
-        if answer.status != 200:
-            sys.exit(f"{target} failed: {answer.status} {told[:500]!r}")
-        return json.loads(told)
-
-
-def directly(caller: Caller, texts: list[str]) -> int:
+def directly(caller: Client, texts: list[str]) -> int:
     """The number of vectors."""
     batches = (texts[start : start + BATCH] for start in range(0, len(texts), BATCH))
-    return sum(len(caller.post("/embed", {"inputs": batch})) for batch in batches)
+    return sum(len(caller("POST", "/embed", {"inputs": batch})) for batch in batches)
 
 
-def through_proxy(caller: Caller, texts: list[str]) -> int:
+def through_proxy(caller: Client, texts: list[str]) -> int:
     """The number of vectors."""
-    answer = caller.post(f"{EMBEDDING}?timeout=5m", {"input": texts})
+    answer = caller("POST", f"{EMBEDDING}?timeout=5m", {"input": texts})
     return len(answer["text_embedding"])
 
 
@@ -73,9 +55,9 @@ def run(rounds: int) -> Rows:
         command = proxy_command("provider", *listen, "--no-chat")
         stack.enter_context(start("model", command, PROVIDER, cores.stub, patience=MODELS))
         start_proxy("proxy", Path(name), PROXY, cores.subject, stack)
-        put_endpoint(PROXY, EMBEDDING, f"http://127.0.0.1:{PROVIDER}/embed")
+        put_endpoint(Client(PROXY), EMBEDDING, f"http://127.0.0.1:{PROVIDER}/embed")
         stack.enter_context(pinned(cores.load))
-        ways = {"direct": (directly, Caller(PROVIDER)), "proxy": (through_proxy, Caller(PROXY))}
+        ways = {"direct": (directly, Client(PROVIDER)), "proxy": (through_proxy, Client(PROXY))}
         for number in range(-1, rounds):  # the first warms up
             for way, (ask, caller) in ways.items() if number % 2 else reversed(ways.items()):
                 began = time.perf_counter()

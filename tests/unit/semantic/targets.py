@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from proxy.semantic.fields import ModelSettings, SemanticField
 from proxy.semantic.queries import Known, Rewriter
 from proxy.semantic.registry import Target
 from proxy.semantic.vectors import Embedded, Vectors, Wanted
+
+# A hit with the chunk of a field `body`.
+STORED: Final = {
+    "_index": "a",
+    "_id": "1",
+    "_source": {
+        "body": "near",
+        "xinf": {
+            "body": {"chunks": [{"field": "body", "start": 0, "end": 4, "embeddings": [1.0]}]}
+        },
+    },
+}
 
 
 def semantic_field(path: str = "body", endpoint: str = "e", **more: Any) -> SemanticField:

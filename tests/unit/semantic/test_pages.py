@@ -10,21 +10,11 @@ from proxy.semantic.highlights import Highlight, Shown, Sought
 from proxy.semantic.scrolls import asked_by, with_asked
 from proxy.semantic.shownhits import Where
 from tests.unit.semantic.exchanges import world
-from tests.unit.semantic.targets import semantic_field, target
+from tests.unit.semantic.targets import STORED, semantic_field, target
 
 FIELD: Final = semantic_field()
 HERE: Final = target(FIELD)
 HIT: Final = {"_index": "a", "_id": "1", "_source": {"xinf": {}, "body": "x"}}
-STORED: Final = {
-    "_index": "a",
-    "_id": "1",
-    "_source": {
-        "body": "near",
-        "xinf": {
-            "body": {"chunks": [{"field": "body", "start": 0, "end": 4, "embeddings": [1.0]}]}
-        },
-    },
-}
 SHOWN: Final = Shown(
     highlights=[
         Highlight(

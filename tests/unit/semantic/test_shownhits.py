@@ -10,19 +10,9 @@ import pytest
 from proxy.semantic.highlights import Highlight, Shown, Sought, Within
 from proxy.semantic.shownhits import Where, show_chunks
 from tests.unit.semantic.exchanges import world
-from tests.unit.semantic.targets import semantic_field, target
+from tests.unit.semantic.targets import STORED, semantic_field, target
 
 FIELD: Final = semantic_field()
-STORED: Final = {
-    "_index": "a",
-    "_id": "1",
-    "_source": {
-        "body": "near",
-        "xinf": {
-            "body": {"chunks": [{"field": "body", "start": 0, "end": 4, "embeddings": [1.0]}]}
-        },
-    },
-}
 
 
 @pytest.mark.parametrize(

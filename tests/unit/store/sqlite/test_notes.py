@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
-
-import pytest
 
 from proxy.store.sealed import Keyring
 from proxy.store.sqlite.file import DatabaseFile
@@ -17,15 +14,6 @@ KEYS = Keyring(bytes(32))
 
 async def at_once(work: Callable[[], Any]) -> Any:
     return work()
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Iterator[DatabaseFile]:
-    file = DatabaseFile(tmp_path / "endpoints.db", 0.01)
-    file.make()
-    file.open()
-    yield file
-    file.close()
 
 
 def notes_in(file: DatabaseFile, keys: Keyring = KEYS) -> SQLiteNotes:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from proxy.ground.errors import EndpointAlreadyExists, EndpointNotFound
@@ -14,15 +11,6 @@ from proxy.store.sqlite.file import DatabaseFile
 from tests.support.storeconformance import endpoint
 
 KEYS, OTHERS = Keyring(bytes(32)), Keyring(bytes(range(32)))
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Iterator[DatabaseFile]:
-    file = DatabaseFile(tmp_path / "endpoints.db", 0.01)
-    file.make()
-    file.open()
-    yield file
-    file.close()
 
 
 def insert(file: DatabaseFile, name: str, keys: Keyring = KEYS) -> Record:
