@@ -44,7 +44,7 @@ ReadBody = Callable[[web.Request, RestRequest], Awaitable[Body]]
 # `human` is none of them: it has the upstream add fields, which only the upstream can.
 _OF_FORM: Final = frozenset(("filter_path", "pretty", "format"))
 # Headers of an upstream's answer that a patched one keeps.
-_KEPT: Final = ("Warning",)
+_KEPT: Final = ("Warning", "X-Elasticsearch-Async-Id", "X-Elasticsearch-Async-Is-Running")
 
 
 class Unread(Exception):
