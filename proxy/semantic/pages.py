@@ -39,7 +39,8 @@ async def next_page(exchange: Exchange) -> web.StreamResponse:
     document = await _read(answer)
     if isinstance(document, dict) and "hits" in document:
         document = await _shown(exchange, answer, document, asked)
-        document["_scroll_id"] = again(str(document.get("_scroll_id")), scroll_id)
+        if isinstance(following := document.get("_scroll_id"), str):  # the last page has none
+            document["_scroll_id"] = again(following, scroll_id)
     return await exchange.answer(answer, document)
 
 

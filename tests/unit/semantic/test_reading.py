@@ -7,7 +7,7 @@ from typing import Any, Final
 import orjson
 import pytest
 
-from proxy.semantic.reading import cut, searchable, showing
+from proxy.semantic.reading import cut, showing
 from tests.unit.semantic.clusters import answered
 from tests.unit.semantic.exchanges import World, world
 from tests.unit.semantic.targets import semantic_field, target
@@ -128,6 +128,8 @@ async def test_an_index_without_sources_may_refuse_the_filter():
     ("body", "made"),
     [
         ({"size": 1}, {"size": 1, "_source": HIDDEN}),
+        ({}, {"_source": HIDDEN}),
+        ({"stored_fields": ["x"]}, {"stored_fields": ["x"]}),
         (
             {"collapse": {"inner_hits": [{"name": "n"}, {"_source": False}, 1]}},
             {
@@ -139,8 +141,9 @@ async def test_an_index_without_sources_may_refuse_the_filter():
         ),
     ],
 )
-def test_a_body_that_shows_nothing_of_ours(body: Any, made: Any):
-    assert searchable(body, is_in_url=False) == made
+async def test_one_of_many_searches_has_no_url(body: Any, made: Any):
+    exchange, _ = world(HERE).exchange("POST", "/a/_msearch?_source=false", body)
+    assert (await showing(exchange, body, HERE, is_alone=False)).body == made
 
 
 async def test_an_answer_is_cut():
