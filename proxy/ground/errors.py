@@ -147,6 +147,13 @@ class PatternSyntax(IllegalArgument):
     type = "pattern_syntax_exception"
 
 
+class VerificationFailed(ProxyError):
+    """What is wrong with an ES|QL query that can be parsed."""
+
+    status = 400
+    type = "verification_exception"
+
+
 class ParseFailed(ProxyError):
     status = 400
     type = "parse_exception"

@@ -22,10 +22,10 @@ from proxy.semantic.abilities import Abilities
 from proxy.semantic.answerjson import AT_ONCE, check_beginning, document_in, document_of, json_of
 from proxy.semantic.chunks import VectorSources
 from proxy.semantic.cutting import Replacement, cut_out
-from proxy.semantic.encodedanswers import Cutting, names_us, telling
+from proxy.semantic.encodedanswers import cutting, names_us, telling
 from proxy.semantic.guarding import Guard
 from proxy.semantic.hiding import hide_in_error
-from proxy.semantic.ports import Endpoints, Upstream, UpstreamAnswer
+from proxy.semantic.ports import Change, Endpoints, Upstream, UpstreamAnswer
 from proxy.semantic.registry import Registry
 from proxy.semantic.tasks import Tasks
 from proxy.semantic.upstreamrelease import UpstreamRelease
@@ -184,6 +184,17 @@ class Exchange:
             self.request, target, raw if body is None else body, answered=self.settle
         )
 
+    async def hand_on_changed(
+        self, change: Change | None, body: bytes | None = None
+    ) -> web.StreamResponse:
+        """As `hand_on`, with another body unless that is None, and a change of the answer."""
+        if body is None:
+            self.passed_on = True
+            return await self.parts.upstream.hand_on(self.request, self._raw(), self.settle, change)
+        return await self.parts.upstream.hand_on_as(
+            self.request, self.rest.target, body, change, self.settle
+        )
+
     async def hand_on_cut(
         self,
         *,
@@ -198,17 +209,15 @@ class Exchange:
         """
         sent = self.rest.content_type
         is_as_sent = parameters is None and body is None and not self.body_in_url
-        cutting = Cutting(replacement, source_of)
+        change = cutting(replacement, source_of)
         if self.wants_json and is_as_sent:
-            return await self.parts.upstream.hand_on(
-                self.request, self._raw(), self.settle, cutting
-            )
+            return await self.parts.upstream.hand_on(self.request, self._raw(), self.settle, change)
         if self.wants_json and (body is None or (sent is not None and sent.format == "json")):
             return await self.parts.upstream.hand_on_as(
                 self.request,
                 self.rest.target if parameters is None else self.rest.path + _query(parameters),
                 self.body.data if body is None and self.body is not None else body,
-                cutting,
+                change,
                 self.settle,
             )
         if is_as_sent and self.rest.method == "GET":

@@ -54,7 +54,7 @@ _FROM_SNAPSHOT: Final = (b"/_restore", b"/_mount")  # brings indices that were n
 # What searches, or holds a query.
 _SEARCHES: Final = re.compile(
     rb"/(?:[^/?]+/)?_(?:m?search(?:/template)?|async_search|count|validate/query|explain/[^/?]+"
-    rb"|rank_eval|delete_by_query|update_by_query)/?(?:\?|$)"
+    rb"|rank_eval|delete_by_query|update_by_query|query|query/async)/?(?:\?|$)"
 )
 # What embeds texts with a model that may be an endpoint of ours.
 _INFERS: Final = re.compile(rb"/_ml/trained_models/[^/?]+/(?:deployment/)?_infer/?(?:\?|$)")
@@ -64,6 +64,9 @@ _SEMANTIC: Final = b'"semantic"'
 _BUILDER: Final = b"query_vector_builder"
 _RETRIEVER: Final = b'"retriever"'  # which early releases do not know at all
 _KINDS: Final = (b"text_similarity_reranker", b'"rrf"', b'"linear"')  # of retrievers
+# What embeds in ES|QL, in any case; and how a request with such a query begins.
+_FUNCTION: Final = b"text_embedding"
+_ESQL: Final = b"POST /_query"
 _ESCAPE: Final = b"\\u00"
 _ESCAPED_LETTER: Final = re.compile(rb"\\u00[4-7]")  # perhaps of one of these names
 _IN_URL: Final = re.compile(rb"[?&]source=[^&]*(?:semantic|query_vector_builder|rrf|linear)")
@@ -105,7 +108,6 @@ _ELSEWHERE: Final = frozenset(
         b"_logstash",
         b"_migration",
         b"_profiling",
-        b"_query",
         b"_query_rules",
         b"_refresh",
         b"_remote",
@@ -179,6 +181,8 @@ class Interceptor:
         if request.find(_RETRIEVER, head_length) >= 0 and (
             self._release.may_lack_retrievers() or any(kind in request for kind in _KINDS)
         ):
+            return True
+        if request.startswith(_ESQL) and _FUNCTION in request[head_length:].lower():
             return True
         if request.find(_ESCAPE, head_length) >= 0 and _ESCAPED_LETTER.search(request, head_length):
             return True

@@ -19,6 +19,7 @@ from proxy.semantic.declaring import (
     put_mapping,
     simulating,
 )
+from proxy.semantic.esql import requests as esql
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.ingest.requests import (
     get_pipelines,
@@ -110,6 +111,10 @@ ROUTES: Final[dict[str, dict[str, Handler]]] = {
     "/_async_search": {"POST": search},
     "/{index}/_async_search": {"POST": search},
     "/_async_search/{id}": {"GET": found_so_far},
+    "/_query": {"POST": esql.query},
+    "/_query/async": {"POST": esql.query},
+    "/_query/async/{id}": {"GET": esql.found_so_far},
+    "/_query/async/{id}/stop": {"POST": esql.found_so_far},
     "/_rank_eval": _RANK_EVAL,
     "/{index}/_rank_eval": _RANK_EVAL,
     "/_msearch/template": _MSEARCH_TEMPLATE,

@@ -1,0 +1,119 @@
+"""Calls of TEXT_EMBEDDING, and what stands for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from proxy.semantic.esql.embeddings import Call, Parameters, calls, replaced
+from proxy.semantic.esql.lexer import tokens
+
+
+def found_in(query: str, params: Any = None) -> list[Call]:
+    found = tokens(query)
+    return list(calls(found, Parameters(params, found)))
+
+
+def with_vectors(query: str, params: Any = None) -> str:
+    found = tokens(query)
+    parameters = Parameters(params, found)
+    vectors = {one: [1.0, -0.5] for one in calls(found, parameters)}
+    return replaced(query, found, parameters, vectors)
+
+
+@pytest.mark.parametrize(
+    ("query", "params"),
+    [
+        ('ROW v = TEXT_EMBEDDING("one", "e")', None),
+        ('row v=text_embedding ( /* ( */ "one" ,\n"""e""" // )\n)', None),
+        ('ROW v = `text_embedding`("one", "e")', None),
+        ('ROW v = TEXT_EMBEDDING(?, "e")', ["one"]),
+        ("ROW v = TEXT_EMBEDDING(?, ?)", ["one", "e"]),
+        ("ROW v = TEXT_EMBEDDING(?2, ?1)", ["e", "one"]),
+        ("ROW v = TEXT_EMBEDDING(?text, ?id)", [{"id": "e"}, {"text": {"value": "one"}}]),
+        ("ROW v = TEXT_EMBEDDING(?2, ?1)", [{"id": "e"}, {"text": {"VALUE": "one"}}]),
+        ("ROW a = ?, v = TEXT_EMBEDDING(?, ?)", [1, "one", "e"]),
+    ],
+)
+def test_what_is_constant_is_found(query: str, params: Any):
+    (call,) = found_in(query, params)
+    assert (call.text, call.inference_id, call.timeout) == ("one", "e", None)
+
+
+def test_a_timeout_may_be_given():
+    (call,) = found_in('ROW v = TEXT_EMBEDDING("one", "e", {"timeout": "3s"}), b = 1')
+    assert call.timeout == "3s"
+    assert call.end == len('ROW v = TEXT_EMBEDDING("one", "e", {"timeout": "3s"})')
+
+
+@pytest.mark.parametrize(
+    ("query", "params"),
+    [
+        ('ROW v = TEXT_EMBEDDING(CONCAT("a", "b"), "e")', None),
+        ('FROM a | EVAL v = TEXT_EMBEDDING(body, "e")', None),
+        ('ROW v = TEXT_EMBEDDING("one")', None),
+        ('ROW v = TEXT_EMBEDDING("one", "e", "f")', None),
+        ('ROW v = TEXT_EMBEDDING("one", "e", {"other": "3s"})', None),
+        ('ROW v = TEXT_EMBEDDING("one", "e", {"timeout": ?})', [3]),
+        ('ROW v = TEXT_EMBEDDING("one", "e"', None),
+        ("ROW v = TEXT_EMBEDDING(", None),
+        ("ROW text_embedding = 1", None),
+        ('ROW v = MY_TEXT_EMBEDDING("one", "e")', None),
+        ('ROW v = "TEXT_EMBEDDING(\\"one\\", \\"e\\")"', None),
+        ('ROW v = 1 // TEXT_EMBEDDING("one", "e")', None),
+        ('ROW v = TEXT_EMBEDDING(?, "e")', None),
+        ('ROW v = TEXT_EMBEDDING(?, "e")', [7]),
+        ('ROW v = TEXT_EMBEDDING(?0, "e")', ["one"]),
+        ('ROW v = TEXT_EMBEDDING(?9, "e")', ["one"]),
+        ('ROW v = TEXT_EMBEDDING(??a, "e")', [{"a": {"identifier": "one"}}]),
+        ('ROW v = TEXT_EMBEDDING(?a, "e")', [{"a": {"identifier": "one"}}]),
+        ('ROW v = TEXT_EMBEDDING(?a, "e")', [{"a": {}}]),
+        ('ROW v = TEXT_EMBEDDING(?a, "e")', "no list"),
+    ],
+)
+def test_what_is_not_constant_is_left(query: str, params: Any):
+    assert found_in(query, params) == []
+    assert with_vectors(query, params) == query
+
+
+@pytest.mark.parametrize(
+    ("query", "made"),
+    [
+        (
+            'FROM a | WHERE KNN(v, TEXT_EMBEDDING("x", "e")) /* as "x" */ | LIMIT 3',
+            'FROM a | WHERE KNN(v, TO_DENSE_VECTOR([1.0, -0.5])) /* as "x" */ | LIMIT 3',
+        ),
+        (
+            'ROW v = TEXT_EMBEDDING("x", "e"), w = TEXT_EMBEDDING("y", "e")',
+            "ROW v = TO_DENSE_VECTOR([1.0, -0.5]), w = TO_DENSE_VECTOR([1.0, -0.5])",
+        ),
+        (
+            'ROW a = ?, v = TEXT_EMBEDDING(?, "e") | WHERE ??(b) > ?',
+            "ROW a = ?1, v = TO_DENSE_VECTOR([1.0, -0.5]) | WHERE ??3(b) > ?4",
+        ),
+        (
+            'ROW a = ?, v = TEXT_EMBEDDING("x", "e")',
+            "ROW a = ?, v = TO_DENSE_VECTOR([1.0, -0.5])",
+        ),
+        (
+            'ROW a = ?3, v = TEXT_EMBEDDING(?1, "e")',
+            "ROW a = ?3, v = TO_DENSE_VECTOR([1.0, -0.5])",
+        ),
+    ],
+)
+def test_vectors_stand_for_calls(query: str, made: str):
+    assert with_vectors(query, ["n", "one", "f", 4]) == made
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.1, "0.1"), (0.0, "0.0"), (-2.0, "-2.0"), (1.25e-07, "1.25e-07"), (1e20, "1e+20")],
+)
+def test_numbers_are_such_as_the_language_has(value: float, text: str):
+    query = 'ROW v = TEXT_EMBEDDING("x", "e")'
+    found = tokens(query)
+    parameters = Parameters(None, found)
+    (call,) = calls(found, parameters)
+    made = replaced(query, found, parameters, {call: [value]})
+    assert made == f"ROW v = TO_DENSE_VECTOR([{text}])"
