@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from proxy.ground.errors import IllegalArgument, UpstreamBroken
+from proxy.ground.errors import AnswerTooLarge, IllegalArgument, UpstreamBroken
 from proxy.rest.codings import Decoder, StreamCoding, compressed, decompressed
 from proxy.semantic import layout
 from proxy.semantic.cutting import Cutter, Replacement
@@ -84,7 +84,7 @@ class _Recoding:
 
 
 def _plain(body: bytes, coding: str | None) -> bytes:
-    """A whole body, decoded. Raises: UpstreamBroken."""
+    """A whole body, decoded. Raises: UpstreamBroken, AnswerTooLarge."""
     if not body or (known := _coding(coding)) is None:
         return body
     found = bytearray()
@@ -92,7 +92,7 @@ def _plain(body: bytes, coding: str | None) -> bytes:
         for piece in decompressed(body, known):
             found += piece
             if len(found) > _DECODED:
-                raise UpstreamBroken("upstream node answered with too many bytes")
+                raise AnswerTooLarge(_DECODED)
     except IllegalArgument:
         raise UpstreamBroken("upstream node answered in a broken content coding") from None
     return bytes(found)

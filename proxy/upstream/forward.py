@@ -17,7 +17,7 @@ from aiohttp import ClientResponse, hdrs, web
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.config import UpstreamConfig
-from proxy.ground.errors import NoInferenceFeature, UpstreamBroken, UpstreamError
+from proxy.ground.errors import AnswerTooLarge, NoInferenceFeature, UpstreamError
 from proxy.ground.interception import is_inference
 from proxy.http1 import Forwarding, Headers, RequestHead
 from proxy.http1.bodies import pieces
@@ -36,7 +36,6 @@ from proxy.upstream.passingback import (
 from proxy.upstream.session import PIECE, Question, UpstreamSession
 from proxy.upstream.upload import Upload
 
-FETCH_LIMIT: Final = 32 * 1024 * 1024  # bytes of an answer that is fetched
 # Content codings of answers that can be changed.
 _CODINGS: Final = frozenset(("gzip", "deflate", "identity"))
 
@@ -101,12 +100,13 @@ class Forwarder:
     ) -> web.StreamResponse | UpstreamAnswer:
         """As `hand_on`, unless `telling` finds something in the answer, which is returned then.
 
-        Raises: ProxyError, also for an answer of more than FETCH_LIMIT bytes.
+        Raises: ProxyError, also for an answer that is too large.
         """
+        most = self._session.answer_size
         async with self._asked(request, body, is_read=True) as answer:
-            start = await gathered(answer, FETCH_LIMIT)
+            start = await gathered(answer, most)
             if not answer.content.at_eof():
-                raise UpstreamBroken("upstream node answered with too many bytes")
+                raise AnswerTooLarge(most)
             told = telling(start, answer.headers.get(hdrs.CONTENT_ENCODING))
             if told is None:
                 return await passed_back_whole(request, answer, start)
@@ -150,15 +150,16 @@ class Forwarder:
     ) -> tuple[int, CIMultiDictProxy[str], bytes]:
         """GET `target` as the caller of `request`: status, headers, and the body, not encoded.
 
-        Raises: ProxyError, also for an answer of more than FETCH_LIMIT bytes.
+        Raises: ProxyError, also for an answer that is too large.
         """
         headers = end_to_end(request)
         if "json" not in headers.get(hdrs.ACCEPT, "json"):
             headers.popall(hdrs.ACCEPT)  # we read the answer, whatever form the caller gets
         question = Question(method=hdrs.METH_GET, target=target, headers=headers)
-        answer = await self._session.fetch(question, FETCH_LIMIT)
+        most = self._session.answer_size
+        answer = await self._session.fetch(question, most)
         if answer.body is None:
-            raise UpstreamBroken("upstream node answered with too many bytes")
+            raise AnswerTooLarge(most)
         return answer.status, answer.headers, answer.body
 
     @asynccontextmanager

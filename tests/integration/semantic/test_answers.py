@@ -22,7 +22,8 @@ PLAIN: Final = f"{PREFIX}-plain"
 COPY: Final = f"{PREFIX}-copy"
 VECTORS: Final = f"{PREFIX}-vectors"
 OWN: Final = f"{PREFIX}-own"
-INDICES: Final = (INDEX, PLAIN, COPY, VECTORS, OWN)
+LARGE: Final = f"{PREFIX}-large"
+INDICES: Final = (INDEX, PLAIN, COPY, VECTORS, OWN, LARGE)
 KEEP: Final = {"type": "object", "enabled": False}
 FIELD: Final = {"type": "semantic_text", "inference_id": f"{PREFIX}-embed"}
 VECTOR: Final = {"type": "dense_vector", "dims": 2}
@@ -184,3 +185,25 @@ def test_halves_of_characters_are_no_fault_in_a_search(place, query, half):
     retriever = b'{"standard":{"query":%b}}' % query
     body = b'{"retriever":{"rrf":{"retrievers":[%b,%b]}}}' % (retriever, retriever)
     assert place.proxy.send("POST", f"/{INDEX}/_search", body).status == 200
+
+
+def test_an_answer_that_is_too_large_to_be_changed_says_what_to_do(
+    place: Place, serve: Serve, elasticsearch
+):
+    """Those that only pass are not bounded."""
+    env = {"HFPROXY_UPSTREAM_ANSWER_SIZE": "20000"}
+    caller = Caller(serve(upstream=elasticsearch.url, env=env).url)
+    lines: list[Any] = []
+    for number in range(40):
+        lines += [{"index": {"_id": str(number)}}, {"body": "word " * 200}]
+    caller.ask("POST", f"/{LARGE}/_bulk?refresh=true", lines)
+    leaf = {"standard": {"query": ALL}}
+    search = {"retriever": {"rrf": {"retrievers": [leaf, leaf], "rank_window_size": 40}}}
+    error = caller.error("POST", f"/{LARGE}/_search", {**search, "size": 40, "profile": True})
+    assert error["type"] == "illegal_argument_exception"
+    assert "more than [20000] bytes" in error["reason"]
+    assert "[upstream.answer_size]" in error["reason"]
+    few = caller.ask("POST", f"/{LARGE}/_search", {**search, "size": 1})
+    assert len(few["hits"]["hits"]) == 1
+    whole = caller.ask("POST", f"/{LARGE}/_search", {"query": ALL, "size": 40})
+    assert len(whole["hits"]["hits"]) == 40

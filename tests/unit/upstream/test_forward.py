@@ -11,9 +11,8 @@ from contextlib import ExitStack
 import pytest
 
 from proxy.config import UpstreamConfig
-from proxy.ground.errors import UpstreamBroken
+from proxy.ground.errors import AnswerTooLarge
 from proxy.http1.bodies import UnchunkedBody
-from proxy.upstream.forward import FETCH_LIMIT
 from tests.support.forwarding import error_of
 from tests.support.lanes import make_lane
 from tests.support.peers import GET, MIB, OK, Peer, same_error
@@ -263,11 +262,10 @@ async def test_what_is_fetched_is_bounded(world):
     piece = b"%x\r\n%b\r\n" % (MIB, b"x" * MIB)
     await peer.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
     with pytest.raises(ConnectionError):
-        await peer.send(piece * (4 * FETCH_LIMIT // MIB))
-    same_error(
-        await error_of(caller, UpstreamBroken.status),
-        "upstream node answered with too many bytes",
-    )
+        await peer.send(piece * (4 * UpstreamConfig().answer_size // MIB))
+    expected = AnswerTooLarge(UpstreamConfig().answer_size)
+    error = await error_of(caller, expected.status)
+    assert (error["type"], error["reason"]) == (expected.type, expected.reason)
 
 
 # The lane forwards in the same way
