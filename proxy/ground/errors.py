@@ -3,6 +3,7 @@
 ProxyError                       status and Elasticsearch `type` are fixed by the leaf
 ├── IllegalArgument              400 illegal_argument_exception
 │   └── PatternSyntax            400 pattern_syntax_exception: not a regular expression of Java
+├── VerificationFailed           400 verification_exception: an ES|QL query that makes no sense
 ├── ParseFailed                  400 parse_exception
 ├── XContentParseFailed          400 x_content_parse_exception, with the position in the body
 │   └── XContentEnd              400 x_content_e_o_f_exception: it ends too early
@@ -27,7 +28,8 @@ ProxyError                       status and Elasticsearch `type` are fixed by th
 ├── UpstreamError                Elasticsearch behind us cannot be used
 │   ├── UpstreamUnavailable      503 no connection, or its state is unknown
 │   ├── UpstreamBroken           502 its answer is not HTTP, or broke off
-│   └── UpstreamTimedOut         504 no answer in time
+│   ├── UpstreamTimedOut         504 no answer in time
+│   └── AnswerTooLarge           400 illegal_argument_exception: it has to be read, and is too long
 ├── StoreError                   503 the endpoint store cannot be used
 │   ├── StoreOverloaded          429 it takes no changes for now: disk full, queue full
 │   ├── StoreDamaged             500 it is not as the proxy made it, and nothing is written to it
