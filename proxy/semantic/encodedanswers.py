@@ -37,14 +37,18 @@ def telling(is_told: Callable[[bytes], bool]) -> Callable[[bytes, str | None], b
 
 @dataclass(frozen=True, slots=True)
 class Changing:
-    """Changes what names us in answers in whatever content coding; `begun` begins with one."""
+    """Changes answers in whatever content coding; `begun` begins with one.
+
+    Those that `concerns` knows nothing in are left as they are.
+    """
 
     begun: Callable[[], Pieces]
+    concerns: Callable[[bytes], bool] = names_us
 
     def whole(self, body: bytes, coding: str | None) -> bytes | None:
-        """The changed answer; None where it holds nothing of us."""
+        """The changed answer; None where there is nothing to change."""
         plain = _plain(body, coding)
-        if not names_us(plain):
+        if not self.concerns(plain):
             return None
         pieces = self.begun()
         made = pieces.feed(plain) + pieces.finish()

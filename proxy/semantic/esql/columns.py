@@ -7,12 +7,12 @@ Source: EsqlQueryResponse.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from proxy.semantic import layout
 from proxy.semantic.cutting import cut_out
-from proxy.semantic.encodedanswers import Changing, names_us
+from proxy.semantic.encodedanswers import Changing
 from proxy.semantic.hiding import hide_in_error
 from proxy.xcontent.loading import load_json
 from proxy.xcontent.writing import dump_json
@@ -24,16 +24,25 @@ _LIST: Final = re.compile(rb"\s*\[")
 _SOURCE: Final = "_source"  # the type of a column that has documents
 
 
-def without_columns(columnar: bool | None) -> Changing:
-    """A change of answers; `columnar` says how values are grouped, None that nobody knows."""
-    return Changing(lambda: ColumnCutter(columnar))
+Reword = Callable[[str], str]
+
+
+def without_columns(columnar: bool | None, reword: Reword | None = None) -> Changing:
+    """A change of answers; `columnar` says how values are grouped, None that nobody knows.
+
+    `reword` is how errors and the names of columns tell of the query that came.
+    """
+    if reword is None:
+        return Changing(lambda: ColumnCutter(columnar, str))
+    return Changing(lambda: ColumnCutter(columnar, reword), lambda answer: True)
 
 
 class ColumnCutter:
     """Takes an answer piece by piece, and gives it back without columns of ours."""
 
-    def __init__(self, columnar: bool | None) -> None:
+    def __init__(self, columnar: bool | None, reword: Reword) -> None:
         self._columnar = columnar
+        self._reword = reword
         self._held = b""  # what has come and is not decided upon yet
         self._in_values = False
         self._is_done = False  # whether all that is left may pass
@@ -67,10 +76,10 @@ class ColumnCutter:
     def finish(self) -> bytes:
         """The rest, once all has come."""
         rest, self._held = self._held, b""
-        if self._in_values or not names_us(rest):
+        if self._in_values or b'"error"' not in rest:
             return rest
         try:
-            return dump_json(hide_in_error(load_json(rest)))
+            return dump_json(_reworded(hide_in_error(load_json(rest)), self._reword))
         except ValueError:
             return rest
 
@@ -87,9 +96,11 @@ class ColumnCutter:
                 self._sources = frozenset(
                     n for n, one in enumerate(columns) if one.get("type") == _SOURCE
                 )
-            kept = [one for one in columns if not _is_ours(one)]
+            kept = [
+                {**one, "name": self._reword(one["name"])} for one in columns if not _is_ours(one)
+            ]
             made += (head[at : begin.end()], head[begin.end() : end])
-            if len(kept) < len(columns):
+            if kept != columns:
                 made[-1] = dump_json(kept)
             at = end
         return b"".join([*made, head[at:]])
@@ -175,6 +186,18 @@ class ColumnCutter:
             return True
         is_row = all(first[n] is None for n in self._ours)
         return not (is_row and all(isinstance(first[n], dict | None) for n in self._sources))
+
+
+def _reworded(value: Any, reword: Reword) -> Any:
+    """An error's document with each of its texts reworded."""
+    match value:
+        case str():
+            return reword(value)
+        case [*items]:
+            return [_reworded(one, reword) for one in items]
+        case {**members}:
+            return {key: _reworded(one, reword) for key, one in members.items()}
+    return value
 
 
 def _is_ours(column: Mapping[str, Any]) -> bool:

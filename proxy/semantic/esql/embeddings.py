@@ -17,8 +17,12 @@ FUNCTION: Final = "text_embedding"
 _CALL: Final = re.compile(r"\(c,c(?P<options>,\{c:c\})?\)")
 _LONGEST: Final = 11
 _ANONYMOUS: Final = ("?", "??")
+_VECTOR: Final = "TO_DENSE_VECTOR"
+_PLACE: Final = re.compile(r"\b([Ll]ine )(\d+):(\d+)")  # as Elasticsearch's errors tell it
 _TIMEOUT: Final = "timeout"
 _VALUE: Final = "value"  # of a parameter, as against the name of a field
+
+Edit = tuple[int, int, str]  # from where to where something else stands, and what
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +101,43 @@ def _sign(token: Token) -> str:
     return token.text if token.kind == "other" else "n"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replaced:
+    """A query with vectors in the place of calls."""
+
+    before: str
+    text: str
+    edits: Sequence[Edit]  # what stands for which parts of `before`, in order
+
+    def reworded(self, told: str) -> str:
+        """What Elasticsearch tells of the query, as of the one that came."""
+        for start, end, text in self.edits:
+            if text.startswith(_VECTOR):
+                told = told.replace(text, self.before[start:end])
+        return _PLACE.sub(self._place_before, told)
+
+    def _place_before(self, place: re.Match[str]) -> str:
+        """Where a place in the query was, the beginning of a call for any in its vector."""
+        line, column = int(place[2]), int(place[3])
+        offset = sum(len(one) + 1 for one in self.text.split("\n")[: line - 1]) + column - 1
+        longer = 0  # by how much what stands before has become longer
+        for start, end, text in self.edits:
+            begin = start + longer
+            if offset < begin + len(text):
+                offset = min(offset, begin)
+                break
+            longer += len(text) - (end - start)
+        above = self.before[: offset - longer]
+        line, column = above.count("\n") + 1, len(above) - above.rfind("\n")
+        return f"{place[1]}{line}:{column}"
+
+
 def replaced(
     query: str,
     found: Sequence[Token],
     parameters: Parameters,
     vectors: Mapping[Call, Sequence[float]],
-) -> str:
+) -> Replaced:
     """The query with vectors in the place of calls.
 
     Where a parameter goes that is told apart by its place, the others get numbers.
@@ -119,17 +154,18 @@ def replaced(
             for token in found
             if token.start in left
         ]
+    edits.sort()
     parts: list[str] = []
     at = 0
-    for start, end, text in sorted(edits):
+    for start, end, text in edits:
         parts += (query[at:start], text)
         at = end
-    return "".join([*parts, query[at:]])
+    return Replaced(before=query, text="".join([*parts, query[at:]]), edits=edits)
 
 
 def _literal(vector: Sequence[float]) -> str:
     """A vector as an expression that can stand wherever the call can."""
-    return f"TO_DENSE_VECTOR([{', '.join(map(_number, vector))}])"
+    return f"{_VECTOR}([{', '.join(map(_number, vector))}])"
 
 
 def _number(value: float) -> str:

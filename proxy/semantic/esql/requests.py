@@ -17,7 +17,7 @@ from proxy.limits.threads import offload
 from proxy.semantic.answerjson import AT_ONCE
 from proxy.semantic.documents import with_replaced
 from proxy.semantic.esql.columns import without_columns
-from proxy.semantic.esql.embeddings import FUNCTION, Call, Parameters, calls, replaced
+from proxy.semantic.esql.embeddings import FUNCTION, Call, Parameters, Replaced, calls, replaced
 from proxy.semantic.esql.lexer import indices_in, tokens
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.ports import Change
@@ -32,18 +32,18 @@ async def query(exchange: Exchange) -> web.StreamResponse:
     """A query whose texts are embedded, and whose answer has no columns of ours."""
     body = await exchange.document()
     columnar = body.get("columnar") in (True, "true") if isinstance(body, dict) else False
-    change = _change(exchange, columnar=columnar)
+    as_it_came = _change(exchange, columnar)
     sent = exchange.rest.content_type
     text = body.get("query") if isinstance(body, dict) else None
     if not isinstance(text, str) or sent is None or sent.format != "json":
-        return await exchange.hand_on_changed(change)
+        return await exchange.hand_on_changed(as_it_came)
     if FUNCTION not in text.lower():
-        return await exchange.hand_on_changed(change)
+        return await exchange.hand_on_changed(as_it_came)
     made = await _with_vectors(exchange, text, body.get("params"))
     if made is None:
-        return await exchange.hand_on_changed(change)
-    data = with_replaced(await exchange.read(), "query", dump_json(made))
-    return await exchange.hand_on_changed(change, data)
+        return await exchange.hand_on_changed(as_it_came)
+    data = with_replaced(await exchange.read(), "query", dump_json(made.text))
+    return await exchange.hand_on_changed(without_columns(columnar, made.reworded), data)
 
 
 async def found_so_far(exchange: Exchange) -> web.StreamResponse:
@@ -57,7 +57,7 @@ def _change(exchange: Exchange, columnar: bool | None = None) -> Change | None:
     return without_columns(columnar) if exchange.parts.registry.snapshot.active else None
 
 
-async def _with_vectors(exchange: Exchange, text: str, params: Any) -> str | None:
+async def _with_vectors(exchange: Exchange, text: str, params: Any) -> Replaced | None:
     """The query with vectors for the texts that endpoints of ours embed; None if there are none.
 
     Raises: ProxyError.

@@ -55,7 +55,7 @@ def turned(columns: list[Any], rows: list[Any]) -> list[Any]:
 
 def cut(document: Any, columnar: bool | None, *, step: int = 0, pretty: bool = False) -> Any:
     data = orjson.dumps(document, option=orjson.OPT_INDENT_2 if pretty else None)
-    cutter = ColumnCutter(columnar)
+    cutter = ColumnCutter(columnar, str)
     pieces = [data] if not step else [data[n : n + step] for n in range(0, len(data), step)]
     made = b"".join([*map(cutter.feed, pieces), cutter.finish()])
     return orjson.loads(made)
@@ -97,7 +97,7 @@ def test_columns_without_values_are_named_nowhere():
 def test_what_has_no_columns_of_ours_passes_as_it_came():
     data = b'{"columns" : [ {"name":"a", "type":"long"} ],"values":[[1.50],["xinf"]] } '
     assert without_columns(False).whole(data, None) is None
-    cutter = ColumnCutter(False)
+    cutter = ColumnCutter(False, str)
     assert b"".join([cutter.feed(data[:50]), cutter.feed(data[50:]), cutter.finish()]) == data
 
 
@@ -107,15 +107,28 @@ def test_an_error_is_told_in_the_users_words():
     assert cut(given, False) == told
 
 
+def test_columns_and_errors_are_named_as_in_the_query_that_came():
+    change = without_columns(False, lambda text: text.replace("VECTOR", "CALL"))
+    made = change.whole(orjson.dumps(answer([column("VECTOR"), BODY], [["VECTOR", "x"]])), None)
+    assert made is not None
+    assert orjson.loads(made) == answer([column("CALL"), BODY], [["VECTOR", "x"]])
+    error = {"error": {"reason": "VECTOR", "root_cause": [{"reason": "[VECTOR]"}]}, "status": 400}
+    made = change.whole(orjson.dumps(error), None)
+    assert made is not None
+    told = {"reason": "CALL", "root_cause": [{"reason": "[CALL]"}]}
+    assert orjson.loads(made) == {"error": told, "status": 400}
+    assert change.whole(orjson.dumps(answer([BODY], [["VECTOR"]])), None) is None
+
+
 @pytest.mark.parametrize("data", [b"", b"{", b'{"id":"x","is_running":true}', b"xinf,body\n1,2\n"])
 def test_what_is_no_such_answer_passes(data: bytes):
-    cutter = ColumnCutter(None)
+    cutter = ColumnCutter(None, str)
     assert cutter.feed(data) + cutter.finish() == data
 
 
 def test_an_answer_that_breaks_off_is_passed_on_as_far_as_it_came():
     whole = orjson.dumps(answer([BODY, OURS], [["x", None]]))
-    cutter = ColumnCutter(None)
+    cutter = ColumnCutter(None, str)
     cut_off = cutter.feed(whole[:-8]) + cutter.finish()
     assert cut_off.startswith(b'{"took":3')
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from proxy.semantic.esql.embeddings import Call, Parameters, calls, replaced
+from proxy.semantic.esql.embeddings import Call, Parameters, Replaced, calls, replaced
 from proxy.semantic.esql.lexer import tokens
 
 
@@ -19,7 +19,7 @@ def with_vectors(query: str, params: Any = None) -> str:
     found = tokens(query)
     parameters = Parameters(params, found)
     vectors = {one: [1.0, -0.5] for one in calls(found, parameters)}
-    return replaced(query, found, parameters, vectors)
+    return replaced(query, found, parameters, vectors).text
 
 
 @pytest.mark.parametrize(
@@ -116,4 +116,50 @@ def test_numbers_are_such_as_the_language_has(value: float, text: str):
     parameters = Parameters(None, found)
     (call,) = calls(found, parameters)
     made = replaced(query, found, parameters, {call: [value]})
-    assert made == f"ROW v = TO_DENSE_VECTOR([{text}])"
+    assert made.text == f"ROW v = TO_DENSE_VECTOR([{text}])"
+
+
+QUERY = """FROM a | WHERE x
+  > ? AND KNN(v, TEXT_EMBEDDING(
+    "x", ?)) AND z |
+EVAL w = TEXT_EMBEDDING("y", "e"), q"""
+VECTOR = "TO_DENSE_VECTOR([0.25, 1.0])"
+
+
+def made() -> Replaced:
+    found = tokens(QUERY)
+    parameters = Parameters([1, "e"], found)
+    vectors = {call: [0.25, 1.0] for call in calls(found, parameters)}
+    return replaced(QUERY, found, parameters, vectors)
+
+
+@pytest.mark.parametrize("word", ["FROM", " x\n", "> ?", "AND KNN", "z |", "EVAL", "q"])
+def test_errors_tell_places_of_the_query_that_came(word: str):
+    query = made()
+    offset = query.text.index("> ?1" if word == "> ?" else word)
+    line = query.text.count("\n", 0, offset) + 1
+    column = offset - query.text.rfind("\n", 0, offset)
+    told = query.reworded(f"Found 1 problem\nline {line}:{column}: it is wrong")
+    place = QUERY.index(word)
+    line, column = QUERY.count("\n", 0, place) + 1, place - QUERY.rfind("\n", 0, place)
+    assert told == f"Found 1 problem\nline {line}:{column}: it is wrong"
+
+
+def test_places_in_a_vector_are_told_as_that_of_its_call():
+    query = made()
+    last = query.text.splitlines()[-1]
+    for offset in range(len("EVAL w = "), len(f"EVAL w = {VECTOR}")):
+        assert last[offset] in VECTOR
+        number = query.text.count("\n") + 1
+        assert query.reworded(f"Line {number}:{offset + 1}: x") == "Line 4:10: x"
+
+
+@pytest.mark.parametrize("place", ["line 99:1", "line 1:9999", "line 0:0"])
+def test_places_that_there_are_not_do_no_harm(place: str):
+    assert made().reworded(place).startswith("line ")
+
+
+def test_vectors_are_told_as_their_calls():
+    query = made()
+    told = query.reworded(f"[KNN(v, {VECTOR})] is wrong")
+    assert told == '[KNN(v, TEXT_EMBEDDING(\n    "x", ?))] is wrong'
