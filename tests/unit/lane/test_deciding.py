@@ -40,9 +40,43 @@ def by_body() -> Interception:
     return made
 
 
+class _Caller:
+    """Sends requests through a lane, and says who was reached, and with which body."""
+
+    def __init__(self, address, seen) -> None:
+        self._address = address
+        self._seen = seen
+
+    async def __call__(self, *pieces):
+        """Send one request, in pieces."""
+        reader, writer = await asyncio.open_connection(*self._address)
+        for piece in pieces:
+            writer.write(piece)
+            await asyncio.sleep(0.01)  # or the lane would read them as one
+        found = await self._answered(reader)
+        writer.close()
+        return found
+
+    async def each(self, *requests):
+        """Send requests over one connection, one after the other."""
+        reader, writer = await asyncio.open_connection(*self._address)
+        found = []
+        for request in requests:
+            writer.write(request)
+            found.append(await self._answered(reader))
+        writer.close()
+        return found
+
+    async def _answered(self, reader):
+        async with asyncio.timeout(10):
+            found = await self._seen.get()
+            assert (await reader.readuntil(b"\r\n\r\nok")).startswith(b"HTTP/1.1 200")
+        return found
+
+
 @pytest.fixture
 async def reached():
-    """Sends pieces of a request through a lane; who was reached, and with which body."""
+    """What sends requests through a lane between an upstream and an application."""
     seen: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
 
     async def upstream(reader, writer):
@@ -64,33 +98,7 @@ async def reached():
     lane = make_lane(f"http://127.0.0.1:{port}", application=runner.server, interception=by_body())
     address = await lane.listen("127.0.0.1", 0)
 
-    async def answered(reader):
-        async with asyncio.timeout(10):
-            found = await seen.get()
-            assert (await reader.readuntil(b"\r\n\r\nok")).startswith(b"HTTP/1.1 200")
-        return found
-
-    async def send(*pieces):
-        reader, writer = await asyncio.open_connection(*address)
-        for piece in pieces:
-            writer.write(piece)
-            await asyncio.sleep(0.01)  # or the lane would read them as one
-        found = await answered(reader)
-        writer.close()
-        return found
-
-    async def send_each(*requests):
-        reader, writer = await asyncio.open_connection(*address)
-        found = []
-        for request in requests:
-            writer.write(request)
-            found.append(await answered(reader))
-        writer.close()
-        return found
-
-    send.each = send_each
-
-    yield send
+    yield _Caller(address, seen)
     await lane.drain(1)
     server.close()
     await runner.cleanup()
