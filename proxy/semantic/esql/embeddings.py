@@ -98,7 +98,7 @@ def _sign(token: Token) -> str:
     """A character for a token: `c` for what may be a constant."""
     if token.kind in ("string", "parameter"):
         return "c"
-    return token.text if token.kind == "other" else "n"
+    return token.text if token.kind == "other" and len(token.text) == 1 else "n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +114,8 @@ class Replaced:
         for start, end, text in self.edits:
             if text.startswith(_VECTOR):
                 told = told.replace(text, self.before[start:end])
+        if _VECTOR not in self.before.upper():  # an upstream may not know the function
+            told = told.replace(f"[{_VECTOR}]", f"[{FUNCTION.upper()}]")
         return _PLACE.sub(self._place_before, told)
 
     def _place_before(self, place: re.Match[str]) -> str:

@@ -8,15 +8,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from proxy.semantic import expressions
 
+_MOST: Final = 100_000  # tokens: as in a dozen long vectors
 _BLANK: Final = re.compile(r"(?:\s+|//[^\r\n]*)+")
 _STRING: Final = r'"""[^\r\n]*?"""(?:"{0,2})|"(?:[^"\\\r\n]|\\[tnr"\\])*"'
 _TOKEN: Final = re.compile(
     rf"(?P<string>{_STRING})|(?P<quoted>`(?:[^`]|``)*`)|(?P<parameter>\?\??[A-Za-z0-9_]*)"
-    r"|(?P<name>[A-Za-z_@][A-Za-z0-9_]*)|(?P<other>[^\"`])",
+    r"|(?P<name>[A-Za-z_@][A-Za-z0-9_]*)|(?P<other>[0-9.]+|[^\"`])",
     re.DOTALL,
 )
 # Names and patterns of indices, in which other characters than these need no quotes.
@@ -59,8 +61,9 @@ class Token:
 
 
 def tokens(query: str) -> list[Token]:
-    """The tokens of a query, up to what cannot be one."""
-    return list(_tokens(query))
+    """The tokens of a query, up to what cannot be one; none of one that has too many."""
+    found = list(islice(_tokens(query), _MOST + 1))
+    return found if len(found) <= _MOST else []
 
 
 def _tokens(query: str) -> Iterator[Token]:

@@ -53,6 +53,7 @@ def test_a_timeout_may_be_given():
         ('ROW v = TEXT_EMBEDDING(CONCAT("a", "b"), "e")', None),
         ('FROM a | EVAL v = TEXT_EMBEDDING(body, "e")', None),
         ('ROW v = TEXT_EMBEDDING("one")', None),
+        ('ROW v = TEXT_EMBEDDING("one", 12)', None),
         ('ROW v = TEXT_EMBEDDING("one", "e", "f")', None),
         ('ROW v = TEXT_EMBEDDING("one", "e", {"other": "3s"})', None),
         ('ROW v = TEXT_EMBEDDING("one", "e", {"timeout": ?})', [3]),
@@ -163,3 +164,8 @@ def test_vectors_are_told_as_their_calls():
     query = made()
     told = query.reworded(f"[KNN(v, {VECTOR})] is wrong")
     assert told == '[KNN(v, TEXT_EMBEDDING(\n    "x", ?))] is wrong'
+
+
+def test_an_upstream_that_has_no_vectors_is_told_of_as_one_that_embeds_none():
+    told = made().reworded("Unknown function [TO_DENSE_VECTOR]")
+    assert told == "Unknown function [TEXT_EMBEDDING]"

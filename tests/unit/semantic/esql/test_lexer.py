@@ -24,6 +24,7 @@ def shown(query: str) -> list[tuple[str, str]]:
         ("a /b", [("name", "a"), ("other", "/"), ("name", "b")]),
         ('a "b', [("name", "a")]),
         ("a `b", [("name", "a")]),
+        ("0.25,1e5", [("other", "0.25"), ("other", ","), ("other", "1"), ("name", "e5")]),
         ('"a\nb"', []),
         ('"""a"b"""', [("string", '"""a"b"""')]),
         ('"""a"""""', [("string", '"""a"""""')]),
@@ -90,3 +91,10 @@ def test_what_follows_the_indices_is_read_as_ever():
         "string",
         "quoted",
     ]
+
+
+def test_a_query_of_too_many_tokens_is_not_looked_into():
+    assert len(tokens("(" * 100_000)) == 100_000
+    assert tokens("(" * 100_001) == []
+    assert tokens("1.5, " * 60_000) == []
+    assert len(tokens("1.5, " * 4096)) == 8192
