@@ -38,6 +38,11 @@ class Asked:
     def __bool__(self) -> bool:
         return self.inference_fields or any(self.shown.values())
 
+    @property
+    def names_fields(self) -> bool:
+        """Whether it asks for anything of semantic fields by name, and not by patterns alone."""
+        return self.inference_fields or _names_fields(self.shown)
+
     def packed(self) -> str:
         """As a text of letters, digits, `-`, `_` and `=`."""
         asked = {
@@ -82,6 +87,12 @@ def _dumped(shown: Shown) -> Json:
         "u": list(shown.unnamed),
         "w": [[one.name, one.in_buckets, _dumped(one.shown)] for one in shown.within],
     }
+
+
+def _names_fields(shown: Json) -> bool:
+    return bool(shown["h"] or shown["c"] or shown["f"]) or any(
+        _names_fields(one) for _, _, one in shown["w"]
+    )
 
 
 def _sought(found: Sequence[Sought]) -> list[Any]:

@@ -1,7 +1,9 @@
 """Asynchronous searches, whose hits may come in a later answer, and from another proxy.
 
 What that has to know travels with the search: as the `meta` of an aggregation that finds nothing,
-which Elasticsearch keeps with what the search has found, and shows in every answer.
+which Elasticsearch keeps with what the search has found, and shows in every answer. With one,
+Elasticsearch looks at all documents that match, and skips none that cannot be among the best. So it
+is there only where semantic fields are asked for by name.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ def remembering(body: Mapping[str, Any], asked: Asked) -> dict[str, Any]:
     """A search whose answers bring back what it asked for."""
     name = "aggregations" if "aggregations" in body else "aggs"
     others = body.get(name, {})
-    if not asked or not isinstance(others, Mapping):  # which the upstream refuses
+    if not asked.names_fields or not isinstance(others, Mapping):  # which the upstream refuses
         return dict(body)
     ours = {"filter": {"match_none": {}}, "meta": {_ASKED: asked.packed()}}
     return {**body, name: {**others, _NAME: ours}}

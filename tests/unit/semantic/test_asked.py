@@ -56,6 +56,22 @@ def test_who_asked_for_nothing_has_nothing_to_send_along():
     assert Asked.of(Shown(), WHERE, inference_fields=True)
 
 
+@pytest.mark.parametrize(
+    ("shown", "answer"),
+    [
+        (SHOWN, True),
+        (Shown(), False),
+        (Shown(unnamed=BY_PATH), False),
+        (Shown(chunks=BY_PATH), True),
+        (Shown(within=[Within(name="i", in_buckets=True, shown=Shown(unnamed=BY_PATH))]), False),
+        (Shown(within=[Within(name="i", in_buckets=True, shown=Shown(chunks=BY_PATH))]), True),
+    ],
+)
+def test_whether_fields_are_asked_for_by_name(shown: Shown, answer: bool):
+    assert Asked.of(shown, WHERE).names_fields is answer
+    assert Asked.of(shown, WHERE, inference_fields=True).names_fields
+
+
 def test_a_point_in_time_may_be_over_by_then():
     pit = {"id": "AQEBYRZOaDZrQ0ZwMFRiS0ZXQkN0Q1hZNHF3AA"}
     found = unpacked(Asked.of(SHOWN, Where(expression=None, pit=pit)).packed())

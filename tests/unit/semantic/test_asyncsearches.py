@@ -13,6 +13,7 @@ from proxy.semantic.shownhits import Where
 
 ASKED: Final = Asked.of(Shown(formats={"body": "x"}), Where(expression="a"))
 NOTHING: Final = Asked.of(Shown(), Where(expression="a"))
+PATTERN: Final = Asked.of(Shown(unnamed={"body": {}}), Where(expression="a"))
 
 
 @pytest.mark.parametrize(
@@ -40,7 +41,9 @@ def test_a_search_brings_back_what_it_asked_for(name: str):
     assert answer == {"response": {"aggregations": {"own": {"value": 1}}}}
 
 
-@pytest.mark.parametrize(("body", "asked"), [({"size": 1}, NOTHING), ({"aggs": None}, ASKED)])
+@pytest.mark.parametrize(
+    ("body", "asked"), [({"size": 1}, NOTHING), ({"size": 1}, PATTERN), ({"aggs": None}, ASKED)]
+)
 def test_what_needs_nothing_or_cannot_be_sent_stays_as_it_is(body: Any, asked: Asked):
     assert remembering(body, asked) == body
 
