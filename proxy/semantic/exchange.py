@@ -164,11 +164,14 @@ class Exchange:
         return await self.parts.upstream.hand_on(self.request, self._raw(), self.settle)
 
     async def hand_on_unless(
-        self, is_told: Callable[[bytes], bool]
+        self, is_told: Callable[[bytes], bool], too_large: Change | None = None
     ) -> web.StreamResponse | UpstreamAnswer:
-        """As `hand_on`, unless the answer is one that `is_told`, which is returned then."""
+        """As `hand_on`, unless the answer is one that `is_told`, which is returned then.
+
+        `too_large` is what is done to the JSON of one that cannot be read as a whole.
+        """
         found = await self.parts.upstream.hand_on_unless(
-            self.request, self._raw(), telling(is_told)
+            self.request, self._raw(), telling(is_told), too_large if self.wants_json else None
         )
         self.passed_on = isinstance(found, web.StreamResponse)
         return found
@@ -249,6 +252,16 @@ class Exchange:
         data = b"" if body is None else body if isinstance(body, bytes) else dump_json(body)
         return await self.parts.upstream.ask_as_caller(
             self.request, method or self.rest.method, target or self.unshaped_target(), data
+        )
+
+    async def ask_unless_large(
+        self, body: bytes, *, target: str, too_large: Change | None
+    ) -> UpstreamAnswer | web.StreamResponse:
+        """As `ask`; the JSON of an answer that is too large to be read passes, with that change."""
+        if not self._wants_no_form():
+            return await self.ask(body, target=target)
+        return await self.parts.upstream.ask_unless_large(
+            self.request, self.rest.method, target, body, too_large
         )
 
     def with_parameters(self, parameters: Mapping[str, str]) -> Exchange:

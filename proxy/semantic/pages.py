@@ -14,7 +14,7 @@ from proxy.semantic.answerjson import AT_ONCE, document_of
 from proxy.semantic.answers import is_about_ours, presentable, rewording
 from proxy.semantic.asked import Asked
 from proxy.semantic.asyncsearches import taken_out
-from proxy.semantic.encodedanswers import names_us
+from proxy.semantic.encodedanswers import cutting, names_us
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.inferencefields import inference_fields
 from proxy.semantic.ports import UpstreamAnswer
@@ -53,7 +53,8 @@ async def _unless_ours(exchange: Exchange, *, is_whole: bool = True) -> web.Stre
     """The upstream's answer, which may tell of us; all of it is asked for unless it `is_whole`."""
     await exchange.read()
     if is_whole:
-        found = await exchange.hand_on_unless(_may_differ if exchange.wants_json else names_us)
+        is_told = _may_differ if exchange.wants_json else names_us
+        found = await exchange.hand_on_unless(is_told, too_large=cutting())
         if isinstance(found, web.StreamResponse):
             return found
         answer = await exchange.in_json(found)

@@ -17,6 +17,7 @@ from proxy.semantic.answerjson import AT_ONCE, document_of
 from proxy.semantic.answers import is_about_ours, presentable, rewording
 from proxy.semantic.asked import Asked
 from proxy.semantic.asyncsearches import is_async, remembering, taken_out
+from proxy.semantic.encodedanswers import cutting
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.preparing import Prepared, Search, prepared_one
@@ -59,15 +60,19 @@ async def answered(
     if not made.target.fields and made.body == body and not is_sent:
         return await exchange.hand_on()
     path = exchange.rest.path.rstrip("/").removesuffix("/template")
-    if not made.target.fields:
-        answer = await exchange.ask(dump_json(made.body), target=_target(exchange, path))
-        return await answer_for(exchange, answer, made, _asked(exchange, body, expression, made))
-    shown = await showing(exchange, made.body, made.target)
+    shown = Showing(body=made.body, parameters=exchange.rest.parameters, replacement=None)
+    if made.target.fields:
+        shown = await showing(exchange, made.body, made.target)
     asked = _asked(exchange, body, expression, made, shown)
     if is_async(path):
         shown = replace(shown, body=remembering(shown.body, asked))
-    target = _target(exchange, path, shown.parameters)
-    answer = await exchange.ask(dump_json(shown.body), target=target)
+    answer = await exchange.ask_unless_large(
+        dump_json(shown.body),
+        target=_target(exchange, path, shown.parameters),
+        too_large=None if _is_patched(exchange, made, asked) else cutting(shown.replacement),
+    )
+    if isinstance(answer, web.StreamResponse):
+        return answer
     if shown.is_refused(answer):
         unfiltered = shown.unfiltered()
         target = _target(exchange, path, unfiltered.parameters)
@@ -82,12 +87,11 @@ def _asked(
     body: Mapping[str, Any],
     expression: str | None,
     made: Prepared,
-    shown: Showing | None = None,
+    shown: Showing,
 ) -> Asked:
     """What a search asks for that its later answers have to know."""
     where = Where.of(expression, exchange.rest.parameters, body)
-    shows = shown is not None and shown.replacement is not None
-    return Asked.of(made.shown, where, inference_fields=shows)
+    return Asked.of(made.shown, where, inference_fields=shown.replacement is not None)
 
 
 def _search_of(
@@ -106,8 +110,7 @@ async def answer_for(
     exchange: Exchange, answer: UpstreamAnswer, made: Prepared, asked: Asked
 ) -> web.StreamResponse:
     """The upstream's answer to a prepared search, as Elasticsearch would give it."""
-    is_scroll = bool(asked) and "scroll" in exchange.rest.parameters
-    is_patched = bool(made.shown) or made.patch is not None or is_scroll
+    is_patched = _is_patched(exchange, made, asked)
     if answer.status < 300 and not is_patched and not is_about_ours(answer.body):
         return await exchange.as_is(answer)
     document = await offload(
@@ -122,6 +125,12 @@ async def answer_for(
     if asked and isinstance(scroll := document.get("_scroll_id"), str):
         document["_scroll_id"] = with_asked(scroll, asked)
     return await exchange.answer(answer, document)
+
+
+def _is_patched(exchange: Exchange, made: Prepared, asked: Asked) -> bool:
+    """Whether the answer to a search is to show what only we can."""
+    is_scroll = bool(asked) and "scroll" in exchange.rest.parameters
+    return bool(made.shown) or made.patch is not None or is_scroll
 
 
 def _words(made: Prepared) -> Callable[[str], str]:

@@ -9,7 +9,7 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
 from proxy.config import UpstreamConfig
-from proxy.ground.errors import AnswerTooLarge, UpstreamBroken, UpstreamUnavailable
+from proxy.ground.errors import UpstreamBroken, UpstreamUnavailable
 from proxy.upstream.feature import lacks_inference
 from proxy.upstream.forward import Forwarder, end_to_end
 from proxy.upstream.nodes import UNAVAILABLE
@@ -71,6 +71,19 @@ class Asking:
 
         `body` is JSON, or newline-delimited JSON where the request's own body is.
         """
+        found = await self.ask_unless_large(request, method, target, body, None)
+        assert isinstance(found, UpstreamAnswer)
+        return found
+
+    async def ask_unless_large(
+        self,
+        request: web.Request,
+        method: str,
+        target: str,
+        body: bytes,
+        too_large: Change | None,
+    ) -> UpstreamAnswer | web.StreamResponse:
+        """As `ask_as_caller`; an answer that is too large to be read passes, with that change."""
         headers = end_to_end(request)
         if "json" not in headers.get(hdrs.ACCEPT, "json"):
             headers.popall(hdrs.ACCEPT)  # we read the answer, whatever form the caller gets
@@ -84,7 +97,7 @@ class Asking:
             most = self._session.answer_size
             data = await self._session.read(answer, most + 1)
             if len(data) > most:
-                raise AnswerTooLarge(most)
+                return await self._forwarder.passed_on(request, answer, data, too_large)
             return UpstreamAnswer(status=answer.status, headers=answer.headers, body=data)
 
     async def hand_on(
@@ -101,10 +114,17 @@ class Asking:
         return await self._forwarder.hand_on(request, body, answered, change)
 
     async def hand_on_unless(
-        self, request: web.Request, body: bytes | None, telling: Telling
+        self,
+        request: web.Request,
+        body: bytes | None,
+        telling: Telling,
+        too_large: Change | None = None,
     ) -> web.StreamResponse | UpstreamAnswer:
-        """As `hand_on`, unless `telling` finds something in the answer, which is returned then."""
-        return await self._forwarder.hand_on_unless(request, body, telling)
+        """As `hand_on`, unless `telling` finds something in the answer, which is returned then.
+
+        `too_large` is what is done to an answer that cannot be read as a whole.
+        """
+        return await self._forwarder.hand_on_unless(request, body, telling, too_large)
 
     async def hand_on_as(
         self,

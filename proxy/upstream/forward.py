@@ -96,21 +96,37 @@ class Forwarder:
             return await pass_back(request, answer, self._line, change=change)
 
     async def hand_on_unless(
-        self, request: web.Request, body: bytes | None, telling: Telling
+        self,
+        request: web.Request,
+        body: bytes | None,
+        telling: Telling,
+        too_large: Change | None = None,
     ) -> web.StreamResponse | UpstreamAnswer:
         """As `hand_on`, unless `telling` finds something in the answer, which is returned then.
 
-        Raises: ProxyError, also for an answer that is too large.
+        `too_large` is what is done to an answer that cannot be read as a whole.
+        Raises: ProxyError, also for such an answer where nothing is done to it.
         """
         most = self._session.answer_size
         async with self._asked(request, body, is_read=True) as answer:
             start = await gathered(answer, most)
             if not answer.content.at_eof():
-                raise AnswerTooLarge(most)
+                return await self.passed_on(request, answer, start, too_large)
             told = telling(start, answer.headers.get(hdrs.CONTENT_ENCODING))
             if told is None:
                 return await passed_back_whole(request, answer, start)
             return UpstreamAnswer(status=answer.status, headers=answer.headers, body=told)
+
+    async def passed_on(
+        self, request: web.Request, answer: ClientResponse, start: bytes, change: Change | None
+    ) -> web.StreamResponse:
+        """An answer that is too large to be read as a whole, of which this is the `start`.
+
+        Raises: ProxyError, before the first byte.
+        """
+        if change is None:
+            raise AnswerTooLarge(self._session.answer_size)
+        return await pass_back(request, answer, self._line, start, change)
 
     async def hand_on_as(
         self,

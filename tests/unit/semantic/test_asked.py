@@ -10,11 +10,11 @@ import orjson
 import pytest
 
 from proxy.semantic.asked import Asked, unpacked
-from proxy.semantic.highlights import Highlight, Shown, Sought, Within
+from proxy.semantic.highlights import Found, Highlight, Shown, Sought, Within
 from proxy.semantic.shownhits import Where
 from tests.unit.semantic.targets import semantic_field
 
-BY_PATH = {"body": {"a": semantic_field()}}
+BY_PATH: Final[dict[str, Found]] = {"body": {"a": semantic_field()}}
 WHERE = Where(expression="a,b*", parameters={"ignore_unavailable": "true"})
 
 
