@@ -124,8 +124,8 @@ class UpstreamConfig:
     answer_size: int = setting(
         32 * 1024 * 1024,
         "Size of an answer that has to be read as a whole; larger ones get a 400",
-        "As those of searches with retrievers, or with highlights of semantic fields. All others "
-        "are streamed, whatever their size. One that is read takes several times its size.",
+        "As those of searches with retrievers, or with highlights of semantic fields. Nearly all "
+        "others are streamed, whatever their size. One that is read takes several times its size.",
         unit="bytes",
     )
     check_timeout: float = setting(
