@@ -15,9 +15,15 @@ from proxy.ground.errors import ProxyError
 from proxy.limits.deadline import Deadline
 from proxy.semantic.ports import Endpoints
 from proxy.semantic.retrievers.errors import LeafRefused, RetrieversFailed
-from proxy.semantic.retrievers.explaining import explain_linear, explain_reranker, explain_rrf
+from proxy.semantic.retrievers.explaining import (
+    explain_linear,
+    explain_nearest,
+    explain_reranker,
+    explain_rrf,
+)
 from proxy.semantic.retrievers.fusion import Fused, Key, Scored, linear, reranked, rrf
 from proxy.semantic.retrievers.leaves import (
+    KNN,
     Asked,
     Ranking,
     among,
@@ -136,10 +142,13 @@ class Evaluation:
         answers = await self.searches.run([without_standard(body) for body in bodies])
         _check(name, leaves, answers)
         has_places = self.searches.has_places
-        return [
-            read_ranking(leaf, asked, answer, has_places=has_places)
-            for leaf, answer in zip(leaves, answers, strict=True)
-        ]
+        found = []
+        for leaf, answer in zip(leaves, answers, strict=True):
+            ranking = read_ranking(leaf, asked, answer, has_places=has_places)
+            if self.explain and leaf.name == KNN:
+                ranking = replace(ranking, explanations=explain_nearest(ranking))
+            found.append(ranking)
+        return found
 
     # --- text_similarity_reranker
 

@@ -1,12 +1,13 @@
 """Explanations of fused scores, around those that the upstream gives for its own.
 
-Source: RRFRankDoc.explain, LinearRankDoc.explain, TextSimilarityRankDoc.explain, RankDocsQuery.
+Source: RRFRankDoc.explain, LinearRankDoc.explain, TextSimilarityRankDoc.explain, RankDoc.explain,
+RankDocsQuery, KnnRetrieverBuilder.explainQuery.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from proxy.semantic.retrievers.fusion import Fused, Key, Parts, Scored, f32
 from proxy.semantic.retrievers.leaves import Ranking
@@ -14,6 +15,10 @@ from proxy.semantic.retrievers.tree import Linear, Reranker, Retriever, Rrf
 from proxy.xcontent.javatext import java_double
 
 Explanation = dict[str, Any]
+
+_FILTER: Final = "match on required clause, product of:"
+_EVERYTHING: Final = "*:*"
+_DOCUMENT: Final = 0xFFFFFFFF  # of a place; what is above is the shard's
 
 
 def java_float(number: float) -> str:
@@ -115,9 +120,33 @@ def explain_reranker(
     }
 
 
-def topmost(explanation: Mapping[str, Any]) -> Explanation:
-    """That of a hit: the tree's own is one of what its score could be the sum of."""
-    return _explanation(explanation["value"], "sum of:", [explanation])
+def explain_nearest(ranking: Ranking) -> dict[Key, Explanation]:
+    """By document that a vector search found."""
+    explained = {}
+    for rank, one in enumerate(ranking.documents, 1):
+        shown = java_float(one.score)
+        similarity = f"found vector with calculated similarity: {shown}"
+        description = (
+            f"doc [{one.place & _DOCUMENT}] with an original score of [{shown}] is at rank "
+            f"[{rank}] from the following source queries."
+        )
+        explained[one.key] = _explanation(rank, description, [_explanation(one.score, similarity)])
+    return explained
+
+
+def topmost(own: Explanation, upstream: Mapping[str, Any]) -> Explanation:
+    """That of a hit: the tree's own, beside the filters that any query of the index has.
+
+    These hold back nested documents, or those that an alias leaves out; `upstream` is the hit's
+    explanation as it came, which has them.
+    """
+    filters = [one for one in upstream["details"] if _is_filter(one)]
+    return _explanation(own["value"], "sum of:", [own, *filters]) if filters else own
+
+
+def _is_filter(detail: Mapping[str, Any]) -> bool:
+    """Whether it is a filter, but for those of `ranked`, which are for the whole of an index."""
+    return detail["description"] == _FILTER and detail["details"][-1]["description"] != _EVERYTHING
 
 
 def label(tree: Retriever) -> str | None:

@@ -61,7 +61,7 @@ class Resolved:
             for hit in document["hits"]["hits"]:
                 found = self.explanations.get((hit["_index"], hit["_id"]))
                 if found is not None and "_explanation" in hit:
-                    hit["_explanation"] = topmost(found)
+                    hit["_explanation"] = topmost(found, hit["_explanation"])
         return document
 
 

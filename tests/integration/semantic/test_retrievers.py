@@ -16,6 +16,7 @@ from tests.support.stubs import FaultyServer, in_thread
 
 INDEX: Final = "t-retrievers"
 PLAIN: Final = "t-retrievers-plain"
+VECTORS: Final = "t-retrievers-vectors"
 ENDPOINTS: Final = {
     "text_embedding/t-embed": "/embed",
     "rerank/t-rerank": "/rerank",
@@ -60,7 +61,7 @@ def client(
         assert client("PUT", f"/_inference/{name}", body).status == 200
     _fill(client)
     yield client
-    client("DELETE", f"/{INDEX},{PLAIN}")
+    client("DELETE", f"/{INDEX},{PLAIN},{VECTORS}?ignore_unavailable=true")
 
 
 def _fill(client: Client) -> None:
@@ -437,7 +438,8 @@ def test_explanations(client):
     answer = client.search(rrf(named, reranked(FIRST)), explain=True)
     explanation = answer["hits"]["hits"][0]["_explanation"]
     assert explanation["description"] == "sum of:"
-    (own,) = explanation["details"]
+    own, filtered = explanation["details"]
+    assert filtered["details"][1]["description"] == "FieldExistsQuery [field=_primary_term]"
     assert own["description"] == (
         "rrf score: [0.032786883] computed for initial ranks [1, 1] with rankConstant: [60] as "
         "sum of [1 / (rank + rankConstant)] for each query"
@@ -450,6 +452,21 @@ def test_explanations(client):
         "text_similarity_reranker match using inference endpoint: [t-rerank] on document field: "
         "[title] matching on source query "
     )
+
+
+def test_explanations_where_no_document_is_nested(client):
+    mapped = {"v": {"type": "dense_vector", "dims": 1, "similarity": "l2_norm"}}
+    client("PUT", f"/{VECTORS}", {"mappings": {"properties": mapped}})
+    client("PUT", f"/{VECTORS}/_doc/1?refresh=true", {"v": [1.0]})
+    vector_search = {"knn": {"field": "v", "query_vector": [1.0], "k": 2, "num_candidates": 10}}
+    answer = client.search(linear({"retriever": vector_search}), index=VECTORS, explain=True)
+    explanation = answer["hits"]["hits"][0]["_explanation"]
+    assert explanation["description"].startswith("weighted linear combination score: [1.0]")
+    (share,) = explanation["details"]
+    assert share["value"] == 1.0
+    (ranked,) = share["details"]
+    assert ranked["value"] == 1
+    assert ranked["details"][0]["description"] == "found vector with calculated similarity: 1.0"
 
 
 def test_profiles_are_passed_on(client):

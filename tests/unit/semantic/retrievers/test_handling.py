@@ -113,13 +113,11 @@ async def test_only_what_is_below_a_leaf_is_evaluated():
 
 def test_explanations_are_put_into_hits():
     found = {"value": 1.0, "description": "d", "details": []}
-    hits = [{**HIT, "_explanation": {}}, {**HIT, "_id": "b", "_explanation": {}}, {**HIT}]
+    theirs = {"value": 1.0, "description": "sum of:", "details": []}
+    hits = [{**HIT, "_explanation": theirs}, {**HIT, "_id": "b", "_explanation": theirs}, {**HIT}]
     patched = Resolved({}, {("i", "a"): found}).patch({"hits": {"hits": hits}})
-    assert [one.get("_explanation") for one in patched["hits"]["hits"]] == [
-        {"value": 1.0, "description": "sum of:", "details": [found]},
-        {},
-        None,
-    ]
+    shown = [one.get("_explanation") for one in patched["hits"]["hits"]]
+    assert shown == [found, theirs, None]
 
 
 def test_fields_and_text_are_spelled_out_wherever_they_stand():
