@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from proxy.semantic.retrievers.fusion import Fused, Key, Parts, Scored, f32
 from proxy.semantic.retrievers.leaves import Ranking
-from proxy.semantic.retrievers.tree import Linear, Reranker, Retriever, Rrf
+from proxy.semantic.retrievers.tree import Leaf, Linear, Reranker, Retriever, Rrf
 from proxy.xcontent.javatext import java_double
 
 Explanation = dict[str, Any]
@@ -21,13 +21,18 @@ _EVERYTHING: Final = "*:*"
 _DOCUMENT: Final = 0xFFFFFFFF  # of a place; what is above is the shard's
 
 
-def java_float(number: float) -> str:
-    """A 32-bit float as Float.toString prints it."""
+def shortest(number: float) -> float:
+    """A 32-bit float with no more digits than tell it from others."""
     for digits in range(1, 10):
         short = float(f"{number:.{digits}g}")
         if f32(short) == number:
-            return java_double(short)
-    return java_double(number)
+            return short
+    return number
+
+
+def java_float(number: float) -> str:
+    """A 32-bit float as Float.toString prints it."""
+    return java_double(shortest(number))
 
 
 def explain_rrf(
@@ -120,17 +125,29 @@ def explain_reranker(
     }
 
 
-def explain_nearest(ranking: Ranking) -> dict[Key, Explanation]:
+def explain_nearest(documents: Sequence[Scored]) -> dict[Key, Explanation]:
     """By document that a vector search found."""
-    explained = {}
-    for rank, one in enumerate(ranking.documents, 1):
-        shown = java_float(one.score)
-        similarity = f"found vector with calculated similarity: {shown}"
-        description = (
-            f"doc [{one.place & _DOCUMENT}] with an original score of [{shown}] is at rank "
-            f"[{rank}] from the following source queries."
+    similarities = {
+        one.key: _explanation(
+            one.score, f"found vector with calculated similarity: {java_float(one.score)}"
         )
-        explained[one.key] = _explanation(rank, description, [_explanation(one.score, similarity)])
+        for one in documents
+    }
+    return explain_ranks(documents, similarities)
+
+
+def explain_ranks(
+    documents: Sequence[Scored], sources: Mapping[Key, Explanation]
+) -> dict[Key, Explanation]:
+    """By document; `sources` explain what its score was made of."""
+    explained = {}
+    for rank, one in enumerate(documents, 1):
+        description = (
+            f"doc [{one.place & _DOCUMENT}] with an original score of [{java_float(one.score)}] "
+            f"is at rank [{rank}] from the following source queries."
+        )
+        own = [sources[one.key]] if one.key in sources else []
+        explained[one.key] = _explanation(rank, description, own)
     return explained
 
 
@@ -146,11 +163,13 @@ def topmost(own: Explanation, upstream: Mapping[str, Any]) -> Explanation:
 
 def _is_filter(detail: Mapping[str, Any]) -> bool:
     """Whether it is a filter, but for those of `ranked`, which are for the whole of an index."""
-    return detail["description"] == _FILTER and detail["details"][-1]["description"] != _EVERYTHING
+    if detail["description"] != _FILTER:
+        return False
+    return bool(detail["details"][-1]["description"] != _EVERYTHING)
 
 
 def label(tree: Retriever) -> str | None:
-    return tree.common.label if isinstance(tree, Rrf | Linear | Reranker) else tree.label
+    return tree.label if isinstance(tree, Leaf) else tree.common.label
 
 
 def _identifier(number: int, name: str | None) -> str:
@@ -167,4 +186,5 @@ def _floats(numbers: Sequence[float]) -> str:
 
 
 def _explanation(value: float, description: str, details: Sequence[Any] = ()) -> Explanation:
-    return {"value": value, "description": description, "details": list(details)}
+    shown = value if isinstance(value, int) else shortest(value)
+    return {"value": shown, "description": description, "details": list(details)}

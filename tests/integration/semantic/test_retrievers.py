@@ -481,14 +481,6 @@ def test_a_point_in_time_of_the_caller(client):
     assert client("DELETE", "/_pit", {"id": opened}).document["num_freed"] > 0
 
 
-def test_a_tree_below_a_retriever_of_the_upstream(client):
-    boosted = {"constant_score": {"filter": {"ids": {"values": ["2"]}}, "boost": 9}}
-    rescore = {"window_size": 10, "query": {"rescore_query": boosted}}
-    tree = {"rescorer": {"retriever": rrf(FIRST), "rescore": rescore}}
-    assert next(iter(found(client.search(tree)))) == "2"
-    assert next(iter(found(client.search(rrf(tree))))) == "2"
-
-
 def test_many_searches_in_one_request(client, provider):
     leaves = [{"standard": {"query": {"match": {"body": f"text {n}"}}}} for n in range(3)]
     bodies = [{"retriever": rrf(leaf)} for leaf in leaves]
