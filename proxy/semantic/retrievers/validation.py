@@ -87,22 +87,8 @@ def _problems_of_fields(tree: Fusing) -> Iterator[str]:
             yield f"[{name}] [fields] cannot be empty"
         if tree.branches:
             yield f"[{name}] cannot combine [retrievers] and [query]"
-    if isinstance(tree, Linear):
-        yield from _problems_of_normalizers(tree)
-
-
-def _problems_of_normalizers(tree: Linear) -> Iterator[str]:
-    if tree.simplified.query is not None and tree.normalizer is None:
-        yield f"[{tree.name}] [normalizer] must be provided when [query] is specified"
-    if tree.normalizer is None:
-        return
-    for number, branch in enumerate(tree.branches):
-        if branch.normalizer not in (None, tree.normalizer):
-            yield (
-                f"[{tree.name}] All per-retriever normalizers must match the top-level "
-                f"normalizer: expected [{tree.normalizer}], found [{branch.normalizer}] in "
-                f"retriever [{number}]"
-            )
+    if isinstance(tree, Linear) and query is not None and tree.normalizer is None:
+        yield f"[{name}] [normalizer] must be provided when [query] is specified"
 
 
 def children(tree: Retriever) -> list[Retriever]:

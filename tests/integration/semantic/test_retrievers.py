@@ -201,6 +201,12 @@ def test_a_normalizer_for_all(client):
     assert found(client.search(tree))["1"] == 1.5
 
 
+def test_a_retrievers_own_normalizer_goes_before_that_for_all(client):
+    own = {"retriever": SECOND, "normalizer": "none"}
+    tree = linear({"retriever": FIRST}, own, normalizer="minmax")
+    assert found(client.search(tree))["1"] == 9.0  # 1 + 8
+
+
 # --- text_similarity_reranker
 
 

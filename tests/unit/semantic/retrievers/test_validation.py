@@ -91,13 +91,6 @@ def test_nothing_is_wrong(tree: Retriever):
             "[linear] [normalizer] must be provided when [query] is specified",
         ),
         (
-            linear(normalizer="minmax", branches=[Branch(retriever=WORDS, normalizer="none")]),
-            {},
-            {},
-            -1,
-            "expected [minmax], found [none] in retriever [0]",
-        ),
-        (
             rescorer(rrf(5), 5),
             {},
             {},
