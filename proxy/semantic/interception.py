@@ -63,7 +63,8 @@ _INFERS: Final = re.compile(rb"/_ml/trained_models/[^/?]+/(?:deployment/)?_infer
 _SEMANTIC: Final = b'"semantic"'
 _BUILDER: Final = b"query_vector_builder"
 _RETRIEVER: Final = b'"retriever"'  # which early releases do not know at all
-_KINDS: Final = (b"text_similarity_reranker", b'"rrf"', b'"linear"')  # of retrievers
+_KINDS: Final = (b"text_similarity_reranker", b'"linear"')  # of retrievers
+_FUSION: Final = b'"rrf"'  # another one, and a `rank`
 _ESCAPE: Final = b"\\u00"
 _ESCAPED_LETTER: Final = re.compile(rb"\\u00[4-7]")  # perhaps of one of these names
 _IN_URL: Final = re.compile(rb"[?&]source=[^&]*(?:semantic|query_vector_builder|rrf|linear)")
@@ -175,6 +176,8 @@ class Interceptor:
     def takes_body(self, request: bytes, head_length: int) -> bool:
         """Whether a request into which we look is taken after all."""
         if request.find(_SEMANTIC, head_length) >= 0 or request.find(_BUILDER, head_length) >= 0:
+            return True
+        if request.find(_FUSION, head_length) >= 0:
             return True
         if request.find(_RETRIEVER, head_length) >= 0 and (
             self._release.may_lack_retrievers() or any(kind in request for kind in _KINDS)

@@ -172,6 +172,18 @@ def test_a_leaf_with_an_order_of_its_own(client):
     assert list(found(client.search(rrf(by_number)))) == ["5", "4", "3", "2", "1"]
 
 
+def test_a_rank_is_the_retriever_that_it_stands_for(client):
+    first, second = ({"query": one["standard"]["query"]} for one in (FIRST, SECOND))
+    body: Any = {"sub_searches": [first, second], "rank": {"rrf": {"rank_constant": 5}}}
+    answer = client("POST", f"/{PLAIN}/_search", body).document
+    assert found(answer) == found(client.search(rrf(FIRST, SECOND, rank_constant=5)))
+    knn = {"field": "body", "query_vector": vector("harbour"), "k": 2, "num_candidates": 9}
+    answer = client(
+        "POST", f"/{INDEX}/_search", {**first, "knn": knn, "rank": {"rrf": {}}}
+    ).document
+    assert list(found(answer)) == ["1", "2", "3"]
+
+
 # --- linear
 
 
