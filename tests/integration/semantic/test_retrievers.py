@@ -178,10 +178,8 @@ def test_a_rank_is_the_retriever_that_it_stands_for(client):
     answer = client("POST", f"/{PLAIN}/_search", body).document
     assert found(answer) == found(client.search(rrf(FIRST, SECOND, rank_constant=5)))
     knn = {"field": "body", "query_vector": vector("harbour"), "k": 2, "num_candidates": 9}
-    answer = client(
-        "POST", f"/{INDEX}/_search", {**first, "knn": knn, "rank": {"rrf": {}}}
-    ).document
-    assert list(found(answer)) == ["1", "2", "3"]
+    body = {**first, "knn": knn, "rank": {"rrf": {}}}
+    assert list(found(client("POST", f"/{INDEX}/_search", body).document)) == ["1", "2", "3"]
 
 
 # --- linear
