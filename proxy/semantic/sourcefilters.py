@@ -7,7 +7,7 @@ names it among its `fields`. Source: FetchSourceContext, InferenceMetadataFields
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from proxy.semantic import layout
 INFERENCE_FIELDS: Final = "_inference_fields"
 _VECTORS_IN_URL: Final = "_source_exclude_vectors"
 _VECTORS: Final = "exclude_vectors"
+_PATTERNS: Final = ("includes", "include", "excludes", "exclude")
 _IN_URL: Final = ("_source", "_source_includes", "_source_excludes", _VECTORS_IN_URL)
 
 
@@ -27,6 +28,7 @@ class Filter:
     includes: tuple[str, ...]
     excludes: tuple[str, ...]
     exclude_vectors: Any
+    others: Mapping[str, Any] = field(default_factory=dict)  # of a body, for the upstream to refuse
 
     @property
     def shows_inference_fields(self) -> bool:
@@ -41,13 +43,15 @@ class Filter:
     def for_upstream(self, *, shows: bool, hides_vectors: bool) -> dict[str, Any]:
         """The filter with `xinf` left out or, where it `shows`, taken in with its vectors."""
         if not shows:
-            made: dict[str, Any] = {"excludes": [*self.excludes, layout.CONTAINER]}
+            made: dict[str, Any] = {**self.others, "excludes": [*self.excludes, layout.CONTAINER]}
             if self.includes:
                 made["includes"] = list(self.includes)
             if self.exclude_vectors is not None:
                 made[_VECTORS] = self.exclude_vectors
             return made
-        made = {"excludes": list(self.excludes)} if self.excludes else {}
+        made = dict(self.others)
+        if self.excludes:
+            made["excludes"] = list(self.excludes)
         if self.includes:
             made["includes"] = [*self.includes, layout.CONTAINER]
         if hides_vectors or self.exclude_vectors is not None:
@@ -119,14 +123,23 @@ def filter_in_body(source: Any) -> Filter | None:
             return Filter(source=False, includes=(), excludes=(), exclude_vectors=None)
         case str() | [*_]:
             return Filter(source=None, includes=_names(source), excludes=(), exclude_vectors=None)
-        case {**filters}:
+        case Mapping() as filters:
+            known = {name: one for name, one in filters.items() if _is_known(name, one)}
             return Filter(
                 source=None,
-                includes=_names(filters.get("includes", filters.get("include"))),
-                excludes=_names(filters.get("excludes", filters.get("exclude"))),
-                exclude_vectors=filters.get(_VECTORS),
+                includes=_names(known.get("includes", known.get("include"))),
+                excludes=_names(known.get("excludes", known.get("exclude"))),
+                exclude_vectors=known.get(_VECTORS),
+                others={name: one for name, one in filters.items() if name not in known},
             )
     return None
+
+
+def _is_known(name: str, value: Any) -> bool:
+    if name == _VECTORS:
+        return isinstance(value, bool)
+    listed = value if isinstance(value, list) else [value]
+    return name in _PATTERNS and all(isinstance(one, str) for one in listed)
 
 
 def without_container(source: Any) -> Any:

@@ -223,6 +223,11 @@ class TestInferenceFields:
         (hit,) = caller.ask("POST", f"/{INDEX}/_search", body)["hits"]["hits"]
         assert "_inference_fields" not in hit["_source"]
 
+    def test_a_filter_that_elasticsearch_does_not_know_is_refused(self, caller: Caller):
+        answer = caller.send("POST", f"/{INDEX}/_search", {"_source": {"include_vectors": True}})
+        assert answer.status == 400
+        assert "[include_vectors]" in answer.text
+
 
 class TestCapabilities:
     """`_field_caps`."""

@@ -25,6 +25,9 @@ from proxy.semantic.sourcefilters import (
         ({"include": ["a"], "exclude": "b"}, {"includes": ["a"], "excludes": ["b", "xinf"]}),
         ({"exclude_vectors": True}, {"excludes": ["xinf"], "exclude_vectors": True}),
         (3, 3),
+        ({"include_vectors": True}, {"include_vectors": True, "excludes": ["xinf"]}),
+        ({"includes": [1]}, {"includes": [1], "excludes": ["xinf"]}),
+        ({"exclude_vectors": "false"}, {"exclude_vectors": "false", "excludes": ["xinf"]}),
     ],
 )
 def test_what_was_added_is_left_out(source: Any, expected: Any):
