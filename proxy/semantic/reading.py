@@ -133,8 +133,13 @@ class Showing:
         return not self.has_own_filter and _SOURCELESS in answer.body
 
 
-async def showing(exchange: Exchange, body: Mapping[str, Any], found: Target) -> Showing:
-    """A search that shows nothing of ours, but for `_inference_fields` where it asks for these."""
+async def showing(
+    exchange: Exchange, body: Mapping[str, Any], found: Target, *, is_alone: bool = True
+) -> Showing:
+    """A search that shows nothing of ours, but for `_inference_fields` where it asks for these.
+
+    `is_alone` says that the URL is that of this search, and of no other.
+    """
     made = {key: _below(value) for key, value in body.items()}
     named = False
     if isinstance(fields := body.get("fields"), list):
@@ -142,8 +147,8 @@ async def showing(exchange: Exchange, body: Mapping[str, Any], found: Target) ->
         named = len(made["fields"]) < len(fields)
         if named and not made["fields"]:
             del made["fields"]
-    parameters = dict(exchange.rest.parameters)
-    in_url = is_in_url(parameters) or not body
+    parameters = dict(exchange.rest.parameters) if is_alone else {}
+    in_url = is_alone and (is_in_url(parameters) or not body)
     filter = filter_in_url(parameters) if in_url else filter_in_body(body.get("_source"))
     if filter is None or filter.source is False or hides_source(body, parameters):
         return Showing(body=made, parameters=parameters, replacement=None)
@@ -182,14 +187,6 @@ def _field_name(value: Any) -> Any:
 def with_excludes(exchange: Exchange, path: str | None = None) -> str:
     """The request's target, perhaps at another path, that leaves `xinf` out of the source."""
     return (path or exchange.rest.path) + _query(url_with(exchange.rest.parameters))
-
-
-def searchable(body: Mapping[str, Any], *, is_in_url: bool) -> dict[str, Any]:
-    """A search body that shows nothing of ours; the body of a `top_hits` alike."""
-    made = {key: _below(value) for key, value in body.items()}
-    if not is_in_url:
-        made["_source"] = without_container(body.get("_source"))
-    return made
 
 
 def _below(value: Any) -> Any:

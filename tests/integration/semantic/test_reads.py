@@ -202,6 +202,24 @@ class TestInferenceFields:
         (hit,) = caller.ask("POST", f"/{INDEX}/_search", body)["hits"]["hits"]
         self.check(hit["_source"])
 
+    def test_on_every_page_of_a_scroll(self, caller: Caller):
+        body = {"size": 1, "_source": {"exclude_vectors": False}}
+        caller.ask("PUT", f"/{INDEX}/_doc/2?refresh=true", {"title": "two"}, status=None)
+        page = caller.ask("POST", f"/{INDEX}/_search?scroll=1m", body)
+        hits = page["hits"]["hits"]
+        asking = {"scroll": "1m", "scroll_id": page["_scroll_id"]}
+        hits += caller.ask("POST", "/_search/scroll", asking)["hits"]["hits"]
+        caller.ask("DELETE", f"/{INDEX}/_doc/2?refresh=true")
+        assert ["_inference_fields" in hit["_source"] for hit in hits] == [True, True]
+
+    def test_in_one_of_several_searches(self, caller: Caller):
+        asking = {"fields": ["_inference_fields"]}
+        searches = [{"index": INDEX}, asking, {"index": INDEX}, {}]
+        answer = caller.ask("POST", "/_msearch", searches)
+        first, second = (one["hits"]["hits"][0]["_source"] for one in answer["responses"])
+        self.check(first)
+        assert second == DOCUMENT
+
     @pytest.mark.parametrize("path", ["_doc", "_source"])
     def test_in_a_document(self, caller: Caller, path: str):
         found = caller.ask("GET", f"/{INDEX}/{path}/1?_source_exclude_vectors=false")
