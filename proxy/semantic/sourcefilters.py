@@ -6,8 +6,9 @@ names it among its `fields`. Source: FetchSourceContext, InferenceMetadataFields
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
@@ -57,6 +58,20 @@ class Filter:
         if hides_vectors or self.exclude_vectors is not None:
             made[_VECTORS] = False
         return made
+
+    def apart(self) -> tuple[Filter, tuple[str, ...]]:
+        """The filter without patterns that might leave out parts of `xinf`, and these.
+
+        They leave whole what is shown in its place, so they are for the answer.
+        """
+        reaching = tuple(filter(_reaches, self.excludes))
+        excludes = tuple(one for one in self.excludes if one not in reaching)
+        return replace(self, excludes=excludes), reaching
+
+
+def _reaches(pattern: str) -> bool:
+    before, star, _ = pattern.partition("*")
+    return bool(star) and f"{layout.CONTAINER}.".startswith(before)
 
 
 def _covers(patterns: tuple[str, ...]) -> bool:
@@ -148,6 +163,29 @@ def without_container(source: Any) -> Any:
     if found is None or found.source is False:
         return source
     return found.for_upstream(shows=False, hides_vectors=False)
+
+
+def without_matches(source: Mapping[str, Any], patterns: Iterable[str]) -> dict[str, Any]:
+    """A source without fields that match, but with `_inference_fields`.
+
+    Source: XContentMapValues.filter.
+    """
+    wanted = (".*".join(map(re.escape, pattern.split("*"))) for pattern in patterns)
+    matches = re.compile(rf"(?:{'|'.join(wanted)})(?:\..*)?", re.DOTALL)
+    kept = {INFERENCE_FIELDS: source[INFERENCE_FIELDS]} if INFERENCE_FIELDS in source else {}
+    return {**_unmatched(source, matches, ""), **kept}
+
+
+def _unmatched(value: Any, matches: re.Pattern[str], path: str) -> Any:
+    if isinstance(value, list):
+        return [_unmatched(one, matches, path) for one in value]
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        name: _unmatched(one, matches, f"{path}{name}.")
+        for name, one in value.items()
+        if not matches.fullmatch(path + name)
+    }
 
 
 def _names(value: Any) -> tuple[str, ...]:

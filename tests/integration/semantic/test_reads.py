@@ -241,6 +241,16 @@ class TestInferenceFields:
         (hit,) = caller.ask("POST", f"/{INDEX}/_search", body)["hits"]["hits"]
         assert "_inference_fields" not in hit["_source"]
 
+    @pytest.mark.parametrize("is_in_url", [False, True])
+    def test_whole_beside_a_filter_that_matches_parts_of_it(self, caller: Caller, is_in_url: bool):
+        filter = {"exclude_vectors": False, "excludes": ["*ody", "*it*", "deep.text", "gr*"]}
+        query = "?_source_exclude_vectors=false&_source_excludes=*ody,*it*,deep.text,gr*"
+        body = {} if is_in_url else {"_source": filter}
+        answer = caller.ask("POST", f"/{INDEX}/_search{query if is_in_url else ''}", body)
+        (hit,) = answer["hits"]["hits"]
+        self.check({"title": "the sea", **hit["_source"]})
+        assert hit["_source"].keys() == {"_inference_fields", "deep"}
+
     def test_a_filter_that_elasticsearch_does_not_know_is_refused(self, caller: Caller):
         answer = caller.send("POST", f"/{INDEX}/_search", {"_source": {"include_vectors": True}})
         assert answer.status == 400
