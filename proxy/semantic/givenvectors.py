@@ -105,7 +105,9 @@ def _chunks(by_source: Any) -> list[Chunk]:
     for source, chunks in by_source.items():
         for chunk in chunks if isinstance(chunks, list) else [None]:
             match chunk:
-                case {"start_offset": int(start), "end_offset": int(end), "embeddings": vector}:
+                case {"start_offset": int(start), "end_offset": int(end), "embeddings": vector} if (
+                    vector is not None
+                ):
                     rendered = dump_json(vector)
                     found.append(Chunk(source=source, start=start, end=end, vector=rendered))
                 case _:

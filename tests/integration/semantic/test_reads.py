@@ -251,6 +251,11 @@ class TestInferenceFields:
         self.check({"title": "the sea", **hit["_source"]})
         assert hit["_source"].keys() == {"_inference_fields", "deep"}
 
+    @pytest.mark.parametrize("pattern", ["*field", "*start", "*embeddings"])
+    def test_not_where_a_filter_has_left_nothing_of_it(self, caller: Caller, pattern: str):
+        query = f"?_source_exclude_vectors=false&_source_excludes={pattern}"
+        assert caller.ask("GET", f"/{INDEX}/_doc/1{query}")["_source"] == DOCUMENT
+
     def test_a_filter_that_elasticsearch_does_not_know_is_refused(self, caller: Caller):
         answer = caller.send("POST", f"/{INDEX}/_search", {"_source": {"include_vectors": True}})
         assert answer.status == 400

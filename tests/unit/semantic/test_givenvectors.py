@@ -84,6 +84,10 @@ def test_numbers_of_any_size_are_passed_on():
         ({"body": inference(inference_id=None)}, "Required [inference_id]"),
         ({"body": inference(chunks=None)}, "Required [chunks]"),
         ({"body": inference(chunks={"body": [{}]})}, "[chunks] failed to parse"),
+        (
+            {"body": inference(chunks={"body": [{**CHUNK, "embeddings": None}]})},
+            "[chunks] failed to parse",
+        ),
         ({"body": inference(chunks={"body": CHUNK})}, "[chunks] failed to parse"),
         ({"body": inference(model_settings={})}, "[model_settings] failed to parse"),
         ({"body": inference(model_settings=1)}, "[model_settings] failed to parse"),
