@@ -283,7 +283,8 @@ async def _open_parts(
                 own.notes,
             )
             await stack.enter_async_context(layer.running(offer.accepted))
-            app[_SEMANTIC], app[_INTERCEPTION].layer = layer, layer.interceptor
+            app[_SEMANTIC] = layer
+            app[_INTERCEPTION].use(layer.interceptor)
             offer.withdraw = partial(_withdraw, app[_INTERCEPTION])
         limits = CallLimits(config.limits)
         app[_API] = InferenceApi(
@@ -303,7 +304,7 @@ async def _open_parts(
 
 def _withdraw(interception: Interception) -> None:
     """Take the semantic layer away: an upstream that was away at the start says so."""
-    interception.layer = None
+    interception.use(None)
     log.info("%s: `setup --semantic` grants them, `check` names them", NOT_OFFERED)
 
 

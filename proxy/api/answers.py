@@ -105,6 +105,8 @@ def _responder(request: web.Request) -> Responder:
 async def document(responder: Responder, body: Any) -> RestResponse:
     """The answer 200, encoded beside the event loop if it is large."""
     work = responder.work(body, _QUICKLY_WRITTEN)
+    if work <= _QUICKLY_WRITTEN:
+        return responder.document(200, body, is_light=True)
     return await offload(work, _QUICKLY_WRITTEN, lambda: responder.document(200, body))
 
 

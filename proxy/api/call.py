@@ -22,6 +22,11 @@ from proxy.xcontent.values import Json
 
 T = TypeVar("T")
 Events = AbstractAsyncContextManager[AsyncIterator[Json]]
+Read = tuple[T, int]  # what was read, and how many values of a document that took
+
+
+def no_quick(body: Body) -> None:
+    """Nothing is known without a document."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,14 +74,19 @@ class Call:
         """The body as a map, empty for anything but an object. Raises: ProxyError."""
         return await self.read(as_map)
 
-    async def read(self, convert: Callable[[Document], T]) -> T:
+    async def read(
+        self, convert: Callable[[Document], T], quick: Callable[[Body], Read[T] | None] = no_quick
+    ) -> T:
         """What `convert` makes of the document in the body, in a thread if that is large.
 
-        A syntax error is kept in the document. Raises: ProxyError; MemoryShort.
+        A syntax error is kept in the document. `quick` is asked before, and may know the same
+        without a document. Raises: ProxyError; MemoryShort.
         """
         data, at_once = self.body.data, self.body.quickly_read
 
-        def read() -> tuple[T, int]:
+        def read() -> Read[T]:
+            if (found := quick(self.body)) is not None:
+                return found
             document = self.body.document()
             return convert(document), document.values
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Final
 
-from proxy.api.call import Call, Events
+from proxy.api.call import Call, Events, Read
 from proxy.api.changes import log_change
 from proxy.api.order import known_endpoint, order_of
 from proxy.api.warnings import STALE, UNTRIED, incomplete, without_effect
@@ -28,11 +28,12 @@ from proxy.inference.dumping import check_size
 from proxy.inference.endpoints import SERVICES, TaskType
 from proxy.inference.fields import wrong_type
 from proxy.inference.rendering import render_endpoint
-from proxy.inference.requests import InferenceRequest, parse_inference_request
+from proxy.inference.requests import InferenceRequest, parse_inference_request, plain_request
 from proxy.inference.service import refuse_streaming
 from proxy.inference.settings import parse_endpoint
 from proxy.inference.tasktypes import resolve_task_type
 from proxy.inference.updates import parse_update
+from proxy.rest.body import Body
 from proxy.rest.responder import ErrorShape
 from proxy.xcontent.document import Document
 from proxy.xcontent.values import Json
@@ -157,7 +158,7 @@ async def infer(call: Call) -> Json:
             raise only_streaming()
         endpoint, chat = await order.read(partial(parse_chat_request, reasons=call.profile.reasons))
         return await call.service.unstreamed_chat(endpoint, chat, call.timeout)
-    endpoint, request = await order.read(lambda document: _parse_request(call, document))
+    endpoint, request = await order.read(partial(_parse_request, call), partial(_quick, call))
     return await call.service.infer(endpoint, request, call.timeout)
 
 
@@ -168,13 +169,24 @@ async def stream(call: Call) -> Events:
         call.responder.error_shape = CHAT_EVENT
         endpoint, chat = await order.read(partial(parse_chat_request, reasons=call.profile.reasons))
         return call.service.chat(endpoint, chat, call.timeout)
-    endpoint, request = await order.read(lambda document: _parse_request(call, document))
+    endpoint, request = await order.read(partial(_parse_request, call), partial(_quick, call))
     refuse_streaming(endpoint, call.task_type)
     return call.service.stream(endpoint, request, call.timeout)
 
 
 def _parse_request(call: Call, document: Document) -> InferenceRequest:
-    request = parse_inference_request(document)
+    return _checked(call, parse_inference_request(document))
+
+
+def _quick(call: Call, body: Body) -> Read[InferenceRequest] | None:
+    request = plain_request(body.data) if body.is_json else None
+    values = 2 + len((request and request.input) or ())
+    if request is None or values > body.bounds.values:
+        return None
+    return _checked(call, request), values
+
+
+def _checked(call: Call, request: InferenceRequest) -> InferenceRequest:
     request.validate(call.task_type, call.profile)
     if (count := len(request.input or [])) > call.max_inputs:
         raise IllegalArgument(

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from proxy.api.call import Call
+from proxy.api.call import Call, Read, no_quick
 from proxy.api.warnings import STALE
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.ports import Known
+from proxy.rest.body import Body
 from proxy.xcontent.document import Document
 
 T = TypeVar("T")
@@ -29,9 +30,11 @@ class BodyFirst:
     def task_type(self) -> TaskType:
         return self.call.task_type
 
-    async def read(self, parse: Callable[[Document], T]) -> tuple[InferenceEndpoint, T]:
-        """The endpoint, and what `parse` makes of the body."""
-        request = await self.call.read(parse)
+    async def read(
+        self, parse: Callable[[Document], T], quick: Callable[[Body], Read[T] | None] = no_quick
+    ) -> tuple[InferenceEndpoint, T]:
+        """The endpoint, and what `parse` makes of the body; `quick` as of `Call.read`."""
+        request = await self.call.read(parse, quick)
         endpoint = await _look_up(self.call)
         self.call.body.forget()
         return endpoint, request
@@ -48,9 +51,11 @@ class EndpointFirst:
     def task_type(self) -> TaskType:
         return self.endpoint.task_type
 
-    async def read(self, parse: Callable[[Document], T]) -> tuple[InferenceEndpoint, T]:
-        """The endpoint, and what `parse` makes of the body."""
-        request = await self.call.read(parse)
+    async def read(
+        self, parse: Callable[[Document], T], quick: Callable[[Body], Read[T] | None] = no_quick
+    ) -> tuple[InferenceEndpoint, T]:
+        """The endpoint, and what `parse` makes of the body; `quick` as of `Call.read`."""
+        request = await self.call.read(parse, quick)
         self.call.body.forget()
         return self.endpoint, request
 

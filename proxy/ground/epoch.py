@@ -17,12 +17,12 @@ class Epoch:
 
     def __init__(self) -> None:
         # Anonymous memory stays shared after a fork. It is unmapped once nothing refers to it.
-        self._cell = memoryview(mmap.mmap(-1, _BYTES)).cast("Q")
+        self.cell: Final = memoryview(mmap.mmap(-1, _BYTES)).cast("Q")  # of `value`
 
     @property
     def value(self) -> int:
-        return self._cell[0]
+        return self.cell[0]
 
     def renew(self) -> None:
         """Begin another epoch. A counter could miss one of two changes at the same moment."""
-        self._cell[0] = int.from_bytes(secrets.token_bytes(_BYTES))
+        self.cell[0] = int.from_bytes(secrets.token_bytes(_BYTES))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Protocol
 
 _ENDS_SEGMENT: Final = (b"", b"/", b"?")
@@ -19,7 +20,6 @@ def is_inference(target: bytes) -> bool:
 class Layer(Protocol):
     """Takes requests beside those for `_inference`; see proxy.semantic.interception."""
 
-    @property
     def generation(self) -> object:
         """Another object whenever an answer of `takes` may have changed."""
 
@@ -29,33 +29,70 @@ class Layer(Protocol):
     def looks_into(self, method: bytes, target: bytes) -> bool:
         """Whether, where it does not, the body of the request may say otherwise."""
 
-    def takes_body(self, request: bytes, head_length: int) -> bool:
-        """Whether the application answers a request into which it looks, head and body."""
+    def hides_body(self, head: bytes) -> bool:
+        """Whether a request with this head has a body that `takes_body` cannot read."""
+
+    def takes_body(self, request: bytes, start: int) -> bool:
+        """Whether the application answers a request into which it looks.
+
+        The body begins at `start`.
+        """
+
+
+class _NoLayer:
+    """Takes nothing."""
+
+    def generation(self) -> object:
+        return self
+
+    def takes(self, method: bytes, target: bytes) -> bool:
+        return False
+
+    def looks_into(self, method: bytes, target: bytes) -> bool:
+        return False
+
+    def hides_body(self, head: bytes) -> bool:
+        return False
+
+    def takes_body(self, request: bytes, start: int) -> bool:
+        return False
+
+
+_NO_LAYER: Final = _NoLayer()
 
 
 class Interception:
-    """Says which requests the application answers; `layer` may be set while it is in use."""
+    """Says which requests the application answers, as `Layer` describes it."""
+
+    # What most requests ask for: the layer's own, as one more call would be felt.
+    generation: Callable[[], object]
+    takes_body: Callable[[bytes, int], bool]
 
     def __init__(self) -> None:
-        self.layer: Layer | None = None
+        self.use(None)
 
     @property
-    def generation(self) -> object:
-        """Another object whenever an answer of `takes` may have changed."""
-        return self if self.layer is None else self.layer.generation
+    def layer(self) -> Layer | None:
+        """What takes requests beside those for `_inference`, if anything does."""
+        return None if self._layer is _NO_LAYER else self._layer
+
+    def use(self, layer: Layer | None) -> None:
+        """Ask `layer`, too, from now on; or none any more."""
+        self._layer: Layer = layer or _NO_LAYER
+        self.generation = self._layer.generation
+        self.takes_body = self._layer.takes_body
 
     def takes(self, method: bytes, target: bytes) -> bool:
         """Whether the application answers a request with this raw target."""
-        layer = self.layer
-        return is_inference(target) or (layer is not None and layer.takes(method, target))
+        return is_inference(target) or self._layer.takes(method, target)
 
     def looks_into(self, method: bytes, target: bytes) -> bool:
         """Whether, where it does not, the body of the request may say otherwise."""
-        return self.layer is not None and self.layer.looks_into(method, target)
+        return self._layer.looks_into(method, target)
 
-    def takes_body(self, request: bytes, head_length: int) -> bool:
-        """Whether the application answers a request into which it looks, head and body."""
-        return self.layer is not None and self.layer.takes_body(request, head_length)
+    def hides_body(self, head: bytes) -> bool:
+        """Whether a request with this head has a body that `takes_body` cannot read."""
+        return self._layer.hides_body(head)
 
 
 class Everything(Interception):

@@ -1,8 +1,10 @@
 """Texts of many callers, sent together while their endpoint has enough to do.
 
-As long as an endpoint has a call to spare, a request makes its own, at once. Else its texts wait,
-and the next call takes as many as fit of all that wait, some of each caller. No call waits for more
-texts to come. A text that is under way is not sent again: whoever wants it waits for its result.
+While an endpoint has nothing to do, a request makes a call of its own, at once. Else its texts
+wait, and the next call takes as many as fit of all that wait, some of each caller. It is made as
+soon as the endpoint may have one more, with all that comes in the same turn of the event loop; no
+call waits longer for more texts. A text that is under way is not sent again: whoever wants it waits
+for its result.
 
 A caller that leaves takes only its own texts away. Where one text may be to blame for an error, the
 call is repeated in two halves, until only those share an error who want the same texts.
@@ -158,6 +160,7 @@ class _Line(Generic[T]):
         self._under_way = 0  # calls
         self._waiting: OrderedDict[_Caller[T], None] = OrderedDict()  # those with texts to be sent
         self._next: _Call[T] | None = None  # one that waits for the rate limit
+        self._starts = False  # whether the event loop is going to start calls
 
     async def results(self, texts: Sequence[Text], deadline: Deadline) -> list[T]:
         if self._may_go_alone(texts):
@@ -169,7 +172,7 @@ class _Line(Generic[T]):
     def _may_go_alone(self, texts: Sequence[Text]) -> bool:
         """Whether they may be sent by themselves, which then has to be done."""
         return (
-            self._under_way < self._config.concurrency
+            not self._under_way
             and not self._waiting
             and self._fits(texts)
             and not any(_key(text) in self._wanted for text in texts)
@@ -214,7 +217,7 @@ class _Line(Generic[T]):
         brings_none = not caller.texts
         if caller.texts:
             self._waiting[caller] = None
-        self._start_calls()
+            self._start_soon()
         try:
             if brings_none:
                 await confirm()  # else the call that has its texts does
@@ -280,8 +283,15 @@ class _Line(Generic[T]):
 
     # --- shared calls
 
+    def _start_soon(self) -> None:
+        """Start calls, once everybody has been heard who comes in this turn of the event loop."""
+        if self._under_way < self._config.concurrency and not self._starts:
+            self._starts = True
+            asyncio.get_running_loop().call_soon(self._start_calls)
+
     def _start_calls(self) -> None:
         """As many as there are texts for; where the rate limit has to be waited for, one."""
+        self._starts = False
         while self._waiting and self._under_way < self._config.concurrency and not self._next:
             context = next(iter(self._waiting)).context.copy()
             call: _Call[T] = _Call(self._leave)
@@ -292,6 +302,8 @@ class _Line(Generic[T]):
             self._under_way += 1
             call.task = asyncio.get_running_loop().create_task(self._make(call), context=context)
             call.task.add_done_callback(partial(self._made, call))
+        if not self._under_way and not self._waiting:
+            self._drop()
 
     def _fill(self, call: _Call[T]) -> None:
         """Put as many texts into a call as fit: a share of each caller's, in turn."""
@@ -363,8 +375,6 @@ class _Line(Generic[T]):
     def _end_call(self) -> None:
         self._under_way -= 1
         self._start_calls()
-        if not self._under_way and not self._waiting:
-            self._drop()
 
 
 def _key(text: Text) -> tuple[str, bool]:

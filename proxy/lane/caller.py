@@ -33,6 +33,8 @@ class CallerSide(AnsweringConnection):
         self._connections = lane.upstream
         self._looks_into = False  # whether its body may say otherwise
         self._undecided = b""  # a request whose body is awaited to say so
+        self._judged: RequestHead | None = None  # the last such request, and
+        self._hides_body = False  # whether its body cannot be read
 
     # --- the connection
 
@@ -126,9 +128,10 @@ class CallerSide(AnsweringConnection):
             self.await_body()
             data += self._take_body(rest)
         # The parser gives the same object for a request line like the last one.
-        if head.target is not self._target or lane.interception.generation is not self._generation:
+        generation = lane.interception.generation()
+        if head.target is not self._target or generation is not self._generation:
             self._target = head.target
-            self._generation = lane.interception.generation
+            self._generation = generation
             ours = bool(head.own) or lane.interception.takes(head.method, head.target)
             self._connections = lane.application if ours else lane.upstream
             self._looks_into = not ours and lane.interception.looks_into(head.method, head.target)
@@ -143,14 +146,17 @@ class CallerSide(AnsweringConnection):
 
     def _decide(self, head: RequestHead, data: bytes) -> None:
         """Start a request, `data` as far as it has come, once its body has said who answers it."""
-        lane, length = self.lane, len(head.encoded)
-        is_sized = 0 < (head.body_length or 0) <= HELD_LIMIT
-        readable = is_sized and not (head.expects and self.state is BODY)
-        if readable and self.state is BODY:
+        lane, length = self.lane, head.body_length
+        is_partial = self.state is BODY
+        if is_partial and 0 < (length or 0) <= HELD_LIMIT and not head.expects:
             self._undecided = data
             return
         self._undecided = b""
-        ours = not readable or lane.interception.takes_body(data, length)
+        if head is not self._judged:  # the parser gives the same one as long as its headers are
+            self._judged = head
+            self._hides_body = lane.interception.hides_body(head.encoded)
+        unreadable = is_partial or length is None or self._hides_body
+        ours = unreadable or lane.interception.takes_body(data, len(head.encoded))
         self._start(lane.application if ours else self._connections, data)
 
     def served_by(self, upstream: sides.Upstream) -> None:

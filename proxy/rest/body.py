@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from proxy.ground.errors import IllegalArgument, ParseFailed, PlainError
 from proxy.rest.mediatypes import check_versions
 from proxy.rest.request import RestRequest
@@ -19,7 +21,7 @@ class Body:
 
     def __init__(self, request: RestRequest, raw: bytes, data: bytes, bounds: Bounds) -> None:
         self._request = request
-        self._bounds = bounds
+        self.bounds: Final = bounds
         self.raw: bytes | None = raw
         self.data = data
 
@@ -27,6 +29,11 @@ class Body:
     def _format(self) -> str:
         sent = self._request.content_type
         return (sent and sent.format) or "json"
+
+    @property
+    def is_json(self) -> bool:
+        """Whether it is to be read as JSON."""
+        return self._format == "json"
 
     @property
     def quickly_read(self) -> int:
@@ -56,7 +63,7 @@ class Body:
 
     def document(self, *, lone_surrogates: bool = False) -> Document:
         """What is in it; a syntax error is kept in the document. See `parse`."""
-        return parse(self.data, self._format, self._bounds, lone_surrogates=lone_surrogates)
+        return parse(self.data, self._format, self.bounds, lone_surrogates=lone_surrogates)
 
     def forget(self) -> None:
         """Let go of the bytes: aiohttp keeps the last request of an idle connection."""

@@ -20,7 +20,7 @@ from proxy.xcontent.filterpath import Filter
 from proxy.xcontent.formats import WRITERS
 from proxy.xcontent.values import Json
 from proxy.xcontent.weighing import weight
-from proxy.xcontent.writing import dump_pretty
+from proxy.xcontent.writing import dump_light, dump_pretty
 
 _EVENTS: Final = "text/event-stream"
 _TEXT: Final = "text/plain; charset=UTF-8"
@@ -62,9 +62,10 @@ class Responder:
 
     # Documents
 
-    def document(self, status: int, body: Any) -> RestResponse:
-        """An answer with a body. Errors ignore `filter_path`."""
-        return self._response(status, self._encoded(body, filtered=status < 300), self.content_type)
+    def document(self, status: int, body: Any, *, is_light: bool = False) -> RestResponse:
+        """An answer with a body, as of `work` known to be light. Errors ignore `filter_path`."""
+        data = self._encoded(body, filtered=status < 300, is_light=is_light)
+        return self._response(status, data, self.content_type)
 
     def ready(self, status: int, body: bytes) -> RestResponse:
         """An answer whose body is in its format already."""
@@ -117,11 +118,13 @@ class Responder:
         times = 1 if self.filter is None else 1 + self.filter.wildcards
         return weight(body, most // times) * times
 
-    def _encoded(self, body: Any, *, filtered: bool = True) -> bytes:
+    def _encoded(self, body: Any, *, filtered: bool = True, is_light: bool = False) -> bytes:
         if filtered and self.filter is not None:
             body = self.filter.apply(body)
         if self.format == "json" and self.pretty:
             return dump_pretty(body)
+        if self.format == "json" and is_light:
+            return dump_light(body)
         return WRITERS[self.format](body)
 
     def _response(self, status: int, data: bytes, content_type: str) -> RestResponse:

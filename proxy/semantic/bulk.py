@@ -357,10 +357,13 @@ class _Reader:
         return items, b"\n".join([*lines[place:], rest])
 
 
-async def windows(pieces: AsyncIterator[bytes], size: int) -> AsyncGenerator[Window, None]:
-    """The items of a body, in windows of about `size` bytes. Raises: Malformed.
+async def windows(
+    pieces: AsyncIterator[bytes], first: int, size: int
+) -> AsyncGenerator[Window, None]:
+    """The items of a body, in windows of about `size` bytes, and one of `first` before.
 
     An action at the end without its document counts for nothing, as in Elasticsearch.
+    Raises: Malformed.
     """
     reader = _Reader()
     parts: list[bytes] = []
@@ -368,11 +371,12 @@ async def windows(pieces: AsyncIterator[bytes], size: int) -> AsyncGenerator[Win
     async for piece in pieces:
         parts.append(piece)
         length += len(piece)
-        if length >= size and b"\n" in piece:
+        if length >= first and b"\n" in piece:
             before = reader.lines
             items, rest = reader.items(b"".join(parts))
             parts, length = [rest], len(rest)
             if items:
+                first = size
                 yield Window(items, before)
         elif length > _LONGEST:
             raise StatusError(413, "a line of the body is too large")

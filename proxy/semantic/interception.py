@@ -7,7 +7,6 @@ Source: the paths of Elasticsearch's REST specification.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
 
@@ -69,7 +68,6 @@ _ESCAPED_LETTER: Final = re.compile(rb"\\u00[4-7]")  # perhaps of one of these n
 _IN_URL: Final = re.compile(rb"[?&]source=[^&]*(?:semantic|query_vector_builder|rrf|linear)")
 # What a head has, in lower case, where these names look otherwise in the body.
 _UNREADABLE: Final = (b"\r\ncontent-encoding:", b"yaml", b"cbor", b"smile")
-_LONG_HEAD: Final = 2048  # bytes; longer ones are not remembered
 _WRITES: Final = (b"PUT", b"POST")
 # Other methods have no answer that tells of a field; that of HEAD tells how long a document is.
 _METHODS: Final = (b"GET", *_WRITES, b"DELETE")
@@ -136,11 +134,8 @@ class Interceptor:
     def __init__(self, registry: Registry, release: UpstreamRelease) -> None:
         self._registry = registry
         self._release = release
-
-    @property
-    def generation(self) -> object:
-        """Another object whenever an answer of `takes` may have changed."""
-        return self._registry.generation
+        # Gives another object whenever an answer of `takes` may have changed.
+        self.generation = registry.generation
 
     def takes(self, method: bytes, target: bytes) -> bool:
         """Whether a request is looked at; `target` is raw."""
@@ -148,17 +143,19 @@ class Interceptor:
             return False
         if method == b"POST" and _INFERS.match(target) is not None:
             return True
-        if not self._registry.is_current and writes_documents(method, target):
+        is_write = method in _WRITES
+        if is_write and not self._registry.is_current and writes_documents(method, target):
             return True
         snapshot = self._registry.snapshot
         if not snapshot.active:
-            if target.startswith(_OUR_TASKS):  # of a proxy that knows more by now, or did before
-                return True
             if b"source=" in target and _searches(method, target) and _IN_URL.search(target):
                 return True
-            if method in _WRITES:
-                return _is_among(target, _DECLARING, _DECLARING_ELSEWHERE)
-            return tries_out(target)
+            if is_write and _is_among(target, _DECLARING, _DECLARING_ELSEWHERE):
+                return True
+            # Tasks may be of a proxy that knows more by now, or did before.
+            return target.startswith(b"/_") and (
+                target.startswith(_OUR_TASKS) or (not is_write and tries_out(target))
+            )
         path = target.partition(b"?")[0]
         first = path[1:].partition(b"/")[0]
         if not first:
@@ -172,31 +169,25 @@ class Interceptor:
         """Whether the body of a request that is not taken may say otherwise."""
         return _searches(method, target)
 
-    def takes_body(self, request: bytes, head_length: int) -> bool:
-        """Whether a request into which we look is taken after all."""
-        if request.find(_SEMANTIC, head_length) >= 0 or request.find(_BUILDER, head_length) >= 0:
+    def hides_body(self, head: bytes) -> bool:
+        """Whether the names look otherwise in the body that belongs to a head."""
+        lower = head.lower()
+        return any(sign in lower for sign in _UNREADABLE)
+
+    def takes_body(self, request: bytes, start: int) -> bool:
+        """Whether a request into which we look, its body from `start` on, is taken after all."""
+        find = request.find
+        if find(_SEMANTIC, start) >= 0 or find(_BUILDER, start) >= 0:
             return True
-        if request.find(_RETRIEVER, head_length) >= 0 and (
-            self._release.may_lack_retrievers() or any(kind in request for kind in _KINDS)
+        if find(_RETRIEVER, start) >= 0 and (
+            self._release.may_lack_retrievers() or any(find(kind, start) >= 0 for kind in _KINDS)
         ):
             return True
-        if request.find(_ESCAPE, head_length) >= 0 and _ESCAPED_LETTER.search(request, head_length):
-            return True
-        head = request[:head_length]
-        return _unreadable(head) if head_length > _LONG_HEAD else _known_unreadable(head)
+        return find(_ESCAPE, start) >= 0 and _ESCAPED_LETTER.search(request, start) is not None
 
 
 def _searches(method: bytes, target: bytes) -> bool:
     return method in _WITH_QUERIES and _SEARCHES.match(target) is not None
-
-
-def _unreadable(head: bytes) -> bool:
-    """Whether the names look otherwise in the body that belongs to a head."""
-    lower = head.lower()
-    return any(sign in lower for sign in _UNREADABLE)
-
-
-_known_unreadable: Final = lru_cache(maxsize=256)(_unreadable)  # most heads are like earlier ones
 
 
 def writes_documents(method: bytes, target: bytes) -> bool:

@@ -14,7 +14,7 @@ from proxy.semantic.bulk import Item, Window
 # Numbers in the vectors of a window, and its texts: each number takes some 20 bytes.
 _NUMBERS: Final = 400_000
 _TEXTS: Final = 2048
-_FIRST: Final = 8  # is what the first window of a large body has of these, divided
+_FIRST: Final = 8  # by which the first window and group of a large body are smaller than these
 _LARGE: Final = 256 * 1024  # bytes of documents; what has no more is prepared at once
 _GROUP: Final = 128 * 1024  # bytes of documents that are prepared at once, of what has more
 
@@ -24,9 +24,14 @@ def is_large(window: Window) -> bool:
     return window.size() > _LARGE
 
 
-def groups(window: Window, most: int | None = None) -> Iterator[Window]:
-    """A window in pieces that are prepared at once, of at most `most` items."""
+def groups(window: Window, most: int | None = None, *, is_first: bool = False) -> Iterator[Window]:
+    """A window in pieces that are prepared at once, of at most `most` items.
+
+    Those of the first window of a large body begin small.
+    """
     limit = _GROUP if is_large(window) else _LARGE
+    if is_first and is_large(window):
+        limit //= _FIRST
     items: list[Item] = []
     size, lines = 0, window.lines
     for item in window.items:
@@ -34,6 +39,7 @@ def groups(window: Window, most: int | None = None) -> Iterator[Window]:
             group = Window(items, lines)
             yield group
             items, size, lines = [], 0, lines + group.line_count()
+            limit = max(limit, min(2 * limit, _GROUP))
         items.append(item)
         size += item.size
     yield Window(items, lines)

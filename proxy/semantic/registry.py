@@ -104,11 +104,11 @@ class Snapshot:
     fields: dict[str, Fields] = field(default_factory=dict)  # by concrete index, as far as read
     # Where documents go, by expression: see proxy.semantic.targets.
     written: Bounded[str, object] = field(default_factory=lambda: Bounded(_TARGETS))
+    # Whether any index or template may declare a semantic field, or a pipeline is ours.
+    active: bool = field(init=False)
 
-    @property
-    def active(self) -> bool:
-        """Whether any index or template may declare a semantic field, or a pipeline is ours."""
-        return not self.is_known or bool(self.declared) or bool(self.pipelines)
+    def __post_init__(self) -> None:
+        self.active = not self.is_known or bool(self.declared) or bool(self.pipelines)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,12 +197,11 @@ class Registry:
         """Whether what is known is new enough to write by it."""
         return self._asked.epoch == self._epoch.value and self._clock() < self._trusted_until
 
-    @property
     def generation(self) -> object:
         """Another object whenever something else is known, or it is not current."""
         self._is_used = True
         # As `is_current`, without another call: every request that is forwarded asks for it.
-        if self._asked.epoch == self._epoch.value and self._clock() < self._trusted_until:
+        if self._asked.epoch == self._epoch.cell[0] and self._clock() < self._trusted_until:
             return self._generation
         return object()
 

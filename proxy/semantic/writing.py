@@ -24,7 +24,9 @@ from proxy.semantic.targets import write_target
 from proxy.semantic.writer import Entry, Refused, Writer
 from proxy.xcontent.writing import dump_json
 
-_WINDOW: Final = 1024 * 1024  # bytes of a body that are worked through at once
+# Bytes of a body that are worked through at once: first, and from then on.
+_FIRST_WINDOW: Final = 384 * 1024
+_WINDOW: Final = 1024 * 1024
 _INGESTED: Final = 512  # documents that go through pipelines of ours at once
 _LINE: Final = re.compile(r"(?<=\bline \[)\d+(?=\])")
 
@@ -95,9 +97,10 @@ class _Bulk:
         """
         refused: web.StreamResponse | None
         async with aclosing(self._prepared()) as coming:
-            window, following = await anext(coming, None), await anext(coming, None)
+            window, following = await anext(coming, None), None
             if window is not None:
-                await self._writer.embed(window.items)
+                embedding = self._writer.embed(window.items)
+                _, following = await _all([embedding, anext(coming, None)])
             while window is not None:
                 steps: list[Awaitable[Any]] = [self._send(window, is_last=following is None)]
                 if following is not None:
@@ -112,10 +115,11 @@ class _Bulk:
         """The body's items, their texts cut, in windows small enough to be embedded at once."""
         gathering: Gathering | None = None
         most = _INGESTED if self._exchange.parts.registry.snapshot.pipelines else None
-        async with aclosing(windows(self._pieces(), _WINDOW)) as coming:
+        async with aclosing(windows(self._pieces(), _FIRST_WINDOW, _WINDOW)) as coming:
             async for window in coming:
+                is_first = gathering is None
                 gathering = gathering or Gathering(is_large=is_large(window))
-                for group in groups(window, most):
+                for group in groups(window, most, is_first=is_first):
                     await self._prepare(group)
                     for full in gathering.full(group):
                         yield full

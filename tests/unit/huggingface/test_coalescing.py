@@ -135,6 +135,28 @@ async def test_with_calls_to_spare_each_request_makes_its_own(callers):
     assert (await first, await second) == (["a"], ["b", "c"])
 
 
+async def test_requests_of_one_turn_share_a_call_while_another_is_under_way(callers):
+    first = await callers.ask("a")
+    work = (callers.coalescer.results(ENDPOINT, texts_of([text]), NO_DEADLINE) for text in "bcd")
+    others = asyncio.gather(*work)
+    await settled()
+    assert callers.calls == [["a"], ["b", "c", "d"]]
+    await callers.sender.answer_all()
+    assert (await first, await others) == (["a"], [["b"], ["c"], ["d"]])
+
+
+async def test_who_leaves_in_the_turn_in_which_it_came_is_forgotten(callers):
+    first = await callers.ask(*"abcde")  # too many for a call of its own
+    await callers.sender.answer_all()
+    assert await first == list("abcde")
+    work = callers.coalescer.results(ENDPOINT, texts_of("abcde"), NO_DEADLINE)
+    gone = asyncio.ensure_future(work)
+    await asyncio.sleep(0)
+    gone.cancel()
+    await settled()
+    assert callers.is_empty
+
+
 async def test_what_waits_goes_in_the_next_call(callers):
     await callers.busy()
     waiting = [await callers.ask(text) for text in "abc"]

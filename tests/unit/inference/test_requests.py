@@ -7,7 +7,12 @@ from hypothesis import given
 
 from proxy.ground.errors import ActionRequestInvalid, ProxyError
 from proxy.inference.endpoints import TaskType
-from proxy.inference.requests import InferenceRequest, parse_inference_request, refuse_input_type
+from proxy.inference.requests import (
+    InferenceRequest,
+    parse_inference_request,
+    plain_request,
+    refuse_input_type,
+)
 from tests.support.bodies import read_body
 from tests.support.samples import PROFILE, json_objects, json_values, refusal_of
 
@@ -226,3 +231,52 @@ class TestValidation:
         )
         refuse_input_type(None)
         refuse_input_type("unspecified")
+
+
+class TestPlainRequests:
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b'{"input":"a"}',
+            b' { "input" : [ "a" , "" ] } ',
+            b'{"input":[]}',
+            '{"input":"é 😀 \\n \\" \\\\"}'.encode(),
+            b'{"input":["say \\"input\\"!", "a\\tb"]}',
+        ],
+    )
+    def test_are_read_as_by_token(self, body):
+        assert plain_request(body) == parse_inference_request(read_body(body))
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"",
+            b"{}",
+            b'"input"',
+            b'["input"]',
+            b'{"input":1}',
+            b'{"input":null}',
+            b'{"input":{"input":"a"}}',
+            b'{"input":["a",1]}',
+            b'{"input":[["a"]]}',
+            b'{"input":["input"]}',
+            b'{"input":"a","input":"b"}',
+            b'{"input":"a","\\u0069nput":"b"}',
+            b'{"input":"a","query":"b"}',
+            b'{"input":"a"} trailing',
+            b'{"input":"a",}',
+            b'{/* why */"input":"a"}',
+            b'{"input":"\\ud800"}',
+            b'{"input":"\xff"}',
+            b'\xef\xbb\xbf{"input":"a"}',
+            '{"input":"a"}'.encode("utf-16"),
+        ],
+    )
+    def test_all_others_are_left_to_the_parser(self, body):
+        assert plain_request(body) is None
+
+    @given(json_values)
+    def test_no_value_is_read_otherwise(self, value):
+        body = json.dumps({"input": value}).encode()
+        if (found := plain_request(body)) is not None:
+            assert found == parse_inference_request(read_body(body))

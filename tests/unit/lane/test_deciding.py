@@ -15,8 +15,11 @@ PLAIN = b'{"query":{"match_all":{}}}'
 OURS = b'{"query":{"semantic":{}}}'
 
 
-class ByBody(Interception):
+class ByBody:
     """Takes what has a word in its body."""
+
+    def generation(self):
+        return self
 
     def takes(self, method, target):
         return False
@@ -24,13 +27,56 @@ class ByBody(Interception):
     def looks_into(self, method, target):
         return target.startswith(b"/_search")
 
-    def takes_body(self, request, head_length):
-        return b"semantic" in request[head_length:] or b"gzip" in request[:head_length]
+    def hides_body(self, head):
+        return b"gzip" in head
+
+    def takes_body(self, request, start):
+        return b"semantic" in request[start:]
+
+
+def by_body() -> Interception:
+    made = Interception()
+    made.use(ByBody())
+    return made
+
+
+class _Caller:
+    """Sends requests through a lane, and says who was reached, and with which body."""
+
+    def __init__(self, address, seen) -> None:
+        self._address = address
+        self._seen = seen
+
+    async def __call__(self, *pieces):
+        """Send one request, in pieces."""
+        reader, writer = await asyncio.open_connection(*self._address)
+        for piece in pieces:
+            writer.write(piece)
+            await asyncio.sleep(0.01)  # or the lane would read them as one
+        found = await self._answered(reader)
+        writer.close()
+        return found
+
+    async def each(self, *requests):
+        """Send requests over one connection, one after the other."""
+        reader, writer = await asyncio.open_connection(*self._address)
+        found = []
+        for request in requests:
+            writer.write(request)
+            found.append(await self._answered(reader))
+        writer.close()
+        return found
+
+    async def _answered(self, reader):
+        async with asyncio.timeout(10):
+            found = await self._seen.get()
+            assert (await reader.readuntil(b"\r\n\r\nok")).startswith(b"HTTP/1.1 200")
+        return found
 
 
 @pytest.fixture
 async def reached():
-    """Sends pieces of a request through a lane; who was reached, and with which body."""
+    """What sends requests through a lane between an upstream and an application."""
     seen: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
 
     async def upstream(reader, writer):
@@ -43,27 +89,16 @@ async def reached():
 
     async def handler(request):
         await seen.put(("application", await request.read()))
-        return web.Response()
+        return web.Response(body=b"ok")
 
     server = await asyncio.start_server(upstream, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     runner = web.ServerRunner(web.Server(handler, handler_cancellation=True))
     await runner.setup()
-    lane = make_lane(f"http://127.0.0.1:{port}", application=runner.server, interception=ByBody())
+    lane = make_lane(f"http://127.0.0.1:{port}", application=runner.server, interception=by_body())
     address = await lane.listen("127.0.0.1", 0)
 
-    async def send(*pieces):
-        reader, writer = await asyncio.open_connection(*address)
-        for piece in pieces:
-            writer.write(piece)
-            await asyncio.sleep(0.01)  # or the lane would read them as one
-        async with asyncio.timeout(10):
-            found = await seen.get()
-            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
-        writer.close()
-        return found
-
-    yield send
+    yield _Caller(address, seen)
     await lane.drain(1)
     server.close()
     await runner.cleanup()
@@ -88,6 +123,13 @@ async def test_a_body_that_comes_later_decides(reached):
 
 async def test_headers_are_shown_with_the_body(reached):
     assert (await reached(head(PLAIN, b"X: gzip") + PLAIN))[0] == "application"
+
+
+async def test_each_head_of_a_connection_counts(reached):
+    plain, hidden = head(PLAIN) + PLAIN, head(PLAIN, b"X: gzip") + PLAIN
+    found = await reached.each(plain, hidden, hidden, plain, head(OURS) + OURS, plain)
+    expected = ["upstream", "application", "application", "upstream", "application", "upstream"]
+    assert [place for place, _ in found] == expected
 
 
 async def test_only_requests_that_are_looked_into_wait(reached):

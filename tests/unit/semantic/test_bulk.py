@@ -17,7 +17,7 @@ async def _pieces(data: bytes, size: int) -> AsyncIterator[bytes]:
 
 
 async def _read(data: bytes, *, piece: int, size: int) -> list[Window]:
-    return [window async for window in windows(_pieces(data, piece), size)]
+    return [window async for window in windows(_pieces(data, piece), size, size)]
 
 
 BODY = b'\n{"index":{"_id":"1"}}\r\n{"a":1}\r\n{"delete":{"_id":2}}\n\n{"update":{}}\n\n'
@@ -34,6 +34,12 @@ async def test_items_do_not_depend_on_how_they_arrive(piece: int, size: int) -> 
         ("update", None, b""),
     ]
     assert items[0].action_line == b'{"index":{"_id":"1"}}\r'
+
+
+async def test_the_first_window_has_a_size_of_its_own() -> None:
+    pieces = _pieces(b'{"delete":{"_id":1}}\n' * 100, 21)
+    found = [window async for window in windows(pieces, 21 * 10, 21 * 40)]
+    assert [len(window.items) for window in found] == [10, 40, 40, 10]
 
 
 @pytest.mark.parametrize("size", [1, 1000])

@@ -62,3 +62,11 @@ def test_documents_of_a_large_body_are_prepared_a_few_at_once(count: int, sizes:
     assert _sizes(made) == sizes
     assert [group.lines for group in made] == [7 + 2 * 132 * number for number in range(len(sizes))]
     assert _sizes(list(groups(window, 100)))[:2] == [100, 100]
+
+
+def test_the_first_documents_of_a_large_body_are_soon_prepared() -> None:
+    source = b"x" * 1024
+    items = [Item(action="index", meta={}, action_line=b"{}", source=source) for _ in range(500)]
+    sizes = _sizes(list(groups(Window(items), is_first=True)))
+    assert sizes == [16, 32, 64, 128, 128, 128, 4]
+    assert _sizes(list(groups(Window(items[:200]), is_first=True))) == [200]
