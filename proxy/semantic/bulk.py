@@ -168,10 +168,10 @@ class Item:
             self._prepare_update(document, own)
             return
         content = document.content
-        names = names_of_given(own.content)
-        if names:
+        given = None
+        if names := names_of_given(own.content):
             self.check_source()
-        given = given_vectors(content, self.fields)
+            given = given_vectors(content, self.fields)
         self.place = own.place
         self.filling = prepare(content, self.fields, self.chunkers, given=given)
         self.filling.given = names
