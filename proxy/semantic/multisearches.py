@@ -16,9 +16,12 @@ from proxy.ground.errors import ProxyError
 from proxy.limits.threads import offload
 from proxy.semantic.answerjson import AT_ONCE, items_of
 from proxy.semantic.answers import presentable, rewording, told
+from proxy.semantic.cutting import Replacement
 from proxy.semantic.exchange import Exchange
+from proxy.semantic.fields import Fields
+from proxy.semantic.inferencefields import inference_fields
 from proxy.semantic.preparing import Prepared, Search
-from proxy.semantic.reading import searchable
+from proxy.semantic.reading import cut, showing
 from proxy.semantic.retrievers.entry import evaluated
 from proxy.semantic.searches import body_of
 from proxy.semantic.shownhits import Where, show_chunks
@@ -96,11 +99,13 @@ async def _answered(exchange: Exchange, lines: Sequence[Line]) -> web.StreamResp
     if sent:
         path = exchange.rest.path.rstrip("/").removesuffix("/template")
         query = exchange.unshaped_target().partition("?")[2]
-        body = b"".join(_sent(lines[n], made[n]) for n in sent)
+        body, replacement = await _sent(exchange, [(lines[n], made[n]) for n in sent])
         answer = await exchange.ask(body, target=f"{path}?{query}" if query else path)
         if answer.status >= 300:
             words = rewording({}, {})
             return await exchange.patched(answer, lambda document: told(document, words))
+        if replacement is not None:
+            answer = await cut(answer, replacement)
         found = await offload(len(answer.body), AT_ONCE, lambda: items_of(answer, "responses"))
         for n, response in zip(sent, found, strict=True):
             responses[n] = await _shown(exchange, response, made[n], lines[n])
@@ -112,10 +117,25 @@ def _is_untouched(made: Prepared | ProxyError, line: Line) -> bool:
     return isinstance(made, Prepared) and not made.target.fields and made.body == line.body
 
 
-def _sent(line: Line, made: Prepared | ProxyError) -> bytes:
-    assert isinstance(made, Prepared)
-    body = searchable(made.body, is_in_url=False) if made.target.fields else made.body
-    return line.header + b"\n" + dump_json(body) + b"\n"
+async def _sent(
+    exchange: Exchange, searches: Sequence[tuple[Line, Prepared | ProxyError]]
+) -> tuple[bytes, Replacement | None]:
+    """The body for the upstream, and what is shown of what the layer added, where it is asked for.
+
+    Where it is not, nothing of that comes back.
+    """
+    parts: list[bytes] = []
+    asked: dict[str, Fields] = {}
+    for line, made in searches:
+        assert isinstance(made, Prepared)
+        body = made.body
+        if made.target.fields:
+            shown = await showing(exchange, body, made.target, is_alone=False)
+            body = shown.body
+            if shown.replacement is not None:
+                asked |= made.target.fields
+        parts += (line.header, dump_json(body))
+    return b"\n".join((*parts, b"")), inference_fields(asked) if asked else None
 
 
 async def _shown(exchange: Exchange, response: Any, made: Prepared | ProxyError, line: Line) -> Any:

@@ -10,10 +10,14 @@ from typing import Any, Final
 from aiohttp import web
 
 from proxy.limits.threads import offload
+from proxy.semantic import layout
 from proxy.semantic.answerjson import AT_ONCE, document_of
 from proxy.semantic.answers import is_about_ours, presentable, rewording
 from proxy.semantic.encodedanswers import names_us
 from proxy.semantic.exchange import Exchange
+from proxy.semantic.inferencefields import inference_fields
+from proxy.semantic.ports import UpstreamAnswer
+from proxy.semantic.reading import cut
 from proxy.semantic.scrolls import Asked, again, asked_by, own, says_more
 from proxy.semantic.searches import body_of
 from proxy.semantic.shownhits import show_chunks
@@ -54,9 +58,31 @@ def _may_differ(answer: bytes) -> bool:
     return bool(presentable(document, rewording({}, {})) != document)
 
 
+async def _with_vectors(exchange: Exchange, answer: UpstreamAnswer) -> UpstreamAnswer:
+    """A page whose sources hold what the layer added, as its search has asked for vectors."""
+    if answer.status >= 300 or not is_about_ours(answer.body):
+        return answer
+    indices = await offload(len(answer.body), AT_ONCE, lambda: _indices_in(document_of(answer)))
+    if not indices:
+        return answer
+    found = await exchange.parts.registry.look_up(",".join(sorted(indices)))
+    return await cut(answer, inference_fields(found.fields))
+
+
+def _indices_in(document: Any) -> set[str]:
+    """The indices of documents that are shown with what the layer added."""
+    page = document.get("response", document)
+    return {
+        hit["_index"]
+        for hit in page.get("hits", {}).get("hits", ())
+        if layout.CONTAINER in hit.get("_source", ())
+    }
+
+
 async def _answered(
     exchange: Exchange, answer: Any, scroll_id: str, asked: Asked | None
 ) -> web.StreamResponse:
+    answer = await _with_vectors(exchange, answer)
     if answer.status < 300 and asked is None and not is_about_ours(answer.body):
         return await exchange.as_is(answer)
     document = await offload(

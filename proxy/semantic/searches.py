@@ -67,7 +67,7 @@ async def answered(
         target = _target(exchange, path, unfiltered.parameters)
         answer = await cut(await exchange.ask(dump_json(unfiltered.body), target=target))
     elif shown.replacement is not None and answer.status < 300:
-        answer = await cut(answer, shown.replacement)
+        answer = await cut(answer, shown.replacement, shown.late)
     return await answer_for(exchange, answer, made, body, expression)
 
 

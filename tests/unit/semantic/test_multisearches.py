@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from tests.unit.semantic.exchanges import Answer, world
-from tests.unit.semantic.targets import semantic_field, target
+from tests.unit.semantic.targets import STORED, semantic_field, target
 
 HERE: Final = target(semantic_field())
 SEMANTIC: Final = {"query": {"semantic": {"field": "body", "query": "one"}}}
@@ -30,6 +30,18 @@ async def test_the_texts_of_all_searches_are_embedded_together():
     sent = [orjson.loads(line) for line in asked.body.splitlines()]
     assert sent[0] == {}
     assert sent[1]["_source"] == {"excludes": ["xinf"]}
+
+
+async def test_vectors_are_shown_to_those_searches_that_ask_for_them():
+    here = world(HERE, {"responses": [{"hits": {"hits": [STORED]}}, FOUND]})
+    asking = {"fields": ["_inference_fields"]}
+    answer = await here.request("POST", "/a/_msearch", lines({}, asking, {}, SEMANTIC))
+    first, second = (one["hits"]["hits"][0]["_source"] for one in answer["responses"])
+    assert first["_inference_fields"].keys() == {"body"}
+    assert second == {}
+    sent = [orjson.loads(line) for line in here.upstream.asked[0].body.splitlines()]
+    assert sent[1] == {"_source": {"exclude_vectors": False}}
+    assert sent[3]["_source"] == {"excludes": ["xinf"]}
 
 
 async def test_a_search_that_fails_has_its_error_in_its_place():

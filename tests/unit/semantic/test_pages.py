@@ -55,6 +55,15 @@ async def test_other_scrolls_are_asked_for_as_they_come():
     assert here.upstream.asked[0].json == {"scroll_id": "plain"}
 
 
+@pytest.mark.parametrize("scroll_id", ["plain", ID])
+async def test_vectors_that_the_search_has_asked_for_are_on_every_page(scroll_id: str):
+    here = world(HERE, {"hits": {"hits": [STORED]}})
+    answer = await here.request("POST", "/_search/scroll", {"scroll_id": scroll_id})
+    source = answer["hits"]["hits"][0]["_source"]
+    assert source.keys() == {"body", "_inference_fields"}
+    assert here.registry.looked_up[0] == "a"
+
+
 async def test_an_asynchronous_search_shows_nothing_of_ours():
     here = world(HERE, {"response": {"hits": {"hits": [HIT]}}})
     answer = await here.request("GET", "/_async_search/x")
