@@ -28,20 +28,19 @@ class Asked:
 
     where: Where
     shown: Json
-    inference_fields: bool = False  # whether sources show `_inference_fields`
 
     @classmethod
-    def of(cls, shown: Shown, where: Where, *, inference_fields: bool = False) -> Asked:
+    def of(cls, shown: Shown, where: Where) -> Asked:
         """What later answers of a search need to know, which may be nothing."""
-        return cls(where=where, shown=_dumped(shown), inference_fields=inference_fields)
+        return cls(where=where, shown=_dumped(shown))
 
     def __bool__(self) -> bool:
-        return self.inference_fields or any(self.shown.values())
+        return any(self.shown.values())
 
     @property
     def names_fields(self) -> bool:
         """Whether it asks for anything of semantic fields by name, and not by patterns alone."""
-        return self.inference_fields or _names_fields(self.shown)
+        return _names_fields(self.shown)
 
     def packed(self) -> str:
         """As a text of letters, digits, `-`, `_` and `=`."""
@@ -49,7 +48,6 @@ class Asked:
             "e": self.where.lasting_expression(),
             "p": dict(self.where.parameters),
             "s": self.shown,
-            "i": self.inference_fields,
         }
         return urlsafe_b64encode(zlib.compress(orjson.dumps(asked))).decode()
 
@@ -69,8 +67,7 @@ def unpacked(text: str) -> Asked | None:
             case {"e": str() | None as expression, "p": dict() as parameters, "s": dict() as shown}:
                 given = {str(name): str(value) for name, value in parameters.items()}
                 where = Where(expression=expression, parameters=given)
-                shows = orjson.loads(data).get("i") is True
-                return Asked(where=where, shown=shown, inference_fields=shows)
+                return Asked(where=where, shown=shown)
     except (zlib.error, ValueError):
         pass
     return None

@@ -33,12 +33,15 @@ class DocumentParsingFailed(ProxyError):
 
     @classmethod
     def of_models(
-        cls, path: str, present: ModelSettings, offered: ModelSettings, at: str = "[1:1]"
+        cls, path: str, present: ModelSettings, offered: str, at: str = "[1:1]"
     ) -> DocumentParsingFailed:
-        """The vectors of a document are of another model than those that the field has."""
+        """The vectors of a document are of another model than those that the field has.
+
+        `offered` is that model as error texts show it.
+        """
         conflict = IllegalArgument(
             f"Mapper for [{path}] conflicts with existing mapper:\n\tCannot update parameter "
-            f"[model_settings] from [{present.shown}] to [{offered.shown}]"
+            f"[model_settings] from [{present.shown}] to [{offered}]"
         )
         return cls(
             f"{at} Incompatible model settings for field [{path}]. Check that the inference_id is "

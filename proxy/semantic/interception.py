@@ -62,7 +62,8 @@ _INFERS: Final = re.compile(rb"/_ml/trained_models/[^/?]+/(?:deployment/)?_infer
 _SEMANTIC: Final = b'"semantic"'
 _BUILDER: Final = b"query_vector_builder"
 _RETRIEVER: Final = b'"retriever"'  # which early releases do not know at all
-_KINDS: Final = (b"text_similarity_reranker", b'"rrf"', b'"linear"')  # of retrievers
+_KINDS: Final = (b"text_similarity_reranker", b'"linear"')  # of retrievers
+_FUSION: Final = b'"rrf"'  # another one, and a `rank`
 # What embeds in ES|QL, in any case; and how a request with such a query begins.
 _FUNCTION: Final = b"text_embedding"
 _ESQL: Final = b"POST /_query"
@@ -180,6 +181,8 @@ class Interceptor:
         """Whether a request into which we look, its body from `start` on, is taken after all."""
         find = request.find
         if find(_SEMANTIC, start) >= 0 or find(_BUILDER, start) >= 0:
+            return True
+        if find(_FUSION, start) >= 0:
             return True
         if find(_RETRIEVER, start) >= 0 and (
             self._release.may_lack_retrievers() or any(find(kind, start) >= 0 for kind in _KINDS)

@@ -10,8 +10,9 @@ from typing import Any, Final
 from aiohttp import web
 
 from proxy.limits.threads import offload
+from proxy.semantic import layout
 from proxy.semantic.answerjson import AT_ONCE, document_of
-from proxy.semantic.answers import is_about_ours, presentable, rewording
+from proxy.semantic.answers import hits_of, is_about_ours, presentable, rewording
 from proxy.semantic.asked import Asked
 from proxy.semantic.asyncsearches import taken_out
 from proxy.semantic.encodedanswers import cutting, names_us
@@ -36,9 +37,9 @@ async def next_page(exchange: Exchange) -> web.StreamResponse:
         return await _unless_ours(exchange)
     body[_ID] = own(scroll_id)
     answer = await exchange.ask(body, target=_target(exchange), method="POST")
-    document = await _read(answer)
+    document = await _read(exchange, answer)
     if isinstance(document, dict) and "hits" in document:
-        document = await _shown(exchange, answer, document, asked)
+        document = await _shown(exchange, document, asked)
         if isinstance(following := document.get("_scroll_id"), str):  # the last page has none
             document["_scroll_id"] = again(following, scroll_id)
     return await exchange.answer(answer, document)
@@ -62,11 +63,10 @@ async def _unless_ours(exchange: Exchange, *, is_whole: bool = True) -> web.Stre
         answer = await exchange.ask()
     if answer.status < 300 and not is_about_ours(answer.body):
         return await exchange.as_is(answer)
-    document = await _read(answer)
+    document = await _read(exchange, answer)
     asked = taken_out(document)
     if asked is not None:
-        document = await _shown(exchange, answer, document, asked)
-        taken_out(document)
+        document = await _shown(exchange, document, asked)
     return await exchange.answer(answer, document)
 
 
@@ -81,18 +81,35 @@ def _may_differ(answer: bytes) -> bool:
     return bool(presentable(document, rewording({}, {})) != document)
 
 
-async def _read(answer: UpstreamAnswer) -> Any:
+async def _read(exchange: Exchange, answer: UpstreamAnswer) -> Any:
     """An answer without anything of ours, of which no more is known than that it is later."""
+    answer = await _with_vectors(exchange, answer)
     return await offload(
         len(answer.body), AT_ONCE, lambda: presentable(document_of(answer), rewording({}, {}))
     )
 
 
-async def _shown(exchange: Exchange, answer: UpstreamAnswer, document: Any, asked: Asked) -> Any:
+async def _with_vectors(exchange: Exchange, answer: UpstreamAnswer) -> UpstreamAnswer:
+    """A page whose sources hold what the layer added, as its search has asked for vectors."""
+    if answer.status >= 300 or not is_about_ours(answer.body):
+        return answer
+    indices = await offload(len(answer.body), AT_ONCE, lambda: _indices_in(document_of(answer)))
+    if not indices:
+        return answer
+    found = await exchange.parts.registry.look_up(",".join(sorted(indices)))
+    return await cut(answer, inference_fields(found.fields))
+
+
+def _indices_in(document: Any) -> set[str]:
+    """The indices of documents that are shown with what the layer added."""
+    return {
+        hit["_index"] for hit in hits_of(document) if layout.CONTAINER in hit.get("_source", ())
+    }
+
+
+async def _shown(exchange: Exchange, document: Any, asked: Asked) -> Any:
     """What has been read of an answer, with what its search asked for. Raises: UpstreamError."""
     found = await exchange.parts.registry.look_up(asked.where.expression or "_all")
-    if asked.inference_fields:
-        document = await _read(await cut(answer, inference_fields(found.fields)))
     shown = asked.restored(found.by_path())
     document = presentable(document, rewording(found.by_path(), shown.formats))
     await show_chunks(exchange, document, shown, asked.where)

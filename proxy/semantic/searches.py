@@ -63,13 +63,14 @@ async def answered(
     shown = Showing(body=made.body, parameters=exchange.rest.parameters, replacement=None)
     if made.target.fields:
         shown = await showing(exchange, made.body, made.target)
-    asked = _asked(exchange, body, expression, made, shown)
+    asked = Asked.of(made.shown, Where.of(expression, exchange.rest.parameters, body))
     if is_async(path):
         shown = replace(shown, body=remembering(shown.body, asked))
+    is_patched = bool(shown.late) or _is_patched(exchange, made, asked)
     answer = await exchange.ask_unless_large(
         dump_json(shown.body),
         target=_target(exchange, path, shown.parameters),
-        too_large=None if _is_patched(exchange, made, asked) else cutting(shown.replacement),
+        too_large=None if is_patched else cutting(shown.replacement),
     )
     if isinstance(answer, web.StreamResponse):
         return answer
@@ -78,20 +79,8 @@ async def answered(
         target = _target(exchange, path, unfiltered.parameters)
         answer = await cut(await exchange.ask(dump_json(unfiltered.body), target=target))
     elif shown.replacement is not None and answer.status < 300:
-        answer = await cut(answer, shown.replacement)
+        answer = await cut(answer, shown.replacement, shown.late)
     return await answer_for(exchange, answer, made, asked)
-
-
-def _asked(
-    exchange: Exchange,
-    body: Mapping[str, Any],
-    expression: str | None,
-    made: Prepared,
-    shown: Showing,
-) -> Asked:
-    """What a search asks for that its later answers have to know."""
-    where = Where.of(expression, exchange.rest.parameters, body)
-    return Asked.of(made.shown, where, inference_fields=shown.replacement is not None)
 
 
 def _search_of(

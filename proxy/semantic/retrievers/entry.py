@@ -15,6 +15,7 @@ from proxy.semantic.exchange import Exchange
 from proxy.semantic.preparing import Prepared, Search, prepared, remote_of, target_of
 from proxy.semantic.retrievers.handling import Defaults, all_queries, resolved, spelled_out
 from proxy.semantic.retrievers.leaves import without_retriever
+from proxy.semantic.retrievers.ranks import with_retriever
 from proxy.semantic.retrievers.remembering import RememberingEndpoints
 from proxy.semantic.retrievers.reranking import DEFAULT_ID
 from proxy.semantic.retrievers.searches import Searches
@@ -70,11 +71,12 @@ async def _understood(exchange: Exchange, body: dict[str, Any]) -> dict[str, Any
 
 async def _entered(exchange: Exchange, search: Search) -> _Entry | Search | ProxyError:
     """A search with its tree, if it has one for us, or what is wrong with that."""
-    if not has_compound(search.body):
-        return search
     try:
-        tree = parse_tree(_document(exchange, search.body["retriever"]))
-        return await _entry(exchange, search, tree) or search
+        body = with_retriever(search.body)
+        if not has_compound(body):
+            return search
+        tree = parse_tree(_document(exchange, body["retriever"]))
+        return await _entry(exchange, replace(search, body=body), tree) or search
     except ProxyError as error:
         return error
 

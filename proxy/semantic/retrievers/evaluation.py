@@ -15,9 +15,17 @@ from proxy.ground.errors import ProxyError
 from proxy.limits.deadline import Deadline
 from proxy.semantic.ports import Endpoints
 from proxy.semantic.retrievers.errors import LeafRefused, RetrieversFailed
-from proxy.semantic.retrievers.explaining import explain_linear, explain_reranker, explain_rrf
+from proxy.semantic.retrievers.explaining import (
+    explain_linear,
+    explain_nearest,
+    explain_ranks,
+    explain_reranker,
+    explain_rrf,
+)
 from proxy.semantic.retrievers.fusion import Fused, Key, Scored, linear, reranked, rrf
 from proxy.semantic.retrievers.leaves import (
+    KNN,
+    STANDARD,
     Asked,
     Ranking,
     among,
@@ -32,7 +40,15 @@ from proxy.semantic.retrievers.leaves import (
 )
 from proxy.semantic.retrievers.reranking import DEFAULT_ID, failed, scores_of
 from proxy.semantic.retrievers.searches import Searches
-from proxy.semantic.retrievers.tree import Compound, Fusing, Leaf, Linear, Reranker, Retriever
+from proxy.semantic.retrievers.tree import (
+    Compound,
+    Fusing,
+    Leaf,
+    Linear,
+    Reranker,
+    Rescorer,
+    Retriever,
+)
 
 Body = Mapping[str, Any]
 Rewrite = Callable[[Sequence[Body]], Awaitable[Sequence[Body]]]
@@ -60,6 +76,8 @@ class Evaluation:
         filters = [*filters, *tree.common.filters]
         if isinstance(tree, Reranker):
             found = await self._reranked(tree, filters)
+        elif isinstance(tree, Rescorer):
+            found = await self._rescored(tree, filters)
         else:
             found = await self._fused(tree, filters)
         least = tree.common.min_score
@@ -136,10 +154,30 @@ class Evaluation:
         answers = await self.searches.run([without_standard(body) for body in bodies])
         _check(name, leaves, answers)
         has_places = self.searches.has_places
-        return [
-            read_ranking(leaf, asked, answer, has_places=has_places)
-            for leaf, answer in zip(leaves, answers, strict=True)
-        ]
+        found = []
+        for leaf, answer in zip(leaves, answers, strict=True):
+            ranking = read_ranking(leaf, asked, answer, has_places=has_places)
+            if self.explain and leaf.name == KNN:
+                ranking = replace(ranking, explanations=explain_nearest(ranking.documents))
+            found.append(ranking)
+        return found
+
+    # --- rescorer
+
+    async def _rescored(self, tree: Rescorer, filters: Sequence[Any]) -> Ranking:
+        asked = Asked(
+            size=tree.common.window, filters=filters, explain=self.explain, rescore=tree.rescore
+        )
+        if isinstance(tree.child, Leaf):
+            (found,) = await self._searched(tree.name, [tree.child], asked)
+            return replace(found, matches=named(found.matches, tree.common.label))
+        below = await self.ranking(tree.child, filters)
+        leaf = Leaf(name=STANDARD, values={"query": ranked(below.documents)})
+        (found,) = await self._searched(tree.name, [leaf], replace(asked, filters=()))
+        places = {one.key: one.place for one in below.documents}
+        documents = [replace(one, place=places[one.key]) for one in found.documents]
+        explanations = explain_ranks(documents, below.explanations) if self.explain else {}
+        return Ranking(documents, named(below.matches, tree.common.label), explanations)
 
     # --- text_similarity_reranker
 

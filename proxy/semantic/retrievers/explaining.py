@@ -1,28 +1,38 @@
 """Explanations of fused scores, around those that the upstream gives for its own.
 
-Source: RRFRankDoc.explain, LinearRankDoc.explain, TextSimilarityRankDoc.explain, RankDocsQuery.
+Source: RRFRankDoc.explain, LinearRankDoc.explain, TextSimilarityRankDoc.explain, RankDoc.explain,
+RankDocsQuery, KnnRetrieverBuilder.explainQuery.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from proxy.semantic.retrievers.fusion import Fused, Key, Parts, Scored, f32
 from proxy.semantic.retrievers.leaves import Ranking
-from proxy.semantic.retrievers.tree import Linear, Reranker, Retriever, Rrf
+from proxy.semantic.retrievers.tree import Leaf, Linear, Reranker, Retriever, Rrf
 from proxy.xcontent.javatext import java_double
 
 Explanation = dict[str, Any]
 
+_FILTER: Final = "match on required clause, product of:"
+_EVERYTHING: Final = "*:*"
+_DOCUMENT: Final = 0xFFFFFFFF  # of a place; what is above is the shard's
 
-def java_float(number: float) -> str:
-    """A 32-bit float as Float.toString prints it."""
+
+def shortest(number: float) -> float:
+    """A 32-bit float with no more digits than tell it from others."""
     for digits in range(1, 10):
         short = float(f"{number:.{digits}g}")
         if f32(short) == number:
-            return java_double(short)
-    return java_double(number)
+            return short
+    return number
+
+
+def java_float(number: float) -> str:
+    """A 32-bit float as Float.toString prints it."""
+    return java_double(shortest(number))
 
 
 def explain_rrf(
@@ -115,13 +125,51 @@ def explain_reranker(
     }
 
 
-def topmost(explanation: Mapping[str, Any]) -> Explanation:
-    """That of a hit: the tree's own is one of what its score could be the sum of."""
-    return _explanation(explanation["value"], "sum of:", [explanation])
+def explain_nearest(documents: Sequence[Scored]) -> dict[Key, Explanation]:
+    """By document that a vector search found."""
+    similarities = {
+        one.key: _explanation(
+            one.score, f"found vector with calculated similarity: {java_float(one.score)}"
+        )
+        for one in documents
+    }
+    return explain_ranks(documents, similarities)
+
+
+def explain_ranks(
+    documents: Sequence[Scored], sources: Mapping[Key, Explanation]
+) -> dict[Key, Explanation]:
+    """By document; `sources` explain what its score was made of."""
+    explained = {}
+    for rank, one in enumerate(documents, 1):
+        description = (
+            f"doc [{one.place & _DOCUMENT}] with an original score of [{java_float(one.score)}] "
+            f"is at rank [{rank}] from the following source queries."
+        )
+        own = [sources[one.key]] if one.key in sources else []
+        explained[one.key] = _explanation(rank, description, own)
+    return explained
+
+
+def topmost(own: Explanation, upstream: Mapping[str, Any]) -> Explanation:
+    """That of a hit: the tree's own, beside the filters that any query of the index has.
+
+    These hold back nested documents, or those that an alias leaves out; `upstream` is the hit's
+    explanation as it came, which has them.
+    """
+    filters = [one for one in upstream["details"] if _is_filter(one)]
+    return _explanation(own["value"], "sum of:", [own, *filters]) if filters else own
+
+
+def _is_filter(detail: Mapping[str, Any]) -> bool:
+    """Whether it is a filter, but for those of `ranked`, which are for the whole of an index."""
+    if detail["description"] != _FILTER:
+        return False
+    return bool(detail["details"][-1]["description"] != _EVERYTHING)
 
 
 def label(tree: Retriever) -> str | None:
-    return tree.common.label if isinstance(tree, Rrf | Linear | Reranker) else tree.label
+    return tree.label if isinstance(tree, Leaf) else tree.common.label
 
 
 def _identifier(number: int, name: str | None) -> str:
@@ -138,4 +186,5 @@ def _floats(numbers: Sequence[float]) -> str:
 
 
 def _explanation(value: float, description: str, details: Sequence[Any] = ()) -> Explanation:
-    return {"value": value, "description": description, "details": list(details)}
+    shown = value if isinstance(value, int) else shortest(value)
+    return {"value": shown, "description": description, "details": list(details)}

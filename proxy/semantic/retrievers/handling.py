@@ -36,6 +36,7 @@ from proxy.semantic.retrievers.tree import (
     Leaf,
     Linear,
     Reranker,
+    Rescorer,
     Retriever,
     Rrf,
 )
@@ -62,7 +63,7 @@ class Resolved:
             for hit in hits_of(document):
                 found = self.explanations.get((hit["_index"], hit["_id"]))
                 if found is not None and "_explanation" in hit:
-                    hit["_explanation"] = topmost(found)
+                    hit["_explanation"] = topmost(found, hit["_explanation"])
         return document
 
 
@@ -97,7 +98,7 @@ def spelled_out(tree: Retriever, expand: Callable[[Rrf | Linear], Retriever]) ->
     if isinstance(tree, Leaf):
         inner = None if tree.inner is None else spelled_out(tree.inner, expand)
         return replace(tree, inner=inner)
-    if isinstance(tree, Reranker):
+    if isinstance(tree, Reranker | Rescorer):
         return replace(tree, child=spelled_out(tree.child, expand))
     if tree.simplified.query is not None:
         return expand(tree)
@@ -111,6 +112,7 @@ def all_queries(tree: Retriever, body: Mapping[str, Any]) -> Json:
     """A search that has every query of the tree and of the rest of the body."""
     queries: list[Any] = []
     sections: list[Any] = []
+    rescores: list[Any] = []
 
     def collect(one: Retriever) -> None:
         if isinstance(one, Leaf):
@@ -121,13 +123,16 @@ def all_queries(tree: Retriever, body: Mapping[str, Any]) -> Json:
                 queries.append(one.values["query"])
         else:
             queries.extend(one.common.filters)
+            if isinstance(one, Rescorer):
+                rescores.extend(one.rescore)
         for child in children(one):
             collect(child)
 
     collect(tree)
     made = {key: value for key, value in body.items() if key != "retriever"}
     made["query"] = any_of(queries)
-    return {**made, "knn": sections} if sections else made
+    made |= {"knn": sections} if sections else {}
+    return made | ({"rescore": rescores} if rescores else {})
 
 
 def _final(tree: Compound, ranking: Ranking, body: Mapping[str, Any]) -> Json:

@@ -48,6 +48,7 @@ class Asked:
     filters: Sequence[Any] = ()
     explain: bool = False
     text_of: str | None = None  # the field whose first value is wanted
+    rescore: Sequence[Any] = ()  # what the hits are rescored by
 
 
 def listed(value: Any) -> list[Any]:
@@ -73,6 +74,8 @@ def search_of(leaf: Leaf, asked: Asked, body: Mapping[str, Any]) -> dict[str, An
         made["explain"] = True
     if asked.text_of is not None:
         made["fields"] = [asked.text_of]
+    if asked.rescore:
+        made["rescore"] = asked.rescore
     return made
 
 
@@ -118,7 +121,7 @@ def without_retriever(search: Mapping[str, Any]) -> dict[str, Any]:
 
 def with_places(search: Mapping[str, Any]) -> dict[str, Any]:
     """The search with the place of each hit as its last sort value; needs a point in time."""
-    if "retriever" in search:  # which takes no order
+    if "retriever" in search or "rescore" in search:  # which take no order
         return dict(search)
     order = listed(search.get("sort")) or ["_score"]
     return {**search, "sort": [*order, "_shard_doc"]}

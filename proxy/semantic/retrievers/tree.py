@@ -2,13 +2,13 @@
 
 Only what is evaluated here is read; the rest of a leaf is for the upstream to read, and to refuse.
 Source: RRFRetrieverBuilder, LinearRetrieverBuilder, TextSimilarityRankRetrieverBuilder, their
-components, RetrieverBuilder.
+components, RescorerRetrieverBuilder, RetrieverBuilder.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from proxy.ground.errors import IllegalArgument, ParsingFailed
@@ -37,10 +37,12 @@ from proxy.xcontent.objectparser import (
 RRF: Final = "rrf"
 LINEAR: Final = "linear"
 RERANKER: Final = "text_similarity_reranker"
+RESCORER: Final = "rescorer"
 COMPOUND: Final = frozenset((RRF, LINEAR, RERANKER))
 
 _WINDOW: Final = 10
 _RANK_CONSTANT: Final = 60
+_RESCORED: Final = 10  # documents, where a rescorer does not say how many
 _WHOLE_SENTENCES: Final = ChunkingSettings(max_chunk_size=300, sentence_overlap=0)
 
 
@@ -58,7 +60,7 @@ class Common:
 class Leaf:
     """A retriever that the upstream evaluates.
 
-    `inner` is a retriever below it that the upstream may not know, as below `rescorer`.
+    `inner` is a retriever below it that the upstream may not know, as below `pinned`.
     """
 
     name: str
@@ -135,8 +137,21 @@ class Reranker:
     name: str = RERANKER
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rescorer:
+    """Ranks by other queries' scores, as the upstream rescores: the best documents of each shard.
+
+    Elasticsearch calls its window so, too, and takes the least of those of `rescore`.
+    """
+
+    common: Common
+    child: Retriever
+    rescore: Sequence[Any]
+    name: str = RESCORER
+
+
 Fusing = Rrf | Linear
-Compound = Rrf | Linear | Reranker
+Compound = Rrf | Linear | Reranker | Rescorer
 Retriever = Leaf | Compound
 
 
@@ -381,8 +396,31 @@ def _reranker(document: Document, node: Node) -> Reranker:
     )
 
 
+# --- rescorer
+
+_OF_RESCORER: Final = ObjectParser(
+    RESCORER,
+    {
+        "retriever": Field(OBJECT, _child),
+        "rescore": Field(OBJECT | ARRAY, objects_of(read_plain)),
+        **{name: _COMMON[name] for name in ("filter", "_name", "min_score")},
+    },
+    ("retriever", "rescore"),
+)
+
+
+def _rescorer(document: Document, node: Node) -> Rescorer:
+    values = _OF_RESCORER.parse(document, node)
+    rescore = values["rescore"]
+    windows = [one.get("window_size", _RESCORED) for one in rescore if isinstance(one, Mapping)]
+    sizes = [one for one in windows if isinstance(one, int)]  # the upstream refuses what is not
+    common = replace(_common(values), window=min(sizes, default=_RESCORED))
+    return Rescorer(common=common, child=values["retriever"], rescore=rescore)
+
+
 _READERS: Final[Mapping[str, Callable[[Document, Node], Retriever]]] = {
     RRF: _rrf,
     LINEAR: _linear,
     RERANKER: _reranker,
+    RESCORER: _rescorer,
 }

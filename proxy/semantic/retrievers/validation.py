@@ -1,7 +1,7 @@
 """What is wrong with a search whose retrievers could be read, all problems at once.
 
-Source: CompoundRetrieverBuilder.validate, SearchRequest.validate, SearchSourceBuilder.validate,
-MultiFieldsInnerRetrieverUtils.validateParams.
+Source: CompoundRetrieverBuilder.validate, RescorerRetrieverBuilder, SearchRequest.validate,
+SearchSourceBuilder.validate, MultiFieldsInnerRetrieverUtils.validateParams.
 """
 
 from __future__ import annotations
@@ -11,7 +11,15 @@ from typing import Any, Final
 
 from proxy.ground.errors import ActionRequestInvalid, IllegalArgument
 from proxy.semantic.retrievers.leaves import INSTEAD
-from proxy.semantic.retrievers.tree import Fusing, Leaf, Linear, Reranker, Retriever
+from proxy.semantic.retrievers.tree import (
+    Compound,
+    Fusing,
+    Leaf,
+    Linear,
+    Reranker,
+    Rescorer,
+    Retriever,
+)
 
 _NOT_BELOW: Final = ("search_after", "terminate_after")
 
@@ -40,25 +48,30 @@ def _problems(tree: Retriever, size: int, *, is_scroll: bool, is_partial: bool) 
         return
     window, name = tree.common.window, tree.name
     if size > window:
-        yield (
-            f"[{name}] requires [rank_window_size: {window}] be greater than or equal to "
-            f"[size: {size}]"
-        )
+        yield f"[{name}] requires {_window(tree)} be greater than or equal to [size: {size}]"
     if is_partial:
         yield f"cannot specify [{name}] and [allow_partial_search_results]"
     if is_scroll:
         yield f"cannot specify [{name}] and [scroll]"
     if window < 0:
-        yield f"[rank_window_size] parameter cannot be negative, found [{window}]"
+        yield f"[{_name_of_window(tree)}] parameter cannot be negative, found [{window}]"
     for child in children(tree):
         yield from _problems(child, size, is_scroll=is_scroll, is_partial=is_partial)
         if not isinstance(child, Leaf) and window > child.common.window:
             yield (
-                f"[{name}] requires [rank_window_size: {window}] to be smaller than or equal to "
-                f"its sub retriever's {child.name} [rank_window_size: {child.common.window}]"
+                f"[{name}] requires {_window(tree)} to be smaller than or equal to its sub "
+                f"retriever's {child.name} {_window(child)}"
             )
-    if not isinstance(tree, Reranker):
+    if isinstance(tree, Fusing):
         yield from _problems_of_fields(tree)
+
+
+def _window(tree: Compound) -> str:
+    return f"[{_name_of_window(tree)}: {tree.common.window}]"
+
+
+def _name_of_window(tree: Compound) -> str:
+    return "window_size" if isinstance(tree, Rescorer) else "rank_window_size"
 
 
 def _problems_of_fields(tree: Fusing) -> Iterator[str]:
@@ -74,29 +87,15 @@ def _problems_of_fields(tree: Fusing) -> Iterator[str]:
             yield f"[{name}] [fields] cannot be empty"
         if tree.branches:
             yield f"[{name}] cannot combine [retrievers] and [query]"
-    if isinstance(tree, Linear):
-        yield from _problems_of_normalizers(tree)
-
-
-def _problems_of_normalizers(tree: Linear) -> Iterator[str]:
-    if tree.simplified.query is not None and tree.normalizer is None:
-        yield f"[{tree.name}] [normalizer] must be provided when [query] is specified"
-    if tree.normalizer is None:
-        return
-    for number, branch in enumerate(tree.branches):
-        if branch.normalizer not in (None, tree.normalizer):
-            yield (
-                f"[{tree.name}] All per-retriever normalizers must match the top-level "
-                f"normalizer: expected [{tree.normalizer}], found [{branch.normalizer}] in "
-                f"retriever [{number}]"
-            )
+    if isinstance(tree, Linear) and query is not None and tree.normalizer is None:
+        yield f"[{name}] [normalizer] must be provided when [query] is specified"
 
 
 def children(tree: Retriever) -> list[Retriever]:
     """The retrievers right below one."""
     if isinstance(tree, Leaf):
         return [] if tree.inner is None else [tree.inner]
-    if isinstance(tree, Reranker):
+    if isinstance(tree, Reranker | Rescorer):
         return [tree.child]
     return [branch.retriever for branch in tree.branches]
 

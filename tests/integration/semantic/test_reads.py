@@ -202,6 +202,24 @@ class TestInferenceFields:
         (hit,) = caller.ask("POST", f"/{INDEX}/_search", body)["hits"]["hits"]
         self.check(hit["_source"])
 
+    def test_on_every_page_of_a_scroll(self, caller: Caller):
+        body = {"size": 1, "_source": {"exclude_vectors": False}}
+        caller.ask("PUT", f"/{INDEX}/_doc/2?refresh=true", {"title": "two"}, status=None)
+        page = caller.ask("POST", f"/{INDEX}/_search?scroll=1m", body)
+        hits = page["hits"]["hits"]
+        asking = {"scroll": "1m", "scroll_id": page["_scroll_id"]}
+        hits += caller.ask("POST", "/_search/scroll", asking)["hits"]["hits"]
+        caller.ask("DELETE", f"/{INDEX}/_doc/2?refresh=true")
+        assert ["_inference_fields" in hit["_source"] for hit in hits] == [True, True]
+
+    def test_in_one_of_several_searches(self, caller: Caller):
+        asking = {"fields": ["_inference_fields"]}
+        searches = [{"index": INDEX}, asking, {"index": INDEX}, {}]
+        answer = caller.ask("POST", "/_msearch", searches)
+        first, second = (one["hits"]["hits"][0]["_source"] for one in answer["responses"])
+        self.check(first)
+        assert second == DOCUMENT
+
     @pytest.mark.parametrize("path", ["_doc", "_source"])
     def test_in_a_document(self, caller: Caller, path: str):
         found = caller.ask("GET", f"/{INDEX}/{path}/1?_source_exclude_vectors=false")
@@ -222,6 +240,26 @@ class TestInferenceFields:
         body = {"_source": {**filter, "exclude_vectors": False}}
         (hit,) = caller.ask("POST", f"/{INDEX}/_search", body)["hits"]["hits"]
         assert "_inference_fields" not in hit["_source"]
+
+    @pytest.mark.parametrize("is_in_url", [False, True])
+    def test_whole_beside_a_filter_that_matches_parts_of_it(self, caller: Caller, is_in_url: bool):
+        filter = {"exclude_vectors": False, "excludes": ["*ody", "*it*", "deep.text", "gr*"]}
+        query = "?_source_exclude_vectors=false&_source_excludes=*ody,*it*,deep.text,gr*"
+        body = {} if is_in_url else {"_source": filter}
+        answer = caller.ask("POST", f"/{INDEX}/_search{query if is_in_url else ''}", body)
+        (hit,) = answer["hits"]["hits"]
+        self.check({"title": "the sea", **hit["_source"]})
+        assert hit["_source"].keys() == {"_inference_fields", "deep"}
+
+    @pytest.mark.parametrize("pattern", ["*field", "*start", "*embeddings"])
+    def test_not_where_a_filter_has_left_nothing_of_it(self, caller: Caller, pattern: str):
+        query = f"?_source_exclude_vectors=false&_source_excludes={pattern}"
+        assert caller.ask("GET", f"/{INDEX}/_doc/1{query}")["_source"] == DOCUMENT
+
+    def test_a_filter_that_elasticsearch_does_not_know_is_refused(self, caller: Caller):
+        answer = caller.send("POST", f"/{INDEX}/_search", {"_source": {"include_vectors": True}})
+        assert answer.status == 400
+        assert "[include_vectors]" in answer.text
 
 
 class TestCapabilities:

@@ -16,6 +16,7 @@ from tests.support.stubs import FaultyServer, in_thread
 
 INDEX: Final = "t-retrievers"
 PLAIN: Final = "t-retrievers-plain"
+VECTORS: Final = "t-retrievers-vectors"
 ENDPOINTS: Final = {
     "text_embedding/t-embed": "/embed",
     "rerank/t-rerank": "/rerank",
@@ -60,7 +61,7 @@ def client(
         assert client("PUT", f"/_inference/{name}", body).status == 200
     _fill(client)
     yield client
-    client("DELETE", f"/{INDEX},{PLAIN}")
+    client("DELETE", f"/{INDEX},{PLAIN},{VECTORS}?ignore_unavailable=true")
 
 
 def _fill(client: Client) -> None:
@@ -171,6 +172,16 @@ def test_a_leaf_with_an_order_of_its_own(client):
     assert list(found(client.search(rrf(by_number)))) == ["5", "4", "3", "2", "1"]
 
 
+def test_a_rank_is_the_retriever_that_it_stands_for(client):
+    first, second = ({"query": one["standard"]["query"]} for one in (FIRST, SECOND))
+    body: Any = {"sub_searches": [first, second], "rank": {"rrf": {"rank_constant": 5}}}
+    answer = client("POST", f"/{PLAIN}/_search", body).document
+    assert found(answer) == found(client.search(rrf(FIRST, SECOND, rank_constant=5)))
+    knn = {"field": "body", "query_vector": vector("harbour"), "k": 2, "num_candidates": 9}
+    body = {**first, "knn": knn, "rank": {"rrf": {}}}
+    assert list(found(client("POST", f"/{INDEX}/_search", body).document)) == ["1", "2", "3"]
+
+
 # --- linear
 
 
@@ -198,6 +209,12 @@ def test_l2_norm_and_min_score(client):
 def test_a_normalizer_for_all(client):
     tree = linear({"retriever": FIRST}, {"retriever": SECOND}, normalizer="minmax")
     assert found(client.search(tree))["1"] == 1.5
+
+
+def test_a_retrievers_own_normalizer_goes_before_that_for_all(client):
+    own = {"retriever": SECOND, "normalizer": "none"}
+    tree = linear({"retriever": FIRST}, own, normalizer="minmax")
+    assert found(client.search(tree))["1"] == 9.0  # 1 + 8
 
 
 # --- text_similarity_reranker
@@ -437,7 +454,8 @@ def test_explanations(client):
     answer = client.search(rrf(named, reranked(FIRST)), explain=True)
     explanation = answer["hits"]["hits"][0]["_explanation"]
     assert explanation["description"] == "sum of:"
-    (own,) = explanation["details"]
+    own, filtered = explanation["details"]
+    assert filtered["details"][1]["description"] == "FieldExistsQuery [field=_primary_term]"
     assert own["description"] == (
         "rrf score: [0.032786883] computed for initial ranks [1, 1] with rankConstant: [60] as "
         "sum of [1 / (rank + rankConstant)] for each query"
@@ -452,6 +470,21 @@ def test_explanations(client):
     )
 
 
+def test_explanations_where_no_document_is_nested(client):
+    mapped = {"v": {"type": "dense_vector", "dims": 1, "similarity": "l2_norm"}}
+    client("PUT", f"/{VECTORS}", {"mappings": {"properties": mapped}})
+    client("PUT", f"/{VECTORS}/_doc/1?refresh=true", {"v": [1.0]})
+    vector_search = {"knn": {"field": "v", "query_vector": [1.0], "k": 2, "num_candidates": 10}}
+    answer = client.search(linear({"retriever": vector_search}), index=VECTORS, explain=True)
+    explanation = answer["hits"]["hits"][0]["_explanation"]
+    assert explanation["description"].startswith("weighted linear combination score: [1.0]")
+    (share,) = explanation["details"]
+    assert share["value"] == 1.0
+    (ranked,) = share["details"]
+    assert ranked["value"] == 1
+    assert ranked["details"][0]["description"] == "found vector with calculated similarity: 1.0"
+
+
 def test_profiles_are_passed_on(client):
     assert client.search(rrf(FIRST), profile=True)["profile"]["shards"]
 
@@ -462,14 +495,6 @@ def test_a_point_in_time_of_the_caller(client):
     answer = client("POST", "/_search", body)
     assert list(found(answer.document)) == ["1", "2", "3"]
     assert client("DELETE", "/_pit", {"id": opened}).document["num_freed"] > 0
-
-
-def test_a_tree_below_a_retriever_of_the_upstream(client):
-    boosted = {"constant_score": {"filter": {"ids": {"values": ["2"]}}, "boost": 9}}
-    rescore = {"window_size": 10, "query": {"rescore_query": boosted}}
-    tree = {"rescorer": {"retriever": rrf(FIRST), "rescore": rescore}}
-    assert next(iter(found(client.search(tree)))) == "2"
-    assert next(iter(found(client.search(rrf(tree))))) == "2"
 
 
 def test_many_searches_in_one_request(client, provider):

@@ -36,9 +36,8 @@ SHOWN = Shown(
 )
 
 
-@pytest.mark.parametrize("inference_fields", [True, False])
-def test_what_is_packed_comes_back(inference_fields: bool):
-    asked = Asked.of(SHOWN, WHERE, inference_fields=inference_fields)
+def test_what_is_packed_comes_back():
+    asked = Asked.of(SHOWN, WHERE)
     found = unpacked(asked.packed())
     assert found == asked
     assert found is not None
@@ -53,7 +52,6 @@ def test_fields_are_those_that_there_are_by_then():
 def test_who_asked_for_nothing_has_nothing_to_send_along():
     assert not Asked.of(Shown(), WHERE)
     assert Asked.of(SHOWN, WHERE)
-    assert Asked.of(Shown(), WHERE, inference_fields=True)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +67,6 @@ def test_who_asked_for_nothing_has_nothing_to_send_along():
 )
 def test_whether_fields_are_asked_for_by_name(shown: Shown, answer: bool):
     assert Asked.of(shown, WHERE).names_fields is answer
-    assert Asked.of(shown, WHERE, inference_fields=True).names_fields
 
 
 def test_a_point_in_time_may_be_over_by_then():

@@ -64,6 +64,18 @@ async def test_inference_fields_are_shown_where_they_are_asked_for():
     assert "xinf" not in source
 
 
+async def test_vectors_are_shown_to_those_searches_that_ask_for_them():
+    here = world(HERE, {"responses": [{"hits": {"hits": [STORED]}}, FOUND]})
+    asking = {"fields": ["_inference_fields"]}
+    answer = await here.request("POST", "/a/_msearch", lines({}, asking, {}, SEMANTIC))
+    first, second = (one["hits"]["hits"][0]["_source"] for one in answer["responses"])
+    assert first["_inference_fields"].keys() == {"body"}
+    assert second == {}
+    sent = [orjson.loads(line) for line in here.upstream.asked[0].body.splitlines()]
+    assert sent[1] == {"_source": {"exclude_vectors": False}}
+    assert sent[3]["_source"] == {"excludes": ["xinf"]}
+
+
 async def test_a_search_that_fails_has_its_error_in_its_place():
     here = world(HERE, {"responses": [FOUND]})
     wrong = {"query": {"semantic": {"field": "body"}}}

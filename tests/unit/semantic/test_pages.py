@@ -58,6 +58,15 @@ async def test_other_scrolls_are_asked_for_as_they_come():
     assert here.upstream.asked[0].json == {"scroll_id": "plain"}
 
 
+@pytest.mark.parametrize("scroll_id", ["plain", ID])
+async def test_vectors_that_the_search_has_asked_for_are_on_every_page(scroll_id: str):
+    here = world(HERE, {"hits": {"hits": [STORED]}})
+    answer = await here.request("POST", "/_search/scroll", {"scroll_id": scroll_id})
+    source = answer["hits"]["hits"][0]["_source"]
+    assert source.keys() == {"body", "_inference_fields"}
+    assert here.registry.looked_up[0] == "a"
+
+
 async def test_an_asynchronous_search_shows_nothing_of_ours():
     here = world(HERE, {"response": {"hits": {"hits": [HIT]}}})
     answer = await here.request("GET", "/_async_search/x")
@@ -88,7 +97,7 @@ async def test_what_an_asynchronous_search_found_shows_what_it_was_asked_for(
     assert (answer["id"], answer["is_running"]) == ("x", False)
     hit = {"_index": "a", "_id": "1", "_source": {"body": "x"}, "highlight": {"body": ["near"]}}
     assert answer["response"] == {"hits": {"hits": [hit]}}
-    assert here.registry.looked_up == ["a"]
+    assert set(here.registry.looked_up) == {"a"}
 
 
 async def test_aggregations_of_an_asynchronous_search_stay_the_callers():
@@ -99,7 +108,7 @@ async def test_aggregations_of_an_asynchronous_search_stay_the_callers():
 
 @pytest.mark.parametrize("method", ["scroll", "async"])
 async def test_inference_fields_are_shown_later_as_well(method: str):
-    asked = Asked.of(Shown(), Where(expression="a"), inference_fields=True)
+    asked = Asked.of(Shown(formats={"body": "x"}), Where(expression="a"))
     if method == "scroll":
         page = {"_scroll_id": "next", "hits": {"hits": [STORED]}}
         here = world(HERE, page)

@@ -11,7 +11,7 @@ from proxy.semantic.highlights import Shown
 from proxy.semantic.scrolls import again, asked_by, own, says_more, with_asked
 from proxy.semantic.shownhits import Where
 
-ASKED: Final = Asked.of(Shown(), Where(expression="a,b*"), inference_fields=True)
+ASKED: Final = Asked.of(Shown(formats={"body": "x"}), Where(expression="a,b*"))
 
 
 def test_an_id_says_what_its_search_asked_for():

@@ -15,7 +15,7 @@ from proxy.limits.deadline import Deadline
 from proxy.semantic.retrievers.errors import LeafRefused, RetrieversFailed
 from proxy.semantic.retrievers.evaluation import Evaluation
 from proxy.semantic.retrievers.searches import Searches
-from proxy.semantic.retrievers.tree import Branch, Common, Leaf, Linear, Reranker, Rrf
+from proxy.semantic.retrievers.tree import Branch, Common, Leaf, Linear, Reranker, Rescorer, Rrf
 from proxy.upstream.passingback import UpstreamAnswer
 
 TITLES = {"a": "moon and tides", "b": "moon", "c": None}
@@ -131,10 +131,24 @@ async def test_filters_around_hold_within():
 async def test_what_a_leaf_stands_around_is_evaluated_first():
     inner = rrf(leaf("a", "b"))
     world = World()
-    await world.ranked(rrf(Leaf(name="rescorer", values={}, inner=inner), leaf("a")))
+    await world.ranked(rrf(Leaf(name="pinned", values={}, inner=inner), leaf("a")))
     assert len(world.requests) == 2
-    rescorer = world.requests[1][0]["retriever"]["rescorer"]
-    assert wanted(rescorer["retriever"]) == ["a", "b"]
+    pinned = world.requests[1][0]["retriever"]["pinned"]
+    assert wanted(pinned["retriever"]) == ["a", "b"]
+
+
+@pytest.mark.parametrize("child", [leaf("a", "b", "c"), rrf(leaf("a", "b", "c"))])
+async def test_all_that_is_below_a_rescorer_is_rescored(child: Any):
+    world = World()
+    filtered = {"term": {"kind": "log"}}
+    rescore = [{"window_size": 2, "query": {}}]
+    tree = Rescorer(common=Common(window=2, filters=[filtered]), child=child, rescore=rescore)
+    await world.ranked(tree)
+    (search,) = world.requests[-1]
+    assert (search["rescore"], search["size"]) == (rescore, 2)
+    assert wanted(search) == ["a", "b", "c"]
+    assert filtered in world.requests[0][0]["query"]["bool"]["filter"]
+    assert len(world.requests) == (1 if isinstance(child, Leaf) else 2)
 
 
 @pytest.mark.parametrize("child", [leaf("b", "a", "c"), rrf(leaf("b", "a", "c"))])

@@ -8,6 +8,7 @@ import pytest
 
 from proxy.semantic.retrievers.explaining import (
     explain_linear,
+    explain_nearest,
     explain_reranker,
     explain_rrf,
     java_float,
@@ -42,7 +43,7 @@ def test_ranks_are_told():
     fused = rrf([WORDS.documents, MEANING.documents], [1.0, 1.0], 60, 10)
     found = explain_rrf(tree, [1.0, 1.0], fused, [WORDS, MEANING])
     first, second = found[A], found[B]
-    assert first["value"] == fused.documents[0].score
+    assert first["value"] == 0.032786883  # not 0.032786883413791656
     assert "computed for initial ranks [1, 1] with rankConstant: [60]" in first["description"]
     assert first["details"][0]["details"] == [OWN]
     assert (
@@ -86,5 +87,47 @@ def test_rerankers_are_told(snippets: Any, more: str):
     }
 
 
-def test_a_hits_own_is_a_sum():
-    assert topmost(OWN) == {"value": 2.0, "description": "sum of:", "details": [OWN]}
+def test_neighbours_are_told_by_rank_and_similarity():
+    shard = 3 << 32
+    found = explain_nearest([Scored(A, 0.5, shard + 7), Scored(B, f32(0.1), 1)])
+    assert found[A] == {
+        "value": 1,
+        "description": "doc [7] with an original score of [0.5] is at rank [1] from the following "
+        "source queries.",
+        "details": [
+            {
+                "value": 0.5,
+                "description": "found vector with calculated similarity: 0.5",
+                "details": [],
+            }
+        ],
+    }
+    assert found[B]["value"] == 2
+    assert found[B]["details"][0]["description"].endswith(": 0.1")
+
+
+def test_a_hits_own_stands_alone_where_every_document_is_searched():
+    upstream = {"details": [required("*:*"), {"description": "ConstantScore(*:*)^0.0"}]}
+    assert topmost(OWN, upstream) == OWN
+
+
+def test_a_hits_own_stands_beside_the_filters_of_the_index():
+    filters = [required("FieldExistsQuery [field=_primary_term]"), required("kind:note")]
+    upstream = {"details": [filters[0], {"description": "sum of:"}, filters[1], required("*:*")]}
+    assert topmost(OWN, upstream) == {
+        "value": 2.0,
+        "description": "sum of:",
+        "details": [OWN, *filters],
+    }
+
+
+def required(query: str) -> dict[str, Any]:
+    """A filter that a document meets, as Lucene explains it."""
+    return {
+        "value": 0.0,
+        "description": "match on required clause, product of:",
+        "details": [
+            {"value": 0.0, "description": "# clause", "details": []},
+            {"value": 1.0, "description": query, "details": []},
+        ],
+    }

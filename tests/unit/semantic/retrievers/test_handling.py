@@ -17,6 +17,7 @@ from proxy.semantic.retrievers.tree import (
     Common,
     Leaf,
     Reranker,
+    Rescorer,
     Retriever,
     Rrf,
     Simplified,
@@ -105,27 +106,25 @@ async def test_what_finds_nothing_matches_nothing():
 
 async def test_only_what_is_below_a_leaf_is_evaluated():
     inner = Rrf(common=COMMON, branches=[Branch(retriever=WORDS)])
-    tree = Leaf(name="rescorer", values={"rescore": {}}, inner=inner)
-    rescorer = (await made({}, tree)).body["retriever"]["rescorer"]
-    assert rescorer["rescore"] == {}
-    assert "constant_score" in str(rescorer["retriever"]["standard"]["query"])
+    tree = Leaf(name="pinned", values={"ids": []}, inner=inner)
+    pinned = (await made({}, tree)).body["retriever"]["pinned"]
+    assert pinned["ids"] == []
+    assert "constant_score" in str(pinned["retriever"]["standard"]["query"])
 
 
 def test_explanations_are_put_into_hits():
     found = {"value": 1.0, "description": "d", "details": []}
-    hits = [{**HIT, "_explanation": {}}, {**HIT, "_id": "b", "_explanation": {}}, {**HIT}]
+    theirs = {"value": 1.0, "description": "sum of:", "details": []}
+    hits = [{**HIT, "_explanation": theirs}, {**HIT, "_id": "b", "_explanation": theirs}, {**HIT}]
     patched = Resolved({}, {("i", "a"): found}).patch({"hits": {"hits": hits}})
-    assert [one.get("_explanation") for one in patched["hits"]["hits"]] == [
-        {"value": 1.0, "description": "sum of:", "details": [found]},
-        {},
-        None,
-    ]
+    shown = [one.get("_explanation") for one in patched["hits"]["hits"]]
+    assert shown == [found, theirs, None]
 
 
 def test_fields_and_text_are_spelled_out_wherever_they_stand():
     simple = Rrf(common=COMMON, simplified=Simplified(query="x"))
     tree = Leaf(
-        name="rescorer",
+        name="pinned",
         values={},
         inner=Reranker(
             common=COMMON,
@@ -144,9 +143,12 @@ def test_fields_and_text_are_spelled_out_wherever_they_stand():
 def test_every_query_of_a_tree_is_collected():
     knn = Leaf(name="knn", values={"field": "v", "filter": {"term": {"b": 1}}})
     common = Common(window=3, filters=[{"term": {"c": 1}}])
-    tree = Rrf(common=common, branches=[Branch(retriever=WORDS), Branch(retriever=knn)])
+    rescore = {"query": {"rescore_query": {"term": {"d": 1}}}}
+    rescorer = Rescorer(common=COMMON, child=knn, rescore=[rescore])
+    tree = Rrf(common=common, branches=[Branch(retriever=WORDS), Branch(retriever=rescorer)])
     found = all_queries(tree, {"retriever": {}, "aggs": {}})
-    assert found.keys() == {"aggs", "query", "knn"}
+    assert found.keys() == {"aggs", "query", "knn", "rescore"}
+    assert found["rescore"] == [rescore]
     terms = [one["term"] for one in found["query"]["bool"]["should"]]
     assert terms == [{"c": 1}, {"a": 1}, {"b": 1}]
     assert found["knn"] == [knn.values]

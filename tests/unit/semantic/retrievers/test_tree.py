@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import orjson
 import pytest
 
@@ -7,9 +9,11 @@ from proxy.ground.errors import ActionRequestInvalid, Cause, IllegalArgument, Pr
 from proxy.inference.chunking import ChunkingSettings
 from proxy.semantic.retrievers.tree import (
     Branch,
+    Common,
     Leaf,
     Linear,
     Reranker,
+    Rescorer,
     Rrf,
     Snippets,
     has_compound,
@@ -104,9 +108,27 @@ def test_compounds_are_looked_for_where_retrievers_stand():
 
 
 def test_a_compound_below_a_retriever_of_the_upstream():
-    tree = parsed({"rescorer": {"retriever": {"rrf": {"retrievers": [WORDS]}}, "rescore": {}}})
+    tree = parsed({"pinned": {"retriever": {"rrf": {"retrievers": [WORDS]}}, "ids": ["1"]}})
     assert isinstance(tree, Leaf)
     assert isinstance(tree.inner, Rrf)
+
+
+@pytest.mark.parametrize(
+    ("rescore", "window"),
+    [
+        ({"query": {}}, 10),
+        ([{"window_size": 7}, {"window_size": 5}], 5),
+        ({"window_size": "of no size"}, 10),  # which the upstream refuses
+    ],
+)
+def test_the_window_of_a_rescorer_is_the_least_of_its_parts(rescore: Any, window: int):
+    values = {"retriever": WORDS, "rescore": rescore, "filter": {"term": {"a": 1}}}
+    tree = parsed({"rrf": {"retrievers": [{"rescorer": values}]}})
+    assert isinstance(tree, Rrf)
+    below = tree.branches[0].retriever
+    assert isinstance(below, Rescorer)
+    assert below.common == Common(window=window, filters=[{"term": {"a": 1}}])
+    assert below.rescore == (rescore if isinstance(rescore, list) else [rescore])
 
 
 @pytest.mark.parametrize(
@@ -119,6 +141,7 @@ def test_a_compound_below_a_retriever_of_the_upstream():
             {"text_similarity_reranker": {"retriever": WORDS}},
             "Required [inference_text, field]",
         ),
+        ({"rescorer": {"retriever": WORDS}}, "Required [rescore]"),
         (
             {"rrf": {"query": "x"}, "standard": {}},
             "[rrf] malformed retriever, expected [END_OBJECT] but found [FIELD_NAME]",

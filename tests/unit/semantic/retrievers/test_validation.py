@@ -13,6 +13,7 @@ from proxy.semantic.retrievers.tree import (
     Leaf,
     Linear,
     Reranker,
+    Rescorer,
     Retriever,
     Rrf,
     Simplified,
@@ -35,7 +36,11 @@ def reranker(child: Retriever) -> Reranker:
     return Reranker(common=Common(window=10), child=child, field="f", text="x")
 
 
-@pytest.mark.parametrize("tree", [WORDS, rrf(), linear(), reranker(rrf())])
+def rescorer(child: Retriever, window: int = 10) -> Rescorer:
+    return Rescorer(common=Common(window=window), child=child, rescore=[{}])
+
+
+@pytest.mark.parametrize("tree", [WORDS, rrf(), linear(), reranker(rrf()), rescorer(rrf())])
 def test_nothing_is_wrong(tree: Retriever):
     validate(tree, {}, {}, 10)
 
@@ -86,14 +91,31 @@ def test_nothing_is_wrong(tree: Retriever):
             "[linear] [normalizer] must be provided when [query] is specified",
         ),
         (
-            linear(normalizer="minmax", branches=[Branch(retriever=WORDS, normalizer="none")]),
+            rescorer(rrf(5), 5),
+            {},
+            {},
+            8,
+            "1: [rescorer] requires [window_size: 5] be greater than or equal to [size: 8];"
+            "2: [rrf] requires [rank_window_size: 5] be greater than or equal to [size: 8];",
+        ),
+        (
+            rescorer(rrf(5), 10),
+            {},
+            {},
+            5,
+            "[rescorer] requires [window_size: 10] to be smaller than or equal to its sub "
+            "retriever's rrf [rank_window_size: 5]",
+        ),
+        (
+            rrf(branches=[Branch(retriever=rescorer(WORDS, 5))]),
             {},
             {},
             -1,
-            "expected [minmax], found [none] in retriever [0]",
+            "to be smaller than or equal to its sub retriever's rescorer [window_size: 5]",
         ),
+        (rescorer(WORDS, -1), {}, {}, -2, "[window_size] parameter cannot be negative"),
         (
-            Leaf(name="rescorer", values={}, inner=rrf(-1)),
+            Leaf(name="pinned", values={}, inner=rrf(-1)),
             {},
             {},
             -1,
@@ -119,5 +141,6 @@ def test_children():
     tree = rrf()
     assert children(tree) == [WORDS]
     assert children(reranker(tree)) == [tree]
-    assert children(Leaf(name="rescorer", values={}, inner=tree)) == [tree]
+    assert children(Leaf(name="pinned", values={}, inner=tree)) == [tree]
+    assert children(rescorer(tree)) == [tree]
     assert children(WORDS) == []
