@@ -67,7 +67,7 @@ _FUSION: Final = b'"rrf"'  # another one, and a `rank`
 # What embeds in ES|QL, in any case; and how a request with such a query begins.
 _FUNCTION: Final = b"text_embedding"
 _ESQL: Final = b"POST /_query"
-_ESCAPE: Final = b"\\u00"
+_ESCAPE: Final = b"\\"
 _ESCAPED_LETTER: Final = re.compile(rb"\\u00[4-7]")  # perhaps of one of these names
 _IN_URL: Final = re.compile(rb"[?&]source=[^&]*(?:semantic|query_vector_builder|rrf|linear)")
 # What a head has, in lower case, where these names look otherwise in the body.
@@ -179,10 +179,8 @@ class Interceptor:
 
     def takes_body(self, request: bytes, start: int) -> bool:
         """Whether a request into which we look, its body from `start` on, is taken after all."""
-        find = request.find
-        if find(_SEMANTIC, start) >= 0 or find(_BUILDER, start) >= 0:
-            return True
-        if find(_FUSION, start) >= 0:
+        find = request.rfind  # from the end, as that is twice as fast where these names are not
+        if find(_SEMANTIC, start) >= 0 or find(_BUILDER, start) >= 0 or find(_FUSION, start) >= 0:
             return True
         if find(_RETRIEVER, start) >= 0 and (
             self._release.may_lack_retrievers() or any(find(kind, start) >= 0 for kind in _KINDS)
