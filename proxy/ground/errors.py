@@ -3,7 +3,6 @@
 ProxyError                       status and Elasticsearch `type` are fixed by the leaf
 ├── IllegalArgument              400 illegal_argument_exception
 │   └── PatternSyntax            400 pattern_syntax_exception: not a regular expression of Java
-├── VerificationFailed           400 verification_exception: an ES|QL query that makes no sense
 ├── ParseFailed                  400 parse_exception
 ├── XContentParseFailed          400 x_content_parse_exception, with the position in the body
 │   └── XContentEnd              400 x_content_e_o_f_exception: it ends too early
@@ -28,8 +27,7 @@ ProxyError                       status and Elasticsearch `type` are fixed by th
 ├── UpstreamError                Elasticsearch behind us cannot be used
 │   ├── UpstreamUnavailable      503 no connection, or its state is unknown
 │   ├── UpstreamBroken           502 its answer is not HTTP, or broke off
-│   ├── UpstreamTimedOut         504 no answer in time
-│   └── AnswerTooLarge           400 illegal_argument_exception: it has to be read, and is too long
+│   └── UpstreamTimedOut         504 no answer in time
 ├── StoreError                   503 the endpoint store cannot be used
 │   ├── StoreOverloaded          429 it takes no changes for now: disk full, queue full
 │   ├── StoreDamaged             500 it is not as the proxy made it, and nothing is written to it
@@ -147,13 +145,6 @@ class IllegalArgument(ProxyError):
 
 class PatternSyntax(IllegalArgument):
     type = "pattern_syntax_exception"
-
-
-class VerificationFailed(ProxyError):
-    """What is wrong with an ES|QL query that can be parsed."""
-
-    status = 400
-    type = "verification_exception"
 
 
 class ParseFailed(ProxyError):
@@ -354,21 +345,6 @@ class UpstreamBroken(UpstreamError):
 
 class UpstreamTimedOut(UpstreamError):
     status = 504
-
-
-class AnswerTooLarge(UpstreamError):
-    """An answer of more bytes than are read of one that has to be changed."""
-
-    status = 400
-    type = "illegal_argument_exception"
-    is_root_cause = False
-
-    def __init__(self, most: int) -> None:
-        super().__init__(
-            f"the answer to the request has more than [{most}] bytes, the most that is read of one "
-            "that the proxy has to change: ask for fewer documents, or for less of each; the "
-            "proxy's setting [upstream.answer_size] can be raised"
-        )
 
 
 class StoreError(ProxyError):

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from proxy.ground.errors import AnswerTooLarge
 from proxy.ground.frames import forget_frames
+from proxy.ground.largeanswers import AnswerTooLarge
 from proxy.limits.threads import offload
 from proxy.semantic import layout
 from proxy.semantic.answerjson import object_of

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from proxy.ground.errors import AnswerTooLarge, IllegalArgument, UpstreamBroken
+from proxy.ground.errors import IllegalArgument, UpstreamBroken
+from proxy.ground.largeanswers import AnswerTooLarge
 from proxy.rest.codings import Decoder, StreamCoding, compressed, decompressed
 from proxy.semantic import layout
 from proxy.semantic.cutting import Cutter, Replacement

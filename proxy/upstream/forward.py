@@ -17,8 +17,9 @@ from aiohttp import ClientResponse, hdrs, web
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.config import UpstreamConfig
-from proxy.ground.errors import AnswerTooLarge, NoInferenceFeature, UpstreamError
+from proxy.ground.errors import NoInferenceFeature, UpstreamError
 from proxy.ground.interception import is_inference
+from proxy.ground.largeanswers import AnswerTooLarge
 from proxy.http1 import Forwarding, Headers, RequestHead
 from proxy.http1.bodies import pieces
 from proxy.limits.uploads import PAUSE

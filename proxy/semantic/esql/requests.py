@@ -10,12 +10,12 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from proxy.ground.errors import VerificationFailed
 from proxy.inference.endpoints import TaskType
 from proxy.limits.deadline import Deadline
 from proxy.limits.threads import offload
 from proxy.semantic.answerjson import AT_ONCE
 from proxy.semantic.documents import with_replaced
+from proxy.semantic.errors import VerificationFailed
 from proxy.semantic.esql.columns import without_columns
 from proxy.semantic.esql.embeddings import FUNCTION, Call, Parameters, Replaced, calls, replaced
 from proxy.semantic.esql.lexer import indices_in, tokens

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import pytest
 
-from proxy.ground.errors import AnswerTooLarge, ProxyError
+from proxy.ground.errors import ProxyError
+from proxy.ground.largeanswers import AnswerTooLarge
 from proxy.semantic.chunks import VectorSources, show
 from proxy.semantic.highlights import Highlight, Shown, Sought
 from proxy.semantic.ports import UpstreamAnswer

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from proxy.config import UpstreamConfig
-from proxy.ground.errors import AnswerTooLarge
+from proxy.ground.largeanswers import AnswerTooLarge
 from proxy.http1.bodies import UnchunkedBody
 from proxy.upstream.asking import Asking
 from proxy.upstream.forward import Forwarder, forwarding

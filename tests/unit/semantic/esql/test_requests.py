@@ -8,8 +8,9 @@ from typing import Any, Final
 import orjson
 import pytest
 
-from proxy.ground.errors import Unauthorized, VerificationFailed
+from proxy.ground.errors import Unauthorized
 from proxy.inference.endpoints import TaskType
+from proxy.semantic.errors import VerificationFailed
 from proxy.semantic.esql.columns import ColumnCutter
 from tests.unit.semantic.exchanges import Endpoints, World, world
 from tests.unit.semantic.targets import semantic_field, target
