@@ -70,10 +70,6 @@ class Parameters:
         return self._values[number - 1] if 0 < number <= len(self._values) else None
 
 
-def _is_value(parameter: Mapping[str, Any]) -> bool:
-    return [name.lower() for name in parameter] == [_VALUE]
-
-
 def calls(found: Sequence[Token], parameters: Parameters) -> Iterator[Call]:
     """The calls with two constants, and perhaps a timeout, among the tokens of a query."""
     for place, token in enumerate(found):
