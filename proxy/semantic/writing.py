@@ -189,8 +189,9 @@ class _Bulk:
         is_forced = self._exchange.rest.parameters.get("refresh") != "wait_for"
         for entry in entries:
             ((action, answer),) = entry.items()
-            if "error" not in answer and "result" in answer and answer["result"] != "noop":
-                self._unrefreshed.add(answer["_index"])
+            if "error" not in answer and "result" in answer:
+                if answer["result"] != "noop":
+                    self._unrefreshed.add(answer["_index"])
                 if is_forced:
                     entry[action] = _with_forced_refresh(answer)
 

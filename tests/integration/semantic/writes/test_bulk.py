@@ -190,9 +190,13 @@ def test_large_bodies_are_answered_item_by_item_and_refreshed(site: Site) -> Non
         for number in range(300):
             action = {"index": {"_index": "wb-a", "_id": str(number)}}
             yield lines(action, {"body": f"number {number}", "pad": pad})
+            if number == 0:
+                yield lines({"update": action["index"]}, {"doc": {}})
 
     answer = site.raw_bulk(body(), target="/_bulk?refresh=true")
     items = orjson.loads(answer.content)["items"]
+    unchanged = items.pop(2)["update"]
+    assert (unchanged["result"], unchanged["forced_refresh"]) == ("noop", True)
     assert [item["index"]["_id"] for item in items[1:]] == [str(number) for number in range(300)]
     assert all(item["index"]["forced_refresh"] for item in items)
     for index, count in (("wb-a", 300), ("wb-b", 1)):
