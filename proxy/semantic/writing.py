@@ -118,7 +118,7 @@ class _Bulk:
         async with aclosing(windows(self._pieces(), _FIRST_WINDOW, _WINDOW)) as coming:
             async for window in coming:
                 is_first = gathering is None
-                gathering = gathering or Gathering(is_large=is_large(window))
+                gathering = gathering or Gathering(self._writer.key_of, is_large=is_large(window))
                 for group in groups(window, most, is_first=is_first):
                     await self._prepare(group)
                     for full in gathering.full(group):

@@ -250,6 +250,28 @@ def test_aliases_lead_to_their_write_index(site: Site) -> None:
     assert site.stored("wb-old", "2") == {"body": "y"}
 
 
+def test_items_of_one_document_keep_their_order_whatever_they_call_its_index(site: Site) -> None:
+    site.make("wb-a", aliases={"wb-named": {}})
+    site.bulk({"index": {"_index": "wb-a", "_id": "1"}}, {"body": "before"})
+    names: list[dict[str, str]] = [{"_index": "wb-named"}, {"_index": "wb-a"}, {}]
+    parts: list[Any] = []
+    for number, name in enumerate([*names, *names]):
+        text = {"body": f"text {number}", "title": f"title {number}"}
+        parts += [{"update": {"_id": "1", **name}}, {"doc": text}]
+    parts += [{"index": {"_index": "wb-named", "_id": "1"}}, {"body": "last"}]
+    items = site.bulk(*parts, target="/wb-a/_bulk")["items"]
+    versions = [answer["_version"] for item in items for answer in item.values()]
+    assert versions == list(range(2, 9))
+    assert site.stored("wb-a", "1")["body"] == "last"
+    assert site.chunks("wb-a", "1") == [("body", 0, 4)]
+
+
+def test_an_item_that_fails_here_tells_its_index_by_name(site: Site) -> None:
+    site.make("wb-a", aliases={"wb-named": {}})
+    failed = site.bulk({"index": {"_index": "wb-named", "_id": "1"}}, {"body": {"a": 1}})
+    assert failed["items"][0]["index"]["_index"] == "wb-a"
+
+
 def test_an_alias_that_is_required_and_missing_fails_its_item(site: Site) -> None:
     site.make("wb-a")
     answer = site.bulk({"index": {"_index": "wb-a", "require_alias": True}}, {"body": "x"})
