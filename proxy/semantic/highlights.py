@@ -5,6 +5,7 @@ Source: SemanticTextHighlighter, HighlightPhase, SemanticTextFieldMapper.valueFe
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -200,10 +201,18 @@ def sought_in(query: Any, indices: frozenset[str] | None = None) -> Iterator[Sou
 
 
 def _of_knn(knn: Any, indices: frozenset[str] | None) -> Iterator[Sought]:
-    if isinstance(knn, Mapping) and isinstance(knn.get("query_vector"), list):
+    if isinstance(knn, Mapping) and _is_vector(knn.get("query_vector")):
         for one in listed(knn.get("filter")):
             indices = _only(one, indices)
         yield Sought(vector=knn["query_vector"], chunks=str(knn.get("field")), indices=indices)
+
+
+def _is_vector(value: Any) -> bool:
+    """Whether it is a list of numbers; the upstream says what is wrong with any other."""
+    try:
+        return isinstance(value, list) and bool(array("f", value))
+    except (TypeError, OverflowError):
+        return False
 
 
 def _only(query: Any, indices: frozenset[str] | None) -> frozenset[str] | None:

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from proxy.config import SemanticConfig
 from proxy.ground.epoch import Epoch
-from proxy.ground.errors import ProxyError
+from proxy.ground.errors import IllegalArgument, ProxyError
 from proxy.inference.ports import Notes, Uses
 from proxy.rest.request import RestRequest, parse_request
 from proxy.rest.responder import responder_for
@@ -142,6 +142,8 @@ class SemanticLayer:
             return await handler(exchange)
         except Unread as error:
             unread = error
+        except RecursionError:
+            raise IllegalArgument("the request has too many levels") from None
         registry, index = self._registry, exchange.names.get("index", EVERYTHING)
         if unread.raw is None or writes_documents(*_raw(exchange.rest)):
             raise unread.error

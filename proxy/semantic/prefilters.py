@@ -92,6 +92,8 @@ def _pruned_bool(body: Mapping[str, Any], is_nested: IsNested) -> Any:
         ]
         if left:
             kept[occur] = left
+    if all(listed(body.get(occur)) == kept.get(occur, []) for occur in OCCURS):
+        return {"bool": body}  # also one without clauses, which finds everything
     if not kept:
         return None
     least = body.get("minimum_should_match")

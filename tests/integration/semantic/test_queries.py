@@ -432,3 +432,12 @@ def test_failures_of_the_provider_are_those_of_the_search(here):
     status, document = here.ask("a", semantic("BOOM"))
     assert status == 400
     assert "boom" in document["error"]["reason"]
+
+
+def test_what_has_too_many_levels_is_refused(here):
+    body = {"query": semantic(QUERY), "highlight": {"fields": {"team": {"highlight_query": 0}}}}
+    deep = b'{"a":' * 800 + b"0" + b"}" * 800
+    line = orjson.dumps(body).replace(b'"highlight_query":0', b'"highlight_query":' + deep)
+    answer = here.client("POST", f"/{here.name('a')}/_msearch", b"{}\n" + line + b"\n")
+    assert answer.status == 400
+    assert answer.document["error"]["reason"] == "the request has too many levels"

@@ -35,7 +35,11 @@ def is_ours(name: str, body: Mapping[str, Any]) -> bool:
         ({"dis_max": {"queries": [OURS]}}, None),
         ({"bool": {"must": [OURS], "filter": TERM}}, {"bool": {"filter": [TERM]}}),
         ({"bool": {"must_not": OURS}}, None),
-        ({"bool": {}}, None),
+        ({"bool": {}}, {"bool": {}}),
+        (
+            {"bool": {"filter": {"bool": {}}, "should": TERM}},
+            {"bool": {"filter": {"bool": {}}, "should": TERM}},
+        ),
         ({"function_score": {}}, {"function_score": {}}),
         ("wrong", "wrong"),
     ],
