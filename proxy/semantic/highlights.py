@@ -14,6 +14,7 @@ from typing import Any, Final
 from proxy.semantic import layout
 from proxy.semantic.clauses import Vector
 from proxy.semantic.fields import SemanticField
+from proxy.semantic.plainhighlights import with_words_alone
 from proxy.semantic.prefilters import listed, named
 
 _TYPE: Final = "semantic"
@@ -78,11 +79,13 @@ def taken_over(
     by_path: Mapping[str, Found],
     indices: int,
     sought: Iterable[Sought],
+    query: Any,
 ) -> Shown:
     """What a rewritten search asks to be shown; taken out of the body, for no upstream knows it.
 
     `indices` is how many the search goes to, so that those without the field keep what is theirs.
-    The body may be that of hits within others; `sought` is what these are found by.
+    The body may be that of hits within others; `sought` is what these are found by, and `query` the
+    query that finds them.
     """
     shown = Shown()
     if isinstance(body.get("highlight"), Mapping):
@@ -91,6 +94,8 @@ def taken_over(
         shown.unnamed = _unnamed(body["highlight"], by_path, shown)
         if not body["highlight"].get("fields"):
             del body["highlight"]
+        elif by_path:
+            body["highlight"] = with_words_alone(body["highlight"], query)
     if isinstance(body.get("fields"), list):
         body["fields"] = [one for one in body["fields"] if not _is_chunks(one, by_path, shown)]
         if not body["fields"]:

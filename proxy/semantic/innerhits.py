@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from proxy.semantic.answers import hits_of
 from proxy.semantic.highlights import Found, Shown, Sought, Within, sought_by, sought_in, taken_over
+from proxy.semantic.plainhighlights import query_of
 from proxy.semantic.prefilters import each
 
 _AGGREGATIONS: Final = ("aggs", "aggregations")
@@ -98,14 +99,15 @@ def all_taken_over(
     def change(section: Section) -> Mapping[str, Any]:
         made = dict(section.body)
         sought: Iterable[Sought] = found if section.query is None else sought_in(section.query)
-        shown = taken_over(made, by_path, indices, sought)
+        query = query_of(body) if section.query is None else section.query
+        shown = taken_over(made, by_path, indices, sought, query)
         if shown or shown.formats:
             where = Within(name=section.name, in_buckets=section.in_buckets, shown=shown)
             within.append(where)
         return made
 
     made = with_sections(body, change)
-    shown = taken_over(made, by_path, indices, found)
+    shown = taken_over(made, by_path, indices, found, query_of(body))
     shown.within = within
     for one in within:
         shown.formats |= one.shown.formats

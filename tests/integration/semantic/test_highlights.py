@@ -67,6 +67,19 @@ def test_the_nearest_chunks(here, options, expected):
         assert highlight(answer) == expected
 
 
+@pytest.mark.parametrize("kind", ["plain", "unified"])
+def test_words_are_highlighted_beside_a_search_by_meaning(here, kind):
+    words = {"match": {"title": "pilot"}}
+    asked = {"type": kind, "fields": {"title": {}}}
+    marked = ["harbour <em>pilot</em> ships"]
+    both = {"bool": {"must": [semantic(QUERY)], "should": [words]}}
+    assert highlight(here.search("a", both, highlight=asked), "title") == marked
+    assert highlight(here.search("a", semantic(QUERY), highlight=asked), "title") is None
+    aggs = {"best": {"top_hits": {"highlight": asked}}}
+    answer = here.search("a", both, aggs=aggs)["aggregations"]["best"]
+    assert highlight(answer, "title") == marked
+
+
 def test_in_the_order_of_scores(here):
     options = {"order": "score", "number_of_fragments": 2}
     answer = here.search("a", semantic("baker harbour"), highlight={"fields": {"body": options}})
