@@ -95,7 +95,8 @@ _TOKEN: Final = (
 )
 _MODEL: Final = (
     r"\bmodels?\b.{0,200}(?:does not exist|not found|not supported)|model_not_(?:found|supported)"
-    r"|model is not an? |not available for splade|(?:does not|doesn't) support (?:embedding|rerank|chat|completion)"
+    r"|model is not an? |not available for splade"
+    r"|(?:does not|doesn't) support (?:embedding|rerank|chat|completion)"
 )
 _PROMPT_TOO_LONG: Final = (
     r"tokens`? \+ `?max_new_tokens|reduce (?:your prompt|the length)|exceed_context_size"
