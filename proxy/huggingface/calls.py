@@ -310,7 +310,7 @@ def _cause(error: Exception) -> Cause:
         return Cause("connection_closed_exception", "Connection closed unexpectedly")
     if isinstance(error, TimeoutError):
         return Cause("connect_timeout_exception", "Connect timed out")
-    if isinstance(error, ConnectionError):
+    if isinstance(error, ConnectionError | aiohttp.ClientOSError):
         return Cause("socket_exception", "Connection reset")
     return Cause("i_o_exception", "the reply was malformed or broke off")
 
