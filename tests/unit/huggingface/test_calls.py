@@ -113,7 +113,7 @@ async def test_a_reset_before_the_answer_is_told_as_that():
         answering(Answer()) as provider,
         await asyncio.start_server(reset, "127.0.0.1") as it,
     ):
-        url = "http://127.0.0.1:%d" % it.sockets[0].getsockname()[1]
+        url = f"http://127.0.0.1:{it.sockets[0].getsockname()[1]}"
         outcome = await provider.calls.send(Call(make_endpoint(url=url), {}))
     assert outcome == NoReply(Cause("socket_exception", "Connection reset"))
 
