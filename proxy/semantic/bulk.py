@@ -27,7 +27,7 @@ from proxy.semantic.documents import (
 )
 from proxy.semantic.fields import Fields
 from proxy.semantic.filling import Chunkers, Filling, all_sources, prepare
-from proxy.semantic.givenvectors import INFERENCE_FIELDS, given_vectors
+from proxy.semantic.givenvectors import INFERENCE_FIELDS, given_vectors, names_of_given
 from proxy.xcontent.document import Bounds
 from proxy.xcontent.formats import parse
 from proxy.xcontent.writing import dump_json
@@ -167,12 +167,14 @@ class Item:
         if self.action == "update":
             self._prepare_update(document, own)
             return
+        content = document.content
         given = None
-        if INFERENCE_FIELDS in document.content:
+        if names := names_of_given(own.content):
             self.check_source()
-            given = given_vectors(document.content[INFERENCE_FIELDS], self.fields)
+            given = given_vectors(content, self.fields)
         self.place = own.place
-        self.filling = prepare(document.content, self.fields, self.chunkers, given=given)
+        self.filling = prepare(content, self.fields, self.chunkers, given=given)
+        self.filling.given = names
 
     def _prepare_update(self, document: ReadDocument, own: ReadDocument) -> None:
         if "script" in document.content:
@@ -190,7 +192,7 @@ class Item:
         if not isinstance(content, dict):
             return None, None
         check_own(content)
-        if INFERENCE_FIELDS in content:
+        if names_of_given(content):
             raise IllegalArgument(f"[{INFERENCE_FIELDS}] cannot be part of an update")
         filling = prepare(content, self.fields, self.chunkers)
         assert self.source is not None
@@ -220,8 +222,8 @@ class Item:
 
     def _sent_source(self, source: bytes) -> bytes:
         """The source without what must not be sent on; the places are those in it."""
-        if self.filling is not None and self.filling.given:
-            source, self.place = without_field(source, INFERENCE_FIELDS)
+        for given in () if self.filling is None else self.filling.given:
+            source, self.place = without_field(source, given)
         if self.guard is not None and self.inserts:  # what is there will not be made
             for name in ("doc_as_upsert", "upsert"):
                 if (document := read_document(source)) is not None and name in document.content:

@@ -21,10 +21,13 @@ from proxy.limits.threads import offload
 from proxy.semantic import layout
 from proxy.semantic.answerjson import AT_ONCE, with_sources
 from proxy.semantic.bulk import Item, Window
+from proxy.semantic.cutting import cut_out
 from proxy.semantic.documents import one_line
 from proxy.semantic.exchange import Exchange
+from proxy.semantic.fields import Fields, SemanticField
 from proxy.semantic.hiding import hide_in_error
 from proxy.semantic.hits import Hit, hits_with_sources, total_of
+from proxy.semantic.inferencefields import inference_fields
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.sourcefilters import filter_in_body
 from proxy.semantic.targets import Pipelines, pipelines_of, write_target
@@ -33,6 +36,7 @@ from proxy.semantic.writer import Refused, Writer
 from proxy.xcontent.writing import dump_json
 
 _BATCH: Final = 1000  # documents of a page, as in Elasticsearch
+_BATCH_WITH_VECTORS: Final = 100
 _KEEP_ALIVE: Final = "5m"  # of the scroll, from one page to the next
 _REINDEX: Final = "indices:data/write/reindex"
 _UPDATE: Final = "indices:data/write/update/byquery"
@@ -63,6 +67,7 @@ class Copy:
     proceeds: bool = False  # at conflicts
     per_second: float = -1.0  # documents; negative for no limit
     refresh: bool = False
+    carried: Mapping[str, Fields] = field(default_factory=dict)  # with their vectors, by index
 
 
 @dataclass(slots=True, kw_only=True)
@@ -98,7 +103,10 @@ class Progress:
 
 
 async def reindex(exchange: Exchange) -> web.StreamResponse:
-    """Copy documents from index to index; their semantic fields are filled anew."""
+    """Copy documents from index to index; their semantic fields are filled anew.
+
+    Only where `exclude_vectors` is false, their vectors are copied along.
+    """
     exchange.refuse_smile()
     body = await exchange.document()
     if not isinstance(body, Mapping):
@@ -119,15 +127,17 @@ async def reindex(exchange: Exchange) -> web.StreamResponse:
         raise IllegalArgument(_NO_REMOTE)
     if "script" in body:
         raise IllegalArgument(_NO_SCRIPT)
+    carried = await _carried(exchange, names, target, source.get("_source"))
     copy = Copy(
         source=names,
         search={key: value for key, value in source.items() if key in ("query", "sort", "_source")},
-        size=_size(source.get("size", _BATCH)),
+        size=_size(source.get("size", _BATCH_WITH_VECTORS if carried else _BATCH)),
         dest=target,
         op_type=str(dest.get("op_type", "index")),
         pipeline=pipeline,
         routing=str(dest.get("routing", "keep")),
         version_type=dest.get("version_type"),
+        carried=carried,
         **_common(exchange, body),
     )
     return await _run(exchange, copy, _REINDEX, f"reindex from [{names}] to [{target}]")
@@ -165,6 +175,21 @@ async def _is_concerned(
     if target.concerns(pipeline, registry.snapshot.pipelines):
         return True
     return not is_remote and bool((await registry.look_up(source)).fields)
+
+
+async def _carried(
+    exchange: Exchange, source: str, dest: str, filter: Any
+) -> dict[str, dict[str, SemanticField]]:
+    """The fields whose vectors are to be copied: those that the destination has, too."""
+    given = filter_in_body(filter)
+    if given is None or not given.shows_inference_fields:
+        return {}
+    registry = exchange.parts.registry
+    there = (await write_target(registry, dest)).fields
+    return {
+        index: {path: one for path, one in fields.items() if path in there}
+        for index, fields in (await registry.look_up(source)).fields.items()
+    }
 
 
 async def _are_ingested(exchange: Exchange, indices: str, pipeline: Any) -> bool:
@@ -290,7 +315,7 @@ async def _pages(
         "track_total_hits": True,
     }
     path = f"/{quote(copy.source, safe='*,<>{}')}/_search?scroll={_KEEP_ALIVE}"
-    answer, hits = await _page(await exchange.ask(body, target=path, method="POST"))
+    answer, hits = await _page(await exchange.ask(body, target=path, method="POST"), copy)
     total = total_of(answer)
     progress.total = total if left is None else min(total, left)
     scroll = answer.get("_scroll_id")
@@ -305,7 +330,7 @@ async def _pages(
                 return
             again = {"scroll": _KEEP_ALIVE, "scroll_id": scroll}
             found = await exchange.ask(again, target="/_search/scroll", method="POST")
-            answer, hits = await _page(found)
+            answer, hits = await _page(found, copy)
             scroll = answer.get("_scroll_id", scroll)
             _check_shards(answer)
     finally:
@@ -314,7 +339,7 @@ async def _pages(
 
 
 async def _filter(exchange: Exchange, copy: Copy) -> Any:
-    """The user's own filter, with the user's own vectors, and without ours: they are made anew.
+    """The user's own filter, with the user's own vectors, and without ours, if not asked for.
 
     What is filtered is written anew by the upstream, which changes numbers such as 1e400. So where
     there is nothing to leave out, no filter is sent.
@@ -322,26 +347,34 @@ async def _filter(exchange: Exchange, copy: Copy) -> Any:
     given = filter_in_body(copy.search.get("_source"))
     if given is None or given.source is False:
         return copy.search.get("_source")
+    hides = await exchange.parts.release.hides_vectors()
+    if copy.carried:
+        return given.for_upstream(shows=True, hides_vectors=hides)
     excludes = [*given.excludes]
     if (await exchange.parts.registry.look_up(copy.source)).fields:
         excludes.append(layout.CONTAINER)
-    made: dict[str, Any] = {}
+    made: dict[str, Any] = dict(given.others)
     if given.includes:
         made["includes"] = list(given.includes)
     if excludes:
         made["excludes"] = excludes
     if given.exclude_vectors is not None:
         made["exclude_vectors"] = given.exclude_vectors
-    elif await exchange.parts.release.hides_vectors():
+    elif hides:
         made["exclude_vectors"] = False
     return made or True
 
 
-async def _page(answer: UpstreamAnswer) -> tuple[dict[str, Any], list[Hit]]:
+async def _page(answer: UpstreamAnswer, copy: Copy) -> tuple[dict[str, Any], list[Hit]]:
     """A page of a scroll, and its documents. Raises: StatusError, UpstreamBroken."""
-    document, sources = await offload(
-        len(answer.body), AT_ONCE, lambda: with_sources(answer.body, answer.status)
-    )
+
+    def read() -> tuple[dict[str, Any], list[bytes]]:
+        body = answer.body
+        if copy.carried:
+            body = cut_out(body, inference_fields(copy.carried))
+        return with_sources(body, answer.status)
+
+    document, sources = await offload(len(answer.body), AT_ONCE, read)
     if answer.status >= 300:
         error = document.get("error")
         reason = error.get("reason") if isinstance(error, dict) else str(error)

@@ -12,7 +12,7 @@ from typing import Final
 
 from proxy.ground.errors import EndpointNotFound, IllegalArgument, ProxyError
 from proxy.ground.frames import forget_frames
-from proxy.inference.endpoints import InferenceEndpoint
+from proxy.inference.endpoints import SERVICE, InferenceEndpoint, TaskType
 from proxy.inference.inputtypes import INGEST
 from proxy.limits.deadline import Deadline
 from proxy.limits.threads import offload
@@ -22,7 +22,7 @@ from proxy.semantic.errors import (
     InferenceFailed,
     InferenceNotLoaded,
 )
-from proxy.semantic.fields import Fields, SemanticField, model_settings_of
+from proxy.semantic.fields import Fields, SemanticField, model_settings_of, shown_model
 from proxy.semantic.filling import Chunk, Chunkers, Filling
 from proxy.semantic.ports import Endpoints
 from proxy.xcontent.numbers import Numbers
@@ -193,6 +193,9 @@ def _fits(filling: Filling, endpoint: InferenceEndpoint) -> bool:
 
 def _misfit(field: SemanticField, endpoint: InferenceEndpoint) -> ProxyError | None:
     offered = model_settings_of(endpoint)
+    if field.model is not None and endpoint.task_type is TaskType.SPARSE_EMBEDDING:
+        shown = shown_model(SERVICE, endpoint.task_type.value)
+        return DocumentParsingFailed.of_models(field.path, field.model, shown)
     if offered is None:
         return InferenceFailed(
             endpoint.inference_id,
@@ -204,7 +207,7 @@ def _misfit(field: SemanticField, endpoint: InferenceEndpoint) -> ProxyError | N
         )
     if field.model is None or offered.fits(field.model):
         return None
-    return DocumentParsingFailed.of_models(field.path, field.model, offered)
+    return DocumentParsingFailed.of_models(field.path, field.model, offered.shown)
 
 
 def _is_about_a_text(error: ProxyError) -> bool:

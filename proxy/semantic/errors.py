@@ -13,6 +13,13 @@ class OwnCredentialsRefused(UpstreamUnavailable):
         super().__init__("upstream node does not accept the proxy's own credentials")
 
 
+class VerificationFailed(ProxyError):
+    """What is wrong with an ES|QL query that can be parsed."""
+
+    status = 400
+    type = "verification_exception"
+
+
 class MapperParsingFailed(ProxyError):
     """A mapping that cannot be read."""
 
@@ -33,12 +40,15 @@ class DocumentParsingFailed(ProxyError):
 
     @classmethod
     def of_models(
-        cls, path: str, present: ModelSettings, offered: ModelSettings, at: str = "[1:1]"
+        cls, path: str, present: ModelSettings, offered: str, at: str = "[1:1]"
     ) -> DocumentParsingFailed:
-        """The vectors of a document are of another model than those that the field has."""
+        """The vectors of a document are of another model than those that the field has.
+
+        `offered` is that model as error texts show it.
+        """
         conflict = IllegalArgument(
             f"Mapper for [{path}] conflicts with existing mapper:\n\tCannot update parameter "
-            f"[model_settings] from [{present.shown}] to [{offered.shown}]"
+            f"[model_settings] from [{present.shown}] to [{offered}]"
         )
         return cls(
             f"{at} Incompatible model settings for field [{path}]. Check that the inference_id is "

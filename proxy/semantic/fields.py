@@ -38,9 +38,8 @@ class ModelSettings:
     def shown(self) -> str:
         """As error texts show them."""
         return (
-            f"service={self.service or 'null'}, task_type={self.task_type}, "
-            f"dimensions={self.dimensions}, similarity={self.similarity}, "
-            f"element_type={self.element_type}"
+            f"{shown_model(self.service, self.task_type)}, dimensions={self.dimensions}, "
+            f"similarity={self.similarity}, element_type={self.element_type}"
         )
 
     def fits(self, other: ModelSettings) -> bool:
@@ -51,6 +50,11 @@ class ModelSettings:
             other.similarity,
             other.element_type,
         )
+
+
+def shown_model(service: str | None, task_type: str) -> str:
+    """What error texts show of a model whatever it makes."""
+    return f"service={service or 'null'}, task_type={task_type}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from proxy.ground.errors import ProxyError
 from proxy.semantic import layout
 from proxy.semantic.chunking.chunker import Chunker
 from proxy.semantic.chunking.values import covering, passages_of, slots
-from proxy.semantic.fields import Fields, SemanticField
+from proxy.semantic.fields import Fields, ModelSettings, SemanticField
 from proxy.semantic.values import texts_of
 
 Chunkers = Mapping[str, Chunker]  # by the path of the field
@@ -54,6 +54,7 @@ class FieldFilling:
     chunks: list[Chunk] = field(default_factory=list)
     texts: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by source
     kept: Sequence[bytes] = ()  # chunks of other sources that are there already, rendered
+    model: ModelSettings | None = None  # of vectors that it brings along
 
     def rendered(self) -> bytes:
         """The object to put in for the field."""
@@ -69,7 +70,7 @@ class Filling:
     """A document on its way: what has to be embedded for it, or what is wrong with it."""
 
     fields: dict[str, FieldFilling] = field(default_factory=dict)  # with sources in it, by path
-    given: bool = False  # whether it brings vectors along
+    given: Sequence[str] = ()  # the names of what it brings vectors along in
     error: ProxyError | None = None
 
     def chunks_of(self, inference_id: str) -> list[Chunk]:
@@ -88,6 +89,14 @@ class Filling:
             one.semantic.inference_id
             for one in self.fields.values()
             if any(chunk.texts for chunk in one.chunks)
+        }
+
+    def new_models(self) -> dict[str, ModelSettings]:
+        """The models of vectors that it brings along for fields of which none is known."""
+        return {
+            path: one.model
+            for path, one in self.fields.items()
+            if one.model is not None and one.chunks and one.semantic.model is None
         }
 
     def weight(self) -> int:
@@ -133,7 +142,7 @@ def prepare(
 
     `given` are fields whose vectors it brings along.
     """
-    filling = Filling(fields=dict(given or {}), given=given is not None)
+    filling = Filling(fields=dict(given or {}))
     try:
         for path, one in fields.items():
             if path not in filling.fields:

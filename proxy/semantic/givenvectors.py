@@ -1,37 +1,64 @@
 """Vectors that a client sends along with a document, in the field `_inference_fields`.
 
-What restores and copies documents sends them, so that nothing is embedded again.
+That is one object, or has a field's path behind a dot: `_inference_fields.body`. What restores and
+copies documents sends them, so that nothing is embedded again.
 Source: SemanticInferenceMetadataFieldsMapper, SemanticTextFieldMapper, SemanticTextField.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from proxy.ground.errors import IllegalArgument, ProxyError
+from proxy.inference.endpoints import TaskType
 from proxy.semantic.errors import DocumentParsingFailed
-from proxy.semantic.fields import Fields, ModelSettings, SemanticField, read_model_settings
+from proxy.semantic.fields import (
+    Fields,
+    ModelSettings,
+    SemanticField,
+    read_model_settings,
+    shown_model,
+)
 from proxy.semantic.filling import Chunk, FieldFilling
+from proxy.semantic.parameters import only_dense
 from proxy.xcontent.writing import dump_json
 
 INFERENCE_FIELDS: Final = "_inference_fields"
 
 
-def given_vectors(value: Any, fields: Fields) -> dict[str, FieldFilling]:
+def names_of_given(document: Mapping[str, Any]) -> list[str]:
+    """The fields of a document that bring vectors along."""
+    return [
+        name
+        for name in document
+        if name.startswith(INFERENCE_FIELDS) and name.partition(".")[0] == INFERENCE_FIELDS
+    ]
+
+
+def given_vectors(document: Mapping[str, Any], fields: Fields) -> dict[str, FieldFilling]:
     """What a document's `_inference_fields` bring, by the path of the field.
 
     Raises: DocumentParsingFailed.
     """
-    if not isinstance(value, Mapping):
-        raise _unparsable(IllegalArgument("Failed to parse object: expecting an object"))
     found = {}
-    for path, given in value.items():
+    for path, given in _by_path(document):
         if path not in fields:
             raise _unparsable(IllegalArgument(f"Illegal inference field [{path}] found."))
         if given is not None:
             found[path] = _given(fields[path], given)
     return found
+
+
+def _by_path(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name in names_of_given(document):
+        value = document[name]
+        if path := name.removeprefix(INFERENCE_FIELDS)[1:]:
+            yield path, value
+        elif isinstance(value, Mapping):
+            yield from value.items()
+        else:
+            raise _unparsable(IllegalArgument("Failed to parse object: expecting an object"))
 
 
 def _given(field: SemanticField, given: Any) -> FieldFilling:
@@ -47,22 +74,26 @@ def _given(field: SemanticField, given: Any) -> FieldFilling:
             f"match the inference_id [{field.inference_id}] reported in the document."
         )
     chunks = _chunks(inference.get("chunks"))
-    settings = _settings(inference.get("model_settings"))
-    if settings is None and chunks:
+    model = _model(field, inference.get("model_settings"))
+    if model is None and chunks:
         raise DocumentParsingFailed(
             f"[1:1] [model_settings] must be set for field [{field.path}] when chunks are provided"
         )
-    if settings is not None and field.model is not None and not settings.fits(field.model):
-        raise DocumentParsingFailed.of_models(field.path, field.model, settings)
-    return FieldFilling(semantic=field, sources=list(field.sources), chunks=chunks)
+    if model is not None and field.model is not None and not model.fits(field.model):
+        raise DocumentParsingFailed.of_models(field.path, field.model, model.shown)
+    return FieldFilling(semantic=field, sources=list(field.sources), chunks=chunks, model=model)
 
 
-def _settings(settings: Any) -> ModelSettings | None:
-    if settings is None:
-        return None
-    if isinstance(settings, Mapping):
-        found = read_model_settings({"service": "", **settings})
-        if found is not None:
+def _model(field: SemanticField, settings: Any) -> ModelSettings | None:
+    match settings:
+        case None:
+            return None
+        case {"task_type": TaskType.SPARSE_EMBEDDING.value as task}:
+            if field.model is None:
+                raise DocumentParsingFailed(f"[1:1] {only_dense(field.inference_id)}")
+            offered = shown_model(settings.get("service"), task)
+            raise DocumentParsingFailed.of_models(field.path, field.model, offered)
+        case Mapping() if (found := read_model_settings(settings)) is not None:
             return found
     raise _unparsable(IllegalArgument("[model_settings] failed to parse field [model_settings]"))
 
@@ -74,7 +105,9 @@ def _chunks(by_source: Any) -> list[Chunk]:
     for source, chunks in by_source.items():
         for chunk in chunks if isinstance(chunks, list) else [None]:
             match chunk:
-                case {"start_offset": int(start), "end_offset": int(end), "embeddings": vector}:
+                case {"start_offset": int(start), "end_offset": int(end), "embeddings": vector} if (
+                    vector is not None
+                ):
                     rendered = dump_json(vector)
                     found.append(Chunk(source=source, start=start, end=end, vector=rendered))
                 case _:

@@ -24,6 +24,10 @@ _UNMAPPED: Final = re.compile(
     rf"Can't find dynamic template for dynamic template name \[{layout.MISSING}\] of field "
     r"\[([^\]]*)\]"
 )
+# Of a mapping that conflicts below a field, Elasticsearch names the field itself.
+_CONFLICT: Final = re.compile(
+    rf"(Mapper for \[{layout.CONTAINER}\.[^\]]+)\.{layout.CHUNKS}\.{layout.VECTOR}(?=\] conflicts)"
+)
 _NATIVE: Final = "inference"  # where Elasticsearch has the chunks of a field, below the field
 
 
@@ -43,7 +47,7 @@ def hidden_in_text(text: str) -> str:
     if layout.CONTAINER not in text and layout.MISSING not in text:
         return text
     text = _LISTED.sub("", _ADDED.sub("", text))
-    text = _PATH.sub(_native, text)
+    text = _PATH.sub(_native, _CONFLICT.sub(r"\1", text))
     return _UNMAPPED.sub(r"field [\1] is not mapped any more", text)
 
 

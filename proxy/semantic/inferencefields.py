@@ -6,7 +6,7 @@ Source: InferenceMetadataFieldsMapper, SemanticTextField.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from proxy.semantic import layout
 from proxy.semantic.cutting import Replacement
@@ -14,6 +14,8 @@ from proxy.semantic.fields import Fields, SemanticField
 from proxy.semantic.sourcefilters import INFERENCE_FIELDS
 from proxy.xcontent.loading import load_json
 from proxy.xcontent.writing import dump_json
+
+_OF_CHUNK: Final = frozenset(("field", "start", "end", layout.VECTOR))
 
 
 def inference_fields(by_index: Mapping[str, Fields]) -> Replacement:
@@ -37,9 +39,14 @@ def rendered(added: Any, fields: Fields) -> dict[str, Any]:
     for key, content in added.items() if isinstance(added, dict) else ():
         field = fields.get(layout.path_of(key))
         chunks = content.get(layout.CHUNKS) if isinstance(content, dict) else None
-        if field is not None and isinstance(chunks, list) and chunks:
+        if field is not None and isinstance(chunks, list) and chunks and _are_whole(chunks):
             shown[field.path] = {"inference": _inference(field, chunks)}
     return shown
+
+
+def _are_whole(chunks: list[Any]) -> bool:
+    """Whether they have all that is shown of them, and no filter of the source took it out."""
+    return all(isinstance(chunk, dict) and chunk.keys() >= _OF_CHUNK for chunk in chunks)
 
 
 def _inference(field: SemanticField, chunks: list[Any]) -> dict[str, Any]:
@@ -49,7 +56,7 @@ def _inference(field: SemanticField, chunks: list[Any]) -> dict[str, Any]:
             {
                 "start_offset": chunk["start"],
                 "end_offset": chunk["end"],
-                "embeddings": chunk.get(layout.VECTOR),
+                "embeddings": chunk[layout.VECTOR],
             }
         )
     made: dict[str, Any] = {"inference_id": field.inference_id}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
 
@@ -19,22 +20,26 @@ _ROOMLESS: Final = (
 )
 
 
-async def writable_target(exchange: Exchange, expression: str) -> WriteTarget:
+async def writable_target(
+    exchange: Exchange, expression: str, given: Mapping[str, ModelSettings] | None = None
+) -> WriteTarget:
     """What is written to, with room for vectors where there can be.
 
+    `given` are models of fields, by path, of which a document brings vectors along.
     Raises: UpstreamError, StoreError; StatusError where the proxy may not change the mapping.
     """
     registry = exchange.parts.registry
     target = await write_target(registry, expression)
     exchange.changes |= target.index is None and bool(target.fields)
-    missing = await _without_model(exchange, target.fields)
+    given = given or {}
+    missing = await _without_model(exchange, target.fields, given)
     if not missing:
         return target
     if target.index is None:
         await _make_index(exchange, expression)
         await registry.look()
         target = await write_target(registry, expression)
-        missing = await _without_model(exchange, target.fields)
+        missing = await _without_model(exchange, target.fields, given)
     if target.index is None:
         return target  # it could not be made: writing to it will say why
     for field, model in missing:
@@ -44,14 +49,14 @@ async def writable_target(exchange: Exchange, expression: str) -> WriteTarget:
 
 
 async def _without_model(
-    exchange: Exchange, fields: Fields
+    exchange: Exchange, fields: Fields, given: Mapping[str, ModelSettings]
 ) -> list[tuple[SemanticField, ModelSettings]]:
     found = []
     for field in fields.values():
         if field.model is None:
             endpoints = exchange.parts.endpoints
             endpoint = await endpoints.find(field.inference_id)
-            model = None
+            model = given.get(field.path)
             if endpoint is not None:
                 model = model_settings_of(await endpoints.completed(endpoint))
             if model is not None:
@@ -85,7 +90,7 @@ async def _add_model(
     answer = await exchange.parts.upstream.ask_as_proxy("PUT", path, dump_json(mapping))
     if answer.status >= 300:
         raise StatusError(
-            503,
+            400 if answer.status == 400 else 503,  # vectors brought along may be of any size
             _ROOMLESS.format(
                 path=field.path,
                 index=index,

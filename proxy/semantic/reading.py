@@ -14,6 +14,7 @@ from aiohttp import web
 
 from proxy.limits.threads import offload
 from proxy.semantic.answerjson import AT_ONCE
+from proxy.semantic.asyncsearches import is_async
 from proxy.semantic.cutting import Replacement, cut_out
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.fields import Fields
@@ -28,7 +29,9 @@ from proxy.semantic.sourcefilters import (
     is_in_url,
     url_with,
     without_container,
+    without_matches,
 )
+from proxy.xcontent.loading import load_json
 from proxy.xcontent.writing import dump_json
 
 _EXCLUDES: Final = "_source_excludes"
@@ -121,6 +124,7 @@ class Showing:
     parameters: Mapping[str, str]
     replacement: Replacement | None
     has_own_filter: bool = True  # whether the caller says what is shown of sources
+    late: tuple[str, ...] = ()  # patterns of what is left out of sources that have come
 
     def unfiltered(self) -> Showing:
         """The same without the layer's filter, which an index that keeps no sources refuses."""
@@ -130,11 +134,20 @@ class Showing:
 
     def is_refused(self, answer: UpstreamAnswer) -> bool:
         """Whether an index has refused the layer's filter."""
-        return not self.has_own_filter and _SOURCELESS in answer.body
+        return self.is_refused_by(answer.body)
+
+    def is_refused_by(self, answer: bytes) -> bool:
+        """The same for what it answers."""
+        return not self.has_own_filter and _SOURCELESS in answer
 
 
-async def showing(exchange: Exchange, body: Mapping[str, Any], found: Target) -> Showing:
-    """A search that shows nothing of ours, but for `_inference_fields` where it asks for these."""
+async def showing(
+    exchange: Exchange, body: Mapping[str, Any], found: Target, *, is_alone: bool = True
+) -> Showing:
+    """A search that shows nothing of ours, but for `_inference_fields` where it asks for these.
+
+    `is_alone` says that the URL is that of this search, and of no other.
+    """
     made = {key: _below(value) for key, value in body.items()}
     named = False
     if isinstance(fields := body.get("fields"), list):
@@ -142,13 +155,18 @@ async def showing(exchange: Exchange, body: Mapping[str, Any], found: Target) ->
         named = len(made["fields"]) < len(fields)
         if named and not made["fields"]:
             del made["fields"]
-    parameters = dict(exchange.rest.parameters)
-    in_url = is_in_url(parameters) or not body
+    parameters = dict(exchange.rest.parameters) if is_alone else {}
+    in_url = is_alone and (is_in_url(parameters) or not body)
     filter = filter_in_url(parameters) if in_url else filter_in_body(body.get("_source"))
     if filter is None or filter.source is False or hides_source(body, parameters):
         return Showing(body=made, parameters=parameters, replacement=None)
     shows = named or filter.shows_inference_fields
     hides = shows and await exchange.parts.release.hides_vectors()
+    late: tuple[str, ...] = ()
+    if shows and is_alone and "scroll" not in parameters and not is_async(exchange.rest.path):
+        filter, late = filter.apart()
+    if in_url and late:
+        parameters[_EXCLUDES] = ",".join(filter.excludes)
     if in_url:
         parameters = url_with(parameters, shows=shows, hides_vectors=hides)
     else:
@@ -156,14 +174,36 @@ async def showing(exchange: Exchange, body: Mapping[str, Any], found: Target) ->
     replacement = inference_fields(found.fields) if shows else None
     has_own = bool(shows or filter.includes or filter.excludes)
     return Showing(
-        body=made, parameters=parameters, replacement=replacement, has_own_filter=has_own
+        body=made,
+        parameters=parameters,
+        replacement=replacement,
+        has_own_filter=has_own,
+        late=late,
     )
 
 
-async def cut(answer: UpstreamAnswer, replacement: Replacement | None = None) -> UpstreamAnswer:
-    """An answer without the layer's own fields, perhaps with `_inference_fields` in their place."""
-    body = await offload(len(answer.body), AT_ONCE, lambda: cut_out(answer.body, replacement))
+async def cut(
+    answer: UpstreamAnswer, replacement: Replacement | None = None, late: tuple[str, ...] = ()
+) -> UpstreamAnswer:
+    """An answer without the layer's own fields, perhaps with `_inference_fields` in their place.
+
+    `late` are patterns of what is left out of the sources of hits, too.
+    """
+
+    def changed() -> bytes:
+        body = cut_out(answer.body, replacement)
+        return _without(body, late) if late else body
+
+    body = await offload(len(answer.body), AT_ONCE, changed)
     return _Changed(answer.status, answer.headers, body)
+
+
+def _without(body: bytes, patterns: tuple[str, ...]) -> bytes:
+    document = load_json(body)
+    for hit in document["hits"]["hits"]:
+        if "_source" in hit:
+            hit["_source"] = without_matches(hit["_source"], patterns)
+    return dump_json(document)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,14 +222,6 @@ def _field_name(value: Any) -> Any:
 def with_excludes(exchange: Exchange, path: str | None = None) -> str:
     """The request's target, perhaps at another path, that leaves `xinf` out of the source."""
     return (path or exchange.rest.path) + _query(url_with(exchange.rest.parameters))
-
-
-def searchable(body: Mapping[str, Any], *, is_in_url: bool) -> dict[str, Any]:
-    """A search body that shows nothing of ours; the body of a `top_hits` alike."""
-    made = {key: _below(value) for key, value in body.items()}
-    if not is_in_url:
-        made["_source"] = without_container(body.get("_source"))
-    return made
 
 
 def _below(value: Any) -> Any:

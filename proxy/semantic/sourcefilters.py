@@ -6,8 +6,9 @@ names it among its `fields`. Source: FetchSourceContext, InferenceMetadataFields
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from proxy.semantic import layout
 INFERENCE_FIELDS: Final = "_inference_fields"
 _VECTORS_IN_URL: Final = "_source_exclude_vectors"
 _VECTORS: Final = "exclude_vectors"
+_PATTERNS: Final = ("includes", "include", "excludes", "exclude")
 _IN_URL: Final = ("_source", "_source_includes", "_source_excludes", _VECTORS_IN_URL)
 
 
@@ -27,6 +29,7 @@ class Filter:
     includes: tuple[str, ...]
     excludes: tuple[str, ...]
     exclude_vectors: Any
+    others: Mapping[str, Any] = field(default_factory=dict)  # of a body, for the upstream to refuse
 
     @property
     def shows_inference_fields(self) -> bool:
@@ -41,18 +44,34 @@ class Filter:
     def for_upstream(self, *, shows: bool, hides_vectors: bool) -> dict[str, Any]:
         """The filter with `xinf` left out or, where it `shows`, taken in with its vectors."""
         if not shows:
-            made: dict[str, Any] = {"excludes": [*self.excludes, layout.CONTAINER]}
+            made: dict[str, Any] = {**self.others, "excludes": [*self.excludes, layout.CONTAINER]}
             if self.includes:
                 made["includes"] = list(self.includes)
             if self.exclude_vectors is not None:
                 made[_VECTORS] = self.exclude_vectors
             return made
-        made = {"excludes": list(self.excludes)} if self.excludes else {}
+        made = dict(self.others)
+        if self.excludes:
+            made["excludes"] = list(self.excludes)
         if self.includes:
             made["includes"] = [*self.includes, layout.CONTAINER]
         if hides_vectors or self.exclude_vectors is not None:
             made[_VECTORS] = False
         return made
+
+    def apart(self) -> tuple[Filter, tuple[str, ...]]:
+        """The filter without patterns that might leave out parts of `xinf`, and these.
+
+        They leave whole what is shown in its place, so they are for the answer.
+        """
+        reaching = tuple(filter(_reaches, self.excludes))
+        excludes = tuple(one for one in self.excludes if one not in reaching)
+        return replace(self, excludes=excludes), reaching
+
+
+def _reaches(pattern: str) -> bool:
+    before, star, _ = pattern.partition("*")
+    return bool(star) and f"{layout.CONTAINER}.".startswith(before)
 
 
 def _covers(patterns: tuple[str, ...]) -> bool:
@@ -119,14 +138,23 @@ def filter_in_body(source: Any) -> Filter | None:
             return Filter(source=False, includes=(), excludes=(), exclude_vectors=None)
         case str() | [*_]:
             return Filter(source=None, includes=_names(source), excludes=(), exclude_vectors=None)
-        case {**filters}:
+        case Mapping() as filters:
+            known = {name: one for name, one in filters.items() if _is_known(name, one)}
             return Filter(
                 source=None,
-                includes=_names(filters.get("includes", filters.get("include"))),
-                excludes=_names(filters.get("excludes", filters.get("exclude"))),
-                exclude_vectors=filters.get(_VECTORS),
+                includes=_names(known.get("includes", known.get("include"))),
+                excludes=_names(known.get("excludes", known.get("exclude"))),
+                exclude_vectors=known.get(_VECTORS),
+                others={name: one for name, one in filters.items() if name not in known},
             )
     return None
+
+
+def _is_known(name: str, value: Any) -> bool:
+    if name == _VECTORS:
+        return isinstance(value, bool)
+    listed = value if isinstance(value, list) else [value]
+    return name in _PATTERNS and all(isinstance(one, str) for one in listed)
 
 
 def without_container(source: Any) -> Any:
@@ -135,6 +163,29 @@ def without_container(source: Any) -> Any:
     if found is None or found.source is False:
         return source
     return found.for_upstream(shows=False, hides_vectors=False)
+
+
+def without_matches(source: Mapping[str, Any], patterns: Iterable[str]) -> dict[str, Any]:
+    """A source without fields that match, but with `_inference_fields`.
+
+    Source: XContentMapValues.filter.
+    """
+    wanted = (".*".join(map(re.escape, pattern.split("*"))) for pattern in patterns)
+    matches = re.compile(rf"(?:{'|'.join(wanted)})(?:\..*)?", re.DOTALL)
+    kept = {INFERENCE_FIELDS: source[INFERENCE_FIELDS]} if INFERENCE_FIELDS in source else {}
+    return {**_unmatched(source, matches, ""), **kept}
+
+
+def _unmatched(value: Any, matches: re.Pattern[str], path: str) -> Any:
+    if isinstance(value, list):
+        return [_unmatched(one, matches, path) for one in value]
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        name: _unmatched(one, matches, f"{path}{name}.")
+        for name, one in value.items()
+        if not matches.fullmatch(path + name)
+    }
 
 
 def _names(value: Any) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ from proxy.semantic.bulk import Item, Window, prepare_all, render_all
 from proxy.semantic.counting import count_failures
 from proxy.semantic.embedding import Filler
 from proxy.semantic.exchange import Exchange
+from proxy.semantic.fields import ModelSettings
 from proxy.semantic.filling import Chunkers
 from proxy.semantic.hiding import hide_in_error
 from proxy.semantic.ingest.running import run_pipelines
@@ -109,6 +110,23 @@ class Writer:
         concerned = [item for item in items if item.fields and item.is_sent]
         size = sum(len(item.source or b"") for item in concerned)
         await offload(size, AT_ONCE, lambda: prepare_all(concerned))
+        for item in concerned:
+            if item.filling is not None and (models := item.filling.new_models()):
+                await self._make_room(item, models)
+
+    async def _make_room(self, item: Item, models: Mapping[str, ModelSettings]) -> None:
+        """Let an index have the vectors that an item brings along, of an endpoint nobody knows."""
+        index = self._index_of(item)
+        try:
+            known = self._known[index]
+            if any(known.target.fields[path].model is None for path in models):
+                known = self._known[index] = await self._look_up(index, models)
+        except ProxyError as error:
+            forget_frames(error)
+            item.failure = error
+            return
+        item.fields, item.chunkers = known.target.fields, known.chunkers
+        item.prepare()
 
     async def _ingest(self, items: Sequence[Item], refusals: Refusals) -> None:
         """Run pipelines, after which items may go elsewhere than before."""
@@ -155,8 +173,10 @@ class Writer:
             self._exchange.request, action, target, is_single=self._is_single
         )
 
-    async def _look_up(self, index: str) -> _Known:
-        target = await writable_target(self._exchange, index)
+    async def _look_up(
+        self, index: str, models: Mapping[str, ModelSettings] | None = None
+    ) -> _Known:
+        target = await writable_target(self._exchange, index, models)
         chunkers = await self._filler.chunkers(target.fields)
         return _Known(self._exchange.parts.registry.snapshot, target, chunkers)
 

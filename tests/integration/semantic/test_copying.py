@@ -139,6 +139,47 @@ async def test_vectors_of_the_users_own_are_kept(caller, indices):
     assert await caller.found(semantic) == 1
 
 
+def given(endpoint: str) -> dict[str, Any]:
+    """A document whose text nobody could embed, and its vectors."""
+    model = {"task_type": "text_embedding", "dimensions": 3, "similarity": "cosine"}
+    chunk = {"start_offset": 0, "end_offset": 4, "embeddings": [1, 2, 3]}
+    inference = {
+        "inference_id": endpoint,
+        "model_settings": {**model, "element_type": "float"},
+        "chunks": {"body": [chunk]},
+    }
+    return {"body": "BOOM", "_inference_fields": {"body": {"inference": inference}}}
+
+
+async def test_vectors_are_copied_where_they_are_asked_for(caller, indices):
+    source, dest = indices
+    fields = {"properties": {"body": SEMANTIC, "more": SEMANTIC}}
+    await caller("PUT", f"/{source}", {"mappings": fields})
+    status, answer = await caller("PUT", f"/{source}/_doc/1?refresh=true", given("embed"))
+    assert status == 201, answer
+    await caller("PUT", f"/{source}/_doc/2?refresh=true", {"more": "not a field there"})
+    asking = copy(source, dest, _source={"exclude_vectors": False})
+    status, answer = await caller("POST", "/_reindex?refresh=true", asking)
+    assert (status, answer["created"], answer["failures"]) == (200, 2, [])
+    assert await caller.found(dest) == 1
+    assert (await caller("GET", f"/{dest}/_doc/1"))[1]["_source"] == {"body": "BOOM"}
+    status, answer = await caller("POST", "/_reindex?refresh=true", copy(source, dest))
+    assert (status, len(answer["failures"])) == (400, 1)  # it is embedded anew
+
+
+async def test_vectors_of_another_endpoint_are_not_copied(caller, indices):
+    source, dest = indices
+    other = {"body": {**SEMANTIC, "inference_id": "nobody"}}
+    await caller("PUT", f"/{source}", {"mappings": {"properties": other}})
+    status, answer = await caller("PUT", f"/{source}/_doc/1?refresh=true", given("nobody"))
+    assert status == 201, answer
+    asking = copy(source, dest, _source={"exclude_vectors": False})
+    status, answer = await caller("POST", "/_reindex", asking)
+    assert (status, len(answer["failures"])) == (400, 1)
+    reason = answer["failures"][0]["cause"]["reason"]
+    assert "The configured inference_id [nobody] for field [body]" in reason
+
+
 async def test_only_what_the_query_finds_is_copied(caller, indices):
     plain, semantic = indices
     await caller.fill(plain, "one", "two")

@@ -202,6 +202,24 @@ class TestInferenceFields:
         (hit,) = caller.ask("POST", f"/{INDEX}/_search", body)["hits"]["hits"]
         self.check(hit["_source"])
 
+    def test_on_every_page_of_a_scroll(self, caller: Caller):
+        body = {"size": 1, "_source": {"exclude_vectors": False}}
+        caller.ask("PUT", f"/{INDEX}/_doc/2?refresh=true", {"title": "two"}, status=None)
+        page = caller.ask("POST", f"/{INDEX}/_search?scroll=1m", body)
+        hits = page["hits"]["hits"]
+        asking = {"scroll": "1m", "scroll_id": page["_scroll_id"]}
+        hits += caller.ask("POST", "/_search/scroll", asking)["hits"]["hits"]
+        caller.ask("DELETE", f"/{INDEX}/_doc/2?refresh=true")
+        assert ["_inference_fields" in hit["_source"] for hit in hits] == [True, True]
+
+    def test_in_one_of_several_searches(self, caller: Caller):
+        asking = {"fields": ["_inference_fields"]}
+        searches = [{"index": INDEX}, asking, {"index": INDEX}, {}]
+        answer = caller.ask("POST", "/_msearch", searches)
+        first, second = (one["hits"]["hits"][0]["_source"] for one in answer["responses"])
+        self.check(first)
+        assert second == DOCUMENT
+
     @pytest.mark.parametrize("path", ["_doc", "_source"])
     def test_in_a_document(self, caller: Caller, path: str):
         found = caller.ask("GET", f"/{INDEX}/{path}/1?_source_exclude_vectors=false")
@@ -222,6 +240,26 @@ class TestInferenceFields:
         body = {"_source": {**filter, "exclude_vectors": False}}
         (hit,) = caller.ask("POST", f"/{INDEX}/_search", body)["hits"]["hits"]
         assert "_inference_fields" not in hit["_source"]
+
+    @pytest.mark.parametrize("is_in_url", [False, True])
+    def test_whole_beside_a_filter_that_matches_parts_of_it(self, caller: Caller, is_in_url: bool):
+        filter = {"exclude_vectors": False, "excludes": ["*ody", "*it*", "deep.text", "gr*"]}
+        query = "?_source_exclude_vectors=false&_source_excludes=*ody,*it*,deep.text,gr*"
+        body = {} if is_in_url else {"_source": filter}
+        answer = caller.ask("POST", f"/{INDEX}/_search{query if is_in_url else ''}", body)
+        (hit,) = answer["hits"]["hits"]
+        self.check({"title": "the sea", **hit["_source"]})
+        assert hit["_source"].keys() == {"_inference_fields", "deep"}
+
+    @pytest.mark.parametrize("pattern", ["*field", "*start", "*embeddings"])
+    def test_not_where_a_filter_has_left_nothing_of_it(self, caller: Caller, pattern: str):
+        query = f"?_source_exclude_vectors=false&_source_excludes={pattern}"
+        assert caller.ask("GET", f"/{INDEX}/_doc/1{query}")["_source"] == DOCUMENT
+
+    def test_a_filter_that_elasticsearch_does_not_know_is_refused(self, caller: Caller):
+        answer = caller.send("POST", f"/{INDEX}/_search", {"_source": {"include_vectors": True}})
+        assert answer.status == 400
+        assert "[include_vectors]" in answer.text
 
 
 class TestCapabilities:
@@ -316,6 +354,29 @@ def test_indices_without_sources_are_searched_with_others(
     )
     assert answer["_shards"]["failed"] == 0
     assert [hit.get("_source") for hit in answer["hits"]["hits"]] == [DOCUMENT, None]
+
+
+def test_indices_without_sources_are_among_those_of_many_searches(caller: Caller, sourceless: str):
+    search = {"query": QUERY, "sort": "_index"}
+    lines = [{"index": INDEX}, search, {"index": sourceless}, search, {"index": INDEX}, search]
+    found = caller.ask("POST", "/_msearch", lines)["responses"]
+    shown = [[hit.get("_source") for hit in one["hits"]["hits"]] for one in found]
+    assert shown == [[DOCUMENT], [DOCUMENT, None], [DOCUMENT]]
+
+
+def test_inference_fields_are_shown_on_later_pages_and_in_many_searches(caller: Caller):
+    asking = {"query": {"match_all": {}}, "fields": ["_inference_fields"]}
+    (one,) = caller.ask("POST", "/_msearch", [{"index": INDEX}, asking])["responses"]
+    (source,) = [hit["_source"] for hit in one["hits"]["hits"]]
+    assert set(source["_inference_fields"]) == {"body", "deep.text", "title.sem"}
+    caller.ask("PUT", f"/{INDEX}/_doc/2?refresh=true", DOCUMENT, status=201)
+    page = caller.ask("POST", f"/{INDEX}/_search?scroll=1m", {**asking, "size": 1})
+    again = caller.ask("POST", "/_search/scroll", {"scroll_id": page["_scroll_id"]})
+    for found in (page, again):
+        (hit,) = found["hits"]["hits"]
+        assert hit["_source"] == {**source, **DOCUMENT}
+    assert "_scroll_id" not in again  # as nobody wants a third page
+    caller.ask("DELETE", f"/{INDEX}/_doc/2?refresh=true")
 
 
 def test_what_a_user_calls_by_the_same_name_stays(caller: Caller):

@@ -147,9 +147,19 @@ async def test_vectors_that_do_not_fit_the_field_are_not_made():
 
 async def test_an_endpoint_of_another_task():
     one = filling("a")
-    await fill(Endpoints(task=TaskType.SPARSE_EMBEDDING), one)
+    await fill(Endpoints(task=TaskType.RERANK), one)
     assert one.error is not None
     assert "makes no dense vectors" in one.error.render()["caused_by"]["reason"]
+
+
+async def test_an_endpoint_that_makes_sparse_vectors_now():
+    endpoints, one = Endpoints(task=TaskType.SPARSE_EMBEDDING), filling("a")
+    await fill(endpoints, one)
+    assert one.error is not None
+    assert "Incompatible model settings for field [body]" in one.error.reason
+    cause = one.error.render()["caused_by"]["reason"]
+    assert cause.endswith("to [service=hugging_face, task_type=sparse_embedding]")
+    assert endpoints.calls == []
 
 
 async def test_texts_are_cut_as_the_field_says_or_else_its_endpoint():

@@ -41,7 +41,8 @@ def test_what_a_mapping_holds_is_told_with_it():
 
 def test_models_that_differ_are_both_shown():
     model = ModelSettings(dimensions=3, similarity="cosine")
-    error = DocumentParsingFailed.of_models("body", model, replace(model, dimensions=4), "[2:7]")
+    offered = replace(model, dimensions=4).shown
+    error = DocumentParsingFailed.of_models("body", model, offered, "[2:7]")
     assert error.reason.startswith("[2:7] Incompatible model settings for field [body].")
     cause = error.render()["caused_by"]["reason"]
     assert "dimensions=3" in cause

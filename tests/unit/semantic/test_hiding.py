@@ -12,6 +12,7 @@ from proxy.semantic.hiding import hidden_in_text, hide_in_error
         ("failed on [xinf.body.chunks.embeddings]", "failed on [body.inference.chunks.embeddings]"),
         ("[xinf.a:b.chunks]", "[a.b.inference.chunks]"),
         ("Mapper for [xinf.a:b.def2] conflicts", "Mapper for [a.b] conflicts"),
+        ("Mapper for [xinf.a:b.chunks.embeddings] conflicts", "Mapper for [a.b] conflicts"),
         ("_nested_path:xinf.body.chunks", "_nested_path:body.inference.chunks"),
         ("xinf.o:s.seen.m:T", "o.s:T"),
         ("field [xinf.body] of", "field [body] of"),

@@ -42,6 +42,12 @@ def test_a_document_without_chunks_shows_nothing(added: Any):
     assert rendered(added, FIELDS) == {}
 
 
+def test_what_a_filter_has_left_nothing_of_is_not_shown():
+    for name in CHUNK:
+        left = {key: value for key, value in CHUNK.items() if key != name}
+        assert rendered({"o:a": {"chunks": [left]}}, FIELDS) == {}
+
+
 def test_it_takes_the_place_of_what_is_kept_in_the_indexs_documents():
     replacement = inference_fields({"a": FIELDS})
     added = orjson.dumps({"o:a": {"chunks": [CHUNK]}})

@@ -7,7 +7,7 @@ from typing import Any, Final
 import orjson
 import pytest
 
-from proxy.semantic.reading import cut, searchable, showing
+from proxy.semantic.reading import cut, showing
 from tests.unit.semantic.clusters import answered
 from tests.unit.semantic.exchanges import World, world
 from tests.unit.semantic.targets import semantic_field, target
@@ -76,9 +76,9 @@ async def test_what_cannot_be_read_is_for_the_upstream_to_refuse(body: Any):
     assert handed(here).target == "/a/_mget?_source_excludes=xinf"
 
 
-async def shown(body: Any, query: str = "") -> Any:
+async def shown(body: Any, query: str = "", *, is_alone: bool = True) -> Any:
     exchange, _ = world(HERE).exchange("POST", f"/a/_search{query}", body)
-    return await showing(exchange, body, HERE)
+    return await showing(exchange, body, HERE, is_alone=is_alone)
 
 
 @pytest.mark.parametrize(
@@ -128,6 +128,8 @@ async def test_an_index_without_sources_may_refuse_the_filter():
     ("body", "made"),
     [
         ({"size": 1}, {"size": 1, "_source": HIDDEN}),
+        ({}, {"_source": HIDDEN}),
+        ({"stored_fields": ["x"]}, {"stored_fields": ["x"]}),
         (
             {"collapse": {"inner_hits": [{"name": "n"}, {"_source": False}, 1]}},
             {
@@ -139,8 +141,21 @@ async def test_an_index_without_sources_may_refuse_the_filter():
         ),
     ],
 )
-def test_a_body_that_shows_nothing_of_ours(body: Any, made: Any):
-    assert searchable(body, is_in_url=False) == made
+async def test_one_of_many_searches_has_no_url(body: Any, made: Any):
+    exchange, _ = world(HERE).exchange("POST", "/a/_msearch?_source=false", body)
+    assert (await showing(exchange, body, HERE, is_alone=False)).body == made
+
+
+async def test_hits_of_a_group_are_filtered_each_by_itself():
+    given = [{"name": "n"}, {"_source": False}, 1]
+    made = await shown({"collapse": {"inner_hits": given}})
+    filtered = [{"name": "n", "_source": HIDDEN}, {"_source": False}, 1]
+    assert made.body["collapse"] == {"inner_hits": filtered}
+
+
+async def test_among_many_searches_the_body_says_what_is_shown():
+    made = await shown({}, "?_source=false", is_alone=False)
+    assert made.body == {"_source": HIDDEN}
 
 
 async def test_an_answer_is_cut():

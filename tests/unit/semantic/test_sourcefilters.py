@@ -10,6 +10,7 @@ from proxy.semantic.sourcefilters import (
     hides_source,
     url_with,
     without_container,
+    without_matches,
 )
 
 
@@ -25,6 +26,9 @@ from proxy.semantic.sourcefilters import (
         ({"include": ["a"], "exclude": "b"}, {"includes": ["a"], "excludes": ["b", "xinf"]}),
         ({"exclude_vectors": True}, {"excludes": ["xinf"], "exclude_vectors": True}),
         (3, 3),
+        ({"include_vectors": True}, {"include_vectors": True, "excludes": ["xinf"]}),
+        ({"includes": [1]}, {"includes": [1], "excludes": ["xinf"]}),
+        ({"exclude_vectors": "false"}, {"exclude_vectors": "false", "excludes": ["xinf"]}),
     ],
 )
 def test_what_was_added_is_left_out(source: Any, expected: Any):
@@ -55,6 +59,30 @@ def test_what_was_added_is_taken_in_to_be_shown():
     shown = found.for_upstream(shows=True, hides_vectors=True)
     assert shown == {"includes": ["a", "xinf"], "excludes": ["b"], "exclude_vectors": False}
     assert "exclude_vectors" not in found.for_upstream(shows=True, hides_vectors=False)
+
+
+def test_patterns_that_would_reach_what_was_added_are_kept_apart():
+    found = filter_in_body({"excludes": ["*_field", "title", "x*", "y*", "title.*"]})
+    assert found is not None
+    left, reaching = found.apart()
+    assert reaching == ("*_field", "x*")
+    assert left.excludes == ("title", "y*", "title.*")
+
+
+def test_what_matches_is_left_out_of_a_source():
+    source = {
+        "a_field": 1,
+        "o": {"b_field": [{"x": 1}], "c": {"d_field": 1}, "e.f_field.g": 1},
+        "l": [{"h_field": 1}, {"i": 1}, 2],
+        "_inference_fields": {"a_field": 1},
+        "x.y": 1,
+    }
+    assert without_matches(source, ["*_field", "x"]) == {
+        "o": {"c": {}},
+        "l": [{}, {"i": 1}, 2],
+        "_inference_fields": {"a_field": 1},
+    }
+    assert without_matches({"a": 1, "[b]": 2}, ["[b*"]) == {"a": 1}
 
 
 @pytest.mark.parametrize(

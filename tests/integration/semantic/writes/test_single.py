@@ -222,6 +222,54 @@ def test_vectors_that_a_client_sends_are_not_made_again(site: Site) -> None:
     assert "_inference_fields" not in site.stored("ws-one", "1")
 
 
+def test_their_fields_may_be_named_behind_a_dot(site: Site):
+    index = site.make("ws-dots", {"body": semantic(), "more": semantic()})
+    body, more = _given()["body"], _given(chunks={"more": []})["body"]
+    document = {"_inference_fields.body": body, "body": "hello", "_inference_fields.more": more}
+    site.ok("PUT", f"/{index}/_doc/1?refresh=true", document)
+    assert site.embedder.texts == []
+    assert site.stored(index, "1").keys() == {"body", "xinf"}
+    mapping = site.ok("GET", f"/{index}/_mapping")[index]["mappings"]
+    assert mapping["properties"].keys() == {"body", "more"}
+    update = {"doc": {"_inference_fields.body": body}}
+    assert site.send("POST", f"/{index}/_update/1", update).status == 400
+
+
+def test_they_need_no_endpoint(site: Site):
+    index = site.make("ws-unknown", {"body": semantic("ws-nobody"), "title": {"type": "text"}})
+    given = _given(inference_id="ws-nobody")
+    fitting = {"body": "hello", "_inference_fields": given}
+    small = {**fitting, "_inference_fields": _given(inference_id="ws-nobody", **_of(3))}
+    line: dict[str, object] = {"index": {}}
+    target = f"/{index}/_bulk?refresh=true"
+    answer = site.bulk(line, fitting, line, fitting, line, small, target=target)
+    assert [item["index"]["status"] for item in answer["items"]] == [201, 201, 400]
+    assert "Incompatible model settings" in answer["items"][2]["index"]["error"]["reason"]
+    query = {"knn": {"field": "body", "query_vector": [1.0] + [0.0] * 15}}
+    found = site.ok("POST", f"/{index}/_search", {"query": query})
+    assert found["hits"]["total"]["value"] == 2
+    mapping = site.ok("GET", f"/{index}/_mapping")[index]["mappings"]["properties"]["body"]
+    assert mapping["model_settings"]["dimensions"] == 16
+
+
+def test_vectors_that_no_index_can_have_are_the_callers_mistake(site: Site):
+    index = site.make("ws-unknown", {"body": semantic("ws-nobody")})
+    given = _given(inference_id="ws-nobody", **_of(5000))
+    answer = site.send("PUT", f"/{index}/_doc/1", {"body": "x", "_inference_fields": given})
+    assert answer.status == 400
+
+
+def _of(dimensions: int) -> dict[str, object]:
+    chunk = {"start_offset": 0, "end_offset": 5, "embeddings": [1.0] * dimensions}
+    settings = {
+        "task_type": "text_embedding",
+        "dimensions": dimensions,
+        "similarity": "cosine",
+        "element_type": "float",
+    }
+    return {"model_settings": settings, "chunks": {"body": [chunk]}}
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
