@@ -11,6 +11,7 @@ from proxy.inference.completion import Completion
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.inputtypes import PrefixesOf, prefix_for, with_prefix
 from proxy.inference.ports import EndpointStore, Provider
+from proxy.inference.within import until
 from proxy.limits.deadline import Deadline
 from proxy.xcontent.numbers import Numbers
 
@@ -53,9 +54,13 @@ class EmbeddingEndpoints:
         deadline: Deadline,
         input_type: str,
     ) -> list[Numbers]:
-        """A vector for each text. Raises: ProxyError for the provider's failures."""
+        """A vector for each text.
+
+        Raises: ProxyError for the provider's failures; RequestTimedOut at the deadline.
+        """
         inputs = self._prefixed(endpoint, _encodable(texts), input_type)
-        return await self._provider.embed(endpoint, inputs, deadline)
+        async with until(deadline, endpoint.inference_id):
+            return await self._provider.embed(endpoint, inputs, deadline)
 
     def _prefixed(
         self, endpoint: InferenceEndpoint, texts: Sequence[str], input_type: str | None
@@ -72,9 +77,15 @@ class EmbeddingEndpoints:
         """What the endpoint's task makes of each text, as JSON: a vector, weights by token, a text.
 
         Source: InferenceServiceResults.transformToCoordinationFormat.
-        Raises: ProxyError for the provider's failures, and for tasks that take no texts alone.
+        Raises: as `embed`; ProxyError for tasks that take no texts alone.
         """
         texts = self._prefixed(endpoint, _encodable(texts), input_type)
+        async with until(deadline, endpoint.inference_id):
+            return await self._inferred(endpoint, texts, deadline)
+
+    async def _inferred(
+        self, endpoint: InferenceEndpoint, texts: Sequence[str], deadline: Deadline
+    ) -> list[Any]:
         match endpoint.task_type:
             case TaskType.TEXT_EMBEDDING:
                 found = await self._provider.embed(endpoint, texts, deadline)
@@ -94,9 +105,10 @@ class EmbeddingEndpoints:
     ) -> list[tuple[int, float]]:
         """Which of `documents` have which scores for a query. Raises: as `embed`."""
         query, *documents = _encodable([query, *documents])
-        ranked = await self._provider.rerank(
-            endpoint, query, documents, deadline, top_n=None, return_documents=None
-        )
+        async with until(deadline, endpoint.inference_id):
+            ranked = await self._provider.rerank(
+                endpoint, query, documents, deadline, top_n=None, return_documents=None
+            )
         return [(one.index, one.relevance_score) for one in ranked]
 
 
