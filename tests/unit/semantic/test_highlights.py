@@ -88,33 +88,6 @@ def test_other_highlighters_are_the_upstreams():
     assert body == {"highlight": {"fields": {"body": {"type": "plain"}}}}
 
 
-@pytest.mark.parametrize(
-    ("query", "words"),
-    [
-        (NEAR, {"match_none": {}}),
-        ({"bool": {"must": [NEAR], "should": [ALL]}}, {"bool": {"should": [ALL]}}),
-    ],
-)
-def test_the_plain_highlighter_is_given_words_alone(query: Any, words: Any):
-    plain = {"type": "plain", "fields": {"title": {}, "other": {"type": "unified"}}}
-    given = {"title": {"highlight_query": words}, "other": {"type": "unified"}}
-    meant = {"type": "plain", "fields": given}
-    for searched in ({"query": query}, {"retriever": {"standard": {"query": query}}}):
-        body: dict[str, Any] = {**searched, "highlight": plain}
-        taken(body)
-        assert body["highlight"] == meant
-    body = {"query": query, "aggs": {"a": {"top_hits": {"highlight": plain}}}}
-    taken(body)
-    assert body["aggs"]["a"]["top_hits"]["highlight"] == meant
-    body = {"query": ALL, "highlight": {**plain, "highlight_query": query}}
-    taken(body)
-    assert body["highlight"] == {**meant, "highlight_query": query}
-    for other in (ALL, {"nested": {"path": "p", "query": ALL}}):
-        body = {"query": other, "highlight": plain}
-        taken(body)
-        assert body["highlight"] == plain
-
-
 def test_chunks():
     chunks = {"field": "body", "format": "chunks"}
     body: dict[str, Any] = {"fields": ["title", chunks, {"field": "body", "format": "lumps"}]}
