@@ -11,7 +11,13 @@ from proxy.xcontent.times import parse_time
 from proxy.xcontent.values import parse_boolean
 
 _OF_EVERY_ROUTE: Final = frozenset(("pretty", "human", "error_trace", "filter_path", "format"))
+_DIGITS: Final = 19  # of 64 bits
 _MOST_NAMED: Final = 20  # of unknown parameters, as looking for what was meant takes time
+
+
+def whole_number(text: str) -> int | None:
+    """The number that digits are; None for any other text, and for what no integer can hold."""
+    return int(text) if text.isdecimal() and len(text) <= _DIGITS else None
 
 
 def read_boolean(parameters: Mapping[str, str], name: str) -> bool:

@@ -135,11 +135,10 @@ def _shown(
 ) -> dict[str, Any]:
     result = dict(mapping)
     for section in _SECTIONS:
-        if section in mapping:
-            result[section] = {
-                name: _shown(child, f"{path}.{name}" if path else name, fields)
-                for name, child in mapping[section].items()
-            }
+        if children := _children(mapping, section):
+            result[section] = dict(mapping[section])
+            for name, child in children.items():
+                result[section][name] = _shown(child, f"{path}.{name}" if path else name, fields)
     field = fields.get(path)
     return result if field is None else shown_field(field, result)
 
@@ -159,12 +158,20 @@ def _ours(mapping: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 def _leaves(mapping: Mapping[str, Any], path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Every field by its path, those of multi-fields included."""
     for section in _SECTIONS:
-        for name, child in mapping.get(section, {}).items():
+        for name, child in _children(mapping, section).items():
             if not path and name == layout.CONTAINER:
                 continue
             full = f"{path}.{name}" if path else name
             yield full, child
             yield from _leaves(child, full)
+
+
+def _children(mapping: Mapping[str, Any], section: str) -> Mapping[str, Mapping[str, Any]]:
+    """The fields of a section; templates may hold what no index could, such as a list of none."""
+    children = mapping.get(section)
+    if not isinstance(children, Mapping):
+        return {}
+    return {name: child for name, child in children.items() if isinstance(child, Mapping)}
 
 
 def around(mapping: Mapping[str, Any], path: str) -> tuple[list[Mapping[str, Any]], str | None]:
@@ -187,19 +194,18 @@ def _child(
 ) -> tuple[Mapping[str, Any], list[str]] | None:
     """The field that the first of these names lead to, and the names that are left."""
     for section in _SECTIONS:
-        children = mapping.get(section)
-        if isinstance(children, Mapping):
-            for length in range(1, len(names) + 1):
-                child = children.get(".".join(names[:length]))
-                if isinstance(child, Mapping):
-                    return child, names[length:]
+        children = _children(mapping, section)
+        for length in range(1, len(names) + 1):
+            child = children.get(".".join(names[:length]))
+            if child is not None:
+                return child, names[length:]
     return None
 
 
 def _parent_of(path: str, flat: Mapping[str, Mapping[str, Any]]) -> str | None:
     """The field of which `path` is a multi-field; None for one of its own."""
     parent, _, name = path.rpartition(".")
-    return parent if name in flat.get(parent, {}).get("fields", {}) else None
+    return parent if name in _children(flat.get(parent, {}), "fields") else None
 
 
 def _listed(value: Any) -> list[str]:

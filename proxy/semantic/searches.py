@@ -13,6 +13,7 @@ from aiohttp import web
 
 from proxy.ground.errors import ProxyError
 from proxy.limits.threads import offload
+from proxy.rest.parameters import whole_number
 from proxy.semantic.answerjson import AT_ONCE, document_of
 from proxy.semantic.answers import is_about_ours, presentable, rewording
 from proxy.semantic.asked import Asked
@@ -86,11 +87,10 @@ async def answered(
 def _search_of(
     body: Mapping[str, Any], expression: str | None, parameters: Mapping[str, str]
 ) -> Search:
-    size = parameters.get("size", "")
     return Search(
         body=body,
         expression=expression,
-        size=int(size) if size.isdecimal() else None,
+        size=whole_number(parameters.get("size", "")),
         timeout=parameters.get("timeout"),
     )
 
@@ -188,8 +188,8 @@ def few(exchange: Exchange) -> int:
 
 def scrolled(exchange: Exchange) -> int:
     """So many documents as a request finds that works through all of them."""
-    size = exchange.rest.parameters.get("scroll_size", "")
-    return int(size) if size.isdecimal() else _SCROLL_SIZE
+    size = whole_number(exchange.rest.parameters.get("scroll_size", ""))
+    return _SCROLL_SIZE if size is None else size
 
 
 async def validate(exchange: Exchange) -> web.StreamResponse:

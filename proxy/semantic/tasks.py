@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from proxy.ground.errors import ProxyError, StatusError, StoreError
 from proxy.inference.ports import Notes
+from proxy.rest.parameters import whole_number
 from proxy.semantic.taskstates import NodeGone, TaskState, is_note_of_task, note_of, state_in
 
 NODE: Final = "hugging-face-proxy"
@@ -183,7 +184,8 @@ class Tasks:
 
     def _own(self, task_id: str) -> Task | None:
         node, _, number = task_id.rpartition(":")
-        return self._tasks.get(int(number)) if node == self.node and number.isdecimal() else None
+        own = whole_number(number) if node == self.node else None
+        return None if own is None else self._tasks.get(own)
 
     def _forget(self) -> None:
         now = time.monotonic()

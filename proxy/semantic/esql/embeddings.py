@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from proxy.rest.parameters import whole_number
 from proxy.semantic.esql.lexer import Token
 
 FUNCTION: Final = "text_embedding"
@@ -64,7 +65,7 @@ class Parameters:
             return token.value()
         if token.kind != "parameter" or name.startswith("?"):
             return None
-        number = int(name) if name.isdecimal() else self.numbers.get(token.start)
+        number = whole_number(name) if name.isdecimal() else self.numbers.get(token.start)
         if number is None:
             return self._names.get(name)
         return self._values[number - 1] if 0 < number <= len(self._values) else None

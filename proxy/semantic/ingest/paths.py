@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from proxy.ground.errors import IllegalArgument
+from proxy.rest.parameters import whole_number
 from proxy.semantic.documents import Place, read_document, tree_of, with_added
 from proxy.xcontent.document import Node
 from proxy.xcontent.writing import dump_json
@@ -66,11 +67,12 @@ def _place(name: str, length: int, path: str) -> int:
         raise IllegalArgument(
             f"[{name}] is not an integer, cannot be used as an index as part of path [{path}]"
         )
-    if int(name) >= length:
+    place = whole_number(name)
+    if place is None or place >= length:
         raise IllegalArgument(
             f"[{name}] is out of bounds for array with length [{length}] as part of path [{path}]"
         )
-    return int(name)
+    return place
 
 
 def with_value(data: bytes, path: str, value: Any) -> bytes:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from proxy.ground.errors import IllegalArgument, ProxyError
 from proxy.limits.deadline import Deadline
-from proxy.rest.parameters import read_boolean
+from proxy.rest.parameters import read_boolean, whole_number
 from proxy.semantic.answerjson import AT_ONCE, object_of
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.preparing import Prepared, Search, prepared, remote_of, target_of
@@ -156,12 +156,13 @@ def _of_url(parameters: Mapping[str, str]) -> dict[str, Any]:
     """What the URL says in place of the body."""
     found: dict[str, Any] = {}
     for name in ("size", "from"):
-        if parameters.get(name, "").isdecimal():
-            found[name] = int(parameters[name])
+        if (number := whole_number(parameters.get(name, ""))) is not None:
+            found[name] = number
     if "explain" in parameters:
         found["explain"] = read_boolean(parameters, "explain")
     if (limit := parameters.get("track_total_hits")) is not None:
-        found["track_total_hits"] = int(limit) if limit.isdecimal() else limit != "false"
+        number = whole_number(limit)
+        found["track_total_hits"] = limit != "false" if number is None else number
     return found
 
 

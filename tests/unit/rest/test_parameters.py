@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.ground.errors import IllegalArgument
-from proxy.rest.parameters import read_boolean, refuse_unknown
+from proxy.rest.parameters import read_boolean, refuse_unknown, whole_number
 from tests.support.requests import request_of
 from tests.support.samples import at_most
 
@@ -26,6 +26,13 @@ def test_booleans_may_stand_alone(target, value):
 def test_other_booleans_are_refused(value):
     with pytest.raises(IllegalArgument, match="as only"):
         read_boolean({"a": value}, "a")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("12", 12), ("٣", 3), ("", None), ("-1", None), ("1" * 5000, None)]
+)
+def test_whole_numbers(text: str, number: int | None):
+    assert whole_number(text) == number
 
 
 def test_unknown_ones_are_sorted_and_their_likes_suggested():

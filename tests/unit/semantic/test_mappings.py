@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from proxy.semantic import layout
 from proxy.semantic.mappings import around, as_declared, declared_everywhere, fields_of
 
@@ -71,6 +73,12 @@ class TestShown:
     def test_a_users_own_field_of_that_name(self):
         mapping = {"properties": {"xinf": {"properties": {"a": {"type": "text"}}}}}
         assert as_declared(mapping) is mapping
+
+    @pytest.mark.parametrize("fields", [[], None, {"c": []}, {"c": None}, "x"])
+    def test_beside_what_no_index_could_have_but_a_template(self, fields: Any):
+        odd = {"type": "text", "fields": fields, "properties": fields}
+        mapping = mapping_with(a=dict(layout.PLACEHOLDER), b=odd)
+        assert as_declared(mapping) == {"properties": {"a": DEFINITION, "b": odd}}
 
     def test_wherever_mappings_are(self):
         mapping = mapping_with(a=dict(layout.PLACEHOLDER))

@@ -47,6 +47,13 @@ async def test_documents_that_are_deleted_are_found_by_meaning():
     assert here.upstream.asked[0].json["query"]["nested"]["query"]["knn"]["k"] == 20
 
 
+@pytest.mark.parametrize("target", ["_search?size=", "_delete_by_query?scroll_size="])
+async def test_a_number_too_large_for_any_is_for_the_upstream_to_refuse(target: str):
+    here = world(HERE, Answer({"error": {"reason": "no"}}, 400))
+    body = {"query": SEMANTIC}
+    assert (await here.answer("POST", f"/a/{target}{'1' * 5000}", body)).status == 400
+
+
 async def test_rated_searches():
     body: dict[str, Any] = {
         "requests": [
