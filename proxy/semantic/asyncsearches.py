@@ -8,12 +8,14 @@ is there only where semantic fields are asked for by name.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from proxy.semantic import layout
 from proxy.semantic.asked import Asked, unpacked
 
+_LISTED: Final = re.compile(rf"(?:(?<=\[)|, ){layout.CONTAINER}(?=\])")
 _NAME: Final = layout.CONTAINER
 _SHOWN_AS: Final = (_NAME, f"filter#{_NAME}")  # the latter with `typed_keys`
 _ASKED: Final = "asked"
@@ -58,6 +60,8 @@ def _take_out_of_profile(profile: Any) -> None:
     """Do not tell that the aggregation took time."""
     shards = profile.get("shards") if isinstance(profile, Mapping) else None
     for shard in shards if isinstance(shards, list) else ():
+        if isinstance(shard, dict) and "searches" in shard:
+            shard["searches"] = _without_name(shard["searches"])
         told = shard.get("aggregations") if isinstance(shard, dict) else None
         if isinstance(told, list):
             shard["aggregations"] = [
@@ -65,3 +69,12 @@ def _take_out_of_profile(profile: Any) -> None:
                 for one in told
                 if not (isinstance(one, Mapping) and one.get("description") == _NAME)
             ]
+
+
+def _without_name(told: Any) -> Any:
+    """What a profile tells of searches, whose collectors name all aggregations."""
+    if isinstance(told, list):
+        return [_without_name(one) for one in told]
+    if isinstance(told, Mapping):
+        return {key: _without_name(one) for key, one in told.items()}
+    return _LISTED.sub("", told) if isinstance(told, str) else told

@@ -17,6 +17,8 @@ _REASON: Final = re.compile(
     rf"Failed to parse query \[{_MARK}(?P<kind>\w):(?P<reason>.*?)\(\(\](?P<cause>; org\..*)?",
     re.DOTALL,
 )
+# Where an error quotes the query of which this one is a part.
+_QUOTED: Final = re.compile(rf"{_MARK}\w:(?P<reason>.*?)\(\(", re.DOTALL)
 _ON_BUILDING: Final = "b"  # a query that cannot be made of what was sent
 _ON_REWRITING: Final = "r"
 
@@ -35,7 +37,9 @@ def with_refusals(document: Any) -> Any:
     if isinstance(document, list):
         return [with_refusals(one) for one in document]
     if isinstance(document, str):
-        return _REASON.sub(_text, document) if _MARK in document else document
+        if _MARK not in document:
+            return document
+        return _QUOTED.sub(lambda found: found["reason"], _REASON.sub(_text, document))
     if not isinstance(document, Mapping):
         return document
     reason = document.get("reason")

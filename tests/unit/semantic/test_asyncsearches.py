@@ -49,10 +49,13 @@ def test_what_needs_nothing_or_cannot_be_sent_stays_as_it_is(body: Any, asked: A
 
 
 def test_the_profile_does_not_tell():
-    shard = {"aggregations": [{"description": "xinf"}, {"description": "own"}], "searches": []}
+    searches = [{"collector": [{"name": "All: [own, xinf]", "children": [{"name": "[xinf]"}]}]}]
+    listed = [{"description": "xinf"}, {"description": "own"}]
+    shard = {"aggregations": listed, "searches": searches}
     answer = {"response": {"profile": {"shards": [shard]}, "hits": {}}}
     assert taken_out(answer) is None
-    told = {"aggregations": [{"description": "own"}], "searches": []}
+    searches = [{"collector": [{"name": "All: [own]", "children": [{"name": "[]"}]}]}]
+    told = {"aggregations": [{"description": "own"}], "searches": searches}
     assert answer["response"]["profile"] == {"shards": [told]}
 
 

@@ -68,6 +68,11 @@ def test_a_text_that_quotes_one_is_put_right():
     assert with_refusals(text) == "a: no"
 
 
+def test_a_query_that_is_quoted_shows_what_was_meant():
+    query = refusal("no")["query_string"]["query"]
+    assert with_refusals(f'{{"bool": "{query}", "boost": -1}}') == '{"bool": "no", "boost": -1}'
+
+
 @pytest.mark.parametrize("reason", ["", "((", "with ] and (( in it", "a\nb"])
 def test_any_reason_comes_back(reason: str):
     assert with_refusals(failed(reason, on_rewriting=True))["reason"] == reason
