@@ -11,8 +11,9 @@ from proxy.inference.completion import Completion
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.inputtypes import PrefixesOf, prefix_for, with_prefix
 from proxy.inference.ports import EndpointStore, Provider
+from proxy.inference.results import WrittenEmbedding
 from proxy.limits.deadline import Deadline
-from proxy.xcontent.numbers import Numbers
+from proxy.xcontent.weights import Weights
 
 _HALVES: Final = re.compile("[\ud800-\udfff]")
 
@@ -52,9 +53,15 @@ class EmbeddingEndpoints:
         texts: Sequence[str],
         deadline: Deadline,
         input_type: str,
-    ) -> list[Numbers]:
-        """A vector for each text. Raises: ProxyError for the provider's failures."""
+    ) -> Sequence[WrittenEmbedding]:
+        """A vector, or weights of tokens, for each text; as the endpoint's task makes them.
+
+        Raises: ProxyError for the provider's failures.
+        """
         inputs = self._prefixed(endpoint, _encodable(texts), input_type)
+        if endpoint.task_type is TaskType.SPARSE_EMBEDDING:
+            found = await self._provider.embed_sparse(endpoint, inputs, deadline)
+            return [Weights.of(one.tokens) for one in found]
         return await self._provider.embed(endpoint, inputs, deadline)
 
     def _prefixed(

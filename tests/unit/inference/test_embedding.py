@@ -105,3 +105,10 @@ async def test_texts_are_ranked_for_a_query():
     found = await endpoints(provider).rerank(endpoint(TaskType.RERANK), "q\ud800", ["a"], DEADLINE)
     assert found == [(1, 0.5)]
     assert provider.sent == ["q\ufffd", "a"]
+
+
+async def test_a_sparse_endpoint_gives_weights():
+    found = await endpoints(Provider(), search="q: ").embed(
+        endpoint(TaskType.SPARSE_EMBEDDING), ["a"], DEADLINE, "search"
+    )
+    assert [one.json for one in found] == [b'{"q: a":0.5}']

@@ -16,11 +16,11 @@ from proxy.semantic.declarations import (
     semantic_definitions,
 )
 from proxy.semantic.errors import MapperParsingFailed
-from proxy.semantic.fields import ModelSettings
+from proxy.semantic.modelsettings import DenseModel
 
 FIELD: Final = {"type": "semantic_text", "inference_id": "embed"}
 PLACEHOLDER: Final = {"type": "text", "index": False, "norms": False}
-MODEL: Final = ModelSettings(dimensions=3, similarity="cosine")
+MODEL: Final = DenseModel(dimensions=3, similarity="cosine")
 
 
 def declared(mapping: Any, *, ours: bool = True) -> Declared:

@@ -7,6 +7,7 @@ from typing import Any, Final
 import pytest
 
 from proxy.ground.errors import IllegalArgument, ProxyError
+from proxy.inference.endpoints import TaskType
 from proxy.semantic.prefilters import Scope
 from proxy.semantic.queries import Rewriter
 from proxy.semantic.searching import rewritten
@@ -245,7 +246,7 @@ def test_a_field_without_vectors_finds_nothing():
     [
         (Embedded([1.0]), "with 3 dimensions, got 1 dimensions."),
         (
-            Embedded([], "text_expansion_result"),
+            Embedded({}, TaskType.SPARSE_EMBEDDING),
             "to be of type [text_embedding_result], got [text_expansion_result].",
         ),
     ],

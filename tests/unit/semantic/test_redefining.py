@@ -12,14 +12,14 @@ from proxy.ground.errors import IllegalArgument
 from proxy.inference.endpoints import TaskType
 from proxy.semantic import layout
 from proxy.semantic.declarations import Declaration, Declared
-from proxy.semantic.fields import ModelSettings
+from proxy.semantic.modelsettings import DenseModel
 from proxy.semantic.redefining import Present, mapping_for, present_fields
 from tests.unit.semantic import exchanges
 from tests.unit.semantic.exchanges import Answer, world
 from tests.unit.semantic.targets import semantic_field, target
 
 DEFINITION: Final = {"type": "semantic_text", "inference_id": "e"}
-MODEL: Final = ModelSettings(dimensions=3, similarity="cosine")
+MODEL: Final = DenseModel(dimensions=3, similarity="cosine")
 
 
 class Endpoints(exchanges.Endpoints):
@@ -56,7 +56,7 @@ async def made(
 
 async def test_a_new_field_gets_all_that_belongs_to_it():
     found = await made({}, "o.a", a=present())
-    assert found == layout.field_mapping(DEFINITION, MODEL.rendered())
+    assert found == layout.field_mapping(DEFINITION, MODEL)
 
 
 async def test_a_field_of_an_endpoint_that_is_to_come_has_no_room_yet():
@@ -79,7 +79,7 @@ async def test_in_an_index_without_the_field_it_is_made_whole():
 
 
 async def test_the_model_of_a_field_stays():
-    old = ModelSettings(dimensions=3, similarity="cosine", service="elastic")
+    old = DenseModel(dimensions=3, similarity="cosine", service="elastic")
     found = await made({"index_options": {"dense_vector": {"type": "flat"}}}, a=present(model=old))
     assert layout.model_of(found) == old.rendered()
 

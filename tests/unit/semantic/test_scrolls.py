@@ -25,6 +25,7 @@ def highlight(**more: Any) -> Highlight:
 
 SOUGHT = (
     Sought(vector=[0.5, -1.25], chunks="xinf.body.chunks.embeddings"),
+    Sought(vector={"sea": 0.1, "a.b": 2.0}, chunks="xinf.body.chunks.embeddings"),
     Sought(vector=None, indices=frozenset({"a"})),
 )
 SHOWN = Shown(
@@ -83,6 +84,7 @@ def test_what_is_none_says_nothing(forged):
         {"h": [[[], 1, True, []]], "c": [], "u": [], "w": []},
         {"h": [["body", "x", True, []]], "c": [], "u": [], "w": []},
         {"h": [["body", 1, True, [["AAA=", "", None]]]], "c": [], "u": [], "w": []},
+        {"h": [["body", 1, True, [[{"sea": "x"}, "", None]]]], "c": [], "u": [], "w": []},
         {"h": [], "c": [{}], "u": [], "w": []},
         {"h": [], "c": [], "u": [], "w": [["i", True, {}]]},
     ],
