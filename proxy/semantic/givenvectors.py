@@ -14,8 +14,7 @@ from proxy.ground.errors import IllegalArgument, ProxyError
 from proxy.semantic.errors import DocumentParsingFailed
 from proxy.semantic.fields import Fields, SemanticField
 from proxy.semantic.filling import Chunk, FieldFilling
-from proxy.semantic.modelsettings import ModelSettings, SparseModel, read_model_settings
-from proxy.semantic.parameters import only_dense
+from proxy.semantic.modelsettings import ModelSettings, read_model_settings
 from proxy.xcontent.writing import dump_json
 
 INFERENCE_FIELDS: Final = "_inference_fields"
@@ -83,8 +82,6 @@ def _model(field: SemanticField, settings: Any) -> ModelSettings | None:
         case None:
             return None
         case Mapping() if (found := read_model_settings(settings)) is not None:
-            if field.model is None and isinstance(found, SparseModel):
-                raise DocumentParsingFailed(f"[1:1] {only_dense(field.inference_id)}")
             return found
     raise _unparsable(IllegalArgument("[model_settings] failed to parse field [model_settings]"))
 

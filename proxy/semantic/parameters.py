@@ -15,7 +15,7 @@ from proxy.inference.endpoints import TaskType
 from proxy.semantic.chunking.chunker import chunker_for
 from proxy.semantic.errors import MapperParsingFailed, unparsable
 from proxy.semantic.fields import TYPE
-from proxy.semantic.modelsettings import KINDS, DenseModel, SparseModel, read_model_settings
+from proxy.semantic.modelsettings import KINDS, DenseModel, read_model_settings
 
 # Those that stand in the upstream's own mapping of the field, which checks and keeps them.
 OF_PLACEHOLDER: Final = ("fields", "copy_to", "meta")
@@ -195,21 +195,10 @@ def check_subfields(mapping: Mapping[str, Any], path: str) -> None:
 
 
 def check_task(definition: Mapping[str, Any]) -> None:
-    """Raises: IllegalArgument for model settings and index options of other tasks than ours."""
+    """Raises: IllegalArgument for model settings of a task that makes no embeddings."""
     settings = definition.get("model_settings")
-    model = None if settings is None else read_model_settings(settings)
-    if settings is not None and model is None:
+    if settings is not None and read_model_settings(settings) is None:
         task = TaskType(settings["task_type"])
         raise IllegalArgument(
             f"Wrong [task_type], expected text_embedding or sparse_embedding, got {task.name}"
         )
-    if isinstance(model, SparseModel):
-        raise IllegalArgument(only_dense(str(definition["inference_id"])))
-
-
-def only_dense(inference_id: str) -> str:
-    """The text of the error for a field whose endpoint makes sparse vectors."""
-    return (
-        f"Inference endpoint [{inference_id}] is of task [{TaskType.SPARSE_EMBEDDING}], and the "
-        f"proxy supports fields of type [{TYPE}] with [{TaskType.TEXT_EMBEDDING}] only"
-    )

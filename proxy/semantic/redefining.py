@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import quote
 
 from proxy.ground.errors import IllegalArgument
-from proxy.inference.endpoints import TaskType
 from proxy.limits.threads import offload
 from proxy.semantic import layout
 from proxy.semantic.answerjson import AT_ONCE, object_of
@@ -27,7 +26,6 @@ from proxy.semantic.exchange import Exchange, Parts
 from proxy.semantic.fields import TYPE, SemanticField
 from proxy.semantic.mappings import around, fields_of
 from proxy.semantic.modelsettings import KINDS, ModelSettings, model_settings_of
-from proxy.semantic.parameters import only_dense
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,8 +123,6 @@ async def _model(
     endpoint = await parts.endpoints.find(field.definition["inference_id"])
     registered = None
     if endpoint is not None:
-        if endpoint.task_type is TaskType.SPARSE_EMBEDDING:
-            raise IllegalArgument(only_dense(endpoint.inference_id))
         if not any(endpoint.task_type is kind.task for kind in KINDS.values()):
             raise IllegalArgument(
                 f"Invalid task_type in model_settings [{endpoint.task_type.name}]"

@@ -12,7 +12,7 @@ from proxy.ground.errors import IllegalArgument
 from proxy.inference.endpoints import TaskType
 from proxy.semantic import layout
 from proxy.semantic.declarations import Declaration, Declared
-from proxy.semantic.modelsettings import DenseModel
+from proxy.semantic.modelsettings import DenseModel, SparseModel
 from proxy.semantic.redefining import Present, mapping_for, present_fields
 from tests.unit.semantic import exchanges
 from tests.unit.semantic.exchanges import Answer, world
@@ -78,6 +78,16 @@ async def test_in_an_index_without_the_field_it_is_made_whole():
     assert layout.model_of(found) == MODEL.rendered()
 
 
+async def test_a_new_field_may_be_of_a_sparse_endpoint():
+    options = {"index_options": {"sparse_vector": {"prune": False}}}
+    found = await made({"inference_id": "sparse", **options}, "new")
+    assert layout.model_of(found) == SparseModel().rendered()
+    assert found["properties"]["chunks"]["properties"]["embeddings"] == {
+        "type": "sparse_vector",
+        "index_options": {"prune": False},
+    }
+
+
 async def test_the_model_of_a_field_stays():
     old = DenseModel(dimensions=3, similarity="cosine", service="elastic")
     found = await made({"index_options": {"dense_vector": {"type": "flat"}}}, a=present(model=old))
@@ -87,7 +97,11 @@ async def test_the_model_of_a_field_stays():
 @pytest.mark.parametrize(
     ("definition", "index", "reason"),
     [
-        ({"inference_id": "sparse"}, present(), "supports fields of type"),
+        (
+            {"inference_id": "sparse"},
+            present(),
+            "with model settings [service=hugging_face, task_type=sparse_embedding].",
+        ),
         ({"inference_id": "rank"}, present(), "Invalid task_type in model_settings [RERANK]"),
         (
             {"inference_id": "wide"},
