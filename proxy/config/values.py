@@ -121,6 +121,13 @@ class UpstreamConfig:
         unit="seconds",
         may_be_zero=True,
     )
+    answer_size: int = setting(
+        32 * 1024 * 1024,
+        "Size of an answer that has to be read as a whole; larger ones get a 400",
+        "As those of searches with retrievers, or with highlights of semantic fields. Nearly all "
+        "others are streamed, whatever their size. One that is read takes several times its size.",
+        unit="bytes",
+    )
     check_timeout: float = setting(
         10.0,
         "Time for Elasticsearch to say whether a caller may do what it asks for",

@@ -93,3 +93,8 @@ def items_of(answer: UpstreamAnswer, name: str) -> list[Any]:
     if not isinstance(found, list):
         raise UpstreamBroken(f"upstream node answered {answer.status} without [{name}]")
     return found
+
+
+async def read_items(answer: UpstreamAnswer, name: str) -> list[Any]:
+    """As `items_of`, for what may be large."""
+    return await offload(len(answer.body), AT_ONCE, lambda: items_of(answer, name))

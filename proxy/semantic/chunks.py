@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from proxy.ground.frames import forget_frames
+from proxy.ground.largeanswers import AnswerTooLarge
 from proxy.limits.threads import offload
 from proxy.semantic import layout
 from proxy.semantic.answerjson import object_of
@@ -61,9 +63,24 @@ async def show(shown: Shown, hits: Sequence[Hit], ask: Ask, sources: VectorSourc
     concerned = [hit for hit in hits if any(True for _ in _fields(shown, hit))]
     if not concerned:
         return
-    answer = await _documents(shown, concerned, ask, sources)
-    if answer is not None:
-        await offload(len(answer.body), _AT_ONCE, lambda: _show(shown, concerned, answer))
+    await _show_some(shown, concerned, ask, sources)
+
+
+async def _show_some(shown: Shown, hits: Sequence[Hit], ask: Ask, sources: VectorSources) -> None:
+    """As `show`, in several steps where the vectors of all hits are too much at once."""
+    try:
+        answer = await _documents(shown, hits, ask, sources)
+    except AnswerTooLarge as error:
+        if len(hits) == 1:
+            raise
+        forget_frames(error)
+    else:
+        if answer is not None:
+            await offload(len(answer.body), _AT_ONCE, lambda: _show(shown, hits, answer))
+        return
+    half = len(hits) // 2
+    await _show_some(shown, hits[:half], ask, sources)
+    await _show_some(shown, hits[half:], ask, sources)
 
 
 def _hide_unnamed(shown: Shown, hit: Hit) -> None:

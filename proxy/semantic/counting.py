@@ -18,7 +18,7 @@ _KINDS: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         (
             *("_async_search", "_count", "_delete_by_query", "_explain", "_msearch", "_rank_eval"),
-            *("_search", "_validate"),
+            *("_query", "_search", "_validate"),
         ),
         "search",
     ),

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from proxy.ground.errors import IllegalArgument, UpstreamBroken
+from proxy.ground.largeanswers import AnswerTooLarge
 from proxy.rest.codings import Decoder, StreamCoding, compressed, decompressed
 from proxy.semantic import layout
-from proxy.semantic.cutting import Cutter, Replacement, cut_out
+from proxy.semantic.cutting import Cutter, Replacement
+from proxy.semantic.ports import Pieces
 
 _OURS: Final = layout.CONTAINER.encode()
 _DECODED: Final = 128 * 1024 * 1024  # bytes of a decoded answer
@@ -35,49 +37,59 @@ def telling(is_told: Callable[[bytes], bool]) -> Callable[[bytes, str | None], b
 
 
 @dataclass(frozen=True, slots=True)
-class Cutting:
-    """Cuts what the layer has added out of an answer; see Cutter for the arguments."""
+class Changing:
+    """Changes answers in whatever content coding; `begun` begins with one.
 
-    replacement: Replacement | None = None
-    source_of: str | None = None
+    Those that `concerns` knows nothing in are left as they are.
+    """
+
+    begun: Callable[[], Pieces]
+    concerns: Callable[[bytes], bool] = names_us
 
     def whole(self, body: bytes, coding: str | None) -> bytes | None:
-        """The answer without it; None where it holds nothing of us."""
+        """The changed answer; None where there is nothing to change."""
         plain = _plain(body, coding)
-        made = cut_out(plain, self.replacement, self.source_of)
+        if not self.concerns(plain):
+            return None
+        pieces = self.begun()
+        made = pieces.feed(plain) + pieces.finish()
         if made == plain:
             return None
         known = _coding(coding)
         return made if known is None else compressed(made, known)
 
-    def pieces(self, coding: str | None) -> Cutter | _Recoding:
+    def pieces(self, coding: str | None) -> Pieces:
         """What takes the answer piece by piece."""
-        cutter = Cutter(self.replacement, self.source_of)
         known = _coding(coding)
-        return cutter if known is None else _Recoding(cutter, known)
+        return self.begun() if known is None else _Recoding(self.begun(), known)
+
+
+def cutting(replacement: Replacement | None = None, source_of: str | None = None) -> Changing:
+    """Cuts what the layer has added out of an answer; see Cutter for the arguments."""
+    return Changing(lambda: Cutter(replacement, source_of))
 
 
 class _Recoding:
     """Decodes what comes, and encodes what is left of it."""
 
-    def __init__(self, cutter: Cutter, coding: str) -> None:
-        self._cutter = cutter
+    def __init__(self, pieces: Pieces, coding: str) -> None:
+        self._pieces = pieces
         self._decoder = Decoder(coding)
         self._coding = StreamCoding(coding)
 
     def feed(self, data: bytes) -> bytes:
         try:
-            kept = b"".join(map(self._cutter.feed, self._decoder.feed(data)))
+            kept = b"".join(map(self._pieces.feed, self._decoder.feed(data)))
         except IllegalArgument as error:
             raise UpstreamBroken("upstream node answered in a broken content coding") from error
         return self._coding.encode(kept) if kept else b""
 
     def finish(self) -> bytes:
-        return self._coding.encode(self._cutter.finish()) + self._coding.end()
+        return self._coding.encode(self._pieces.finish()) + self._coding.end()
 
 
 def _plain(body: bytes, coding: str | None) -> bytes:
-    """A whole body, decoded. Raises: UpstreamBroken."""
+    """A whole body, decoded. Raises: UpstreamBroken, AnswerTooLarge."""
     if not body or (known := _coding(coding)) is None:
         return body
     found = bytearray()
@@ -85,7 +97,7 @@ def _plain(body: bytes, coding: str | None) -> bytes:
         for piece in decompressed(body, known):
             found += piece
             if len(found) > _DECODED:
-                raise UpstreamBroken("upstream node answered with too many bytes")
+                raise AnswerTooLarge(_DECODED)
     except IllegalArgument:
         raise UpstreamBroken("upstream node answered in a broken content coding") from None
     return bytes(found)

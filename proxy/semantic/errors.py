@@ -13,6 +13,13 @@ class OwnCredentialsRefused(UpstreamUnavailable):
         super().__init__("upstream node does not accept the proxy's own credentials")
 
 
+class VerificationFailed(ProxyError):
+    """What is wrong with an ES|QL query that can be parsed."""
+
+    status = 400
+    type = "verification_exception"
+
+
 class MapperParsingFailed(ProxyError):
     """A mapping that cannot be read."""
 

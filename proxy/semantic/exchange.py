@@ -22,10 +22,10 @@ from proxy.semantic.abilities import Abilities
 from proxy.semantic.answerjson import AT_ONCE, check_beginning, document_in, document_of, json_of
 from proxy.semantic.chunks import VectorSources
 from proxy.semantic.cutting import Replacement, cut_out
-from proxy.semantic.encodedanswers import Cutting, names_us, telling
+from proxy.semantic.encodedanswers import cutting, names_us, telling
 from proxy.semantic.guarding import Guard
 from proxy.semantic.hiding import hide_in_error
-from proxy.semantic.ports import Endpoints, Upstream, UpstreamAnswer
+from proxy.semantic.ports import Change, Endpoints, Upstream, UpstreamAnswer
 from proxy.semantic.registry import Registry
 from proxy.semantic.tasks import Tasks
 from proxy.semantic.upstreamrelease import UpstreamRelease
@@ -44,7 +44,7 @@ ReadBody = Callable[[web.Request, RestRequest], Awaitable[Body]]
 # `human` is none of them: it has the upstream add fields, which only the upstream can.
 _OF_FORM: Final = frozenset(("filter_path", "pretty", "format"))
 # Headers of an upstream's answer that a patched one keeps.
-_KEPT: Final = ("Warning",)
+_KEPT: Final = ("Warning", "X-Elasticsearch-Async-Id", "X-Elasticsearch-Async-Is-Running")
 
 
 class Unread(Exception):
@@ -164,11 +164,14 @@ class Exchange:
         return await self.parts.upstream.hand_on(self.request, self._raw(), self.settle)
 
     async def hand_on_unless(
-        self, is_told: Callable[[bytes], bool]
+        self, is_told: Callable[[bytes], bool], too_large: Change | None = None
     ) -> web.StreamResponse | UpstreamAnswer:
-        """As `hand_on`, unless the answer is one that `is_told`, which is returned then."""
+        """As `hand_on`, unless the answer is one that `is_told`, which is returned then.
+
+        `too_large` is what is done to the JSON of one that cannot be read as a whole.
+        """
         found = await self.parts.upstream.hand_on_unless(
-            self.request, self._raw(), telling(is_told)
+            self.request, self._raw(), telling(is_told), too_large if self.wants_json else None
         )
         self.passed_on = isinstance(found, web.StreamResponse)
         return found
@@ -182,6 +185,17 @@ class Exchange:
         raw = None if self.body is None else self.body.data
         return await self.parts.upstream.hand_on_as(
             self.request, target, raw if body is None else body, answered=self.settle
+        )
+
+    async def hand_on_changed(
+        self, change: Change | None, body: bytes | None = None
+    ) -> web.StreamResponse:
+        """As `hand_on`, with another body unless that is None, and a change of the answer."""
+        if body is None:
+            self.passed_on = True
+            return await self.parts.upstream.hand_on(self.request, self._raw(), self.settle, change)
+        return await self.parts.upstream.hand_on_as(
+            self.request, self.rest.target, body, change, self.settle
         )
 
     async def hand_on_cut(
@@ -198,17 +212,15 @@ class Exchange:
         """
         sent = self.rest.content_type
         is_as_sent = parameters is None and body is None and not self.body_in_url
-        cutting = Cutting(replacement, source_of)
+        change = cutting(replacement, source_of)
         if self.wants_json and is_as_sent:
-            return await self.parts.upstream.hand_on(
-                self.request, self._raw(), self.settle, cutting
-            )
+            return await self.parts.upstream.hand_on(self.request, self._raw(), self.settle, change)
         if self.wants_json and (body is None or (sent is not None and sent.format == "json")):
             return await self.parts.upstream.hand_on_as(
                 self.request,
                 self.rest.target if parameters is None else self.rest.path + _query(parameters),
                 self.body.data if body is None and self.body is not None else body,
-                cutting,
+                change,
                 self.settle,
             )
         if is_as_sent and self.rest.method == "GET":
@@ -240,6 +252,16 @@ class Exchange:
         data = b"" if body is None else body if isinstance(body, bytes) else dump_json(body)
         return await self.parts.upstream.ask_as_caller(
             self.request, method or self.rest.method, target or self.unshaped_target(), data
+        )
+
+    async def ask_unless_large(
+        self, body: bytes, *, target: str, too_large: Change | None
+    ) -> UpstreamAnswer | web.StreamResponse:
+        """As `ask`; the JSON of an answer that is too large to be read passes, with that change."""
+        if not self._wants_no_form():
+            return await self.ask(body, target=target)
+        return await self.parts.upstream.ask_unless_large(
+            self.request, self.rest.method, target, body, too_large
         )
 
     def with_parameters(self, parameters: Mapping[str, str]) -> Exchange:

@@ -14,14 +14,14 @@ from aiohttp import web
 
 from proxy.ground.errors import ProxyError
 from proxy.limits.threads import offload
-from proxy.semantic.answerjson import AT_ONCE, items_of
+from proxy.semantic.answerjson import AT_ONCE, read_items
 from proxy.semantic.answers import presentable, rewording, told
-from proxy.semantic.cutting import Replacement
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.fields import Fields
 from proxy.semantic.inferencefields import inference_fields
+from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.preparing import Prepared, Search
-from proxy.semantic.reading import cut, showing
+from proxy.semantic.reading import Showing, cut, showing
 from proxy.semantic.retrievers.entry import evaluated
 from proxy.semantic.searches import body_of
 from proxy.semantic.shownhits import Where, show_chunks
@@ -94,19 +94,19 @@ async def _answered(exchange: Exchange, lines: Sequence[Line]) -> web.StreamResp
     untouched = all(_is_untouched(one, line) for one, line in zip(made, lines, strict=True))
     if untouched and not exchange.rest.path.endswith("/template"):
         return await exchange.hand_on()
-    sent = [n for n, one in enumerate(made) if isinstance(one, Prepared)]
     responses: list[Any] = [None if isinstance(one, Prepared) else one.envelope() for one in made]
+    sent = {
+        n: await _sent(exchange, lines[n], one)
+        for n, one in enumerate(made)
+        if isinstance(one, Prepared)
+    }
     if sent:
-        path = exchange.rest.path.rstrip("/").removesuffix("/template")
-        query = exchange.unshaped_target().partition("?")[2]
-        body, replacement = await _sent(exchange, [(lines[n], made[n]) for n in sent])
-        answer = await exchange.ask(body, target=f"{path}?{query}" if query else path)
+        answer = await _asked(exchange, sent)
         if answer.status >= 300:
             words = rewording({}, {})
             return await exchange.patched(answer, lambda document: told(document, words))
-        if replacement is not None:
-            answer = await cut(answer, replacement)
-        found = await offload(len(answer.body), AT_ONCE, lambda: items_of(answer, "responses"))
+        found = await read_items(answer, "responses")
+        await _repeat_refused(exchange, sent, found)
         for n, response in zip(sent, found, strict=True):
             responses[n] = await _shown(exchange, response, made[n], lines[n])
     took = int((monotonic() - started) * 1000)
@@ -117,25 +117,56 @@ def _is_untouched(made: Prepared | ProxyError, line: Line) -> bool:
     return isinstance(made, Prepared) and not made.target.fields and made.body == line.body
 
 
-async def _sent(
-    exchange: Exchange, searches: Sequence[tuple[Line, Prepared | ProxyError]]
-) -> tuple[bytes, Replacement | None]:
-    """The body for the upstream, and what is shown of what the layer added, where it is asked for.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sent:
+    """A search as it is sent."""
 
-    Where it is not, nothing of that comes back.
-    """
-    parts: list[bytes] = []
-    asked: dict[str, Fields] = {}
-    for line, made in searches:
-        assert isinstance(made, Prepared)
-        body = made.body
-        if made.target.fields:
-            shown = await showing(exchange, body, made.target, is_alone=False)
-            body = shown.body
-            if shown.replacement is not None:
-                asked |= made.target.fields
-        parts += (line.header, dump_json(body))
-    return b"\n".join((*parts, b"")), inference_fields(asked) if asked else None
+    header: bytes
+    showing: Showing
+    fields: Mapping[str, Fields]  # whose `_inference_fields` are shown
+
+    def lines(self) -> bytes:
+        return self.header + b"\n" + dump_json(self.showing.body) + b"\n"
+
+
+async def _sent(exchange: Exchange, line: Line, made: Prepared) -> _Sent:
+    if not made.target.fields:
+        shown = Showing(body=made.body, parameters={}, replacement=None)
+        return _Sent(header=line.header, showing=shown, fields={})
+    shown = await showing(exchange, made.body, made.target, is_alone=False)
+    fields = {} if shown.replacement is None else made.target.fields
+    return _Sent(header=line.header, showing=shown, fields=fields)
+
+
+async def _asked(exchange: Exchange, sent: Mapping[int, _Sent]) -> UpstreamAnswer:
+    """The upstream's answer to these searches. Raises: UpstreamError."""
+    path = exchange.rest.path.rstrip("/").removesuffix("/template")
+    query = exchange.unshaped_target().partition("?")[2]
+    body = b"".join(one.lines() for one in sent.values())
+    answer = await exchange.ask(body, target=f"{path}?{query}" if query else path)
+    fields = {index: found for one in sent.values() for index, found in one.fields.items()}
+    return await cut(answer, inference_fields(fields)) if fields else answer
+
+
+async def _repeat_refused(
+    exchange: Exchange, sent: Mapping[int, _Sent], responses: list[Any]
+) -> None:
+    """Search anew where an index that keeps no sources has refused the filter of sources."""
+    refused = {
+        n: replace(one, showing=one.showing.unfiltered())
+        for n, (one, response) in enumerate(zip(sent.values(), responses, strict=True))
+        if isinstance(response, dict)
+        and one.showing.is_refused_by(
+            dump_json([response.get("error"), response.get("_shards")])  # of all, or of some
+        )
+    }
+    if not refused:
+        return
+    answer = await _asked(exchange, refused)
+    if answer.status < 300:
+        found = await read_items(answer, "responses")
+        for n, response in zip(refused, found, strict=True):
+            responses[n] = response
 
 
 async def _shown(exchange: Exchange, response: Any, made: Prepared | ProxyError, line: Line) -> Any:

@@ -12,13 +12,15 @@ from aiohttp import web
 from proxy.limits.threads import offload
 from proxy.semantic import layout
 from proxy.semantic.answerjson import AT_ONCE, document_of
-from proxy.semantic.answers import is_about_ours, presentable, rewording
-from proxy.semantic.encodedanswers import names_us
+from proxy.semantic.answers import hits_of, is_about_ours, presentable, rewording
+from proxy.semantic.asked import Asked
+from proxy.semantic.asyncsearches import taken_out
+from proxy.semantic.encodedanswers import cutting, names_us
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.inferencefields import inference_fields
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.reading import cut
-from proxy.semantic.scrolls import Asked, again, asked_by, own, says_more
+from proxy.semantic.scrolls import again, asked_by, own, says_more
 from proxy.semantic.searches import body_of
 from proxy.semantic.shownhits import show_chunks
 from proxy.xcontent.loading import load_json
@@ -32,19 +34,40 @@ async def next_page(exchange: Exchange) -> web.StreamResponse:
     body = await body_of(exchange) or {}
     scroll_id = body.get(_ID, exchange.rest.parameters.get(_ID, exchange.names.get("id")))
     if not isinstance(scroll_id, str) or (asked := asked_by(scroll_id)) is None:
-        return await further(exchange)
+        return await _unless_ours(exchange)
     body[_ID] = own(scroll_id)
     answer = await exchange.ask(body, target=_target(exchange), method="POST")
-    return await _answered(exchange, answer, scroll_id, asked)
+    document = await _read(exchange, answer)
+    if isinstance(document, dict) and "hits" in document:
+        document = await _shown(exchange, document, asked)
+        if isinstance(following := document.get("_scroll_id"), str):  # the last page has none
+            document["_scroll_id"] = again(following, scroll_id)
+    return await exchange.answer(answer, document)
 
 
-async def further(exchange: Exchange) -> web.StreamResponse:
-    """What a search has found by now; what it was asked to show of chunks is not known any more."""
+async def found_so_far(exchange: Exchange) -> web.StreamResponse:
+    """What an asynchronous search has found by now."""
+    return await _unless_ours(exchange, is_whole="filter_path" not in exchange.rest.parameters)
+
+
+async def _unless_ours(exchange: Exchange, *, is_whole: bool = True) -> web.StreamResponse:
+    """The upstream's answer, which may tell of us; all of it is asked for unless it `is_whole`."""
     await exchange.read()
-    found = await exchange.hand_on_unless(_may_differ if exchange.wants_json else names_us)
-    if isinstance(found, web.StreamResponse):
-        return found
-    return await _answered(exchange, await exchange.in_json(found), "", None)
+    if is_whole:
+        is_told = _may_differ if exchange.wants_json else names_us
+        found = await exchange.hand_on_unless(is_told, too_large=cutting())
+        if isinstance(found, web.StreamResponse):
+            return found
+        answer = await exchange.in_json(found)
+    else:
+        answer = await exchange.ask()
+    if answer.status < 300 and not is_about_ours(answer.body):
+        return await exchange.as_is(answer)
+    document = await _read(exchange, answer)
+    asked = taken_out(document)
+    if asked is not None:
+        document = await _shown(exchange, document, asked)
+    return await exchange.answer(answer, document)
 
 
 def _may_differ(answer: bytes) -> bool:
@@ -56,6 +79,14 @@ def _may_differ(answer: bytes) -> bool:
     except ValueError:
         return True
     return bool(presentable(document, rewording({}, {})) != document)
+
+
+async def _read(exchange: Exchange, answer: UpstreamAnswer) -> Any:
+    """An answer without anything of ours, of which no more is known than that it is later."""
+    answer = await _with_vectors(exchange, answer)
+    return await offload(
+        len(answer.body), AT_ONCE, lambda: presentable(document_of(answer), rewording({}, {}))
+    )
 
 
 async def _with_vectors(exchange: Exchange, answer: UpstreamAnswer) -> UpstreamAnswer:
@@ -71,28 +102,18 @@ async def _with_vectors(exchange: Exchange, answer: UpstreamAnswer) -> UpstreamA
 
 def _indices_in(document: Any) -> set[str]:
     """The indices of documents that are shown with what the layer added."""
-    page = document.get("response", document)
     return {
-        hit["_index"]
-        for hit in page.get("hits", {}).get("hits", ())
-        if layout.CONTAINER in hit.get("_source", ())
+        hit["_index"] for hit in hits_of(document) if layout.CONTAINER in hit.get("_source", ())
     }
 
 
-async def _answered(
-    exchange: Exchange, answer: Any, scroll_id: str, asked: Asked | None
-) -> web.StreamResponse:
-    answer = await _with_vectors(exchange, answer)
-    if answer.status < 300 and asked is None and not is_about_ours(answer.body):
-        return await exchange.as_is(answer)
-    document = await offload(
-        len(answer.body), AT_ONCE, lambda: presentable(document_of(answer), rewording({}, {}))
-    )
-    if asked is not None and isinstance(document, dict) and "hits" in document:
-        found = await exchange.parts.registry.look_up(asked.where.expression or "_all")
-        await show_chunks(exchange, document, asked.restored(found.by_path()), asked.where)
-        document["_scroll_id"] = again(str(document.get("_scroll_id")), scroll_id)
-    return await exchange.answer(answer, document)
+async def _shown(exchange: Exchange, document: Any, asked: Asked) -> Any:
+    """What has been read of an answer, with what its search asked for. Raises: UpstreamError."""
+    found = await exchange.parts.registry.look_up(asked.where.expression or "_all")
+    shown = asked.restored(found.by_path())
+    document = presentable(document, rewording(found.by_path(), shown.formats))
+    await show_chunks(exchange, document, shown, asked.where)
+    return document
 
 
 async def clear_scrolls(exchange: Exchange) -> web.StreamResponse:

@@ -74,6 +74,16 @@ class Upstream(Protocol):
         `body` is JSON, or newline-delimited JSON where the request's own body is.
         """
 
+    async def ask_unless_large(
+        self,
+        request: web.Request,
+        method: str,
+        target: str,
+        body: bytes,
+        too_large: Change | None,
+    ) -> UpstreamAnswer | web.StreamResponse:
+        """As `ask_as_caller`; an answer that is too large to be read passes, with that change."""
+
     async def hand_on(
         self,
         request: web.Request,
@@ -89,9 +99,17 @@ class Upstream(Protocol):
         """
 
     async def hand_on_unless(
-        self, request: web.Request, body: bytes | None, telling: Telling
+        self,
+        request: web.Request,
+        body: bytes | None,
+        telling: Telling,
+        too_large: Change | None = None,
     ) -> web.StreamResponse | UpstreamAnswer:
-        """As `hand_on`, unless `telling` finds something in the answer, which is returned then."""
+        """As `hand_on`, unless `telling` finds something in the answer, which is returned then.
+
+        `too_large` is what is done to an answer that cannot be read as a whole; without it,
+        AnswerTooLarge is raised.
+        """
 
     async def hand_on_as(
         self,

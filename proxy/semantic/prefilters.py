@@ -7,10 +7,13 @@ Source: AutoPrefilteringScope, AutoPrefilteringUtils.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+# A part of `minimum_should_match` that holds for more clauses than it names, as in `2<75% 9<-3`.
+_CONDITION: Final = re.compile(r"(\S+?)\s*<\s*(\S+)")
 OCCURS: Final = ("must", "filter", "should", "must_not")
 
 # Whether a query stands for a nested one: such a filter of a nested search finds nothing.
@@ -93,14 +96,39 @@ def _pruned_bool(body: Mapping[str, Any], is_nested: IsNested) -> Any:
         return None
     least = body.get("minimum_should_match")
     if least is not None:
-        dropped = len(listed(body.get("should"))) - len(kept.get("should", ()))
+        number = len(listed(body.get("should")))
+        dropped = number - len(kept.get("should", ()))
         if not dropped:
             kept["minimum_should_match"] = least
-        elif isinstance(least, int):  # as if those that were dropped had matched
-            kept["minimum_should_match"] = max(0, least - dropped)
+        elif (required := _required(least, number)) is not None:
+            # As if those that were dropped had matched.
+            kept["minimum_should_match"] = max(0, required - dropped)
         else:
             kept.pop("should", None)
     return {"bool": kept} if any(occur in kept for occur in OCCURS) else None
+
+
+def _required(least: Any, number: int) -> int | None:
+    """How many of so many clauses must match; None for what Elasticsearch refuses.
+
+    Source: Queries.calculateMinShouldMatch.
+    """
+    found: int | None = number
+    try:
+        for bound, one in _CONDITION.findall(str(least)) or [("", str(least))]:
+            if bound and number <= int(bound):
+                return found
+            found = _simply_required(one.strip(), number)
+    except ValueError:
+        return None
+    return found
+
+
+def _simply_required(least: str, number: int) -> int:
+    """The same for a number or a percentage; negative ones say how many need not match."""
+    value = int(least.removesuffix("%"))
+    count = abs(number * value) // 100 if least.endswith("%") else abs(value)
+    return max(0, number - count) if value < 0 else count
 
 
 def named(query: Any) -> tuple[str, Mapping[str, Any]]:

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from proxy.limits.threads import offload
 from proxy.semantic.answerjson import AT_ONCE
+from proxy.semantic.asyncsearches import is_async
 from proxy.semantic.cutting import Replacement, cut_out
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.fields import Fields
@@ -133,7 +134,11 @@ class Showing:
 
     def is_refused(self, answer: UpstreamAnswer) -> bool:
         """Whether an index has refused the layer's filter."""
-        return not self.has_own_filter and _SOURCELESS in answer.body
+        return self.is_refused_by(answer.body)
+
+    def is_refused_by(self, answer: bytes) -> bool:
+        """The same for what it answers."""
+        return not self.has_own_filter and _SOURCELESS in answer
 
 
 async def showing(
@@ -158,7 +163,7 @@ async def showing(
     shows = named or filter.shows_inference_fields
     hides = shows and await exchange.parts.release.hides_vectors()
     late: tuple[str, ...] = ()
-    if shows and is_alone and "scroll" not in parameters:
+    if shows and is_alone and "scroll" not in parameters and not is_async(exchange.rest.path):
         filter, late = filter.apart()
     if in_url and late:
         parameters[_EXCLUDES] = ",".join(filter.excludes)

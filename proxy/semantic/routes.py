@@ -19,6 +19,7 @@ from proxy.semantic.declaring import (
     put_mapping,
     simulating,
 )
+from proxy.semantic.esql import requests as esql
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.ingest.requests import (
     get_pipelines,
@@ -27,7 +28,7 @@ from proxy.semantic.ingest.requests import (
     simulate_pipeline,
 )
 from proxy.semantic.multisearches import multi_search, multi_search_template, rank_evaluation
-from proxy.semantic.pages import clear_scrolls, further, next_page
+from proxy.semantic.pages import clear_scrolls, found_so_far, next_page
 from proxy.semantic.reading import get_document, get_documents
 from proxy.semantic.searches import few, querying, scrolled, search, validate
 from proxy.semantic.showing import (
@@ -109,7 +110,11 @@ ROUTES: Final[dict[str, dict[str, Handler]]] = {
     "/_search/scroll/{id}": _SCROLL,
     "/_async_search": {"POST": search},
     "/{index}/_async_search": {"POST": search},
-    "/_async_search/{id}": {"GET": further},
+    "/_async_search/{id}": {"GET": found_so_far},
+    "/_query": {"POST": esql.query},
+    "/_query/async": {"POST": esql.query},
+    "/_query/async/{id}": {"GET": esql.found_so_far},
+    "/_query/async/{id}/stop": {"POST": esql.found_so_far},
     "/_rank_eval": _RANK_EVAL,
     "/{index}/_rank_eval": _RANK_EVAL,
     "/_msearch/template": _MSEARCH_TEMPLATE,

@@ -6,6 +6,7 @@ Source: RestSearchAction, RestMultiSearchAction, RestSearchTemplateAction, RestC
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from aiohttp import web
@@ -14,10 +15,13 @@ from proxy.ground.errors import ProxyError
 from proxy.limits.threads import offload
 from proxy.semantic.answerjson import AT_ONCE, document_of
 from proxy.semantic.answers import is_about_ours, presentable, rewording
+from proxy.semantic.asked import Asked
+from proxy.semantic.asyncsearches import is_async, remembering, taken_out
+from proxy.semantic.encodedanswers import cutting
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.preparing import Prepared, Search, prepared_one
-from proxy.semantic.reading import cut, showing, with_excludes
+from proxy.semantic.reading import Showing, cut, showing, with_excludes
 from proxy.semantic.retrievers.entry import evaluated
 from proxy.semantic.scrolls import with_asked
 from proxy.semantic.shownhits import Where, show_chunks
@@ -56,19 +60,27 @@ async def answered(
     if not made.target.fields and made.body == body and not is_sent:
         return await exchange.hand_on()
     path = exchange.rest.path.rstrip("/").removesuffix("/template")
-    if not made.target.fields:
-        answer = await exchange.ask(dump_json(made.body), target=_target(exchange, path))
-        return await answer_for(exchange, answer, made, body, expression)
-    shown = await showing(exchange, made.body, made.target)
-    target = _target(exchange, path, shown.parameters)
-    answer = await exchange.ask(dump_json(shown.body), target=target)
+    shown = Showing(body=made.body, parameters=exchange.rest.parameters, replacement=None)
+    if made.target.fields:
+        shown = await showing(exchange, made.body, made.target)
+    asked = Asked.of(made.shown, Where.of(expression, exchange.rest.parameters, body))
+    if is_async(path):
+        shown = replace(shown, body=remembering(shown.body, asked))
+    is_patched = bool(shown.late) or _is_patched(exchange, made, asked)
+    answer = await exchange.ask_unless_large(
+        dump_json(shown.body),
+        target=_target(exchange, path, shown.parameters),
+        too_large=None if is_patched else cutting(shown.replacement),
+    )
+    if isinstance(answer, web.StreamResponse):
+        return answer
     if shown.is_refused(answer):
         unfiltered = shown.unfiltered()
         target = _target(exchange, path, unfiltered.parameters)
         answer = await cut(await exchange.ask(dump_json(unfiltered.body), target=target))
     elif shown.replacement is not None and answer.status < 300:
         answer = await cut(answer, shown.replacement, shown.late)
-    return await answer_for(exchange, answer, made, body, expression)
+    return await answer_for(exchange, answer, made, asked)
 
 
 def _search_of(
@@ -84,14 +96,10 @@ def _search_of(
 
 
 async def answer_for(
-    exchange: Exchange,
-    answer: UpstreamAnswer,
-    made: Prepared,
-    body: Mapping[str, Any],
-    expression: str | None,
+    exchange: Exchange, answer: UpstreamAnswer, made: Prepared, asked: Asked
 ) -> web.StreamResponse:
     """The upstream's answer to a prepared search, as Elasticsearch would give it."""
-    is_patched = bool(made.shown) or made.patch is not None
+    is_patched = _is_patched(exchange, made, asked)
     if answer.status < 300 and not is_patched and not is_about_ours(answer.body):
         return await exchange.as_is(answer)
     document = await offload(
@@ -99,13 +107,19 @@ async def answer_for(
         AT_ONCE,
         lambda: presentable(document_of(answer), _words(made)),
     )
+    taken_out(document)
     if made.patch is not None:
         document = made.patch(document)
-    where = Where.of(expression, exchange.rest.parameters, body)
-    await show_chunks(exchange, document, made.shown, where)
-    if made.shown and isinstance(scroll := document.get("_scroll_id"), str):
-        document["_scroll_id"] = with_asked(scroll, made.shown, where)
+    await show_chunks(exchange, document, made.shown, asked.where)
+    if asked and isinstance(scroll := document.get("_scroll_id"), str):
+        document["_scroll_id"] = with_asked(scroll, asked)
     return await exchange.answer(answer, document)
+
+
+def _is_patched(exchange: Exchange, made: Prepared, asked: Asked) -> bool:
+    """Whether the answer to a search is to show what only we can."""
+    is_scroll = bool(asked) and "scroll" in exchange.rest.parameters
+    return bool(made.shown) or made.patch is not None or is_scroll
 
 
 def _words(made: Prepared) -> Callable[[str], str]:

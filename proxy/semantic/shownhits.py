@@ -12,6 +12,7 @@ from proxy.semantic.chunks import show
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.highlights import Shown
 from proxy.semantic.innerhits import hits_within
+from proxy.semantic.pits import indices_of
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.xcontent.writing import dump_json
 
@@ -41,6 +42,12 @@ class Where:
             return cls(expression=None, pit=body["pit"])
         kept = {name: value for name, value in parameters.items() if name in _OF_INDICES}
         return cls(expression=expression, parameters=kept)
+
+    def lasting_expression(self) -> str | None:
+        """The indices by name, for when a point in time may be over."""
+        if not isinstance(self.pit, Mapping):
+            return self.expression
+        return ",".join(indices_of(str(self.pit.get("id"))))
 
     def target(self) -> str:
         name = self.expression

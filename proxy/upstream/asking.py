@@ -11,10 +11,10 @@ from multidict import CIMultiDict
 from proxy.config import UpstreamConfig
 from proxy.ground.errors import UpstreamBroken, UpstreamUnavailable
 from proxy.upstream.feature import lacks_inference
-from proxy.upstream.forward import FETCH_LIMIT, Forwarder, end_to_end
+from proxy.upstream.forward import Forwarder, end_to_end
 from proxy.upstream.nodes import UNAVAILABLE
 from proxy.upstream.passingback import Change, Telling, UpstreamAnswer
-from proxy.upstream.session import Answer, Question, UpstreamSession
+from proxy.upstream.session import Question, UpstreamSession
 from proxy.upstream.version import own_credentials, upstream_version
 
 _JSON: Final = "application/json"
@@ -56,7 +56,13 @@ class Asking:
             body=lambda: body or None,
             time_limit=self._time_limit,
         )
-        return _complete(await self._session.fetch(question, FETCH_LIMIT))
+        answer = await self._session.fetch(question, self._session.answer_size)
+        if answer.body is None:
+            raise UpstreamBroken(
+                "upstream node answered a question of the proxy's own with more than "
+                f"[{self._session.answer_size}] bytes; [upstream.answer_size] can be raised"
+            )
+        return UpstreamAnswer(status=answer.status, headers=answer.headers, body=answer.body)
 
     async def ask_as_caller(
         self, request: web.Request, method: str, target: str, body: bytes = b""
@@ -65,6 +71,19 @@ class Asking:
 
         `body` is JSON, or newline-delimited JSON where the request's own body is.
         """
+        found = await self.ask_unless_large(request, method, target, body, None)
+        assert isinstance(found, UpstreamAnswer)
+        return found
+
+    async def ask_unless_large(
+        self,
+        request: web.Request,
+        method: str,
+        target: str,
+        body: bytes,
+        too_large: Change | None,
+    ) -> UpstreamAnswer | web.StreamResponse:
+        """As `ask_as_caller`; an answer that is too large to be read passes, with that change."""
         headers = end_to_end(request)
         if "json" not in headers.get(hdrs.ACCEPT, "json"):
             headers.popall(hdrs.ACCEPT)  # we read the answer, whatever form the caller gets
@@ -75,9 +94,10 @@ class Asking:
             method=method, target=target, headers=headers, body=lambda: body or None
         )
         async with self._session.ask(question, repeatable=method in ("GET", "HEAD")) as answer:
-            data = await self._session.read(answer, FETCH_LIMIT + 1)
-            if len(data) > FETCH_LIMIT:
-                raise UpstreamBroken("upstream node answered with too many bytes")
+            most = self._session.answer_size
+            data = await self._session.read(answer, most + 1)
+            if len(data) > most:
+                return await self._forwarder.passed_on(request, answer, data, too_large)
             return UpstreamAnswer(status=answer.status, headers=answer.headers, body=data)
 
     async def hand_on(
@@ -94,10 +114,17 @@ class Asking:
         return await self._forwarder.hand_on(request, body, answered, change)
 
     async def hand_on_unless(
-        self, request: web.Request, body: bytes | None, telling: Telling
+        self,
+        request: web.Request,
+        body: bytes | None,
+        telling: Telling,
+        too_large: Change | None = None,
     ) -> web.StreamResponse | UpstreamAnswer:
-        """As `hand_on`, unless `telling` finds something in the answer, which is returned then."""
-        return await self._forwarder.hand_on_unless(request, body, telling)
+        """As `hand_on`, unless `telling` finds something in the answer, which is returned then.
+
+        `too_large` is what is done to an answer that cannot be read as a whole.
+        """
+        return await self._forwarder.hand_on_unless(request, body, telling, too_large)
 
     async def hand_on_as(
         self,
@@ -112,12 +139,6 @@ class Asking:
         `change` is what is done to the answer, if anything.
         """
         return await self._forwarder.hand_on_as(request, target, body, change, answered)
-
-
-def _complete(answer: Answer) -> UpstreamAnswer:
-    if answer.body is None:
-        raise UpstreamBroken("upstream node answered with too many bytes")
-    return UpstreamAnswer(status=answer.status, headers=answer.headers, body=answer.body)
 
 
 def _own_headers(upstream: UpstreamConfig) -> CIMultiDict[str]:

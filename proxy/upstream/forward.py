@@ -17,8 +17,9 @@ from aiohttp import ClientResponse, hdrs, web
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.config import UpstreamConfig
-from proxy.ground.errors import NoInferenceFeature, UpstreamBroken, UpstreamError
+from proxy.ground.errors import NoInferenceFeature, UpstreamError
 from proxy.ground.interception import is_inference
+from proxy.ground.largeanswers import AnswerTooLarge
 from proxy.http1 import Forwarding, Headers, RequestHead
 from proxy.http1.bodies import pieces
 from proxy.limits.uploads import PAUSE
@@ -36,7 +37,6 @@ from proxy.upstream.passingback import (
 from proxy.upstream.session import PIECE, Question, UpstreamSession
 from proxy.upstream.upload import Upload
 
-FETCH_LIMIT: Final = 32 * 1024 * 1024  # bytes of an answer that is fetched
 # Content codings of answers that can be changed.
 _CODINGS: Final = frozenset(("gzip", "deflate", "identity"))
 
@@ -97,20 +97,37 @@ class Forwarder:
             return await pass_back(request, answer, self._line, change=change)
 
     async def hand_on_unless(
-        self, request: web.Request, body: bytes | None, telling: Telling
+        self,
+        request: web.Request,
+        body: bytes | None,
+        telling: Telling,
+        too_large: Change | None = None,
     ) -> web.StreamResponse | UpstreamAnswer:
         """As `hand_on`, unless `telling` finds something in the answer, which is returned then.
 
-        Raises: ProxyError, also for an answer of more than FETCH_LIMIT bytes.
+        `too_large` is what is done to an answer that cannot be read as a whole.
+        Raises: ProxyError, also for such an answer where nothing is done to it.
         """
+        most = self._session.answer_size
         async with self._asked(request, body, is_read=True) as answer:
-            start = await gathered(answer, FETCH_LIMIT)
+            start = await gathered(answer, most)
             if not answer.content.at_eof():
-                raise UpstreamBroken("upstream node answered with too many bytes")
+                return await self.passed_on(request, answer, start, too_large)
             told = telling(start, answer.headers.get(hdrs.CONTENT_ENCODING))
             if told is None:
                 return await passed_back_whole(request, answer, start)
             return UpstreamAnswer(status=answer.status, headers=answer.headers, body=told)
+
+    async def passed_on(
+        self, request: web.Request, answer: ClientResponse, start: bytes, change: Change | None
+    ) -> web.StreamResponse:
+        """An answer that is too large to be read as a whole, of which this is the `start`.
+
+        Raises: ProxyError, before the first byte.
+        """
+        if change is None:
+            raise AnswerTooLarge(self._session.answer_size)
+        return await pass_back(request, answer, self._line, start, change)
 
     async def hand_on_as(
         self,
@@ -150,15 +167,16 @@ class Forwarder:
     ) -> tuple[int, CIMultiDictProxy[str], bytes]:
         """GET `target` as the caller of `request`: status, headers, and the body, not encoded.
 
-        Raises: ProxyError, also for an answer of more than FETCH_LIMIT bytes.
+        Raises: ProxyError, also for an answer that is too large.
         """
         headers = end_to_end(request)
         if "json" not in headers.get(hdrs.ACCEPT, "json"):
             headers.popall(hdrs.ACCEPT)  # we read the answer, whatever form the caller gets
         question = Question(method=hdrs.METH_GET, target=target, headers=headers)
-        answer = await self._session.fetch(question, FETCH_LIMIT)
+        most = self._session.answer_size
+        answer = await self._session.fetch(question, most)
         if answer.body is None:
-            raise UpstreamBroken("upstream node answered with too many bytes")
+            raise AnswerTooLarge(most)
         return answer.status, answer.headers, answer.body
 
     @asynccontextmanager

@@ -18,6 +18,7 @@ from proxy.upstream.hooks import FROM_UPSTREAM
 
 _SMALL: Final = 4096  # bytes of a piece of an answer
 _GATHERED: Final = 1024 * 1024  # bytes of an answer that is read to its end before it is changed
+_CHANGED: Final = 65536  # bytes that are changed in one turn of the loop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,12 +71,13 @@ async def pass_back(
     """
     headers = _end_to_end(answer)
     pieces: Pieces | None = None
+    rest = b""  # of what has been read, still to be changed
     if change is not None and request.method != hdrs.METH_HEAD and "json" in answer.content_type:
         coding = answer.headers.get(hdrs.CONTENT_ENCODING)
-        start = await gathered(answer, _GATHERED)
+        start += await gathered(answer, _GATHERED - len(start))
         if not answer.content.at_eof():
             pieces = change.pieces(coding)
-            start = pieces.feed(start)
+            start, rest = pieces.feed(start[:_CHANGED]), start[_CHANGED:]
             headers.popall(hdrs.CONTENT_LENGTH, None)
         elif (changed := change.whole(start, coding)) is not None:
             start = changed
@@ -84,6 +86,10 @@ async def pass_back(
     response = await begun(request, answer, headers)
     if start:
         await response.write(start)
+    for at in range(0, len(rest), _CHANGED):
+        assert pieces is not None
+        await response.write(pieces.feed(rest[at : at + _CHANGED]))
+        await asyncio.sleep(0)
     return await _streamed(request, response, answer, line, pieces)
 
 

@@ -75,6 +75,7 @@ class UpstreamSession:
 
     def __init__(self, client: ClientSession, upstream: UpstreamConfig, nodes: Nodes) -> None:
         self.nodes = nodes
+        self.answer_size = upstream.answer_size  # bytes of an answer that is read as a whole
         self._client = client
         self._connect_timeout = upstream.connect_timeout
         self._streaming = self._timeout(sock_read=upstream.response_timeout or None)

@@ -32,6 +32,7 @@ from tests.integration.examples import (
 from tests.support.endpoints import delete_all_endpoints
 
 PATIENCE: Final = 400  # seconds for the whole journey, on a busy machine
+MEANINGS: Final = "meanings-of-a-journey"  # an index that only clients with types make
 UPDATE: Final = {"service_settings": {"api_key": "another-token"}, "task_settings": {"top_n": 1}}
 
 
@@ -70,6 +71,7 @@ def plan(proxy: str, provider: str) -> dict[str, Any]:
         "messages": MESSAGES,
         "max_completion_tokens": 24,
         "index": "animals-of-a-journey",
+        "meanings": MEANINGS,
     }
 
 
@@ -176,3 +178,23 @@ class TypedJourneyTests(JourneyTests):
     def test_an_update_that_names_the_service_is_refused_as_elasticsearch_does(self, journey):
         reason = "cannot be updated, remove these fields and try again [{service=hugging_face}]"
         self.assert_refused(journey.error("update with service"), 400, reason)
+
+    def test_a_field_of_type_semantic_text_is_declared_and_filled(self, journey):
+        shown = journey.result("mapping of semantic_text")[MEANINGS]["mappings"]["properties"]
+        assert (shown["body"]["type"], shown["body"]["inference_id"]) == (
+            "semantic_text",
+            EXAMPLES["text_embedding"][0],
+        )
+        assert set(shown) == {"body"}
+        assert journey.result("fill semantic_text")["errors"] is False
+
+    @pytest.mark.parametrize(
+        ("step", "number"), [("semantic", 4), ("rrf", 4), ("text_similarity_reranker", 3)]
+    )
+    def test_texts_are_found_by_meaning(self, journey, step, number):
+        hits = journey.result(step)["hits"]["hits"]
+        best = hits[0]
+        assert best["_source"] == {"body": DOCUMENTS[1]}
+        assert best["highlight"] == {"body": [DOCUMENTS[1]]}
+        assert best["fields"] == {"body": [DOCUMENTS[1]]}
+        assert len(hits) == number

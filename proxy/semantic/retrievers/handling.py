@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from proxy.ground.errors import IllegalArgument
 from proxy.limits.deadline import Deadline
+from proxy.semantic.answers import hits_of
 from proxy.semantic.ports import Endpoints
 from proxy.semantic.retrievers.evaluation import Evaluation, Rewrite
 from proxy.semantic.retrievers.explaining import topmost
@@ -59,7 +60,7 @@ class Resolved:
     def patch(self, document: Any) -> Any:
         """The upstream's answer with the explanations of the tree's scores."""
         if self.explanations:
-            for hit in document["hits"]["hits"]:
+            for hit in hits_of(document):
                 found = self.explanations.get((hit["_index"], hit["_id"]))
                 if found is not None and "_explanation" in hit:
                     hit["_explanation"] = topmost(found, hit["_explanation"])

@@ -13,6 +13,7 @@ import (
 	"os"
 
 	"github.com/elastic/go-elasticsearch/v9"
+	"github.com/elastic/go-elasticsearch/v9/typedapi/core/search"
 	"github.com/elastic/go-elasticsearch/v9/typedapi/inference/inference"
 	"github.com/elastic/go-elasticsearch/v9/typedapi/inference/puthuggingface"
 	"github.com/elastic/go-elasticsearch/v9/typedapi/inference/rerank"
@@ -38,6 +39,7 @@ type plan struct {
 	Messages            []types.Message
 	MaxCompletionTokens int64 `json:"max_completion_tokens"`
 	Index               string
+	Meanings            string
 }
 
 type failure struct {
@@ -66,6 +68,7 @@ func main() {
 	j.client = client
 	j.create()
 	j.infer()
+	j.searchByMeaning()
 	j.stream()
 	j.update()
 	j.goWrong()
@@ -141,6 +144,60 @@ func decode(response *http.Response, err error) *inference.Response {
 	result := inference.NewResponse()
 	must(json.NewDecoder(response.Body).Decode(result))
 	return result
+}
+
+func (j *journey) searchByMeaning() {
+	embedding, reranker := j.IDs["text_embedding"], j.IDs["rerank"]
+	field := &types.SemanticTextProperty{InferenceId: &embedding}
+	mapping := types.TypeMapping{Properties: map[string]types.Property{"body": field}}
+	made, err := j.client.Indices.Create(j.Meanings).Mappings(&mapping).Do(j.ctx)
+	j.step("put semantic_text", made, err)
+	filled, err := j.fill(j.Meanings, "body")
+	j.step("fill semantic_text", filled, err)
+	shown, err := j.client.Indices.GetMapping().Index(j.Meanings).Do(j.ctx)
+	j.step("mapping of semantic_text", shown, err)
+	meaning := types.Query{Semantic: &types.SemanticQuery{Field: "body", Query: j.Query}}
+	words := types.Query{Match: map[string]types.MatchQuery{"body": {Query: j.Query}}}
+	leaf := types.RetrieverContainer{Standard: &types.StandardRetriever{Query: &meaning}}
+	weight := float32(2)
+	weighted := types.RRFRetrieverComponent{
+		Retriever: types.RetrieverContainer{Standard: &types.StandardRetriever{Query: &words}},
+		Weight:    &weight,
+	}
+	found, err := j.showing().Query(&meaning).Do(j.ctx)
+	j.step("semantic", found, err)
+	found, err = j.showing().Retriever(&types.RetrieverContainer{Rrf: &types.RRFRetriever{
+		Retrievers: []types.RRFRetrieverEntry{leaf, weighted},
+	}}).Do(j.ctx)
+	j.step("rrf", found, err)
+	window := 3 // as many as the endpoint ranks
+	ranked := &types.TextSimilarityReranker{
+		Field: "body", InferenceId: &reranker, InferenceText: j.Query, Retriever: leaf,
+		RankWindowSize: &window,
+	}
+	found, err = j.showing().Retriever(
+		&types.RetrieverContainer{TextSimilarityReranker: ranked},
+	).Do(j.ctx)
+	j.step("text_similarity_reranker", found, err)
+	deleted, err := j.client.Indices.Delete(j.Meanings).Do(j.ctx)
+	j.step("delete semantic_text", deleted, err)
+}
+
+// showing begins a search that shows the best chunk of each hit, and all of them.
+func (j *journey) showing() *search.Search {
+	one, format := 1, "chunks"
+	best := map[string]types.HighlightField{"body": {NumberOfFragments: &one}}
+	return j.client.Search().Index(j.Meanings).
+		Highlight(&types.Highlight{Fields: []map[string]types.HighlightField{best}}).
+		Fields(&types.FieldAndFormat{Field: "body", Format: &format})
+}
+
+func (j *journey) fill(index, field string) (any, error) {
+	bulk := j.client.Bulk().Index(index).Refresh(refresh.True)
+	for _, text := range j.Documents {
+		must(bulk.IndexOp(types.IndexOperation{}, map[string]string{field: text}))
+	}
+	return bulk.Do(j.ctx)
 }
 
 func (j *journey) stream() {
@@ -220,11 +277,7 @@ func (j *journey) putHuggingFace() {
 }
 
 func (j *journey) everythingElse() {
-	bulk := j.client.Bulk().Index(j.Index).Refresh(refresh.True)
-	for _, text := range j.Documents {
-		must(bulk.IndexOp(types.IndexOperation{}, map[string]string{"text": text}))
-	}
-	done, err := bulk.Do(j.ctx)
+	done, err := j.fill(j.Index, "text")
 	j.step("bulk", done, err)
 	found, err := j.client.Search().Index(j.Index).Query(&types.Query{
 		Match: map[string]types.MatchQuery{"text": {Query: "paris"}},

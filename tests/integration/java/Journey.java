@@ -1,6 +1,10 @@
 import co.elastic.clients.elasticsearch.ElasticsearchClient;
 import co.elastic.clients.elasticsearch._types.ElasticsearchException;
 import co.elastic.clients.elasticsearch._types.Refresh;
+import co.elastic.clients.elasticsearch._types.Retriever;
+import co.elastic.clients.elasticsearch._types.query_dsl.Query;
+import co.elastic.clients.elasticsearch.core.SearchRequest;
+import co.elastic.clients.elasticsearch.core.search.HighlightField;
 import co.elastic.clients.elasticsearch.inference.ElasticsearchInferenceClient;
 import co.elastic.clients.elasticsearch.inference.HuggingFaceServiceSettings;
 import co.elastic.clients.elasticsearch.inference.HuggingFaceServiceType;
@@ -16,6 +20,7 @@ import co.elastic.clients.transport.endpoints.BinaryResponse;
 import co.elastic.clients.transport.rest5_client.Rest5ClientTransport;
 import co.elastic.clients.transport.rest5_client.low_level.Request;
 import co.elastic.clients.transport.rest5_client.low_level.Rest5Client;
+import co.elastic.clients.util.NamedValue;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
@@ -27,6 +32,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.function.UnaryOperator;
 import org.apache.hc.core5.util.Timeout;
 
 /**
@@ -69,6 +75,7 @@ public final class Journey {
     private void travel() throws IOException {
         create();
         infer();
+        searchByMeaning();
         stream();
         update();
         goWrong();
@@ -107,6 +114,49 @@ public final class Journey {
                 .inferenceId(id("rerank"))
                 .query(q -> q.string(text("query")))
                 .input(i -> i.string(texts("documents"))));
+    }
+
+    private void searchByMeaning() throws IOException {
+        String index = text("meanings");
+        step("put semantic_text", () -> client.indices().create(c -> c.index(index).mappings(
+                m -> m.properties("body", p -> p.semanticText(
+                        s -> s.inferenceId(id("text_embedding")))))));
+        step("fill semantic_text", () -> fill(index, "body"));
+        step("mapping of semantic_text", () -> client.indices().getMapping(g -> g.index(index)));
+        Query meaning = Query.of(q -> q.semantic(s -> s.field("body").query(text("query"))));
+        Query words = Query.of(q -> q.match(m -> m.field("body").query(text("query"))));
+        Retriever leaf = Retriever.of(r -> r.standard(s -> s.query(meaning)));
+        step("semantic", () -> shown(s -> s.index(index).query(meaning)));
+        step("rrf", () -> shown(s -> s.index(index).retriever(r -> r.rrf(f -> f
+                .retrievers(e -> e.retriever(leaf))
+                .retrievers(e -> e.weighted(w -> w
+                        .retriever(o -> o.standard(t -> t.query(words)))
+                        .weight(2f)))))));
+        step("text_similarity_reranker", () -> shown(s -> s.index(index).retriever(
+                r -> r.textSimilarityReranker(t -> t
+                        .inferenceId(id("rerank"))
+                        .inferenceText(text("query"))
+                        .field("body")
+                        .rankWindowSize(3)  // as many as the endpoint ranks
+                        .retriever(leaf)))));
+        step("delete semantic_text", () -> client.indices().delete(d -> d.index(index)));
+    }
+
+    private Object shown(UnaryOperator<SearchRequest.Builder> search) throws IOException {
+        HighlightField one = HighlightField.of(f -> f.numberOfFragments(1));
+        return client.search(s -> search.apply(s)
+                .highlight(h -> h.fields(NamedValue.of("body", one)))
+                .fields(f -> f.field("body").format("chunks")), Map.class);
+    }
+
+    private Object fill(String index, String field) throws IOException {
+        return client.bulk(b -> {
+            b.refresh(Refresh.True);
+            for (String text : texts("documents")) {
+                b.operations(o -> o.index(i -> i.index(index).document(Map.of(field, text))));
+            }
+            return b;
+        });
     }
 
     private void stream() throws IOException {
@@ -186,13 +236,7 @@ public final class Journey {
 
     private void everythingElse() throws IOException {
         String index = text("index");
-        step("bulk", () -> client.bulk(b -> {
-            b.refresh(Refresh.True);
-            for (String text : texts("documents")) {
-                b.operations(o -> o.index(i -> i.index(index).document(Map.of("text", text))));
-            }
-            return b;
-        }));
+        step("bulk", () -> fill(index, "text"));
         step("search", () -> client.search(
                 s -> s.index(index).query(q -> q.match(m -> m.field("text").query("paris"))),
                 Map.class));

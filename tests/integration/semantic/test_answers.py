@@ -22,7 +22,9 @@ PLAIN: Final = f"{PREFIX}-plain"
 COPY: Final = f"{PREFIX}-copy"
 VECTORS: Final = f"{PREFIX}-vectors"
 OWN: Final = f"{PREFIX}-own"
-INDICES: Final = (INDEX, PLAIN, COPY, VECTORS, OWN)
+LARGE: Final = f"{PREFIX}-large"
+NUMBER: Final = 80  # of documents in it
+INDICES: Final = (INDEX, PLAIN, COPY, VECTORS, OWN, LARGE)
 KEEP: Final = {"type": "object", "enabled": False}
 FIELD: Final = {"type": "semantic_text", "inference_id": f"{PREFIX}-embed"}
 VECTOR: Final = {"type": "dense_vector", "dims": 2}
@@ -184,3 +186,58 @@ def test_halves_of_characters_are_no_fault_in_a_search(place, query, half):
     retriever = b'{"standard":{"query":%b}}' % query
     body = b'{"retriever":{"rrf":{"retrievers":[%b,%b]}}}' % (retriever, retriever)
     assert place.proxy.send("POST", f"/{INDEX}/_search", body).status == 200
+
+
+@pytest.fixture(scope="module")
+def narrow(place: Place, serve_for_session: Serve, elasticsearch) -> Caller:
+    """A proxy that reads little of an answer, and an index with longer ones."""
+    env = {
+        "HFPROXY_SEMANTIC_ENABLED": "true",
+        "HFPROXY_STORE_INDEX": f"hugging-face-inference-endpoints-{PREFIX}",
+        "HFPROXY_UPSTREAM_ANSWER_SIZE": "20000",
+    }
+    place.proxy.ask("PUT", f"/{LARGE}", {"mappings": {"properties": {"body": FIELD}}})
+    lines: list[Any] = []
+    for number in range(NUMBER):
+        lines += [{"index": {"_id": str(number)}}, {"body": f"sea {number} " * 100}]
+    place.proxy.ask("POST", f"/{LARGE}/_bulk?refresh=true", lines)
+    return Caller(serve_for_session(upstream=elasticsearch.url, env=env).url)
+
+
+LEAF: Final = {"standard": {"query": SEMANTIC}}
+MOST: Final = {"size": NUMBER}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"retriever": {"rrf": {"retrievers": [LEAF, LEAF], "rank_window_size": NUMBER}}},
+        {"query": SEMANTIC, "highlight": HIGHLIGHT},
+        {"query": SEMANTIC, "fields": [{"field": "body", "format": "chunks"}]},
+    ],
+)
+def test_an_answer_that_is_too_large_to_be_changed_says_what_to_do(narrow: Caller, body: Any):
+    error = narrow.error("POST", f"/{LARGE}/_search", {**body, **MOST, "explain": True})
+    assert error["type"] == "illegal_argument_exception"
+    assert "more than [20000] bytes" in error["reason"]
+    assert "[upstream.answer_size]" in error["reason"]
+    few = narrow.ask("POST", f"/{LARGE}/_search", {**body, "size": 1})
+    assert len(few["hits"]["hits"]) == 1
+
+
+def test_an_answer_without_anything_to_add_may_have_any_size(narrow: Caller):
+    """Of what the layer has added nothing is seen all the same."""
+    asked = {"query": SEMANTIC, "fields": ["*"], **MOST}
+    searches = {"query": ALL, "fields": ["*"], "size": NUMBER // 2}
+    answers = [
+        narrow.send("POST", f"/{LARGE}/_search", asked),
+        narrow.send("POST", f"/{LARGE}/_search?scroll=1m", searches),
+    ]
+    page = {"scroll": "1m", "scroll_id": load_json(answers[1].content)["_scroll_id"]}
+    answers.append(narrow.send("POST", "/_search/scroll", page))
+    found = [load_json(one.content)["hits"]["hits"] for one in answers]
+    assert [len(hits) for hits in found] == [NUMBER, NUMBER // 2, NUMBER // 2]
+    assert all(len(one.content) > 20000 for one in answers)
+    assert all(set(hit["_source"]) == {"body"} for hits in found for hit in hits)
+    assert all(b"xinf" not in one.content for one in answers)
+    narrow.ask("DELETE", "/_search/scroll", {"scroll_id": page["scroll_id"]})

@@ -385,6 +385,8 @@ RETRIEVER = {"retriever": {"rrf": {"retrievers": [{"standard": QUERY}, {"standar
         ("/note*/_search", BUILT),
         ("/notes/_search", RETRIEVER),
         ("/notes/_rank_eval", {"requests": [{"id": "a", "request": QUERY, "ratings": []}]}),
+        ("/_query", {"query": 'FROM notes | WHERE KNN(v, TEXT_EMBEDDING("water", "embed"))'}),
+        ("/_query/async", {"query": 'ROW v = TEXT_EMBEDDING("water", "embed")'}),
     ],
 )
 def test_who_may_not_search_costs_nothing_in_any_way(stage, target, body):

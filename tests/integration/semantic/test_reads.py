@@ -356,6 +356,29 @@ def test_indices_without_sources_are_searched_with_others(
     assert [hit.get("_source") for hit in answer["hits"]["hits"]] == [DOCUMENT, None]
 
 
+def test_indices_without_sources_are_among_those_of_many_searches(caller: Caller, sourceless: str):
+    search = {"query": QUERY, "sort": "_index"}
+    lines = [{"index": INDEX}, search, {"index": sourceless}, search, {"index": INDEX}, search]
+    found = caller.ask("POST", "/_msearch", lines)["responses"]
+    shown = [[hit.get("_source") for hit in one["hits"]["hits"]] for one in found]
+    assert shown == [[DOCUMENT], [DOCUMENT, None], [DOCUMENT]]
+
+
+def test_inference_fields_are_shown_on_later_pages_and_in_many_searches(caller: Caller):
+    asking = {"query": {"match_all": {}}, "fields": ["_inference_fields"]}
+    (one,) = caller.ask("POST", "/_msearch", [{"index": INDEX}, asking])["responses"]
+    (source,) = [hit["_source"] for hit in one["hits"]["hits"]]
+    assert set(source["_inference_fields"]) == {"body", "deep.text", "title.sem"}
+    caller.ask("PUT", f"/{INDEX}/_doc/2?refresh=true", DOCUMENT, status=201)
+    page = caller.ask("POST", f"/{INDEX}/_search?scroll=1m", {**asking, "size": 1})
+    again = caller.ask("POST", "/_search/scroll", {"scroll_id": page["_scroll_id"]})
+    for found in (page, again):
+        (hit,) = found["hits"]["hits"]
+        assert hit["_source"] == {**source, **DOCUMENT}
+    assert "_scroll_id" not in again  # as nobody wants a third page
+    caller.ask("DELETE", f"/{INDEX}/_doc/2?refresh=true")
+
+
 def test_what_a_user_calls_by_the_same_name_stays(caller: Caller):
     document = {"title": f"{CONTAINER}.body", "deep": {CONTAINER: {"a": 1}}}
     caller.ask("PUT", f"/{INDEX}/_doc/9?refresh=true", document, status=None)

@@ -69,7 +69,10 @@ class Upstream:
         self.asked.append(Asked(method, target, body))
         return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
 
-    async def hand_on_unless(self, request, body, telling):
+    async def ask_unless_large(self, request, method, target, body, too_large):
+        return await self.ask_as_caller(request, method, target, body)
+
+    async def hand_on_unless(self, request, body, telling, too_large=None):
         answer = await self.ask_as_caller(request, "", "", body)
         told = telling(answer.body, None)
         return web.Response(body=answer.body, status=answer.status) if told is None else answer

@@ -35,8 +35,22 @@ class NoUpstream:
     ) -> web.StreamResponse:
         raise AssertionError("handed on")
 
+    async def ask_unless_large(
+        self,
+        request: web.Request,
+        method: str,
+        target: str,
+        body: bytes,
+        too_large: Change | None,
+    ) -> UpstreamAnswer | web.StreamResponse:
+        raise AssertionError(target)
+
     async def hand_on_unless(
-        self, request: web.Request, body: bytes | None, telling: Telling
+        self,
+        request: web.Request,
+        body: bytes | None,
+        telling: Telling,
+        too_large: Change | None = None,
     ) -> web.StreamResponse | UpstreamAnswer:
         raise AssertionError("handed on")
 

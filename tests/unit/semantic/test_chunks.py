@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+import pytest
+
+from proxy.ground.errors import ProxyError
+from proxy.ground.largeanswers import AnswerTooLarge
 from proxy.semantic.chunks import VectorSources, show
 from proxy.semantic.highlights import Highlight, Shown, Sought
 from proxy.semantic.ports import UpstreamAnswer
@@ -32,13 +36,18 @@ def highlight(*sought: Sought, number: int = 5, by_score: bool = False) -> Shown
 
 
 class Asking:
-    def __init__(self, *answers: UpstreamAnswer) -> None:
+    """Answers in turn, or raises what stands in the place of an answer."""
+
+    def __init__(self, *answers: UpstreamAnswer | ProxyError) -> None:
         self.answers = list(answers)
         self.asked: list[Mapping[str, Any]] = []
 
     async def __call__(self, question: Mapping[str, Any]) -> UpstreamAnswer:
         self.asked.append(question)
-        return self.answers.pop(0)
+        answer = self.answers.pop(0)
+        if isinstance(answer, ProxyError):
+            raise answer
+        return answer
 
 
 FOUND: Final = answered(200, {"hits": {"hits": [STORED]}})
@@ -113,3 +122,19 @@ async def test_a_caller_who_may_not_read_is_shown_nothing():
 async def test_vectors_of_another_length_do_not_count():
     short = Sought(vector=[1.0], chunks="xinf.body.chunks.embeddings")
     assert (await shown(highlight(short, number=1)))["highlight"] == {"body": ["far"]}
+
+
+async def test_vectors_that_are_too_many_at_once_are_read_in_steps():
+    hits: list[dict[str, Any]] = [{"_index": "a", "_id": str(n)} for n in range(3)]
+    found = [answered(200, {"hits": {"hits": [{**STORED, "_id": str(n)}]}}) for n in range(3)]
+    too_large = AnswerTooLarge(1)
+    asking = Asking(too_large, found[0], too_large, *found[1:])
+    await show(highlight(NEAR, number=1), hits, asking, VectorSources())
+    assert [hit["highlight"] for hit in hits] == [{"body": ["top"]}] * 3
+    assert [one["size"] for one in asking.asked] == [3, 1, 2, 1, 1]
+
+
+async def test_a_document_that_is_too_large_by_itself_is_refused():
+    hits: list[dict[str, Any]] = [{"_index": "a", "_id": "1"}]
+    with pytest.raises(AnswerTooLarge):
+        await show(highlight(NEAR), hits, Asking(AnswerTooLarge(1)), VectorSources())

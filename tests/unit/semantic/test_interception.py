@@ -125,6 +125,7 @@ def test_before_the_first_look_every_name_may_have_fields(method, target):
         b"/_application/search_application/a/_search",
         b"/_resolve/index/*",
         b"/_unheard-of",
+        b"/_query/async/some-id",
     ],
 )
 def test_what_may_show_a_field_is_looked_at_once_there_is_one(target):
@@ -142,7 +143,7 @@ def test_what_may_show_a_field_is_looked_at_once_there_is_one(target):
         b"/?pretty",
         b"/_cat/indices",
         b"/_cluster/health",
-        b"/_query",
+        b"/_query_rules/x",
         b"/_sql",
         b"/_security/_authenticate",
         b"/_license",
@@ -225,6 +226,35 @@ def test_a_search_is_taken_for_what_its_body_names_or_if_it_cannot_be_read(heade
     head, looking = HEAD % header, interceptor(declared=NONE)
     taken = looking.hides_body(head) or looking.takes_body(head + body, len(head))
     assert taken is expected
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"query":"FROM a | WHERE KNN(v, TEXT_EMBEDDING(\\"x\\", \\"e\\"))"}', True),
+        (b'{"query":"ROW v = Text_Embedding(?, ?)"}', True),
+        (b'{"query":"FROM a | LIMIT 1"}', False),
+    ],
+)
+@pytest.mark.parametrize("target", [b"/_query", b"/_query/async?pretty", b"/_query?format=csv"])
+def test_an_esql_query_is_taken_where_it_embeds(target, body, expected):
+    looking = interceptor(declared=NONE)
+    assert not looking.takes(b"POST", target)
+    assert looking.looks_into(b"POST", target)
+    head = b"POST %b HTTP/1.1\r\nContent-Type: application/json\r\n\r\n" % target
+    assert looking.takes_body(head + body, len(head)) is expected
+    assert interceptor("plain", declared=SOME).takes(b"POST", target)
+
+
+@pytest.mark.parametrize("target", [b"/_query/async/x", b"/_query_rules/x", b"/_query/queries"])
+def test_what_holds_no_esql_query_is_not_looked_into(target):
+    assert not interceptor(declared=NONE).looks_into(b"POST", target)
+
+
+def test_elsewhere_the_name_of_that_function_means_nothing():
+    head = HEAD % b"Content-Type: application/json"
+    body = b'{"query":{"match":{"a":"text_embedding(x)"}}}'
+    assert not interceptor(declared=NONE).takes_body(head + body, len(head))
 
 
 @pytest.mark.parametrize(

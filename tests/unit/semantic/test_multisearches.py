@@ -32,6 +32,38 @@ async def test_the_texts_of_all_searches_are_embedded_together():
     assert sent[1]["_source"] == {"excludes": ["xinf"]}
 
 
+async def test_a_search_of_an_index_without_sources_is_repeated_without_a_filter():
+    error = {"type": "x", "reason": "_source is disabled in the mappings for index [a]"}
+    refused = {"error": error, "status": 400}
+    bare = {"hits": {"hits": [{"_index": "a", "_id": "1"}]}}
+    here = world(HERE, {"responses": [FOUND, refused]}, {"responses": [bare]})
+    body = lines({}, {**SEMANTIC, "_source": ["body"]}, {"index": "a"}, SEMANTIC)
+    answer = await here.request("POST", "/a/_msearch?max_concurrent_searches=1", body)
+    assert answer["responses"][1] == bare
+    again = here.upstream.asked[1]
+    assert again.target == "/a/_msearch?max_concurrent_searches=1"
+    header, sent = [orjson.loads(line) for line in again.body.splitlines()]
+    assert header == {"index": "a"}
+    assert "_source" not in sent
+
+
+async def test_a_filter_of_the_callers_own_stays_refused():
+    error = {"type": "x", "reason": "_source is disabled in the mappings for index [a]"}
+    here = world(HERE, {"responses": [{"error": error, "status": 400}]})
+    answer = await here.request("POST", "/a/_msearch", lines({}, {**SEMANTIC, "_source": "body"}))
+    assert answer["responses"][0]["status"] == 400
+    assert len(here.upstream.asked) == 1
+
+
+async def test_inference_fields_are_shown_where_they_are_asked_for():
+    here = world(HERE, {"responses": [{"hits": {"hits": [STORED]}}]})
+    body = lines({}, {**SEMANTIC, "fields": ["_inference_fields"]})
+    answer = await here.request("POST", "/a/_msearch", body)
+    source = answer["responses"][0]["hits"]["hits"][0]["_source"]
+    assert source["_inference_fields"]["body"]["inference"]["inference_id"] == "e"
+    assert "xinf" not in source
+
+
 async def test_vectors_are_shown_to_those_searches_that_ask_for_them():
     here = world(HERE, {"responses": [{"hits": {"hits": [STORED]}}, FOUND]})
     asking = {"fields": ["_inference_fields"]}

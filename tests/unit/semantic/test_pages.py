@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import pytest
 
+from proxy.semantic.asked import Asked
+from proxy.semantic.asyncsearches import remembering
 from proxy.semantic.highlights import Highlight, Shown, Sought
 from proxy.semantic.scrolls import asked_by, with_asked
 from proxy.semantic.shownhits import Where
@@ -22,7 +24,8 @@ SHOWN: Final = Shown(
         )
     ]
 )
-ID: Final = with_asked("own", SHOWN, Where(expression="a"))
+ASKED: Final = Asked.of(SHOWN, Where(expression="a"))
+ID: Final = with_asked("own", ASKED)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +71,58 @@ async def test_an_asynchronous_search_shows_nothing_of_ours():
     here = world(HERE, {"response": {"hits": {"hits": [HIT]}}})
     answer = await here.request("GET", "/_async_search/x")
     assert answer["response"]["hits"]["hits"][0]["_source"] == {"body": "x"}
+
+
+def found_later(asked: Asked, name: str = "xinf", **others: Any) -> Any:
+    """The answer to an asynchronous search, some time after it was begun."""
+    meta = remembering({}, asked)["aggs"]["xinf"]["meta"]
+    aggregations = {name: {"meta": meta, "doc_count": 0}, **others}
+    response = {"hits": {"hits": [HIT]}, "aggregations": aggregations}
+    return {"id": "x", "is_running": False, "response": response}
+
+
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [
+        ("/_async_search/x", "xinf"),
+        ("/_async_search/x?typed_keys=true", "filter#xinf"),
+        ("/_async_search/x?filter_path=id,is_running,response.hits.hits", "xinf"),
+    ],
+)
+async def test_what_an_asynchronous_search_found_shows_what_it_was_asked_for(
+    target: str, name: str
+):
+    here = world(HERE, found_later(ASKED, name), {"hits": {"hits": [STORED]}})
+    answer = await here.request("GET", target)
+    assert (answer["id"], answer["is_running"]) == ("x", False)
+    hit = {"_index": "a", "_id": "1", "_source": {"body": "x"}, "highlight": {"body": ["near"]}}
+    assert answer["response"] == {"hits": {"hits": [hit]}}
+    assert set(here.registry.looked_up) == {"a"}
+
+
+async def test_aggregations_of_an_asynchronous_search_stay_the_callers():
+    here = world(HERE, found_later(ASKED, own={"value": 1}), {"hits": {"hits": [STORED]}})
+    answer = await here.request("GET", "/_async_search/x")
+    assert answer["response"]["aggregations"] == {"own": {"value": 1}}
+
+
+@pytest.mark.parametrize("method", ["scroll", "async"])
+async def test_inference_fields_are_shown_later_as_well(method: str):
+    asked = Asked.of(Shown(formats={"body": "x"}), Where(expression="a"))
+    if method == "scroll":
+        page = {"_scroll_id": "next", "hits": {"hits": [STORED]}}
+        here = world(HERE, page)
+        answer = await here.request(
+            "POST", "/_search/scroll", {"scroll_id": with_asked("own", asked)}
+        )
+    else:
+        later = found_later(asked)
+        later["response"]["hits"]["hits"] = [STORED]
+        here = world(HERE, later)
+        answer = (await here.request("GET", "/_async_search/x"))["response"]
+    source = answer["hits"]["hits"][0]["_source"]
+    assert "xinf" not in source
+    assert source["_inference_fields"]["body"]["inference"]["inference_id"] == "e"
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,28 @@ async def test_an_index_without_sources_may_refuse_the_filter():
     assert not (await shown({"_source": "body"})).is_refused(refusal)
 
 
+@pytest.mark.parametrize(
+    ("body", "made"),
+    [
+        ({"size": 1}, {"size": 1, "_source": HIDDEN}),
+        ({}, {"_source": HIDDEN}),
+        ({"stored_fields": ["x"]}, {"stored_fields": ["x"]}),
+        (
+            {"collapse": {"inner_hits": [{"name": "n"}, {"_source": False}, 1]}},
+            {
+                "collapse": {
+                    "inner_hits": [{"name": "n", "_source": HIDDEN}, {"_source": False}, 1]
+                },
+                "_source": HIDDEN,
+            },
+        ),
+    ],
+)
+async def test_one_of_many_searches_has_no_url(body: Any, made: Any):
+    exchange, _ = world(HERE).exchange("POST", "/a/_msearch?_source=false", body)
+    assert (await showing(exchange, body, HERE, is_alone=False)).body == made
+
+
 async def test_hits_of_a_group_are_filtered_each_by_itself():
     given = [{"name": "n"}, {"_source": False}, 1]
     made = await shown({"collapse": {"inner_hits": given}})

@@ -85,13 +85,64 @@ async def test_many_templates():
     assert here.endpoints.calls == [["one"]]
 
 
+HIGHLIGHT: Final = {"fields": {"body": {"number_of_fragments": 1}}}
+
+
 async def test_asynchronous_searches():
-    here = world(HERE, {"id": "x", "response": FOUND}, {"hits": {"hits": [STORED]}})
-    body = {"query": SEMANTIC, "highlight": {"fields": {"body": {"number_of_fragments": 1}}}}
+    completed = {"is_partial": False, "is_running": False, "response": FOUND}
+    here = world(HERE, completed, {"hits": {"hits": [STORED]}})
+    body = {"query": SEMANTIC, "highlight": HIGHLIGHT}
     answer = await here.request("POST", "/a/_async_search", body)
     assert here.upstream.asked[0].target == "/a/_async_search"
-    assert answer["id"] == "x"
     assert answer["response"]["hits"]["hits"][0]["highlight"] == {"body": ["🚢 near"]}
+    assert {**answer, "response": {}} == {"is_partial": False, "is_running": False, "response": {}}
+
+
+async def test_an_asynchronous_search_can_be_asked_for_its_highlights_later():
+    running = {"id": "x", "is_running": True, "response": {"hits": {"hits": []}}}
+    here = world(HERE, running)
+    body = {"query": SEMANTIC, "highlight": HIGHLIGHT, "aggs": {"own": {"max": {"field": "n"}}}}
+    assert await here.request("POST", "/a/_async_search", body) == running
+    sent = here.upstream.asked[0].json["aggs"]
+    assert sent["own"] == {"max": {"field": "n"}}
+    kept = {"xinf": {"doc_count": 0, "meta": sent["xinf"]["meta"]}, "own": {"value": 1}}
+    finished = {"id": "x", "is_running": False, "response": {**FOUND, "aggregations": kept}}
+    later = world(HERE, finished, {"hits": {"hits": [STORED]}})
+    answer = await later.request("GET", "/_async_search/x")
+    assert answer["response"]["hits"]["hits"][0]["highlight"] == {"body": ["🚢 near"]}
+    assert answer["response"]["aggregations"] == {"own": {"value": 1}}
+
+
+async def test_an_asynchronous_search_that_shows_nothing_of_ours_carries_nothing():
+    here = world(HERE, {"id": "x", "is_running": True})
+    await here.request("POST", "/a/_async_search", {"query": SEMANTIC})
+    assert "aggs" not in here.upstream.asked[0].json
+
+
+async def test_what_tells_of_an_asynchronous_search_is_kept():
+    headers = {"X-Elasticsearch-Async-Id": "x", "X-Elasticsearch-Async-Is-Running": "?0"}
+    here = world(HERE, Answer({"id": "x", "response": FOUND}, headers=headers), FOUND)
+    body = {"query": SEMANTIC, "highlight": HIGHLIGHT}
+    answer = await here.answer("POST", "/a/_async_search", body)
+    assert headers.items() <= dict(answer.headers).items()
+
+
+async def test_retrievers_in_an_asynchronous_search():
+    """What the proxy evaluates is what the upstream is asked for in the end, asynchronously."""
+    ranked = {"responses": [{"hits": {"hits": [{**HIT, "_score": 2.0, "sort": [2.0, 0]}]}}] * 2}
+    explained = {**HIT, "_score": 1.0, "_explanation": {"value": 1.0, "details": []}}
+    completed = {"is_running": False, "response": {"hits": {"hits": [explained]}}}
+    here = world(HERE, {"id": "pit"}, ranked, {}, completed)
+    leaf = {"standard": {"query": SEMANTIC}}
+    body = {"retriever": {"rrf": {"retrievers": [leaf, leaf]}}, "explain": True}
+    answer = await here.request("POST", "/a/_async_search?wait_for_completion_timeout=2s", body)
+    assert {**answer, "response": {}} == {"is_running": False, "response": {}}
+    assert "rrf score" in str(answer["response"]["hits"]["hits"][0]["_explanation"])
+    targets = [one.target for one in here.upstream.asked]
+    assert targets[0].startswith("/a/_pit?")
+    assert targets[1:3] == ["/_msearch", "/_pit"]
+    assert targets[3] == "/a/_async_search?wait_for_completion_timeout=2s"
+    assert "retriever" not in here.upstream.asked[3].json
 
 
 async def test_vectors_are_asked_for_as_the_upstream_knows():

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
 import pytest
 
 from proxy.config import UpstreamConfig
-from proxy.ground.errors import UpstreamUnavailable
+from proxy.ground.errors import UpstreamBroken, UpstreamUnavailable
 from proxy.upstream.asking import Asking
 from proxy.upstream.forward import Forwarder, forwarding
 from proxy.upstream.nodes import Nodes
@@ -15,12 +19,17 @@ from tests.support.stubs import FaultyServer, Reply, json_reply
 NO_ROUTE = {"error": "no handler found for uri [/_inference] and method [GET]", "status": 400}
 
 
-async def has_inference(reply: Reply) -> bool:
+@asynccontextmanager
+async def asking(reply: Reply, **more: Any) -> AsyncIterator[Asking]:
     async with FaultyServer([reply]) as server:
-        upstream = UpstreamConfig(url=server.url)
+        upstream = UpstreamConfig(url=server.url, **more)
         async with open_session(upstream, Nodes(*upstream.urls)) as session:
-            asking = Asking(session, Forwarder(session, forwarding(upstream)), upstream)
-            return await asking.has_inference()
+            yield Asking(session, Forwarder(session, forwarding(upstream)), upstream)
+
+
+async def has_inference(reply: Reply) -> bool:
+    async with asking(reply) as upstream:
+        return await upstream.has_inference()
 
 
 @pytest.mark.parametrize(
@@ -39,3 +48,12 @@ async def test_whether_it_has_inference_is_told_by_its_answer(reply, expected):
 async def test_an_upstream_that_recovers_does_not_tell(status):
     with pytest.raises(UpstreamUnavailable):
         await has_inference(json_reply({"error": {"type": "cluster_block_exception"}}, status))
+
+
+async def test_an_answer_may_have_so_many_bytes_as_is_configured():
+    reply = json_reply(["x" * 96])  # of a hundred bytes
+    async with asking(reply, answer_size=100) as upstream:
+        assert len((await upstream.ask_as_proxy("GET", "/x")).body) == 100
+    async with asking(reply, answer_size=99) as upstream:
+        with pytest.raises(UpstreamBroken, match=r"\[99\] bytes; \[upstream.answer_size\]"):
+            await upstream.ask_as_proxy("GET", "/x")

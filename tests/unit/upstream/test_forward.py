@@ -9,14 +9,20 @@ import socket
 from contextlib import ExitStack
 
 import pytest
+from aiohttp import web
 
 from proxy.config import UpstreamConfig
-from proxy.ground.errors import UpstreamBroken
+from proxy.ground.largeanswers import AnswerTooLarge
 from proxy.http1.bodies import UnchunkedBody
-from proxy.upstream.forward import FETCH_LIMIT
+from proxy.upstream.asking import Asking
+from proxy.upstream.forward import Forwarder, forwarding
+from proxy.upstream.nodes import Nodes
+from proxy.upstream.passingback import UpstreamAnswer
+from proxy.upstream.session import open_session
 from tests.support.forwarding import error_of
 from tests.support.lanes import make_lane
 from tests.support.peers import GET, MIB, OK, Peer, same_error
+from tests.support.stubs import FaultyServer, Reply
 from tests.support.upstreams import open_forwarder
 
 # What passes
@@ -263,11 +269,53 @@ async def test_what_is_fetched_is_bounded(world):
     piece = b"%x\r\n%b\r\n" % (MIB, b"x" * MIB)
     await peer.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
     with pytest.raises(ConnectionError):
-        await peer.send(piece * (4 * FETCH_LIMIT // MIB))
-    same_error(
-        await error_of(caller, UpstreamBroken.status),
-        "upstream node answered with too many bytes",
-    )
+        await peer.send(piece * (4 * UpstreamConfig().answer_size // MIB))
+    expected = AnswerTooLarge(UpstreamConfig().answer_size)
+    error = await error_of(caller, expected.status)
+    assert (error["type"], error["reason"]) == (expected.type, expected.reason)
+
+
+class Shouting:
+    """A change of answers: capital letters."""
+
+    def whole(self, body: bytes, coding: str | None) -> bytes | None:
+        return self.feed(body)
+
+    def pieces(self, coding: str | None) -> Shouting:
+        assert coding is None
+        return self
+
+    def feed(self, data: bytes) -> bytes:
+        return data.upper()
+
+    def finish(self) -> bytes:
+        return b"!"
+
+
+@pytest.mark.parametrize("size", [10, 3 * MIB])
+@pytest.mark.parametrize("asks", [True, False])
+async def test_an_answer_that_is_too_large_to_be_read_may_pass(size, asks, aiohttp_client):
+    body = b"x" * size
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        found: web.StreamResponse | UpstreamAnswer
+        if asks:
+            found = await asking.ask_unless_large(request, "GET", "/y", b"", Shouting())
+        else:
+            found = await forwarder.hand_on_unless(request, None, lambda *told: told[0], Shouting())
+        return found if isinstance(found, web.StreamResponse) else web.Response(body=found.body)
+
+    async with FaultyServer([Reply(body=body)]) as server:
+        config = UpstreamConfig(url=server.url, answer_size=MIB)
+        async with open_session(config, Nodes(*config.urls)) as session:
+            forwarder = Forwarder(session, forwarding(config))
+            asking = Asking(session, forwarder, config)
+            app = web.Application()
+            app.router.add_get("/x", handle)
+            caller = await aiohttp_client(app, auto_decompress=False)
+            answer = await caller.get("/x", headers={"Accept-Encoding": "identity"})
+            expected = body if size < MIB else b"X" * size + b"!"
+            assert await answer.read() == expected
 
 
 # The lane forwards in the same way
