@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from proxy.xcontent.loading import load_json
-from proxy.xcontent.writing import dump_json
+from proxy.xcontent.writing import dump_light
 
 
 class Weights:
@@ -20,7 +20,7 @@ class Weights:
 
     @classmethod
     def of(cls, tokens: Mapping[str, float]) -> Self:
-        return cls(dump_json(dict(tokens)), len(tokens))
+        return cls(dump_light(dict(tokens)), len(tokens))
 
     def to_dict(self) -> dict[str, float]:
         tokens: dict[str, Any] = load_json(self.json)
