@@ -13,8 +13,10 @@ from proxy.inference.inputtypes import PrefixesOf, prefix_for, with_prefix
 from proxy.inference.ports import EndpointStore, Provider
 from proxy.inference.results import WrittenEmbedding
 from proxy.limits.deadline import Deadline
+from proxy.limits.threads import offload
 from proxy.xcontent.weights import Weights
 
+_WEIGHTS_AT_ONCE: Final = 20_000  # that are written while others wait
 _HALVES: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -61,7 +63,10 @@ class EmbeddingEndpoints:
         inputs = self._prefixed(endpoint, _encodable(texts), input_type)
         if endpoint.task_type is TaskType.SPARSE_EMBEDDING:
             found = await self._provider.embed_sparse(endpoint, inputs, deadline)
-            return [Weights.of(one.tokens) for one in found]
+            size = sum(len(one.tokens) for one in found)
+            return await offload(
+                size, _WEIGHTS_AT_ONCE, lambda: [Weights.of(one.tokens) for one in found]
+            )
         return await self._provider.embed(endpoint, inputs, deadline)
 
     def _prefixed(
