@@ -72,9 +72,10 @@ class ProviderConfig:
     cold_start_wait: float = setting(
         0.0,
         "Time to wait for a provider that starts, within the request's `timeout`; 0 does not wait",
-        "For Inference Endpoints that are scaled to zero, and servers that load their model. One "
-        "request at a time looks whether it has started. An endpoint can be created meanwhile: it "
-        "is tried out by its first use. Requests need a `timeout` as long as a start takes.",
+        "For Inference Endpoints that are scaled to zero, and servers that load their model or do "
+        "not listen yet. One request at a time looks whether it has started. An endpoint whose "
+        "server says that it starts can be created meanwhile: it is tried out by its first use. "
+        "Requests need a `timeout` as long as a start takes.",
         unit="seconds",
         may_be_zero=True,
     )

@@ -12,7 +12,7 @@ from proxy.config import ProviderConfig
 from proxy.ground.errors import ProxyError
 from proxy.ground.frames import forget_frames
 from proxy.huggingface.batching import Batch, Text, batches, fit
-from proxy.huggingface.calls import Call, Refusal
+from proxy.huggingface.calls import Call, FailedCall, Refusal
 from proxy.huggingface.failures import fitting_share, is_batch_too_large
 from proxy.huggingface.reading import Reader
 from proxy.huggingface.retry import Failure
@@ -165,6 +165,7 @@ class _Sending(Generic[T]):
                     continue
                 if halves:
                     sent = sent.shortened()
+            if isinstance(outcome, FailedCall):
                 outcome = sender.failure(self._endpoint, outcome)
             if not isinstance(outcome, Failure):
                 if task.keep is not None:
@@ -172,7 +173,7 @@ class _Sending(Generic[T]):
                 return outcome
             await retries.wait(outcome)
 
-    async def _attempt(self, batch: Batch, *, is_retry: bool) -> list[T] | Refusal | Failure:
+    async def _attempt(self, batch: Batch, *, is_retry: bool) -> list[T] | FailedCall | Failure:
         call = Call(self._endpoint, self._task.body(batch), is_retry)
         reader = self._task.reader(batch)
         if self._sender.is_patient:
@@ -180,13 +181,15 @@ class _Sending(Generic[T]):
             outcome = await self._sender.patiently(call, self._deadline, send)
         else:
             outcome = await self._in_place(call, reader)
-        if isinstance(outcome, Refusal | Failure):
+        if isinstance(outcome, FailedCall | Failure):
             self._server.may_have_changed()
-            if isinstance(outcome, Failure) or outcome.status in _AWAY:
+            if not isinstance(outcome, Refusal) or outcome.status in _AWAY:
                 self._server.interruptions += 1
         return outcome
 
-    async def _in_place(self, call: Call, reader: Reader[list[T]]) -> list[T] | Refusal | Failure:
+    async def _in_place(
+        self, call: Call, reader: Reader[list[T]]
+    ) -> list[T] | FailedCall | Failure:
         places = self._server.places
         lowered = places.take() if places.is_free() else await places.turn(self)
         status: int | None = 0
@@ -194,7 +197,7 @@ class _Sending(Generic[T]):
             outcome = await self._sender.attempt(call, reader)
             if isinstance(outcome, Refusal):
                 status = outcome.status
-            elif not isinstance(outcome, Failure):
+            elif not isinstance(outcome, FailedCall | Failure):
                 status = None
             return outcome
         finally:

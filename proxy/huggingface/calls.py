@@ -48,6 +48,8 @@ _MAX_LIMITS: Final = 1000  # characters of that header
 # Until a replica is there, or so many seconds have passed. Source: the guide to autoscaling of
 # Hugging Face's Inference Endpoints.
 _SCALE_UP_TIMEOUT: Final = "X-Scale-Up-Timeout"
+# Nothing listens at the port: of a server that has not loaded its model yet, too.
+NOBODY_LISTENS: Final = Cause("connect_exception", "Connection refused")
 _MAX_REFUSAL: Final = 64 * 1024  # bytes read of a refusal's body
 
 log = logging.getLogger(__name__)
@@ -110,6 +112,7 @@ class NoReply:
 
     cause: Cause
     may_pass: bool = True
+    waited: bool = False  # as in Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,12 +305,12 @@ def _cause(error: Exception) -> Cause:
         return Cause("s_s_l_handshake_exception", problem)
     if isinstance(error, aiohttp.ClientConnectorError):
         refused = isinstance(error.os_error, ConnectionRefusedError)
-        return Cause("connect_exception", "Connection refused" if refused else "Connect failed")
+        return NOBODY_LISTENS if refused else Cause("connect_exception", "Connect failed")
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return Cause("connection_closed_exception", "Connection closed unexpectedly")
     if isinstance(error, TimeoutError):
         return Cause("connect_timeout_exception", "Connect timed out")
-    if isinstance(error, ConnectionError):
+    if isinstance(error, ConnectionError | aiohttp.ClientOSError):
         return Cause("socket_exception", "Connection reset")
     return Cause("i_o_exception", "the reply was malformed or broke off")
 

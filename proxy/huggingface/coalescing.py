@@ -6,7 +6,9 @@ soon as the endpoint may have one more, with all that comes in the same turn of 
 call waits longer for more texts. A text that is under way is not sent again: whoever wants it waits
 for its result.
 
-A caller that leaves takes only its own texts away. Where one text may be to blame for an error, the
+A caller that leaves takes only its own texts away. A call ends with the last of those for whom it
+was made; who came to want one of its texts later has that sent again. Else a call that is never
+answered would keep a text that is always wanted. Where one text may be to blame for an error, the
 call is repeated in two halves, until only those share an error who want the same texts.
 """
 
@@ -114,6 +116,16 @@ class _Call(Generic[T]):
     def __init__(self, leave: Callable[[_Caller[T]], None]) -> None:
         self._leave = leave
         self.texts: list[_Wanted[T]] = []
+        self._made_for: set[_Caller[T]] = set()
+
+    def is_filled(self) -> None:
+        """It is made for those who want its texts now."""
+        self._made_for.update(self.callers)
+
+    @property
+    def is_of_use(self) -> bool:
+        """Whether somebody still waits for whom it was made."""
+        return not self._made_for.isdisjoint(self.callers)
 
     @property
     def callers(self) -> list[_Caller[T]]:
@@ -210,6 +222,7 @@ class _Line(Generic[T]):
     # --- one that shares calls
 
     async def _together(self, texts: Sequence[Text], deadline: Deadline) -> list[T]:
+        self._start_soon()  # which forgets a line that is refused its first caller
         self._sender.check_room(self._endpoint, len(self._waiting))
         caller: _Caller[T] = _Caller(deadline)
         mine = [self._want(text, caller) for text in texts]
@@ -217,7 +230,6 @@ class _Line(Generic[T]):
         brings_none = not caller.texts
         if caller.texts:
             self._waiting[caller] = None
-            self._start_soon()
         try:
             if brings_none:
                 await confirm()  # else the call that has its texts does
@@ -244,17 +256,25 @@ class _Line(Generic[T]):
         unsent, caller.texts = caller.texts, deque()
         calls = set()
         for wanted in caller.results:
-            if wanted.callers.pop(caller, self) is not self and not wanted.callers:
-                self._forget(wanted)
+            if wanted.callers.pop(caller, self) is not self:  # it has no result
                 calls.add(wanted.call)
+                if not wanted.callers:
+                    self._forget(wanted)
         for wanted in unsent:
             if wanted.callers:
                 self._wait_again(wanted)
         for call in calls:
-            if call is not None and not call.callers:
-                call.task.cancel()
+            if call is not None and not call.is_of_use:
+                self._give_up(call)
         if self._next is not None and not self._waiting:
             self._next.task.cancel()
+
+    def _give_up(self, call: _Call[T]) -> None:
+        texts, call.texts = call.texts, []
+        for wanted in texts:
+            if wanted.callers:
+                self._wait_again(wanted)
+        call.task.cancel()
 
     def _wait_again(self, wanted: _Wanted[T]) -> None:
         self._wanted[_key(wanted.text)] = wanted
@@ -306,7 +326,12 @@ class _Line(Generic[T]):
             self._drop()
 
     def _fill(self, call: _Call[T]) -> None:
-        """Put as many texts into a call as fit: a share of each caller's, in turn."""
+        """Put as many texts into a call as fit."""
+        self._fill_in_turn(call)
+        call.is_filled()
+
+    def _fill_in_turn(self, call: _Call[T]) -> None:
+        """A share of each caller's texts, in turn."""
         sizes = self._sender.sizes(self._endpoint)
         size, most, most_bytes = 0, sizes.inputs, sizes.bytes
         while self._waiting and len(call.texts) < most:
@@ -336,7 +361,7 @@ class _Line(Generic[T]):
 
     async def _send(self, call: _Call[T], texts: list[_Wanted[T]]) -> None:
         """Send those of the texts that are still wanted; tell all who want them what came of it."""
-        while texts := [wanted for wanted in texts if wanted.callers]:
+        while texts := [one for one in texts if one.callers and one.call is call]:
             deadlines = (caller.deadline for wanted in texts for caller in wanted.callers)
             batch = Batch([wanted.text for wanted in texts])
             last = max(deadlines, key=lambda deadline: deadline.at)

@@ -26,8 +26,8 @@ from proxy.inference.chat import status_name
 from proxy.inference.endpoints import STREAMING_TASKS, InferenceEndpoint, TaskType
 from proxy.inference.releases import Profile
 
-# Statuses that callers see as they are; they see 400 for all others.
-_PASSED_ON: Final = {*range(300, 306), 307, *range(400, 418), 422, 423, 424, 429}
+# Statuses that callers see as they are. They see 400 for all others: 304 could not hold an error.
+_PASSED_ON: Final = {*range(300, 304), 305, 307, *range(400, 418), 422, 423, 424, 429}
 _OF_ONE_TEXT: Final = (400, 413, 422, 500)  # statuses with which a text may be refused
 _REDUCE: Final = "Please reduce your prompt; or completion length."
 _TOO_LARGE: Final = "Received a content too large status code"

@@ -10,7 +10,14 @@ from typing import TypeVar
 from proxy.ground.authorization import confirm
 from proxy.ground.errors import CountMismatch, MemoryShort, ProxyError
 from proxy.ground.frames import forget_frames
-from proxy.huggingface.calls import Call, Calls, FailedCall, OpenReply, Refusal, Reply
+from proxy.huggingface.calls import (
+    Call,
+    Calls,
+    FailedCall,
+    InvalidHost,
+    OpenReply,
+    Reply,
+)
 from proxy.huggingface.failures import failure, unreadable
 from proxy.huggingface.hints import advice_on, advice_on_count, advice_on_shape
 from proxy.huggingface.observing import Observer
@@ -19,7 +26,7 @@ from proxy.huggingface.reading import Reader
 from proxy.huggingface.retry import Failure, Retries, RetryPolicy
 from proxy.huggingface.servers import Servers
 from proxy.huggingface.usage import tokens_of, usage_of
-from proxy.huggingface.waking import Waking
+from proxy.huggingface.waking import NotYet, Waking
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.inference.releases import Profile
 from proxy.limits.deadline import Deadline
@@ -62,7 +69,7 @@ class Sender:
         while True:
             call = Call(endpoint, body, retries.failed > 0)
             outcome = await self.patiently(call, deadline, partial(self.attempt, reader=reader))
-            if isinstance(outcome, Refusal):
+            if isinstance(outcome, FailedCall):
                 outcome = self.failure(endpoint, outcome)
             if not isinstance(outcome, Failure):
                 return outcome
@@ -87,7 +94,7 @@ class Sender:
 
     async def patiently(
         self, call: Call, deadline: Deadline, send: Callable[[Call], Awaitable[T]]
-    ) -> T | Refusal:
+    ) -> T | NotYet:
         """What `send` makes of a call; if its server starts, then once it has, if so configured."""
         return await self._waking.outcome(call, deadline, send)
 
@@ -113,8 +120,8 @@ class Sender:
         """Those of a call whose first attempt is made now."""
         return self._retry.start(deadline)
 
-    async def attempt(self, call: Call, reader: Reader[T]) -> T | Refusal | Failure:
-        """The outcome of one call, its reply read.
+    async def attempt(self, call: Call, reader: Reader[T]) -> T | FailedCall | Failure:
+        """The outcome of one call, its reply read; a Failure if that cannot be read.
 
         Raises: MemoryShort; CountMismatch, which another attempt would not change.
         """
@@ -122,7 +129,7 @@ class Sender:
         outcome = await self._calls.send(call)
         if not isinstance(outcome, Reply):
             self._observer.failed(call.endpoint, advice_on(call.endpoint, outcome))
-            return outcome if isinstance(outcome, Refusal) else self.failure(call.endpoint, outcome)
+            return outcome
         try:
             result = await reader.read(outcome.body)
         except MemoryShort:
@@ -157,6 +164,6 @@ class Sender:
         """What a failed call means in the release that is served."""
         failed = failure(endpoint, outcome, self._profile)
         failed.error.advised(advice_on(endpoint, outcome))
-        if isinstance(outcome, Refusal) and outcome.waited:
+        if not isinstance(outcome, InvalidHost) and outcome.waited:
             return replace(failed, may_pass=False)
         return failed

@@ -95,11 +95,14 @@ _TOKEN: Final = (
 )
 _MODEL: Final = (
     r"\bmodels?\b.{0,200}(?:does not exist|not found|not supported)|model_not_(?:found|supported)"
-    r"|model is not an? |(?:does not|doesn't) support (?:embedding|rerank|chat|completion)"
+    r"|model is not an? |not available for splade"
+    r"|(?:does not|doesn't) support (?:embedding|rerank|chat|completion)"
 )
 _PROMPT_TOO_LONG: Final = (
     r"tokens`? \+ `?max_new_tokens|reduce (?:your prompt|the length)|exceed_context_size"
 )
+# What text-embeddings-inference misses where its route is one of another task.
+_MISSING: Final = r"missing field `(?:inputs?|texts|query)`"
 _LOADING: Final = (
     r"loading|(?:is|still) (?:starting|initiali[sz]ing|warming)|scaled to zero|not ready"
     r"|^503 service unavailable"  # the proxy of Inference Endpoints, while a replica starts
@@ -125,6 +128,7 @@ _RULES: Final = (
     _rule(State.RATE_LIMITED, (429,)),
     _rule(State.TIMED_OUT, (408, 504, 524)),
     _rule(State.TIMED_OUT, (500, 502, 503), r"timed? ?out"),
+    _rule(State.WRONG_URL, (422,), _MISSING),
     _rule(State.WRONG_URL, (*range(300, 400), 404, 405, 410, 501)),
     _rule(State.WAKING_UP, (502, 503), hosted=True),
     _rule(State.FAILED, (503,), r"unhealthy|dead"),

@@ -2,7 +2,8 @@
 
 One of those who call such an endpoint looks again and again whether it has started, with its own
 call and after growing pauses. The others wait for what it finds, and call nobody meanwhile. When it
-leaves, the next one looks.
+leaves, the next one looks. Nobody waits for one whose call is not answered when its time to wait is
+over.
 """
 
 from __future__ import annotations
@@ -13,23 +14,25 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from proxy.config import ProviderConfig
 from proxy.ground.masking import bare_url
-from proxy.huggingface.calls import Call, Refusal
+from proxy.huggingface.calls import NOBODY_LISTENS, Call, NoReply, Refusal
 from proxy.huggingface.retry import Clock, Sleep
 from proxy.huggingface.states import State, find_state, is_hosted
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.limits.deadline import Deadline
 
 T = TypeVar("T")
+NotYet: TypeAlias = Refusal | NoReply  # what calls of a server come to that is starting
 _FIRST_PAUSE: Final = 1.0  # seconds
 _LONGEST_PAUSE: Final = 15.0
 _GROWTH: Final = 1.5
 # Seconds before a request's end at which it gives up: what the provider says tells more than that
 # the time is over.
 _MARGIN: Final = 0.5
+_LAST_CALL: Final = 5.0  # seconds that one who looks may be late with what it finds
 _HOLDING: Final = (".endpoints.huggingface.cloud",)  # whose gateway can hold calls
 
 log = logging.getLogger(__name__)
@@ -39,8 +42,9 @@ log = logging.getLogger(__name__)
 class Vigil:
     """The wait of several requests for a server; one of them looks."""
 
-    refusal: Refusal  # the last one
+    found: NotYet  # by the last call
     began: float
+    until: float  # the end of the time for which the one waits who looks
     pause: float = _FIRST_PAUSE
     others: deque[asyncio.Future[bool]] = field(default_factory=deque)
 
@@ -87,31 +91,33 @@ class Waking:
 
     async def outcome(
         self, call: Call, deadline: Deadline, send: Callable[[Call], Awaitable[T]]
-    ) -> T | Refusal:
+    ) -> T | NotYet:
         """What `send` makes of the call, once its server has started or the time for that is over.
 
-        A refusal at that end is marked as `waited`: to try again would be to wait again.
+        A failure at that end is marked as `waited`: to try again would be to wait again.
         """
         if not self.is_patient:
             return await send(call)
         key = (call.endpoint.service_settings.url, call.endpoint.secret_settings.api_key)
         end = None
         while True:
-            vigil = self._vigils.get(key)
+            vigil = self._watched(key)
             if vigil is None:
                 found = await send(call)
-                if not isinstance(found, Refusal) or not is_starting(call.endpoint, found):
+                vigil = self._watched(key)
+                if not isinstance(found, NotYet) or not is_starting(call.endpoint, found):
+                    if vigil is None:
+                        self._end_vigil(key, call)
                     return found
-                vigil = self._vigils.get(key)
                 end = self._end(deadline) if end is None else end
                 if vigil is None:
-                    vigil = self._vigils[key] = Vigil(found, self._clock())
+                    vigil = self._vigils[key] = Vigil(found, self._clock(), end)
                     log_starting(call.endpoint, self._seconds)
                     return await self._look(key, vigil, call, end, send)
             end = self._end(deadline) if end is None else end
             match await self._others_finding(vigil, end):
                 case None:
-                    return replace(vigil.refusal, waited=True)
+                    return replace(vigil.found, waited=True)
                 case False:
                     return await self._look(key, vigil, call, end, send)
 
@@ -141,7 +147,8 @@ class Waking:
         call: Call,
         end: float,
         send: Callable[[Call], Awaitable[T]],
-    ) -> T | Refusal:
+    ) -> T | NotYet:
+        vigil.until = end
         try:
             while (left := end - self._clock()) > 0:
                 await self._sleep(min(self._pause(vigil), left))
@@ -151,25 +158,42 @@ class Waking:
                     else None
                 )
                 found = await send(replace(call, is_retry=True, scale_up_timeout=patience))
-                if not isinstance(found, Refusal) or not is_starting(call.endpoint, found):
-                    self._vigils.pop(key, None)
-                    log_started(call.endpoint, self._clock() - vigil.began)
+                if not isinstance(found, NotYet) or not is_starting(call.endpoint, found):
+                    if self._vigils.get(key) is vigil:
+                        self._end_vigil(key, call)
                     vigil.wake()
                     return found
-                vigil.refusal = found
-            return replace(vigil.refusal, waited=True)
+                vigil.found = found
+            return replace(vigil.found, waited=True)
         finally:
-            if self._vigils.get(key) is vigil and not vigil.pass_on():
+            if not vigil.pass_on() and self._vigils.get(key) is vigil:
                 del self._vigils[key]
+
+    def _watched(self, key: tuple[str, str]) -> Vigil | None:
+        """The wait for a server, unless who looks has no answer any more."""
+        vigil = self._vigils.get(key)
+        return None if vigil is None or vigil.until + _LAST_CALL < self._clock() else vigil
+
+    def _end_vigil(self, key: tuple[str, str], call: Call) -> None:
+        vigil = self._vigils.pop(key, None)
+        if vigil is not None:
+            log_started(call.endpoint, self._clock() - vigil.began)
+            vigil.wake()
 
     def _pause(self, vigil: Vigil) -> float:
         pause, vigil.pause = vigil.pause, min(vigil.pause * _GROWTH, _LONGEST_PAUSE)
-        return max(pause, min(vigil.refusal.retry_after or 0.0, _LONGEST_PAUSE))
+        asked = vigil.found.retry_after if isinstance(vigil.found, Refusal) else None
+        return max(pause, min(asked or 0.0, _LONGEST_PAUSE))
 
 
-def is_starting(endpoint: InferenceEndpoint, refusal: Refusal) -> bool:
-    """Whether a server refuses a call because it is not up yet."""
-    return find_state(endpoint, refusal).state is State.WAKING_UP
+def is_starting(endpoint: InferenceEndpoint, found: NotYet) -> bool:
+    """Whether a call failed because its server is not up yet.
+
+    Many listen only once they have loaded their model, as text-embeddings-inference does.
+    """
+    if isinstance(found, NoReply):
+        return found.cause == NOBODY_LISTENS
+    return find_state(endpoint, found).state is State.WAKING_UP
 
 
 def log_starting(endpoint: InferenceEndpoint, patience: float) -> None:

@@ -16,6 +16,7 @@ from proxy.ground.singleflight import SingleFlight
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.ports import EndpointStore, Provider
 from proxy.inference.trial import INPUT, with_vector
+from proxy.inference.within import until
 from proxy.limits.deadline import Deadline
 
 _AGAIN: Final = 5.0  # seconds until a call that failed is made again
@@ -63,7 +64,8 @@ class Completion:
             try:
                 deadline = Deadline.after(self._timeout)
                 asked = endpoint.asked_anew()
-                (vector,) = await self._provider.embed(asked, [INPUT], deadline)
+                async with until(deadline, inference_id):
+                    (vector,) = await self._provider.embed(asked, [INPUT], deadline)
                 completed = with_vector(endpoint, vector)
             except ProxyError as error:
                 forget_frames(error)

@@ -12,6 +12,7 @@ from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.inputtypes import PrefixesOf, prefix_for, with_prefix
 from proxy.inference.ports import EndpointStore, Provider
 from proxy.inference.results import WrittenEmbedding
+from proxy.inference.within import until
 from proxy.limits.deadline import Deadline
 from proxy.limits.threads import offload
 from proxy.xcontent.weights import Weights
@@ -58,16 +59,17 @@ class EmbeddingEndpoints:
     ) -> Sequence[WrittenEmbedding]:
         """A vector, or weights of tokens, for each text; as the endpoint's task makes them.
 
-        Raises: ProxyError for the provider's failures.
+        Raises: ProxyError for the provider's failures; RequestTimedOut at the deadline.
         """
         inputs = self._prefixed(endpoint, _encodable(texts), input_type)
-        if endpoint.task_type is TaskType.SPARSE_EMBEDDING:
+        async with until(deadline, endpoint.inference_id):
+            if endpoint.task_type is not TaskType.SPARSE_EMBEDDING:
+                return await self._provider.embed(endpoint, inputs, deadline)
             found = await self._provider.embed_sparse(endpoint, inputs, deadline)
-            size = sum(len(one.tokens) for one in found)
-            return await offload(
-                size, _WEIGHTS_AT_ONCE, lambda: [Weights.of(one.tokens) for one in found]
-            )
-        return await self._provider.embed(endpoint, inputs, deadline)
+        size = sum(len(one.tokens) for one in found)
+        return await offload(
+            size, _WEIGHTS_AT_ONCE, lambda: [Weights.of(one.tokens) for one in found]
+        )
 
     def _prefixed(
         self, endpoint: InferenceEndpoint, texts: Sequence[str], input_type: str | None
@@ -84,9 +86,15 @@ class EmbeddingEndpoints:
         """What the endpoint's task makes of each text, as JSON: a vector, weights by token, a text.
 
         Source: InferenceServiceResults.transformToCoordinationFormat.
-        Raises: ProxyError for the provider's failures, and for tasks that take no texts alone.
+        Raises: as `embed`; ProxyError for tasks that take no texts alone.
         """
         texts = self._prefixed(endpoint, _encodable(texts), input_type)
+        async with until(deadline, endpoint.inference_id):
+            return await self._inferred(endpoint, texts, deadline)
+
+    async def _inferred(
+        self, endpoint: InferenceEndpoint, texts: Sequence[str], deadline: Deadline
+    ) -> list[Any]:
         match endpoint.task_type:
             case TaskType.TEXT_EMBEDDING:
                 found = await self._provider.embed(endpoint, texts, deadline)
@@ -106,9 +114,10 @@ class EmbeddingEndpoints:
     ) -> list[tuple[int, float]]:
         """Which of `documents` have which scores for a query. Raises: as `embed`."""
         query, *documents = _encodable([query, *documents])
-        ranked = await self._provider.rerank(
-            endpoint, query, documents, deadline, top_n=None, return_documents=None
-        )
+        async with until(deadline, endpoint.inference_id):
+            ranked = await self._provider.rerank(
+                endpoint, query, documents, deadline, top_n=None, return_documents=None
+            )
         return [(one.index, one.relevance_score) for one in ranked]
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from proxy.ground.advice import TOO_LATE
-from proxy.ground.errors import ProxyError, RequestTimedOut, StatusError
+from proxy.ground.errors import ProxyError, StatusError
+from proxy.inference.within import timed_out
 from proxy.xcontent.times import time_text
 
 TimedOut = Callable[[str, float], ProxyError]  # of an inference id and seconds
@@ -91,14 +92,9 @@ def _status_408(inference_id: str, seconds: float) -> ProxyError:
     return error.advised(TOO_LATE)
 
 
-def _timeout_429(inference_id: str, seconds: float) -> ProxyError:
-    text = f"Request timed out after [{time_text(seconds)}] for inference id [{inference_id}]"
-    return RequestTimedOut(text).advised(TOO_LATE)
-
-
 _V9_2: Final = Profile(
     major=9,
-    timed_out=_timeout_429,
+    timed_out=timed_out,
     chat_timeout=None,
     embeddings_refuse_query=True,
     answers_unstreamed_chats=False,

@@ -5,12 +5,10 @@ Source: TransportPutInferenceModelAction, TransportInferenceAction and their sib
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from types import TracebackType
 from typing import Final
 
 from proxy.ground.authorization import confirm
@@ -18,7 +16,6 @@ from proxy.ground.errors import (
     EndpointAlreadyExists,
     EndpointNotFound,
     EndpointNotUpdated,
-    ProxyError,
     RecordRefused,
     StatusError,
     ValidationFailed,
@@ -48,6 +45,7 @@ from proxy.inference.results import (
 )
 from proxy.inference.trial import is_starting, try_out
 from proxy.inference.updates import EndpointUpdate
+from proxy.inference.within import Within
 from proxy.limits.deadline import Deadline
 from proxy.xcontent.values import Json
 
@@ -342,40 +340,14 @@ class InferenceService:
             raise StatusError(400, "Hugging Face completions only accepts 1 input")
         return with_prefix(prefix, inputs)
 
-    def _deadline(self, endpoint: InferenceEndpoint, timeout: float | None) -> _Within:
+    def _deadline(self, endpoint: InferenceEndpoint, timeout: float | None) -> Within:
         """Bounds what is done within to `timeout` seconds, or to the default."""
         seconds = timeout
         if seconds is None:
             seconds = self._profile.default_timeout(
                 streams=endpoint.streams, configured=self._default_timeout
             )
-        return _Within(seconds, partial(self._profile.timed_out, endpoint.inference_id))
-
-
-class _Within:
-    """So many seconds; a negative number stands for no limit. `late` makes the error."""
-
-    def __init__(self, seconds: float, late: Callable[[float], ProxyError]) -> None:
-        self._seconds = seconds
-        self._late = late
-        self._timeout = asyncio.timeout(None if seconds < 0 else seconds)
-
-    async def __aenter__(self) -> Deadline:
-        await self._timeout.__aenter__()
-        return Deadline.after(self._seconds)
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        try:
-            await self._timeout.__aexit__(kind, error, traceback)
-            if isinstance(error, TimeoutError):
-                raise error
-        except TimeoutError:
-            raise self._late(self._seconds) from None
+        return Within(seconds, partial(self._profile.timed_out, endpoint.inference_id))
 
 
 def _deleted(uses: Uses, *, acknowledged: bool) -> Json:

@@ -8,17 +8,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf
 from typing import Any, Final
 
-from proxy.ground.errors import EndpointNotFound, IllegalArgument, ProxyError, RequestTimedOut
+from proxy.ground.errors import EndpointNotFound, IllegalArgument, ProxyError
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.inputtypes import SEARCH
 from proxy.limits.deadline import Deadline
 from proxy.semantic.modelsettings import KINDS, RESULTS
 from proxy.semantic.ports import Endpoints
 from proxy.xcontent.loading import load_json
-from proxy.xcontent.times import time_text
 
 _EMBEDDING: Final = frozenset(kind.task for kind in KINDS.values())
 # What errors ask of an endpoint that was to do such a task.
@@ -99,21 +97,15 @@ async def _embed(
     endpoints: Endpoints,
     deadline: Deadline,
 ) -> None:
-    seconds = deadline.seconds_left()
     try:
         endpoint = await endpoints.find(inference_id)
         if endpoint is None:
             vectors.failed.update({one: _not_found(one) for one in group})
             return
-        async with asyncio.timeout(None if seconds == inf else seconds):
-            made = await _made(endpoint, [one.text for one in group], endpoints, deadline)
+        made = await _made(endpoint, [one.text for one in group], endpoints, deadline)
         vectors.found.update({one: made[one.text] for one in group})
     except ProxyError as error:
         vectors.failed.update(dict.fromkeys(group, error))
-    except TimeoutError:
-        after = time_text(round(seconds, 2))
-        text = f"Request timed out after [{after}] for inference id [{inference_id}]"
-        vectors.failed.update(dict.fromkeys(group, RequestTimedOut(text)))
 
 
 async def _made(

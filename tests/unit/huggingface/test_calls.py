@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 import tracemalloc
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -98,6 +100,22 @@ async def test_a_connection_that_breaks_off_may_hold_another_time():
     assert isinstance(outcome, NoReply)
     assert outcome.may_pass
     assert provider.counted == {("text_embedding", "failed"): 1}
+
+
+async def test_a_reset_before_the_answer_is_told_as_that():
+    async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        linger = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        writer.transport.abort()
+
+    async with (
+        answering(Answer()) as provider,
+        await asyncio.start_server(reset, "127.0.0.1") as it,
+    ):
+        url = f"http://127.0.0.1:{it.sockets[0].getsockname()[1]}"
+        outcome = await provider.calls.send(Call(make_endpoint(url=url), {}))
+    assert outcome == NoReply(Cause("socket_exception", "Connection reset"))
 
 
 async def test_a_denied_address_is_no_valid_host():

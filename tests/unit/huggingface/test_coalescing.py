@@ -239,6 +239,35 @@ async def test_a_shared_call_that_nobody_wants_ends(callers):
     assert callers.sender.cancelled == [["a", "b"]]
 
 
+async def test_a_call_ends_with_those_for_whom_it_was_made(callers):
+    await callers.busy()
+    first, second = await callers.ask("a"), await callers.ask("b")
+    await callers.sender.answer()
+    joins = await callers.ask("a")
+    first.cancel()
+    await settled()
+    assert callers.sender.cancelled == []
+    second.cancel()
+    await settled()
+    assert callers.sender.cancelled == [["a", "b"]]
+    assert callers.calls[3] == ["a"]
+    await callers.sender.answer_all()
+    assert await joins == ["a"]
+
+
+async def test_who_joins_a_call_that_fails_has_its_error(callers):
+    await callers.busy()
+    callers.sender.refuses = lambda texts: None if "a" not in texts else StatusError(400, "no")
+    both = [await callers.ask("a")]
+    await callers.sender.answer()
+    both.append(await callers.ask("a"))
+    await callers.sender.answer_all()
+    for one in both:
+        with pytest.raises(StatusError):
+            await one
+    assert callers.calls[2:] == [["a"]]
+
+
 async def test_a_call_of_ones_own_ends_with_its_caller_and_others_ask_again(callers):
     leaves, stays = await callers.ask("a"), await callers.ask("a")
     leaves.cancel()
@@ -371,6 +400,13 @@ async def test_a_full_line_takes_nobody_more(callers):
     callers.sender.is_full = True
     with pytest.raises(Rejected):
         await (await callers.ask("a"))
+
+
+async def test_a_line_that_takes_nobody_is_forgotten(callers):
+    callers.sender.is_limited = callers.sender.is_full = True
+    with pytest.raises(Rejected):
+        await (await callers.ask("a"))
+    assert callers.is_empty
 
 
 async def test_a_shared_call_may_be_repeated_as_long_as_its_last_caller_waits(callers):

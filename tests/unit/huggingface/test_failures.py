@@ -40,6 +40,7 @@ class TestFailures:
         [
             (301, 301, "Unhandled redirection", False),
             (302, 302, "Unhandled redirection", False),
+            (304, 400, "Unhandled redirection", False),
             (308, 400, "Unhandled redirection", False),
             (400, 400, UNSUCCESSFUL, False),
             (401, 401, AUTH, False),

@@ -149,6 +149,18 @@ def test_hugging_face_itself(status, body, state):
             State.OVERLOADED,
         ),
         (424, {"error": "model is not a re-ranker model"}, State.WRONG_MODEL),
+        (
+            424,
+            {"error": "Backend error: `normalize` is not available for SPLADE models"},
+            State.WRONG_MODEL,
+        ),
+        (
+            422,
+            b"Failed to deserialize the JSON body into the target type: "
+            b"missing field `query` at line 1 column 16",
+            State.WRONG_URL,
+        ),
+        (422, b"Failed to deserialize the JSON body: invalid type at line 1", State.REFUSED),
         (424, {"error": "score is NaN", "error_type": "Backend"}, State.FAILED),
         (424, b"", State.OVERLOADED),
         (401, b"", State.BAD_TOKEN),

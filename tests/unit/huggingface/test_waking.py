@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from proxy.config import ProviderConfig
-from proxy.ground.errors import ProxyError
-from proxy.huggingface.calls import Call, Refusal
+from proxy.ground.errors import Cause, ProxyError
+from proxy.huggingface.calls import NOBODY_LISTENS, Call, NoReply, Refusal
 from proxy.huggingface.waking import Waking, is_starting
 from proxy.inference.endpoints import TaskType
 from proxy.limits.deadline import NO_DEADLINE, Deadline
@@ -34,10 +34,11 @@ class Server:
         self.waking = Waking(config, clock=self.time, sleep=self.time.sleep)
         self.calls: list[tuple[float, Call]] = []
         self.answers: Any = STARTING
+        self.stalls: asyncio.Event | None = None
 
     async def send(self, call: Call) -> Any:
         self.calls.append((self.time.now - 100, call))
-        await asyncio.sleep(0)
+        await (asyncio.sleep(0) if self.stalls is None else self.stalls.wait())
         if isinstance(self.answers, Exception):
             raise self.answers
         return self.answers
@@ -69,7 +70,7 @@ async def server():
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "refusal", "starting"),
+    ("endpoint", "found", "starting"),
     [
         (HOSTED, Refusal(503, b""), True),
         (HOSTED, Refusal(502, b"bad gateway"), True),
@@ -80,10 +81,12 @@ async def server():
         (BESIDE, Refusal(503, b'{"error":"queue is full"}'), False),
         (BESIDE, Refusal(502, b""), False),
         (make_endpoint(url="https://endpoints.huggingface.cloud.test/"), Refusal(503, b""), False),
+        (BESIDE, NoReply(NOBODY_LISTENS), True),
+        (BESIDE, NoReply(Cause("connect_exception", "Connect failed")), False),
     ],
 )
-def test_what_tells_that_a_server_starts(endpoint, refusal, starting):
-    assert is_starting(endpoint, refusal) is starting
+def test_what_tells_that_a_server_starts(endpoint, found, starting):
+    assert is_starting(endpoint, found) is starting
 
 
 async def test_nobody_waits_unless_that_is_configured():
@@ -202,6 +205,36 @@ async def test_who_must_not_look_any_more_leaves_it_to_others(server):
     with pytest.raises(ProxyError):
         await tasks[0]
     assert await tasks[1] == [[1.0]]
+
+
+async def test_nobody_waits_for_one_whose_call_is_not_answered(server):
+    looks = await server.call("a")
+    server.stalls = asyncio.Event()
+    await server.time.advance(1)
+    waits = await server.call("b", deadline=120)
+    await server.time.advance(66)
+    assert server.callers == "aa"
+    server.stalls, server.answers = None, [[1.0]]
+    assert await (await server.call("c")) == [[1.0]]
+    assert server.callers == "aac"
+    looks.cancel()
+    assert (await waits).waited
+
+
+async def test_the_others_go_on_once_one_finds_what_was_not_answered(server):
+    server.waking = Waking(
+        ProviderConfig(cold_start_wait=20), clock=server.time, sleep=server.time.sleep
+    )
+    looks = await server.call("a", deadline=11)
+    server.stalls = asyncio.Event()
+    await server.time.advance(5)
+    waits = await server.call("b")
+    await server.time.advance(11)
+    server.stalls, server.answers = None, [[1.0]]
+    assert await (await server.call("c")) == [[1.0]]
+    assert await waits == [[1.0]]
+    looks.cancel()
+    await settled()
 
 
 async def test_a_server_that_asks_for_a_longer_pause_gets_it(server):

@@ -8,7 +8,7 @@ import pytest
 
 from proxy.ground.advice import WAKING_UP, Advice
 from proxy.ground.background import Background
-from proxy.ground.errors import EndpointAlreadyExists, StatusError, StoreError
+from proxy.ground.errors import EndpointAlreadyExists, RequestTimedOut, StatusError, StoreError
 from proxy.inference.completion import Completion
 from proxy.inference.endpoints import TaskType
 from proxy.inference.guard import NoGuard
@@ -176,3 +176,8 @@ class TestCompleted:
     async def test_an_empty_vector_is_a_failure(self):
         error = await failing(Parts([[]]).completion.completed(make_endpoint()))
         assert error.reason == "Could not determine embedding size"
+
+    async def test_a_provider_that_does_not_answer_is_waited_for_as_long_as_is_configured(self):
+        provider = ScriptedProvider("hang")
+        completion = Completion(MemoryStore(), provider, 0.01, Background())
+        assert isinstance(await failing(completion.completed(make_endpoint())), RequestTimedOut)

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from proxy.ground.errors import EndpointNotFound, StatusError, StoreError
+from proxy.ground.errors import EndpointNotFound, RequestTimedOut, StatusError, StoreError
 from proxy.inference.embedding import EmbeddingEndpoints
 from proxy.inference.endpoints import InferenceEndpoint, SecretSettings, ServiceSettings, TaskType
 from proxy.inference.results import RankedDocument, SparseVector
-from proxy.limits.deadline import Deadline
+from proxy.limits.deadline import NO_DEADLINE, Deadline
 from proxy.xcontent.numbers import Numbers
+from tests.support.provider import ScriptedProvider
 
-DEADLINE = Deadline.after(10)
+DEADLINE = NO_DEADLINE
 
 
 def endpoint(task: TaskType = TaskType.TEXT_EMBEDDING) -> InferenceEndpoint:
@@ -59,11 +60,10 @@ class Store:
         return SimpleNamespace(endpoint=self.found)
 
 
-def endpoints(provider: Provider, found: Any = None, **prefixes: str) -> EmbeddingEndpoints:
+def endpoints(provider: Any, found: Any = None, **prefixes: str) -> EmbeddingEndpoints:
     store: Any = Store(found)
     unused: Any = None
-    known: Any = provider
-    return EmbeddingEndpoints(store, known, unused, lambda _: prefixes)
+    return EmbeddingEndpoints(store, provider, unused, lambda _: prefixes)
 
 
 async def test_an_endpoint_that_there_is_not_is_none():
@@ -112,3 +112,17 @@ async def test_a_sparse_endpoint_gives_weights():
         endpoint(TaskType.SPARSE_EMBEDDING), ["a"], DEADLINE, "search"
     )
     assert [one.json for one in found] == [b'{"q: a":0.5}']
+
+
+@pytest.mark.parametrize("task", [TaskType.TEXT_EMBEDDING, TaskType.SPARSE_EMBEDDING])
+async def test_a_call_that_is_not_answered_ends_at_the_deadline(task: TaskType):
+    hanging, soon = endpoints(ScriptedProvider("hang")), Deadline.after(0.02)
+    late = r"Request timed out after \[\d+ms\] for inference id \[e\]"
+    with pytest.raises(RequestTimedOut, match=late):
+        await hanging.infer(endpoint(task), ["a"], soon)
+    for call in (
+        hanging.embed(endpoint(task), ["a"], soon, "ingest"),
+        hanging.rerank(endpoint(TaskType.RERANK), "q", ["a"], soon),
+    ):
+        with pytest.raises(RequestTimedOut, match=r"after \[0s\]"):
+            await call

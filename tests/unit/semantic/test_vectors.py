@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -13,11 +12,10 @@ from proxy.ground.errors import (
     EndpointNotFound,
     IllegalArgument,
     ProxyError,
-    RequestTimedOut,
     StatusError,
 )
 from proxy.inference.endpoints import TaskType
-from proxy.limits.deadline import Deadline
+from proxy.limits.deadline import NO_DEADLINE, Deadline
 from proxy.semantic.vectors import Vectors, Wanted, embedded
 from proxy.xcontent.numbers import Numbers
 from tests.unit.semantic import exchanges
@@ -32,7 +30,6 @@ class Endpoints(exchanges.Endpoints):
         super().__init__()
         self.task = task
         self.failure: ProxyError | None = None
-        self.hangs = False
 
     async def find(self, inference_id: str) -> Any:
         if inference_id == "gone":
@@ -46,13 +43,11 @@ class Endpoints(exchanges.Endpoints):
         self.calls.append([endpoint.inference_id, *texts])
         if self.failure is not None:
             raise self.failure
-        if self.hangs:
-            await asyncio.Event().wait()
         return [Numbers.of([float(len(text))]) for text in texts]
 
 
-async def of(endpoints: Endpoints, *wanted: Wanted, seconds: float = 10) -> Vectors:
-    return await embedded(wanted, endpoints, Deadline.after(seconds))
+async def of(endpoints: Endpoints, *wanted: Wanted) -> Vectors:
+    return await embedded(wanted, endpoints, NO_DEADLINE)
 
 
 async def test_each_text_is_embedded_once_and_all_of_an_endpoint_together():
@@ -75,14 +70,6 @@ async def test_what_fails_is_kept_and_raised_where_it_is_asked_for():
     with pytest.raises(EndpointNotFound) as caught:
         found.of_task(Wanted("gone", "a", True), DENSE)
     assert "is not an inference service model or a deployed ml model" in caught.value.reason
-
-
-async def test_an_endpoint_that_takes_too_long():
-    endpoints = Endpoints()
-    endpoints.hangs = True
-    found = await of(endpoints, Wanted("e", "a"), seconds=0.001)
-    with pytest.raises(RequestTimedOut, match=r"for inference id \[e\]"):
-        found[Wanted("e", "a")]
 
 
 async def test_endpoints_of_other_tasks_make_no_vectors():
