@@ -122,6 +122,11 @@ class _Call(Generic[T]):
         """It is made for those who want its texts now."""
         self._made_for.update(self.callers)
 
+    def forget(self) -> None:
+        """It has ended: let go of texts and callers, which know each other."""
+        self.texts = []
+        self._made_for.clear()
+
     @property
     def is_of_use(self) -> bool:
         """Whether somebody still waits for whom it was made."""
@@ -395,6 +400,7 @@ class _Line(Generic[T]):
                 caller.done.cancel()
             else:
                 caller.fail(error)
+        call.forget()
         self._end_call()
 
     def _end_call(self) -> None:

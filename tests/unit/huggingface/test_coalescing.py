@@ -208,6 +208,20 @@ async def test_nothing_is_remembered(callers):
     assert callers.calls == [["a"], ["a"]]
 
 
+async def test_what_a_call_held_is_let_go_of_at_its_end(callers):
+    gc.collect()
+    gc.disable()
+    try:
+        tasks = [*await callers.busy(), await callers.ask("a"), await callers.ask("a", "b")]
+        await callers.sender.answer_all()
+        await asyncio.gather(*tasks)
+        del tasks
+        left = {type(one) for one in gc.get_objects(generation=0)}
+    finally:
+        gc.enable()
+    assert not [one for one in left if one.__module__ == Coalescer.__module__]
+
+
 async def test_who_leaves_takes_only_its_own_texts_away(callers):
     await callers.busy()
     leaves, stays = await callers.ask("a", "both"), await callers.ask("b", "both")
