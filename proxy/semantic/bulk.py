@@ -71,6 +71,7 @@ class Item:
     source: bytes | None
     fields: Fields = field(default_factory=dict)
     chunkers: Chunkers = field(default_factory=dict)
+    concrete: str | None = None  # its index by the name it has itself, once that is known
     filling: Filling | None = None  # None where no semantic field is concerned
     place: Place | None = None  # where in its source the vectors go
     upsert: Filling | None = None  # of the document that an update makes if there is none
@@ -254,7 +255,7 @@ class Item:
 
     def refused(self, index: str, status: int, error: Any) -> dict[str, Any]:
         """Its place in the answer, with an error of that status."""
-        entry = {"_index": self.index or index, "_id": self.id or new_id()}
+        entry = {"_index": self.concrete or self.index or index, "_id": self.id or new_id()}
         return {self.action: {**entry, "status": status, "error": error}}
 
 

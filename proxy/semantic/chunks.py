@@ -22,7 +22,7 @@ from proxy.semantic.fields import SemanticField
 from proxy.semantic.highlights import Highlight, Shown
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.similarity import score
-from proxy.semantic.values import texts_of
+from proxy.semantic.values import texts_there
 
 _AT_ONCE: Final = 16384  # bytes of chunks that are scored on the event loop
 
@@ -49,11 +49,10 @@ class _Document:
         chunks = below.get(layout.CHUNKS) or []
         return chunks if isinstance(chunks, list) else [chunks]
 
-    def text(self, chunk: Mapping[str, Any], one: SemanticField) -> str:
+    def text(self, chunk: Mapping[str, Any]) -> str:
         source = chunk["field"]
         if source not in self._texts:
-            texts = texts_of(self._source, source, one.path).texts
-            self._texts[source] = Utf16Text("\0".join(texts))
+            self._texts[source] = Utf16Text("\0".join(texts_there(self._source, source)))
         return self._texts[source].cut(Chunk(chunk["start"], chunk["end"]))
 
 
@@ -154,7 +153,7 @@ def _show(shown: Shown, hits: Sequence[Hit], answer: UpstreamAnswer) -> None:
                 _highlight(hit, highlight, highlight.found[index], document)
         for name, found in shown.chunks.items():
             if index in found:
-                texts = [document.text(one, found[index]) for one in document.chunks(found[index])]
+                texts = [document.text(one) for one in document.chunks(found[index])]
                 if texts:
                     hit.setdefault("fields", {})[name] = texts
 
@@ -166,9 +165,7 @@ def _key(hit: Hit) -> tuple[Any, ...]:
 def _highlight(hit: Hit, highlight: Highlight, one: SemanticField, document: _Document) -> None:
     best = _best(highlight, one, hit["_index"], document.chunks(one))
     if best:
-        hit.setdefault("highlight", {})[highlight.name] = [
-            document.text(chunk, one) for chunk in best
-        ]
+        hit.setdefault("highlight", {})[highlight.name] = [document.text(chunk) for chunk in best]
     elif highlight.name in hit.get("highlight", {}):  # words that the upstream found in the text
         del hit["highlight"][highlight.name]
 

@@ -172,9 +172,7 @@ async def _repeat_refused(
 async def _shown(exchange: Exchange, response: Any, made: Prepared | ProxyError, line: Line) -> Any:
     assert isinstance(made, Prepared)
     words = rewording(made.target.by_path(), made.shown.formats)
-    document = presentable(response, words)
-    if made.patch is not None:
-        document = made.patch(document)
+    document = presentable(made.patched(response), words)
     where = Where.of(line.expression, line.parameters, line.body)
     await show_chunks(exchange, document, made.shown, where)
     return document

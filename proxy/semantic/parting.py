@@ -6,7 +6,7 @@ large body begin small, so that the upstream has soon something to do.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Final
 
 from proxy.semantic.bulk import Item, Window
@@ -48,17 +48,19 @@ def groups(window: Window, most: int | None = None, *, is_first: bool = False) -
 class Gathering:
     """Puts prepared items together in windows whose vectors take little enough memory.
 
-    An item that relies on what is there does not share one with what changes it.
+    An item that relies on what is there does not share one with what changes it; `key_of` tells
+    which document an item is about.
     """
 
-    def __init__(self, *, is_large: bool = False) -> None:
+    def __init__(self, key_of: Callable[[Item], Hashable], *, is_large: bool = False) -> None:
+        self._key_of = key_of
         self._divisor = _FIRST if is_large else 1
         self._begin(0)
 
     def _begin(self, lines: int) -> None:
         self._window = Window([], lines)
         self._numbers = self._texts = 0
-        self._written: set[tuple[str | None, str | None]] = set()
+        self._written: set[Hashable] = set()
 
     def full(self, group: Window) -> Iterator[Window]:
         """The windows that are full with these items."""
@@ -69,7 +71,7 @@ class Gathering:
             fillings = item.fillings()
             numbers = sum(filling.weight() for filling in fillings)
             texts = sum(filling.chunk_count() for filling in fillings)
-            key = (item.index, item.id)
+            key = self._key_of(item)
             if self._window.items and (
                 self._is_too_much(numbers, texts) or (item.relies and key in self._written)
             ):

@@ -61,6 +61,10 @@ class Prepared:
     shown: Shown = field(default_factory=Shown)
     patch: Patch | None = None
 
+    def patched(self, document: Any) -> Any:
+        """The upstream's answer with what only we know."""
+        return document if self.patch is None else self.patch(document)
+
 
 async def prepared(exchange: Exchange, searches: Sequence[Search]) -> list[Prepared | ProxyError]:
     """What to send for each search, or why it fails. Raises: UpstreamError."""

@@ -19,7 +19,7 @@ from proxy.semantic.bulk import Guard, Item
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.filling import Chunk, FieldFilling, all_sources, chunks_of
 from proxy.semantic.ports import UpstreamAnswer
-from proxy.semantic.values import texts_of
+from proxy.semantic.values import texts_there
 from proxy.xcontent.writing import dump_json
 
 _NEEDS_READ: Final = (
@@ -154,7 +154,7 @@ def _consider_field(
     kept, again = _kept(chunks, changed)
     filling.kept = kept
     for source in sorted(again):  # without vectors: made by something else than we
-        texts = texts_of(there, source, field.path).texts
+        texts = texts_there(there, source)
         filling.chunks.extend(chunks_of(source, texts, item.chunkers[field.path]))
     return bool(same or kept or again)
 
@@ -166,8 +166,7 @@ def _is_same(
     chunks: Iterable[Mapping[str, Any]],
 ) -> bool:
     """Whether a source says what it said before, cut in the same way."""
-    before = texts_of(there, source, filling.semantic.path)
-    if before.texts != filling.texts[source]:
+    if texts_there(there, source) != filling.texts[source]:
         return False
     planned = [_span(chunk) for chunk in filling.chunks if chunk.source == source]
     return planned == [(chunk.get("start"), chunk.get("end")) for chunk in chunks]

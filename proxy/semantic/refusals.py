@@ -47,10 +47,12 @@ def with_refusals(document: Any) -> Any:
 
 def _error(error: Mapping[str, Any], found: re.Match[str]) -> dict[str, Any]:
     cause = {"type": "illegal_argument_exception", "reason": found["reason"]}
+    # That of a request for one shard is the whole error.
+    roots = {key: with_refusals(error[key]) for key in ("root_cause",) if key in error}
     if found["kind"] == _ON_REWRITING:
-        return cause
+        return {**roots, **cause}
     kept = {key: value for key, value in error.items() if key != "caused_by"}
-    made = {**kept, "reason": _text(found)}
+    made = {**kept, **roots, "reason": _text(found)}
     return {**made, "caused_by": cause} if "caused_by" in error else made
 
 

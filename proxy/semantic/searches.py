@@ -105,11 +105,9 @@ async def answer_for(
     document = await offload(
         len(answer.body),
         AT_ONCE,
-        lambda: presentable(document_of(answer), _words(made)),
+        lambda: presentable(made.patched(document_of(answer)), _words(made)),
     )
     taken_out(document)
-    if made.patch is not None:
-        document = made.patch(document)
     await show_chunks(exchange, document, made.shown, asked.where)
     if asked and isinstance(scroll := document.get("_scroll_id"), str):
         document["_scroll_id"] = with_asked(scroll, asked)

@@ -106,6 +106,8 @@ async def _as_single(exchange: Exchange, answer: dict[str, Any]) -> web.Response
         root = {key: value for key, value in error.items() if key != "caused_by"}
         document = {"error": {"root_cause": [root], **error}, "status": status}
         return await exchange.made(status, document)
+    if answer.get("result") == "noop":  # a bulk tells that its shard was refreshed all the same
+        answer.pop("forced_refresh", None)
     response = await exchange.made(status, answer)
     if status == 201:
         response.headers["Location"] = _location(answer, exchange.rest.parameters)

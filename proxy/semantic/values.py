@@ -5,7 +5,7 @@ Source: SemanticTextUtils, XContentMapValues.extractValue.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -48,6 +48,22 @@ def texts_of(document: Mapping[str, Any], source: str, field: str) -> Texts:
         kind = _JAVA_TYPES.get(type(found), type(found).__name__)
         raise StatusError(400, _REFUSAL.format(field=field, kind=kind))
     return Texts(source=source, texts=texts, is_present=True)
+
+
+def texts_there(document: Mapping[str, Any], source: str) -> tuple[str, ...]:
+    """The texts of a source in a document that is stored, whatever else it holds.
+
+    What was written past the layer, or put together by updates, need not be as it would be taken.
+    """
+    return tuple(_all_texts(_extracted(document, source.split("."), 0)))
+
+
+def _all_texts(value: Any) -> Iterator[str]:
+    if isinstance(value, list):
+        for one in value:
+            yield from _all_texts(one)
+    elif (text := _text(value)) is not None:
+        yield text
 
 
 def holds_numbers(document: Mapping[str, Any], source: str) -> bool:

@@ -86,6 +86,7 @@ class Writer:
         self._requested = self._parameters.get("pipeline")
         self._filler = Filler(exchange.parts.document_endpoints)
         self._known: dict[str, _Known] = {}
+        self._names: dict[str, str] = {}  # of indices, by the names that items have deleted with
         self._sending: frozenset[_Key] = frozenset()
         self._sent = asyncio.Event()
         self._sent.set()
@@ -142,7 +143,10 @@ class Writer:
     async def _find_fields(self, item: Item, refusals: Refusals) -> None:
         """What the fields of an item's index are; its caller has to be allowed to write there."""
         index = self._index_of(item)
-        if not index or item.action == "delete":
+        if not index:
+            return
+        if item.action == "delete":
+            await self._find_name(index)
             return
         try:
             key = (item.action, index, item.meta.get("pipeline") or self._requested)
@@ -160,6 +164,18 @@ class Writer:
             item.failure = error
             return
         item.fields, item.chunkers = known.target.fields, known.chunkers
+        item.concrete = known.target.index
+
+    async def _find_name(self, index: str) -> None:
+        """Which index a name stands for, where nothing else has to be known of it."""
+        if index in self._known or index in self._names:
+            return
+        try:
+            target = await write_target(self._exchange.parts.registry, index)
+        except ProxyError as error:
+            forget_frames(error)  # the upstream says what is wrong with it
+        else:
+            self._names[index] = target.index or index
 
     async def _refusal(self, action: str, index: str, pipeline: Any) -> ProxyError | None:
         """Why the caller may not write there: asked before anything is embedded or mapped."""
@@ -186,7 +202,7 @@ class Writer:
     async def embed(self, items: Sequence[Item]) -> None:
         """Put in the vectors of items that were prepared."""
         reading = [item for item in items if needs_present(item)]
-        if any(self._key_of(item) in self._sending for item in reading):
+        if any(self.key_of(item) in self._sending for item in reading):
             await self._sent.wait()  # what is there is about to change
         await self._embed(items, reading)
 
@@ -212,9 +228,12 @@ class Writer:
     def _concrete(self, item: Item) -> str:
         index = self._index_of(item)
         known = self._known.get(index)
-        return index if known is None else known.target.index or index
+        if known is None:
+            return self._names.get(index, index)
+        return known.target.index or index
 
-    def _key_of(self, item: Item) -> _Key:
+    def key_of(self, item: Item) -> _Key:
+        """The document that an item is about, whatever name of its index it uses."""
         return self._concrete(item), item.id or ""
 
     # Sending
@@ -222,7 +241,7 @@ class Writer:
     async def send(self, window: Window, *, is_last: bool) -> list[Entry] | Refused:
         """The answers to all items of a filled window. Raises: UpstreamError."""
         sent = window.sent()
-        self._sending = frozenset(self._key_of(item) for item in sent if item.id is not None)
+        self._sending = frozenset(self.key_of(item) for item in sent if item.id is not None)
         self._sent.clear()
         try:
             entries = await self._ask(sent, refreshes=is_last)

@@ -118,7 +118,7 @@ class _Bulk:
         async with aclosing(windows(self._pieces(), _FIRST_WINDOW, _WINDOW)) as coming:
             async for window in coming:
                 is_first = gathering is None
-                gathering = gathering or Gathering(is_large=is_large(window))
+                gathering = gathering or Gathering(self._writer.key_of, is_large=is_large(window))
                 for group in groups(window, most, is_first=is_first):
                     await self._prepare(group)
                     for full in gathering.full(group):
@@ -189,8 +189,9 @@ class _Bulk:
         is_forced = self._exchange.rest.parameters.get("refresh") != "wait_for"
         for entry in entries:
             ((action, answer),) = entry.items()
-            if "error" not in answer and "result" in answer and answer["result"] != "noop":
-                self._unrefreshed.add(answer["_index"])
+            if "error" not in answer and "result" in answer:
+                if answer["result"] != "noop":
+                    self._unrefreshed.add(answer["_index"])
                 if is_forced:
                     entry[action] = _with_forced_refresh(answer)
 

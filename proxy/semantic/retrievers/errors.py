@@ -7,6 +7,7 @@ from typing import Any
 
 from proxy.ground.errors import ProxyError, StatusError
 from proxy.semantic.hiding import hide_in_error
+from proxy.semantic.refusals import with_refusals
 
 Json = Mapping[str, Any]
 
@@ -25,7 +26,7 @@ class RetrieversFailed(StatusError):
             f"[{name}] search failed - retrievers '[{', '.join(children)}]' returned errors. "
             "All failures are attached as suppressed exceptions.",
         )
-        self.extra = {"suppressed": [hide_in_error(_bare(one)) for one in failures]}
+        self.extra = {"suppressed": [_bare(_told(one)) for one in failures]}
 
     def envelope(self, trace: str | None = None) -> dict[str, Any]:
         envelope = super().envelope(trace)
@@ -40,13 +41,19 @@ class LeafRefused(ProxyError):
     def __init__(self, status: int, error: Json) -> None:
         super().__init__(str(error.get("reason", "")))
         self.status = status
-        self._error = hide_in_error(error)
+        self._error = _told(error)
 
     def render(self, trace: str | None = None) -> dict[str, Any]:
         return _bare(self._error)
 
     def envelope(self, trace: str | None = None) -> dict[str, Any]:
         return {"error": self._error, "status": self.status}
+
+
+def _told(error: Json) -> dict[str, Any]:
+    """An error of the upstream's without anything of ours."""
+    told: dict[str, Any] = hide_in_error(with_refusals(error))
+    return told
 
 
 def _bare(error: Json) -> dict[str, Any]:

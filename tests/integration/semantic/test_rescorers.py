@@ -74,6 +74,13 @@ def test_explanations_of_rescored_documents(place: Place):
     assert "] with an original score of [3.0] is at rank [1] from" in ranked["description"]
 
 
+def test_explanations_tell_of_the_field_that_was_searched(place: Place):
+    meant = {"standard": {"query": {"semantic": {"field": "body", "query": "baker"}}}}
+    answer = place.client.search(rrf(meant), explain=True, size=1)
+    assert "body.inference.chunks" in str(answer)
+    assert "xinf" not in str(answer)
+
+
 def test_a_rescorer_looks_at_no_more_than_what_is_below_it(place: Place):
     reasons = place.client.refusal(rescored(rrf(FIRST), 11), size=12)["error"]["reason"]
     assert reasons == (

@@ -85,6 +85,13 @@ async def test_all_chunks_are_a_fields_values():
     assert found["fields"] == {"body": ["far", "near", "top"]}
 
 
+async def test_texts_are_shown_of_what_no_document_could_bring():
+    source = {"body": [["far"], ["near", None]], "xinf": {"body": {"chunks": CHUNKS[:2]}}}
+    answer = answered(200, {"hits": {"hits": [{**STORED, "_source": source}]}})
+    found = await shown(Shown(chunks={"body": BY_INDEX}), answer)
+    assert found["fields"] == {"body": ["far", "near"]}
+
+
 async def test_only_hits_of_semantic_fields_are_asked_for():
     asking = Asking(FOUND)
     hits: list[dict[str, Any]] = [

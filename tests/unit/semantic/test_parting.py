@@ -15,7 +15,7 @@ def _gathered(
     items: Sequence[Item], *, together: int = 1000, is_large: bool = False, lines: int = 0
 ) -> list[Window]:
     """The windows of items of which `together` are prepared at once."""
-    gathering = Gathering(is_large=is_large)
+    gathering = Gathering(lambda item: item.id, is_large=is_large)
     made = [
         window
         for group in groups(Window(list(items), lines), together)

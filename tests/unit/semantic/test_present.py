@@ -79,6 +79,14 @@ def test_a_text_that_is_cut_otherwise_by_now_is_embedded_again():
     assert [one.source for one in filled(item).chunks] == ["body"]
 
 
+def test_what_is_there_may_be_what_no_document_could_bring():
+    item = update(body="new")
+    bare = {"field": "title", "start": 0, "end": 5}
+    consider(item, found(chunk("body", 3), bare, body=[["one"]], title=["title", ["two"]]))
+    assert item.failure is None
+    assert [one.source for one in filled(item).chunks] == ["body", "title", "title"]
+
+
 def test_a_document_that_is_not_there_changes_nothing():
     item = update(body="one")
     consider(item, {"found": False})

@@ -34,6 +34,15 @@ def test_a_refusal_is_what_was_meant():
     assert with_refusals(failed(reason, on_rewriting=True)) == cause
 
 
+@pytest.mark.parametrize("on_rewriting", [True, False])
+def test_so_is_one_that_is_the_whole_error(on_rewriting: bool):
+    error = failed("no", on_rewriting=on_rewriting)
+    meant = with_refusals(error)
+    root = {key: value for key, value in error.items() if key != "caused_by"}
+    told = {key: value for key, value in meant.items() if key != "caused_by"}
+    assert with_refusals({"root_cause": [root], **error}) == {"root_cause": [told], **meant}
+
+
 def test_a_search_that_failed_by_one_shows_its_cause():
     error = {
         "type": "search_phase_execution_exception",

@@ -69,6 +69,12 @@ async def test_a_new_document_is_told_where_it_is():
     assert "Location" not in answer.headers
 
 
+async def test_an_update_that_changes_nothing_tells_of_no_refresh():
+    before = here(done("update", 200, result="noop", forced_refresh=True))
+    answer = await before.request("POST", "/a/_update/1?refresh", {"doc": {"n": 1}})
+    assert answer == {"_index": "a", "_id": "1 2", "result": "noop"}
+
+
 async def test_a_refused_item_is_a_refused_request():
     error = {"type": "x", "reason": "[xinf.body.chunks]", "caused_by": {"type": "y"}}
     answer = await here(done(status=400, error=error)).answer("PUT", "/a/_doc/1", {"body": "one"})

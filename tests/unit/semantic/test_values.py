@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from proxy.ground.errors import StatusError
-from proxy.semantic.values import holds_numbers, texts_of
+from proxy.semantic.values import holds_numbers, texts_of, texts_there
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,22 @@ def test_values_are_found(
 def test_other_values_are_refused(value: dict[str, Any], kind: str) -> None:
     with pytest.raises(StatusError, match=rf"got \[{kind}\]"):
         texts_of(value, "a.b", "field")
+
+
+@pytest.mark.parametrize(
+    ("document", "texts"),
+    [
+        ({"a": {"b": "x"}}, ("x",)),
+        ({"a": {"b": "x"}, "a.b": ["y", 1]}, ("x", "y", "1")),
+        ({"a": {"b": [["x"], [None, {"c": "d"}, "y"]]}}, ("x", "y")),
+        ({"a": {"b": None}}, ()),
+        ({}, ()),
+    ],
+)
+def test_of_a_stored_document_every_text_is_read(
+    document: dict[str, Any], texts: tuple[str, ...]
+) -> None:
+    assert texts_there(document, "a.b") == texts
 
 
 def test_numbers_are_noticed() -> None:

@@ -190,9 +190,13 @@ def test_large_bodies_are_answered_item_by_item_and_refreshed(site: Site) -> Non
         for number in range(300):
             action = {"index": {"_index": "wb-a", "_id": str(number)}}
             yield lines(action, {"body": f"number {number}", "pad": pad})
+            if number == 0:
+                yield lines({"update": action["index"]}, {"doc": {}})
 
     answer = site.raw_bulk(body(), target="/_bulk?refresh=true")
     items = orjson.loads(answer.content)["items"]
+    unchanged = items.pop(2)["update"]
+    assert (unchanged["result"], unchanged["forced_refresh"]) == ("noop", True)
     assert [item["index"]["_id"] for item in items[1:]] == [str(number) for number in range(300)]
     assert all(item["index"]["forced_refresh"] for item in items)
     for index, count in (("wb-a", 300), ("wb-b", 1)):
@@ -244,6 +248,28 @@ def test_aliases_lead_to_their_write_index(site: Site) -> None:
         assert answer["items"][0]["index"]["status"] < 300
     assert answer["items"][0]["index"]["_index"] == "wb-old"
     assert site.stored("wb-old", "2") == {"body": "y"}
+
+
+def test_items_of_one_document_keep_their_order_whatever_they_call_its_index(site: Site) -> None:
+    copied = {"type": "text", "copy_to": "body"}
+    site.make("wb-a", {"body": semantic(), "title": copied}, aliases={"wb-named": {}})
+    site.bulk({"index": {"_index": "wb-a", "_id": "1"}}, {"body": "before", "title": "title"})
+    parts: list[Any] = []
+    names: list[dict[str, str]] = [{"_index": "wb-named"}, {"_index": "wb-a"}, {}]
+    for number, name in enumerate([*names, *names]):
+        parts += [{"update": {"_id": "1", **name}}, {"doc": {"body": f"text {number}"}}]
+    parts += [{"index": {"_index": "wb-named", "_id": "1"}}, {"body": "last"}]
+    items = site.bulk(*parts, target="/wb-a/_bulk")["items"]
+    versions = [answer["_version"] for item in items for answer in item.values()]
+    assert versions == list(range(2, 9))
+    assert site.stored("wb-a", "1")["body"] == "last"
+    assert site.chunks("wb-a", "1") == [("body", 0, 4)]
+
+
+def test_an_item_that_fails_here_tells_its_index_by_name(site: Site) -> None:
+    site.make("wb-a", aliases={"wb-named": {}})
+    failed = site.bulk({"index": {"_index": "wb-named", "_id": "1"}}, {"body": {"a": 1}})
+    assert failed["items"][0]["index"]["_index"] == "wb-a"
 
 
 def test_an_alias_that_is_required_and_missing_fails_its_item(site: Site) -> None:

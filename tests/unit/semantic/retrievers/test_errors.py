@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from proxy.semantic.refusals import refusal
 from proxy.semantic.retrievers.errors import LeafRefused, RetrieversFailed
 
 
@@ -32,3 +33,13 @@ def test_a_refusal_is_told_in_the_upstreams_words():
     error = LeafRefused(400, told)
     assert error.envelope() == {"error": told, "status": 400}
     assert error.render() == {"type": "parsing_exception", "reason": "no"}
+
+
+def test_queries_that_had_to_fail_are_told_as_they_were_meant():
+    query = refusal("no such type", on_rewriting=True)["query_string"]["query"]
+    reason = {"type": "query_shard_exception", "reason": f"Failed to parse query [{query}]"}
+    told = {"type": "search_phase_execution_exception", "failed_shards": [{"reason": reason}]}
+    meant = {"type": "illegal_argument_exception", "reason": "no such type"}
+    (attached,) = RetrieversFailed(400, "rrf", ["standard"], [told]).extra["suppressed"]
+    assert attached["failed_shards"] == [{"reason": meant}]
+    assert LeafRefused(400, told).render()["failed_shards"] == [{"reason": meant}]
