@@ -59,9 +59,10 @@ class ProviderConfig:
     concurrency: int = setting(
         4,
         "Calls that one request may have under way at once",
-        "With `provider.coalescing`, those that an endpoint may have to embed texts. A server that "
-        "refuses calls for its load (429, 503, 424, 529) gets half as many from all requests, then "
-        "one more for each round that it answers; requests that wait take turns.",
+        "With `provider.coalescing`, those that an endpoint may have to embed texts, beside such "
+        "as have not been answered for three seconds. A server that refuses calls for its load "
+        "(429, 503, 424, 529) gets half as many from all requests, then one more for each round "
+        "that it answers; requests that wait take turns.",
     )
     coalescing: bool = setting(
         False,

@@ -3,8 +3,9 @@
 While an endpoint has nothing to do, a request makes a call of its own, at once. Else its texts
 wait, and the next call takes as many as fit of all that wait, some of each caller. It is made as
 soon as the endpoint may have one more, with all that comes in the same turn of the event loop; no
-call waits longer for more texts. A text that is under way is not sent again: whoever wants it waits
-for its result.
+call waits longer for more texts. A call that is not answered for a while leaves its place to
+another one, so that a few lost ones do not hold up all. A text that is under way is not sent again:
+whoever wants it waits for its result.
 
 A caller that leaves takes only its own texts away. A call ends with the last of those for whom it
 was made; who came to want one of its texts later has that sent again. Else a call that is never
@@ -33,6 +34,7 @@ from proxy.limits.deadline import Deadline
 from proxy.limits.memory import apart, reserve
 
 T = TypeVar("T")
+_UNANSWERED: Final = 3.0  # seconds after which a call leaves its place to another one
 _Key = tuple[str | None, ...]
 _OWN: Final = (MemoryShort, Rejected, *NOT_CONFIRMED)  # errors of a caller that are nobody else's
 
@@ -112,6 +114,7 @@ class _Call(Generic[T]):
     """A call that callers share; also the permission to make it, which is that of all of them."""
 
     task: asyncio.Task[None]
+    place: _Place
 
     def __init__(self, leave: Callable[[_Caller[T]], None]) -> None:
         self._leave = leave
@@ -121,6 +124,11 @@ class _Call(Generic[T]):
     def is_filled(self) -> None:
         """It is made for those who want its texts now."""
         self._made_for.update(self.callers)
+
+    def forget(self) -> None:
+        """It has ended: let go of texts and callers, which know each other."""
+        self.texts = []
+        self._made_for.clear()
 
     @property
     def is_of_use(self) -> bool:
@@ -150,6 +158,16 @@ class _Call(Generic[T]):
         await self.confirm()
 
 
+class _Place:
+    """That of a call among those that an endpoint may have."""
+
+    __slots__ = ("is_held", "timer")
+
+    def __init__(self, leave: Callable[[_Place], None]) -> None:
+        self.is_held = True
+        self.timer = asyncio.get_running_loop().call_later(_UNANSWERED, leave, self)
+
+
 class _Line(Generic[T]):
     """The texts of one endpoint that are under way, or wait; `drop` forgets it once it is empty."""
 
@@ -170,6 +188,7 @@ class _Line(Generic[T]):
         self._drop = drop
         self._wanted: dict[tuple[str, bool], _Wanted[T]] = {}
         self._under_way = 0  # calls
+        self._places = 0  # that are held by calls
         self._waiting: OrderedDict[_Caller[T], None] = OrderedDict()  # those with texts to be sent
         self._next: _Call[T] | None = None  # one that waits for the rate limit
         self._starts = False  # whether the event loop is going to start calls
@@ -198,7 +217,7 @@ class _Line(Generic[T]):
     async def _alone(self, texts: Sequence[Text], deadline: Deadline) -> list[T]:
         mine: list[_Wanted[T]] = [_Wanted(text) for text in texts]
         self._wanted.update((_key(wanted.text), wanted) for wanted in mine)
-        self._under_way += 1
+        place = self._begin_call()
         try:
             results = await self._sender.send(
                 self._endpoint, self._task, Batch(list(texts)), deadline
@@ -217,7 +236,7 @@ class _Line(Generic[T]):
                     self._wait_again(wanted)
                 else:
                     self._forget(wanted)
-            self._end_call()
+            self._end_call(place)
 
     # --- one that shares calls
 
@@ -305,21 +324,21 @@ class _Line(Generic[T]):
 
     def _start_soon(self) -> None:
         """Start calls, once everybody has been heard who comes in this turn of the event loop."""
-        if self._under_way < self._config.concurrency and not self._starts:
+        if self._places < self._config.concurrency and not self._starts:
             self._starts = True
             asyncio.get_running_loop().call_soon(self._start_calls)
 
     def _start_calls(self) -> None:
         """As many as there are texts for; where the rate limit has to be waited for, one."""
         self._starts = False
-        while self._waiting and self._under_way < self._config.concurrency and not self._next:
+        while self._waiting and self._places < self._config.concurrency and not self._next:
             context = next(iter(self._waiting)).context.copy()
             call: _Call[T] = _Call(self._leave)
             if self._sender.leaves_at_once(self._endpoint):
                 self._fill(call)
             else:
                 self._next = call
-            self._under_way += 1
+            call.place = self._begin_call()
             call.task = asyncio.get_running_loop().create_task(self._make(call), context=context)
             call.task.add_done_callback(partial(self._made, call))
         if not self._under_way and not self._waiting:
@@ -395,10 +414,25 @@ class _Line(Generic[T]):
                 caller.done.cancel()
             else:
                 caller.fail(error)
-        self._end_call()
+        call.forget()
+        self._end_call(call.place)
 
-    def _end_call(self) -> None:
+    # --- how many calls there may be
+
+    def _begin_call(self) -> _Place:
+        self._under_way += 1
+        self._places += 1
+        return _Place(self._leave_place)
+
+    def _end_call(self, place: _Place) -> None:
+        place.timer.cancel()
         self._under_way -= 1
+        self._leave_place(place)
+
+    def _leave_place(self, place: _Place) -> None:
+        if place.is_held:
+            place.is_held = False
+            self._places -= 1
         self._start_calls()
 
 

@@ -11,10 +11,13 @@ from proxy.inference.completion import Completion
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.inputtypes import PrefixesOf, prefix_for, with_prefix
 from proxy.inference.ports import EndpointStore, Provider
+from proxy.inference.results import WrittenEmbedding
 from proxy.inference.within import until
 from proxy.limits.deadline import Deadline
-from proxy.xcontent.numbers import Numbers
+from proxy.limits.threads import offload
+from proxy.xcontent.weights import Weights
 
+_WEIGHTS_AT_ONCE: Final = 20_000  # that are written while others wait
 _HALVES: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -53,14 +56,20 @@ class EmbeddingEndpoints:
         texts: Sequence[str],
         deadline: Deadline,
         input_type: str,
-    ) -> list[Numbers]:
-        """A vector for each text.
+    ) -> Sequence[WrittenEmbedding]:
+        """A vector, or weights of tokens, for each text; as the endpoint's task makes them.
 
         Raises: ProxyError for the provider's failures; RequestTimedOut at the deadline.
         """
         inputs = self._prefixed(endpoint, _encodable(texts), input_type)
         async with until(deadline, endpoint.inference_id):
-            return await self._provider.embed(endpoint, inputs, deadline)
+            if endpoint.task_type is not TaskType.SPARSE_EMBEDDING:
+                return await self._provider.embed(endpoint, inputs, deadline)
+            found = await self._provider.embed_sparse(endpoint, inputs, deadline)
+        size = sum(len(one.tokens) for one in found)
+        return await offload(
+            size, _WEIGHTS_AT_ONCE, lambda: [Weights.of(one.tokens) for one in found]
+        )
 
     def _prefixed(
         self, endpoint: InferenceEndpoint, texts: Sequence[str], input_type: str | None

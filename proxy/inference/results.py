@@ -10,6 +10,10 @@ from dataclasses import dataclass
 
 from proxy.xcontent.numbers import Numbers
 from proxy.xcontent.values import Json
+from proxy.xcontent.weights import Weights
+
+# What a model makes of a text: a vector, or weights of tokens; as JSON, as most are only passed on.
+WrittenEmbedding = Numbers | Weights
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ import orjson
 
 from proxy.semantic.highlights import Found, Highlight, Shown, Sought, Within
 from proxy.semantic.shownhits import Where
+from proxy.semantic.similarity import Embedding
 
 _LONGEST: Final = 16 * 1024 * 1024  # bytes of what is packed
 Json = dict[str, Any]
@@ -95,7 +96,7 @@ def _names_fields(shown: Json) -> bool:
 def _sought(found: Sequence[Sought]) -> list[Any]:
     return [
         [
-            None if one.vector is None else _packed(one.vector),
+            _packed(one.vector),
             one.chunks,
             None if one.indices is None else sorted(one.indices),
         ]
@@ -103,7 +104,10 @@ def _sought(found: Sequence[Sought]) -> list[Any]:
     ]
 
 
-def _packed(vector: Sequence[float]) -> str:
+def _packed(vector: Embedding | None) -> Any:
+    """A vector in short; weights of tokens, which are few, as they are."""
+    if vector is None or isinstance(vector, Mapping):
+        return vector
     return urlsafe_b64encode(array("f", vector).tobytes()).decode()
 
 
@@ -131,11 +135,17 @@ def _restored(shown: Json, by_path: ByPath) -> Shown:
 
 def _read(sought: Sequence[Any]) -> Sought:
     packed, chunks, indices = sought
-    vector: list[float] | None = None
-    if packed is not None:
-        vector = array("f", urlsafe_b64decode(packed)).tolist()
     return Sought(
-        vector=vector,
+        vector=_vector(packed),
         chunks=str(chunks),
         indices=None if indices is None else frozenset(indices),
     )
+
+
+def _vector(packed: Any) -> Embedding | None:
+    match packed:
+        case None:
+            return None
+        case dict():
+            return {str(token): float(weight) for token, weight in packed.items()}
+    return array("f", urlsafe_b64decode(packed)).tolist()

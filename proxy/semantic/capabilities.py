@@ -15,6 +15,7 @@ from proxy.rest.parameters import read_boolean
 from proxy.semantic import layout
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.fields import Fields
+from proxy.semantic.modelsettings import KINDS
 from proxy.semantic.searches import body_of, queried
 from proxy.xcontent.loading import load_json
 
@@ -66,7 +67,7 @@ class _Question:
             else:
                 self.body = {**body, "fields": [*self.patterns, _VECTORS]}
             if types:
-                parameters["types"] = ",".join([*types, "dense_vector"])
+                parameters["types"] = ",".join([*types, *KINDS])
         self.target = exchange.target_with(parameters)
         self.is_as_sent = self.body == sent and parameters == exchange.rest.parameters
 

@@ -21,7 +21,6 @@ from proxy.semantic.clauses import in_indices
 from proxy.semantic.fields import SemanticField
 from proxy.semantic.highlights import Highlight, Shown
 from proxy.semantic.ports import UpstreamAnswer
-from proxy.semantic.similarity import score
 from proxy.semantic.values import texts_there
 
 _AT_ONCE: Final = 16384  # bytes of chunks that are scored on the event loop
@@ -177,15 +176,14 @@ def _best(
     sought = [each for each in highlight.sought if each.scores(index, one)]
     if not sought or one.model is None:
         return []
-    similarity = one.model.similarity
     scored = []
     for number, chunk in enumerate(chunks):
         total = 0.0
         for each in sought:
             if each.vector is None:
                 total += 1.0
-            elif len(chunk.get(layout.VECTOR, ())) == len(each.vector):
-                total += score(similarity, each.vector, chunk[layout.VECTOR])
+            else:
+                total += one.model.score(each.vector, chunk.get(layout.VECTOR))
         scored.append((-total, number))
     best = sorted(scored)[: highlight.number]
     if not highlight.by_score:

@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from proxy.semantic import layout
-
-_MOST_CANDIDATES: Final = 10_000
-# So many chunks are looked at where nobody says how many. With fewer, and a filter, 9.2 passes over
-# some of the nearest.
-_CANDIDATES: Final = 100
-_LEAST_CANDIDATES: Final = 10
-
-Vector = Sequence[float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,24 +55,6 @@ def nested(path: str, query: Any, own: Mapping[str, Any]) -> Any:
 def has_chunks(path: str, own: Mapping[str, Any]) -> Any:
     """The documents with at least one chunk of the field `path`."""
     return nested(path, {"exists": {"field": layout.vector_path(path)}}, own)
-
-
-def nearest_chunks(path: str, vector: Vector, k: int, filters: Sequence[Any]) -> Any:
-    """A search, among the chunks of the field `path`, for those nearest to a vector."""
-    knn: dict[str, Any] = {
-        "field": layout.vector_path(path),
-        "query_vector": vector,
-        "k": k,
-        "num_candidates": candidates(k, None),
-    }
-    return {"knn": {**knn, "filter": list(filters)} if filters else knn}
-
-
-def candidates(k: int, given: int | None) -> int:
-    """How many chunks a shard looks at to find k documents. Source: KnnVectorQueryBuilder."""
-    if given is None:
-        return min(max(k * 3 // 2, _CANDIDATES), _MOST_CANDIDATES)
-    return max(given, _LEAST_CANDIDATES) if given >= k else given  # what is too few, is refused
 
 
 def own_of(body: Mapping[str, Any]) -> dict[str, Any]:

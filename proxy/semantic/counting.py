@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from proxy.inference.endpoints import InferenceEndpoint
+from proxy.inference.results import WrittenEmbedding
 from proxy.limits.deadline import Deadline
 from proxy.semantic.bulk import Item
 from proxy.semantic.passingon import PassingEndpoints
 from proxy.semantic.ports import Endpoints
 from proxy.telemetry.semantic import SemanticMetrics
-from proxy.xcontent.numbers import Numbers
 
 # Segments of a route that say what kind of request it is for; the last one in its path counts.
 _KINDS: Final[Mapping[str, str]] = {
@@ -78,7 +78,7 @@ class CountedEndpoints(PassingEndpoints):
         texts: Sequence[str],
         deadline: Deadline,
         input_type: str,
-    ) -> list[Numbers]:
+    ) -> Sequence[WrittenEmbedding]:
         vectors = await super().embed(endpoint, texts, deadline, input_type)
         self._count(len(texts))
         return vectors

@@ -13,7 +13,8 @@ from typing import Any, Final
 from proxy.ground.errors import IllegalArgument
 from proxy.semantic import layout
 from proxy.semantic.errors import MapperParsingFailed, unparsable
-from proxy.semantic.fields import TYPE, ModelSettings, read_model_settings
+from proxy.semantic.fields import TYPE
+from proxy.semantic.modelsettings import KINDS, ModelSettings, read_model_settings
 from proxy.semantic.parameters import (
     OF_PLACEHOLDER,
     Definition,
@@ -192,10 +193,10 @@ def model_for(declaration: Declaration, registered: ModelSettings | None) -> Mod
                 "Model settings must be set to validate index options for inference ID "
                 f"[{definition['inference_id']}]"
             )
-        if "sparse_vector" in options:
+        if model.mapped not in options:
+            (required,) = (KINDS[kind].task for kind in options)
             raise IllegalArgument(
-                "Invalid task type for index options, required [sparse_embedding] but was "
-                f"[{model.task_type}]"
+                f"Invalid task type for index options, required [{required}] but was [{model.task}]"
             )
     return model
 

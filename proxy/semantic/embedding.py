@@ -1,6 +1,6 @@
 """Embedding what documents need: together, and what fails is the error of its document only.
 
-Source: ShardBulkInferenceActionFilter, EmbeddingFloatResults.merge.
+Source: ShardBulkInferenceActionFilter.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import Final
 
 from proxy.ground.errors import EndpointNotFound, IllegalArgument, ProxyError
 from proxy.ground.frames import forget_frames
-from proxy.inference.endpoints import SERVICE, InferenceEndpoint, TaskType
+from proxy.inference.endpoints import InferenceEndpoint
 from proxy.inference.inputtypes import INGEST
+from proxy.inference.results import WrittenEmbedding
 from proxy.limits.deadline import Deadline
 from proxy.limits.threads import offload
 from proxy.semantic.chunking.chunker import chunker_for
@@ -22,10 +23,10 @@ from proxy.semantic.errors import (
     InferenceFailed,
     InferenceNotLoaded,
 )
-from proxy.semantic.fields import Fields, SemanticField, model_settings_of, shown_model
+from proxy.semantic.fields import Fields, SemanticField
 from proxy.semantic.filling import Chunk, Chunkers, Filling
+from proxy.semantic.modelsettings import ModelSettings, model_settings_of
 from proxy.semantic.ports import Endpoints
-from proxy.xcontent.numbers import Numbers
 
 _TEXTS_AT_ONCE: Final = 512  # of one endpoint, in one call of the client, which makes batches
 _CHARACTERS_AT_ONCE: Final = 1024 * 1024
@@ -95,7 +96,8 @@ class Filler:
         self, endpoint: InferenceEndpoint, fillings: list[Filling], deadline: Deadline
     ) -> None:
         """Embed the texts of some documents; if the provider refuses, those of each half alone."""
-        inference_id = endpoint.inference_id
+        inference_id, model = endpoint.inference_id, model_settings_of(endpoint)
+        assert model is not None, "only endpoints that fit a field embed"
         chunks = [
             chunk
             for filling in fillings
@@ -116,7 +118,7 @@ class Filler:
             return
         self._failures.pop(inference_id, None)
         size = sum(map(len, vectors))
-        await offload(size, _NUMBERS_AT_ONCE, lambda: _set_vectors(chunks, vectors))
+        await offload(size, _NUMBERS_AT_ONCE, lambda: _set_vectors(chunks, vectors, model))
 
     async def _embed_in_two(
         self,
@@ -141,17 +143,15 @@ class Filler:
         _fail(fillings, inference_id, lambda path: InferenceFailed(inference_id, path, error))
 
 
-def _set_vectors(chunks: Iterable[Chunk], vectors: Iterable[Numbers]) -> None:
+def _set_vectors(
+    chunks: Iterable[Chunk], vectors: Iterable[WrittenEmbedding], model: ModelSettings
+) -> None:
     """Write the vectors of all texts into their chunks."""
     left = iter(vectors)
     for chunk in chunks:
         own = [next(left) for _ in chunk.texts]
-        chunk.vector = own[0].json if len(own) == 1 else _merged(own).json
+        chunk.vector = own[0].json if len(own) == 1 else model.merged(own).json
         chunk.texts = ()  # nobody needs them any more
-
-
-def _merged(vectors: Sequence[Numbers]) -> Numbers:
-    return Numbers.of([sum(column) / len(vectors) for column in zip(*vectors, strict=True)])
 
 
 def _groups(fillings: Iterable[Filling], inference_id: str) -> Iterable[list[Filling]]:
@@ -193,21 +193,18 @@ def _fits(filling: Filling, endpoint: InferenceEndpoint) -> bool:
 
 def _misfit(field: SemanticField, endpoint: InferenceEndpoint) -> ProxyError | None:
     offered = model_settings_of(endpoint)
-    if field.model is not None and endpoint.task_type is TaskType.SPARSE_EMBEDDING:
-        shown = shown_model(SERVICE, endpoint.task_type.value)
-        return DocumentParsingFailed.of_models(field.path, field.model, shown)
     if offered is None:
         return InferenceFailed(
             endpoint.inference_id,
             field.path,
             IllegalArgument(
                 f"endpoint [{endpoint.inference_id}] of task [{endpoint.task_type.value}] makes no "
-                "dense vectors"
+                "embeddings"
             ),
         )
     if field.model is None or offered.fits(field.model):
         return None
-    return DocumentParsingFailed.of_models(field.path, field.model, offered.shown)
+    return DocumentParsingFailed.of_models(field.path, field.model, offered)
 
 
 def _is_about_a_text(error: ProxyError) -> bool:

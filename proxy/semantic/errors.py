@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proxy.ground.errors import IllegalArgument, ProxyError, UpstreamUnavailable
-from proxy.semantic.fields import ModelSettings
+from proxy.semantic.modelsettings import ModelSettings
 
 
 class OwnCredentialsRefused(UpstreamUnavailable):
@@ -40,15 +40,12 @@ class DocumentParsingFailed(ProxyError):
 
     @classmethod
     def of_models(
-        cls, path: str, present: ModelSettings, offered: str, at: str = "[1:1]"
+        cls, path: str, present: ModelSettings, offered: ModelSettings, at: str = "[1:1]"
     ) -> DocumentParsingFailed:
-        """The vectors of a document are of another model than those that the field has.
-
-        `offered` is that model as error texts show it.
-        """
+        """The vectors of a document are of another model than those that the field has."""
         conflict = IllegalArgument(
             f"Mapper for [{path}] conflicts with existing mapper:\n\tCannot update parameter "
-            f"[model_settings] from [{present.shown}] to [{offered}]"
+            f"[model_settings] from [{present.shown}] to [{offered.shown}]"
         )
         return cls(
             f"{at} Incompatible model settings for field [{path}]. Check that the inference_id is "

@@ -7,54 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from proxy.inference.chunking import ChunkingSettings, parse_chunking
-from proxy.inference.endpoints import SERVICE, InferenceEndpoint, TaskType
+from proxy.inference.endpoints import TaskType
+from proxy.semantic.modelsettings import ModelSettings
+from proxy.semantic.similarity import Embedding
 
 TYPE: Final = "semantic_text"
-_DEFAULT_SIMILARITY: Final = "cosine"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelSettings:
-    """What vectors must have in common to be compared. Source: MinimalServiceSettings."""
-
-    service: str | None = SERVICE  # None where a mapping does not name it
-    task_type: str = TaskType.TEXT_EMBEDDING.value
-    dimensions: int
-    similarity: str
-    element_type: str = "float"
-
-    def rendered(self) -> dict[str, Any]:
-        """As mappings show them."""
-        named = {} if self.service is None else {"service": self.service}
-        return {
-            **named,
-            "task_type": self.task_type,
-            "dimensions": self.dimensions,
-            "similarity": self.similarity,
-            "element_type": self.element_type,
-        }
-
-    @property
-    def shown(self) -> str:
-        """As error texts show them."""
-        return (
-            f"{shown_model(self.service, self.task_type)}, dimensions={self.dimensions}, "
-            f"similarity={self.similarity}, element_type={self.element_type}"
-        )
-
-    def fits(self, other: ModelSettings) -> bool:
-        """Whether vectors of both can be compared. Source: MinimalServiceSettings.canMergeWith."""
-        return (self.task_type, self.dimensions, self.similarity, self.element_type) == (
-            other.task_type,
-            other.dimensions,
-            other.similarity,
-            other.element_type,
-        )
-
-
-def shown_model(service: str | None, task_type: str) -> str:
-    """What error texts show of a model whatever it makes."""
-    return f"service={service or 'null'}, task_type={task_type}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,34 +47,18 @@ class SemanticField:
         settings = self.definition.get("chunking_settings")
         return parse_chunking(settings) if settings else None
 
-
-def model_settings_of(endpoint: InferenceEndpoint) -> ModelSettings | None:
-    """What the vectors of an endpoint have in common; None where its task makes no vectors."""
-    settings = endpoint.service_settings
-    if endpoint.task_type is not TaskType.TEXT_EMBEDDING or settings.dimensions is None:
-        return None
-    return ModelSettings(
-        dimensions=settings.dimensions, similarity=settings.similarity or _DEFAULT_SIMILARITY
-    )
-
-
-def read_model_settings(values: Mapping[str, Any]) -> ModelSettings | None:
-    """Those that `rendered` wrote; None for anything else."""
-    match values:
-        case {
-            "task_type": TaskType.TEXT_EMBEDDING.value as task,
-            "dimensions": int(dimensions),
-            "similarity": str(similarity),
-            "element_type": str(element),
-        }:
-            return ModelSettings(
-                service=values.get("service"),
-                task_type=task,
-                dimensions=dimensions,
-                similarity=similarity,
-                element_type=element,
-            )
-    return None
+    def misfit(self, task: TaskType, made: Embedding) -> str | None:
+        """What keeps what an endpoint has made of a query from being compared with the field's."""
+        problem = None if self.model is None else self.model.misfit(task, made)
+        if problem is None:
+            return None
+        advice = (
+            f"Has the configuration for inference endpoint [{self.inference_id}] changed?"
+            if self.search_inference_id == self.inference_id
+            else f"Is the search inference endpoint [{self.search_inference_id}] compatible with "
+            f"the inference endpoint [{self.inference_id}]?"
+        )
+        return f"Field [{self.path}] expected query inference results {problem} {advice}"
 
 
 Fields = Mapping[str, SemanticField]  # by path

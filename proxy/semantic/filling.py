@@ -15,7 +15,8 @@ from proxy.ground.errors import ProxyError
 from proxy.semantic import layout
 from proxy.semantic.chunking.chunker import Chunker
 from proxy.semantic.chunking.values import covering, passages_of, slots
-from proxy.semantic.fields import Fields, ModelSettings, SemanticField
+from proxy.semantic.fields import Fields, SemanticField
+from proxy.semantic.modelsettings import ModelSettings
 from proxy.semantic.values import texts_of
 
 Chunkers = Mapping[str, Chunker]  # by the path of the field
@@ -103,9 +104,9 @@ class Filling:
         """How many numbers the vectors of all its chunks have, about."""
         found = 0
         for one in self.fields.values():
-            dimensions = one.semantic.model.dimensions if one.semantic.model is not None else 0
+            size = one.semantic.model.size if one.semantic.model is not None else 0
             texts = sum(len(chunk.texts) or 1 for chunk in one.chunks)
-            found += dimensions * (texts + len(one.kept))
+            found += size * (texts + len(one.kept))
         return found
 
     def chunk_count(self) -> int:

@@ -11,17 +11,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from proxy.ground.errors import IllegalArgument, ProxyError
-from proxy.inference.endpoints import TaskType
 from proxy.semantic.errors import DocumentParsingFailed
-from proxy.semantic.fields import (
-    Fields,
-    ModelSettings,
-    SemanticField,
-    read_model_settings,
-    shown_model,
-)
+from proxy.semantic.fields import Fields, SemanticField
 from proxy.semantic.filling import Chunk, FieldFilling
-from proxy.semantic.parameters import only_dense
+from proxy.semantic.modelsettings import ModelSettings, read_model_settings
 from proxy.xcontent.writing import dump_json
 
 INFERENCE_FIELDS: Final = "_inference_fields"
@@ -80,7 +73,7 @@ def _given(field: SemanticField, given: Any) -> FieldFilling:
             f"[1:1] [model_settings] must be set for field [{field.path}] when chunks are provided"
         )
     if model is not None and field.model is not None and not model.fits(field.model):
-        raise DocumentParsingFailed.of_models(field.path, field.model, model.shown)
+        raise DocumentParsingFailed.of_models(field.path, field.model, model)
     return FieldFilling(semantic=field, sources=list(field.sources), chunks=chunks, model=model)
 
 
@@ -88,11 +81,6 @@ def _model(field: SemanticField, settings: Any) -> ModelSettings | None:
     match settings:
         case None:
             return None
-        case {"task_type": TaskType.SPARSE_EMBEDDING.value as task}:
-            if field.model is None:
-                raise DocumentParsingFailed(f"[1:1] {only_dense(field.inference_id)}")
-            offered = shown_model(settings.get("service"), task)
-            raise DocumentParsingFailed.of_models(field.path, field.model, offered)
         case Mapping() if (found := read_model_settings(settings)) is not None:
             return found
     raise _unparsable(IllegalArgument("[model_settings] failed to parse field [model_settings]"))

@@ -12,10 +12,10 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from proxy.semantic import layout
-from proxy.semantic.clauses import Vector
 from proxy.semantic.fields import SemanticField
 from proxy.semantic.plainhighlights import with_words_alone
 from proxy.semantic.prefilters import listed, named
+from proxy.semantic.similarity import Embedding
 
 _TYPE: Final = "semantic"
 _FORMAT: Final = "chunks"
@@ -26,9 +26,9 @@ Found = Mapping[str, SemanticField]  # a semantic field, by index
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sought:
-    """A vector that a query looks for; None where it finds every document."""
+    """What a query looks for; None where it finds every document."""
 
-    vector: Vector | None
+    vector: Embedding | None
     chunks: str = ""  # the path of the chunks among which it looks
     indices: frozenset[str] | None = None  # in which it does; None for all
 
@@ -193,6 +193,8 @@ def sought_in(query: Any, indices: frozenset[str] | None = None) -> Iterator[Sou
         yield Sought(vector=None, indices=indices)
     elif name == "knn":
         yield from _of_knn(body, indices)
+    elif name == "sparse_vector" and isinstance(body.get("query_vector"), Mapping):
+        yield Sought(vector=body["query_vector"], chunks=str(body.get("field")), indices=indices)
     elif name == "bool":
         for one in listed(body.get("filter")):
             indices = _only(one, indices)

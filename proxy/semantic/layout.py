@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from proxy.semantic.modelsettings import ModelSettings
 from proxy.xcontent.loading import load_json
 from proxy.xcontent.writing import dump_json
 
@@ -37,14 +38,6 @@ _DEFINITION: Final = "def"
 
 # What stands for the field itself. Its value is in `_source` only: no query finds it by accident.
 PLACEHOLDER: Final = {"type": "text", "index": False, "norms": False}
-
-_IN_BITS_FROM: Final = 64  # dimensions from which Elasticsearch quantises to bits
-_BBQ: Final = {
-    "type": "bbq_hnsw",
-    "m": 16,
-    "ef_construction": 100,
-    "rescore_vector": {"oversample": 3},
-}
 
 
 def key_of(path: str) -> str:
@@ -90,7 +83,7 @@ def container(properties: Mapping[str, Any]) -> dict[str, Any]:
 
 def field_mapping(
     definition: Mapping[str, Any],
-    model: Mapping[str, Any] | None,
+    model: ModelSettings | None,
     *,
     number: int = 1,
     in_bits: bool = True,
@@ -111,21 +104,15 @@ def field_mapping(
         CHUNKS: {"type": "nested", "properties": chunks},
     }
     if model is not None:
-        properties[MODEL] = _carrier(model)
-        chunks[VECTOR] = _vector(model, definition, in_bits=in_bits)
+        properties[MODEL] = _carrier(model.rendered())
+        options = (definition.get("index_options") or {}).get(model.mapped)
+        chunks[VECTOR] = model.mapping(options, in_bits=in_bits)
     return {"properties": properties}
 
 
 def definition_mapping(definition: Mapping[str, Any], number: int) -> dict[str, Any]:
     """The mapping below `xinf` that gives a field, which is there already, another definition."""
     return {"properties": {f"{_DEFINITION}{number}": _carrier(definition)}}
-
-
-def default_options(model: Mapping[str, Any]) -> dict[str, Any] | None:
-    """How `semantic_text` indexes such vectors; None leaves it to `dense_vector`."""
-    if model["element_type"] != "float" or model["dimensions"] < _IN_BITS_FROM:
-        return None
-    return dict(_BBQ)
 
 
 def definition_of(mapping: Mapping[str, Any]) -> tuple[int, dict[str, Any]] | None:
@@ -158,24 +145,6 @@ def is_seen(mapping: Mapping[str, Any]) -> bool:
 def is_placeholder(mapping: Mapping[str, Any]) -> bool:
     """Whether a field is still as we declared it, so that its definition may be believed."""
     return mapping.get("type") == "text" and mapping.get("index") is False
-
-
-def _vector(
-    model: Mapping[str, Any], definition: Mapping[str, Any], *, in_bits: bool
-) -> dict[str, Any]:
-    vector = {
-        "type": "dense_vector",
-        "dims": model["dimensions"],
-        "similarity": model["similarity"],
-        "element_type": model["element_type"],
-        "index": True,
-    }
-    options = (definition.get("index_options") or {}).get("dense_vector")
-    if options is None and in_bits:
-        options = default_options(model)
-    if options is not None:
-        vector["index_options"] = options
-    return vector
 
 
 def _carrier(value: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from proxy.semantic import layout
-from proxy.semantic.fields import TYPE, SemanticField, read_model_settings
+from proxy.semantic.fields import TYPE, SemanticField
+from proxy.semantic.modelsettings import read_model_settings
 
 # The parameters of a semantic field in the order in which Elasticsearch shows them, with what
 # `include_defaults` shows where one is not set.
@@ -121,8 +122,8 @@ def shown_field(
         found["model_settings"] = field.model.rendered()
     if with_defaults:
         if found["index_options"] is None and field.model is not None:
-            options = layout.default_options(field.model.rendered())
-            found["index_options"] = None if options is None else {"dense_vector": options}
+            options = field.model.default_options()
+            found["index_options"] = None if options is None else {field.model.mapped: options}
         found = {name: _SHOWN[name] if found[name] is None else found[name] for name in _SHOWN}
     else:
         found = {name: value for name, value in found.items() if value is not None}

@@ -9,7 +9,8 @@ from urllib.parse import quote
 from proxy.ground.errors import StatusError
 from proxy.semantic import layout
 from proxy.semantic.exchange import Exchange
-from proxy.semantic.fields import Fields, ModelSettings, SemanticField, model_settings_of
+from proxy.semantic.fields import Fields, SemanticField
+from proxy.semantic.modelsettings import ModelSettings, model_settings_of
 from proxy.semantic.targets import WriteTarget, write_target
 from proxy.xcontent.writing import dump_json
 
@@ -79,7 +80,7 @@ async def _add_model(
 ) -> None:
     below = layout.field_mapping(
         field.definition,
-        model.rendered(),
+        model,
         number=field.number,
         in_bits=await exchange.parts.release.quantises_to_bits(),
     )

@@ -14,7 +14,8 @@ from proxy.inference.chunking import parse_chunking, render_chunking
 from proxy.inference.endpoints import TaskType
 from proxy.semantic.chunking.chunker import chunker_for
 from proxy.semantic.errors import MapperParsingFailed, unparsable
-from proxy.semantic.fields import TYPE, read_model_settings
+from proxy.semantic.fields import TYPE
+from proxy.semantic.modelsettings import KINDS, DenseModel, read_model_settings
 
 # Those that stand in the upstream's own mapping of the field, which checks and keeps them.
 OF_PLACEHOLDER: Final = ("fields", "copy_to", "meta")
@@ -124,20 +125,18 @@ def _model_settings(value: Any) -> dict[str, Any]:
             raise IllegalArgument(f"required [{name}] field is missing for task_type [{task.name}]")
         if not embeds and settings.get(name) is not None:
             raise IllegalArgument(f"[{name}] is not allowed for task_type [{task.name}]")
-    if not embeds:
-        return {"task_type": task.value}
-    return _vector_settings(settings)
+    service = settings.get("service")
+    named = {} if service is None else {"service": str(service)}
+    of_vectors = _vector_settings(settings) if embeds else {}
+    return {**named, "task_type": task.value, **of_vectors}
 
 
 def _vector_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    found = {
-        "task_type": TaskType.TEXT_EMBEDDING.value,
+    return {
         "dimensions": _dimensions(settings["dimensions"]),
         "similarity": _one_of(_SIMILARITIES, settings["similarity"], "similarity"),
         "element_type": _one_of(_ELEMENT_TYPES, settings["element_type"], "element_type"),
     }
-    service = settings.get("service")
-    return found if service is None else {"service": str(service), **found}
 
 
 def _dimensions(value: Any) -> int:
@@ -163,10 +162,10 @@ def _index_options(value: Any) -> dict[str, Any]:
     if len(options) != 1:
         raise IllegalArgument(f"Too many index options provided, found [{', '.join(options)}]")
     kind, found = next(iter(options.items()))
-    if kind not in ("dense_vector", "sparse_vector"):
+    if kind not in KINDS:
         raise IllegalArgument(f"Unknown index options type [{kind}]")
     found = _object(found, kind)
-    if kind == "dense_vector":
+    if kind == DenseModel.mapped:
         if (type_ := found.get("type")) is None:
             raise IllegalArgument("Required type")
         if type_ not in _VECTOR_INDICES:
@@ -196,20 +195,10 @@ def check_subfields(mapping: Mapping[str, Any], path: str) -> None:
 
 
 def check_task(definition: Mapping[str, Any]) -> None:
-    """Raises: IllegalArgument for model settings and index options of other tasks than ours."""
+    """Raises: IllegalArgument for model settings of a task that makes no embeddings."""
     settings = definition.get("model_settings")
     if settings is not None and read_model_settings(settings) is None:
         task = TaskType(settings["task_type"])
-        if task is not TaskType.SPARSE_EMBEDDING:
-            raise IllegalArgument(
-                f"Wrong [task_type], expected text_embedding or sparse_embedding, got {task.name}"
-            )
-        raise IllegalArgument(only_dense(str(definition["inference_id"])))
-
-
-def only_dense(inference_id: str) -> str:
-    """The text of the error for a field whose endpoint makes sparse vectors."""
-    return (
-        f"Inference endpoint [{inference_id}] is of task [{TaskType.SPARSE_EMBEDDING}], and the "
-        f"proxy supports fields of type [{TYPE}] with [{TaskType.TEXT_EMBEDDING}] only"
-    )
+        raise IllegalArgument(
+            f"Wrong [task_type], expected text_embedding or sparse_embedding, got {task.name}"
+        )

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from proxy.inference.endpoints import InferenceEndpoint
+from proxy.inference.results import WrittenEmbedding
 from proxy.limits.deadline import Deadline
 from proxy.semantic.ports import Endpoints
-from proxy.xcontent.numbers import Numbers
 
 
 class PassingEndpoints:
@@ -29,7 +29,7 @@ class PassingEndpoints:
         texts: Sequence[str],
         deadline: Deadline,
         input_type: str,
-    ) -> list[Numbers]:
+    ) -> Sequence[WrittenEmbedding]:
         return await self._endpoints.embed(endpoint, texts, deadline, input_type)
 
     async def infer(

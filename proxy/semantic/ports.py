@@ -10,8 +10,8 @@ from multidict import CIMultiDictProxy
 
 from proxy.ground.authorization import Action, Verdict
 from proxy.inference.endpoints import InferenceEndpoint
+from proxy.inference.results import WrittenEmbedding
 from proxy.limits.deadline import Deadline
-from proxy.xcontent.numbers import Numbers
 
 
 class UpstreamAnswer(Protocol):
@@ -153,8 +153,10 @@ class Endpoints(Protocol):
         texts: Sequence[str],
         deadline: Deadline,
         input_type: str,
-    ) -> list[Numbers]:
-        """A vector for each text. Raises: ProxyError for the provider's failures.
+    ) -> Sequence[WrittenEmbedding]:
+        """A vector, or weights of tokens, for each text, as the endpoint's task makes them.
+
+        Raises: ProxyError for the provider's failures.
 
         `input_type` is `ingest` for texts to be found, `search` for those that look for others.
         """

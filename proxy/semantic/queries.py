@@ -13,25 +13,31 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from proxy.ground.errors import IllegalArgument, XContentParseFailed
+from proxy.inference.endpoints import TaskType
 from proxy.semantic import layout
 from proxy.semantic.clauses import (
     Clause,
-    Vector,
     any_of,
-    candidates,
     has_chunks,
     in_indices,
-    nearest_chunks,
     nested,
     not_in_indices,
     own_of,
 )
 from proxy.semantic.fields import TYPE, SemanticField
+from proxy.semantic.modelsettings import DenseModel, ModelSettings, SparseModel
 from proxy.semantic.prefilters import OCCURS, Scope, each, listed, named
 from proxy.semantic.refusals import MULTI_MATCH, NOT_MATCHED, UNSUPPORTED, refusal
 from proxy.semantic.registry import Target
-from proxy.semantic.vectorbuilders import Build, build_of
+from proxy.semantic.vectorbuilders import (
+    Build,
+    build_of,
+    build_of_tokens,
+    has_tokens,
+    options_of_tokens,
+)
 from proxy.semantic.vectors import Vectors, Wanted
+from proxy.semantic.vectorsearch import candidates, weighted
 from proxy.xcontent.javatext import java_scalar
 
 LEAST_K: Final = 10  # so that aggregations have something to count where no hit is wanted
@@ -71,6 +77,7 @@ class Nearest:
     knn: dict[str, Any]
     path: str | None  # of the semantic field; None for vectors of the user's own
     where: Any = None  # a filter for the indices that it is for
+    problem: str | None = None  # why these indices cannot be searched so
 
 
 class Rewriter:
@@ -143,8 +150,11 @@ class Rewriter:
             own["filter"] = each(body["filter"], lambda one: self.query(one, scope.alone()))
         searches = [
             Nearest(knn=self._translated(own, path, wanted, scope), path=path, where=where)
-            for path, wanted, where in self._parts_of_nearest(found, build)
+            for path, wanted, where in self._parts(found, DenseModel, build)
         ]
+        if refused := self._of_others(found, DenseModel):
+            where, problem = in_indices(refused), _not_of(DenseModel, body)
+            searches.append(Nearest(knn={}, path=None, where=where, problem=problem))
         if found and not self._searches_others(found):
             return searches
         if build is not None and build.model_id is None:
@@ -154,21 +164,32 @@ class Rewriter:
         if build is not None and build.model_id is not None:
             wanted = self._want(Wanted(build.model_id, build.text, as_model=True))
             del own["query_vector_builder"]
-            own["query_vector"] = self._vector_of_model(wanted)
+            own["query_vector"] = self._vector_of_task(wanted, DenseModel.task)
         where = not_in_indices(found) if found else None
         return [*searches, Nearest(knn=own, path=None, where=where)]
 
-    def _parts_of_nearest(
-        self, found: Found, build: Build | None
+    def _of_others(self, found: Found, kind: type[ModelSettings]) -> list[str]:
+        """The indices in which a field is of a model of another kind."""
+        return [
+            index
+            for index, one in found.items()
+            if one.model is not None and not isinstance(one.model, kind)
+        ]
+
+    def _parts(
+        self, found: Found, kind: type[ModelSettings], build: Build | None
     ) -> list[tuple[str, Wanted | None, Any]]:
-        """Which vectors are looked for where."""
+        """Which embeddings of a kind are looked for where."""
+        others = self._of_others(found, kind)
         groups: dict[tuple[str, Wanted | None], list[str]] = {}
         for index, one in found.items():
+            if index in others:
+                continue
             wanted = None
             if build is not None:
                 wanted = self._want(Wanted(build.model_id or one.search_inference_id, build.text))
             groups.setdefault((one.path, wanted), []).append(index)
-        alone = len(groups) == 1
+        alone = len(groups) == 1 and not others
         return [
             (path, wanted, None if alone else in_indices(indices))
             for (path, wanted), indices in groups.items()
@@ -181,7 +202,7 @@ class Rewriter:
         made = {**own, "field": layout.vector_path(path)}
         if wanted is not None:
             del made["query_vector_builder"]
-            made["query_vector"] = self._vector_of_model(wanted)
+            made["query_vector"] = self._vector_of_task(wanted, DenseModel.task)
         given = own.get("num_candidates")
         if scope.has_default_k and "k" not in own:
             made["k"] = scope.k if not isinstance(given, int) else min(scope.k, given)
@@ -294,7 +315,9 @@ class Rewriter:
         own = own_of(body)
         return any_of(
             [
-                Clause({"knn": {**one.knn, **own}}, one.where)
+                Clause(refusal(one.problem, on_rewriting=True), one.where)
+                if one.problem is not None
+                else Clause({"knn": {**one.knn, **own}}, one.where)
                 if one.path is None or scope.inside
                 else Clause(nested(one.path, {"knn": one.knn}, own), one.where)
                 for one in self.nearest(body, scope)
@@ -312,16 +335,39 @@ class Rewriter:
         return self._refused(bare or list(body), UNSUPPORTED[name], {name: body})
 
     def _sparse(self, body: Mapping[str, Any], scope: Scope) -> Any:
-        path = str(body.get("field"))
-        found = self.fields(path)
-        if not found:
+        found, build = self._of_vectors(body), build_of_tokens(body)
+        if not found or (build is None and not has_tokens(body)):
             return None
-        if self._searches_others(found) and "query" in body and body.get("inference_id") is None:
+        others = self._searches_others(found)
+        if (
+            build is not None
+            and build.model_id is None
+            and (others or str(body["field"]) not in self._by_path)
+        ):
             raise IllegalArgument("inference_id required to perform vector search on query string")
-        seen = [index for index, one in found.items() if one.seen]
-        reason = f"Field [{path}] does not use a [sparse_embedding] model"
-        clauses = [Clause(refusal(reason, on_rewriting=True), in_indices(seen))] if seen else []
-        return self._with_plain(found, clauses, {"sparse_vector": body})
+        own, options = own_of(body), options_of_tokens(body)
+        clauses = []
+        for path, wanted, where in self._parts(found, SparseModel, build):
+            query = weighted(layout.vector_path(path), self._tokens(body, wanted), options)
+            inner = {"sparse_vector": {**query["sparse_vector"], **own}}
+            clauses.append(Clause(inner if scope.inside else nested(path, query, own), where))
+        refused = [one for one in self._of_others(found, SparseModel) if found[one].seen]
+        if refused:
+            problem = refusal(_not_of(SparseModel, body), on_rewriting=True)
+            clauses.append(Clause(problem, in_indices(refused)))
+        if not others:
+            return any_of(clauses)
+        wanted = None
+        if build is not None:
+            wanted = self._want(Wanted(str(build.model_id), build.text))
+        plain = weighted(str(body["field"]), self._tokens(body, wanted), {**options, **own})
+        return self._with_plain(found, clauses, plain)
+
+    def _tokens(self, body: Mapping[str, Any], wanted: Wanted | None) -> Any:
+        """The weights of a `sparse_vector`: those of a text, or its own."""
+        if wanted is None:
+            return body.get("query_vector")
+        return self._vector_of_task(wanted, SparseModel.task)
 
     # --- what leaves become
 
@@ -329,42 +375,32 @@ class Rewriter:
         self, found: Found, text: str, scope: Scope, own: Mapping[str, Any]
     ) -> list[Clause]:
         """Clauses that find the documents whose chunks are nearest to a text."""
-        groups: dict[tuple[str, Wanted, str | None], list[str]] = {}
+        groups: dict[tuple[str, Wanted, str | None], dict[str, ModelSettings]] = {}
         for index, one in found.items():
             wanted = self._want(Wanted(one.search_inference_id, text))
             self._vector(wanted)  # an error of an endpoint is one, whether it is needed or not
             if one.model is not None:
                 problem = self._misfit(one, wanted)
-                groups.setdefault((one.path, wanted, problem), []).append(index)
+                groups.setdefault((one.path, wanted, problem), {})[index] = one.model
         filters = [self.query(one, scope.alone()) for one in scope.filters]
         clauses = []
-        for (path, wanted, problem), indices in groups.items():
+        for (path, wanted, problem), models in groups.items():
             if problem is not None:
-                clauses.append(Clause(refusal(problem, on_rewriting=True), in_indices(indices)))
-            else:
-                knn = nearest_chunks(path, self._vector(wanted), scope.k, filters)
-                where = None if len(groups) == 1 else in_indices(indices)
-                clauses.append(Clause(nested(path, knn, own), where))
+                clauses.append(Clause(refusal(problem, on_rewriting=True), in_indices(models)))
+                continue
+            model = next(iter(models.values()))  # as what was made fits all, they are of one kind
+            field = layout.vector_path(path)
+            query = model.query(field, self._vector(wanted), scope.k, filters)
+            where = None if len(groups) == 1 else in_indices(models)
+            clauses.append(Clause(nested(path, query, own), where))
         return clauses
 
     def _misfit(self, one: SemanticField, wanted: Wanted) -> str | None:
-        """What keeps the vector of a text from being compared with those of a field."""
-        if self._known is None or one.model is None:
+        """What keeps what was made of a text from being compared with what a field has."""
+        if self._known is None:
             return None
         made = self._known.vectors[wanted]
-        if not made.is_vector:
-            problem = f"to be of type [text_embedding_result], got [{made.kind}]."
-        elif len(made.vector) != one.model.dimensions:
-            problem = f"with {one.model.dimensions} dimensions, got {len(made.vector)} dimensions."
-        else:
-            return None
-        advice = (
-            f"Has the configuration for inference endpoint [{one.inference_id}] changed?"
-            if one.search_inference_id == one.inference_id
-            else f"Is the search inference endpoint [{one.search_inference_id}] compatible with "
-            f"the inference endpoint [{one.inference_id}]?"
-        )
-        return f"Field [{one.path}] expected query inference results {problem} {advice}"
+        return one.misfit(made.task, made.vector)
 
     def _with_plain(self, found: Found, clauses: list[Clause], plain: Any) -> Any:
         """`clauses` where the field is semantic, `plain` in the other indices."""
@@ -400,11 +436,11 @@ class Rewriter:
         self.wanted[wanted] = None
         return wanted
 
-    def _vector(self, wanted: Wanted) -> Vector:
+    def _vector(self, wanted: Wanted) -> Any:
         return [] if self._known is None else self._known.vectors[wanted].vector
 
-    def _vector_of_model(self, wanted: Wanted) -> Vector:
-        return [] if self._known is None else self._known.vectors.of_model(wanted)
+    def _vector_of_task(self, wanted: Wanted, task: TaskType) -> Any:
+        return [] if self._known is None else self._known.vectors.of_task(wanted, task)
 
 
 _LEAVES: Final[Mapping[str, Callable[[Rewriter, Mapping[str, Any], Scope], Any]]] = {
@@ -416,6 +452,10 @@ _LEAVES: Final[Mapping[str, Callable[[Rewriter, Mapping[str, Any], Scope], Any]]
     "sparse_vector": Rewriter._sparse,
 }
 _OF_SEMANTIC: Final = ("field", "query", "lenient", "boost", "_name")
+
+
+def _not_of(kind: type[ModelSettings], body: Mapping[str, Any]) -> str:
+    return f"Field [{body.get('field')}] does not use a [{kind.task}] model"
 
 
 def _check_semantic(body: Mapping[str, Any]) -> None:

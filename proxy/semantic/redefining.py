@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import quote
 
 from proxy.ground.errors import IllegalArgument
-from proxy.inference.endpoints import TaskType
 from proxy.limits.threads import offload
 from proxy.semantic import layout
 from proxy.semantic.answerjson import AT_ONCE, object_of
@@ -24,9 +23,9 @@ from proxy.semantic.declarations import (
     model_for,
 )
 from proxy.semantic.exchange import Exchange, Parts
-from proxy.semantic.fields import TYPE, ModelSettings, SemanticField, model_settings_of
+from proxy.semantic.fields import TYPE, SemanticField
 from proxy.semantic.mappings import around, fields_of
-from proxy.semantic.parameters import only_dense
+from proxy.semantic.modelsettings import KINDS, ModelSettings, model_settings_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +98,7 @@ async def mapping_for(
         else:
             below[field.path] = layout.field_mapping(
                 field.definition,
-                None if model is None else model.rendered(),
+                model,
                 number=number,
                 in_bits=in_bits,
             )
@@ -124,9 +123,7 @@ async def _model(
     endpoint = await parts.endpoints.find(field.definition["inference_id"])
     registered = None
     if endpoint is not None:
-        if endpoint.task_type is TaskType.SPARSE_EMBEDDING:
-            raise IllegalArgument(only_dense(endpoint.inference_id))
-        if endpoint.task_type is not TaskType.TEXT_EMBEDDING:
+        if not any(endpoint.task_type is kind.task for kind in KINDS.values()):
             raise IllegalArgument(
                 f"Invalid task_type in model_settings [{endpoint.task_type.name}]"
             )

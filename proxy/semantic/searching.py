@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from proxy.ground.errors import IllegalArgument
 from proxy.semantic.innerhits import with_sections
 from proxy.semantic.prefilters import Scope, each, listed
 from proxy.semantic.queries import LEAST_K, Rewriter
@@ -74,6 +75,8 @@ def _section(section: Any, rewriter: Rewriter, scope: Scope) -> list[Any]:
     own = {name: section[name] for name in ("boost", "_name") if name in section}
     made = []
     for one in rewriter.nearest(section, scope):
+        if one.problem is not None:
+            raise IllegalArgument(one.problem)
         knn = {**one.knn, **own}
         if one.where is not None:
             knn["filter"] = [*listed(knn.get("filter")), one.where]

@@ -1,6 +1,6 @@
 """Exact scores of vectors, as Elasticsearch defines them.
 
-Source: VectorSimilarity, Lucene's VectorSimilarityFunction.
+Source: VectorSimilarity, Lucene's VectorSimilarityFunction, SparseVectorQueryWrapper.
 """
 
 from __future__ import annotations
@@ -8,9 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from operator import mul
-from typing import Final
+from typing import Any, Final
 
 Vector = Sequence[float]
+TokenWeights = Mapping[str, float]
+Embedding = Vector | TokenWeights
 
 
 def dot_product(one: Vector, other: Vector) -> float:
@@ -46,3 +48,12 @@ _SCORES: Final[Mapping[str, Callable[[Vector, Vector], float]]] = {
 def score(similarity: str, query: Vector, vector: Vector) -> float:
     """How near two vectors of the same length are: the larger, the nearer."""
     return _SCORES.get(similarity, _cosine)(query, vector)
+
+
+def weighted_score(query: TokenWeights, weights: Mapping[str, Any]) -> float:
+    """How much of a query's tokens a text has; what a client brought along may be no numbers."""
+    return math.fsum(
+        weight * held
+        for token, weight in query.items()
+        if isinstance(held := weights.get(token), int | float)
+    )

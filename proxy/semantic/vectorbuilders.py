@@ -1,4 +1,4 @@
-"""`query_vector_builder`: a text in the place of a query's vector.
+"""A text in the place of a query's vector, as `query_vector_builder` has it, or of its tokens.
 
 Source: TextEmbeddingQueryVectorBuilder, KnnVectorQueryBuilder.
 """
@@ -45,6 +45,28 @@ def build_of(knn: Mapping[str, Any]) -> Build | None:
     return Build(None if model is None else str(model), text)
 
 
+def build_of_tokens(body: Mapping[str, Any]) -> Build | None:
+    """What builds the weights of a `sparse_vector`; None where nothing does, or wrongly so.
+
+    Source: SparseVectorQueryBuilder.
+    """
+    text, model = body.get("query"), body.get("inference_id")
+    if not isinstance(text, str) or not isinstance(model, str | None) or "query_vector" in body:
+        return None
+    return Build(model, text)
+
+
+def has_tokens(body: Mapping[str, Any]) -> bool:
+    """Whether a `sparse_vector` says itself which tokens it looks for."""
+    return "query_vector" in body and body.keys().isdisjoint(("query", "inference_id"))
+
+
+def options_of_tokens(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The rest of a `sparse_vector`; what is unknown in it the upstream refuses."""
+    return {name: value for name, value in body.items() if name not in _OF_TOKENS}
+
+
+_OF_TOKENS = ("field", "query_vector", "query", "inference_id", "boost", "_name")
 # The keys of the endpoint and of the text, by the name of the builder.
 _NAMES = {
     "text_embedding": ("model_id", "model_text"),

@@ -8,20 +8,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from proxy.ground.errors import EndpointNotFound, IllegalArgument, ProxyError
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.inputtypes import SEARCH
 from proxy.limits.deadline import Deadline
+from proxy.semantic.modelsettings import KINDS, RESULTS
 from proxy.semantic.ports import Endpoints
+from proxy.xcontent.loading import load_json
 
-# What endpoints of other tasks answer, as Elasticsearch names it.
-_OTHER_RESULTS: Final = {
-    TaskType.SPARSE_EMBEDDING: "text_expansion_result",
-    TaskType.RERANK: "rerank",
-    TaskType.COMPLETION: "completion",
-    TaskType.CHAT_COMPLETION: "chat_completion_results",
+_EMBEDDING: Final = frozenset(kind.task for kind in KINDS.values())
+# What errors ask of an endpoint that was to do such a task.
+_ASKED: Final[Mapping[TaskType, str]] = {
+    TaskType.TEXT_EMBEDDING: "a text embedding model",
+    TaskType.SPARSE_EMBEDDING: "a compatible model",
 }
 
 
@@ -38,12 +39,8 @@ class Wanted:
 class Embedded:
     """What an endpoint made of a text."""
 
-    vector: list[float]
-    kind: str = "text_embedding_result"
-
-    @property
-    def is_vector(self) -> bool:
-        return self.kind == "text_embedding_result"
+    vector: Any  # of the kind that the task makes; empty where it makes none
+    task: TaskType = TaskType.TEXT_EMBEDDING
 
 
 @dataclass(slots=True)
@@ -59,17 +56,17 @@ class Vectors:
             raise error
         return self.found[wanted]
 
-    def of_model(self, wanted: Wanted) -> list[float]:
-        """The vector of an endpoint that is named as a model.
+    def of_task(self, wanted: Wanted, task: TaskType) -> Any:
+        """What an endpoint has made that a query needs to be of this task.
 
-        Raises: ProxyError, also where the endpoint makes no vectors of texts.
+        Raises: ProxyError, also where the endpoint is of another task.
         """
         made = self[wanted]
-        if made.is_vector:
+        if made.task is task:
             return made.vector
         raise IllegalArgument(
-            f"expected a result of type [text_embedding_result] received [{made.kind}]. "
-            f"Is [{wanted.inference_id}] a text embedding model?"
+            f"expected a result of type [{RESULTS[task]}] received [{RESULTS[made.task]}]. "
+            f"Is [{wanted.inference_id}] {_ASKED[task]}?"
         )
 
     def origins(self) -> dict[int, Wanted]:
@@ -115,11 +112,10 @@ async def _made(
     endpoint: InferenceEndpoint, texts: Sequence[str], endpoints: Endpoints, deadline: Deadline
 ) -> Mapping[str, Embedded]:
     distinct = list(dict.fromkeys(texts))
-    other = _OTHER_RESULTS.get(endpoint.task_type)
-    if other is not None:
-        return dict.fromkeys(distinct, Embedded([], other))
+    if endpoint.task_type not in _EMBEDDING:
+        return dict.fromkeys(distinct, Embedded([], endpoint.task_type))
     vectors = await endpoints.embed(endpoint, distinct, deadline, SEARCH)
-    found = [Embedded(vector.to_list()) for vector in vectors]
+    found = [Embedded(load_json(vector.json), endpoint.task_type) for vector in vectors]
     return dict(zip(distinct, found, strict=True))
 
 

@@ -29,11 +29,11 @@ from proxy.semantic.bulk import Item, Window, prepare_all, render_all
 from proxy.semantic.counting import count_failures
 from proxy.semantic.embedding import Filler
 from proxy.semantic.exchange import Exchange
-from proxy.semantic.fields import ModelSettings
 from proxy.semantic.filling import Chunkers
 from proxy.semantic.hiding import hide_in_error
 from proxy.semantic.ingest.running import run_pipelines
 from proxy.semantic.models import writable_target
+from proxy.semantic.modelsettings import ModelSettings
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.present import consider_present, needs_present
 from proxy.semantic.targets import WriteTarget, write_target

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
+from tests.support.meaning import weights
 from tests.support.stubs import Call, Reply, json_reply
 
 DIMENSIONS: Final = {"/embed": 16, "/embed8": 8, "/embed384": 384}
@@ -14,11 +15,13 @@ _WORD: Final = re.compile(r"[a-z0-9]+")
 
 
 def semantic_reply(call: Call) -> Reply:
-    """`/embed`, `/embed8` and `/embed384` embed, `/rerank` ranks; a text with BOOM is refused."""
+    """`/embed`, `/embed8`, `/embed384` and `/sparse` embed, `/rerank` ranks; BOOM is refused."""
     if "BOOM" in call.body.decode():
         return json_reply({"error": "boom"}, 400)
     if call.path == "/rerank":
         return json_reply(_ranked(call.json["query"], call.json["texts"]))
+    if call.path == "/sparse":
+        return json_reply([weights(text) for text in call.json["inputs"]])
     dimensions = DIMENSIONS.get(call.path)
     if dimensions is None:
         return json_reply({"error": f"no such path {call.path}"}, 404)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from proxy.inference.endpoints import InferenceEndpoint
+from proxy.inference.results import WrittenEmbedding
 from proxy.limits.deadline import Deadline
 from proxy.semantic.passingon import PassingEndpoints
 from proxy.semantic.ports import Endpoints
-from proxy.xcontent.numbers import Numbers
 
 
 class RememberingEndpoints(PassingEndpoints):
@@ -16,7 +16,7 @@ class RememberingEndpoints(PassingEndpoints):
 
     def __init__(self, endpoints: Endpoints) -> None:
         super().__init__(endpoints)
-        self._known: dict[tuple[str, str, str], Numbers] = {}
+        self._known: dict[tuple[str, str, str], WrittenEmbedding] = {}
 
     async def embed(
         self,
@@ -24,7 +24,7 @@ class RememberingEndpoints(PassingEndpoints):
         texts: Sequence[str],
         deadline: Deadline,
         input_type: str,
-    ) -> list[Numbers]:
+    ) -> Sequence[WrittenEmbedding]:
         keys = [(endpoint.inference_id, input_type, text) for text in texts]
         missing = list(dict.fromkeys(key for key in keys if key not in self._known))
         if missing:

@@ -33,7 +33,9 @@ class DeclaredField:
         model = self.model
         if model is None:
             return f"endpoint [{self.inference_id}]"
-        about = f"{model.get('dimensions')} dimensions, {model.get('similarity')}"
+        about = "sparse"
+        if "dimensions" in model:
+            about = f"{model['dimensions']} dimensions, {model.get('similarity')}"
         return f"endpoint [{self.inference_id}], {about}"
 
 

@@ -42,7 +42,8 @@ class Place:
     def endpoint(self, short: str, path: str = "/embed", **settings: Any) -> str:
         """Make an endpoint; its id."""
         made = {"url": self.provider.url + path, "api_key": "hf_secret", **settings}
-        target = f"/_inference/text_embedding/{self.name(short)}"
+        task = "sparse_embedding" if path == "/sparse" else "text_embedding"
+        target = f"/_inference/{task}/{self.name(short)}"
         self.client("DELETE", f"{target}?force=true")
         body = {"service": "hugging_face", "service_settings": made}
         answer = self.client("PUT", target, body)

@@ -10,6 +10,7 @@ import pytest
 from proxy.semantic.layout import CONTAINER
 from proxy.semantic.retrievers.leaves import without_retriever
 from tests.integration.semantic.test_reads import INDEX, READS, set_up
+from tests.support.meaning import weights
 from tests.support.processes import Serve
 from tests.support.rawhttp import send
 from tests.support.searching import Client, found
@@ -29,6 +30,7 @@ def caller(serve_for_session: Serve, older) -> Iterator[Caller]:
         proxy = Caller(serve_for_session(upstream=older.url, env=env).url)
         proxy.put_endpoint("reads-embed", f"{stub.url}/embed")
         proxy.put_endpoint("reads-large", f"{stub.url}/embed384")
+        proxy.put_endpoint("reads-sparse", f"{stub.url}/sparse", "sparse_embedding")
         yield proxy
 
 
@@ -75,6 +77,24 @@ class TestBefore92:
         field = {"type": "semantic_text", "inference_id": "reads-large"}
         caller.ask("PUT", "/older-large", {"mappings": {"properties": {"a": field}}})
         assert '"bbq_hnsw"' in Caller(older.url).send("GET", "/older-large/_mapping").text
+
+    def test_fields_of_sparse_endpoints(self, caller: Caller):
+        field = {"type": "semantic_text", "inference_id": "reads-sparse"}
+        options = {"sparse_vector": {"prune": False}}
+        mappings = {"properties": {"a": {**field, "index_options": options}}}
+        caller.ask("PUT", "/older-sparse", {"mappings": mappings})
+        document = {"a": ["harbour", "gold v1.2"]}
+        caller.ask("PUT", "/older-sparse/_doc/1?refresh=true", document, status=201)
+        body = {
+            "query": {"semantic": {"field": "a", "query": "gold v1.2"}},
+            "highlight": {"fields": {"a": {"number_of_fragments": 1}}},
+            "fields": ["_inference_fields"],
+        }
+        hit = caller.ask("POST", "/older-sparse/_search", body)["hits"]["hits"][0]
+        assert hit["_score"] == sum(one * one for one in weights("gold v1.2").values())
+        assert hit["highlight"]["a"] == ["gold v1.2"]
+        chunks = hit["_source"]["_inference_fields"]["a"]["inference"]["chunks"]["a"]
+        assert [one["embeddings"] for one in chunks] == [weights("harbour"), weights("gold v1.2")]
 
 
 @pytest.mark.parametrize("older", ["7.17.9"], indirect=True, scope="module")

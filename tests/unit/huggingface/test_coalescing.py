@@ -19,6 +19,7 @@ from proxy.ground.errors import (
     StatusError,
     Unauthorized,
 )
+from proxy.huggingface import coalescing
 from proxy.huggingface.batching import Batch, texts_of
 from proxy.huggingface.coalescing import Coalescer
 from proxy.huggingface.sizes import Sizes
@@ -42,6 +43,7 @@ class Sender:
         self.next_turn = asyncio.Event()
         self.refuses: Callable[[list[str]], ProxyError | None] = lambda texts: None
         self.is_full = False
+        self.answers_at_once = False
         self._ends: list[asyncio.Event] = []
 
     def sizes(self, endpoint: Any) -> Sizes:
@@ -66,6 +68,8 @@ class Sender:
         self.deadlines.append(deadline)
         end = asyncio.Event()
         self._ends.append(end)
+        if self.answers_at_once:
+            end.set()
         try:
             await end.wait()
         except asyncio.CancelledError:
@@ -167,6 +171,15 @@ async def test_what_waits_goes_in_the_next_call(callers):
     assert [await one for one in waiting] == [["a"], ["b"], ["c"]]
 
 
+async def test_calls_that_are_not_answered_do_not_hold_up_all(callers, monkeypatch):
+    monkeypatch.setattr(coalescing, "_UNANSWERED", 0.01)
+    await callers.busy()
+    callers.sender.answers_at_once = True
+    assert await (await callers.ask("a")) == ["a"]
+    assert await (await callers.ask("b")) == ["b"]
+    assert callers.sender.cancelled == []
+
+
 async def test_a_large_request_leaves_room_for_others(callers):
     await callers.busy()
     large = await callers.ask(*"abcdefgh")
@@ -206,6 +219,20 @@ async def test_nothing_is_remembered(callers):
         await callers.sender.answer_all()
         assert await task == ["a"]
     assert callers.calls == [["a"], ["a"]]
+
+
+async def test_what_a_call_held_is_let_go_of_at_its_end(callers):
+    gc.collect()
+    gc.disable()
+    try:
+        tasks = [*await callers.busy(), await callers.ask("a"), await callers.ask("a", "b")]
+        await callers.sender.answer_all()
+        await asyncio.gather(*tasks)
+        del tasks
+        left = {type(one) for one in gc.get_objects(generation=0)}
+    finally:
+        gc.enable()
+    assert not [one for one in left if one.__module__ == Coalescer.__module__]
 
 
 async def test_who_leaves_takes_only_its_own_texts_away(callers):

@@ -14,6 +14,7 @@ from proxy.huggingface.calls import NOBODY_LISTENS, Call, NoReply, Refusal
 from proxy.huggingface.waking import Waking, is_starting
 from proxy.inference.endpoints import TaskType
 from proxy.limits.deadline import NO_DEADLINE, Deadline
+from testbed.processes import free_ports
 from tests.support.clock import Timeline, settled
 from tests.support.huggingface import answering, failing
 from tests.support.samples import make_endpoint
@@ -274,6 +275,14 @@ class TestRequests:
             await failing(hugging_face.complete(chat, "a", soon))
         assert error.provider_status == 503
         assert len(provider.calls) == 2
+
+    async def test_nor_is_one_for_a_server_that_does_not_listen(self):
+        async with answering(self.REPLIES[0], cold_start_wait=9) as provider:
+            endpoint = make_endpoint(url=f"http://127.0.0.1:{free_ports()}/")
+            embedding = provider.hugging_face.embed(endpoint, ["a"], Deadline.after(0.2))
+            error = await failing(embedding)
+        assert error.reason.endswith("Cause: Connection refused")
+        assert provider.waits == []
 
     async def test_without_it_the_attempts_are_elasticsearchs(self):
         async with answering(Reply(status=503, body=LOADING.body)) as provider:

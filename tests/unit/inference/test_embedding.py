@@ -107,6 +107,13 @@ async def test_texts_are_ranked_for_a_query():
     assert provider.sent == ["q\ufffd", "a"]
 
 
+async def test_a_sparse_endpoint_gives_weights():
+    found = await endpoints(Provider(), search="q: ").embed(
+        endpoint(TaskType.SPARSE_EMBEDDING), ["a"], DEADLINE, "search"
+    )
+    assert [one.json for one in found] == [b'{"q: a":0.5}']
+
+
 @pytest.mark.parametrize("task", [TaskType.TEXT_EMBEDDING, TaskType.SPARSE_EMBEDDING])
 async def test_a_call_that_is_not_answered_ends_at_the_deadline(task: TaskType):
     hanging, soon = endpoints(ScriptedProvider("hang")), Deadline.after(0.02)
@@ -114,7 +121,7 @@ async def test_a_call_that_is_not_answered_ends_at_the_deadline(task: TaskType):
     with pytest.raises(RequestTimedOut, match=late):
         await hanging.infer(endpoint(task), ["a"], soon)
     for call in (
-        hanging.embed(endpoint(), ["a"], soon, "ingest"),
+        hanging.embed(endpoint(task), ["a"], soon, "ingest"),
         hanging.rerank(endpoint(TaskType.RERANK), "q", ["a"], soon),
     ):
         with pytest.raises(RequestTimedOut, match=r"after \[0s\]"):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from proxy.semantic.bulk import Item
-from proxy.semantic.fields import ModelSettings, SemanticField
+from proxy.semantic.fields import SemanticField
 from proxy.semantic.filling import Chunk, FieldFilling, Filling
+from proxy.semantic.modelsettings import DenseModel
 
 
 def filled(number: str, texts: int, dimensions: int = 1000) -> Item:
     """An update of the document `number`, for which so many texts are to be embedded."""
-    model = ModelSettings(dimensions=dimensions, similarity="cosine")
+    model = DenseModel(dimensions=dimensions, similarity="cosine")
     field = SemanticField(
         path="f",
         definition={"inference_id": "i"},

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from proxy.semantic.fields import ModelSettings, SemanticField
+from proxy.semantic.fields import SemanticField
+from proxy.semantic.modelsettings import DenseModel
 from proxy.semantic.queries import Known, Rewriter
 from proxy.semantic.registry import Target
 from proxy.semantic.vectors import Embedded, Vectors, Wanted
@@ -28,7 +29,7 @@ def semantic_field(path: str = "body", endpoint: str = "e", **more: Any) -> Sema
         "path": path,
         "definition": {"inference_id": endpoint, **more.pop("definition", {})},
         "number": 1,
-        "model": ModelSettings(dimensions=3, similarity="cosine"),
+        "model": DenseModel(dimensions=3, similarity="cosine"),
         "seen": True,
         "sources": (path,),
     }

@@ -25,6 +25,7 @@ def highlight(**more: Any) -> Highlight:
 
 SOUGHT = (
     Sought(vector=[0.5, -1.25], chunks="xinf.body.chunks.embeddings"),
+    Sought(vector={"sea": 0.1, "a.b": 2.0}, chunks="xinf.body.chunks.embeddings"),
     Sought(vector=None, indices=frozenset({"a"})),
 )
 SHOWN = Shown(
@@ -100,6 +101,7 @@ def test_what_is_none_says_nothing(forged):
         {"h": [[[], 1, True, []]], "c": [], "f": {}, "u": [], "w": []},
         {"h": [["body", "x", True, []]], "c": [], "f": {}, "u": [], "w": []},
         {"h": [["body", 1, True, [["AAA=", "", None]]]], "c": [], "f": {}, "u": [], "w": []},
+        {"h": [["body", 1, True, [[{"sea": "x"}, "", None]]]], "c": [], "f": {}, "u": [], "w": []},
         {"h": [], "c": [{}], "f": {}, "u": [], "w": []},
         {"h": [], "c": [], "f": {}, "u": [], "w": [["i", True, {}]]},
     ],

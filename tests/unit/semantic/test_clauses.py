@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import pytest
-
-from proxy.semantic.clauses import Clause, any_of, candidates, in_indices, nearest_chunks
+from proxy.semantic.clauses import Clause, any_of, in_indices
 
 ONE, OTHER = {"match": {"a": "x"}}, {"match": {"b": "x"}}
 
@@ -20,23 +18,3 @@ def test_a_clause_for_some_indices_does_not_score_them():
     assert any_of([Clause(ONE, here), Clause(OTHER)]) == {
         "bool": {"should": [{"bool": {"filter": [here], "must": [ONE]}}, OTHER]}
     }
-
-
-@pytest.mark.parametrize(
-    ("k", "given", "expected"),
-    [
-        (10, None, 100),
-        (200, None, 300),
-        (9_000, None, 10_000),
-        (5, 7, 10),
-        (5, 50, 50),
-        (20, 15, 15),  # which the upstream refuses
-    ],
-)
-def test_how_many_candidates(k, given, expected):
-    assert candidates(k, given) == expected
-
-
-def test_a_search_for_chunks_has_a_filter_only_if_there_is_one():
-    assert "filter" not in nearest_chunks("f", [1.0], 3, [])["knn"]
-    assert nearest_chunks("f", [1.0], 3, [ONE])["knn"]["filter"] == [ONE]

@@ -16,11 +16,11 @@ from proxy.semantic.declarations import (
     semantic_definitions,
 )
 from proxy.semantic.errors import MapperParsingFailed
-from proxy.semantic.fields import ModelSettings
+from proxy.semantic.modelsettings import DenseModel, SparseModel
 
 FIELD: Final = {"type": "semantic_text", "inference_id": "embed"}
 PLACEHOLDER: Final = {"type": "text", "index": False, "norms": False}
-MODEL: Final = ModelSettings(dimensions=3, similarity="cosine")
+MODEL: Final = DenseModel(dimensions=3, similarity="cosine")
 
 
 def declared(mapping: Any, *, ours: bool = True) -> Declared:
@@ -171,6 +171,16 @@ def test_the_model_is_the_given_one_or_that_of_the_endpoint():
         ),
         ({"index_options": {"dense_vector": {}}}, None, r"for inference ID \[embed\]"),
         ({"index_options": {"sparse_vector": {}}}, MODEL, "but was \\[text_embedding\\]"),
+        (
+            {"index_options": {"dense_vector": {}}},
+            SparseModel(),
+            r"required \[text_embedding\] but was \[sparse_embedding\]",
+        ),
+        (
+            {"model_settings": SparseModel().rendered()},
+            MODEL,
+            r"Provided: \[service=hugging_face, task_type=sparse_embedding\], Expected",
+        ),
     ],
 )
 def test_models_that_do_not_go_together(definition: Any, registered: Any, reason: str):

@@ -14,7 +14,9 @@ from proxy.limits.deadline import Deadline
 from proxy.semantic.embedding import Filler
 from proxy.semantic.fields import SemanticField
 from proxy.semantic.filling import Chunk, FieldFilling, Filling
+from proxy.semantic.modelsettings import SparseModel
 from proxy.xcontent.numbers import Numbers
+from proxy.xcontent.weights import Weights
 from tests.unit.semantic.targets import semantic_field
 
 FIELD: Final = semantic_field()
@@ -149,7 +151,7 @@ async def test_an_endpoint_of_another_task():
     one = filling("a")
     await fill(Endpoints(task=TaskType.RERANK), one)
     assert one.error is not None
-    assert "makes no dense vectors" in one.error.render()["caused_by"]["reason"]
+    assert "makes no embeddings" in one.error.render()["caused_by"]["reason"]
 
 
 async def test_an_endpoint_that_makes_sparse_vectors_now():
@@ -160,6 +162,18 @@ async def test_an_endpoint_that_makes_sparse_vectors_now():
     cause = one.error.render()["caused_by"]["reason"]
     assert cause.endswith("to [service=hugging_face, task_type=sparse_embedding]")
     assert endpoints.calls == []
+
+
+async def test_the_tokens_of_all_texts_of_a_chunk_are_kept():
+    class Sparse(Endpoints):
+        async def embed(self, *args: Any) -> Any:
+            return [Weights.of({text: 1.0, "all": float(len(text))}) for text in args[1]]
+
+    sparse = semantic_field(model=SparseModel())
+    several = Chunk(source="body", start=0, end=1, texts=("a", "bb"))
+    one = Filling(fields={"body": FieldFilling(semantic=sparse, chunks=[several])})
+    await fill(Sparse(task=TaskType.SPARSE_EMBEDDING), one)
+    assert (one.error, vectors(one)) == (None, [{"a": 1.0, "all": 2.0, "bb": 1.0}])
 
 
 async def test_texts_are_cut_as_the_field_says_or_else_its_endpoint():

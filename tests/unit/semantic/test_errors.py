@@ -14,7 +14,7 @@ from proxy.semantic.errors import (
     OwnCredentialsRefused,
     unparsable,
 )
-from proxy.semantic.fields import ModelSettings
+from proxy.semantic.modelsettings import DenseModel
 
 
 @pytest.mark.parametrize("kind", [InferenceFailed, InferenceNotLoaded])
@@ -40,8 +40,8 @@ def test_what_a_mapping_holds_is_told_with_it():
 
 
 def test_models_that_differ_are_both_shown():
-    model = ModelSettings(dimensions=3, similarity="cosine")
-    offered = replace(model, dimensions=4).shown
+    model = DenseModel(dimensions=3, similarity="cosine")
+    offered = replace(model, dimensions=4)
     error = DocumentParsingFailed.of_models("body", model, offered, "[2:7]")
     assert error.reason.startswith("[2:7] Incompatible model settings for field [body].")
     cause = error.render()["caused_by"]["reason"]

@@ -12,6 +12,7 @@ from proxy.semantic.chunking.chunker import chunker_for
 from proxy.semantic.chunking.values import MOST_CHUNKS
 from proxy.semantic.fields import SemanticField
 from proxy.semantic.filling import Filling, all_sources, chunks_of, prepare
+from proxy.semantic.modelsettings import SparseModel
 from tests.unit.semantic.targets import semantic_field
 
 WORDS: Final = chunker_for(
@@ -93,6 +94,8 @@ def test_chunks_that_are_kept_come_first():
     one.chunks[0].vector = b"[1.0]"
     assert orjson.loads(one.rendered())["chunks"][0] == {"kept": 1}
     assert filling.weight() == 2 * 3
+    filling.fields["body"].semantic = semantic_field(model=SparseModel())
+    assert filling.weight() == 2 * SparseModel().size
 
 
 def test_of_too_many_chunks_neighbours_share_a_slot():

@@ -8,13 +8,13 @@ import orjson
 import pytest
 
 from proxy.semantic.errors import DocumentParsingFailed
-from proxy.semantic.fields import ModelSettings
 from proxy.semantic.filling import FieldFilling
 from proxy.semantic.givenvectors import given_vectors, names_of_given
+from proxy.semantic.modelsettings import DenseModel
 from tests.unit.semantic.targets import semantic_field
 
 FIELDS: Final = {"body": semantic_field(sources=("body", "title"))}
-SETTINGS: Final = ModelSettings(dimensions=3, similarity="cosine").rendered()
+SETTINGS: Final = DenseModel(dimensions=3, similarity="cosine").rendered()
 CHUNK: Final = {"start_offset": 0, "end_offset": 3, "embeddings": [1, 0.5, 0]}
 
 

@@ -17,6 +17,9 @@ NEAR: Final = {"nested": {"path": "xinf.body.chunks", "query": KNN}}
 ALL: Final[dict[str, Any]] = {"match_all": {}}
 
 
+TOKENS: Final = {"sparse_vector": {"field": VECTORS, "query_vector": {"sea": 0.5}}}
+
+
 def taken(body: dict[str, Any], indices: int = 1) -> Any:
     """What a search asks to be shown; taken out of `body`."""
     made, shown = all_taken_over(body, {"body": {"a": BODY}}, indices)
@@ -45,6 +48,8 @@ def of(vector: Any, *indices: str) -> Sought:
         ({"knn": {**KNN["knn"], "query_vector": [1.0, "x"]}}, ()),
         ({"knn": {**KNN["knn"], "query_vector": [10**400]}}, ()),
         ({"knn": {**KNN["knn"], "query_vector": []}}, ()),
+        ({"query": {"nested": {"query": TOKENS}}}, (of({"sea": 0.5}),)),
+        ({"query": {"sparse_vector": {"field": "x", "query": "text"}}}, ()),
         ({"query": {"bool": {"must": [NEAR], "filter": ALL}}}, (of([1.0]), of(None))),
         ({"query": {"bool": {"must_not": [NEAR]}}}, ()),
         ({"query": {"function_score": {"query": NEAR}}}, (of([1.0]),)),

@@ -7,15 +7,13 @@ from typing import Any, Final
 import pytest
 
 from proxy.semantic import layout
-from proxy.semantic.fields import ModelSettings
+from proxy.semantic.modelsettings import DenseModel
 
 DEFINITION: Final = {"type": "semantic_text", "inference_id": "embed"}
 
 
-def model(dimensions: int = 3, element_type: str = "float") -> dict[str, Any]:
-    return ModelSettings(
-        dimensions=dimensions, similarity="cosine", element_type=element_type
-    ).rendered()
+def model(dimensions: int = 3, element_type: str = "float") -> DenseModel:
+    return DenseModel(dimensions=dimensions, similarity="cosine", element_type=element_type)
 
 
 def vector(*args: Any, **options: Any) -> dict[str, Any]:
@@ -40,7 +38,7 @@ def test_ours_is_what_is_below_the_container(path: str, ours: bool):
 def test_definition_and_model_are_found_in_the_mapping_that_carries_them():
     mapping = layout.field_mapping(DEFINITION, model(), number=2)
     assert layout.definition_of(mapping) == (2, DEFINITION)
-    assert layout.model_of(mapping) == model()
+    assert layout.model_of(mapping) == model().rendered()
 
 
 def test_the_last_definition_holds():
@@ -83,7 +81,7 @@ def test_while_the_endpoint_is_not_known_there_is_no_room_for_vectors():
     ],
 )
 def test_long_vectors_of_floats_are_quantised_where_the_upstream_can(
-    of: dict[str, Any], in_bits: bool, quantised: bool
+    of: DenseModel, in_bits: bool, quantised: bool
 ):
     assert ("index_options" in vector(DEFINITION, of, in_bits=in_bits)) is quantised
 

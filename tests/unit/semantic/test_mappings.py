@@ -6,6 +6,7 @@ import pytest
 
 from proxy.semantic import layout
 from proxy.semantic.mappings import around, as_declared, declared_everywhere, fields_of
+from proxy.semantic.modelsettings import read_model_settings
 
 MODEL = {
     "service": "hugging_face",
@@ -19,7 +20,7 @@ DEFINITION = {"type": "semantic_text", "inference_id": "e"}
 
 def mapping_with(path: str = "a", *, seen: bool = False, **fields: Any) -> dict[str, Any]:
     """What an upstream shows of an index with a semantic field, and others."""
-    below = layout.field_mapping(DEFINITION, MODEL)
+    below = layout.field_mapping(DEFINITION, read_model_settings(MODEL))
     if seen:
         below["properties"]["seen"]["properties"] = {"m": {"type": "object"}}
     container = layout.container({layout.key_of(path): below})

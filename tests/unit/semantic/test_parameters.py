@@ -114,10 +114,12 @@ def test_what_cannot_be_taken_is_named(parameters: dict[str, Any], reason: str):
     assert reason in caught.value.reason
 
 
-def test_only_models_of_dense_vectors_are_for_fields():
+def test_only_models_that_embed_are_for_fields():
     check_task(definition(model_settings=MODEL))
-    with pytest.raises(IllegalArgument, match=r"\[embed\] is of task \[sparse_embedding\]"):
-        check_task(definition(model_settings={"task_type": "sparse_embedding"}))
+    for service in ({}, {"service": "elastic"}):
+        settings = {**service, "task_type": "sparse_embedding"}
+        assert definition(model_settings=settings)["model_settings"] == settings
+        check_task(definition(model_settings=settings))
     with pytest.raises(IllegalArgument, match="or sparse_embedding, got RERANK"):
         check_task(definition(model_settings={"task_type": "rerank"}))
 

@@ -7,6 +7,8 @@ from typing import Any, Final
 import pytest
 
 from proxy.ground.errors import IllegalArgument, ProxyError
+from proxy.inference.endpoints import TaskType
+from proxy.semantic.modelsettings import SparseModel
 from proxy.semantic.prefilters import Scope
 from proxy.semantic.queries import Rewriter
 from proxy.semantic.searching import rewritten
@@ -245,7 +247,7 @@ def test_a_field_without_vectors_finds_nothing():
     [
         (Embedded([1.0]), "with 3 dimensions, got 1 dimensions."),
         (
-            Embedded([], "text_expansion_result"),
+            Embedded({}, TaskType.SPARSE_EMBEDDING),
             "to be of type [text_embedding_result], got [text_expansion_result].",
         ),
     ],
@@ -300,6 +302,108 @@ def test_the_users_own_vectors():
     assert made(lookup, target()) == lookup
 
 
+# --- searches for tokens
+
+
+SPARSE: Final = semantic_field(model=SparseModel())
+TOKENS: Final = {"sea": 0.5}
+OTHER_TASK: Final = "Field [body] does not use a [%s] model"
+
+
+def of_tokens(query: Any, to: Any = None) -> Any:
+    """What a query becomes where the endpoints `e` and `m` make TOKENS of its text."""
+    made = Embedded(TOKENS, TaskType.SPARSE_EMBEDDING)
+    texts = known({(one, "one"): made for one in "em"})
+    return Rewriter(to or target(SPARSE), texts).query(query, Scope(10))
+
+
+def tokens(path: str = "xinf.body.chunks.embeddings", **more: Any) -> Any:
+    return {"sparse_vector": {**more, "field": path, "query_vector": TOKENS}}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        SEMANTIC,
+        MATCH,
+        {"sparse_vector": {"field": "body", "query": "one"}},
+        {"sparse_vector": {"field": "body", "query": "one", "inference_id": "m"}},
+        {"sparse_vector": {"field": "body", "query_vector": TOKENS}},
+        {
+            "sparse_vector": {
+                "field": "body.inference.chunks.embeddings",
+                "query": "one",
+                "inference_id": "m",
+            }
+        },
+    ],
+)
+def test_searches_for_tokens(query):
+    assert of_tokens(query) == nested(tokens())
+    within = {"bool": {"must": [query], "filter": [TERM]}}
+    assert of_tokens(within) == {"bool": {"must": [nested(tokens())], "filter": [TERM]}}
+
+
+def test_options_go_to_the_inner_query_and_names_to_the_outer_one():
+    own = {"field": "body", "query": "one", "prune": True, "boost": 2, "_name": "x"}
+    assert of_tokens({"sparse_vector": own}) == nested(tokens(prune=True), boost=2, _name="x")
+
+
+def test_tokens_among_the_chunks_themselves():
+    path = "body.inference.chunks"
+    inner = {"sparse_vector": {"field": f"{path}.embeddings", "query_vector": TOKENS, "boost": 2}}
+    found = of_tokens({"nested": {"path": path, "query": inner}})
+    assert found == {"nested": {"path": "xinf.body.chunks", "query": tokens(boost=2)}}
+
+
+def test_tokens_in_fields_that_are_not_semantic_elsewhere():
+    query = {"sparse_vector": {"field": "body", "query": "one", "inference_id": "m"}}
+    ours, others = of_tokens(query, target(SPARSE, others=True))["bool"]["should"]
+    assert ours == nested(tokens())
+    assert others["bool"]["must"] == [tokens("body")]
+    assert of_tokens(query, target()) == query
+
+
+def test_each_index_is_searched_for_what_its_field_has():
+    both = target(SPARSE, b=[semantic_field(endpoint="d")])
+    texts = {
+        ("e", "one"): Embedded(TOKENS, TaskType.SPARSE_EMBEDDING),
+        ("d", "one"): Embedded(FIRST),
+    }
+    found = Rewriter(both, known(texts)).query(SEMANTIC, Scope(10))["bool"]["should"]
+    assert [one["bool"]["must"] for one in found] == [[nested(tokens())], [near()]]
+
+
+def test_fields_of_the_other_kind_are_refused():
+    both = target(SPARSE, b=[BODY])
+    given = {"sparse_vector": {"field": "body", "query_vector": TOKENS}}
+    ours, refused = of_tokens(given, both)["bool"]["should"]
+    assert ours["bool"] == {"filter": [{"terms": {"_index": ["a"]}}], "must": [nested(tokens())]}
+    assert refused["bool"]["filter"] == [{"terms": {"_index": ["b"]}}]
+    assert OTHER_TASK % "sparse_embedding" in str(refused["bool"]["must"])
+    own = {"field": "body", "query_vector": FIRST, "k": 1}
+    ours, refused = of_tokens({"knn": own}, both)["bool"]["should"]
+    assert ours["bool"]["filter"] == [{"terms": {"_index": ["b"]}}]
+    assert OTHER_TASK % "text_embedding" in str(refused["bool"]["must"])
+    with pytest.raises(IllegalArgument, match="does not use a"):
+        rewritten({"knn": own}, Rewriter(both, known({})))
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {},
+        {"query": 1},
+        {"query": "one", "query_vector": TOKENS},
+        {"inference_id": "m", "query_vector": TOKENS},
+        {"query": "one", "inference_id": 1},
+    ],
+)
+def test_what_is_none_is_the_upstreams_to_refuse(own):
+    query = {"sparse_vector": {"field": "body", **own}}
+    assert of_tokens(query) == query
+
+
 @pytest.mark.parametrize(
     ("query", "to", "reason"),
     [
@@ -314,6 +418,11 @@ def test_the_users_own_vectors():
         (
             {"sparse_vector": {"field": "body", "query": "x"}},
             target(BODY, others=True),
+            "inference_id required to perform vector search on query string",
+        ),
+        (
+            {"sparse_vector": {"field": "body.inference.chunks.embeddings", "query": "x"}},
+            target(BODY),
             "inference_id required to perform vector search on query string",
         ),
     ],

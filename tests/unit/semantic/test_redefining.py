@@ -12,14 +12,14 @@ from proxy.ground.errors import IllegalArgument
 from proxy.inference.endpoints import TaskType
 from proxy.semantic import layout
 from proxy.semantic.declarations import Declaration, Declared
-from proxy.semantic.fields import ModelSettings
+from proxy.semantic.modelsettings import DenseModel, SparseModel
 from proxy.semantic.redefining import Present, mapping_for, present_fields
 from tests.unit.semantic import exchanges
 from tests.unit.semantic.exchanges import Answer, world
 from tests.unit.semantic.targets import semantic_field, target
 
 DEFINITION: Final = {"type": "semantic_text", "inference_id": "e"}
-MODEL: Final = ModelSettings(dimensions=3, similarity="cosine")
+MODEL: Final = DenseModel(dimensions=3, similarity="cosine")
 
 
 class Endpoints(exchanges.Endpoints):
@@ -56,7 +56,7 @@ async def made(
 
 async def test_a_new_field_gets_all_that_belongs_to_it():
     found = await made({}, "o.a", a=present())
-    assert found == layout.field_mapping(DEFINITION, MODEL.rendered())
+    assert found == layout.field_mapping(DEFINITION, MODEL)
 
 
 async def test_a_field_of_an_endpoint_that_is_to_come_has_no_room_yet():
@@ -78,8 +78,18 @@ async def test_in_an_index_without_the_field_it_is_made_whole():
     assert layout.model_of(found) == MODEL.rendered()
 
 
+async def test_a_new_field_may_be_of_a_sparse_endpoint():
+    options = {"index_options": {"sparse_vector": {"prune": False}}}
+    found = await made({"inference_id": "sparse", **options}, "new")
+    assert layout.model_of(found) == SparseModel().rendered()
+    assert found["properties"]["chunks"]["properties"]["embeddings"] == {
+        "type": "sparse_vector",
+        "index_options": {"prune": False},
+    }
+
+
 async def test_the_model_of_a_field_stays():
-    old = ModelSettings(dimensions=3, similarity="cosine", service="elastic")
+    old = DenseModel(dimensions=3, similarity="cosine", service="elastic")
     found = await made({"index_options": {"dense_vector": {"type": "flat"}}}, a=present(model=old))
     assert layout.model_of(found) == old.rendered()
 
@@ -87,7 +97,11 @@ async def test_the_model_of_a_field_stays():
 @pytest.mark.parametrize(
     ("definition", "index", "reason"),
     [
-        ({"inference_id": "sparse"}, present(), "supports fields of type"),
+        (
+            {"inference_id": "sparse"},
+            present(),
+            "with model settings [service=hugging_face, task_type=sparse_embedding].",
+        ),
         ({"inference_id": "rank"}, present(), "Invalid task_type in model_settings [RERANK]"),
         (
             {"inference_id": "wide"},

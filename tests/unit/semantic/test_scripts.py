@@ -12,7 +12,8 @@ import pytest
 from proxy.ground.errors import ProxyError, StatusError
 from proxy.inference.endpoints import InferenceEndpoint, SecretSettings, ServiceSettings, TaskType
 from proxy.semantic.bulk import Item
-from proxy.semantic.fields import ModelSettings, SemanticField
+from proxy.semantic.fields import SemanticField
+from proxy.semantic.modelsettings import DenseModel
 from proxy.semantic.scripts import update_by_script
 from proxy.semantic.targets import WriteTarget
 from proxy.semantic.writer import Refused
@@ -21,7 +22,7 @@ from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.semantic import SemanticMetrics
 from proxy.xcontent.numbers import Numbers
 
-MODEL = ModelSettings(dimensions=1, similarity="cosine")
+MODEL = DenseModel(dimensions=1, similarity="cosine")
 FIELDS = {
     "f": SemanticField(
         path="f",

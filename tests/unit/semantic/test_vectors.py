@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -19,6 +19,8 @@ from proxy.limits.deadline import NO_DEADLINE, Deadline
 from proxy.semantic.vectors import Vectors, Wanted, embedded
 from proxy.xcontent.numbers import Numbers
 from tests.unit.semantic import exchanges
+
+DENSE: Final = TaskType.TEXT_EMBEDDING
 
 
 class Endpoints(exchanges.Endpoints):
@@ -53,7 +55,7 @@ async def test_each_text_is_embedded_once_and_all_of_an_endpoint_together():
     one, other = Wanted("e", "a"), Wanted("f", "a")
     found = await of(endpoints, one, Wanted("e", "bb"), one, Wanted("e", "a", True), other)
     assert sorted(endpoints.calls) == [["e", "a", "bb"], ["f", "a"]]
-    assert found[Wanted("e", "bb")].vector == found.of_model(Wanted("e", "bb")) == [2.0]
+    assert found[Wanted("e", "bb")].vector == found.of_task(Wanted("e", "bb"), DENSE) == [2.0]
     assert found.origins()[id(found[one].vector)].text == "a"
 
 
@@ -66,14 +68,14 @@ async def test_what_fails_is_kept_and_raised_where_it_is_asked_for():
     with pytest.raises(EndpointNotFound):
         found[Wanted("gone", "a")]
     with pytest.raises(EndpointNotFound) as caught:
-        found.of_model(Wanted("gone", "a", True))
+        found.of_task(Wanted("gone", "a", True), DENSE)
     assert "is not an inference service model or a deployed ml model" in caught.value.reason
 
 
 async def test_endpoints_of_other_tasks_make_no_vectors():
     endpoints = Endpoints(TaskType.RERANK)
     found = await of(endpoints, Wanted("e", "a"))
-    assert not found[Wanted("e", "a")].is_vector
+    assert found[Wanted("e", "a")].task is TaskType.RERANK
     assert endpoints.calls == []
     with pytest.raises(IllegalArgument, match=r"received \[rerank\]\. Is \[e\] a text embedding"):
-        found.of_model(Wanted("e", "a"))
+        found.of_task(Wanted("e", "a"), DENSE)

@@ -10,8 +10,9 @@ import pytest
 
 from proxy.ground.errors import UpstreamUnavailable
 from proxy.semantic.bulk import Guard, Item, Window
-from proxy.semantic.fields import ModelSettings, SemanticField
+from proxy.semantic.fields import SemanticField
 from proxy.semantic.filling import FieldFilling, Filling
+from proxy.semantic.modelsettings import DenseModel
 from proxy.semantic.present import consider
 from proxy.semantic.writer import Writer
 
@@ -57,7 +58,7 @@ def updated(*sources: str) -> Item:
         path="f",
         definition={"inference_id": "i"},
         number=1,
-        model=ModelSettings(dimensions=1, similarity="cosine"),
+        model=DenseModel(dimensions=1, similarity="cosine"),
         seen=True,
         sources=sources,
     )

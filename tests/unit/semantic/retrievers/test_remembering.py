@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import orjson
+
 from proxy.inference.endpoints import TaskType
 from proxy.limits.deadline import Deadline
 from proxy.semantic.retrievers.remembering import RememberingEndpoints
@@ -25,7 +27,7 @@ async def test_each_text_is_embedded_once():
 
     async def embed(*texts: str, kind: str = "search") -> list[list[float]]:
         found = await endpoints.embed(endpoint, texts, deadline, kind)
-        return [one.to_list() for one in found]
+        return [orjson.loads(one.json) for one in found]
 
     assert await embed("a", "bb", "a") == [[1.0], [2.0], [1.0]]
     assert await embed("bb", "ccc") == [[2.0], [3.0]]

@@ -35,6 +35,20 @@ def test_fields_are_found_with_what_they_are_made_of() -> None:
 
 
 @pytest.mark.parametrize(
+    ("settings", "shown"),
+    [
+        (None, "endpoint [e]"),
+        ({"dimensions": 3, "similarity": "cosine"}, "endpoint [e], 3 dimensions, cosine"),
+        ({"task_type": "sparse_embedding"}, "endpoint [e], sparse"),
+    ],
+)
+def test_fields_are_shown_in_a_word_or_two(settings: Any, shown: str) -> None:
+    field = {"type": "semantic_text", "inference_id": "e", "model_settings": settings}
+    (found,) = declared_fields({"properties": {"body": field}})
+    assert found.shown == shown
+
+
+@pytest.mark.parametrize(
     ("source", "inference"),
     [
         ({"body": "a"}, {}),
