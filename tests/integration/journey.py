@@ -8,6 +8,7 @@ raised. A streamed answer is `{"text", "pieces"}`: the complete text, and the nu
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Sequence
 from typing import Any, Final
@@ -32,7 +33,10 @@ from tests.integration.examples import (
 from tests.support.endpoints import delete_all_endpoints
 
 PATIENCE: Final = 400  # seconds for the whole journey, on a busy machine
-MEANINGS: Final = "meanings-of-a-journey"  # an index that only clients with types make
+# Processes that run tests share an Elasticsearch; what is of one of them alone has its name.
+_PROCESS: Final = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+ANIMALS: Final = f"animals-of-a-journey-{_PROCESS}"
+MEANINGS: Final = f"meanings-of-a-journey-{_PROCESS}"  # an index that only clients with types make
 UPDATE: Final = {"service_settings": {"api_key": "another-token"}, "task_settings": {"top_n": 1}}
 
 
@@ -70,7 +74,7 @@ def plan(proxy: str, provider: str) -> dict[str, Any]:
         "prompt": "Say hello.",
         "messages": MESSAGES,
         "max_completion_tokens": 24,
-        "index": "animals-of-a-journey",
+        "index": ANIMALS,
         "meanings": MEANINGS,
     }
 
