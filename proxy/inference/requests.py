@@ -34,6 +34,7 @@ from proxy.xcontent.times import parse_time
 from proxy.xcontent.values import Json
 
 _INPUT_TYPES: Final = ("ingest", "search", "classification", "clustering", "unspecified")
+_SHORT: Final = 64 * 1024  # bytes of a body: what is made of it takes some two megabytes at most
 _NOTHING: Final = (None, None, None, None)
 _INTERNAL_INPUT_TYPES: Final = ("internal_search", "internal_ingest")
 
@@ -101,9 +102,10 @@ def plain_request(data: bytes) -> InferenceRequest | None:
 
     It says what `parse_inference_request` says, which reads by token, some ten times as long. What
     this does not see is left to it: other fields, a name that is repeated or written with escapes,
-    and what is JSON for Elasticsearch alone.
+    what is JSON for Elasticsearch alone, and long bodies, of which the parser counts the values
+    while it reads.
     """
-    if data.count(b'"input"') != 1 or rb"\u00" in data:
+    if len(data) > _SHORT or data.count(b'"input"') != 1 or rb"\u00" in data:
         return None
     try:
         values = orjson.loads(data)

@@ -270,6 +270,7 @@ class TestPlainRequests:
             b'{"input":"\xff"}',
             b'\xef\xbb\xbf{"input":"a"}',
             '{"input":"a"}'.encode("utf-16"),
+            b'{"input":["%b"]}' % (b"a" * 64 * 1024),
         ],
     )
     def test_all_others_are_left_to_the_parser(self, body):
