@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from proxy.api.call import Call, Events, Read
 from proxy.api.changes import log_change
-from proxy.api.order import known_endpoint, order_of
+from proxy.api.order import BodyFirst, EndpointFirst, known_endpoint, order_of
 from proxy.api.warnings import STALE, UNTRIED, incomplete, without_effect
 from proxy.ground.errors import (
     EndpointAlreadyExists,
@@ -25,7 +25,7 @@ from proxy.inference.chat import (
     parse_chat_request,
 )
 from proxy.inference.dumping import check_size
-from proxy.inference.endpoints import SERVICES, TaskType
+from proxy.inference.endpoints import SERVICES, InferenceEndpoint, TaskType
 from proxy.inference.fields import wrong_type
 from proxy.inference.rendering import render_endpoint
 from proxy.inference.requests import InferenceRequest, parse_inference_request, plain_request
@@ -158,7 +158,7 @@ async def infer(call: Call) -> Json:
             raise only_streaming()
         endpoint, chat = await order.read(partial(parse_chat_request, reasons=call.profile.reasons))
         return await call.service.unstreamed_chat(endpoint, chat, call.timeout)
-    endpoint, request = await order.read(partial(_parse_request, call), partial(_quick, call))
+    endpoint, request = await _read(call, order)
     return await call.service.infer(endpoint, request, call.timeout)
 
 
@@ -169,9 +169,15 @@ async def stream(call: Call) -> Events:
         call.responder.error_shape = CHAT_EVENT
         endpoint, chat = await order.read(partial(parse_chat_request, reasons=call.profile.reasons))
         return call.service.chat(endpoint, chat, call.timeout)
-    endpoint, request = await order.read(partial(_parse_request, call), partial(_quick, call))
+    endpoint, request = await _read(call, order)
     refuse_streaming(endpoint, call.task_type)
     return call.service.stream(endpoint, request, call.timeout)
+
+
+async def _read(
+    call: Call, order: BodyFirst | EndpointFirst
+) -> tuple[InferenceEndpoint, InferenceRequest]:
+    return await order.read(partial(_parse_request, call), partial(_quick, call))
 
 
 def _parse_request(call: Call, document: Document) -> InferenceRequest:
@@ -179,11 +185,10 @@ def _parse_request(call: Call, document: Document) -> InferenceRequest:
 
 
 def _quick(call: Call, body: Body) -> Read[InferenceRequest] | None:
-    request = plain_request(body.data) if body.is_json else None
-    values = 2 + len((request and request.input) or ())
-    if request is None or values > body.bounds.values:
+    if not body.is_json or (request := plain_request(body.data)) is None:
         return None
-    return _checked(call, request), values
+    values = 2 + len(request.input or ())  # the object, and what may be a list
+    return None if values > body.bounds.values else (_checked(call, request), values)
 
 
 def _checked(call: Call, request: InferenceRequest) -> InferenceRequest:

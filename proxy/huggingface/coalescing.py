@@ -121,8 +121,8 @@ class _Call(Generic[T]):
         self.texts: list[_Wanted[T]] = []
         self._made_for: set[_Caller[T]] = set()
 
-    def is_filled(self) -> None:
-        """It is made for those who want its texts now."""
+    def note_callers(self) -> None:
+        """It is full, and made for those who want its texts now."""
         self._made_for.update(self.callers)
 
     def forget(self) -> None:
@@ -347,7 +347,7 @@ class _Line(Generic[T]):
     def _fill(self, call: _Call[T]) -> None:
         """Put as many texts into a call as fit."""
         self._fill_in_turn(call)
-        call.is_filled()
+        call.note_callers()
 
     def _fill_in_turn(self, call: _Call[T]) -> None:
         """A share of each caller's texts, in turn."""

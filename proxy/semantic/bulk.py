@@ -27,7 +27,8 @@ from proxy.semantic.documents import (
 )
 from proxy.semantic.fields import Fields
 from proxy.semantic.filling import Chunkers, Filling, all_sources, prepare
-from proxy.semantic.givenvectors import INFERENCE_FIELDS, given_vectors, names_of_given
+from proxy.semantic.givenvectors import given_vectors, names_of_given
+from proxy.semantic.sourcefilters import INFERENCE_FIELDS
 from proxy.xcontent.document import Bounds
 from proxy.xcontent.formats import parse
 from proxy.xcontent.writing import dump_json

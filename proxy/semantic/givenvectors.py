@@ -8,16 +8,15 @@ Source: SemanticInferenceMetadataFieldsMapper, SemanticTextFieldMapper, Semantic
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 from proxy.ground.errors import IllegalArgument, ProxyError
 from proxy.semantic.errors import DocumentParsingFailed
 from proxy.semantic.fields import Fields, SemanticField
 from proxy.semantic.filling import Chunk, FieldFilling
 from proxy.semantic.modelsettings import ModelSettings, read_model_settings
+from proxy.semantic.sourcefilters import INFERENCE_FIELDS
 from proxy.xcontent.writing import dump_json
-
-INFERENCE_FIELDS: Final = "_inference_fields"
 
 
 def names_of_given(document: Mapping[str, Any]) -> list[str]:

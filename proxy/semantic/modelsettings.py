@@ -205,6 +205,7 @@ class SparseModel(ModelSettings):
 KINDS: Final[Mapping[str, type[ModelSettings]]] = {
     one.mapped: one for one in (DenseModel, SparseModel)
 }
+TASKS: Final = frozenset(kind.task for kind in KINDS.values())
 
 
 def model_settings_of(endpoint: InferenceEndpoint) -> ModelSettings | None:

@@ -25,7 +25,7 @@ from proxy.semantic.declarations import (
 from proxy.semantic.exchange import Exchange, Parts
 from proxy.semantic.fields import TYPE, SemanticField
 from proxy.semantic.mappings import around, fields_of
-from proxy.semantic.modelsettings import KINDS, ModelSettings, model_settings_of
+from proxy.semantic.modelsettings import TASKS, ModelSettings, model_settings_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +123,7 @@ async def _model(
     endpoint = await parts.endpoints.find(field.definition["inference_id"])
     registered = None
     if endpoint is not None:
-        if not any(endpoint.task_type is kind.task for kind in KINDS.values()):
+        if endpoint.task_type not in TASKS:
             raise IllegalArgument(
                 f"Invalid task_type in model_settings [{endpoint.task_type.name}]"
             )

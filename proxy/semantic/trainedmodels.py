@@ -12,13 +12,12 @@ from typing import Any, Final
 from aiohttp import web
 
 from proxy.ground.errors import IllegalArgument
-from proxy.inference.endpoints import TaskType
 from proxy.limits.deadline import Deadline
 from proxy.semantic.exchange import Exchange
+from proxy.semantic.modelsettings import TASKS
 from proxy.xcontent.times import parse_time
 
 _FIELD: Final = "text_field"  # of documents, the text
-_TASKS: Final = (TaskType.TEXT_EMBEDDING, TaskType.SPARSE_EMBEDDING)
 _TIME: Final = "10s"  # unless the request says otherwise
 
 
@@ -26,7 +25,7 @@ async def infer(exchange: Exchange) -> web.StreamResponse:
     """What an endpoint makes of the texts of documents; other models are the upstream's."""
     parts = exchange.parts
     endpoint = await parts.endpoints.find(exchange.names["model_id"])
-    if endpoint is None or endpoint.task_type not in _TASKS:
+    if endpoint is None or endpoint.task_type not in TASKS:
         return await exchange.hand_on()
     await parts.guard.check_inference(exchange.request)
     texts = _texts(await exchange.document())

@@ -14,11 +14,10 @@ from proxy.ground.errors import EndpointNotFound, IllegalArgument, ProxyError
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.inputtypes import SEARCH
 from proxy.limits.deadline import Deadline
-from proxy.semantic.modelsettings import KINDS, RESULTS
+from proxy.semantic.modelsettings import RESULTS, TASKS
 from proxy.semantic.ports import Endpoints
 from proxy.xcontent.loading import load_json
 
-_EMBEDDING: Final = frozenset(kind.task for kind in KINDS.values())
 # What errors ask of an endpoint that was to do such a task.
 _ASKED: Final[Mapping[TaskType, str]] = {
     TaskType.TEXT_EMBEDDING: "a text embedding model",
@@ -112,7 +111,7 @@ async def _made(
     endpoint: InferenceEndpoint, texts: Sequence[str], endpoints: Endpoints, deadline: Deadline
 ) -> Mapping[str, Embedded]:
     distinct = list(dict.fromkeys(texts))
-    if endpoint.task_type not in _EMBEDDING:
+    if endpoint.task_type not in TASKS:
         return dict.fromkeys(distinct, Embedded([], endpoint.task_type))
     vectors = await endpoints.embed(endpoint, distinct, deadline, SEARCH)
     found = [Embedded(load_json(vector.json), endpoint.task_type) for vector in vectors]

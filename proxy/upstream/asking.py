@@ -85,8 +85,6 @@ class Asking:
     ) -> UpstreamAnswer | web.StreamResponse:
         """As `ask_as_caller`; an answer that is too large to be read passes, with that change."""
         headers = end_to_end(request)
-        if "json" not in headers.get(hdrs.ACCEPT, "json"):
-            headers.popall(hdrs.ACCEPT)  # we read the answer, whatever form the caller gets
         if body:
             sent = request.headers.get(hdrs.CONTENT_TYPE, "")
             headers[hdrs.CONTENT_TYPE] = sent if "json" in sent else _JSON

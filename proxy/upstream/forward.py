@@ -170,8 +170,6 @@ class Forwarder:
         Raises: ProxyError, also for an answer that is too large.
         """
         headers = end_to_end(request)
-        if "json" not in headers.get(hdrs.ACCEPT, "json"):
-            headers.popall(hdrs.ACCEPT)  # we read the answer, whatever form the caller gets
         question = Question(method=hdrs.METH_GET, target=target, headers=headers)
         most = self._session.answer_size
         answer = await self._session.fetch(question, most)
@@ -232,7 +230,10 @@ class Forwarder:
 def end_to_end(request: web.Request) -> CIMultiDict[str]:
     """The headers of a caller's request that a question in its name keeps."""
     pairs = head_of(request).headers
-    return _joined(pair for pair in pairs if pair[0].lower() not in _NOT_FETCHED)
+    headers = _joined(pair for pair in pairs if pair[0].lower() not in _NOT_FETCHED)
+    if "json" not in headers.get(hdrs.ACCEPT, "json"):
+        headers.popall(hdrs.ACCEPT)  # we read the answer, whatever form the caller gets
+    return headers
 
 
 def _readable(offers: str) -> str:
