@@ -38,7 +38,8 @@ from testbed.distribution import (
 from testbed.java import JavaMissing, find_java
 from testbed.node import QUICK, Node, StartFailed
 
-JAVA_OPTIONS: Final = f"-Xms512m -Xmx512m {QUICK}"
+# Three processes of tests share one; with half of this its memory breaker refused some requests.
+JAVA_OPTIONS: Final = f"-Xms512m -Xmx1g {QUICK}"
 USER: Final = ("admin", "changeme")  # of the command; the names of built-in users are reserved
 START_TIMEOUT: Final = 180.0  # seconds
 STOP_TIMEOUT: Final = 20.0
