@@ -213,16 +213,30 @@ def whole_answer(
 
     Raises: ValueError for a header with a line break.
     """
+    head = _head(status, headers, f"content-length: {len(body)}", keep_alive=keep_alive)
+    return head if method == b"HEAD" else head + body
+
+
+def chunked_head(status: int, headers: Iterable[tuple[str, str]], *, keep_alive: bool) -> bytes:
+    """The head of an answer whose body follows in chunks.
+
+    Raises: ValueError for a header with a line break.
+    """
+    return _head(status, headers, "transfer-encoding: chunked", keep_alive=keep_alive)
+
+
+def _head(
+    status: int, headers: Iterable[tuple[str, str]], framing: str, *, keep_alive: bool
+) -> bytes:
     lines = [f"HTTP/1.1 {status} {_PHRASES.get(status, '')}"]
     lines += [f"{name}: {value}" for name, value in headers]
-    lines.append(f"content-length: {len(body)}")
+    lines.append(framing)
     if not keep_alive:
         lines.append("Connection: close")
     head = "\r\n".join(lines)
     if head.count("\n") >= len(lines) or head.count("\r") >= len(lines):
         raise ValueError("a header with a line break")
-    encoded = head.encode("utf-8", "surrogateescape") + b"\r\n\r\n"
-    return encoded if method == b"HEAD" else encoded + body
+    return head.encode("utf-8", "surrogateescape") + b"\r\n\r\n"
 
 
 def error_answer(error: ProxyError, *, method: bytes, keep_alive: bool) -> bytes:
