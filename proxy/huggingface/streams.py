@@ -52,14 +52,18 @@ async def read_events(
     comes for `idle_timeout` seconds; MemoryShort.
     """
     decoder, memory, worker, has_events = EventDecoder(), _StreamMemory(), Worker(turns), False
+    content = reply.content
     try:
         while True:
             async with asyncio.timeout(idle_timeout):
-                chunk = await reply.content.readany()
+                chunk = await content.readany()
             if not chunk:
                 break
             memory.came(len(chunk))
-            worker.has_waited()
+            if has_events:  # a stream's first one is waited for most: it goes before all others
+                await worker.begin()
+                if content.exception() is None:
+                    chunk += content.read_nowait()
             for start in range(0, len(chunk), _PIECE):
                 for event in decoder.feed(chunk[start : start + _PIECE]):
                     data = event.data.strip()
@@ -71,6 +75,7 @@ async def read_events(
                     await worker.pause()
                 memory.holds(decoder.held)
                 await worker.pause()
+            worker.end()
     except TimeoutError:
         raise profile.timed_out(endpoint.inference_id, idle_timeout) from None
     except EventTooLarge:

@@ -344,3 +344,9 @@ class AllAtOnce:
 
     async def readany(self) -> bytes:
         return self.pieces.pop()
+
+    def read_nowait(self) -> bytes:
+        return b""
+
+    def exception(self) -> None:
+        return None
