@@ -5,9 +5,10 @@ What a failure means for the caller is none of this module's business: see failu
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
-from contextlib import AsyncExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -51,6 +52,7 @@ _SCALE_UP_TIMEOUT: Final = "X-Scale-Up-Timeout"
 # Nothing listens at the port: of a server that has not loaded its model yet, too.
 NOBODY_LISTENS: Final = Cause("connect_exception", "Connection refused")
 _MAX_REFUSAL: Final = 64 * 1024  # bytes read of a refusal's body
+_SOON: Final = 1.0  # seconds
 
 log = logging.getLogger(__name__)
 
@@ -77,23 +79,22 @@ class Reply:
 class OpenReply:
     """An answer of status 2xx whose body is still to be read; a context that ends the call."""
 
-    def __init__(
-        self, content: aiohttp.StreamReader, content_type: str, context: AsyncExitStack
-    ) -> None:
-        self.content = content
-        self.content_type = content_type  # as the provider names it, or empty
-        self._context = context
+    def __init__(self, answer: _Answer) -> None:
+        self.content = answer.content
+        self.content_type = answer.headers.get("Content-Type", "")  # as the provider names it
+        self.is_done = False  # whether the provider has said that nothing more comes
+        self._context = ExitStack()
 
-    async def __aenter__(self) -> OpenReply:
+    def end_with(self, context: ExitStack) -> OpenReply:
+        """Leave that context when this one is left."""
+        self._context = context
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._context.aclose()
+    def __enter__(self) -> OpenReply:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._context.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +164,8 @@ class Calls:
         self._exchanges = Exchanges.of(session)
         self._config = config
         self._metrics = metrics
+        # Answers of which only their end is missing, and what closes their connections without it.
+        self._ending: dict[_Answer, asyncio.TimerHandle] = {}
 
     async def send(self, call: Call) -> Reply | FailedCall:
         """The outcome once all of the reply has been read. Raises: MemoryShort."""
@@ -182,18 +185,43 @@ class Calls:
         """The outcome once the head of the reply has been read. Raises: MemoryShort."""
         data = await self._prepared(call)
         try:
-            async with AsyncExitStack() as stack:
+            with ExitStack() as stack:
                 counted = stack.enter_context(_CountedCall(self._metrics, call))
-                answer = await stack.enter_async_context(await self._post(call, data))
+                answer = await self._post(call, data)
+                reply = OpenReply(answer)
+                stack.callback(self._end, reply, answer)
                 counted.answered(answer)
                 reserve(_PER_HEADER * len(answer.raw_headers))
                 if not 200 <= answer.status < 300:
                     return await _refusal(answer)
-                stack.callback(answer.close)  # one that is not read to its end cannot be reused
-                content_type = answer.headers.get("Content-Type", "")
-                return OpenReply(answer.content, content_type, stack.pop_all())
+                return reply.end_with(stack.pop_all())
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
             return what_failed(call.endpoint, error)
+
+    def _end(self, reply: OpenReply, answer: _Answer) -> None:
+        """End an answer of which nobody reads more; its connection, unless it ends soon itself.
+
+        What follows the last event is the end of the last chunk, and often comes by itself.
+        """
+        if not reply.is_done:
+            answer.close()
+            return
+        closing = asyncio.get_running_loop().call_later(_SOON, self._close, answer)
+        self._ending[answer] = closing
+        answer.content.on_eof(partial(self._ended, answer))
+
+    def _ended(self, answer: _Answer) -> None:
+        if (closing := self._ending.pop(answer, None)) is not None:
+            closing.cancel()
+
+    def _close(self, answer: _Answer) -> None:
+        self._ended(answer)
+        answer.close()
+
+    def close(self) -> None:
+        """Close the connections whose answers have not ended."""
+        for answer in list(self._ending):
+            self._close(answer)
 
     async def _prepared(self, call: Call) -> bytes:
         if call.is_retry:

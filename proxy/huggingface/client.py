@@ -87,7 +87,7 @@ class HuggingFace:
         self._profile = profile
         self._endpoints = metrics.endpoints
         observer = Observer(metrics.endpoints, Storms())
-        calls = Calls(session, config, metrics)
+        calls = self._calls = Calls(session, config, metrics)
         self._waking = Waking(config, clock=retry.clock, sleep=retry.sleep)
         self._servers = Servers(session, config)
         self._sender = Sender(
@@ -104,6 +104,7 @@ class HuggingFace:
     async def close(self) -> None:
         """End what goes on in the background, before the session is closed."""
         await self._servers.close()
+        self._calls.close()
 
     def sighting(self, endpoint: InferenceEndpoint) -> Sighting:
         """What is seen of the endpoint's server."""
@@ -208,7 +209,7 @@ class HuggingFace:
     ) -> AsyncIterator[AsyncIterator[ServerSentEvent]]:
         with self._failures.watching(endpoint, deadline):
             opened = await self._sender.open(endpoint, body, deadline)
-        async with opened as reply:
+        with opened as reply:
             events = read_events(endpoint, reply, self._idle_timeout, self._profile, self._turns)
             yield counting(events, self._endpoints, endpoint)
 

@@ -68,6 +68,7 @@ async def read_events(
                 for event in decoder.feed(chunk[start : start + _PIECE]):
                     data = event.data.strip()
                     if data.upper() == "[DONE]":
+                        reply.is_done = True
                         return
                     if data:  # none is a heartbeat
                         has_events = True

@@ -164,7 +164,7 @@ async def test_an_open_reply_lasts_until_it_is_left():
     async with answering(Answer(chunks=[b"a", b"b"])) as provider:
         reply = await provider.calls.open(provider.call())
         assert isinstance(reply, OpenReply)
-        async with reply:
+        with reply:
             assert await reply.content.readany() == b"a"
             assert provider.counted == {}
         assert provider.counted == {("text_embedding", "200"): 1}

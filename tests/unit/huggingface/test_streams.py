@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from proxy.inference.endpoints import TaskType
 from proxy.limits.deadline import NO_DEADLINE
 from proxy.limits.memory import MemoryBudget
 from proxy.limits.turns import Turns
-from tests.support.huggingface import SEND, answering, failing
+from tests.support.huggingface import SEND, Provider, answering, failing
 from tests.support.samples import ID, PROFILE, TOKEN, make_endpoint
 from tests.support.stubs import Reply, event_reply, json_reply
 
@@ -153,6 +154,25 @@ class TestStreams:
                 await closed.wait()
         server.close()
 
+    async def test_a_connection_whose_answer_ends_behind_the_last_event_is_used_again(self):
+        async with unended() as stub:
+            assert await stub.deltas() == [["a"]]
+            (answer,) = stub.provider.hugging_face._calls._ending
+            ended = asyncio.Event()
+            answer.content.on_eof(ended.set)
+            stub.end()
+            await ended.wait()
+            assert await stub.deltas() == [["a"]]
+            assert stub.connections == 1
+
+    async def test_one_whose_answer_does_not_end_is_closed(self, monkeypatch):
+        monkeypatch.setattr("proxy.huggingface.calls._SOON", 0.01)
+        async with unended() as stub:
+            assert await stub.deltas() == [["a"]]
+            async with asyncio.timeout(5):
+                await stub.closed.wait()
+            assert not stub.provider.hugging_face._calls._ending
+
     @pytest.mark.parametrize("data", ["x", "{}", "[]", "", '{"choices":[{}]}', "[" * 5000])
     async def test_an_event_that_is_none_ends_the_stream(self, data):
         reply = event_reply(f"data: {data}\n\n")
@@ -180,6 +200,45 @@ class TestStreams:
         ]
         async with answering(event_reply(*events)) as provider:
             assert await provider.deltas() == [["a\ud83d"], ["\ude00b"]]
+
+
+class Unended:
+    """A provider whose answers end only when told to, though their last events have come."""
+
+    def __init__(self, provider: Provider) -> None:
+        self.provider = provider
+        self.url = ""
+        self.connections = 0
+        self.end: Callable[[], None]
+        self.closed = asyncio.Event()
+
+    async def deltas(self) -> list[list[str]]:
+        endpoint = make_endpoint(TaskType.COMPLETION, url=self.url)
+        hugging_face = self.provider.hugging_face
+        async with hugging_face.stream_completion(endpoint, "x", NO_DEADLINE) as deltas:
+            return [each async for each in deltas]
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        events = (delta("a") + "data: [DONE]\n\n").encode()
+        while b"\r\n\r\n" in await reader.read(10_000):
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            writer.write(b"%x\r\n%b\r\n" % (len(events), events))
+            self.end = partial(writer.write, b"0\r\n\r\n")
+        self.closed.set()
+        writer.close()
+
+
+@contextlib.asynccontextmanager
+async def unended() -> AsyncIterator[Unended]:
+    async with answering(Reply()) as provider:
+        stub = Unended(provider)
+        server = await asyncio.start_server(stub.serve, "127.0.0.1", 0)
+        stub.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        try:
+            yield stub
+        finally:
+            server.close()
 
 
 ERROR = {"code": 400, "message": "context size exceeded", "type": "t"}
@@ -326,8 +385,7 @@ class TestFloods:
                 turns += 1
 
         other = asyncio.ensure_future(others())
-        content: Any = AllAtOnce(text.encode())
-        reply = OpenReply(content, "", AsyncExitStack())
+        reply = OpenReply(AllAtOnce(text.encode()))
         events = read_events(make_endpoint(), reply, 5, PROFILE, Turns())
         with contextlib.suppress(ProxyError):  # a stream of nothing
             async for _ in events:
@@ -337,9 +395,11 @@ class TestFloods:
 
 
 class AllAtOnce:
-    """A body that has come completely."""
+    """An answer that has come completely, and its body."""
 
     def __init__(self, data: bytes) -> None:
+        self.content: Any = self
+        self.headers: Any = {}
         self.pieces = [b"", data]
 
     async def readany(self) -> bytes:
