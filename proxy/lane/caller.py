@@ -140,7 +140,9 @@ class CallerSide(AnsweringConnection):
             late = looks and not self._looks_first
             self.second_look = late and lane.interception.upstream_refuses(head.target)
             self._looks_into = looks and not self.second_look
-        if head.body_length != 0 and (self._looks_into or self._must_look_now(head)):
+        if self.second_look and (self.state is BODY or len(data) > HELD_LIMIT or head.expects):
+            self._look_now_if_long(head)
+        if self._looks_into and head.body_length != 0:
             self._decide(head, data)
         else:
             self._start(self._connections, data)
@@ -149,13 +151,12 @@ class CallerSide(AnsweringConnection):
         upstream = self.upstream = connections.take()
         upstream.start(self, data)
 
-    def _must_look_now(self, head: RequestHead) -> bool:
-        """Whether a second look would come too late, as not all of the request is kept."""
-        if not self.second_look or _is_short(head):
-            return False
-        self.second_look = False
-        self._target = None  # so that it is said anew for the next request
-        return True
+    def _look_now_if_long(self, head: RequestHead) -> None:
+        """Look into a request before it is sent, if not all of it is kept for a second look."""
+        if not _is_short(head):
+            self.second_look = False
+            self._looks_into = True
+            self._target = None  # so that it is said anew for the next request
 
     def _decide(self, head: RequestHead, data: bytes) -> None:
         """Start a request, `data` as far as it has come, once its body has said who answers it."""
