@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
-from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -38,9 +37,9 @@ async def send_events(
 
     `heartbeat`: seconds of silence until a comment is sent; 0 is for ever.
     """
-    async with AsyncExitStack() as stack:
-        async with call.in_time():
-            events = await stack.enter_async_context(await handler(call))
+    async with call.in_time():
+        stream = await handler(call)
+    with stream as events:
         answer = EventAnswer(request, call)
         await answer.gathering(_written(answer, call.responder, events, heartbeat))
     return answer

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -77,24 +78,17 @@ class Reply:
 
 
 class OpenReply:
-    """An answer of status 2xx whose body is still to be read; a context that ends the call."""
+    """An answer of status 2xx whose body is still to be read, until it is closed."""
 
-    def __init__(self, answer: _Answer) -> None:
+    def __init__(self, answer: _Answer, close: Callable[[OpenReply], None]) -> None:
         self.content = answer.content
         self.content_type = answer.headers.get("Content-Type", "")  # as the provider names it
         self.is_done = False  # whether the provider has said that nothing more comes
-        self._context = ExitStack()
+        self._close = close
 
-    def end_with(self, context: ExitStack) -> OpenReply:
-        """Leave that context when this one is left."""
-        self._context = context
-        return self
-
-    def __enter__(self) -> OpenReply:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._context.close()
+    def close(self) -> None:
+        """End the call."""
+        self._close(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,24 +182,28 @@ class Calls:
             with ExitStack() as stack:
                 counted = stack.enter_context(_CountedCall(self._metrics, call))
                 answer = await self._post(call, data)
-                reply = OpenReply(answer)
-                stack.callback(self._end, reply, answer)
+                stack.callback(answer.close)
                 counted.answered(answer)
                 reserve(_PER_HEADER * len(answer.raw_headers))
                 if not 200 <= answer.status < 300:
                     return await _refusal(answer)
-                return reply.end_with(stack.pop_all())
+                stack.pop_all()  # which the reply does once it is closed
+                return OpenReply(answer, partial(self._end, answer, counted))
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
             return what_failed(call.endpoint, error)
 
-    def _end(self, reply: OpenReply, answer: _Answer) -> None:
-        """End an answer of which nobody reads more; its connection, unless it ends soon itself.
-
-        What follows the last event is the end of the last chunk, and often comes by itself.
-        """
-        if not reply.is_done:
+    def _end(self, answer: _Answer, counted: _CountedCall, reply: OpenReply) -> None:
+        if reply.is_done:
+            self._await_end(answer)
+        else:
             answer.close()
-            return
+        counted.__exit__()
+
+    def _await_end(self, answer: _Answer) -> None:
+        """Close the connection unless the answer ends soon: then it can be used again.
+
+        Behind the last event, the end of the last chunk often comes by itself.
+        """
         closing = asyncio.get_running_loop().call_later(_SOON, self._close, answer)
         self._ending[answer] = closing
         answer.content.on_eof(partial(self._ended, answer))

@@ -101,14 +101,16 @@ async def converted(
     endpoint: InferenceEndpoint,
     events: AsyncIterator[ServerSentEvent],
     convert: Callable[[ServerSentEvent], T],
+    count: Callable[[ServerSentEvent], None],
     failed: Callable[[InferenceEndpoint, ProxyError], None],
 ) -> AsyncIterator[T]:
-    """Each event converted, unless nothing is left of it.
+    """Each event, once it is counted, converted, unless nothing is left of it.
 
     Raises: ProxyError, which `failed` is told first.
     """
     try:
         async for event in events:
+            count(event)
             result = await _convert(endpoint, event, convert)
             del event
             if result:

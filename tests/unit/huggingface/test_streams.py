@@ -16,7 +16,6 @@ from proxy.ground.sse import MAX_EVENT_BYTES
 from proxy.huggingface.calls import OpenReply
 from proxy.huggingface.streams import read_events
 from proxy.inference.endpoints import TaskType
-from proxy.limits.deadline import NO_DEADLINE
 from proxy.limits.memory import MemoryBudget
 from proxy.limits.turns import Turns
 from tests.support.huggingface import SEND, Provider, answering, failing
@@ -57,13 +56,11 @@ class TestStreams:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         endpoint = make_endpoint(TaskType.COMPLETION, url=f"http://127.0.0.1:{port}/")
-        async with (
-            answering(Reply()) as provider,
-            provider.hugging_face.stream_completion(endpoint, "x", NO_DEADLINE) as deltas,
-        ):
-            assert await anext(deltas) == ["a"]
-            more.set()
-            assert [each async for each in deltas] == [["b"]]
+        async with answering(Reply()) as provider:
+            with await provider.stream(endpoint) as deltas:
+                assert await anext(deltas) == ["a"]
+                more.set()
+                assert [each async for each in deltas] == [["b"]]
         server.close()
 
     @pytest.mark.parametrize("ending", ["data: [DONE]\n\n", "data: [done]\n\n", ""])
@@ -102,9 +99,7 @@ class TestStreams:
         got = []
         async with answering(reply) as provider:
             endpoint = provider.endpoint(TaskType.COMPLETION)
-            async with provider.hugging_face.stream_completion(
-                endpoint, "x", NO_DEADLINE
-            ) as deltas:
+            with await provider.stream(endpoint) as deltas:
                 got.append(await anext(deltas))
                 error = await failing(anext(deltas))
         assert got == [["a"]]
@@ -122,13 +117,11 @@ class TestStreams:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         endpoint = make_endpoint(TaskType.COMPLETION, url=f"http://127.0.0.1:{port}/")
-        async with (
-            answering(Reply(), stream_idle_timeout=0.05) as provider,
-            provider.hugging_face.stream_completion(endpoint, "x", NO_DEADLINE) as deltas,
-        ):
-            assert await anext(deltas) == ["a"]
-            with pytest.raises(ProxyError) as caught:
-                await anext(deltas)
+        async with answering(Reply(), stream_idle_timeout=0.05) as provider:
+            with await provider.stream(endpoint) as deltas:
+                assert await anext(deltas) == ["a"]
+                with pytest.raises(ProxyError) as caught:
+                    await anext(deltas)
         assert caught.value.reason == "Request timed out after [50ms] for inference id [e1]"
         server.close()
 
@@ -146,9 +139,7 @@ class TestStreams:
         port = server.sockets[0].getsockname()[1]
         endpoint = make_endpoint(TaskType.COMPLETION, url=f"http://127.0.0.1:{port}/")
         async with answering(Reply()) as provider:
-            async with provider.hugging_face.stream_completion(
-                endpoint, "x", NO_DEADLINE
-            ) as deltas:
+            with await provider.stream(endpoint) as deltas:
                 await anext(deltas)
             async with asyncio.timeout(5):
                 await closed.wait()
@@ -214,8 +205,7 @@ class Unended:
 
     async def deltas(self) -> list[list[str]]:
         endpoint = make_endpoint(TaskType.COMPLETION, url=self.url)
-        hugging_face = self.provider.hugging_face
-        async with hugging_face.stream_completion(endpoint, "x", NO_DEADLINE) as deltas:
+        with await self.provider.stream(endpoint) as deltas:
             return [each async for each in deltas]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -273,9 +263,7 @@ class TestAnswersThatAreNoStream:
             got = []
             async with answering(event_reply(delta("a"), behind)) as provider:
                 endpoint = provider.endpoint(TaskType.COMPLETION)
-                async with provider.hugging_face.stream_completion(
-                    endpoint, "x", NO_DEADLINE
-                ) as deltas:
+                with await provider.stream(endpoint) as deltas:
                     got.append(await anext(deltas))
                     error = await failing(anext(deltas))
             assert got == [["a"]]
@@ -385,7 +373,7 @@ class TestFloods:
                 turns += 1
 
         other = asyncio.ensure_future(others())
-        reply = OpenReply(AllAtOnce(text.encode()))
+        reply = OpenReply(AllAtOnce(text.encode()), lambda reply: None)
         events = read_events(make_endpoint(), reply, 5, PROFILE, Turns())
         with contextlib.suppress(ProxyError):  # a stream of nothing
             async for _ in events:
