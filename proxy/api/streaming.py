@@ -49,19 +49,32 @@ async def _written(
     answer: EventAnswer, responder: Responder, events: AsyncIterator[Json], heartbeat: float
 ) -> None:
     """Write each event, and how the stream ended: `[DONE]`, or one error event."""
-    end = DONE
-    async with Heartbeats(answer.write_frame, heartbeat) as beating:
-        try:
-            async for event in events:
-                await confirm_stream()
-                work = responder.work(event, _QUICKLY_WRITTEN)
-                encode = partial(responder.event, event, is_light=work <= _QUICKLY_WRITTEN)
-                await beating.write(await offload(work, _QUICKLY_WRITTEN, encode))
-        except ProxyError as error:
-            log.info("stream ended by %s", error.type)
-            forget_frames(error)
-            end = responder.error_event(error)
+    if heartbeat:
+        async with Heartbeats(answer.write_frame, heartbeat) as beating:
+            end = await _all_written(beating.write, responder, events)
+    else:
+        end = await _all_written(answer.write_frame, responder, events)
     await answer.end(end)
+
+
+async def _all_written(
+    write: Callable[[bytes], Awaitable[None]], responder: Responder, events: AsyncIterator[Json]
+) -> bytes:
+    """Write each event; the last one, which tells how the stream ended, is returned."""
+    try:
+        async for event in events:
+            await confirm_stream()
+            work = responder.work(event, _QUICKLY_WRITTEN)
+            if work <= _QUICKLY_WRITTEN:
+                frame = responder.event(event, is_light=True)
+            else:
+                frame = await offload(work, _QUICKLY_WRITTEN, partial(responder.event, event))
+            await write(frame)
+    except ProxyError as error:
+        log.info("stream ended by %s", error.type)
+        forget_frames(error)
+        return responder.error_event(error)
+    return DONE
 
 
 class EventAnswer(web.StreamResponse):

@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 import aiohttp
 
 from proxy.ground.errors import Cause, MemoryShort, ProxyError
+from proxy.ground.frames import forget_frames
 from proxy.ground.sse import EventDecoder, EventTooLarge, ServerSentEvent
 from proxy.huggingface.calls import OpenReply, what_failed
 from proxy.huggingface.failures import failed_to_send, failure
@@ -53,12 +54,9 @@ async def read_events(
     """
     decoder, memory, worker, has_events = EventDecoder(), _StreamMemory(), Worker(turns), False
     content = reply.content
+    body = _PatientReader(content, idle_timeout)
     try:
-        while True:
-            async with asyncio.timeout(idle_timeout):
-                chunk = await content.readany()
-            if not chunk:
-                break
+        while chunk := await body.read():
             memory.came(len(chunk))
             if has_events:  # a stream's first one is waited for most: it goes before all others
                 await worker.begin()
@@ -77,7 +75,8 @@ async def read_events(
                 memory.holds(decoder.held)
                 await worker.pause()
             worker.end()
-    except TimeoutError:
+    except TimeoutError as error:
+        forget_frames(error)  # the body keeps it
         raise profile.timed_out(endpoint.inference_id, idle_timeout) from None
     except EventTooLarge:
         cause = Cause("i_o_exception", "an event of the stream is too large")
@@ -87,6 +86,8 @@ async def read_events(
         outcome = what_failed(endpoint, error)
         failed = failure(endpoint, outcome, profile).error
         raise failed.advised(advice_on(endpoint, outcome)) from None
+    finally:
+        body.end()
     if (reported := reported_outside(decoder.left)) is not None:
         raise report_of(endpoint, reported)
     if not has_events:
@@ -127,11 +128,49 @@ async def _convert(
     endpoint: InferenceEndpoint, event: ServerSentEvent, convert: Callable[[ServerSentEvent], T]
 ) -> T:
     try:
+        if len(event.data) <= _QUICKLY_CONVERTED:
+            return convert(event)
         return await offload(len(event.data), _QUICKLY_CONVERTED, partial(convert, event))
     except ProxyError as error:
         if error.advice is None and not isinstance(error, MemoryShort):
             error.advised(advice_on_shape(endpoint, event.data.encode(errors="replace")))
         raise
+
+
+class _PatientReader:
+    """Reads a body, and waits only for so long for each of its pieces.
+
+    One timer looks now and then how long that has been: one for each piece would cost more than to
+    read it.
+    """
+
+    def __init__(self, content: aiohttp.StreamReader, seconds: float) -> None:
+        self._content = content
+        self._seconds = seconds
+        self._loop = asyncio.get_running_loop()
+        self._waits_since: float | None = None
+        self._read = 0  # bytes that had come by then
+        self._timer = self._loop.call_later(seconds, self._look)
+
+    async def read(self) -> bytes:
+        """What has come, as soon as that is anything; empty at the end. Raises: TimeoutError."""
+        self._waits_since, self._read = self._loop.time(), self._content.total_bytes
+        piece = await self._content.readany()
+        self._waits_since = None
+        return piece
+
+    def end(self) -> None:
+        """Nothing more is read."""
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        left = self._seconds
+        if self._waits_since is not None and self._content.total_bytes == self._read:
+            left -= self._loop.time() - self._waits_since
+        if left > 0:
+            self._timer = self._loop.call_later(left, self._look)
+        else:
+            self._content.set_exception(TimeoutError())
 
 
 class _StreamMemory:

@@ -7,9 +7,12 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiohttp import StreamReader
+from aiohttp.base_protocol import BaseProtocol
 
 from proxy.ground.errors import MemoryShort, ProxyError
 from proxy.ground.sse import MAX_EVENT_BYTES
@@ -373,7 +376,7 @@ class TestFloods:
                 turns += 1
 
         other = asyncio.ensure_future(others())
-        reply = OpenReply(AllAtOnce(text.encode()), lambda reply: None)
+        reply = OpenReply(_all_at_once(text.encode()), lambda reply: None)
         events = read_events(make_endpoint(), reply, 5, PROFILE, Turns())
         with contextlib.suppress(ProxyError):  # a stream of nothing
             async for _ in events:
@@ -382,19 +385,10 @@ class TestFloods:
         assert turns > 20
 
 
-class AllAtOnce:
-    """An answer that has come completely, and its body."""
-
-    def __init__(self, data: bytes) -> None:
-        self.content: Any = self
-        self.headers: Any = {}
-        self.pieces = [b"", data]
-
-    async def readany(self) -> bytes:
-        return self.pieces.pop()
-
-    def read_nowait(self) -> bytes:
-        return b""
-
-    def exception(self) -> None:
-        return None
+def _all_at_once(data: bytes) -> Any:
+    """An answer whose body has come completely."""
+    loop = asyncio.get_running_loop()
+    content = StreamReader(BaseProtocol(loop), limit=len(data), loop=loop)
+    content.feed_data(data)
+    content.feed_eof()
+    return SimpleNamespace(content=content, headers={})
