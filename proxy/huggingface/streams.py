@@ -58,8 +58,9 @@ async def read_events(
     try:
         while chunk := await body.read():
             memory.came(len(chunk))
+            worker.begin()
             if has_events:  # a stream's first one is waited for most: it goes before all others
-                await worker.begin()
+                await worker.begin_in_turn()
                 if content.exception() is None:
                     chunk += content.read_nowait()
             for start in range(0, len(chunk), _PIECE):
@@ -88,14 +89,21 @@ async def read_events(
         raise failed.advised(advice_on(endpoint, outcome)) from None
     finally:
         body.end()
+    if (problem := _problem_at_end(endpoint, reply, decoder, has_events=has_events)) is not None:
+        raise problem
+
+
+def _problem_at_end(
+    endpoint: InferenceEndpoint, reply: OpenReply, decoder: EventDecoder, *, has_events: bool
+) -> ProxyError | None:
+    """What is wrong with a reply that has ended without `[DONE]`, if anything is."""
     if (reported := reported_outside(decoder.left)) is not None:
-        raise report_of(endpoint, reported)
+        return report_of(endpoint, reported)
     if not has_events:
-        raise no_stream(endpoint, reply.content_type, decoder.left)
+        return no_stream(endpoint, reply.content_type, decoder.left)
     if decoder.strange:
-        raise ended_with(endpoint, decoder.strange)
-    if is_cut_off(decoder.unfinished):
-        raise broken_off(endpoint)
+        return ended_with(endpoint, decoder.strange)
+    return broken_off(endpoint) if is_cut_off(decoder.unfinished) else None
 
 
 async def converted(

@@ -79,11 +79,15 @@ class Worker:
         self._turns = turns
         self._since = turns.clock()
 
-    async def begin(self) -> None:
-        """Wait until all together have not worked enough yet."""
+    def begin(self) -> None:
+        """It has waited for something else."""
+        self._since = self._turns.clock()
+
+    async def begin_in_turn(self) -> None:
+        """As `begin`, once all together have not worked enough in this turn."""
         if self._turns.is_over:
             await self._turns.next()
-        self._since = self._turns.clock()
+        self.begin()
 
     def end(self) -> None:
         """It is about to wait for something else."""

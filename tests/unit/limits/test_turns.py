@@ -48,11 +48,11 @@ async def test_little_work_waits_for_nobody():
     clock = Clock()
     turns = Turns(clock)
     worker = Worker(turns)
-    await worker.begin()
+    await worker.begin_in_turn()
     clock.now += 0.0001
     worker.end()
     assert not turns.is_over
-    await worker.begin()
+    await worker.begin_in_turn()
     await worker.pause()
 
 
@@ -60,13 +60,13 @@ async def test_who_begins_waits_for_the_next_turn_once_others_have_worked_enough
     clock, steps = Clock(), []
     turns = Turns(clock)
     first, second = Worker(turns), Worker(turns)
-    await first.begin()
+    first.begin()
     clock.now += LONG
     first.end()
     assert turns.is_over
 
     asyncio.get_running_loop().call_soon(steps.append, "another")
-    await second.begin()
+    await second.begin_in_turn()
     assert steps == ["another"]
     assert not turns.is_over
 
