@@ -53,16 +53,14 @@ async def read_events(
     comes for `idle_timeout` seconds; MemoryShort.
     """
     decoder, memory, worker, has_events = EventDecoder(), _StreamMemory(), Worker(turns), False
-    content = reply.content
-    body = _PatientReader(content, idle_timeout)
+    body = _PatientReader(reply.content, idle_timeout)
     try:
         while chunk := await body.read():
             memory.came(len(chunk))
             worker.begin()
             if has_events:  # a stream's first one is waited for most: it goes before all others
                 await worker.begin_in_turn()
-                if content.exception() is None:
-                    chunk += content.read_nowait()
+                chunk += body.more()
             for start in range(0, len(chunk), _PIECE):
                 for event in decoder.feed(chunk[start : start + _PIECE]):
                     data = event.data.strip()
@@ -166,6 +164,10 @@ class _PatientReader:
         piece = await self._content.readany()
         self._waits_since = None
         return piece
+
+    def more(self) -> bytes:
+        """What has come since."""
+        return self._content.read_nowait() if self._content.exception() is None else b""
 
     def end(self) -> None:
         """Nothing more is read."""
