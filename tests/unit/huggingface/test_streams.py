@@ -384,11 +384,44 @@ class TestFloods:
         other.cancel()
         assert turns > 20
 
+    async def test_events_take_turns_with_those_of_other_streams_but_for_the_first_one(self):
+        content, turns = _body(), Turns()
+        reply = OpenReply(_answer(content), lambda reply: None)
+        events = read_events(make_endpoint(), reply, 5, PROFILE, turns)
+        for number, waits in enumerate((False, True, True)):
+            others: list[str] = []
+            turns.worked(1.0)
+            asyncio.get_running_loop().call_soon(others.append, "go on")
+            content.feed_data(delta(str(number)).encode())
+            assert str(number) in (await anext(events)).data
+            assert bool(others) is waits
+
+    async def test_what_comes_while_a_stream_waits_for_its_turn_is_read_with_the_rest(self):
+        content, turns = _body(), Turns()
+        reply = OpenReply(_answer(content), lambda reply: None)
+        events = read_events(make_endpoint(), reply, 5, PROFILE, turns)
+        content.feed_data(delta("a").encode())
+        await anext(events)
+        turns.worked(1.0)
+        content.feed_data(delta("b").encode())
+        asyncio.get_running_loop().call_soon(content.feed_data, delta("c").encode())
+        await anext(events)
+        assert content.read_nowait() == b""
+        assert '"c"' in (await anext(events)).data
+
 
 def _all_at_once(data: bytes) -> Any:
     """An answer whose body has come completely."""
-    loop = asyncio.get_running_loop()
-    content = StreamReader(BaseProtocol(loop), limit=len(data), loop=loop)
+    content = _body(len(data))
     content.feed_data(data)
     content.feed_eof()
+    return _answer(content)
+
+
+def _body(limit: int = 1000) -> StreamReader:
+    loop = asyncio.get_running_loop()
+    return StreamReader(BaseProtocol(loop), limit=limit, loop=loop)
+
+
+def _answer(content: StreamReader) -> Any:
     return SimpleNamespace(content=content, headers={})
