@@ -25,7 +25,7 @@ from aiohttp.web_urldispatcher import UrlMappingMatchInfo
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.api.answers import WholeAnswer
-from proxy.api.routes import PATHS, ROUTES
+from proxy.api.routes import ROUTES, match_of
 from proxy.ground.errors import IllegalArgument, ProxyError, StatusError
 from proxy.http1 import error_answer
 from proxy.rest.request import parse_request
@@ -110,7 +110,7 @@ class _Connection(web.RequestHandler):
         handler = self._request_handler
         if isinstance(message, _ErrInfo):
             handler, message = self._make_error_handler(message), ERROR
-        task = asyncio.current_task()
+        task = self._task_handler
         assert handler is not None
         assert task is not None
         request = self._request_factory(
@@ -159,6 +159,11 @@ class _Connection(web.RequestHandler):
         if self._messages and (self._task_handler is None or self._task_handler.done()):
             self._start_request()
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Of a body that nobody has paused, aiohttp would let its parser look for more twice."""
+        if self._reading_paused or self._buffer_paused:
+            super().resume_reading(resume_parser)
+
     def _limit_head(self, size: int) -> None:
         """Refuse a head that is too long as a whole: aiohttp limits each of its lines only."""
         self._head += size
@@ -195,7 +200,7 @@ class _Connection(web.RequestHandler):
             return None
         method, target = (part.decode() for part in self._unusual.groups())
         request = parse_request(method, target, CIMultiDictProxy(CIMultiDict()))
-        match = PATHS.match(request.segments())
+        match = match_of(request.path)
         return wrong_method(request, () if match is None else ROUTES[match.pattern])
 
 
