@@ -250,7 +250,7 @@ class InferenceService:
     ) -> Json:
         """The result in Elasticsearch's shape. Raises: ValidationFailed, RequestTimedOut."""
         inputs = self._checked_inputs(endpoint, request)
-        async with self._deadline(endpoint, timeout) as deadline:
+        with self._deadline(endpoint, timeout) as deadline:
             match endpoint.task_type:
                 case TaskType.TEXT_EMBEDDING:
                     return render_embeddings(await self._provider.embed(endpoint, inputs, deadline))
@@ -272,7 +272,7 @@ class InferenceService:
         """The events of a completion; entering waits until the provider begins to answer."""
         text = self._checked_inputs(endpoint, request)[0]
         async with AsyncExitStack() as stack:
-            async with self._deadline(endpoint, timeout) as deadline:
+            with self._deadline(endpoint, timeout) as deadline:
                 deltas = await stack.enter_async_context(
                     self._provider.stream_completion(endpoint, text, deadline)
                 )
@@ -284,7 +284,7 @@ class InferenceService:
     ) -> AsyncIterator[AsyncIterator[Json]]:
         """The chunks of a chat; entering waits until the provider begins to answer."""
         async with AsyncExitStack() as stack:
-            async with self._deadline(endpoint, timeout) as deadline:
+            with self._deadline(endpoint, timeout) as deadline:
                 chunks = await stack.enter_async_context(
                     self._provider.stream_chat(endpoint, request, deadline)
                 )
@@ -294,17 +294,15 @@ class InferenceService:
         self, endpoint: InferenceEndpoint, request: ChatRequest, timeout: float | None
     ) -> None:
         """Chat until the first chunk has come: only that shows that a provider streams."""
-        async with (
-            self._deadline(endpoint, timeout) as deadline,
-            self._provider.stream_chat(endpoint, request, deadline) as chunks,
-        ):
-            await anext(chunks, None)
+        with self._deadline(endpoint, timeout) as deadline:
+            async with self._provider.stream_chat(endpoint, request, deadline) as chunks:
+                await anext(chunks, None)
 
     async def unstreamed_chat(
         self, endpoint: InferenceEndpoint, request: ChatRequest, timeout: float | None
     ) -> Json:
         """The answer of a chat in one piece."""
-        async with self._deadline(endpoint, timeout) as deadline:
+        with self._deadline(endpoint, timeout) as deadline:
             return await self._provider.chat(endpoint, request, deadline)
 
     async def _rerank(
