@@ -15,7 +15,8 @@ import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import copy_context
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 from aiohttp import StreamReader, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError, InvalidURLError, LineTooLong
@@ -55,7 +56,7 @@ class Runner(web.AppRunner):
         made = await super()._make_server()
         return _Server(
             _handler_of(self.app),
-            request_factory=made.request_factory,
+            request_factory=partial(self.app._make_request, _cls=_Request),
             handler_cancellation=made.handler_cancellation,
             loop=made._loop,
             **made._kwargs,
@@ -79,6 +80,16 @@ def _handler_of(app: web.Application) -> _Handler:
         return await middleware(request, route.handler)
 
     return handle
+
+
+class _Request(web.Request):
+    """A request whose notes cost little where there are none: aiohttp's raises an error for each."""
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return self._state.get(key, default)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._state
 
 
 class _Server(web.Server):

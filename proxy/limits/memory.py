@@ -55,6 +55,8 @@ class MemoryBudget:
 class _Reservation:
     """The memory that one request has taken; the context in which it takes it."""
 
+    __slots__ = ("_budget", "_caller", "_token", "size")
+
     def __init__(self, budget: MemoryBudget, caller: Hashable = None) -> None:
         self._budget = budget
         self.size = 0  # bytes
@@ -100,7 +102,7 @@ def reserve(size: int) -> None:
 
     Raises: MemoryShort.
     """
-    if (reservation := _current.get()) is not None:
+    if size and (reservation := _current.get()) is not None:
         reservation.add(size)
 
 
