@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, suppress
 from functools import partial
+from itertools import chain
 from typing import Any, Final
 
 from aiohttp import hdrs, web
@@ -114,7 +115,8 @@ async def send_document(
     request: web.Request, call: Call, answer: RestResponse
 ) -> web.StreamResponse:
     """The response, once it is written. Raises: MemoryShort."""
-    answer.headers.extend(("Warning", warning) for warning in call.warnings)
+    if call.warnings:
+        answer.headers.extend(("Warning", warning) for warning in call.warnings)
     hold_at_least(_size(request, answer))
     return await _sent(request, answer)
 
@@ -142,14 +144,14 @@ def held_by_head(request: web.Request) -> int:
 
 def _held_by_head(request: web.Request) -> int:
     headers = request.raw_headers
-    size = len(request.raw_path) + sum(len(name) + len(value) for name, value in headers)
+    size = len(request.raw_path) + sum(map(len, chain.from_iterable(headers)))
     held = len(headers) * PER_HEADER + size * PER_BODY_BYTE
     return max(0, held - _ORDINARY_HEAD)
 
 
 def _size(request: web.Request, answer: RestResponse) -> int:
     """Bytes that are held until the answer is written."""
-    heads = sum(len(name) + len(value) for name, value in answer.headers.items())
+    heads = sum(map(len, chain.from_iterable(answer.headers.items())))
     return held_by_head(request) + heads + len(answer.body)
 
 

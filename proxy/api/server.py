@@ -83,7 +83,7 @@ def _handler_of(app: web.Application) -> _Handler:
 
 
 class _Request(web.Request):
-    """A request whose notes cost little where there are none: aiohttp's raises an error for each."""
+    """A request that is asked for notes that it lacks: aiohttp's raises an error for each."""
 
     def get(self, key: Any, default: Any = None) -> Any:
         return self._state.get(key, default)

@@ -70,8 +70,10 @@ class _Reservation:
         _current.reset(self._token)
 
     def add(self, size: int) -> None:
-        self._budget.check(size, self._caller)
-        self.force(size)
+        budget, caller = self._budget, self._caller
+        budget.check(size, caller)
+        budget.count(size, caller)
+        self.size += size
 
     def force(self, size: int) -> None:
         self._budget.count(size, self._caller)

@@ -139,7 +139,7 @@ class _FirstProblem:
 
 
 def _check_opaque_id(headers: CIMultiDictProxy[str]) -> None:
-    if len(headers.getall("X-Opaque-Id", [])) > 1:
+    if "X-Opaque-Id" in headers and len(headers.getall("X-Opaque-Id")) > 1:
         raise IllegalArgument("multiple values for single-valued header [X-Opaque-Id].")
 
 

@@ -16,7 +16,6 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     ProcessCollector,
     disable_created_metrics,
 )
@@ -25,6 +24,7 @@ from prometheus_client.registry import Collector
 
 from proxy.telemetry.endpointfigures import EndpointFigures
 from proxy.telemetry.endpoints import Endpoints
+from proxy.telemetry.tallies import Counts, Durations
 
 PREFIX: Final = "hfproxy"  # of every name, followed by an underscore
 # Upper bounds in seconds; the library adds one for all that takes longer.
@@ -86,8 +86,8 @@ class RateLimitWait:
 class Metrics:
     """Counts what the application does; `registry` holds the figures, `endpoints` those of each.
 
-    Most collectors are kept as the cached `labels` of one, as the library takes a microsecond to
-    find the series for some label values.
+    Other counters with labels are kept as the cached `labels` of one, as the library takes a
+    microsecond to find the series for some label values.
     """
 
     def __init__(
@@ -96,16 +96,14 @@ class Metrics:
         self.clock = clock
         self.endpoints = endpoints
         self.registry = CollectorRegistry()
-        self._requests = cache(
-            self.counter(
-                "requests", "Requests that the application has answered", "route", "status"
-            ).labels
+        self._requests = self._counts(
+            "requests", "Requests that the application has answered", "route", "status"
         )
         self._limits_hit = cache(
             self.counter("limits_hit", "Requests refused because of a limit", "limit").labels
         )
-        self._provider_calls = cache(
-            self.counter("provider_calls", "Calls to providers", "task", "status").labels
+        self._provider_calls = self._counts(
+            "provider_calls", "Calls to providers", "task", "status"
         )
         self._provider_retries = cache(
             self.counter(
@@ -118,23 +116,19 @@ class Metrics:
         self._rate_limit_wait_seconds = self.counter(
             "rate_limit_wait_seconds", "Time that they waited, together"
         )
-        self._request_seconds = cache(
-            self._histogram(
-                "request_seconds", "Time until the last byte of the answer was written", "route"
-            ).labels
+        self._request_seconds = self._durations(
+            "request_seconds", "Time until the last byte of the answer was written", "route"
         )
-        self._provider_seconds = cache(
-            self._histogram(
-                "provider_seconds", "Time until the last byte of a provider's reply", "task"
-            ).labels
+        self._provider_seconds = self._durations(
+            "provider_seconds", "Time until the last byte of a provider's reply", "task"
         )
         self.registry.register(EndpointFigures(self.endpoints, PREFIX))
         ProcessCollector(registry=self.registry)
 
     def count_request(self, route: str, status: str, seconds: float) -> None:
         """One more request is answered, `seconds` after it came."""
-        self._requests(route, _shown_status(status)).inc()
-        self._request_seconds(route).observe(seconds)
+        self._requests.add(route, _shown_status(status))
+        self._request_seconds.add(route, seconds)
 
     def count_limit(self, limit: str) -> None:
         """One more request is refused because of `limit`, a key of the section `limits`."""
@@ -146,8 +140,8 @@ class Metrics:
 
     def count_provider_call(self, task: str, status: str, seconds: float) -> None:
         """One more call to a provider has ended."""
-        self._provider_calls(task, _shown_status(status)).inc()
-        self._provider_seconds(task).observe(seconds)
+        self._provider_calls.add(task, _shown_status(status))
+        self._provider_seconds.add(task, seconds)
 
     def rate_limit_wait(self) -> RateLimitWait:
         """Count the block as a wait if it takes longer than NO_WAIT."""
@@ -172,10 +166,15 @@ class Metrics:
         """A counter that is shown with the other figures."""
         return Counter(name, text, labels, namespace=PREFIX, registry=self.registry)
 
-    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
-        return Histogram(
-            name, text, labels, namespace=PREFIX, buckets=BUCKETS, registry=self.registry
-        )
+    def _counts(self, name: str, text: str, *labels: str) -> Counts:
+        counts = Counts(f"{PREFIX}_{name}", text, labels)
+        self.registry.register(counts)
+        return counts
+
+    def _durations(self, name: str, text: str, label: str) -> Durations:
+        durations = Durations(f"{PREFIX}_{name}", text, label, BUCKETS)
+        self.registry.register(durations)
+        return durations
 
 
 def _shown_status(status: str) -> str:

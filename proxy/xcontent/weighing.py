@@ -8,6 +8,8 @@ from typing import Any, Final
 from proxy.xcontent.numbers import Numbers
 
 _EACH: Final = 8  # bytes of a number, or of what surrounds any other value
+_CONTAINERS: Final = (dict, list, tuple)  # as constants, for making a union takes longer than this
+_NUMBERS: Final = (int, float)
 _SHORT: Final = 16  # values; so many are looked at in any case
 
 
@@ -24,17 +26,13 @@ def weight(value: Any, most: int) -> int:
             total += len(item)
         elif isinstance(item, Numbers):
             total += len(item.json)
-        elif isinstance(item, dict | list | tuple):
+        elif isinstance(item, _CONTAINERS):
             total += len(item) * _EACH
             if total <= most:
                 values: Collection[Any] = item
                 if isinstance(item, dict):
                     total += sum(map(len, item))
                     values = item.values()
-                if not _is_vector(values):
+                if len(values) <= _SHORT or not isinstance(next(iter(values)), _NUMBERS):
                     left += values
     return total
-
-
-def _is_vector(values: Collection[Any]) -> bool:
-    return len(values) > _SHORT and isinstance(next(iter(values)), int | float)
