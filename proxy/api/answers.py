@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http_writer import StreamWriter
 from multidict import CIMultiDict
 
 from proxy.api.call import Call, Events
@@ -165,9 +164,9 @@ class WholeAnswer(web.StreamResponse):
 
     async def prepare(self, request: web.BaseRequest) -> None:
         data, self._data = self._data, b""
-        writer = request.writer
-        if data and isinstance(writer, StreamWriter):  # which it always is
-            await writer.write(data, drain=False)
+        if data and (transport := request.transport) is not None:
+            request.writer.output_size += len(data)  # aiohttp sees by it that all is answered
+            transport.write(data)
 
     async def write_eof(self, data: bytes = b"") -> None:
         """`prepare` has written everything."""

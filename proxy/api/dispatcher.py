@@ -32,7 +32,6 @@ from proxy.ground.authorization import (
     CREDENTIAL_HEADERS,
     Allowed,
     Permission,
-    Refused,
     Verdict,
 )
 from proxy.ground.errors import NoHandler, NoInferenceFeature, NotOurs, PlainError
@@ -125,7 +124,7 @@ class InferenceApi:
         call = self._call(request, rest, responder, body, route)
         responder.error_shape = route.error_shape
         route.validate(call.inference_id)
-        if isinstance(verdict, Refused):
+        if not isinstance(verdict, Allowed):
             raise await verdict.error()
         call.user = verdict.user
         permission = Permission(verdict, ask)
@@ -141,7 +140,7 @@ class InferenceApi:
 
     async def _body(self, request: web.Request, rest: RestRequest, verdict: Verdict) -> Body:
         """The body; who will be refused is told so before it is read."""
-        if isinstance(verdict, Refused):
+        if not isinstance(verdict, Allowed):
             return await unread_body(request, rest, self._bounds)
         try:
             limit = request.client_max_size
