@@ -29,6 +29,17 @@ class Layer(Protocol):
     def looks_into(self, method: bytes, target: bytes) -> bool:
         """Whether, where it does not, the body of the request may say otherwise."""
 
+    @property
+    def unrefused(self) -> bytes:
+        """What a body must not have in it that goes upstream first; see `upstream_refuses`."""
+
+    def upstream_refuses(self, target: bytes) -> bool:
+        """Whether such a request may go upstream first.
+
+        It may if Elasticsearch refuses each one that the application answers for its body, but for
+        those with `unrefused` in it.
+        """
+
     def hides_body(self, head: bytes) -> bool:
         """Whether a request with this head has a body that `takes_body` cannot read."""
 
@@ -42,6 +53,8 @@ class Layer(Protocol):
 class _NoLayer:
     """Takes nothing."""
 
+    unrefused = b""
+
     def generation(self) -> object:
         return self
 
@@ -49,6 +62,9 @@ class _NoLayer:
         return False
 
     def looks_into(self, method: bytes, target: bytes) -> bool:
+        return False
+
+    def upstream_refuses(self, target: bytes) -> bool:
         return False
 
     def hides_body(self, head: bytes) -> bool:
@@ -89,6 +105,15 @@ class Interception:
     def looks_into(self, method: bytes, target: bytes) -> bool:
         """Whether, where it does not, the body of the request may say otherwise."""
         return self._layer.looks_into(method, target)
+
+    @property
+    def unrefused(self) -> bytes:
+        """What a body must not have in it that goes upstream first; see `Layer`."""
+        return self._layer.unrefused
+
+    def upstream_refuses(self, target: bytes) -> bool:
+        """Whether such a request may go upstream first; see `Layer`."""
+        return self._layer.upstream_refuses(target)
 
     def hides_body(self, head: bytes) -> bool:
         """Whether a request with this head has a body that `takes_body` cannot read."""

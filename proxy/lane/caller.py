@@ -31,10 +31,12 @@ class CallerSide(AnsweringConnection):
         self._target: bytes | None = None  # of the last request
         self._generation: object = None  # of what said where its answers come from:
         self._connections = lane.upstream
-        self._looks_into = False  # whether its body may say otherwise
+        self._looks_into = False  # whether its body may say otherwise,
+        self.second_look = False  # and that once the upstream has refused it
+        self._looks_first = False  # whether that has happened here
+        self._unrefused = b""  # what a body must not have in it for that
         self._undecided = b""  # a request whose body is awaited to say so
-        self._judged: RequestHead | None = None  # the last such request, and
-        self._hides_body = False  # whether its body cannot be read
+        self._readable: RequestHead | None = None  # the last of a request whose body could be read
 
     # --- the connection
 
@@ -135,7 +137,19 @@ class CallerSide(AnsweringConnection):
             ours = bool(head.own) or lane.interception.takes(head.method, head.target)
             self._connections = lane.application if ours else lane.upstream
             self._looks_into = not ours and lane.interception.looks_into(head.method, head.target)
-        if self._looks_into and head.body_length != 0:
+            refuses = self._looks_into and lane.interception.upstream_refuses(head.target)
+            self.second_look = refuses and not self._looks_first
+            self._unrefused = lane.interception.unrefused
+        if (
+            self._looks_into
+            and head.body_length != 0
+            and not (  # as `_may_wait` says, without the call
+                self.second_look
+                and head is self._readable
+                and self.state is ANSWER
+                and data.rfind(self._unrefused) < 0
+            )
+        ):
             self._decide(head, data)
         else:
             self._start(self._connections, data)
@@ -146,18 +160,42 @@ class CallerSide(AnsweringConnection):
 
     def _decide(self, head: RequestHead, data: bytes) -> None:
         """Start a request, `data` as far as it has come, once its body has said who answers it."""
-        lane, length = self.lane, head.body_length
-        is_partial = self.state is BODY
-        if is_partial and 0 < (length or 0) <= HELD_LIMIT and not head.expects:
+        if self.state is BODY and _is_short(head):
             self._undecided = data
             return
         self._undecided = b""
-        if head is not self._judged:  # the parser gives the same one as long as its headers are
-            self._judged = head
-            self._hides_body = lane.interception.hides_body(head.encoded)
-        unreadable = is_partial or length is None or self._hides_body
-        ours = unreadable or lane.interception.takes_body(data, len(head.encoded))
-        self._start(lane.application if ours else self._connections, data)
+        if self.second_look and not self._may_wait(head, data):
+            self.second_look = False
+            self._target = None  # so that it is said anew for the next request
+        ours = not self.second_look and self._is_ours(head, data)
+        self._start(self.lane.application if ours else self._connections, data)
+
+    def _may_wait(self, head: RequestHead, data: bytes) -> bool:
+        """Whether a request is looked into only if the upstream refuses it."""
+        return self._can_be_read(head) and data.rfind(self._unrefused) < 0
+
+    def _is_ours(self, head: RequestHead, data: bytes) -> bool:
+        """Whether the body of a request is one for the application, or cannot be read."""
+        if not self._can_be_read(head):
+            return True
+        return self.lane.interception.takes_body(data, len(head.encoded))
+
+    def _can_be_read(self, head: RequestHead) -> bool:
+        if head is not self._readable:  # the parser gives the same one as long as its headers are
+            sized = head.body_length is not None and not head.expects
+            if not sized or self.lane.interception.hides_body(head.encoded):
+                return False
+            self._readable = head
+        return self.state is ANSWER
+
+    def taken_back(self, sent: bytes) -> sides.Connection | None:
+        """Who answers the request `sent`, which was refused; None if the refusal stands."""
+        if not self._is_ours(cast(RequestHead, self.request), sent):
+            return None
+        self._looks_first = True
+        self.second_look = False
+        self._target = None  # so that it is said anew for the next request
+        return self.lane.application.take()
 
     def served_by(self, upstream: sides.Upstream) -> None:
         self.upstream = upstream
@@ -253,3 +291,9 @@ class CallerSide(AnsweringConnection):
             self._read_body(data, http1.CHUNKS_AT_ONCE)
         elif data and self.state is REST:
             self._drop_rest(data, http1.CHUNKS_AT_ONCE)
+
+
+def _is_short(head: RequestHead) -> bool:
+    """Whether a request is small enough to be kept until it is whole."""
+    length = head.body_length
+    return length is not None and len(head.encoded) + length <= HELD_LIMIT and not head.expects
