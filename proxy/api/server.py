@@ -72,7 +72,7 @@ def _handler_of(app: web.Application) -> _Handler:
     match.freeze()
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        assert isinstance(request, web.Request)
+        assert isinstance(request, _Request)
         request._match_info = match
         if hdrs.EXPECT in request.headers:
             await route.handle_expect_header(request)
@@ -83,7 +83,7 @@ def _handler_of(app: web.Application) -> _Handler:
 
 
 class _Request(web.Request):
-    """A request that is asked for notes that it lacks: aiohttp's raises an error for each."""
+    """A request that tells quickly which notes it lacks; aiohttp's raises an error for each."""
 
     def get(self, key: Any, default: Any = None) -> Any:
         return self._state.get(key, default)

@@ -24,8 +24,6 @@ def weight(value: Any, most: int) -> int:
         item = left.pop()
         if isinstance(item, str):
             total += len(item)
-        elif isinstance(item, Numbers):
-            total += len(item.json)
         elif isinstance(item, _CONTAINERS):
             total += len(item) * _EACH
             if total <= most:
@@ -35,4 +33,6 @@ def weight(value: Any, most: int) -> int:
                     values = item.values()
                 if len(values) <= _SHORT or not isinstance(next(iter(values)), _NUMBERS):
                     left += values
+        elif isinstance(item, Numbers):  # last, as that is slow to ask of anything else
+            total += len(item.json)
     return total
