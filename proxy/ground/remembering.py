@@ -8,8 +8,9 @@ from typing import Final, ParamSpec, TypeVar, cast
 
 P = ParamSpec("P")
 T = TypeVar("T")
-_MOST: Final = 1024  # texts
-_LONGEST: Final = 2048  # characters of a text; together they must not take much memory
+# What is made of a text can be many times as large, and all together must not take much memory.
+_MOST: Final = 512  # texts
+_LONGEST: Final = 256  # characters of a text
 
 
 def remembered(function: Callable[P, T]) -> Callable[P, T]:

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from functools import partial
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import ClientOSError, ClientRequest, ClientSession, StreamReader, hdrs
 from yarl import URL
 
-from proxy.ground.remembering import remembered
 from proxy.ground.sessions import HEAD_LIMITS, READ_BUFFER, Connector, answer_head
 
 if TYPE_CHECKING:
     from aiohttp.connector import Connection
     from aiohttp.http import RawResponseMessage
 
+_MOST_REMEMBERED: Final = 1024  # URLs
+_LONGEST_REMEMBERED: Final = 2048  # characters of a URL; together they must not take much memory
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 _WRITTEN_AT_ONCE: Final = 64 * 1024  # bytes; more are not copied to be sent with the head
 
@@ -67,7 +68,8 @@ class Exchanges:
     def __init__(self, session: ClientSession, connector: Connector) -> None:
         self._connector = connector
         self._timeout = session.timeout
-        self._target = remembered(partial(_Target, asyncio.get_running_loop()))
+        self._target = partial(_Target, asyncio.get_running_loop())
+        self._remembered = lru_cache(_MOST_REMEMBERED)(self._target)
 
     @classmethod
     def of(cls, session: ClientSession) -> Exchanges | None:
@@ -84,7 +86,7 @@ class Exchanges:
 
         Raises: aiohttp's ClientErrors, DroppedWhileIdle, OSError; UnicodeError for an odd host.
         """
-        target = self._target(url)
+        target = (self._remembered if len(url) <= _LONGEST_REMEMBERED else self._target)(url)
         head = target.head + b"Authorization: Bearer %b\r\nContent-Length: %d\r\n\r\n" % (
             token.encode(),
             len(data),

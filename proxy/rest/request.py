@@ -57,11 +57,10 @@ def segments_of(path: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What the target of a request says; `problem` as of RestRequest."""
+    """What the target of a request says by itself; `problem` as of RestRequest."""
 
     path: str
     parameters: Mapping[str, str]
-    filter: Filter | None
     problem: ProxyError | None
 
 
@@ -75,6 +74,11 @@ def parse_request(method: str, target: str, headers: CIMultiDictProxy[str]) -> R
         accept = media_type(headers, "Accept")
         content_type = media_type(headers, "Content-Type")
     said = read_target(target)
+    problem.error = problem.error or said.problem
+    filter = None
+    if filter_path := said.parameters.get("filter_path"):
+        with problem:
+            filter = parse_filter(filter_path)
     return RestRequest(
         method=method,
         target=target,
@@ -83,8 +87,8 @@ def parse_request(method: str, target: str, headers: CIMultiDictProxy[str]) -> R
         parameters=said.parameters,
         accept=accept,
         content_type=content_type,
-        filter=said.filter,
-        problem=problem.error or said.problem,
+        filter=filter,
+        problem=problem.error,
     )
 
 
@@ -107,7 +111,6 @@ def _flawless(target: str) -> Target:
 
 def _read_target(target: str) -> Target:
     path, _, query = target.partition("?")
-    filter = None
     parameters: dict[str, str] = {}
     problem = _FirstProblem()
     with problem:
@@ -115,10 +118,7 @@ def _read_target(target: str) -> Target:
         parameters.update(_pairs(query))
     with problem:
         _check_error_trace(parameters)
-    with problem:
-        if filter_path := parameters.get("filter_path"):
-            filter = parse_filter(filter_path)
-    return Target(path, parameters, filter, problem.error)
+    return Target(path, parameters, problem.error)
 
 
 class _FirstProblem:
