@@ -253,9 +253,9 @@ class _Line(Generic[T]):
             if brings_none:
                 await confirm()  # else the call that has its texts does
             await caller.done
-        except BaseException:
-            self._leave(caller)
-            raise
+        finally:
+            if caller.missing:  # else nothing of it is left
+                self._leave(caller)
         results = [caller.results[wanted] for wanted in mine]
         found = [result for result in results if result is not None]
         reserve(sum(map(self._size_of, found)))
