@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
-from aiohttp import ClientResponse, hdrs, web
+from aiohttp import hdrs, web
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.config import UpstreamConfig
@@ -34,7 +34,7 @@ from proxy.upstream.passingback import (
     passed_back_whole,
     text_of,
 )
-from proxy.upstream.session import PIECE, Question, UpstreamSession
+from proxy.upstream.session import PIECE, Question, UpstreamResponse, UpstreamSession
 from proxy.upstream.upload import Upload
 
 # Content codings of answers that can be changed.
@@ -119,7 +119,7 @@ class Forwarder:
             return UpstreamAnswer(status=answer.status, headers=answer.headers, body=told)
 
     async def passed_on(
-        self, request: web.Request, answer: ClientResponse, start: bytes, change: Change | None
+        self, request: web.Request, answer: UpstreamResponse, start: bytes, change: Change | None
     ) -> web.StreamResponse:
         """An answer that is too large to be read as a whole, of which this is the `start`.
 
@@ -185,7 +185,7 @@ class Forwarder:
         *,
         target: str | None = None,
         is_read: bool = False,
-    ) -> AsyncIterator[ClientResponse]:
+    ) -> AsyncIterator[UpstreamResponse]:
         """The upstream's answer to a request, the body still to be read.
 
         `is_read`: in a content coding that can be read here.
@@ -207,7 +207,7 @@ class Forwarder:
             method=request.method,
             target=target or request.raw_path,
             headers=headers,
-            body=upload.pieces if body is None else partial(_slices, body),
+            body=upload.pieces if body is None else partial(_content, body, headers),
         )
         repeatable = head.repeatable and body is not None
         try:
@@ -242,8 +242,10 @@ def _readable(offers: str) -> str:
     return ",".join(kept)
 
 
-def _slices(body: bytes) -> AsyncIterator[bytes] | None:
-    return pieces(body, PIECE) if body else None
+def _content(body: bytes, headers: CIMultiDict[str]) -> AsyncIterator[bytes] | bytes:
+    """A body as it is sent: in chunks if it came so, and in pieces if it is long."""
+    is_chunked = body and hdrs.CONTENT_LENGTH not in headers
+    return pieces(body, PIECE) if is_chunked or len(body) > PIECE else body
 
 
 def _joined(pairs: Iterable[tuple[bytes, bytes]]) -> CIMultiDict[str]:
