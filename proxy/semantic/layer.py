@@ -18,7 +18,7 @@ from proxy.rest.request import RestRequest, parse_request
 from proxy.rest.responder import responder_for
 from proxy.semantic.abilities import Abilities
 from proxy.semantic.counting import CountedEndpoints, kind_of
-from proxy.semantic.exchange import Exchange, Parts, ReadBody, ReadPieces, Unread
+from proxy.semantic.exchange import Exchange, Parts, ReadBody, ReadPieces, Send, Unread
 from proxy.semantic.expressions import EVERYTHING
 from proxy.semantic.guarding import Guard
 from proxy.semantic.interception import Interceptor, changes, writes_documents
@@ -63,6 +63,7 @@ class SemanticLayer:
         *,
         read_body: ReadBody,
         read_pieces: ReadPieces,
+        send: Send,
     ) -> None:
         self._registry = Registry(upstream, config.refresh, epoch)
         release = UpstreamRelease(upstream)
@@ -80,6 +81,7 @@ class SemanticLayer:
             release=release,
             read_body=read_body,
             read_pieces=read_pieces,
+            send=send,
             metrics=metrics,
             default_id=config.default_inference_id,
         )
