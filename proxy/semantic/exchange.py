@@ -31,7 +31,7 @@ from proxy.semantic.tasks import Tasks
 from proxy.semantic.upstreamrelease import UpstreamRelease
 from proxy.telemetry.semantic import SemanticMetrics
 from proxy.xcontent.document import Bounds
-from proxy.xcontent.loading import load_json
+from proxy.xcontent.loading import load_json, load_plain
 from proxy.xcontent.writing import dump_json
 
 _IN_URL: Final = ("source", "source_content_type")  # a body, and its media type
@@ -128,6 +128,8 @@ class Exchange:
         if not data or self.body is None:
             return None
         body = self.body
+        if body.is_json and (plain := load_plain(data, body.bounds)) is not None:
+            return plain
         found = await offload(len(data), AT_ONCE, lambda: body.document(lone_surrogates=True))
         return None if found.error is not None or found.root is None else found.root.plain()
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from proxy.semantic.answers import hits_of
-from proxy.semantic.highlights import Found, Shown, Sought, Within, sought_by, sought_in, taken_over
+from proxy.semantic.highlights import Found, Shown, Within, sought_by, sought_in, taken_over
 from proxy.semantic.plainhighlights import query_of
 from proxy.semantic.prefilters import each
 
@@ -93,12 +93,11 @@ def all_taken_over(
     body: Mapping[str, Any], by_path: Mapping[str, Found], indices: int
 ) -> tuple[dict[str, Any], Shown]:
     """A rewritten search without what its hits, and those within, are to show; see `taken_over`."""
-    found = tuple(sought_by(body))
     within: list[Within] = []
 
     def change(section: Section) -> Mapping[str, Any]:
         made = dict(section.body)
-        sought: Iterable[Sought] = found if section.query is None else sought_in(section.query)
+        sought = sought_by(body) if section.query is None else sought_in(section.query)
         query = query_of(body) if section.query is None else section.query
         shown = taken_over(made, by_path, indices, sought, query)
         if shown or shown.formats:
@@ -107,7 +106,7 @@ def all_taken_over(
         return made
 
     made = with_sections(body, change)
-    shown = taken_over(made, by_path, indices, found, query_of(body))
+    shown = taken_over(made, by_path, indices, sought_by(body), query_of(body))
     shown.within = within
     for one in within:
         shown.formats |= one.shown.formats

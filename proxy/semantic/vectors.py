@@ -13,10 +13,12 @@ from typing import Any, Final
 from proxy.ground.errors import EndpointNotFound, IllegalArgument, ProxyError
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.inputtypes import SEARCH
+from proxy.inference.results import WrittenEmbedding
 from proxy.limits.deadline import Deadline
 from proxy.semantic.modelsettings import RESULTS, TASKS
 from proxy.semantic.ports import Endpoints
 from proxy.xcontent.loading import load_json
+from proxy.xcontent.numbers import Numbers
 
 # What errors ask of an endpoint that was to do such a task.
 _ASKED: Final[Mapping[TaskType, str]] = {
@@ -68,10 +70,6 @@ class Vectors:
             f"Is [{wanted.inference_id}] {_ASKED[task]}?"
         )
 
-    def origins(self) -> dict[int, Wanted]:
-        """What each vector was made of, by its identity."""
-        return {id(one.vector): wanted for wanted, one in self.found.items()}
-
 
 async def embedded(wanted: Iterable[Wanted], endpoints: Endpoints, deadline: Deadline) -> Vectors:
     """The vectors of these texts, those of one endpoint in one call; what fails is kept as such."""
@@ -114,8 +112,13 @@ async def _made(
     if endpoint.task_type not in TASKS:
         return dict.fromkeys(distinct, Embedded([], endpoint.task_type))
     vectors = await endpoints.embed(endpoint, distinct, deadline, SEARCH)
-    found = [Embedded(load_json(vector.json), endpoint.task_type) for vector in vectors]
+    found = [Embedded(_known(vector), endpoint.task_type) for vector in vectors]
     return dict(zip(distinct, found, strict=True))
+
+
+def _known(made: WrittenEmbedding) -> Any:
+    """Weights of tokens as such; vectors as they are written, as they are only passed on."""
+    return made if isinstance(made, Numbers) else load_json(made.json)
 
 
 def _not_found(wanted: Wanted) -> ProxyError:
