@@ -20,8 +20,9 @@ from proxy.config import UpstreamConfig
 from proxy.ground.errors import NoInferenceFeature, UpstreamError
 from proxy.ground.interception import is_inference
 from proxy.ground.largeanswers import AnswerTooLarge
-from proxy.http1 import Forwarding, Headers, RequestHead
+from proxy.http1 import HOP_BY_HOP, Forwarding, Headers, RequestHead
 from proxy.http1.bodies import pieces
+from proxy.http1.headers import OWN
 from proxy.limits.uploads import PAUSE
 from proxy.upstream.feature import REFUSAL_LIMIT, lacks_inference
 from proxy.upstream.heads import head_of
@@ -40,18 +41,22 @@ from proxy.upstream.upload import Upload
 # Content codings of answers that can be changed.
 _CODINGS: Final = frozenset(("gzip", "deflate", "identity"))
 
-# Headers about a body that is not sent, and those that would bring an answer that is partial or
-# encoded.
-_NOT_FETCHED: Final = frozenset(
-    (
-        b"accept-encoding",
-        b"content-encoding",
-        b"content-length",
-        b"content-type",
-        b"expect",
-        b"if-match",
-        b"if-none-match",
-        b"range",
+# Headers for one connection, or for the proxy; about a body that is not sent; and those that would
+# bring an answer that is partial or encoded.
+_NOT_FETCHED: Final = (
+    HOP_BY_HOP
+    | OWN
+    | frozenset(
+        (
+            b"accept-encoding",
+            b"content-encoding",
+            b"content-length",
+            b"content-type",
+            b"expect",
+            b"if-match",
+            b"if-none-match",
+            b"range",
+        )
     )
 )
 
@@ -228,8 +233,11 @@ class Forwarder:
 
 
 def end_to_end(request: web.Request) -> CIMultiDict[str]:
-    """The headers of a caller's request that a question in its name keeps."""
-    pairs = head_of(request).headers
+    """The headers of a caller's request that a question in its name keeps.
+
+    Whoever lets requests in has refused what must not be passed on.
+    """
+    pairs = request.raw_headers
     headers = _joined(pair for pair in pairs if pair[0].lower() not in _NOT_FETCHED)
     if "json" not in headers.get(hdrs.ACCEPT, "json"):
         headers.popall(hdrs.ACCEPT)  # we read the answer, whatever form the caller gets

@@ -7,7 +7,7 @@ cookies, so that no caller gets another's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeGuard
@@ -93,21 +93,13 @@ class UpstreamSession:
     ) -> ClientTimeout:
         return ClientTimeout(total=total, sock_connect=self._connect_timeout, sock_read=sock_read)
 
-    @asynccontextmanager
-    async def ask(self, question: Question, *, repeatable: bool) -> AsyncIterator[UpstreamResponse]:
+    def ask(self, question: Question, *, repeatable: bool) -> _Asking:
         """An answer whose body is still to be read; 502, 503 or 504 only if no node does better.
 
         repeatable: whether another node may be asked although this one may have run the request.
-        Raises: UpstreamError when no node answers.
+        Entering raises: UpstreamError when no node answers.
         """
-        answer = await self._first_answer(question, repeatable)
-        try:
-            yield answer
-        finally:
-            if answer.content.is_eof():
-                answer.release()
-            else:
-                answer.close()
+        return _Asking(self._first_answer(question, repeatable))
 
     async def fetch(self, question: Question, limit: int) -> Answer:
         """An answer read to its end, unless its body is larger than `limit` bytes.
@@ -232,6 +224,23 @@ class UpstreamSession:
             read_bufsize=_BUFFER,
             last=GIVEN_UP,
         )
+
+
+class _Asking:
+    """The context in which an answer is read; what is not read of it by its end is not wanted."""
+
+    def __init__(self, answer: Awaitable[UpstreamResponse]) -> None:
+        self._coming = answer
+
+    async def __aenter__(self) -> UpstreamResponse:
+        self._answer = await self._coming
+        return self._answer
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._answer.content.is_eof():
+            self._answer.release()
+        else:
+            self._answer.close()
 
 
 def _is_at_hand(body: Content) -> TypeGuard[bytes | None]:
