@@ -138,7 +138,7 @@ class Showing:
 
     def is_refused_by(self, answer: bytes) -> bool:
         """The same for what it answers."""
-        return not self.has_own_filter and _SOURCELESS in answer
+        return not self.has_own_filter and answer.rfind(_SOURCELESS) >= 0  # mostly not there
 
 
 async def showing(
@@ -229,7 +229,7 @@ def _below(value: Any) -> Any:
     if isinstance(value, list):
         is_vector = bool(value) and isinstance(value[0], int | float)
         return value if is_vector else [_below(one) for one in value]
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return value
     return {
         key: _hits(one) if key in ("top_hits", "inner_hits") else _below(one)

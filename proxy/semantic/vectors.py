@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from proxy.ground.errors import EndpointNotFound, IllegalArgument, ProxyError
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
@@ -27,8 +27,7 @@ _ASKED: Final[Mapping[TaskType, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """A text that an endpoint is to embed; `as_model` says how errors speak of the endpoint."""
 
     inference_id: str
