@@ -29,6 +29,12 @@ class Layer(Protocol):
     def looks_into(self, method: bytes, target: bytes) -> bool:
         """Whether, where it does not, the body of the request may say otherwise."""
 
+    def upstream_refuses(self, target: bytes) -> bool:
+        """Whether such a request may go upstream first.
+
+        It may if Elasticsearch refuses each one that the application answers for its body.
+        """
+
     def hides_body(self, head: bytes) -> bool:
         """Whether a request with this head has a body that `takes_body` cannot read."""
 
@@ -49,6 +55,9 @@ class _NoLayer:
         return False
 
     def looks_into(self, method: bytes, target: bytes) -> bool:
+        return False
+
+    def upstream_refuses(self, target: bytes) -> bool:
         return False
 
     def hides_body(self, head: bytes) -> bool:
@@ -89,6 +98,10 @@ class Interception:
     def looks_into(self, method: bytes, target: bytes) -> bool:
         """Whether, where it does not, the body of the request may say otherwise."""
         return self._layer.looks_into(method, target)
+
+    def upstream_refuses(self, target: bytes) -> bool:
+        """Whether such a request may go upstream first; see `Layer`."""
+        return self._layer.upstream_refuses(target)
 
     def hides_body(self, head: bytes) -> bool:
         """Whether a request with this head has a body that `takes_body` cannot read."""

@@ -52,6 +52,11 @@ class AnswerHead:
         sized = self.length is not None
         self.verbatim = sized and self.clean and self.keep_alive and self.status >= 200
 
+    @property
+    def refuses(self) -> bool:
+        """Whether it is an error."""
+        return self.status >= 400
+
     def body(self, minor: int) -> Body:
         """The body behind it, in a form for a caller who speaks HTTP/1.`minor`."""
         if self.length is not None:
@@ -161,13 +166,15 @@ class AnswerParser:
         self._received = Template(data[:end])
         return self._last, data[end:]
 
-    def is_complete(self, data: bytes, method: bytes) -> bool:
+    def is_complete(self, data: bytes, method: bytes, no_error: bool) -> bool:
         """Whether `data` is exactly one answer, which may be passed on without being parsed.
 
         Its head must be like the last one, and such that any caller who speaks HTTP/1.1 and keeps
-        its connection may get it.
+        its connection may get it. With `no_error`, an error has to be parsed.
         """
         if self._last is None or not self._last.verbatim:
+            return False
+        if no_error and self._last.refuses:
             return False
         found = self._fit(data, method)
         return found is not None and len(data) == found[0] + found[1]

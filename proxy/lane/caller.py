@@ -31,7 +31,9 @@ class CallerSide(AnsweringConnection):
         self._target: bytes | None = None  # of the last request
         self._generation: object = None  # of what said where its answers come from:
         self._connections = lane.upstream
-        self._looks_into = False  # whether its body may say otherwise
+        self._looks_into = False  # whether its body may say otherwise, before it is sent;
+        self.second_look = False  # or, if it is small, once the upstream has refused it
+        self._looks_first = False  # whether that has been of use here
         self._undecided = b""  # a request whose body is awaited to say so
         self._judged: RequestHead | None = None  # the last such request, and
         self._hides_body = False  # whether its body cannot be read
@@ -134,7 +136,12 @@ class CallerSide(AnsweringConnection):
             self._generation = generation
             ours = bool(head.own) or lane.interception.takes(head.method, head.target)
             self._connections = lane.application if ours else lane.upstream
-            self._looks_into = not ours and lane.interception.looks_into(head.method, head.target)
+            looks = not ours and lane.interception.looks_into(head.method, head.target)
+            late = looks and not self._looks_first
+            self.second_look = late and lane.interception.upstream_refuses(head.target)
+            self._looks_into = looks and not self.second_look
+        if self.second_look and (self.state is BODY or len(data) > HELD_LIMIT or head.expects):
+            self._look_now_if_long(head)
         if self._looks_into and head.body_length != 0:
             self._decide(head, data)
         else:
@@ -144,20 +151,40 @@ class CallerSide(AnsweringConnection):
         upstream = self.upstream = connections.take()
         upstream.start(self, data)
 
+    def _look_now_if_long(self, head: RequestHead) -> None:
+        """Look into a request before it is sent, if not all of it is kept for a second look."""
+        if not _is_short(head):
+            self.second_look = False
+            self._looks_into = True
+            self._target = None  # so that it is said anew for the next request
+
     def _decide(self, head: RequestHead, data: bytes) -> None:
         """Start a request, `data` as far as it has come, once its body has said who answers it."""
-        lane, length = self.lane, head.body_length
-        is_partial = self.state is BODY
-        if is_partial and 0 < (length or 0) <= HELD_LIMIT and not head.expects:
+        lane = self.lane
+        if self.state is BODY and _is_short(head):
             self._undecided = data
             return
         self._undecided = b""
+        self._start(lane.application if self._is_ours(head, data) else self._connections, data)
+
+    def _is_ours(self, head: RequestHead, data: bytes) -> bool:
+        """Whether the body of a request is one for the application, or cannot be read."""
+        if self.state is BODY or head.body_length is None:
+            return True
+        interception = self.lane.interception
         if head is not self._judged:  # the parser gives the same one as long as its headers are
             self._judged = head
-            self._hides_body = lane.interception.hides_body(head.encoded)
-        unreadable = is_partial or length is None or self._hides_body
-        ours = unreadable or lane.interception.takes_body(data, len(head.encoded))
-        self._start(lane.application if ours else self._connections, data)
+            self._hides_body = interception.hides_body(head.encoded)
+        return self._hides_body or interception.takes_body(data, len(head.encoded))
+
+    def taken_back(self, sent: bytes) -> sides.Connection | None:
+        """Who answers the request `sent`, which was refused; None if the refusal stands."""
+        if not self._is_ours(cast(RequestHead, self.request), sent):
+            return None
+        self._looks_first = True
+        self.second_look = False
+        self._target = None  # so that it is said anew for the next request
+        return self.lane.application.take()
 
     def served_by(self, upstream: sides.Upstream) -> None:
         self.upstream = upstream
@@ -253,3 +280,9 @@ class CallerSide(AnsweringConnection):
             self._read_body(data, http1.CHUNKS_AT_ONCE)
         elif data and self.state is REST:
             self._drop_rest(data, http1.CHUNKS_AT_ONCE)
+
+
+def _is_short(head: RequestHead) -> bool:
+    """Whether all of a request is kept until it is answered."""
+    length = head.body_length
+    return length is not None and len(head.encoded) + length <= HELD_LIMIT and not head.expects

@@ -47,6 +47,10 @@ class Caller(Protocol):
         """Whether the transport takes no more writes."""
 
     @property
+    def second_look(self) -> bool:
+        """Whether its request, if it is refused, may still be one for the application."""
+
+    @property
     def turns(self) -> Turns:
         """Where work is put off."""
 
@@ -59,6 +63,9 @@ class Caller(Protocol):
 
     def served_by(self, upstream: Upstream) -> None:
         """Another connection serves the request from now on."""
+
+    def taken_back(self, sent: bytes) -> Connection | None:
+        """Who answers the request `sent`, which was refused; None if the refusal stands."""
 
     def pause_body(self) -> None:
         """Take no more of a body, however long it is before the upstream takes more."""

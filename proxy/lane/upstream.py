@@ -147,7 +147,7 @@ class UpstreamSide(asyncio.Protocol):
         self.state = ASKED
         data = b"".join(self._unsent)
         self._unsent.clear()
-        if len(data) <= HELD_LIMIT and self.pool.has_others:
+        if len(data) <= HELD_LIMIT and (self.pool.has_others or caller.second_look):
             self._retry = data
         self.transport.write(data)
         if self.takes_more:
@@ -232,7 +232,7 @@ class UpstreamSide(asyncio.Protocol):
         request = caller.request
         assert request is not None
         plain = caller.keep_alive and caller.state is ANSWER and request.minor
-        if plain and self._parser.is_complete(data, request.method):
+        if plain and self._parser.is_complete(data, request.method, caller.second_look):
             self._retry = None
             if self.pool.node.strikes:
                 self.pool.node.did_well()
@@ -270,7 +270,7 @@ class UpstreamSide(asyncio.Protocol):
         self._pass_back(caller, caller.begin_answer(head), rest, http1.CHUNKS_AT_ONCE)
 
     def _asked_another(self, head: AnswerHead, request: RequestHead, sent: bytes | None) -> bool:
-        """Whether another node is asked instead, as it may have a better answer.
+        """Whether another node, or the application, is asked, as it may have a better answer.
 
         `sent` is the request, as long as it may be sent again.
         """
@@ -278,12 +278,22 @@ class UpstreamSide(asyncio.Protocol):
         if head.status not in UNAVAILABLE:
             if node.strikes:
                 node.did_well()
-            return False
+            return head.refuses and sent is not None and self._taken_back(sent)
         if not self.pool.has_others:
             return False
         node.did_badly(head.status)
         if sent is None or not request.repeatable or not self._moved(sent, live=True):
             return False
+        self.drop()
+        return True
+
+    def _taken_back(self, sent: bytes) -> bool:
+        """Whether the application answers the request that was refused."""
+        caller = cast(sides.Caller, self.caller)
+        other = caller.taken_back(sent) if caller.second_look else None
+        if other is None:
+            return False
+        self.hand_over(other, sent)
         self.drop()
         return True
 

@@ -55,6 +55,9 @@ _SEARCHES: Final = re.compile(
     rb"/(?:[^/?]+/)?_(?:m?search(?:/template)?|async_search|count|validate/query|explain/[^/?]+"
     rb"|rank_eval|delete_by_query|update_by_query|query|query/async)/?(?:\?|$)"
 )
+# Those of them that are refused as a whole where their body has something unknown. Others answer
+# 200 and tell of it, or run a template.
+_REFUSED: Final = re.compile(rb"/(?:[^/?]+/)?_search/?(?:\?|$)")
 # What embeds texts with a model that may be an endpoint of ours.
 _INFERS: Final = re.compile(rb"/_ml/trained_models/[^/?]+/(?:deployment/)?_infer/?(?:\?|$)")
 # What stands in a search that Elasticsearch without its inference plugin does not know. Looked for
@@ -171,6 +174,10 @@ class Interceptor:
     def looks_into(self, method: bytes, target: bytes) -> bool:
         """Whether the body of a request that is not taken may say otherwise."""
         return _searches(method, target)
+
+    def upstream_refuses(self, target: bytes) -> bool:
+        """Whether Elasticsearch refuses such a request if `takes_body` says that it is taken."""
+        return _REFUSED.match(target) is not None
 
     def hides_body(self, head: bytes) -> bool:
         """Whether the names look otherwise in the body that belongs to a head."""

@@ -140,7 +140,9 @@ class Registry:
         self._generation = object()  # another one whenever something else is known
         self._epoch = epoch
         self._clock = clock
+        self._cell = epoch.cell
         self._asked = self._now()  # when what is known was asked for
+        self._asked_epoch = self._asked.epoch
         self._trust = max(_TRUST * refresh, _SHORTEST_TRUST)
         self._trusted_until = -math.inf  # the time until which it is written by what is known
         self.stored_pipelines = PipelineRegistry(upstream)
@@ -201,7 +203,7 @@ class Registry:
         """Another object whenever something else is known, or it is not current."""
         self._is_used = True
         # As `is_current`, without another call: every request that is forwarded asks for it.
-        if self._asked.epoch == self._epoch.cell[0] and self._clock() < self._trusted_until:
+        if self._asked_epoch == self._cell[0] and self._clock() < self._trusted_until:
             return self._generation
         return object()
 
@@ -272,7 +274,7 @@ class Registry:
         if snapshot is not self._snapshot:
             self._generation = object()
         asked = asked or self._now()
-        self._snapshot, self._asked = snapshot, asked
+        self._snapshot, self._asked, self._asked_epoch = snapshot, asked, asked.epoch
         self._trusted_until = asked.time + self._trust if snapshot.is_known else -math.inf
         if self._is_resting:
             self._is_used, self._is_resting = True, False

@@ -1,8 +1,9 @@
-"""Requests whose body says who answers them."""
+"""Requests whose body says who answers them: before they are sent, or once they are refused."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 from aiohttp import web
@@ -13,6 +14,8 @@ from tests.support.peers import OK, Peer
 
 PLAIN = b'{"query":{"match_all":{}}}'
 OURS = b'{"query":{"semantic":{}}}'
+WRONG = b'{"query":{"unknown":{}}}'
+REFUSED = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\n\r\nok"
 
 
 class ByBody:
@@ -25,6 +28,9 @@ class ByBody:
         return False
 
     def looks_into(self, method, target):
+        return target.startswith((b"/_search", b"/_msearch"))
+
+    def upstream_refuses(self, target):
         return target.startswith(b"/_search")
 
     def hides_body(self, head):
@@ -41,11 +47,12 @@ def by_body() -> Interception:
 
 
 class _Caller:
-    """Sends requests through a lane, and says who was reached, and with which body."""
+    """Sends requests through a lane, and says who answered, and which body it got."""
 
     def __init__(self, address, seen) -> None:
         self._address = address
         self._seen = seen
+        self.reached: list[tuple[str, bytes]] = []  # by the last request
 
     async def __call__(self, *pieces):
         """Send one request, in pieces."""
@@ -69,9 +76,9 @@ class _Caller:
 
     async def _answered(self, reader):
         async with asyncio.timeout(10):
-            found = await self._seen.get()
-            assert (await reader.readuntil(b"\r\n\r\nok")).startswith(b"HTTP/1.1 200")
-        return found
+            await reader.readuntil(b"\r\n\r\nok")
+        self.reached = [self._seen.get_nowait() for _ in range(self._seen.qsize())]
+        return self.reached[-1]
 
 
 @pytest.fixture
@@ -81,15 +88,20 @@ async def reached():
 
     async def upstream(reader, writer):
         peer = Peer(reader, writer)
-        head = await peer.head()
-        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
-        await seen.put(("upstream", await reader.readexactly(length)))
-        await peer.send(OK)
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while head := await peer.head():
+                length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+                body = await reader.readexactly(int(length or 0))
+                if b"chunked" in head:
+                    body = await reader.readuntil(b"\r\n0\r\n\r\n")
+                await seen.put(("upstream", body))
+                await peer.send(REFUSED if b"semantic" in body or b"unknown" in body else OK)
         writer.close()
 
     async def handler(request):
-        await seen.put(("application", await request.read()))
-        return web.Response(body=b"ok")
+        body = await request.read()
+        await seen.put(("application", body))
+        return web.Response(body=b"ok", status=400 if b"refused" in body else 200)
 
     server = await asyncio.start_server(upstream, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -104,7 +116,7 @@ async def reached():
     await runner.cleanup()
 
 
-def head(body, *more, target=b"/_search"):
+def head(body, *more, target=b"/_msearch"):
     lines = [b"POST %b HTTP/1.1" % target, b"Host: x", *more]
     if not any(b"chunked" in line for line in more):
         lines.append(b"Content-Length: %d" % len(body))
@@ -145,6 +157,73 @@ async def test_what_cannot_be_read_goes_to_the_application(reached):
 
 async def test_what_has_a_header_for_the_proxy_alone_goes_to_the_application(reached):
     own = b"X-Embedding-Cache: no-cache"
-    for target in (b"/_search", b"/x"):
+    for target in (b"/_search", b"/_msearch", b"/x"):
         asked = head(PLAIN, own, target=target) + PLAIN
         assert await reached(asked) == ("application", PLAIN)
+
+
+# What the upstream refuses where it is for the application
+
+
+def search(body, *more):
+    return head(body, *more, target=b"/_search") + body
+
+
+@pytest.mark.parametrize("body", [PLAIN, WRONG])
+async def test_the_upstream_answers_what_is_for_nobody_else(reached, body):
+    assert await reached(search(body)) == ("upstream", body)
+    assert await reached.each(*[search(body)] * 3) == [("upstream", body)] * 3
+
+
+async def test_what_the_upstream_refuses_is_taken_back_if_it_is_ours(reached):
+    await reached(search(WRONG))  # so that its refusals are known
+    assert await reached(search(OURS)) == ("application", OURS)
+    assert reached.reached == [("upstream", OURS), ("application", OURS)]
+
+
+async def test_a_body_that_comes_late_is_taken_back_whole(reached):
+    begin, end = search(OURS)[:-12], OURS[-12:]
+    assert await reached(begin, end) == ("application", OURS)
+    assert reached.reached == [("upstream", OURS), ("application", OURS)]
+
+
+async def test_a_connection_that_had_one_taken_back_is_looked_into_first(reached):
+    found = await reached.each(*map(search, (PLAIN, OURS, OURS, PLAIN, WRONG)))
+    places = ["upstream", "application", "application", "upstream", "upstream"]
+    assert [place for place, _ in found] == places
+    assert await reached.each(search(OURS), search(OURS)) == [("application", OURS)] * 2
+    assert reached.reached == [("application", OURS)]
+
+
+async def test_chunks_are_taken_back_too(reached):
+    chunked = head(b"", b"Transfer-Encoding: chunked", target=b"/_search")
+    body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(OURS), OURS)
+    assert await reached(chunked + body) == ("application", OURS)
+    assert await reached(chunked + body[:9], body[9:]) == ("application", OURS)
+
+
+async def test_what_cannot_be_read_is_taken_back_if_it_is_refused(reached):
+    hidden = b"X: gzip"
+    assert await reached(search(PLAIN, hidden)) == ("upstream", PLAIN)
+    assert await reached(search(WRONG, hidden)) == ("application", WRONG)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pytest.param(search(OURS + b" " * 70_000), id="long"),
+        pytest.param(search(OURS, b"Expect: 100-continue"), id="expects"),
+    ],
+)
+async def test_what_would_not_be_kept_is_looked_into_first(reached, request_):
+    found = await reached.each(request_, search(OURS), search(PLAIN), request_)
+    places = ["application", "application", "upstream", "application"]
+    assert [place for place, _ in found] == places
+    assert [place for place, _ in reached.reached] == ["application"]
+
+
+async def test_an_answer_of_the_application_is_never_taken_back(reached):
+    assert (await reached(search(OURS + b'"refused"')))[0] == "application"
+    assert [place for place, _ in reached.reached] == ["upstream", "application"]
+    assert (await reached(search(OURS + b'"refused"', b"Expect: 100-continue")))[0] == "application"
+    assert [place for place, _ in reached.reached] == ["application"]

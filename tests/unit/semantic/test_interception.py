@@ -251,6 +251,25 @@ def test_what_holds_no_esql_query_is_not_looked_into(target):
     assert not interceptor(declared=NONE).looks_into(b"POST", target)
 
 
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        (b"/_search", True),
+        (b"/notes/_search?size=3", True),
+        (b"/notes/_search/", True),
+        (b"/_msearch", False),  # answers 200 with the refusal inside
+        (b"/notes/_validate/query", False),
+        (b"/_rank_eval", False),
+        (b"/notes/_search/template", False),
+        (b"/notes/_async_search", False),
+    ],
+)
+def test_what_is_refused_as_a_whole_may_go_upstream_first(target, expected):
+    looking = interceptor(declared=NONE)
+    assert looking.looks_into(b"POST", target)
+    assert looking.upstream_refuses(target) is expected
+
+
 def test_elsewhere_the_name_of_that_function_means_nothing():
     head = HEAD % b"Content-Type: application/json"
     body = b'{"query":{"match":{"a":"text_embedding(x)"}}}'
