@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 from proxy.inference.endpoints import InferenceEndpoint
@@ -35,6 +36,7 @@ _REASONS: Final[Mapping[int, str]] = {
 }
 
 
+@cache
 def kind_of(pattern: str, method: str) -> str:
     """The kind of a request by the pattern of its route."""
     kinds = [_KINDS[segment] for segment in pattern.split("/") if segment in _KINDS]

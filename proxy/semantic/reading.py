@@ -14,6 +14,7 @@ from aiohttp import web
 
 from proxy.limits.threads import offload
 from proxy.semantic.answerjson import AT_ONCE
+from proxy.semantic.answers import has_failures
 from proxy.semantic.asyncsearches import is_async
 from proxy.semantic.cutting import Replacement, cut_out
 from proxy.semantic.exchange import Exchange
@@ -134,11 +135,12 @@ class Showing:
 
     def is_refused(self, answer: UpstreamAnswer) -> bool:
         """Whether an index has refused the layer's filter."""
-        return self.is_refused_by(answer.body)
+        may_be = answer.status >= 300 or has_failures(answer.body)
+        return may_be and self.is_refused_by(answer.body)
 
     def is_refused_by(self, answer: bytes) -> bool:
         """The same for what it answers."""
-        return not self.has_own_filter and answer.rfind(_SOURCELESS) >= 0  # mostly not there
+        return not self.has_own_filter and _SOURCELESS in answer
 
 
 async def showing(

@@ -52,7 +52,7 @@ class Vectors:
 
     def __getitem__(self, wanted: Wanted) -> Embedded:
         """Raises: ProxyError where the text could not be embedded."""
-        if (error := self.failed.get(wanted)) is not None:
+        if self.failed and (error := self.failed.get(wanted)) is not None:
             raise error
         return self.found[wanted]
 
