@@ -110,7 +110,7 @@ class _Connection(web.RequestHandler):
         handler = self._request_handler
         if isinstance(message, _ErrInfo):
             handler, message = self._make_error_handler(message), ERROR
-        task = asyncio.current_task()
+        task = self._task_handler
         assert handler is not None
         assert task is not None
         request = self._request_factory(

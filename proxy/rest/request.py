@@ -62,11 +62,12 @@ def parse_request(method: str, target: str, headers: CIMultiDictProxy[str]) -> R
     with problem:
         _check_path(path)
         parameters.update(_pairs(query))
-    with problem:
-        _check_error_trace(parameters)
-    with problem:
-        if filter_path := parameters.get("filter_path"):
-            filter = parse_filter(filter_path)
+    if parameters:
+        with problem:
+            _check_error_trace(parameters)
+        with problem:
+            if filter_path := parameters.get("filter_path"):
+                filter = parse_filter(filter_path)
     return RestRequest(
         method=method,
         target=target,

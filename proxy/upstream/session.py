@@ -127,9 +127,11 @@ class UpstreamSession:
         body = bytearray()
         try:
             while len(body) < limit and not answer.content.at_eof():
-                body += await answer.content.read(limit - len(body))
-                if not answer.content.at_eof():
-                    await asyncio.sleep(0)  # many small chunks would be read in one go
+                piece = await answer.content.read(limit - len(body))
+                if not body and answer.content.at_eof():
+                    return piece  # as most come
+                body += piece
+                await asyncio.sleep(0)  # many small chunks would be read in one go
         except ClientError:  # among them the one for `upstream.response_timeout`
             raise _BrokenOff("upstream node broke off its answer") from None
         except TimeoutError:
