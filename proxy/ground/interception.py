@@ -29,10 +29,15 @@ class Layer(Protocol):
     def looks_into(self, method: bytes, target: bytes) -> bool:
         """Whether, where it does not, the body of the request may say otherwise."""
 
+    @property
+    def unrefused(self) -> bytes:
+        """What a body must not have in it that goes upstream first; see `upstream_refuses`."""
+
     def upstream_refuses(self, target: bytes) -> bool:
         """Whether such a request may go upstream first.
 
-        It may if Elasticsearch refuses each one that the application answers for its body.
+        It may if Elasticsearch refuses each one that the application answers for its body, but for
+        those with `unrefused` in it.
         """
 
     def hides_body(self, head: bytes) -> bool:
@@ -47,6 +52,8 @@ class Layer(Protocol):
 
 class _NoLayer:
     """Takes nothing."""
+
+    unrefused = b""
 
     def generation(self) -> object:
         return self
@@ -98,6 +105,11 @@ class Interception:
     def looks_into(self, method: bytes, target: bytes) -> bool:
         """Whether, where it does not, the body of the request may say otherwise."""
         return self._layer.looks_into(method, target)
+
+    @property
+    def unrefused(self) -> bytes:
+        """What a body must not have in it that goes upstream first; see `Layer`."""
+        return self._layer.unrefused
 
     def upstream_refuses(self, target: bytes) -> bool:
         """Whether such a request may go upstream first; see `Layer`."""

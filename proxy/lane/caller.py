@@ -31,12 +31,12 @@ class CallerSide(AnsweringConnection):
         self._target: bytes | None = None  # of the last request
         self._generation: object = None  # of what said where its answers come from:
         self._connections = lane.upstream
-        self._looks_into = False  # whether its body may say otherwise, before it is sent;
-        self.second_look = False  # or, if it is small, once the upstream has refused it
-        self._looks_first = False  # whether that has been of use here
+        self._looks_into = False  # whether its body may say otherwise,
+        self.second_look = False  # and that once the upstream has refused it
+        self._looks_first = False  # whether that has happened here
+        self._unrefused = b""  # what a body must not have in it for that
         self._undecided = b""  # a request whose body is awaited to say so
-        self._judged: RequestHead | None = None  # the last such request, and
-        self._hides_body = False  # whether its body cannot be read
+        self._readable: RequestHead | None = None  # the last of a request whose body could be read
 
     # --- the connection
 
@@ -136,13 +136,20 @@ class CallerSide(AnsweringConnection):
             self._generation = generation
             ours = bool(head.own) or lane.interception.takes(head.method, head.target)
             self._connections = lane.application if ours else lane.upstream
-            looks = not ours and lane.interception.looks_into(head.method, head.target)
-            late = looks and not self._looks_first
-            self.second_look = late and lane.interception.upstream_refuses(head.target)
-            self._looks_into = looks and not self.second_look
-        if self.second_look and (self.state is BODY or len(data) > HELD_LIMIT or head.expects):
-            self._look_now_if_long(head)
-        if self._looks_into and head.body_length != 0:
+            self._looks_into = not ours and lane.interception.looks_into(head.method, head.target)
+            refuses = self._looks_into and lane.interception.upstream_refuses(head.target)
+            self.second_look = refuses and not self._looks_first
+            self._unrefused = lane.interception.unrefused
+        if (
+            self._looks_into
+            and head.body_length != 0
+            and not (  # as `_may_wait` says, without the call
+                self.second_look
+                and head is self._readable
+                and self.state is ANSWER
+                and data.rfind(self._unrefused) < 0
+            )
+        ):
             self._decide(head, data)
         else:
             self._start(self._connections, data)
@@ -151,31 +158,35 @@ class CallerSide(AnsweringConnection):
         upstream = self.upstream = connections.take()
         upstream.start(self, data)
 
-    def _look_now_if_long(self, head: RequestHead) -> None:
-        """Look into a request before it is sent, if not all of it is kept for a second look."""
-        if not _is_short(head):
-            self.second_look = False
-            self._looks_into = True
-            self._target = None  # so that it is said anew for the next request
-
     def _decide(self, head: RequestHead, data: bytes) -> None:
         """Start a request, `data` as far as it has come, once its body has said who answers it."""
-        lane = self.lane
         if self.state is BODY and _is_short(head):
             self._undecided = data
             return
         self._undecided = b""
-        self._start(lane.application if self._is_ours(head, data) else self._connections, data)
+        if self.second_look and not self._may_wait(head, data):
+            self.second_look = False
+            self._target = None  # so that it is said anew for the next request
+        ours = not self.second_look and self._is_ours(head, data)
+        self._start(self.lane.application if ours else self._connections, data)
+
+    def _may_wait(self, head: RequestHead, data: bytes) -> bool:
+        """Whether a request is looked into only if the upstream refuses it."""
+        return self._can_be_read(head) and data.rfind(self._unrefused) < 0
 
     def _is_ours(self, head: RequestHead, data: bytes) -> bool:
         """Whether the body of a request is one for the application, or cannot be read."""
-        if self.state is BODY or head.body_length is None:
+        if not self._can_be_read(head):
             return True
-        interception = self.lane.interception
-        if head is not self._judged:  # the parser gives the same one as long as its headers are
-            self._judged = head
-            self._hides_body = interception.hides_body(head.encoded)
-        return self._hides_body or interception.takes_body(data, len(head.encoded))
+        return self.lane.interception.takes_body(data, len(head.encoded))
+
+    def _can_be_read(self, head: RequestHead) -> bool:
+        if head is not self._readable:  # the parser gives the same one as long as its headers are
+            sized = head.body_length is not None and not head.expects
+            if not sized or self.lane.interception.hides_body(head.encoded):
+                return False
+            self._readable = head
+        return self.state is ANSWER
 
     def taken_back(self, sent: bytes) -> sides.Connection | None:
         """Who answers the request `sent`, which was refused; None if the refusal stands."""
@@ -283,6 +294,6 @@ class CallerSide(AnsweringConnection):
 
 
 def _is_short(head: RequestHead) -> bool:
-    """Whether all of a request is kept until it is answered."""
+    """Whether a request is small enough to be kept until it is whole."""
     length = head.body_length
     return length is not None and len(head.encoded) + length <= HELD_LIMIT and not head.expects

@@ -65,7 +65,7 @@ class UpstreamSide(asyncio.Protocol):
             return
         self.state = ASKED
         self._used = True
-        self._retry = data if len(data) <= HELD_LIMIT else None
+        self._retry = data if len(data) <= HELD_LIMIT or caller.second_look else None
         self.transport.write(data)
         if caller.full:
             self.transport.pause_reading()
@@ -147,7 +147,7 @@ class UpstreamSide(asyncio.Protocol):
         self.state = ASKED
         data = b"".join(self._unsent)
         self._unsent.clear()
-        if len(data) <= HELD_LIMIT and (self.pool.has_others or caller.second_look):
+        if caller.second_look or (len(data) <= HELD_LIMIT and self.pool.has_others):
             self._retry = data
         self.transport.write(data)
         if self.takes_more:

@@ -137,6 +137,9 @@ _SHOWS: Final = (b"/_cluster/state", b"/_cat/tasks", b"/_scripts/painless/_execu
 class Interceptor:
     """Says which requests are looked at, by the registry's present knowledge."""
 
+    # As the type of a highlighter: only shards that find something would complain of it.
+    unrefused = _SEMANTIC
+
     def __init__(self, registry: Registry, release: UpstreamRelease) -> None:
         self._registry = registry
         self._release = release
@@ -176,7 +179,7 @@ class Interceptor:
         return _searches(method, target)
 
     def upstream_refuses(self, target: bytes) -> bool:
-        """Whether Elasticsearch refuses such a request if `takes_body` says that it is taken."""
+        """Whether Elasticsearch refuses such requests as a whole if `takes_body` takes them."""
         return _REFUSED.match(target) is not None
 
     def hides_body(self, head: bytes) -> bool:

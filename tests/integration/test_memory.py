@@ -86,6 +86,15 @@ def test_bodies_of_every_bad_kind_at_once(proxy):
     assert infer(proxy, "small", b'{"input":"x"}') == 200
 
 
+def test_bodies_of_every_bad_kind_alone(proxy):
+    """As nothing else is held meanwhile, each may take all that there is."""
+    peaks = {}
+    for kind, (body, extra) in BODIES.items():
+        assert infer(proxy, "small", body, extra) in (200, 400, 413, 429), kind
+        peaks[kind] = peak_of(proxy.pid)
+    assert max(peaks.values()) < MOST, peaks
+
+
 @pytest.mark.parametrize("character", ["\N{GRINNING FACE}", "\\ud83d\\ude00", "\N{EURO SIGN}"])
 def test_one_wide_character_makes_a_text_wide(proxy, character):
     body = TEXT[:-2] + character.encode() + b'"}'
