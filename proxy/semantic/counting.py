@@ -81,7 +81,7 @@ class CountedEndpoints(PassingEndpoints):
         deadline: Deadline,
         input_type: str,
     ) -> Sequence[WrittenEmbedding]:
-        vectors = await super().embed(endpoint, texts, deadline, input_type)
+        vectors = await self._endpoints.embed(endpoint, texts, deadline, input_type)
         self._count(len(texts))
         return vectors
 
@@ -92,6 +92,6 @@ class CountedEndpoints(PassingEndpoints):
         deadline: Deadline,
         input_type: str | None = None,
     ) -> list[Any]:
-        results = await super().infer(endpoint, texts, deadline, input_type)
+        results = await self._endpoints.infer(endpoint, texts, deadline, input_type)
         self._count(len(texts))
         return results
