@@ -58,7 +58,7 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
             request[LIMIT] = limit
         answer = _responder(request).error(error)
         hold_only(_size(request, answer))
-        return await _sent(request, answer)
+        return await sent(request, answer)
 
 
 def begin(request: web.Request, response: web.StreamResponse) -> None:
@@ -117,7 +117,7 @@ async def send_document(
     if call.warnings:
         answer.headers.extend(("Warning", warning) for warning in call.warnings)
     hold_at_least(_size(request, answer))
-    return await _sent(request, answer)
+    return await sent(request, answer)
 
 
 def allowed_methods(responder: Responder, methods: Collection[str]) -> web.Response:
@@ -172,7 +172,7 @@ class WholeAnswer(web.StreamResponse):
         """`prepare` has written everything."""
 
 
-async def _sent(request: web.Request, answer: RestResponse) -> web.StreamResponse:
+async def sent(request: web.Request, answer: RestResponse) -> web.StreamResponse:
     """The response, written to its last byte: until then it counts as memory in use."""
     request[STARTED] = True
     _add_origin_headers(request, answer.headers)

@@ -24,6 +24,7 @@ from proxy.http1.headers import (
     Headers,
     Malformed,
     check_text,
+    encoded_head,
 )
 from proxy.http1.requests import RequestHead, RequestParser, request_head
 
@@ -44,6 +45,7 @@ __all__ = [
     "RequestParser",
     "SizedBody",
     "check_text",
+    "encoded_head",
     "error_answer",
     "request_head",
     "whole_answer",

@@ -12,7 +12,7 @@ import orjson
 
 from proxy.ground.errors import ProxyError
 from proxy.http1.bodies import Body, ChunkedBody, EndlessBody, SizedBody, UnchunkedBody
-from proxy.http1.headers import HOP_BY_HOP, Malformed, Template, keeps_alive
+from proxy.http1.headers import HOP_BY_HOP, Malformed, Template, encoded_head, keeps_alive
 
 _PHRASES: Final = {int(status): status.phrase for status in HTTPStatus}
 _OF_ERRORS: Final = (
@@ -220,15 +220,10 @@ def whole_answer(
 
     Raises: ValueError for a header with a line break.
     """
-    lines = [f"HTTP/1.1 {status} {_PHRASES.get(status, '')}"]
-    lines += [f"{name}: {value}" for name, value in headers]
-    lines.append(f"content-length: {len(body)}")
+    sent = [*headers, ("content-length", str(len(body)))]
     if not keep_alive:
-        lines.append("Connection: close")
-    head = "\r\n".join(lines)
-    if head.count("\n") >= len(lines) or head.count("\r") >= len(lines):
-        raise ValueError("a header with a line break")
-    encoded = head.encode("utf-8", "surrogateescape") + b"\r\n\r\n"
+        sent.append(("Connection", "close"))
+    encoded = encoded_head(f"HTTP/1.1 {status} {_PHRASES.get(status, '')}", sent)
     return encoded if method == b"HEAD" else encoded + body
 
 

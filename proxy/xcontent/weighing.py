@@ -8,8 +8,6 @@ from typing import Any, Final
 from proxy.xcontent.numbers import Numbers
 
 _EACH: Final = 8  # bytes of a number, or of what surrounds any other value
-_CONTAINERS: Final = (dict, list, tuple)  # as constants, for making a union takes longer than this
-_NUMBERS: Final = (int, float)
 _SHORT: Final = 16  # values; so many are looked at in any case
 
 
@@ -24,15 +22,20 @@ def weight(value: Any, most: int) -> int:
         item = left.pop()
         if isinstance(item, str):
             total += len(item)
-        elif isinstance(item, _CONTAINERS):
+        elif isinstance(item, dict):
             total += len(item) * _EACH
             if total <= most:
-                values: Collection[Any] = item
-                if isinstance(item, dict):
-                    total += sum(map(len, item))
-                    values = item.values()
-                if len(values) <= _SHORT or not isinstance(next(iter(values)), _NUMBERS):
-                    left += values
-        elif isinstance(item, Numbers):  # last, as that is slow to ask of anything else
+                total += sum(map(len, item))
+                if not _is_vector(item.values()):
+                    left += item.values()
+        elif isinstance(item, list | tuple):
+            total += len(item) * _EACH
+            if total <= most and not _is_vector(item):
+                left += item
+        elif type(item) is Numbers:  # as any class that has `Sequence` for a base is slow to ask
             total += len(item.json)
     return total
+
+
+def _is_vector(values: Collection[Any]) -> bool:
+    return len(values) > _SHORT and isinstance(next(iter(values)), int | float)
