@@ -20,13 +20,13 @@ from proxy.api.answers import (
     ended_by_origin,
     held_by_head,
     send_document,
-    send_events,
 )
 from proxy.api.bodies import TooLarge, read_body, unread_body
 from proxy.api.call import Call
 from proxy.api.keys import BODY, ORIGIN_HEADERS, RESPONDER, ROUTE
 from proxy.api.ports import Authorizer, OriginJudge, Upstream
 from proxy.api.routes import ROUTES, Route, endpoint_path_of, match_of
+from proxy.api.streaming import send_events
 from proxy.config import LimitsConfig
 from proxy.ground.authorization import (
     CREDENTIAL_HEADERS,
