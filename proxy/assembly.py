@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from proxy.api.answers import sent
 from proxy.api.bodies import decoded_pieces, whole_body
 from proxy.config import CacheConfig, Config, ProviderConfig
 from proxy.ground.background import Background
@@ -159,6 +160,7 @@ def semantic_layer(
         notes,
         read_body=partial(whole_body, config.limits, turns),
         read_pieces=partial(decoded_pieces, turns),
+        send=sent,
     )
 
 

@@ -6,11 +6,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
+from itertools import chain
 from typing import Any, Final
 
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http_writer import StreamWriter
 from multidict import CIMultiDict
 
 from proxy.api.call import Call
@@ -53,7 +53,7 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
             request[LIMIT] = limit
         answer = _responder(request).error(error)
         hold_only(_size(request, answer))
-        return await _sent(request, answer)
+        return await sent(request, answer)
 
 
 def begin(request: web.Request, response: web.StreamResponse) -> None:
@@ -116,9 +116,10 @@ async def send_document(
     request: web.Request, call: Call, answer: RestResponse
 ) -> web.StreamResponse:
     """The response, once it is written. Raises: MemoryShort."""
-    answer.headers.extend(("Warning", warning) for warning in call.warnings)
+    if call.warnings:
+        answer.headers.extend(("Warning", warning) for warning in call.warnings)
     hold_at_least(_size(request, answer))
-    return await _sent(request, answer)
+    return await sent(request, answer)
 
 
 def allowed_methods(responder: Responder, methods: Collection[str]) -> web.Response:
@@ -144,14 +145,14 @@ def held_by_head(request: web.Request) -> int:
 
 def _held_by_head(request: web.Request) -> int:
     headers = request.raw_headers
-    size = len(request.raw_path) + sum(len(name) + len(value) for name, value in headers)
+    size = len(request.raw_path) + sum(map(len, chain.from_iterable(headers)))
     held = len(headers) * PER_HEADER + size * PER_BODY_BYTE
     return max(0, held - _ORDINARY_HEAD)
 
 
 def _size(request: web.Request, answer: RestResponse) -> int:
     """Bytes that are held until the answer is written."""
-    heads = sum(len(name) + len(value) for name, value in answer.headers.items())
+    heads = sum(map(len, chain.from_iterable(answer.headers.items())))
     return held_by_head(request) + heads + len(answer.body)
 
 
@@ -165,15 +166,15 @@ class WholeAnswer(web.StreamResponse):
 
     async def prepare(self, request: web.BaseRequest) -> None:
         data, self._data = self._data, b""
-        writer = request.writer
-        if data and isinstance(writer, StreamWriter):  # which it always is
-            await writer.write(data, drain=False)
+        if data and (transport := request.transport) is not None:
+            request.writer.output_size += len(data)  # aiohttp sees by it that all is answered
+            transport.write(data)
 
     async def write_eof(self, data: bytes = b"") -> None:
         """`prepare` has written everything."""
 
 
-async def _sent(request: web.Request, answer: RestResponse) -> web.StreamResponse:
+async def sent(request: web.Request, answer: RestResponse) -> web.StreamResponse:
     """The response, written to its last byte: until then it counts as memory in use."""
     method, keep_alive = request.method.encode(), start(request, answer.headers)
     headers, body = answer.headers.items(), answer.body

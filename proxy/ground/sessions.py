@@ -111,6 +111,9 @@ class BoundedProtocol(ResponseHandler):
             super().close()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
+        """Of a body that nobody has paused, aiohttp would let its parser look for more."""
+        if not self._reading_paused and not self._buffer_paused:
+            return
         super().resume_reading(resume_parser)
         if self._rest and self.transport is not None:
             self.transport.pause_reading()

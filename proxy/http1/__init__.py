@@ -33,6 +33,7 @@ from proxy.http1.headers import (
     Headers,
     Malformed,
     check_text,
+    encoded_head,
 )
 from proxy.http1.requests import RequestHead, RequestParser, request_head
 
@@ -56,6 +57,7 @@ __all__ = [
     "check_text",
     "chunk",
     "chunked_head",
+    "encoded_head",
     "error_answer",
     "request_head",
     "whole_answer",

@@ -12,7 +12,7 @@ import orjson
 
 from proxy.ground.errors import ProxyError
 from proxy.http1.bodies import Body, ChunkedBody, EndlessBody, SizedBody, UnchunkedBody
-from proxy.http1.headers import HOP_BY_HOP, Malformed, Template, keeps_alive
+from proxy.http1.headers import HOP_BY_HOP, Malformed, Template, encoded_head, keeps_alive
 
 _PHRASES: Final = {int(status): status.phrase for status in HTTPStatus}
 _OF_ERRORS: Final = (
@@ -220,7 +220,8 @@ def whole_answer(
 
     Raises: ValueError for a header with a line break.
     """
-    head = _head(status, headers, f"content-length: {len(body)}", keep_alive=keep_alive)
+    framing = ("content-length", str(len(body)))
+    head = _head(status, [*headers, framing], keep_alive=keep_alive)
     return head if method == b"HEAD" else head + body
 
 
@@ -229,21 +230,13 @@ def chunked_head(status: int, headers: Iterable[tuple[str, str]], *, keep_alive:
 
     Raises: ValueError for a header with a line break.
     """
-    return _head(status, headers, "transfer-encoding: chunked", keep_alive=keep_alive)
+    return _head(status, [*headers, ("transfer-encoding", "chunked")], keep_alive=keep_alive)
 
 
-def _head(
-    status: int, headers: Iterable[tuple[str, str]], framing: str, *, keep_alive: bool
-) -> bytes:
-    lines = [f"HTTP/1.1 {status} {_PHRASES.get(status, '')}"]
-    lines += [f"{name}: {value}" for name, value in headers]
-    lines.append(framing)
+def _head(status: int, headers: list[tuple[str, str]], *, keep_alive: bool) -> bytes:
     if not keep_alive:
-        lines.append("Connection: close")
-    head = "\r\n".join(lines)
-    if head.count("\n") >= len(lines) or head.count("\r") >= len(lines):
-        raise ValueError("a header with a line break")
-    return head.encode("utf-8", "surrogateescape") + b"\r\n\r\n"
+        headers.append(("Connection", "close"))
+    return encoded_head(f"HTTP/1.1 {status} {_PHRASES.get(status, '')}", headers)
 
 
 def error_answer(error: ProxyError, *, method: bytes, keep_alive: bool) -> bytes:

@@ -63,6 +63,18 @@ def check_text(values: Iterable[bytes]) -> None:
             raise IllegalArgument("invalid HTTP request: a header is not UTF-8") from None
 
 
+def encoded_head(line: str, headers: Iterable[tuple[str, str]]) -> bytes:
+    """The head of a message that begins with that line, its empty line included.
+
+    Raises: ValueError for a header, or a line, with a line break.
+    """
+    lines = [line, *(f"{name}: {value}" for name, value in headers)]
+    head = "\r\n".join(lines)
+    if head.count("\n") >= len(lines) or head.count("\r") >= len(lines):
+        raise ValueError("a header with a line break")
+    return head.encode("utf-8", "surrogateescape") + b"\r\n\r\n"
+
+
 def keeps_alive(connection: bytes | None, minor: int) -> bool:
     """Whether a connection outlives a message of HTTP/1.`minor` with this `Connection` header."""
     if connection is None:

@@ -250,7 +250,7 @@ class InferenceService:
     ) -> Json:
         """The result in Elasticsearch's shape. Raises: ValidationFailed, RequestTimedOut."""
         inputs = self._checked_inputs(endpoint, request)
-        async with self._deadline(endpoint, timeout) as deadline:
+        with self._deadline(endpoint, timeout) as deadline:
             match endpoint.task_type:
                 case TaskType.TEXT_EMBEDDING:
                     return render_embeddings(await self._provider.embed(endpoint, inputs, deadline))
@@ -270,7 +270,7 @@ class InferenceService:
     ) -> Stream[Json]:
         """The events of a completion, once the provider begins to answer."""
         text = self._checked_inputs(endpoint, request)[0]
-        async with self._deadline(endpoint, timeout) as deadline:
+        with self._deadline(endpoint, timeout) as deadline:
             deltas = await self._provider.stream_completion(endpoint, text, deadline)
         return deltas.map(render_completion_deltas)
 
@@ -278,22 +278,24 @@ class InferenceService:
         self, endpoint: InferenceEndpoint, request: ChatRequest, timeout: float | None
     ) -> Stream[Json]:
         """The chunks of a chat, once the provider begins to answer."""
-        async with self._deadline(endpoint, timeout) as deadline:
+        with self._deadline(endpoint, timeout) as deadline:
             return await self._provider.stream_chat(endpoint, request, deadline)
 
     async def begin_chat(
         self, endpoint: InferenceEndpoint, request: ChatRequest, timeout: float | None
     ) -> None:
         """Chat until the first chunk has come: only that shows that a provider streams."""
-        async with self._deadline(endpoint, timeout) as deadline:
-            with await self._provider.stream_chat(endpoint, request, deadline) as chunks:
-                await anext(chunks, None)
+        with (
+            self._deadline(endpoint, timeout) as deadline,
+            await self._provider.stream_chat(endpoint, request, deadline) as chunks,
+        ):
+            await anext(chunks, None)
 
     async def unstreamed_chat(
         self, endpoint: InferenceEndpoint, request: ChatRequest, timeout: float | None
     ) -> Json:
         """The answer of a chat in one piece."""
-        async with self._deadline(endpoint, timeout) as deadline:
+        with self._deadline(endpoint, timeout) as deadline:
             return await self._provider.chat(endpoint, request, deadline)
 
     async def _rerank(

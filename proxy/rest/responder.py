@@ -26,7 +26,7 @@ _EVENTS: Final = "text/event-stream"
 _TEXT: Final = "text/plain; charset=UTF-8"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RestResponse:
     """A complete answer, its body encoded."""
 

@@ -5,7 +5,7 @@ Source: PathTrie, RestController.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -24,7 +24,7 @@ class Match:
     """The pattern that a path has, and the decoded values of its parameters."""
 
     pattern: str
-    parameters: dict[str, str]
+    parameters: Mapping[str, str]
 
 
 class PathTrie:
@@ -52,15 +52,11 @@ class PathTrie:
             node = following
         if node.pattern is None:
             return None
-        values = zip(_parts(node.pattern), segments, strict=True)
-        return Match(
-            node.pattern,
-            {
-                part.strip("{}"): unquote(segment, errors="replace")
-                for part, segment in values
-                if part.startswith("{")
-            },
-        )
+        values = {
+            name: unquote(segments[place], errors="replace")
+            for place, name in _parameters(node.pattern)
+        }
+        return Match(node.pattern, values)
 
 
 class _Node:
@@ -74,6 +70,13 @@ class _Node:
 @cache
 def _parts(pattern: str) -> list[str]:
     return pattern.strip("/").split("/")
+
+
+@cache
+def _parameters(pattern: str) -> list[tuple[int, str]]:
+    """Where the parameters of a pattern stand, and their names."""
+    parts = enumerate(_parts(pattern))
+    return [(place, part.strip("{}")) for place, part in parts if part.startswith("{")]
 
 
 def wrong_method(request: RestRequest, allowed: Collection[str]) -> ProxyError:

@@ -13,6 +13,9 @@ from proxy.semantic.refusals import NOT_MATCHED, with_refusals
 
 Reword = Callable[[str], str]
 
+_OURS: Final = layout.CONTAINER.encode()
+_FAILED: Final = b'"failed":'
+_BEGINNING: Final = 1024  # bytes, before anything that a document says
 _PREFIX: Final = f"{layout.CONTAINER}."
 # Texts in which the upstream speaks of a placeholder, the semantic field for it.
 _NOT_INDEXED: Final = re.compile(r"Cannot search on field \[([^\]]*)\] since it is not indexed\.")
@@ -74,7 +77,16 @@ def presentable(document: Any, reword: Reword) -> Any:
 
 def is_about_ours(answer: bytes) -> bool:
     """Whether the answer to a search may have to be changed."""
-    return layout.CONTAINER.encode() in answer or b'"failures"' in answer
+    # From the end, as that is twice as fast where the name is not.
+    return answer.rfind(_OURS) >= 0 or has_failures(answer)
+
+
+def has_failures(answer: bytes) -> bool:
+    """Whether any shard may have failed; the answer to one search begins with how many have."""
+    at = answer.find(_FAILED, 0, _BEGINNING)
+    if at >= 0:
+        return not answer.startswith(b"0", at + len(_FAILED))
+    return b'"failures"' in answer
 
 
 def told(document: Any, reword: Reword) -> Any:

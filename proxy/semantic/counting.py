@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 from proxy.inference.endpoints import InferenceEndpoint
@@ -35,6 +36,7 @@ _REASONS: Final[Mapping[int, str]] = {
 }
 
 
+@cache
 def kind_of(pattern: str, method: str) -> str:
     """The kind of a request by the pattern of its route."""
     kinds = [_KINDS[segment] for segment in pattern.split("/") if segment in _KINDS]
@@ -79,7 +81,7 @@ class CountedEndpoints(PassingEndpoints):
         deadline: Deadline,
         input_type: str,
     ) -> Sequence[WrittenEmbedding]:
-        vectors = await super().embed(endpoint, texts, deadline, input_type)
+        vectors = await self._endpoints.embed(endpoint, texts, deadline, input_type)
         self._count(len(texts))
         return vectors
 
@@ -90,6 +92,6 @@ class CountedEndpoints(PassingEndpoints):
         deadline: Deadline,
         input_type: str | None = None,
     ) -> list[Any]:
-        results = await super().infer(endpoint, texts, deadline, input_type)
+        results = await self._endpoints.infer(endpoint, texts, deadline, input_type)
         self._count(len(texts))
         return results

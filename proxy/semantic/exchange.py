@@ -31,7 +31,7 @@ from proxy.semantic.tasks import Tasks
 from proxy.semantic.upstreamrelease import UpstreamRelease
 from proxy.telemetry.semantic import SemanticMetrics
 from proxy.xcontent.document import Bounds
-from proxy.xcontent.loading import load_json
+from proxy.xcontent.loading import load_json, load_plain
 from proxy.xcontent.writing import dump_json
 
 _IN_URL: Final = ("source", "source_content_type")  # a body, and its media type
@@ -39,6 +39,7 @@ _SOURCE: Final = Bounds(nesting=100, values=10_000)  # of a body in the URL
 
 ReadPieces = Callable[[web.Request, RestRequest], AsyncIterator[bytes]]
 ReadBody = Callable[[web.Request, RestRequest], Awaitable[Body]]
+Send = Callable[[web.Request, RestResponse], Awaitable[web.StreamResponse]]
 
 # Parameters that shape an answer; those of a patched answer are applied to what was patched.
 # `human` is none of them: it has the upstream add fields, which only the upstream can.
@@ -68,6 +69,7 @@ class Parts:
     release: UpstreamRelease
     read_body: ReadBody
     read_pieces: ReadPieces
+    send: Send
     tasks: Tasks
     metrics: SemanticMetrics
     default_id: str | None  # the endpoint of fields that name none
@@ -126,6 +128,8 @@ class Exchange:
         if not data or self.body is None:
             return None
         body = self.body
+        if body.is_json and (plain := load_plain(data, body.bounds)) is not None:
+            return plain
         found = await offload(len(data), AT_ONCE, lambda: body.document(lone_surrogates=True))
         return None if found.error is not None or found.root is None else found.root.plain()
 
@@ -236,13 +240,13 @@ class Exchange:
         )
         return await self.answer(answer, document)
 
-    async def as_is(self, answer: UpstreamAnswer) -> web.Response:
+    async def as_is(self, answer: UpstreamAnswer) -> web.StreamResponse:
         """The upstream's answer as it came; decoded anew only where the caller wants a form."""
         check_beginning(answer)
         if self._wants_no_form():
             size, body = len(answer.body), answer.body
             made = await offload(size, AT_ONCE, lambda: self.responder.ready(answer.status, body))
-            return _response(made, answer.headers)
+            return await self._sent(made, answer.headers)
         return await self.patched(answer, lambda document: document)
 
     async def ask(
@@ -291,9 +295,11 @@ class Exchange:
         accept = self.rest.accept
         return self.responder.format == "json" and not (accept is not None and accept.is_smile)
 
-    async def made(self, status: int, document: Any) -> web.Response:
+    async def made(self, status: int, document: Any, **headers: str) -> web.StreamResponse:
         """An answer of our own making, in the form that the caller wants."""
-        return _response(self.responder.document(status, document), {})
+        made = self.responder.document(status, document)
+        made.headers.update(headers)
+        return await self._sent(made, {})
 
     async def streamed(self, pieces: Iterator[bytes], *, is_large: bool) -> web.StreamResponse:
         """A 200 of our own making whose JSON comes in pieces, in the form that the caller wants."""
@@ -301,7 +307,7 @@ class Exchange:
             data = b"".join(pieces)
             document = await offload(len(data), AT_ONCE, lambda: load_json(data))
             made = await offload(len(data), AT_ONCE, lambda: self.responder.document(200, document))
-            return _response(made, {})
+            return await self._sent(made, {})
         headers = self.responder.document_headers(200)
         await self.settle()
         response = web.StreamResponse(headers=headers)
@@ -311,13 +317,21 @@ class Exchange:
         await response.write_eof()
         return response
 
-    async def answer(self, answer: UpstreamAnswer, document: Any) -> web.Response:
+    async def answer(self, answer: UpstreamAnswer, document: Any) -> web.StreamResponse:
         """`document` in the form that the caller wants, with what is left of the upstream's."""
         size = len(answer.body)
         made = await offload(
             size, AT_ONCE, lambda: self.responder.document(answer.status, document)
         )
-        return _response(made, answer.headers)
+        return await self._sent(made, answer.headers)
+
+    async def _sent(self, made: RestResponse, upstream: Mapping[str, str]) -> web.StreamResponse:
+        """An answer once it is sent, with what is kept of the `upstream`'s headers."""
+        for name in _KEPT:
+            if name in upstream:
+                made.headers[name] = upstream[name]
+        await self.settle()
+        return await self.parts.send(self.request, made)
 
     async def shown(self, patch: Callable[[Any], Any]) -> web.StreamResponse:
         """The upstream's answer as it came, or as `patch` returns it where it tells of us.
@@ -354,7 +368,9 @@ class Exchange:
             return await self.hand_on()
         return await self.answer(answer, made)
 
-    async def patched(self, answer: UpstreamAnswer, patch: Callable[[Any], Any]) -> web.Response:
+    async def patched(
+        self, answer: UpstreamAnswer, patch: Callable[[Any], Any]
+    ) -> web.StreamResponse:
         """The upstream's answer, with its document as `patch` returns it."""
         document = await offload(len(answer.body), AT_ONCE, lambda: patch(document_of(answer)))
         return await self.answer(answer, document)
@@ -362,11 +378,3 @@ class Exchange:
 
 def _query(parameters: Mapping[str, str]) -> str:
     return f"?{urlencode(parameters)}" if parameters else ""
-
-
-def _response(made: RestResponse, upstream: Mapping[str, str]) -> web.Response:
-    headers = CIMultiDict(made.headers)
-    for name in _KEPT:
-        if name in upstream:
-            headers[name] = upstream[name]
-    return web.Response(status=made.status, headers=headers, body=made.body)

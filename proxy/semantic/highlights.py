@@ -16,6 +16,7 @@ from proxy.semantic.fields import SemanticField
 from proxy.semantic.plainhighlights import with_words_alone
 from proxy.semantic.prefilters import listed, named
 from proxy.semantic.similarity import Embedding
+from proxy.xcontent.numbers import Numbers
 
 _TYPE: Final = "semantic"
 _FORMAT: Final = "chunks"
@@ -208,18 +209,19 @@ def sought_in(query: Any, indices: frozenset[str] | None = None) -> Iterator[Sou
 
 
 def _of_knn(knn: Any, indices: frozenset[str] | None) -> Iterator[Sought]:
-    if isinstance(knn, Mapping) and _is_vector(knn.get("query_vector")):
+    if isinstance(knn, Mapping) and (vector := _vector(knn.get("query_vector"))):
         for one in listed(knn.get("filter")):
             indices = _only(one, indices)
-        yield Sought(vector=knn["query_vector"], chunks=str(knn.get("field")), indices=indices)
+        yield Sought(vector=vector, chunks=str(knn.get("field")), indices=indices)
 
 
-def _is_vector(value: Any) -> bool:
-    """Whether it is a list of numbers; the upstream says what is wrong with any other."""
+def _vector(value: Any) -> list[float] | None:
+    """A list of numbers; None for anything else, of which the upstream says what is wrong."""
+    found = value.to_list() if isinstance(value, Numbers) else value
     try:
-        return isinstance(value, list) and bool(array("f", value))
+        return found if isinstance(found, list) and array("f", found) else None
     except (TypeError, OverflowError):
-        return False
+        return None
 
 
 def _only(query: Any, indices: frozenset[str] | None) -> frozenset[str] | None:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from proxy.semantic.answers import hits_of
-from proxy.semantic.highlights import Found, Shown, Sought, Within, sought_by, sought_in, taken_over
+from proxy.semantic.highlights import Found, Shown, Within, sought_by, sought_in, taken_over
 from proxy.semantic.plainhighlights import query_of
 from proxy.semantic.prefilters import each
 
+_CONTAINERS: Final = (dict, list)
 _AGGREGATIONS: Final = ("aggs", "aggregations")
 # Queries whose hits may have others within, by what these are called where nobody says so.
 _JOINING: Final = {"nested": "path", "has_child": "type", "has_parent": "parent_type"}
@@ -51,17 +52,27 @@ def with_sections(body: Mapping[str, Any], change: Change) -> dict[str, Any]:
 
 
 def _in_query(value: Any, change: Change) -> Any:
-    if isinstance(value, list) and value and isinstance(value[0], dict | list):
-        return [_in_query(one, change) for one in value]
-    if not isinstance(value, Mapping):
+    if isinstance(value, list):
+        return [_in_query(one, change) for one in value] if _holds_queries(value) else value
+    if not isinstance(value, dict):
         return value
-    made = {name: _in_query(one, change) for name, one in value.items()}
+    made = {
+        name: _in_query(one, change) if isinstance(one, _CONTAINERS) else one
+        for name, one in value.items()
+    }
     for name, default in _JOINING.items():
-        one = made.get(name)
-        if isinstance(one, Mapping) and isinstance(one.get("inner_hits"), Mapping):
+        if name not in made:
+            continue
+        one = made[name]
+        if isinstance(one, dict) and isinstance(one.get("inner_hits"), dict):
             found = _changed(one["inner_hits"], change, str(one.get(default)), one.get("query"))
             made[name] = {**one, "inner_hits": found}
     return made
+
+
+def _holds_queries(values: list[Any]) -> bool:
+    """Whether a list may hold queries; that of a vector does not."""
+    return bool(values) and isinstance(values[0], _CONTAINERS)
 
 
 def _in_aggregations(value: Any, change: Change) -> Any:
@@ -93,12 +104,11 @@ def all_taken_over(
     body: Mapping[str, Any], by_path: Mapping[str, Found], indices: int
 ) -> tuple[dict[str, Any], Shown]:
     """A rewritten search without what its hits, and those within, are to show; see `taken_over`."""
-    found = tuple(sought_by(body))
     within: list[Within] = []
 
     def change(section: Section) -> Mapping[str, Any]:
         made = dict(section.body)
-        sought: Iterable[Sought] = found if section.query is None else sought_in(section.query)
+        sought = sought_by(body) if section.query is None else sought_in(section.query)
         query = query_of(body) if section.query is None else section.query
         shown = taken_over(made, by_path, indices, sought, query)
         if shown or shown.formats:
@@ -107,7 +117,7 @@ def all_taken_over(
         return made
 
     made = with_sections(body, change)
-    shown = taken_over(made, by_path, indices, found, query_of(body))
+    shown = taken_over(made, by_path, indices, sought_by(body), query_of(body))
     shown.within = within
     for one in within:
         shown.formats |= one.shown.formats

@@ -18,7 +18,7 @@ from proxy.rest.request import RestRequest, parse_request
 from proxy.rest.responder import responder_for
 from proxy.semantic.abilities import Abilities
 from proxy.semantic.counting import CountedEndpoints, kind_of
-from proxy.semantic.exchange import Exchange, Parts, ReadBody, ReadPieces, Unread
+from proxy.semantic.exchange import Exchange, Parts, ReadBody, ReadPieces, Send, Unread
 from proxy.semantic.expressions import EVERYTHING
 from proxy.semantic.guarding import Guard
 from proxy.semantic.interception import Interceptor, changes, writes_documents
@@ -63,6 +63,7 @@ class SemanticLayer:
         *,
         read_body: ReadBody,
         read_pieces: ReadPieces,
+        send: Send,
     ) -> None:
         self._registry = Registry(upstream, config.refresh, epoch)
         release = UpstreamRelease(upstream)
@@ -80,6 +81,7 @@ class SemanticLayer:
             release=release,
             read_body=read_body,
             read_pieces=read_pieces,
+            send=send,
             metrics=metrics,
             default_id=config.default_inference_id,
         )
@@ -106,9 +108,11 @@ class SemanticLayer:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """The answer to a request that the interceptor takes. Raises: ProxyError."""
         rest = parse_request(request.method, request.raw_path, request.headers)
-        if rest.problem is not None or not await self._is_concerned(rest):
+        raw = _raw(rest)
+        if rest.problem is not None or not await self._is_concerned(*raw):
             return await self._parts.upstream.hand_on(request)
-        match = PATHS.match(rest.segments())
+        segments = rest.segments()
+        match = PATHS.match(segments)
         if match is not None and _is_no_index(match.parameters.get("index", "")):
             match = None  # a path such as `/_stats`, of which no handler knows
         handler = None if match is None else ROUTES[match.pattern].get(rest.method)
@@ -118,9 +122,9 @@ class SemanticLayer:
             responder=responder_for(rest),
             names={} if match is None else match.parameters,
             parts=self._parts,
-            changes=changes(*_raw(rest)),
+            changes=changes(*raw),
         )
-        if not _WITH_SOURCE.isdisjoint(rest.segments()):
+        if not _WITH_SOURCE.isdisjoint(segments):
             exchange.take_source()
         kind = "other" if match is None else kind_of(match.pattern, rest.method)
         try:
@@ -152,13 +156,13 @@ class SemanticLayer:
         exchange.passed_on = True
         return await self._parts.upstream.hand_on(exchange.request, unread.raw, exchange.settle)
 
-    async def _is_concerned(self, rest: RestRequest) -> bool:
+    async def _is_concerned(self, method: bytes, target: bytes) -> bool:
         """Whether it still is ours, once what is known is current enough. Raises: UpstreamError."""
-        raw = _raw(rest)
-        if not writes_documents(*raw) or self._registry.is_current:
+        if self._registry.is_current or not writes_documents(method, target):
             return True
         await self._registry.look()
-        return self.interceptor.takes(*raw) or self.interceptor.looks_into(*raw)
+        takes, looks_into = self.interceptor.takes, self.interceptor.looks_into
+        return takes(method, target) or looks_into(method, target)
 
 
 def _raw(rest: RestRequest) -> tuple[bytes, bytes]:

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from proxy.limits.threads import offload
 from proxy.semantic.answerjson import AT_ONCE
+from proxy.semantic.answers import has_failures
 from proxy.semantic.asyncsearches import is_async
 from proxy.semantic.cutting import Replacement, cut_out
 from proxy.semantic.exchange import Exchange
@@ -134,7 +135,8 @@ class Showing:
 
     def is_refused(self, answer: UpstreamAnswer) -> bool:
         """Whether an index has refused the layer's filter."""
-        return self.is_refused_by(answer.body)
+        may_be = answer.status >= 300 or has_failures(answer.body)
+        return may_be and self.is_refused_by(answer.body)
 
     def is_refused_by(self, answer: bytes) -> bool:
         """The same for what it answers."""
@@ -229,7 +231,7 @@ def _below(value: Any) -> Any:
     if isinstance(value, list):
         is_vector = bool(value) and isinstance(value[0], int | float)
         return value if is_vector else [_below(one) for one in value]
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return value
     return {
         key: _hits(one) if key in ("top_hits", "inner_hits") else _below(one)

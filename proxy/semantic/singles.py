@@ -98,7 +98,7 @@ async def _written(
     return sent if isinstance(sent, Refused) else sent[0]
 
 
-async def _as_single(exchange: Exchange, answer: dict[str, Any]) -> web.Response:
+async def _as_single(exchange: Exchange, answer: dict[str, Any]) -> web.StreamResponse:
     """An item's answer as that of a single document."""
     status = answer.pop("status")
     if "error" in answer:
@@ -108,10 +108,9 @@ async def _as_single(exchange: Exchange, answer: dict[str, Any]) -> web.Response
         return await exchange.made(status, document)
     if answer.get("result") == "noop":  # a bulk tells that its shard was refreshed all the same
         answer.pop("forced_refresh", None)
-    response = await exchange.made(status, answer)
-    if status == 201:
-        response.headers["Location"] = _location(answer, exchange.rest.parameters)
-    return response
+    if status != 201:
+        return await exchange.made(status, answer)
+    return await exchange.made(status, answer, Location=_location(answer, exchange.rest.parameters))
 
 
 def _location(answer: Mapping[str, Any], parameters: Mapping[str, str]) -> str:

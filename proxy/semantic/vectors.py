@@ -8,15 +8,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from proxy.ground.errors import EndpointNotFound, IllegalArgument, ProxyError
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.inputtypes import SEARCH
+from proxy.inference.results import WrittenEmbedding
 from proxy.limits.deadline import Deadline
 from proxy.semantic.modelsettings import RESULTS, TASKS
 from proxy.semantic.ports import Endpoints
 from proxy.xcontent.loading import load_json
+from proxy.xcontent.numbers import Numbers
 
 # What errors ask of an endpoint that was to do such a task.
 _ASKED: Final[Mapping[TaskType, str]] = {
@@ -25,8 +27,7 @@ _ASKED: Final[Mapping[TaskType, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """A text that an endpoint is to embed; `as_model` says how errors speak of the endpoint."""
 
     inference_id: str
@@ -51,7 +52,7 @@ class Vectors:
 
     def __getitem__(self, wanted: Wanted) -> Embedded:
         """Raises: ProxyError where the text could not be embedded."""
-        if (error := self.failed.get(wanted)) is not None:
+        if self.failed and (error := self.failed.get(wanted)) is not None:
             raise error
         return self.found[wanted]
 
@@ -67,10 +68,6 @@ class Vectors:
             f"expected a result of type [{RESULTS[task]}] received [{RESULTS[made.task]}]. "
             f"Is [{wanted.inference_id}] {_ASKED[task]}?"
         )
-
-    def origins(self) -> dict[int, Wanted]:
-        """What each vector was made of, by its identity."""
-        return {id(one.vector): wanted for wanted, one in self.found.items()}
 
 
 async def embedded(wanted: Iterable[Wanted], endpoints: Endpoints, deadline: Deadline) -> Vectors:
@@ -114,8 +111,13 @@ async def _made(
     if endpoint.task_type not in TASKS:
         return dict.fromkeys(distinct, Embedded([], endpoint.task_type))
     vectors = await endpoints.embed(endpoint, distinct, deadline, SEARCH)
-    found = [Embedded(load_json(vector.json), endpoint.task_type) for vector in vectors]
+    found = [Embedded(_known(vector), endpoint.task_type) for vector in vectors]
     return dict(zip(distinct, found, strict=True))
+
+
+def _known(made: WrittenEmbedding) -> Any:
+    """Weights of tokens as such; vectors as they are written, as they are only passed on."""
+    return made if isinstance(made, Numbers) else load_json(made.json)
 
 
 def _not_found(wanted: Wanted) -> ProxyError:

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
 from typing import Final
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     ProcessCollector,
     disable_created_metrics,
 )
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
+from proxy.telemetry.counts import Counts, Times
 from proxy.telemetry.endpointfigures import EndpointFigures
 from proxy.telemetry.endpoints import Endpoints
 
@@ -86,8 +85,7 @@ class RateLimitWait:
 class Metrics:
     """Counts what the application does; `registry` holds the figures, `endpoints` those of each.
 
-    Most collectors are kept as the cached `labels` of one, as the library takes a microsecond to
-    find the series for some label values.
+    What every request counts is kept in `Counts` and `Times`, all else by the library's collectors.
     """
 
     def __init__(
@@ -96,58 +94,46 @@ class Metrics:
         self.clock = clock
         self.endpoints = endpoints
         self.registry = CollectorRegistry()
-        self._requests = cache(
-            self.counter(
-                "requests", "Requests that the application has answered", "route", "status"
-            ).labels
+        self._requests = self.counts(
+            "requests", "Requests that the application has answered", "route", "status"
         )
-        self._limits_hit = cache(
-            self.counter("limits_hit", "Requests refused because of a limit", "limit").labels
+        self._limits_hit = self.counts("limits_hit", "Requests refused because of a limit", "limit")
+        self._provider_calls = self.counts("provider_calls", "Calls to providers", "task", "status")
+        self._provider_retries = self.counts(
+            "provider_retries", "Calls to providers that repeat a failed one", "task"
         )
-        self._provider_calls = cache(
-            self.counter("provider_calls", "Calls to providers", "task", "status").labels
-        )
-        self._provider_retries = cache(
-            self.counter(
-                "provider_retries", "Calls to providers that repeat a failed one", "task"
-            ).labels
-        )
-        self._rate_limit_waits = self.counter(
+        self._rate_limit_waits = self._counter(
             "rate_limit_waits", "Calls that waited for their endpoint's rate limit"
         )
-        self._rate_limit_wait_seconds = self.counter(
+        self._rate_limit_wait_seconds = self._counter(
             "rate_limit_wait_seconds", "Time that they waited, together"
         )
-        self._request_seconds = cache(
-            self._histogram(
-                "request_seconds", "Time until the last byte of the answer was written", "route"
-            ).labels
+        self._request_seconds = self._times(
+            "request_seconds", "Time until the last byte of the answer was written", "route"
         )
-        self._provider_seconds = cache(
-            self._histogram(
-                "provider_seconds", "Time until the last byte of a provider's reply", "task"
-            ).labels
+        self._provider_seconds = self._times(
+            "provider_seconds", "Time until the last byte of a provider's reply", "task"
         )
         self.registry.register(EndpointFigures(self.endpoints, PREFIX))
         ProcessCollector(registry=self.registry)
 
     def count_request(self, route: str, status: str, seconds: float) -> None:
         """One more request is answered, `seconds` after it came."""
-        self._requests(route, _shown_status(status)).inc()
-        self._request_seconds(route).observe(seconds)
+        self._requests.add(route, _shown_status(status))
+        self._request_seconds.add(route, seconds)
 
     def count_limit(self, limit: str) -> None:
         """One more request is refused because of `limit`, a key of the section `limits`."""
-        self._limits_hit(limit).inc()
+        self._limits_hit.add(limit)
 
     def count_retry(self, task: str) -> None:
         """One more call to a provider repeats a failed one."""
-        self._provider_retries(task).inc()
+        self._provider_retries.add(task)
 
     def count_provider_call(self, task: str, status: str, seconds: float) -> None:
         """One more call to a provider has ended."""
-        self._provider_calls(task, _shown_status(status)).inc()
-        self._provider_seconds(task).observe(seconds)
+        self._provider_calls.add(task, _shown_status(status))
+        self._provider_seconds.add(task, seconds)
 
     def rate_limit_wait(self) -> RateLimitWait:
         """Count the block as a wait if it takes longer than NO_WAIT."""
@@ -168,14 +154,20 @@ class Metrics:
         """Show counts that another part keeps, one for each value of `label`."""
         self.registry.register(_CountedElsewhere(f"{PREFIX}_{name}", text, label, reads))
 
-    def counter(self, name: str, text: str, *labels: str) -> Counter:
+    def counts(self, name: str, text: str, *labels: str) -> Counts:
         """A counter that is shown with the other figures."""
-        return Counter(name, text, labels, namespace=PREFIX, registry=self.registry)
+        made = Counts(f"{PREFIX}_{name}", text, labels)
+        self.registry.register(made)
+        return made
 
-    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
-        return Histogram(
-            name, text, labels, namespace=PREFIX, buckets=BUCKETS, registry=self.registry
-        )
+    def _counter(self, name: str, text: str) -> Counter:
+        """The same without labels, which is shown from the beginning."""
+        return Counter(name, text, namespace=PREFIX, registry=self.registry)
+
+    def _times(self, name: str, text: str, label: str) -> Times:
+        made = Times(f"{PREFIX}_{name}", text, label, BUCKETS)
+        self.registry.register(made)
+        return made
 
 
 def _shown_status(status: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Final
 
 from proxy.telemetry.metrics import Metrics
@@ -20,36 +19,30 @@ class SemanticMetrics:
     """Counts what the semantic layer does; shown with the other figures of a process."""
 
     def __init__(self, metrics: Metrics) -> None:
-        self._requests = cache(
-            metrics.counter(
-                "semantic_requests",
-                "Requests that the semantic layer has looked at, by what became of them",
-                *("kind", "outcome"),
-            ).labels
+        self._requests = metrics.counts(
+            "semantic_requests",
+            "Requests that the semantic layer has looked at, by what became of them",
+            *("kind", "outcome"),
         )
-        self._texts = cache(
-            metrics.counter(
-                "semantic_texts",
-                "Texts embedded for semantic fields and inference processors",
-                "use",
-            ).labels
+        self._texts = metrics.counts(
+            "semantic_texts",
+            "Texts embedded for semantic fields and inference processors",
+            "use",
         )
-        self._failures = cache(
-            metrics.counter(
-                "semantic_document_failures",
-                "Documents that the semantic layer has worked on, and that were not written",
-                "reason",
-            ).labels
+        self._failures = metrics.counts(
+            "semantic_document_failures",
+            "Documents that the semantic layer has worked on, and that were not written",
+            "reason",
         )
 
     def count_request(self, kind: str, outcome: str) -> None:
         """One more request of one of KINDS has one of OUTCOMES."""
-        self._requests(kind, outcome).inc()
+        self._requests.add(kind, outcome)
 
     def count_texts(self, use: str, texts: int) -> None:
         """So many more texts are embedded for one of USES."""
-        self._texts(use).inc(texts)
+        self._texts.add(use, count=texts)
 
     def count_failure(self, reason: str) -> None:
         """One more document is not written, for one of REASONS."""
-        self._failures(reason).inc()
+        self._failures.add(reason)

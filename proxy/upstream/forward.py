@@ -13,15 +13,16 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
-from aiohttp import ClientResponse, hdrs, web
+from aiohttp import hdrs, web
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.config import UpstreamConfig
 from proxy.ground.errors import NoInferenceFeature, UpstreamError
 from proxy.ground.interception import is_inference
 from proxy.ground.largeanswers import AnswerTooLarge
-from proxy.http1 import Forwarding, Headers, RequestHead
+from proxy.http1 import HOP_BY_HOP, Forwarding, Headers, RequestHead
 from proxy.http1.bodies import pieces
+from proxy.http1.headers import OWN
 from proxy.limits.uploads import PAUSE
 from proxy.upstream.feature import REFUSAL_LIMIT, lacks_inference
 from proxy.upstream.heads import head_of
@@ -34,24 +35,28 @@ from proxy.upstream.passingback import (
     passed_back_whole,
     text_of,
 )
-from proxy.upstream.session import PIECE, Question, UpstreamSession
+from proxy.upstream.session import PIECE, Question, UpstreamResponse, UpstreamSession
 from proxy.upstream.upload import Upload
 
 # Content codings of answers that can be changed.
 _CODINGS: Final = frozenset(("gzip", "deflate", "identity"))
 
-# Headers about a body that is not sent, and those that would bring an answer that is partial or
-# encoded.
-_NOT_FETCHED: Final = frozenset(
-    (
-        b"accept-encoding",
-        b"content-encoding",
-        b"content-length",
-        b"content-type",
-        b"expect",
-        b"if-match",
-        b"if-none-match",
-        b"range",
+# Headers for one connection, or for the proxy; about a body that is not sent; and those that would
+# bring an answer that is partial or encoded.
+_NOT_FETCHED: Final = (
+    HOP_BY_HOP
+    | OWN
+    | frozenset(
+        (
+            b"accept-encoding",
+            b"content-encoding",
+            b"content-length",
+            b"content-type",
+            b"expect",
+            b"if-match",
+            b"if-none-match",
+            b"range",
+        )
     )
 )
 
@@ -119,7 +124,7 @@ class Forwarder:
             return UpstreamAnswer(status=answer.status, headers=answer.headers, body=told)
 
     async def passed_on(
-        self, request: web.Request, answer: ClientResponse, start: bytes, change: Change | None
+        self, request: web.Request, answer: UpstreamResponse, start: bytes, change: Change | None
     ) -> web.StreamResponse:
         """An answer that is too large to be read as a whole, of which this is the `start`.
 
@@ -185,7 +190,7 @@ class Forwarder:
         *,
         target: str | None = None,
         is_read: bool = False,
-    ) -> AsyncIterator[ClientResponse]:
+    ) -> AsyncIterator[UpstreamResponse]:
         """The upstream's answer to a request, the body still to be read.
 
         `is_read`: in a content coding that can be read here.
@@ -207,7 +212,7 @@ class Forwarder:
             method=request.method,
             target=target or request.raw_path,
             headers=headers,
-            body=upload.pieces if body is None else partial(_slices, body),
+            body=upload.pieces if body is None else partial(_content, body, headers),
         )
         repeatable = head.repeatable and body is not None
         try:
@@ -228,8 +233,11 @@ class Forwarder:
 
 
 def end_to_end(request: web.Request) -> CIMultiDict[str]:
-    """The headers of a caller's request that a question in its name keeps."""
-    pairs = head_of(request).headers
+    """The headers of a caller's request that a question in its name keeps.
+
+    Whoever lets requests in has refused what must not be passed on.
+    """
+    pairs = request.raw_headers
     headers = _joined(pair for pair in pairs if pair[0].lower() not in _NOT_FETCHED)
     if "json" not in headers.get(hdrs.ACCEPT, "json"):
         headers.popall(hdrs.ACCEPT)  # we read the answer, whatever form the caller gets
@@ -242,8 +250,10 @@ def _readable(offers: str) -> str:
     return ",".join(kept)
 
 
-def _slices(body: bytes) -> AsyncIterator[bytes] | None:
-    return pieces(body, PIECE) if body else None
+def _content(body: bytes, headers: CIMultiDict[str]) -> AsyncIterator[bytes] | bytes:
+    """A body as it is sent: in chunks if it came so, and in pieces if it is long."""
+    is_chunked = body and hdrs.CONTENT_LENGTH not in headers
+    return pieces(body, PIECE) if is_chunked or len(body) > PIECE else body
 
 
 def _joined(pairs: Iterable[tuple[bytes, bytes]]) -> CIMultiDict[str]:

@@ -7,15 +7,16 @@ cookies, so that no caller gets another's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 from aiohttp import (
     ClientConnectionError,
     ClientConnectorError,
     ClientError,
+    ClientRequest,
     ClientResponse,
     ClientSession,
     ClientTimeout,
@@ -28,9 +29,11 @@ from yarl import URL
 
 from proxy.config import UpstreamConfig
 from proxy.ground.errors import UpstreamBroken, UpstreamError, UpstreamTimedOut
-from proxy.ground.sessions import HEAD_LIMITS, Response, on_live_connection
+from proxy.ground.exchanges import Answer as Exchanged
+from proxy.ground.exchanges import exchange
+from proxy.ground.sessions import HEAD_LIMITS, Connector, Response, on_live_connection
 from proxy.ground.tlsfailures import tls_problem
-from proxy.http1 import GIVEN_UP
+from proxy.http1 import GIVEN_UP, encoded_head
 from proxy.upstream.certificateuser import VettingConnector
 from proxy.upstream.nodes import LATE, UNAVAILABLE, Node, Nodes
 from proxy.upstream.tls import upstream_tls
@@ -41,14 +44,19 @@ if TYPE_CHECKING:
 PIECE: Final = 65536  # bytes written at once
 _BUFFER: Final = 4096  # bytes; aiohttp reads a sixteenth as many small chunks of an answer at once
 
+# Methods of requests that tell the length of their body only if they have one.
+_BODILESS: Final = frozenset((hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS, hdrs.METH_TRACE))
+
 Content = bytes | AsyncIterator[bytes] | None
+UpstreamResponse = ClientResponse | Exchanged
 
 
 def _nothing() -> Content:
     return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Not frozen, as that costs a microsecond for each.
+@dataclass(slots=True, kw_only=True)
 class Question:
     """A request that any node of the upstream can answer."""
 
@@ -77,6 +85,7 @@ class UpstreamSession:
         self.nodes = nodes
         self.answer_size = upstream.answer_size  # bytes of an answer that is read as a whole
         self._client = client
+        self._requests: dict[str, ClientRequest] = {}  # what those to a node have in common
         self._connect_timeout = upstream.connect_timeout
         self._streaming = self._timeout(sock_read=upstream.response_timeout or None)
 
@@ -85,21 +94,13 @@ class UpstreamSession:
     ) -> ClientTimeout:
         return ClientTimeout(total=total, sock_connect=self._connect_timeout, sock_read=sock_read)
 
-    @asynccontextmanager
-    async def ask(self, question: Question, *, repeatable: bool) -> AsyncIterator[ClientResponse]:
+    def ask(self, question: Question, *, repeatable: bool) -> _Asking:
         """An answer whose body is still to be read; 502, 503 or 504 only if no node does better.
 
         repeatable: whether another node may be asked although this one may have run the request.
-        Raises: UpstreamError when no node answers.
+        Entering raises: UpstreamError when no node answers.
         """
-        answer = await self._first_answer(question, repeatable)
-        try:
-            yield answer
-        finally:
-            if answer.content.is_eof():
-                answer.release()
-            else:
-                answer.close()
+        return _Asking(self._first_answer(question, repeatable))
 
     async def fetch(self, question: Question, limit: int) -> Answer:
         """An answer read to its end, unless its body is larger than `limit` bytes.
@@ -122,12 +123,15 @@ class UpstreamSession:
                 body=body if len(body) <= limit else None,
             )
 
-    async def read(self, answer: ClientResponse, limit: int) -> bytes:
+    async def read(self, answer: UpstreamResponse, limit: int) -> bytes:
         """The first `limit` bytes of the body, or all of them. Raises: UpstreamError."""
         body = bytearray()
         try:
             while len(body) < limit and not answer.content.at_eof():
-                body += await answer.content.read(limit - len(body))
+                piece = await answer.content.read(limit - len(body))
+                if not body and answer.content.at_eof():
+                    return piece  # as most come
+                body += piece
                 await asyncio.sleep(0)  # many small chunks would be read in one go
         except ClientError:  # among them the one for `upstream.response_timeout`
             raise _BrokenOff("upstream node broke off its answer") from None
@@ -135,7 +139,7 @@ class UpstreamSession:
             raise UpstreamTimedOut("upstream node did not answer in time") from None
         return bytes(body)
 
-    async def _first_answer(self, question: Question, repeatable: bool) -> ClientResponse:
+    async def _first_answer(self, question: Question, repeatable: bool) -> UpstreamResponse:
         """The answer of the first node that gives a good one, or else of the last.
 
         If no connection can be made, nothing was sent, so the next node is asked. After a broken
@@ -177,22 +181,74 @@ class UpstreamSession:
                 return answer
             answer.close()
 
-    async def _send(self, question: Question, node: Node, repeatable: bool) -> ClientResponse:
+    async def _send(self, question: Question, node: Node, repeatable: bool) -> UpstreamResponse:
         timeout = self._streaming
         if question.time_limit is not None:
             timeout = self._timeout(total=question.time_limit)
 
-        async def send() -> ClientResponse:
+        async def send() -> UpstreamResponse:
+            body = question.body()
+            if question.time_limit is None and _is_at_hand(body):
+                return await self._exchanged(question, node, body or b"")
             return await self._client.request(
                 question.method,
                 URL(node.name + question.target, encoded=True),
                 headers=question.headers,
-                data=question.body(),
+                data=body,
                 allow_redirects=False,
                 timeout=timeout,
             )
 
         return await (on_live_connection(send) if repeatable else send())
+
+    async def _exchanged(self, question: Question, node: Node, body: bytes) -> Exchanged:
+        """The answer to a question whose body is at hand."""
+        connector = self._client.connector
+        assert isinstance(connector, Connector)
+        request = self._requests.get(node.name)
+        if request is None:
+            loop = asyncio.get_running_loop()
+            request = self._requests[node.name] = ClientRequest("GET", URL(node.name), loop=loop)
+        headers = list(question.headers.items())
+        if hdrs.HOST not in question.headers:
+            headers.insert(0, (hdrs.HOST, request.headers[hdrs.HOST]))
+        if hdrs.CONTENT_LENGTH not in question.headers and (
+            body or question.method not in _BODILESS
+        ):
+            headers.append((hdrs.CONTENT_LENGTH, str(len(body))))
+        return await exchange(
+            connector,
+            request,
+            encoded_head(f"{question.method} {question.target} HTTP/1.1", headers),
+            body,
+            self._streaming,
+            has_body=question.method != hdrs.METH_HEAD,
+            auto_decompress=False,
+            read_bufsize=_BUFFER,
+            last=GIVEN_UP,
+        )
+
+
+class _Asking:
+    """The context in which an answer is read; what is not read of it by its end is not wanted."""
+
+    def __init__(self, answer: Awaitable[UpstreamResponse]) -> None:
+        self._coming = answer
+
+    async def __aenter__(self) -> UpstreamResponse:
+        self._answer = await self._coming
+        return self._answer
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._answer.content.is_eof():
+            self._answer.release()
+        else:
+            self._answer.close()
+
+
+def _is_at_hand(body: Content) -> TypeGuard[bytes | None]:
+    """Whether a body is sent in one go; the time that a longer one takes is not the answer's."""
+    return body is None or (isinstance(body, bytes) and len(body) <= PIECE)
 
 
 class _BrokenOff(UpstreamBroken):

@@ -22,17 +22,18 @@ def weight(value: Any, most: int) -> int:
         item = left.pop()
         if isinstance(item, str):
             total += len(item)
-        elif isinstance(item, Numbers):
-            total += len(item.json)
-        elif isinstance(item, dict | list | tuple):
+        elif isinstance(item, dict):
             total += len(item) * _EACH
             if total <= most:
-                values: Collection[Any] = item
-                if isinstance(item, dict):
-                    total += sum(map(len, item))
-                    values = item.values()
-                if not _is_vector(values):
-                    left += values
+                total += sum(map(len, item))
+                if not _is_vector(item.values()):
+                    left += item.values()
+        elif isinstance(item, list | tuple):
+            total += len(item) * _EACH
+            if total <= most and not _is_vector(item):
+                left += item
+        elif type(item) is Numbers:  # as any class that has `Sequence` for a base is slow to ask
+            total += len(item.json)
     return total
 
 

@@ -217,6 +217,9 @@ class World:
         async def pieces(request, rest):
             yield body
 
+        async def send(request, made):
+            return web.Response(status=made.status, headers=made.headers, body=made.body)
+
         return Parts(
             upstream=self.upstream,  # type: ignore[arg-type]
             endpoints=self.endpoints,
@@ -229,6 +232,7 @@ class World:
             tasks=self.tasks,
             read_body=None,  # type: ignore[arg-type]
             read_pieces=pieces,
+            send=send,
             default_id=None,
         )
 

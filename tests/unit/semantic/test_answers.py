@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.semantic.answers import presentable, rewording
+from proxy.semantic.answers import has_failures, presentable, rewording
 
 WORDS = rewording({"body": {}}, {"body": "lumps"})
 
@@ -56,3 +56,17 @@ def test_hits_show_nothing_of_ours():
     assert presentable(document, WORDS)["aggregations"]["top"]["hits"]["hits"] == [shown]
     later = presentable({"id": "x", "response": document}, WORDS)
     assert later["response"]["hits"]["hits"] == [shown]
+
+
+@pytest.mark.parametrize(
+    ("answer", "has"),
+    [
+        (b'{"took":1,"_shards":{"total":1,"failed":0},"hits":{"x":"\\"failures\\""}}', False),
+        (b'{"_shards":{"total":2,"failed":1,"failures":[]}}', True),
+        (b'{"_shards":{"total":20,"failed":10}}', True),
+        (b'{"hits":{"hits":[]}}', False),
+        (b'{"pit_id":"%b","_shards":{"failed":1,"failures":[]}}' % (b"x" * 2000), True),
+    ],
+)
+def test_the_beginning_tells_whether_shards_have_failed(answer: bytes, has: bool):
+    assert has_failures(answer) is has

@@ -8,6 +8,7 @@ import pytest
 
 from proxy.semantic.highlights import Sought
 from proxy.semantic.innerhits import all_taken_over
+from proxy.xcontent.numbers import Numbers
 from tests.unit.semantic.targets import semantic_field
 
 VECTORS: Final = "xinf.body.chunks.embeddings"
@@ -44,6 +45,7 @@ def of(vector: Any, *indices: str) -> Sought:
         ({}, (of(None),)),
         ({"query": ALL}, (of(None),)),
         ({"query": NEAR}, (of([1.0]),)),
+        ({"knn": {**KNN["knn"], "query_vector": Numbers.of([1.0, 0.5])}}, (of([1.0, 0.5]),)),
         ({"query": {"term": {"x": 1}}}, ()),
         ({"knn": {**KNN["knn"], "query_vector": [1.0, "x"]}}, ()),
         ({"knn": {**KNN["knn"], "query_vector": [10**400]}}, ()),

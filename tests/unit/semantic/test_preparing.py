@@ -39,7 +39,7 @@ async def test_texts_are_embedded_in_one_call():
     here = world(HERE)
     made = await run(here, search("one"), search("two"), search("one"))
     assert here.endpoints.calls == [["one", "two"]]
-    assert [vector(one) for one in made] == [[1.0, 0.0, 0.0]] * 3
+    assert [list(vector(one)) for one in made] == [[1.0, 0.0, 0.0]] * 3
 
 
 async def test_an_error_is_that_of_its_search():

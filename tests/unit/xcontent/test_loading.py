@@ -11,8 +11,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.xcontent.document import Bounds
 from proxy.xcontent.filterpath import parse_filter
-from proxy.xcontent.loading import load_json
+from proxy.xcontent.jsonreader import parse_json
+from proxy.xcontent.loading import load_json, load_plain
 from proxy.xcontent.writing import dump_cbor, dump_json, dump_pretty
 from proxy.xcontent.yamlwriter import dump_yaml
 
@@ -99,3 +101,50 @@ def test_all_is_read_as_a_careful_reader_reads_it(document: Any):
     data = json.dumps(document).encode()
     assert load_json(data) == json.loads(data)
     assert json.loads(dump_json(load_json(data))) == document
+
+
+BOUNDS = Bounds(nesting=5, values=1000)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    ),
+    st.sampled_from([(",", ":"), (", ", ": "), (" ,\n", "\t:\r\n ")]),
+)
+def test_what_is_plain_is_what_the_parser_says(value: Any, separators: tuple[str, str]):
+    data = json.dumps(value, separators=separators).encode()
+    found = load_plain(data, BOUNDS)
+    document = parse_json(data, BOUNDS)
+    assert found is None or (document.error is None and found == document.plain())
+
+
+def test_ordinary_json_is_plain():
+    data = (
+        b'{"query": {"semantic": {"field": "a", "query": "a b"}},\n "size": 10, "x": [1.5, true]}'
+    )
+    found = {"query": {"semantic": {"field": "a", "query": "a b"}}, "size": 10, "x": [1.5, True]}
+    assert load_plain(data, BOUNDS) == found
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b'{"a":1',
+        b'{"a":1,"a":1}',
+        b'{"a":1}{"b":2}',
+        b'{"a":1/* one */}',
+        b'{"a":1e3}',
+        b'{"a":0.10}',
+        b'{"a":12345678901234567890123}',
+        rb'{"a":"\u0061"}',
+        b"[[[[[[1]]]]]]",
+        b"[%b1]" % (b"1," * 500),
+        "{'a':1}".encode("utf-16"),
+        b"\xef\xbb\xbf{}",
+    ],
+)
+def test_all_else_is_left_to_the_parser(data: bytes):
+    assert load_plain(data, BOUNDS) is None
