@@ -28,7 +28,7 @@ from proxy.upstream.tls import connection_problem, upstream_tls
 log = logging.getLogger(__name__)
 _SWITCH_INTERVAL = 0.001  # seconds; Python's own are five times as many
 # Objects that are made until Python looks for cycles among them, then how often it does that until
-# it looks at older ones, too. Requests under way hold no cycles, but a thousand streams 300,000
+# it looks at older ones, too. Requests under way hold no cycles, but a thousand streams 170,000
 # objects: by Python's own thresholds, it would look at these for a fifth of the time.
 _GC_THRESHOLDS = (10_000, 20, 50)
 # Of glibc's mallopt: what is larger than the first has pages of its own, and all threads use one

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from proxy.limits.turns import Turns, Worker
 from tests.support.clock import Clock
@@ -20,7 +21,8 @@ async def busy(turns: Turns, clock: Clock, steps: list[int], name: int) -> None:
 
 
 async def test_of_the_busy_few_go_on_in_each_turn_of_the_loop():
-    clock, steps = Clock(), []
+    clock = Clock()
+    steps: list[Any] = []
     turns = Turns(clock)
     tasks = [asyncio.ensure_future(busy(turns, clock, steps, name)) for name in range(8)]
     while not all(task.done() for task in tasks):
@@ -32,7 +34,8 @@ async def test_of_the_busy_few_go_on_in_each_turn_of_the_loop():
 
 
 async def test_the_longer_turns_of_the_loop_are_the_more_go_on():
-    clock, steps = Clock(), []
+    clock = Clock()
+    steps: list[Any] = []
     turns = Turns(clock)
     tasks = [asyncio.ensure_future(busy(turns, clock, steps, name)) for name in range(40)]
     most = 0
@@ -57,7 +60,8 @@ async def test_little_work_waits_for_nobody():
 
 
 async def test_who_begins_waits_for_the_next_turn_once_others_have_worked_enough():
-    clock, steps = Clock(), []
+    clock = Clock()
+    steps: list[Any] = []
     turns = Turns(clock)
     first, second = Worker(turns), Worker(turns)
     first.begin()
@@ -72,7 +76,8 @@ async def test_who_begins_waits_for_the_next_turn_once_others_have_worked_enough
 
 
 async def test_who_leaves_the_line_keeps_nobody_waiting():
-    clock, steps = Clock(), []
+    clock = Clock()
+    steps: list[Any] = []
     turns = Turns(clock)
     tasks = [asyncio.ensure_future(busy(turns, clock, steps, name)) for name in range(4)]
     await asyncio.sleep(0)
