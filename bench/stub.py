@@ -14,6 +14,7 @@ from aiohttp import web
 VECTOR: Final = [0.25] * 384
 EVENTS: Final = 20  # of a stream
 PAUSE: Final = 0.02  # seconds between two events
+BACKLOG: Final = 1024  # connections that may wait to be accepted, as servers of models have it
 
 
 _VECTOR: Final = json.dumps(VECTOR).encode()
@@ -53,7 +54,7 @@ async def provider(port: int = 0) -> AsyncIterator[str]:
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", port).start()
+        await web.TCPSite(runner, "127.0.0.1", port, backlog=BACKLOG).start()
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()

@@ -1,32 +1,27 @@
-"""Making aiohttp's responses: documents, event streams and errors."""
+"""Making aiohttp's responses: documents and errors."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import AsyncExitStack, suppress
-from functools import partial
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
+from itertools import chain
 from typing import Any, Final
 
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http_writer import StreamWriter
 from multidict import CIMultiDict
 
-from proxy.api.call import Call, Events
-from proxy.api.heartbeats import Heartbeats
+from proxy.api.call import Call
 from proxy.api.keys import LIMIT, ORIGIN_HEADERS, REFUSED, RESPONDER, STARTED
-from proxy.ground.authorization import confirm_stream
 from proxy.ground.errors import Cause, PlainError, ProxyError
 from proxy.ground.frames import forget_frames
-from proxy.ground.sse import DONE
 from proxy.http1 import whole_answer
 from proxy.limits.memory import PER_BODY_BYTE, PER_HEADER, MemoryBudget, hold_at_least, hold_only
 from proxy.limits.threads import offload
 from proxy.rest.request import parse_request
 from proxy.rest.responder import Responder, RestResponse, responder_for
-from proxy.xcontent.values import Json
 
 log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -68,6 +63,13 @@ def begin(request: web.Request, response: web.StreamResponse) -> None:
     if _is_unclear(request):
         response.force_close()
         response.headers[hdrs.CONNECTION] = "close"
+
+
+def start(request: web.Request, headers: CIMultiDict[str]) -> bool:
+    """As `begin`, for an answer that aiohttp does not make; whether its connection is kept."""
+    request[STARTED] = True
+    _add_origin_headers(request, headers)
+    return bool(request.keep_alive) and not _is_unclear(request)
 
 
 def _add_origin_headers(request: web.Request, headers: CIMultiDict[str]) -> None:
@@ -114,7 +116,8 @@ async def send_document(
     request: web.Request, call: Call, answer: RestResponse
 ) -> web.StreamResponse:
     """The response, once it is written. Raises: MemoryShort."""
-    answer.headers.extend(("Warning", warning) for warning in call.warnings)
+    if call.warnings:
+        answer.headers.extend(("Warning", warning) for warning in call.warnings)
     hold_at_least(_size(request, answer))
     return await sent(request, answer)
 
@@ -142,14 +145,14 @@ def held_by_head(request: web.Request) -> int:
 
 def _held_by_head(request: web.Request) -> int:
     headers = request.raw_headers
-    size = len(request.raw_path) + sum(len(name) + len(value) for name, value in headers)
+    size = len(request.raw_path) + sum(map(len, chain.from_iterable(headers)))
     held = len(headers) * PER_HEADER + size * PER_BODY_BYTE
     return max(0, held - _ORDINARY_HEAD)
 
 
 def _size(request: web.Request, answer: RestResponse) -> int:
     """Bytes that are held until the answer is written."""
-    heads = sum(len(name) + len(value) for name, value in answer.headers.items())
+    heads = sum(map(len, chain.from_iterable(answer.headers.items())))
     return held_by_head(request) + heads + len(answer.body)
 
 
@@ -163,9 +166,9 @@ class WholeAnswer(web.StreamResponse):
 
     async def prepare(self, request: web.BaseRequest) -> None:
         data, self._data = self._data, b""
-        writer = request.writer
-        if data and isinstance(writer, StreamWriter):  # which it always is
-            await writer.write(data, drain=False)
+        if data and (transport := request.transport) is not None:
+            request.writer.output_size += len(data)  # aiohttp sees by it that all is answered
+            transport.write(data)
 
     async def write_eof(self, data: bytes = b"") -> None:
         """`prepare` has written everything."""
@@ -173,9 +176,7 @@ class WholeAnswer(web.StreamResponse):
 
 async def sent(request: web.Request, answer: RestResponse) -> web.StreamResponse:
     """The response, written to its last byte: until then it counts as memory in use."""
-    request[STARTED] = True
-    _add_origin_headers(request, answer.headers)
-    method, keep_alive = request.method.encode(), request.keep_alive and not _is_unclear(request)
+    method, keep_alive = request.method.encode(), start(request, answer.headers)
     headers, body = answer.headers.items(), answer.body
     data = whole_answer(answer.status, headers, body, method=method, keep_alive=keep_alive)
     response = WholeAnswer(answer.status, data, keep_alive=keep_alive)
@@ -195,52 +196,3 @@ async def _drained(writer: AbstractStreamWriter, transport: asyncio.WriteTranspo
         await writer.drain()
     finally:
         late.cancel()
-
-
-# Events
-
-
-async def send_events(
-    request: web.Request,
-    call: Call,
-    handler: Callable[[Call], Awaitable[Events]],
-    heartbeat: float,
-) -> web.StreamResponse:
-    """Stream events; a failure before the provider has begun to answer keeps its status.
-
-    `heartbeat`: seconds of silence until a comment is sent; 0 is for ever.
-    """
-    responder = call.responder
-    async with AsyncExitStack() as stack:
-        async with call.in_time():
-            events = await stack.enter_async_context(await handler(call))
-        response = web.StreamResponse(headers=responder.stream_headers())
-        response.headers.extend(("Warning", warning) for warning in call.warnings)
-        coding = responder.stream_coding()
-        if coding is not None:
-            response.headers["content-encoding"] = coding.name
-        await response.prepare(request)
-
-        async def write(frame: bytes) -> None:
-            await response.write(frame if coding is None else coding.encode(frame))
-
-        async with Heartbeats(write, heartbeat) as beating:
-            async for frame in _frames(responder, events):
-                await beating.write(frame)
-        await response.write_eof(b"" if coding is None else coding.end())
-    return response
-
-
-async def _frames(responder: Responder, events: AsyncIterator[Json]) -> AsyncIterator[bytes]:
-    """The bytes of each event, and of how the stream ended: `[DONE]`, or one error event."""
-    try:
-        async for event in events:
-            await confirm_stream()
-            work = responder.work(event, _QUICKLY_WRITTEN)
-            yield await offload(work, _QUICKLY_WRITTEN, partial(responder.event, event))
-    except ProxyError as error:
-        log.info("stream ended by %s", error.type)
-        forget_frames(error)
-        yield responder.error_event(error)
-    else:
-        yield DONE

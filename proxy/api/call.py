@@ -12,6 +12,7 @@ from proxy.inference.endpoints import TaskType
 from proxy.inference.ports import UsesOf
 from proxy.inference.releases import Profile
 from proxy.inference.service import InferenceService
+from proxy.inference.streaming import Stream
 from proxy.limits.memory import PER_VALUE, reserve, wide_text_surplus
 from proxy.limits.threads import offload
 from proxy.rest.body import Body, as_map
@@ -21,7 +22,7 @@ from proxy.xcontent.document import Document
 from proxy.xcontent.values import Json
 
 T = TypeVar("T")
-Events = AbstractAsyncContextManager[AsyncIterator[Json]]
+Events = Stream[Json]
 Read = tuple[T, int]  # what was read, and how many values of a document that took
 
 

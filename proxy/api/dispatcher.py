@@ -20,20 +20,18 @@ from proxy.api.answers import (
     ended_by_origin,
     held_by_head,
     send_document,
-    send_events,
 )
 from proxy.api.bodies import TooLarge, read_body, unread_body
 from proxy.api.call import Call
 from proxy.api.keys import BODY, ORIGIN_HEADERS, RESPONDER, ROUTE
-from proxy.api.paths import parse_path
 from proxy.api.ports import Authorizer, OriginJudge, Upstream
-from proxy.api.routes import PATHS, ROUTES, Route
+from proxy.api.routes import ROUTES, Route, endpoint_path_of, match_of
+from proxy.api.streaming import send_events
 from proxy.config import LimitsConfig
 from proxy.ground.authorization import (
     CREDENTIAL_HEADERS,
     Allowed,
     Permission,
-    Refused,
     Verdict,
 )
 from proxy.ground.errors import NoHandler, NoInferenceFeature, NotOurs, PlainError
@@ -45,8 +43,8 @@ from proxy.limits.calls import Caller, CallLimits, address_of_caller, caller_of
 from proxy.limits.memory import PER_FETCHED_BYTE, count_for, reserve
 from proxy.limits.threads import Threads, offload
 from proxy.limits.turns import Turns
+from proxy.rest.arguments import read_arguments
 from proxy.rest.body import Body
-from proxy.rest.parameters import read_boolean, read_time, refuse_unknown
 from proxy.rest.request import RestRequest, parse_request
 from proxy.rest.responder import Responder, responder_for
 from proxy.rest.routing import wrong_method
@@ -100,7 +98,7 @@ class InferenceApi:
         responder = request[RESPONDER] = responder_for(rest)
         origin = await self._origins.judge(rest.method, rest.headers)
         request[ORIGIN_HEADERS] = origin.headers
-        match = PATHS.match(rest.segments())
+        match = match_of(rest.path)
         methods = {} if match is None else ROUTES[match.pattern]
         if rest.method == "OPTIONS":
             if origin.status is not None:
@@ -123,10 +121,10 @@ class InferenceApi:
         count_for(caller)
         body = request[BODY] = await self._body(request, rest, verdict)
         body.check_content_type(self._profile.major)
-        call = self._call(request, rest, responder, body, route, match.parameters)
+        call = self._call(request, rest, responder, body, route)
         responder.error_shape = route.error_shape
         route.validate(call.inference_id)
-        if isinstance(verdict, Refused):
+        if not isinstance(verdict, Allowed):
             raise await verdict.error()
         call.user = verdict.user
         permission = Permission(verdict, ask)
@@ -142,7 +140,7 @@ class InferenceApi:
 
     async def _body(self, request: web.Request, rest: RestRequest, verdict: Verdict) -> Body:
         """The body; who will be refused is told so before it is read."""
-        if isinstance(verdict, Refused):
+        if not isinstance(verdict, Allowed):
             return await unread_body(request, rest, self._bounds)
         try:
             limit = request.client_max_size
@@ -157,16 +155,13 @@ class InferenceApi:
         responder: Responder,
         body: Body,
         route: Route,
-        in_path: dict[str, str],
     ) -> Call:
         """The call, once path, body and parameters have been checked."""
-        path = parse_path(in_path, rest.parameters)
+        path = endpoint_path_of(rest.target)
         if route.has_body:
             body.require()
-        parameters = {**rest.parameters, **in_path}
-        times = {name: read_time(parameters, name) for name in route.times_in(self._profile)}
-        flags = {name: read_boolean(parameters, name) for name in (*route.flags, "pretty", "human")}
-        refuse_unknown(parameters, {*path.parameters, *times, *flags}, rest.path)
+        times = route.times_in(self._profile)
+        arguments = read_arguments(times, route.flags, path.parameters, rest.target)
         if not route.has_body:
             body.refuse()
         return Call(
@@ -175,8 +170,8 @@ class InferenceApi:
             responder=responder,
             task_type=path.task_type,
             inference_id=path.inference_id,
-            times=times,
-            flags=flags,
+            times=arguments.times,
+            flags=arguments.flags,
             service=self._service,
             profile=self._profile,
             max_inputs=self._max_inputs,

@@ -168,10 +168,10 @@ async def stream(call: Call) -> Events:
     if order.task_type is TaskType.CHAT_COMPLETION:
         call.responder.error_shape = CHAT_EVENT
         endpoint, chat = await order.read(partial(parse_chat_request, reasons=call.profile.reasons))
-        return call.service.chat(endpoint, chat, call.timeout)
+        return await call.service.chat(endpoint, chat, call.timeout)
     endpoint, request = await _read(call, order)
     refuse_streaming(endpoint, call.task_type)
-    return call.service.stream(endpoint, request, call.timeout)
+    return await call.service.stream(endpoint, request, call.timeout)
 
 
 async def _read(

@@ -19,12 +19,15 @@ from proxy.api.handlers import (
     stream,
     update_endpoint,
 )
+from proxy.api.paths import EndpointPath, parse_path
+from proxy.ground.remembering import remembered
 from proxy.inference.actions import InferenceAction
 from proxy.inference.ids import check_inference_id
 from proxy.inference.releases import Profile
 from proxy.limits.calls import Caller, CallLimits
+from proxy.rest.request import read_target, segments_of
 from proxy.rest.responder import DOCUMENT, EVENT, ErrorShape
-from proxy.rest.routing import PathTrie
+from proxy.rest.routing import Match, PathTrie
 
 
 def _none(profile: Profile) -> tuple[str, ...]:
@@ -138,3 +141,17 @@ ROUTES: Final[dict[str, dict[str, Route]]] = {
     "/_inference/{task_type_or_id}/{inference_id}/_update": {"PUT": _UPDATE},
 }
 PATHS: Final = PathTrie(ROUTES)
+
+
+@remembered
+def match_of(path: str) -> Match | None:
+    """The pattern of an undecoded path, and its parameters; None where no pattern fits."""
+    return PATHS.match(segments_of(path))
+
+
+@remembered
+def endpoint_path_of(target: str) -> EndpointPath:
+    """The endpoints of a target that has a pattern. Raises: StatusError 400, as `parse_path`."""
+    said = read_target(target)
+    match = match_of(said.path)
+    return parse_path({} if match is None else match.parameters, said.parameters)

@@ -15,7 +15,8 @@ import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import copy_context
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 from aiohttp import StreamReader, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError, InvalidURLError, LineTooLong
@@ -25,7 +26,7 @@ from aiohttp.web_urldispatcher import UrlMappingMatchInfo
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.api.answers import WholeAnswer
-from proxy.api.routes import PATHS, ROUTES
+from proxy.api.routes import ROUTES, match_of
 from proxy.ground.errors import IllegalArgument, ProxyError, StatusError
 from proxy.http1 import error_answer
 from proxy.rest.request import parse_request
@@ -55,7 +56,7 @@ class Runner(web.AppRunner):
         made = await super()._make_server()
         return _Server(
             _handler_of(self.app),
-            request_factory=made.request_factory,
+            request_factory=partial(self.app._make_request, _cls=_Request),
             handler_cancellation=made.handler_cancellation,
             loop=made._loop,
             **made._kwargs,
@@ -71,7 +72,7 @@ def _handler_of(app: web.Application) -> _Handler:
     match.freeze()
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        assert isinstance(request, web.Request)
+        assert isinstance(request, _Request)
         request._match_info = match
         if hdrs.EXPECT in request.headers:
             await route.handle_expect_header(request)
@@ -79,6 +80,16 @@ def _handler_of(app: web.Application) -> _Handler:
         return await middleware(request, route.handler)
 
     return handle
+
+
+class _Request(web.Request):
+    """A request that tells quickly which notes it lacks; aiohttp's raises an error for each."""
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return self._state.get(key, default)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._state
 
 
 class _Server(web.Server):
@@ -159,6 +170,11 @@ class _Connection(web.RequestHandler):
         if self._messages and (self._task_handler is None or self._task_handler.done()):
             self._start_request()
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Of a body that nobody has paused, aiohttp would let its parser look for more twice."""
+        if self._reading_paused or self._buffer_paused:
+            super().resume_reading(resume_parser)
+
     def _limit_head(self, size: int) -> None:
         """Refuse a head that is too long as a whole: aiohttp limits each of its lines only."""
         self._head += size
@@ -195,7 +211,7 @@ class _Connection(web.RequestHandler):
             return None
         method, target = (part.decode() for part in self._unusual.groups())
         request = parse_request(method, target, CIMultiDictProxy(CIMultiDict()))
-        match = PATHS.match(request.segments())
+        match = match_of(request.path)
         return wrong_method(request, () if match is None else ROUTES[match.pattern])
 
 

@@ -87,22 +87,24 @@ class EventDecoder:
                     yield ServerSentEvent(data, self._event or "message")
                     self._strange, self._strange_size = [], 0
                 self._event = ""
+        self._refuse_too_large()
 
-    def _lines(self, chunk: bytes) -> Iterator[bytes]:
+    def _lines(self, chunk: bytes) -> list[bytes]:
         """The lines that `chunk` completes, without their LF, CR or CRLF."""
         if self._after_return and chunk:
             chunk = chunk.removeprefix(b"\n")
             self._after_return = False
         if chunk:
             self._after_return = chunk.endswith(b"\r")
-        first, *others = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-        self._tail += first
-        for start in others:
-            line, self._tail = bytes(self._tail), bytearray(start)
-            if not self._started:
-                self._started, line = True, line.removeprefix(codecs.BOM_UTF8)
-            yield line
-        self._refuse_too_large()
+        lines = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        self._tail += lines[0]
+        if len(lines) == 1:
+            return []
+        lines[0] = bytes(self._tail)
+        if not self._started:
+            self._started, lines[0] = True, lines[0].removeprefix(codecs.BOM_UTF8)
+        self._tail = bytearray(lines.pop())
+        return lines
 
     def _field(self, line: bytes) -> None:
         name, colon, value = line.partition(b":")

@@ -9,13 +9,22 @@ decision is based on is what is sent: targets are compared and forwarded as raw 
 
 from __future__ import annotations
 
-from proxy.http1.answers import GIVEN_UP, AnswerHead, AnswerParser, error_answer, whole_answer
+from proxy.http1.answers import (
+    GIVEN_UP,
+    AnswerHead,
+    AnswerParser,
+    chunked_head,
+    error_answer,
+    whole_answer,
+)
 from proxy.http1.bodies import (
     CHUNKS_AT_ONCE,
+    LAST_CHUNK,
     Body,
     EndlessBody,
     RechunkedBody,
     SizedBody,
+    chunk,
 )
 from proxy.http1.headers import (
     CONTINUE,
@@ -33,6 +42,7 @@ __all__ = [
     "CONTINUE",
     "GIVEN_UP",
     "HOP_BY_HOP",
+    "LAST_CHUNK",
     "AnswerHead",
     "AnswerParser",
     "Body",
@@ -45,6 +55,8 @@ __all__ = [
     "RequestParser",
     "SizedBody",
     "check_text",
+    "chunk",
+    "chunked_head",
     "encoded_head",
     "error_answer",
     "request_head",

@@ -220,11 +220,23 @@ def whole_answer(
 
     Raises: ValueError for a header with a line break.
     """
-    sent = [*headers, ("content-length", str(len(body)))]
+    framing = ("content-length", str(len(body)))
+    head = _head(status, [*headers, framing], keep_alive=keep_alive)
+    return head if method == b"HEAD" else head + body
+
+
+def chunked_head(status: int, headers: Iterable[tuple[str, str]], *, keep_alive: bool) -> bytes:
+    """The head of an answer whose body follows in chunks.
+
+    Raises: ValueError for a header with a line break.
+    """
+    return _head(status, [*headers, ("transfer-encoding", "chunked")], keep_alive=keep_alive)
+
+
+def _head(status: int, headers: list[tuple[str, str]], *, keep_alive: bool) -> bytes:
     if not keep_alive:
-        sent.append(("Connection", "close"))
-    encoded = encoded_head(f"HTTP/1.1 {status} {_PHRASES.get(status, '')}", sent)
-    return encoded if method == b"HEAD" else encoded + body
+        headers.append(("Connection", "close"))
+    return encoded_head(f"HTTP/1.1 {status} {_PHRASES.get(status, '')}", headers)
 
 
 def error_answer(error: ProxyError, *, method: bytes, keep_alive: bool) -> bytes:

@@ -191,6 +191,14 @@ class ChunkedBody(Body):
             raise Malformed("invalid trailer")
 
 
+LAST_CHUNK: Final = b"0\r\n\r\n"
+
+
+def chunk(payload: bytes) -> bytes:
+    """A chunk with that payload, which must not be empty."""
+    return b"%x\r\n%b\r\n" % (len(payload), payload)
+
+
 class RechunkedBody(ChunkedBody):
     """A chunked body, passed on in chunks of our own: without extensions and trailers."""
 
@@ -200,8 +208,8 @@ class RechunkedBody(ChunkedBody):
         payload, used = self._payload(data, chunks)
         part = b"".join(payload)
         if part:
-            part = b"%x\r\n%b\r\n" % (len(part), part)
-        return (part + b"0\r\n\r\n" if self.ended else part), used
+            part = chunk(part)
+        return (part + LAST_CHUNK if self.ended else part), used
 
 
 class UnchunkedBody(ChunkedBody):

@@ -200,7 +200,9 @@ class RequestParser:
         self._headers: Headers = []
         self._complete = False
         self._unheard = False  # whether llhttp does not know the method of the head that comes
-        self._llhttp = HttpRequestParser(self)
+        # There is one as long as a head comes: it refers to this object, as this does to it. One
+        # that has read a head would wait for a body, which it does not get.
+        self._llhttp: HttpRequestParser | None = None
 
     @property
     def reading(self) -> bool:
@@ -215,7 +217,7 @@ class RequestParser:
     def forget(self) -> None:
         """Nothing more is going to be read: drop what has come of a head."""
         self._raw, self._headers = b"", []
-        self._llhttp = HttpRequestParser(self)
+        self._llhttp = None
 
     def feed(self, data: bytes) -> tuple[RequestHead | None, bytes]:
         """The head that `data` completes, if any, and the bytes that follow it.
@@ -305,10 +307,12 @@ class RequestParser:
         if complete:
             # Whoever answers it knows what to say. The rest is read as that of any method.
             self._unheard = False
-            self._llhttp, self._headers = HttpRequestParser(self), []
+            self._llhttp, self._headers = None, []
             self._execute(b"POST " + raw[method.end() :])
 
     def _execute(self, data: bytes) -> None:
+        if self._llhttp is None:
+            self._llhttp = HttpRequestParser(self)
         try:
             self._llhttp.feed_data(data)
         except HttpParserUpgrade:
@@ -348,10 +352,7 @@ class RequestParser:
         self._headers = []
         self._blank = 0
         self._complete = False
-        if head.body_length != 0 or b"proxy-connection" in raw.lower():
-            # The old one waits for a body that it does not get, or takes `Proxy-Connection: close`
-            # for the end of the connection.
-            self._llhttp = HttpRequestParser(self)
+        self._llhttp = None
         return head
 
     # --- called by llhttp

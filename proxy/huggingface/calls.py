@@ -5,9 +5,11 @@ What a failure means for the caller is none of this module's business: see failu
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
-from contextlib import AsyncExitStack
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -51,6 +53,7 @@ _SCALE_UP_TIMEOUT: Final = "X-Scale-Up-Timeout"
 # Nothing listens at the port: of a server that has not loaded its model yet, too.
 NOBODY_LISTENS: Final = Cause("connect_exception", "Connection refused")
 _MAX_REFUSAL: Final = 64 * 1024  # bytes read of a refusal's body
+_SOON: Final = 1.0  # seconds
 
 log = logging.getLogger(__name__)
 
@@ -75,25 +78,17 @@ class Reply:
 
 
 class OpenReply:
-    """An answer of status 2xx whose body is still to be read; a context that ends the call."""
+    """An answer of status 2xx whose body is still to be read, until it is closed."""
 
-    def __init__(
-        self, content: aiohttp.StreamReader, content_type: str, context: AsyncExitStack
-    ) -> None:
-        self.content = content
-        self.content_type = content_type  # as the provider names it, or empty
-        self._context = context
+    def __init__(self, answer: _Answer, close: Callable[[OpenReply], None]) -> None:
+        self.content = answer.content
+        self.content_type = answer.headers.get("Content-Type", "")  # as the provider names it
+        self.is_done = False  # whether the provider has said that nothing more comes
+        self._close = close
 
-    async def __aenter__(self) -> OpenReply:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._context.aclose()
+    def close(self) -> None:
+        """End the call."""
+        self._close(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +158,8 @@ class Calls:
         self._exchanges = Exchanges.of(session)
         self._config = config
         self._metrics = metrics
+        # Answers of which only their end is missing, and what closes their connections without it.
+        self._ending: dict[_Answer, asyncio.TimerHandle] = {}
 
     async def send(self, call: Call) -> Reply | FailedCall:
         """The outcome once all of the reply has been read. Raises: MemoryShort."""
@@ -182,18 +179,47 @@ class Calls:
         """The outcome once the head of the reply has been read. Raises: MemoryShort."""
         data = await self._prepared(call)
         try:
-            async with AsyncExitStack() as stack:
+            with ExitStack() as stack:
                 counted = stack.enter_context(_CountedCall(self._metrics, call))
-                answer = await stack.enter_async_context(await self._post(call, data))
+                answer = await self._post(call, data)
+                stack.callback(answer.close)
                 counted.answered(answer)
                 reserve(_PER_HEADER * len(answer.raw_headers))
                 if not 200 <= answer.status < 300:
                     return await _refusal(answer)
-                stack.callback(answer.close)  # one that is not read to its end cannot be reused
-                content_type = answer.headers.get("Content-Type", "")
-                return OpenReply(answer.content, content_type, stack.pop_all())
+                stack.pop_all()  # which the reply does once it is closed
+                return OpenReply(answer, partial(self._end, answer, counted))
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
             return what_failed(call.endpoint, error)
+
+    def _end(self, answer: _Answer, counted: _CountedCall, reply: OpenReply) -> None:
+        if reply.is_done:
+            self._await_end(answer)
+        else:
+            answer.close()
+        counted.__exit__()
+
+    def _await_end(self, answer: _Answer) -> None:
+        """Close the connection unless the answer ends soon: then it can be used again.
+
+        Behind the last event, the end of the last chunk often comes by itself.
+        """
+        closing = asyncio.get_running_loop().call_later(_SOON, self._close, answer)
+        self._ending[answer] = closing
+        answer.content.on_eof(partial(self._ended, answer))
+
+    def _ended(self, answer: _Answer) -> None:
+        if (closing := self._ending.pop(answer, None)) is not None:
+            closing.cancel()
+
+    def _close(self, answer: _Answer) -> None:
+        self._ended(answer)
+        answer.close()
+
+    def close(self) -> None:
+        """Close the connections whose answers have not ended."""
+        for answer in list(self._ending):
+            self._close(answer)
 
     async def _prepared(self, call: Call) -> bytes:
         if call.is_retry:

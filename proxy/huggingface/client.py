@@ -7,8 +7,7 @@ Source: HuggingFaceService, HuggingFaceActionCreator.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final, TypeVar
@@ -48,7 +47,7 @@ from proxy.huggingface.retry import RetryPolicy
 from proxy.huggingface.sender import Sender
 from proxy.huggingface.servers import Servers
 from proxy.huggingface.streams import converted, read_events
-from proxy.huggingface.usage import counting
+from proxy.huggingface.usage import TokenCount
 from proxy.huggingface.waking import Waking
 from proxy.inference.chat import ChatRequest
 from proxy.inference.endpoints import InferenceEndpoint
@@ -56,6 +55,7 @@ from proxy.inference.fingerprints import Model
 from proxy.inference.ports import Sighting
 from proxy.inference.releases import Profile
 from proxy.inference.results import RankedDocument, SparseVector
+from proxy.inference.streaming import Stream
 from proxy.limits.deadline import Deadline
 from proxy.limits.turns import Turns
 from proxy.telemetry.metrics import Metrics
@@ -87,7 +87,7 @@ class HuggingFace:
         self._profile = profile
         self._endpoints = metrics.endpoints
         observer = Observer(metrics.endpoints, Storms())
-        calls = Calls(session, config, metrics)
+        calls = self._calls = Calls(session, config, metrics)
         self._waking = Waking(config, clock=retry.clock, sleep=retry.sleep)
         self._servers = Servers(session, config)
         self._sender = Sender(
@@ -104,6 +104,7 @@ class HuggingFace:
     async def close(self) -> None:
         """End what goes on in the background, before the session is closed."""
         await self._servers.close()
+        self._calls.close()
 
     def sighting(self, endpoint: InferenceEndpoint) -> Sighting:
         """What is seen of the endpoint's server."""
@@ -172,45 +173,45 @@ class HuggingFace:
         with self._failures.watching(endpoint, deadline):
             return await self._sender.answer(endpoint, body, Reader(parse), deadline)
 
-    @asynccontextmanager
     async def stream_completion(
         self, endpoint: InferenceEndpoint, text: str, deadline: Deadline
-    ) -> AsyncIterator[AsyncIterator[list[str]]]:
-        """The deltas of an answer, as they come; entered when the provider has begun to answer."""
+    ) -> Stream[list[str]]:
+        """The deltas of an answer, as they come, once the provider has begun to answer."""
 
         def convert(event: ServerSentEvent) -> list[str]:
             return parse_completion_event(event, endpoint)
 
         body = completion_body(endpoint, text, stream=True)
-        async with self._events(endpoint, body, deadline) as events:
-            yield converted(endpoint, events, convert, self._failures.stream_failed)
+        return await self._stream(endpoint, body, convert, deadline)
 
-    @asynccontextmanager
     async def stream_chat(
         self, endpoint: InferenceEndpoint, request: ChatRequest, deadline: Deadline
-    ) -> AsyncIterator[AsyncIterator[Json]]:
+    ) -> Stream[Json]:
         """The chunks of a chat, as they come, in Elasticsearch's form."""
 
         def convert(event: ServerSentEvent) -> Json:
             return parse_chat_event(event, endpoint, reasons=self._profile.reasons)
 
         body = chat_body(endpoint, request, stream=True)
-        async with self._events(endpoint, body, deadline) as events:
-            yield converted(endpoint, events, convert, self._failures.stream_failed)
+        return await self._stream(endpoint, body, convert, deadline)
 
     def forget(self, inference_id: str) -> None:
         """Count what a deleted endpoint has used with that of others."""
         self._endpoints.forget(inference_id)
 
-    @asynccontextmanager
-    async def _events(
-        self, endpoint: InferenceEndpoint, body: Json, deadline: Deadline
-    ) -> AsyncIterator[AsyncIterator[ServerSentEvent]]:
+    async def _stream(
+        self,
+        endpoint: InferenceEndpoint,
+        body: Json,
+        convert: Callable[[ServerSentEvent], T],
+        deadline: Deadline,
+    ) -> Stream[T]:
         with self._failures.watching(endpoint, deadline):
-            opened = await self._sender.open(endpoint, body, deadline)
-        async with opened as reply:
-            events = read_events(endpoint, reply, self._idle_timeout, self._profile, self._turns)
-            yield counting(events, self._endpoints, endpoint)
+            reply = await self._sender.open(endpoint, body, deadline)
+        events = read_events(endpoint, reply, self._idle_timeout, self._profile, self._turns)
+        count = TokenCount(self._endpoints, endpoint).note
+        failed = self._failures.stream_failed
+        return Stream(converted(endpoint, events, convert, count, failed), reply.close)
 
 
 def _sending(

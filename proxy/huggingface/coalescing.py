@@ -2,7 +2,7 @@
 
 While an endpoint has nothing to do, a request makes a call of its own, at once. Else its texts
 wait, and the next call takes as many as fit of all that wait, some of each caller. It is made as
-soon as the endpoint may have one more, with all that comes in the same turn of the event loop; no
+soon as the endpoint may have one more, with all that comes by the next turn of the event loop; no
 call waits longer for more texts. A call that is not answered for a while leaves its place to
 another one, so that a few lost ones do not hold up all. A text that is under way is not sent again:
 whoever wants it waits for its result.
@@ -254,7 +254,8 @@ class _Line(Generic[T]):
                 await confirm()  # else the call that has its texts does
             await caller.done
         finally:
-            self._leave(caller)
+            if caller.missing:  # else nothing of it is left
+                self._leave(caller)
         results = [caller.results[wanted] for wanted in mine]
         found = [result for result in results if result is not None]
         reserve(sum(map(self._size_of, found)))
@@ -323,10 +324,15 @@ class _Line(Generic[T]):
     # --- shared calls
 
     def _start_soon(self) -> None:
-        """Start calls, once everybody has been heard who comes in this turn of the event loop."""
+        """Start calls, once everybody has been heard who comes by the next turn of the event loop.
+
+        Between the two it looks at connections, without waiting: what was sent at the same time is
+        rarely read in one turn.
+        """
         if self._places < self._config.concurrency and not self._starts:
             self._starts = True
-            asyncio.get_running_loop().call_soon(self._start_calls)
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, self._start_calls)
 
     def _start_calls(self) -> None:
         """As many as there are texts for; where the rate limit has to be waited for, one."""

@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 import aiohttp
 
 from proxy.ground.errors import Cause, MemoryShort, ProxyError
+from proxy.ground.frames import forget_frames
 from proxy.ground.sse import EventDecoder, EventTooLarge, ServerSentEvent
 from proxy.huggingface.calls import OpenReply, what_failed
 from proxy.huggingface.failures import failed_to_send, failure
@@ -52,18 +53,19 @@ async def read_events(
     comes for `idle_timeout` seconds; MemoryShort.
     """
     decoder, memory, worker, has_events = EventDecoder(), _StreamMemory(), Worker(turns), False
+    body = _PatientReader(reply.content, idle_timeout)
     try:
-        while True:
-            async with asyncio.timeout(idle_timeout):
-                chunk = await reply.content.readany()
-            if not chunk:
-                break
+        while chunk := await body.read():
             memory.came(len(chunk))
-            worker.has_waited()
+            worker.begin()
+            if has_events:  # a stream's first one is waited for most: it goes before all others
+                await worker.begin_in_turn()
+                chunk += body.more()
             for start in range(0, len(chunk), _PIECE):
                 for event in decoder.feed(chunk[start : start + _PIECE]):
                     data = event.data.strip()
                     if data.upper() == "[DONE]":
+                        reply.is_done = True
                         return
                     if data:  # none is a heartbeat
                         has_events = True
@@ -71,7 +73,9 @@ async def read_events(
                     await worker.pause()
                 memory.holds(decoder.held)
                 await worker.pause()
-    except TimeoutError:
+            worker.end()
+    except TimeoutError as error:
+        forget_frames(error)  # the body keeps it
         raise profile.timed_out(endpoint.inference_id, idle_timeout) from None
     except EventTooLarge:
         cause = Cause("i_o_exception", "an event of the stream is too large")
@@ -81,28 +85,39 @@ async def read_events(
         outcome = what_failed(endpoint, error)
         failed = failure(endpoint, outcome, profile).error
         raise failed.advised(advice_on(endpoint, outcome)) from None
+    finally:
+        body.end()
+    if (problem := _problem_at_end(endpoint, reply, decoder, has_events=has_events)) is not None:
+        raise problem
+
+
+def _problem_at_end(
+    endpoint: InferenceEndpoint, reply: OpenReply, decoder: EventDecoder, *, has_events: bool
+) -> ProxyError | None:
+    """What is wrong with a reply that has ended without `[DONE]`, if anything is."""
     if (reported := reported_outside(decoder.left)) is not None:
-        raise report_of(endpoint, reported)
+        return report_of(endpoint, reported)
     if not has_events:
-        raise no_stream(endpoint, reply.content_type, decoder.left)
+        return no_stream(endpoint, reply.content_type, decoder.left)
     if decoder.strange:
-        raise ended_with(endpoint, decoder.strange)
-    if is_cut_off(decoder.unfinished):
-        raise broken_off(endpoint)
+        return ended_with(endpoint, decoder.strange)
+    return broken_off(endpoint) if is_cut_off(decoder.unfinished) else None
 
 
 async def converted(
     endpoint: InferenceEndpoint,
     events: AsyncIterator[ServerSentEvent],
     convert: Callable[[ServerSentEvent], T],
+    count: Callable[[ServerSentEvent], None],
     failed: Callable[[InferenceEndpoint, ProxyError], None],
 ) -> AsyncIterator[T]:
-    """Each event converted, unless nothing is left of it.
+    """Each event, once it is counted, converted, unless nothing is left of it.
 
     Raises: ProxyError, which `failed` is told first.
     """
     try:
         async for event in events:
+            count(event)
             result = await _convert(endpoint, event, convert)
             del event
             if result:
@@ -119,11 +134,53 @@ async def _convert(
     endpoint: InferenceEndpoint, event: ServerSentEvent, convert: Callable[[ServerSentEvent], T]
 ) -> T:
     try:
+        if len(event.data) <= _QUICKLY_CONVERTED:
+            return convert(event)
         return await offload(len(event.data), _QUICKLY_CONVERTED, partial(convert, event))
     except ProxyError as error:
         if error.advice is None and not isinstance(error, MemoryShort):
             error.advised(advice_on_shape(endpoint, event.data.encode(errors="replace")))
         raise
+
+
+class _PatientReader:
+    """Reads a body, and waits only for so long for each of its pieces.
+
+    One timer looks now and then how long that has been: one for each piece would cost more than to
+    read it.
+    """
+
+    def __init__(self, content: aiohttp.StreamReader, seconds: float) -> None:
+        self._content = content
+        self._seconds = seconds
+        self._loop = asyncio.get_running_loop()
+        self._waits_since: float | None = None
+        self._read = 0  # bytes that had come by then
+        self._timer = self._loop.call_later(seconds, self._look)
+
+    async def read(self) -> bytes:
+        """What has come, as soon as that is anything; empty at the end. Raises: TimeoutError."""
+        self._waits_since, self._read = self._loop.time(), self._content.total_bytes
+        piece = await self._content.readany()
+        self._waits_since = None
+        return piece
+
+    def more(self) -> bytes:
+        """What has come since."""
+        return self._content.read_nowait() if self._content.exception() is None else b""
+
+    def end(self) -> None:
+        """Nothing more is read."""
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        left = self._seconds
+        if self._waits_since is not None and self._content.total_bytes == self._read:
+            left -= self._loop.time() - self._waits_since
+        if left > 0:
+            self._timer = self._loop.call_later(left, self._look)
+        else:
+            self._content.set_exception(TimeoutError())
 
 
 class _StreamMemory:

@@ -5,7 +5,7 @@ Source: ResponseMetadata of text-embeddings-inference, `usage` of OpenAI's chat 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
@@ -57,18 +57,23 @@ def tokens_of(data: bytes) -> Tokens:
         return _NONE
 
 
-async def counting(
-    events: AsyncIterator[ServerSentEvent], endpoints: Endpoints, endpoint: InferenceEndpoint
-) -> AsyncIterator[ServerSentEvent]:
-    """The same events; tokens are counted as they are told: each time, all of the stream so far."""
-    usage, told = usage_of(endpoints, endpoint), _NONE
-    async for event in events:
-        if _MARK in event.data:  # in one event as a rule, in each one from some servers
-            now = tokens_of(event.data.encode(errors="replace"))
-            more = Tokens(max(0, now.input - told.input), max(0, now.output - told.output))
-            endpoints.count_tokens(endpoint.inference_id, usage, more)
-            told = Tokens(told.input + more.input, told.output + more.output)
-        yield event
+class TokenCount:
+    """Counts the tokens of a stream as they are told: each time, all of the stream so far."""
+
+    def __init__(self, endpoints: Endpoints, endpoint: InferenceEndpoint) -> None:
+        self._endpoints = endpoints
+        self._inference_id = endpoint.inference_id
+        self._usage = usage_of(endpoints, endpoint)
+        self._told = _NONE
+
+    def note(self, event: ServerSentEvent) -> None:
+        """Look at the next event: one tells of them as a rule, each one from some servers."""
+        if _MARK not in event.data:
+            return
+        now, told = tokens_of(event.data.encode(errors="replace")), self._told
+        more = Tokens(max(0, now.input - told.input), max(0, now.output - told.output))
+        self._endpoints.count_tokens(self._inference_id, self._usage, more)
+        self._told = Tokens(told.input + more.input, told.output + more.output)
 
 
 def _characters(body: Json) -> int:

@@ -64,7 +64,7 @@ class Completion:
             try:
                 deadline = Deadline.after(self._timeout)
                 asked = endpoint.asked_anew()
-                async with until(deadline, inference_id):
+                with until(deadline, inference_id):
                     (vector,) = await self._provider.embed(asked, [INPUT], deadline)
                 completed = with_vector(endpoint, vector)
             except ProxyError as error:

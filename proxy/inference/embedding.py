@@ -62,7 +62,7 @@ class EmbeddingEndpoints:
         Raises: ProxyError for the provider's failures; RequestTimedOut at the deadline.
         """
         inputs = self._prefixed(endpoint, _encodable(texts), input_type)
-        async with until(deadline, endpoint.inference_id):
+        with until(deadline, endpoint.inference_id):
             if endpoint.task_type is not TaskType.SPARSE_EMBEDDING:
                 return await self._provider.embed(endpoint, inputs, deadline)
             found = await self._provider.embed_sparse(endpoint, inputs, deadline)
@@ -89,7 +89,7 @@ class EmbeddingEndpoints:
         Raises: as `embed`; ProxyError for tasks that take no texts alone.
         """
         texts = self._prefixed(endpoint, _encodable(texts), input_type)
-        async with until(deadline, endpoint.inference_id):
+        with until(deadline, endpoint.inference_id):
             return await self._inferred(endpoint, texts, deadline)
 
     async def _inferred(
@@ -114,7 +114,7 @@ class EmbeddingEndpoints:
     ) -> list[tuple[int, float]]:
         """Which of `documents` have which scores for a query. Raises: as `embed`."""
         query, *documents = _encodable([query, *documents])
-        async with until(deadline, endpoint.inference_id):
+        with until(deadline, endpoint.inference_id):
             ranked = await self._provider.rerank(
                 endpoint, query, documents, deadline, top_n=None, return_documents=None
             )

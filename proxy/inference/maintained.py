@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Sequence
 
 from proxy.inference.chat import ChatRequest
 from proxy.inference.completion import Completion
@@ -11,6 +10,7 @@ from proxy.inference.endpoints import InferenceEndpoint
 from proxy.inference.guard import ModelGuard, NoGuard
 from proxy.inference.ports import Provider
 from proxy.inference.results import RankedDocument, SparseVector
+from proxy.inference.streaming import Stream
 from proxy.inference.warmth import Warmth
 from proxy.limits.deadline import Deadline
 from proxy.xcontent.numbers import Numbers
@@ -75,15 +75,15 @@ class MaintainedProvider:
     ) -> list[str]:
         return await self._provider.complete(endpoint, text, deadline)
 
-    def stream_completion(
+    async def stream_completion(
         self, endpoint: InferenceEndpoint, text: str, deadline: Deadline
-    ) -> AbstractAsyncContextManager[AsyncIterator[list[str]]]:
-        return self._provider.stream_completion(endpoint, text, deadline)
+    ) -> Stream[list[str]]:
+        return await self._provider.stream_completion(endpoint, text, deadline)
 
-    def stream_chat(
+    async def stream_chat(
         self, endpoint: InferenceEndpoint, request: ChatRequest, deadline: Deadline
-    ) -> AbstractAsyncContextManager[AsyncIterator[Json]]:
-        return self._provider.stream_chat(endpoint, request, deadline)
+    ) -> Stream[Json]:
+        return await self._provider.stream_chat(endpoint, request, deadline)
 
     def forget(self, inference_id: str) -> None:
         self._provider.forget(inference_id)

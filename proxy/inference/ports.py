@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -11,6 +10,7 @@ from proxy.inference.chat import ChatRequest
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.fingerprints import Model
 from proxy.inference.results import RankedDocument, SparseVector
+from proxy.inference.streaming import Stream
 from proxy.limits.deadline import Deadline
 from proxy.xcontent.numbers import Numbers
 from proxy.xcontent.values import Json
@@ -187,13 +187,13 @@ class Provider(Protocol):
         self, endpoint: InferenceEndpoint, text: str, deadline: Deadline
     ) -> list[str]: ...
 
-    def stream_completion(
+    async def stream_completion(
         self, endpoint: InferenceEndpoint, text: str, deadline: Deadline
-    ) -> AbstractAsyncContextManager[AsyncIterator[list[str]]]: ...
+    ) -> Stream[list[str]]: ...
 
-    def stream_chat(
+    async def stream_chat(
         self, endpoint: InferenceEndpoint, request: ChatRequest, deadline: Deadline
-    ) -> AbstractAsyncContextManager[AsyncIterator[Json]]: ...
+    ) -> Stream[Json]: ...
 
     async def chat(
         self, endpoint: InferenceEndpoint, request: ChatRequest, deadline: Deadline

@@ -114,10 +114,11 @@ def plain_request(data: bytes) -> InferenceRequest | None:
     if not isinstance(values, dict) or len(values) != 1:
         return None
     given = values.get("input")
-    texts = [given] if isinstance(given, str) else given
-    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+    if isinstance(given, str):
+        return InferenceRequest(input=[given])
+    if not isinstance(given, list) or not all(isinstance(text, str) for text in given):
         return None
-    return InferenceRequest(input=texts)
+    return InferenceRequest(input=given)
 
 
 def _read_input(document: Document, node: Node) -> list[str]:

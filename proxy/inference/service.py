@@ -5,8 +5,7 @@ Source: TransportPutInferenceModelAction, TransportInferenceAction and their sib
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -43,6 +42,7 @@ from proxy.inference.results import (
     render_rerank,
     render_sparse,
 )
+from proxy.inference.streaming import Stream
 from proxy.inference.trial import is_starting, try_out
 from proxy.inference.updates import EndpointUpdate
 from proxy.inference.within import Within
@@ -250,7 +250,7 @@ class InferenceService:
     ) -> Json:
         """The result in Elasticsearch's shape. Raises: ValidationFailed, RequestTimedOut."""
         inputs = self._checked_inputs(endpoint, request)
-        async with self._deadline(endpoint, timeout) as deadline:
+        with self._deadline(endpoint, timeout) as deadline:
             match endpoint.task_type:
                 case TaskType.TEXT_EMBEDDING:
                     return render_embeddings(await self._provider.embed(endpoint, inputs, deadline))
@@ -265,38 +265,29 @@ class InferenceService:
                         await self._provider.complete(endpoint, inputs[0], deadline)
                     )
 
-    @asynccontextmanager
     async def stream(
         self, endpoint: InferenceEndpoint, request: InferenceRequest, timeout: float | None
-    ) -> AsyncIterator[AsyncIterator[Json]]:
-        """The events of a completion; entering waits until the provider begins to answer."""
+    ) -> Stream[Json]:
+        """The events of a completion, once the provider begins to answer."""
         text = self._checked_inputs(endpoint, request)[0]
-        async with AsyncExitStack() as stack:
-            async with self._deadline(endpoint, timeout) as deadline:
-                deltas = await stack.enter_async_context(
-                    self._provider.stream_completion(endpoint, text, deadline)
-                )
-            yield (render_completion_deltas(delta) async for delta in deltas)
+        with self._deadline(endpoint, timeout) as deadline:
+            deltas = await self._provider.stream_completion(endpoint, text, deadline)
+        return deltas.map(render_completion_deltas)
 
-    @asynccontextmanager
     async def chat(
         self, endpoint: InferenceEndpoint, request: ChatRequest, timeout: float | None
-    ) -> AsyncIterator[AsyncIterator[Json]]:
-        """The chunks of a chat; entering waits until the provider begins to answer."""
-        async with AsyncExitStack() as stack:
-            async with self._deadline(endpoint, timeout) as deadline:
-                chunks = await stack.enter_async_context(
-                    self._provider.stream_chat(endpoint, request, deadline)
-                )
-            yield chunks
+    ) -> Stream[Json]:
+        """The chunks of a chat, once the provider begins to answer."""
+        with self._deadline(endpoint, timeout) as deadline:
+            return await self._provider.stream_chat(endpoint, request, deadline)
 
     async def begin_chat(
         self, endpoint: InferenceEndpoint, request: ChatRequest, timeout: float | None
     ) -> None:
         """Chat until the first chunk has come: only that shows that a provider streams."""
-        async with (
+        with (
             self._deadline(endpoint, timeout) as deadline,
-            self._provider.stream_chat(endpoint, request, deadline) as chunks,
+            await self._provider.stream_chat(endpoint, request, deadline) as chunks,
         ):
             await anext(chunks, None)
 
@@ -304,7 +295,7 @@ class InferenceService:
         self, endpoint: InferenceEndpoint, request: ChatRequest, timeout: float | None
     ) -> Json:
         """The answer of a chat in one piece."""
-        async with self._deadline(endpoint, timeout) as deadline:
+        with self._deadline(endpoint, timeout) as deadline:
             return await self._provider.chat(endpoint, request, deadline)
 
     async def _rerank(

@@ -14,28 +14,43 @@ from proxy.xcontent.times import time_text
 
 
 class Within:
-    """So many seconds; a negative number stands for no limit. `late` makes the error."""
+    """So many seconds; a negative number stands for no limit. `late` makes the error.
+
+    As `asyncio.timeout`, which takes twice as long, and every request waits for a provider.
+    """
+
+    __slots__ = ("_cancelling", "_expired", "_late", "_seconds", "_task", "_timer")
 
     def __init__(self, seconds: float, late: Callable[[float], ProxyError]) -> None:
         self._seconds = seconds
         self._late = late
-        self._timeout = asyncio.timeout(None if seconds < 0 else seconds)
+        self._timer: asyncio.TimerHandle | None = None
+        self._expired = False
 
-    async def __aenter__(self) -> Deadline:
-        await self._timeout.__aenter__()
+    def __enter__(self) -> Deadline:
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
+        assert task is not None
+        self._task = task
+        self._cancelling = task.cancelling()  # by others
+        if self._seconds >= 0:
+            self._timer = loop.call_later(self._seconds, self._expire)
         return Deadline.after(self._seconds)
 
-    async def __aexit__(
+    def _expire(self) -> None:
+        self._expired = True
+        self._task.cancel()
+
+    def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        try:
-            await self._timeout.__aexit__(kind, error, traceback)
-            if isinstance(error, TimeoutError):
-                raise error
-        except TimeoutError:
+        if self._timer is not None:
+            self._timer.cancel()
+        is_ours = self._expired and self._task.uncancel() <= self._cancelling
+        if isinstance(error, TimeoutError) or (is_ours and kind is asyncio.CancelledError):
             raise self._late(self._seconds) from None
 
 

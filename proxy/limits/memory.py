@@ -55,6 +55,8 @@ class MemoryBudget:
 class _Reservation:
     """The memory that one request has taken; the context in which it takes it."""
 
+    __slots__ = ("_budget", "_caller", "_token", "size")
+
     def __init__(self, budget: MemoryBudget, caller: Hashable = None) -> None:
         self._budget = budget
         self.size = 0  # bytes
@@ -68,8 +70,10 @@ class _Reservation:
         _current.reset(self._token)
 
     def add(self, size: int) -> None:
-        self._budget.check(size, self._caller)
-        self.force(size)
+        budget, caller = self._budget, self._caller
+        budget.check(size, caller)
+        budget.count(size, caller)
+        self.size += size
 
     def force(self, size: int) -> None:
         self._budget.count(size, self._caller)
@@ -100,7 +104,7 @@ def reserve(size: int) -> None:
 
     Raises: MemoryShort.
     """
-    if (reservation := _current.get()) is not None:
+    if size and (reservation := _current.get()) is not None:
         reservation.add(size)
 
 

@@ -48,9 +48,9 @@ class MediaType:
 
 def media_type(headers: CIMultiDictProxy[str], name: str) -> MediaType | None:
     """The media type in the header `name`, None without one. Raises: MediaTypeRejected."""
-    values = headers.getall(name, [])
-    if not values:
+    if name not in headers:
         return None
+    values = headers.getall(name)
     try:
         if len(values) > 1:
             raise IllegalArgument(f"Incorrect header [{name}]. Only one value should be provided")

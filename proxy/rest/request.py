@@ -15,6 +15,7 @@ from multidict import CIMultiDictProxy
 
 from proxy.ground.errors import BadParameter, IllegalArgument, PlainError, ProxyError
 from proxy.ground.frames import forget_frames
+from proxy.ground.remembering import remembered
 from proxy.rest.mediatypes import MediaType, media_type
 from proxy.rest.parameters import read_boolean
 from proxy.xcontent.filterpath import Filter, parse_filter
@@ -22,7 +23,7 @@ from proxy.xcontent.filterpath import Filter, parse_filter
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
-# Not frozen, as that costs a microsecond for each request.
+# Not frozen, as that costs most of a microsecond for each request.
 @dataclass(slots=True, kw_only=True)
 class RestRequest:
     """A request without its body.
@@ -42,44 +43,82 @@ class RestRequest:
     problem: ProxyError | None
 
     def segments(self) -> list[str]:
-        """The parts of the path, undecoded: routes are matched before anything is decoded."""
-        parts = self.path.split("/")[1:]
-        while parts and parts[-1] == "":
-            parts.pop()
-        return parts
+        """As of the path."""
+        return segments_of(self.path)
+
+
+def segments_of(path: str) -> list[str]:
+    """The parts of a path, undecoded: routes are matched before anything is decoded."""
+    parts = path.split("/")[1:]
+    while parts and parts[-1] == "":
+        parts.pop()
+    return parts
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the target of a request says by itself; `problem` as of RestRequest."""
+
+    path: str
+    parameters: Mapping[str, str]
+    problem: ProxyError | None
 
 
 def parse_request(method: str, target: str, headers: CIMultiDictProxy[str]) -> RestRequest:
     """The request of this head, whatever is wrong with it."""
-    path, _, query = target.partition("?")
-    accept = content_type = filter = None
-    parameters: dict[str, str] = {}
+    accept = content_type = None
     problem = _FirstProblem()
     with problem:
         _check_opaque_id(headers)
     with problem:
         accept = media_type(headers, "Accept")
         content_type = media_type(headers, "Content-Type")
-    with problem:
-        _check_path(path)
-        parameters.update(_pairs(query))
-    if parameters:
+    said = read_target(target)
+    problem.error = problem.error or said.problem
+    filter = None
+    if filter_path := said.parameters.get("filter_path"):
         with problem:
-            _check_error_trace(parameters)
-        with problem:
-            if filter_path := parameters.get("filter_path"):
-                filter = parse_filter(filter_path)
+            filter = parse_filter(filter_path)
     return RestRequest(
         method=method,
         target=target,
-        path=path,
+        path=said.path,
         headers=headers,
-        parameters=parameters,
+        parameters=said.parameters,
         accept=accept,
         content_type=content_type,
         filter=filter,
         problem=problem.error,
     )
+
+
+def read_target(target: str) -> Target:
+    """What a target says, whatever is wrong with it."""
+    try:
+        return _flawless(target)
+    except ProxyError:
+        return _read_target(target)  # once more, as requests must not share an error
+
+
+@remembered
+def _flawless(target: str) -> Target:
+    """Raises: ProxyError, if anything is wrong with it."""
+    said = _read_target(target)
+    if said.problem is not None:
+        raise said.problem
+    return said
+
+
+def _read_target(target: str) -> Target:
+    path, _, query = target.partition("?")
+    parameters: dict[str, str] = {}
+    problem = _FirstProblem()
+    with problem:
+        _check_path(path)
+        parameters.update(_pairs(query))
+    with problem:
+        _check_error_trace(parameters)
+    return Target(path, parameters, problem.error)
 
 
 class _FirstProblem:
@@ -100,7 +139,7 @@ class _FirstProblem:
 
 
 def _check_opaque_id(headers: CIMultiDictProxy[str]) -> None:
-    if len(headers.getall("X-Opaque-Id", [])) > 1:
+    if "X-Opaque-Id" in headers and len(headers.getall("X-Opaque-Id")) > 1:
         raise IllegalArgument("multiple values for single-valued header [X-Opaque-Id].")
 
 

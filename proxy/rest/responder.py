@@ -26,7 +26,7 @@ _EVENTS: Final = "text/event-stream"
 _TEXT: Final = "text/plain; charset=UTF-8"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RestResponse:
     """A complete answer, its body encoded."""
 
@@ -104,8 +104,8 @@ class Responder:
         """The content coding of a stream, if the caller accepts one."""
         return None if self.coding is None else StreamCoding(self.coding)
 
-    def event(self, body: Json) -> bytes:
-        return encode_event(self._encoded(body))
+    def event(self, body: Json, *, is_light: bool = False) -> bytes:
+        return encode_event(self._encoded(body, is_light=is_light))
 
     def error_event(self, error: ProxyError) -> bytes:
         """The event that ends a stream; it has no trace."""

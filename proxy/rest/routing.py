@@ -5,7 +5,7 @@ Source: PathTrie, RestController.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -24,7 +24,7 @@ class Match:
     """The pattern that a path has, and the decoded values of its parameters."""
 
     pattern: str
-    parameters: dict[str, str]
+    parameters: Mapping[str, str]
 
 
 class PathTrie:

@@ -17,7 +17,8 @@ from proxy.huggingface.ratelimit import RateLimiter
 from proxy.huggingface.retry import RetryPolicy
 from proxy.huggingface.session import provider_session
 from proxy.inference.chat import ChatRequest
-from proxy.inference.endpoints import TaskType
+from proxy.inference.endpoints import InferenceEndpoint, TaskType
+from proxy.inference.streaming import Stream
 from proxy.limits.deadline import NO_DEADLINE
 from proxy.telemetry.endpoints import Endpoints
 from proxy.telemetry.metrics import Metrics
@@ -72,14 +73,17 @@ class Provider:
             self.endpoint(TaskType.COMPLETION, **settings), text, NO_DEADLINE
         )
 
+    async def stream(self, endpoint: InferenceEndpoint) -> Stream[list[str]]:
+        return await self.hugging_face.stream_completion(endpoint, "hello", NO_DEADLINE)
+
     async def deltas(self, **settings: Any) -> list[list[str]]:
         endpoint = self.endpoint(TaskType.COMPLETION, **settings)
-        async with self.hugging_face.stream_completion(endpoint, "hello", NO_DEADLINE) as deltas:
+        with await self.stream(endpoint) as deltas:
             return [delta async for delta in deltas]
 
     async def chunks(self, request: ChatRequest = HELLO, **settings: Any) -> list[Any]:
         endpoint = self.endpoint(TaskType.CHAT_COMPLETION, **settings)
-        async with self.hugging_face.stream_chat(endpoint, request, NO_DEADLINE) as chunks:
+        with await self.hugging_face.stream_chat(endpoint, request, NO_DEADLINE) as chunks:
             return [chunk async for chunk in chunks]
 
 

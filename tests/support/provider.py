@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from typing import Any
 
+from proxy.inference.streaming import Stream
 from proxy.xcontent.numbers import Numbers
 
 
@@ -44,15 +44,13 @@ class ScriptedProvider:
     async def chat(self, endpoint, request, deadline):
         return await self._answer("chat", request)
 
-    @asynccontextmanager
     async def stream_completion(self, endpoint, text, deadline):
         outcome = await self._answer("stream_completion", text)
-        yield _each(outcome)
+        return Stream(_each(outcome), lambda: None)
 
-    @asynccontextmanager
     async def stream_chat(self, endpoint, request, deadline):
         outcome = await self._answer("stream_chat", request)
-        yield _each(outcome)
+        return Stream(_each(outcome), lambda: None)
 
     def forget(self, inference_id):
         self.calls.append(("forget", inference_id))

@@ -155,7 +155,7 @@ class TestChat:
         endpoint = make_endpoint(TaskType.CHAT_COMPLETION)
         for task in (TaskType.ANY, TaskType.CHAT_COMPLETION):
             call = call_of(endpoint, body=self.BODY, task=task, provider=provider)
-            async with await stream(call) as chunks:
+            with await stream(call) as chunks:
                 assert await anext(chunks) == {"id": "1"}
                 error = await failing(anext(chunks))
             assert call.responder.envelope(error) == {
@@ -182,7 +182,7 @@ class TestChat:
         provider = ScriptedProvider([])
         endpoint = make_endpoint(TaskType.CHAT_COMPLETION)
         call = call_of(endpoint, body=body, task=TaskType.CHAT_COMPLETION, provider=provider)
-        async with await stream(call) as chunks:
+        with await stream(call) as chunks:
             assert [chunk async for chunk in chunks] == []
         assert len(provider.calls[0][1].messages[0]["content"]) == 2 << 20
 

@@ -160,13 +160,13 @@ async def test_a_gateway_may_hold_a_call_of_any_size():
     assert all(call.json for call in provider.server.calls)
 
 
-async def test_an_open_reply_lasts_until_it_is_left():
+async def test_an_open_reply_lasts_until_it_is_closed():
     async with answering(Answer(chunks=[b"a", b"b"])) as provider:
         reply = await provider.calls.open(provider.call())
         assert isinstance(reply, OpenReply)
-        async with reply:
-            assert await reply.content.readany() == b"a"
-            assert provider.counted == {}
+        assert await reply.content.readany() == b"a"
+        assert provider.counted == {}
+        reply.close()
         assert provider.counted == {("text_embedding", "200"): 1}
 
 

@@ -149,6 +149,19 @@ async def test_requests_of_one_turn_share_a_call_while_another_is_under_way(call
     assert (await first, await others) == (["a"], [["b"], ["c"], ["d"]])
 
 
+async def test_a_request_of_the_next_turn_shares_the_call_too(callers):
+    await callers.ask("a")
+    work = (callers.coalescer.results(ENDPOINT, texts_of([text]), NO_DEADLINE) for text in "bc")
+    others = []
+    for one in work:
+        others.append(asyncio.ensure_future(one))
+        await asyncio.sleep(0)
+    await settled()
+    assert callers.calls == [["a"], ["b", "c"]]
+    await callers.sender.answer_all()
+    assert await asyncio.gather(*others) == [["b"], ["c"]]
+
+
 async def test_who_leaves_in_the_turn_in_which_it_came_is_forgotten(callers):
     first = await callers.ask(*"abcde")  # too many for a call of its own
     await callers.sender.answer_all()

@@ -85,8 +85,7 @@ async def test_a_stream_goes_out_again_before_its_first_byte():
         await stub.embed()
         stub.events = True
         chat = make_endpoint(TaskType.COMPLETION, url=stub.url)
-        hugging_face = stub.provider.hugging_face
-        async with hugging_face.stream_completion(chat, "hello", NO_DEADLINE) as deltas:
+        with await stub.provider.stream(chat) as deltas:
             assert [delta async for delta in deltas] == []
         assert (stub.connections, stub.provider.waits) == (2, [])
 

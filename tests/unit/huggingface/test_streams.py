@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiohttp import StreamReader
+from aiohttp.base_protocol import BaseProtocol
 
 from proxy.ground.errors import MemoryShort, ProxyError
 from proxy.ground.sse import MAX_EVENT_BYTES
 from proxy.huggingface.calls import OpenReply
 from proxy.huggingface.streams import read_events
 from proxy.inference.endpoints import TaskType
-from proxy.limits.deadline import NO_DEADLINE
 from proxy.limits.memory import MemoryBudget
 from proxy.limits.turns import Turns
-from tests.support.huggingface import SEND, answering, failing
+from tests.support.huggingface import SEND, Provider, answering, failing
 from tests.support.samples import ID, PROFILE, TOKEN, make_endpoint
 from tests.support.stubs import Reply, event_reply, json_reply
 
@@ -56,13 +59,11 @@ class TestStreams:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         endpoint = make_endpoint(TaskType.COMPLETION, url=f"http://127.0.0.1:{port}/")
-        async with (
-            answering(Reply()) as provider,
-            provider.hugging_face.stream_completion(endpoint, "x", NO_DEADLINE) as deltas,
-        ):
-            assert await anext(deltas) == ["a"]
-            more.set()
-            assert [each async for each in deltas] == [["b"]]
+        async with answering(Reply()) as provider:
+            with await provider.stream(endpoint) as deltas:
+                assert await anext(deltas) == ["a"]
+                more.set()
+                assert [each async for each in deltas] == [["b"]]
         server.close()
 
     @pytest.mark.parametrize("ending", ["data: [DONE]\n\n", "data: [done]\n\n", ""])
@@ -101,9 +102,7 @@ class TestStreams:
         got = []
         async with answering(reply) as provider:
             endpoint = provider.endpoint(TaskType.COMPLETION)
-            async with provider.hugging_face.stream_completion(
-                endpoint, "x", NO_DEADLINE
-            ) as deltas:
+            with await provider.stream(endpoint) as deltas:
                 got.append(await anext(deltas))
                 error = await failing(anext(deltas))
         assert got == [["a"]]
@@ -121,13 +120,11 @@ class TestStreams:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         endpoint = make_endpoint(TaskType.COMPLETION, url=f"http://127.0.0.1:{port}/")
-        async with (
-            answering(Reply(), stream_idle_timeout=0.05) as provider,
-            provider.hugging_face.stream_completion(endpoint, "x", NO_DEADLINE) as deltas,
-        ):
-            assert await anext(deltas) == ["a"]
-            with pytest.raises(ProxyError) as caught:
-                await anext(deltas)
+        async with answering(Reply(), stream_idle_timeout=0.05) as provider:
+            with await provider.stream(endpoint) as deltas:
+                assert await anext(deltas) == ["a"]
+                with pytest.raises(ProxyError) as caught:
+                    await anext(deltas)
         assert caught.value.reason == "Request timed out after [50ms] for inference id [e1]"
         server.close()
 
@@ -145,13 +142,30 @@ class TestStreams:
         port = server.sockets[0].getsockname()[1]
         endpoint = make_endpoint(TaskType.COMPLETION, url=f"http://127.0.0.1:{port}/")
         async with answering(Reply()) as provider:
-            async with provider.hugging_face.stream_completion(
-                endpoint, "x", NO_DEADLINE
-            ) as deltas:
+            with await provider.stream(endpoint) as deltas:
                 await anext(deltas)
             async with asyncio.timeout(5):
                 await closed.wait()
         server.close()
+
+    async def test_a_connection_whose_answer_ends_behind_the_last_event_is_used_again(self):
+        async with unended() as stub:
+            assert await stub.deltas() == [["a"]]
+            (answer,) = stub.provider.hugging_face._calls._ending
+            ended = asyncio.Event()
+            answer.content.on_eof(ended.set)
+            stub.end()
+            await ended.wait()
+            assert await stub.deltas() == [["a"]]
+            assert stub.connections == 1
+
+    async def test_one_whose_answer_does_not_end_is_closed(self, monkeypatch):
+        monkeypatch.setattr("proxy.huggingface.calls._SOON", 0.01)
+        async with unended() as stub:
+            assert await stub.deltas() == [["a"]]
+            async with asyncio.timeout(5):
+                await stub.closed.wait()
+            assert not stub.provider.hugging_face._calls._ending
 
     @pytest.mark.parametrize("data", ["x", "{}", "[]", "", '{"choices":[{}]}', "[" * 5000])
     async def test_an_event_that_is_none_ends_the_stream(self, data):
@@ -180,6 +194,44 @@ class TestStreams:
         ]
         async with answering(event_reply(*events)) as provider:
             assert await provider.deltas() == [["a\ud83d"], ["\ude00b"]]
+
+
+class Unended:
+    """A provider whose answers end only when told to, though their last events have come."""
+
+    def __init__(self, provider: Provider) -> None:
+        self.provider = provider
+        self.url = ""
+        self.connections = 0
+        self.end: Callable[[], None]
+        self.closed = asyncio.Event()
+
+    async def deltas(self) -> list[list[str]]:
+        endpoint = make_endpoint(TaskType.COMPLETION, url=self.url)
+        with await self.provider.stream(endpoint) as deltas:
+            return [each async for each in deltas]
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        events = (delta("a") + "data: [DONE]\n\n").encode()
+        while b"\r\n\r\n" in await reader.read(10_000):
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            writer.write(b"%x\r\n%b\r\n" % (len(events), events))
+            self.end = partial(writer.write, b"0\r\n\r\n")
+        self.closed.set()
+        writer.close()
+
+
+@contextlib.asynccontextmanager
+async def unended() -> AsyncIterator[Unended]:
+    async with answering(Reply()) as provider:
+        stub = Unended(provider)
+        server = await asyncio.start_server(stub.serve, "127.0.0.1", 0)
+        stub.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        try:
+            yield stub
+        finally:
+            server.close()
 
 
 ERROR = {"code": 400, "message": "context size exceeded", "type": "t"}
@@ -214,9 +266,7 @@ class TestAnswersThatAreNoStream:
             got = []
             async with answering(event_reply(delta("a"), behind)) as provider:
                 endpoint = provider.endpoint(TaskType.COMPLETION)
-                async with provider.hugging_face.stream_completion(
-                    endpoint, "x", NO_DEADLINE
-                ) as deltas:
+                with await provider.stream(endpoint) as deltas:
                     got.append(await anext(deltas))
                     error = await failing(anext(deltas))
             assert got == [["a"]]
@@ -326,8 +376,7 @@ class TestFloods:
                 turns += 1
 
         other = asyncio.ensure_future(others())
-        content: Any = AllAtOnce(text.encode())
-        reply = OpenReply(content, "", AsyncExitStack())
+        reply = OpenReply(_all_at_once(text.encode()), lambda reply: None)
         events = read_events(make_endpoint(), reply, 5, PROFILE, Turns())
         with contextlib.suppress(ProxyError):  # a stream of nothing
             async for _ in events:
@@ -336,11 +385,10 @@ class TestFloods:
         assert turns > 20
 
 
-class AllAtOnce:
-    """A body that has come completely."""
-
-    def __init__(self, data: bytes) -> None:
-        self.pieces = [b"", data]
-
-    async def readany(self) -> bytes:
-        return self.pieces.pop()
+def _all_at_once(data: bytes) -> Any:
+    """An answer whose body has come completely."""
+    loop = asyncio.get_running_loop()
+    content = StreamReader(BaseProtocol(loop), limit=len(data), loop=loop)
+    content.feed_data(data)
+    content.feed_eof()
+    return SimpleNamespace(content=content, headers={})

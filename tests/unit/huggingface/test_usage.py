@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from proxy.ground.sse import ServerSentEvent
-from proxy.huggingface.usage import add_call, add_compute, counting, tokens_of
+from proxy.huggingface.usage import TokenCount, add_call, add_compute, tokens_of
 from proxy.inference.endpoints import TaskType
 from proxy.telemetry.endpoints import Endpoints, Tokens, Usage
 from tests.support.samples import json_values, make_endpoint
@@ -78,17 +78,12 @@ def test_nothing_that_is_told_does_harm(value):
     add_call(Usage(), {"messages": [{"content": value if isinstance(value, str) else None}]}, 0)
 
 
-async def test_each_event_tells_the_sum_of_the_stream():
+def test_each_event_tells_the_sum_of_the_stream():
     endpoints, endpoint = Endpoints(), make_endpoint(TaskType.COMPLETION)
-    told = [(5, 1), (5, 2), (5, 9), (0, 0)]
-
-    async def events():
-        for before, after in told:
-            data = reply(prompt_tokens=before, completion_tokens=after, total_tokens=before + after)
-            yield ServerSentEvent(data.decode())
-        yield ServerSentEvent('\ud83d "total_tokens"')
-
-    passed = [event async for event in counting(events(), endpoints, endpoint)]
+    count = TokenCount(endpoints, endpoint)
+    for before, after in [(5, 1), (5, 2), (5, 9), (0, 0)]:
+        data = reply(prompt_tokens=before, completion_tokens=after, total_tokens=before + after)
+        count.note(ServerSentEvent(data.decode()))
+    count.note(ServerSentEvent('\ud83d "total_tokens"'))
     usage = endpoints.of("e1", "completion").usage
-    assert len(passed) == 5
     assert (usage.input_tokens, usage.output_tokens) == (5, 9)

@@ -77,9 +77,9 @@ async def test_other_calls_are_passed_on():
     assert await made.complete(endpoint, "a", NO_DEADLINE) == "outcome"
     request: Any = "request"
     assert await made.chat(endpoint, request, NO_DEADLINE) == "outcome"
-    async with made.stream_completion(endpoint, "a", NO_DEADLINE):
+    with await made.stream_completion(endpoint, "a", NO_DEADLINE):
         pass
-    async with made.stream_chat(endpoint, request, NO_DEADLINE):
+    with await made.stream_chat(endpoint, request, NO_DEADLINE):
         pass
     made.forget("e")
     assert told.told == ["used", "used"]  # chats are not kept warm

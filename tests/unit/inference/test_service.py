@@ -245,7 +245,7 @@ class TestStreams:
     async def test_deltas_become_events(self):
         service, _ = service_of(ScriptedProvider([["a"], ["b", "c"]]))
         request = InferenceRequest(input=["x"])
-        async with service.stream(make_endpoint(TaskType.COMPLETION), request, None) as events:
+        with await service.stream(make_endpoint(TaskType.COMPLETION), request, None) as events:
             assert [event async for event in events] == [
                 {"completion": [{"delta": "a"}]},
                 {"completion": [{"delta": "b"}, {"delta": "c"}]},
@@ -254,7 +254,7 @@ class TestStreams:
     async def test_chunks_pass_through(self):
         service, _ = service_of(ScriptedProvider([{"id": "1"}]))
         chat = ChatRequest(messages=[{"role": "user"}])
-        async with service.chat(make_endpoint(TaskType.CHAT_COMPLETION), chat, None) as chunks:
+        with await service.chat(make_endpoint(TaskType.CHAT_COMPLETION), chat, None) as chunks:
             assert [chunk async for chunk in chunks] == [{"id": "1"}]
 
     async def test_the_timeout_is_for_the_beginning(self):
@@ -262,13 +262,13 @@ class TestStreams:
         stream = service.stream(
             make_endpoint(TaskType.COMPLETION), InferenceRequest(input=["x"]), 0.01
         )
-        error = await failing(stream.__aenter__())
+        error = await failing(stream)
         assert error.type == "timeout_exception"
         service, _ = service_of(ScriptedProvider([["a"]]))
         stream = service.stream(
             make_endpoint(TaskType.COMPLETION), InferenceRequest(input=["x"]), 0.01
         )
-        async with stream as events:
+        with await stream as events:
             await asyncio.sleep(0.03)
             assert len([event async for event in events]) == 1
 
@@ -277,7 +277,7 @@ class TestStreams:
         stream = service.stream(
             make_endpoint(TaskType.COMPLETION), InferenceRequest(input=["x"]), None
         )
-        async with stream as events:
+        with await stream as events:
             assert await anext(events) == {"completion": [{"delta": "a"}]}
             assert (await failing(anext(events))).reason == "broken"
 

@@ -73,3 +73,8 @@ def test_only_the_first_problem_is_told_and_the_rest_is_read_all_the_same():
     assert isinstance(rest.problem, MediaTypeRejected)
     assert (rest.accept, rest.content_type) == (None, None)
     assert request_of("/a?pretty&b=%4x").parameters == {"pretty": ""}
+
+
+def test_requests_for_the_same_target_have_problems_of_their_own():
+    first, second = (problem("/a?error_trace=maybe") for _ in range(2))
+    assert first is not second
