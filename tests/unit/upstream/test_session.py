@@ -108,6 +108,34 @@ async def test_an_answer_larger_than_the_limit_has_no_body():
     assert [answer.status for answer in answers] == [200, 200]
 
 
+@pytest.mark.parametrize(
+    ("method", "body", "told"),
+    [("GET", None, None), ("POST", None, b"0"), ("POST", b"{}", b"2"), ("GET", b"{}", b"2")],
+)
+async def test_a_question_tells_how_long_its_body_is(method, body, told):
+    async with session_before(1) as ((node,), session):
+        headers = CIMultiDict({"X-A": "1"})
+        question = Question(method=method, target="/x", headers=headers, body=lambda: body)
+        await session.fetch(question, 2)
+    lines = node.heads[0].split(b"\r\n")
+    assert lines[:3] == [
+        f"{method} /x HTTP/1.1".encode(),
+        f"Host: {node.url[7:]}".encode(),
+        b"X-A: 1",
+    ]
+    assert lines[3:-2] == ([] if told is None else [b"Content-Length: " + told])
+    assert node.bodies == [body or b""]
+
+
+@pytest.mark.parametrize(("status", "made"), [("200 OK", 1), ("400 Bad Request", 2)])
+async def test_a_connection_whose_request_was_given_up_is_not_used_again(status, made):
+    async with session_before(1) as ((node,), session):
+        node.answer = f"HTTP/1.1 {status}\r\ncontent-length: 2\r\n\r\nok".encode()
+        for _ in range(2):
+            await session.fetch(GET, 2)
+        assert node.connections == made
+
+
 async def test_a_question_may_limit_the_time_for_its_whole_answer():
     async with session_before(1) as ((node,), session):
         node.answer = OK[:-1]
