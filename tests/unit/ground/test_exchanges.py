@@ -73,7 +73,8 @@ async def test_a_connection_that_is_not_made_in_time_is_an_error():
         async def connect(self, *_: Any) -> Any:
             raise TimeoutError
 
-    async with Slow() as connector:
+    connector = Slow()
+    async with connector:
         request = ClientRequest("GET", URL("http://x/"), loop=asyncio.get_running_loop())
         with pytest.raises(ConnectionTimeoutError):
             await exchange(connector, request, HEAD, b"", ClientTimeout())
