@@ -40,6 +40,9 @@ def here(serve_for_session: Serve, elasticsearch: Elasticsearch) -> Iterator[Pla
         }
         alias = {"type": "alias", "path": "body"}
         found.index("a", documents, body=sparse(endpoint), nick=alias, team=keyword)
+        words = {"body": QUERY, "title": QUERY, "tokens": {"harbour": 1.0}}
+        titled = {"title": {"type": "text"}, "tokens": {"type": "sparse_vector"}}
+        found.index("titled", {"w": words}, body=sparse(endpoint), **titled)
         found.index("other", {"o": {"body": QUERY}}, body=sparse(found.endpoint("e2", "/sparse")))
         found.index("dense", {"d": {"body": QUERY}, "e": {"body": "gold"}}, body=field(dense))
         found.index("plain", {"p": {"body": {"ships": 2.0}}}, body={"type": "sparse_vector"})
@@ -67,6 +70,19 @@ def shard_error(document: Any) -> str:
     error = document.get("error", {})
     failures = error.get("failed_shards") or document["_shards"]["failures"]
     return str(failures[0]["reason"]["reason"])
+
+
+@pytest.mark.parametrize("kind", ["plain", "unified"])
+@pytest.mark.parametrize("name", ["body", "tokens"])
+def test_words_are_highlighted_beside_tokens(here, kind, name):
+    if name == "body":
+        sought = semantic(QUERY)
+    else:
+        sought = tokens(name, query_vector={"harbour": 1.0})
+    both = {"bool": {"must": [sought, {"match": {"title": "pilot"}}]}}
+    highlight = {"type": kind, "fields": {"title": {}}}
+    (hit,) = here.search("titled", both, highlight=highlight)["hits"]["hits"]
+    assert hit["highlight"] == {"title": ["harbour <em>pilot</em> ships"]}
 
 
 # --- scores
