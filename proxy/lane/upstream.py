@@ -44,6 +44,7 @@ class UpstreamSide(asyncio.Protocol):
         self._used = False  # whether it has been idle
         self._reusable = False  # whether the connection outlives the answer
         self._full = False  # whether the transport takes no more writes
+        self._begun = False  # whether a part of the answer has come
         self._interim = 0  # answers 1xx to the request under way
         self._unread = b""  # of an answer: many small chunks, which are read in turns to come
 
@@ -65,6 +66,7 @@ class UpstreamSide(asyncio.Protocol):
             return
         self.state = ASKED
         self._used = True
+        self._begun = False
         self._retry = data if len(data) <= HELD_LIMIT or caller.second_look else None
         self.transport.write(data)
         if caller.full:
@@ -202,7 +204,9 @@ class UpstreamSide(asyncio.Protocol):
 
     def _sent_again(self, caller: sides.Caller) -> bool:
         """Whether the request goes once more: no answer came, and every byte is at hand."""
-        if self._retry is None or not cast(RequestHead, caller.request).repeatable:
+        if self._retry is None or self._begun:
+            return False
+        if not cast(RequestHead, caller.request).repeatable:
             return False
         if not self._used:
             return self._moved(self._retry)
@@ -249,7 +253,7 @@ class UpstreamSide(asyncio.Protocol):
                 caller.fail(self.pool.node.broken(f"did not answer properly: {error}"))
 
     def _read_head(self, caller: sides.Caller, request: RequestHead, data: bytes) -> None:
-        sent, self._retry = self._retry, None  # it is being answered
+        self._begun = True
         head, rest = self._parser.feed(data, request.method)
         while head is not None and head.status < 200:
             if head.status == 101:
@@ -257,11 +261,15 @@ class UpstreamSide(asyncio.Protocol):
             self._interim += 1
             if self._interim > INTERIM_LIMIT:
                 raise Malformed(f"it sent more than [{INTERIM_LIMIT}] interim answers")
-            sent = None
+            if not caller.second_look:
+                self._retry = None
             caller.pass_interim(head)
             head, rest = self._parser.feed(rest, request.method)
         self.pool.node.probe.rule_out()  # or the parser had refused it
-        if head is None or self._asked_another(head, request, sent):
+        if head is None:
+            return
+        sent, self._retry = self._retry, None
+        if self._asked_another(head, request, sent):
             return
         self._interim = 0
         self.state = ANSWERING

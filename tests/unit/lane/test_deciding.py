@@ -17,6 +17,13 @@ OURS = b'{"query":{"semantic":{}}}'
 REFUSED_OURS = b'{"retriever":{"rrf":{}}}'
 WRONG = b'{"query":{"unknown":{}}}'
 REFUSED = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\n\r\nok"
+# Other answers of the upstream, in pieces, to requests with these words in their body; behind None,
+# it closes the connection.
+ANSWERS = {
+    b"cut": (REFUSED[:9], REFUSED[9:40], REFUSED[40:]),
+    b"early": (b"HTTP/1.1 103 Early Hints\r\n\r\n", REFUSED),
+    b"broken": (REFUSED[:20], None),
+}
 
 
 class ByBody:
@@ -54,18 +61,23 @@ class _Caller:
 
     def __init__(self, address, seen) -> None:
         self._address = address
-        self._seen = seen
+        self.seen = seen
         self.reached: list[tuple[str, bytes]] = []  # by the last request
 
     async def __call__(self, *pieces):
         """Send one request, in pieces."""
+        reader, writer = await self.send(*pieces)
+        found = await self._answered(reader)
+        writer.close()
+        return found
+
+    async def send(self, *pieces):
+        """As above, but give out the connection on which the answer comes."""
         reader, writer = await asyncio.open_connection(*self._address)
         for piece in pieces:
             writer.write(piece)
             await asyncio.sleep(0.01)  # or the lane would read them as one
-        found = await self._answered(reader)
-        writer.close()
-        return found
+        return reader, writer
 
     async def each(self, *requests):
         """Send requests over one connection, one after the other."""
@@ -80,7 +92,7 @@ class _Caller:
     async def _answered(self, reader):
         async with asyncio.timeout(10):
             await reader.readuntil(b"\r\n\r\nok")
-        self.reached = [self._seen.get_nowait() for _ in range(self._seen.qsize())]
+        self.reached = [self.seen.get_nowait() for _ in range(self.seen.qsize())]
         return self.reached[-1]
 
 
@@ -96,7 +108,14 @@ async def reached():
                 length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
                 body = await reader.readexactly(int(length or 0))
                 await seen.put(("upstream", body))
-                await peer.send(REFUSED if b"rrf" in body or b"unknown" in body else OK)
+                usual = (REFUSED if b"rrf" in body or b"unknown" in body else OK,)
+                first, *more = next((ANSWERS[word] for word in ANSWERS if word in body), usual)
+                await peer.send(first)
+                for piece in more:
+                    await asyncio.sleep(0.01)  # or the lane would read them as one
+                    if piece is None:
+                        raise ConnectionResetError
+                    await peer.send(piece)
         writer.close()
 
     async def handler(request):
@@ -190,6 +209,21 @@ async def test_a_body_that_comes_late_is_taken_back_whole(reached):
     sent = search(REFUSED_OURS)
     assert await reached(sent[:-12], sent[-12:]) == ("application", REFUSED_OURS)
     assert reached.reached == TAKEN_BACK
+
+
+@pytest.mark.parametrize("how", [b"cut", b"early"])
+async def test_a_refusal_may_come_in_pieces_and_behind_interim_answers(reached, how):
+    ours = REFUSED_OURS + how
+    assert await reached(search(ours)) == ("application", ours)
+    assert reached.reached == [("upstream", ours), ("application", ours)]
+
+
+async def test_what_is_answered_by_half_is_not_sent_again(reached):
+    reader, writer = await reached.send(search(REFUSED_OURS + b"broken"))
+    async with asyncio.timeout(10):
+        assert await reader.readline() == b"HTTP/1.1 502 Bad Gateway\r\n"
+    writer.close()
+    assert reached.seen.qsize() == 1
 
 
 async def test_what_the_upstream_might_answer_is_looked_into_first(reached):
