@@ -36,7 +36,10 @@ class CallerSide(AnsweringConnection):
         self._looks_first = False  # whether that has happened here
         self._unrefused = b""  # what a body must not have in it for that
         self._undecided = b""  # a request whose body is awaited to say so
-        self._readable: RequestHead | None = None  # the last of a request whose body could be read
+        self._readable: RequestHead | None = None  # the last of a request whose body could be read,
+        self._patient: RequestHead | None = (
+            None  # and of one like it, to the same target, that waits
+        )
 
     # --- the connection
 
@@ -140,15 +143,13 @@ class CallerSide(AnsweringConnection):
             refuses = self._looks_into and lane.interception.upstream_refuses(head.target)
             self.second_look = refuses and not self._looks_first
             self._unrefused = lane.interception.unrefused
+            self._patient = None
         if (
             self._looks_into
-            and head.body_length != 0
             and not (  # as `_may_wait` says, without the call
-                self.second_look
-                and head is self._readable
-                and self.state is ANSWER
-                and data.rfind(self._unrefused) < 0
+                head is self._patient and self.state is ANSWER and data.rfind(self._unrefused) < 0
             )
+            and head.body_length != 0
         ):
             self._decide(head, data)
         else:
@@ -172,7 +173,10 @@ class CallerSide(AnsweringConnection):
 
     def _may_wait(self, head: RequestHead, data: bytes) -> bool:
         """Whether a request is looked into only if the upstream refuses it."""
-        return self._can_be_read(head) and data.rfind(self._unrefused) < 0
+        if not self._can_be_read(head):
+            return False
+        self._patient = head
+        return data.rfind(self._unrefused) < 0
 
     def _is_ours(self, head: RequestHead, data: bytes) -> bool:
         """Whether the body of a request is one for the application, or cannot be read."""
