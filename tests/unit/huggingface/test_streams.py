@@ -404,10 +404,14 @@ class TestFloods:
         await anext(events)
         turns.worked(turns.busy, 1.0)
         content.feed_data(delta("b").encode())
-        asyncio.get_running_loop().call_soon(content.feed_data, delta("c").encode())
-        await anext(events)
-        assert content.read_nowait() == b""
-        assert '"c"' in (await anext(events)).data
+        more = delta("c") + ": much more\n" * 2000
+        asyncio.get_running_loop().call_soon(content.feed_data, more.encode())
+        budget = MemoryBudget(1 << 30)
+        with budget.request():
+            await anext(events)
+            assert content.read_nowait() == b""
+            assert '"c"' in (await anext(events)).data
+            assert budget.reserved > len(more)
 
 
 def _all_at_once(data: bytes) -> Any:
