@@ -133,6 +133,10 @@ class _Connection(web.RequestHandler):
             if not payload.is_eof():
                 await self._drop(payload)
             keeps = bool(response.keep_alive) and payload.is_eof() and not is_lost
+        except ConnectionError:
+            if self.transport is not None and not self.transport.is_closing():
+                raise  # aiohttp's, for an error amid an answer
+            # else the caller has left, and writing found out before anything else
         finally:
             request._task = None  # type: ignore[assignment]  # which refers to the request
             self._end_request(keeps=keeps)

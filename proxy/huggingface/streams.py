@@ -56,11 +56,11 @@ async def read_events(
     body = _PatientReader(reply.content, idle_timeout)
     try:
         while chunk := await body.read():
-            memory.came(len(chunk))
             worker.begin()
             if has_events:  # a stream's first one is waited for most: it goes before all others
                 await worker.begin_in_turn()
                 chunk += body.more()
+            memory.came(len(chunk))
             for start in range(0, len(chunk), _PIECE):
                 for event in decoder.feed(chunk[start : start + _PIECE]):
                     data = event.data.strip()

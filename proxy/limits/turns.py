@@ -12,39 +12,66 @@ _SPELL: Final = 0.0005  # seconds of work before others get their turn; an ordin
 _SHARE: Final = 0.25  # of a turn of the loop, where that is more
 
 
+class _Line:
+    """Some who wait for their turn, and how long such have worked in this turn of the loop."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[asyncio.Future[None]] = deque()
+        self._seconds = 0.0
+        self._spells = 0  # that they were worked in
+
+    def worked(self, seconds: float) -> None:
+        self._seconds += seconds
+        self._spells += 1
+
+    def call(self, seconds: float) -> float:
+        """Let as many go on as work for so long, or one; what they leave of that time."""
+        each = self._seconds / self._spells if self._spells else seconds
+        self._seconds, self._spells = 0.0, 0
+        is_first = True
+        while self.waiting and (is_first or seconds >= each):
+            turn = self.waiting.popleft()
+            if not turn.done():  # by one who has left
+                turn.set_result(None)
+                seconds -= each
+                is_first = False
+        return seconds
+
+
 class Turns:
     """Lets all who have much to do work for a spell, or a share, of each turn of the event loop.
 
-    Whoever comes when that is used up waits in one line. So what has few steps to go, such as a
-    request that begins, is not kept waiting in each of them for all that others have to do.
+    Whoever comes when that is used up waits in line. So what has few steps to go, such as a request
+    that begins, is not kept waiting in each of them for all that others have to do. Who begins goes
+    before those who have worked for a spell, of whom one goes on in each turn all the same: most
+    have little to do, and would wait for many who have much.
     """
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self.clock = clock
-        self._line: deque[asyncio.Future[None]] = deque()
+        self.beginning, self.busy = _Line(), _Line()
         self._is_counting = False  # whether the loop is going to call `_next_turn`
         self._began = 0.0  # this turn of the loop
         self._most = _SPELL  # seconds of work in it
         self._done = 0.0  # seconds of it
-        self._spells = 0  # that it was done in
 
     @property
     def is_over(self) -> bool:
         """Whether all have worked enough in this turn of the loop."""
-        return bool(self._line) or self._done >= self._most
+        return bool(self.beginning.waiting) or self._done >= self._most
 
-    def worked(self, seconds: float) -> None:
-        """Somebody has, for so long."""
+    def worked(self, line: _Line, seconds: float) -> None:
+        """Somebody has who was in that line, for so long."""
+        line.worked(seconds)
         self._done += seconds
-        self._spells += 1
         if not self._is_counting:
             self._began = self.clock() - seconds
             self._count()
 
-    async def next(self) -> None:
+    async def next(self, line: _Line) -> None:
         """Return when it is our turn."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._line.append(turn)
+        line.waiting.append(turn)
         if not self._is_counting:
             self._count()
         await turn
@@ -56,20 +83,11 @@ class Turns:
     def _next_turn(self) -> None:
         now = self.clock()
         self._most = max(_SPELL, (now - self._began) * _SHARE)
-        each = self._done / self._spells if self._spells else 0.0
-        self._began, self._done, self._spells = now, 0.0, 0
+        self._began, self._done = now, 0.0
         self._is_counting = False
-        if self._line:
+        if self.beginning.waiting or self.busy.waiting:
             self._count()
-            for _ in range(max(1, int(self._most / each)) if each else 1):
-                self._call_next()
-
-    def _call_next(self) -> None:
-        while self._line:
-            turn = self._line.popleft()
-            if not turn.done():  # by one who has left
-                turn.set_result(None)
-                return
+        self.busy.call(self.beginning.call(self._most))
 
 
 class Worker:
@@ -77,26 +95,29 @@ class Worker:
 
     def __init__(self, turns: Turns) -> None:
         self._turns = turns
+        self._line = turns.beginning
         self._since = turns.clock()
 
     def begin(self) -> None:
         """It has waited for something else."""
+        self._line = self._turns.beginning
         self._since = self._turns.clock()
 
     async def begin_in_turn(self) -> None:
         """As `begin`, once all together have not worked enough in this turn."""
         if self._turns.is_over:
-            await self._turns.next()
+            await self._turns.next(self._turns.beginning)
         self.begin()
 
     def end(self) -> None:
         """It is about to wait for something else."""
-        self._turns.worked(self._turns.clock() - self._since)
+        self._turns.worked(self._line, self._turns.clock() - self._since)
 
     async def pause(self) -> None:
         """Wait for the next turn, if this one has lasted long enough."""
         seconds = self._turns.clock() - self._since
         if seconds >= _SPELL:
-            self._turns.worked(seconds)
-            await self._turns.next()
+            self._turns.worked(self._line, seconds)
+            self._line = self._turns.busy
+            await self._turns.next(self._line)
             self._since = self._turns.clock()

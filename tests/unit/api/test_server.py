@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
-from typing import Final
+from typing import Any, Final
 
 import pytest
+from aiohttp import web
 
 from proxy.api.server import Runner
 from proxy.app import make_application
@@ -126,3 +128,38 @@ async def test_a_body_is_no_head(connect):
         async with asyncio.timeout(10):
             assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 406 ")
     writer.close()
+
+
+@pytest.mark.parametrize("has_left", [True, False])
+async def test_a_caller_that_leaves_amid_an_answer_is_no_error(has_left):
+    faults: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        if has_left:
+            assert request.transport is not None
+            request.transport.abort()
+            await response.write(b"more")
+        raise KeyError
+
+    @web.middleware
+    async def nothing(request: web.Request, handler: Any) -> web.StreamResponse:
+        return await handler(request)
+
+    app = web.Application(middlewares=[nothing])
+    app.router.add_route("GET", "/", handle)
+    runner = Runner(app)
+    await runner.setup()
+    assert runner.server is not None
+    server = await asyncio.get_running_loop().create_server(runner.server, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    async with asyncio.timeout(10):
+        await reader.read()
+    writer.close()
+    server.close()
+    await runner.cleanup()
+    gc.collect()
+    assert len(faults) == (0 if has_left else 1)

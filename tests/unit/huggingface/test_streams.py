@@ -390,7 +390,7 @@ class TestFloods:
         events = read_events(make_endpoint(), reply, 5, PROFILE, turns)
         for number, waits in enumerate((False, True, True)):
             others: list[str] = []
-            turns.worked(1.0)
+            turns.worked(turns.busy, 1.0)
             asyncio.get_running_loop().call_soon(others.append, "go on")
             content.feed_data(delta(str(number)).encode())
             assert str(number) in (await anext(events)).data
@@ -402,12 +402,16 @@ class TestFloods:
         events = read_events(make_endpoint(), reply, 5, PROFILE, turns)
         content.feed_data(delta("a").encode())
         await anext(events)
-        turns.worked(1.0)
+        turns.worked(turns.busy, 1.0)
         content.feed_data(delta("b").encode())
-        asyncio.get_running_loop().call_soon(content.feed_data, delta("c").encode())
-        await anext(events)
-        assert content.read_nowait() == b""
-        assert '"c"' in (await anext(events)).data
+        more = delta("c") + ": much more\n" * 2000
+        asyncio.get_running_loop().call_soon(content.feed_data, more.encode())
+        budget = MemoryBudget(1 << 30)
+        with budget.request():
+            await anext(events)
+            assert content.read_nowait() == b""
+            assert '"c"' in (await anext(events)).data
+            assert budget.reserved > len(more)
 
 
 def _all_at_once(data: bytes) -> Any:

@@ -75,6 +75,38 @@ async def test_who_begins_waits_for_the_next_turn_once_others_have_worked_enough
     assert not turns.is_over
 
 
+async def test_who_begins_goes_before_those_who_have_worked_long():
+    clock = Clock()
+    steps: list[Any] = []
+    turns = Turns(clock)
+    tasks = [asyncio.ensure_future(busy(turns, clock, steps, name)) for name in range(8)]
+    await asyncio.sleep(0)
+    await Worker(turns).begin_in_turn()
+    assert len(steps) <= 2
+    await asyncio.gather(*tasks)
+
+
+async def test_who_has_worked_long_goes_on_although_others_begin():
+    clock = Clock()
+    steps: list[Any] = []
+    turns = Turns(clock)
+
+    async def begin_for_ever() -> None:
+        worker = Worker(turns)
+        while True:
+            await worker.begin_in_turn()
+            clock.now += LONG
+            worker.end()
+
+    tasks = [asyncio.ensure_future(begin_for_ever()) for _ in range(8)]
+    worker = asyncio.ensure_future(busy(turns, clock, steps, 0))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert worker.done()
+    for task in tasks:
+        task.cancel()
+
+
 async def test_who_leaves_the_line_keeps_nobody_waiting():
     clock = Clock()
     steps: list[Any] = []
