@@ -54,6 +54,7 @@ _SCALE_UP_TIMEOUT: Final = "X-Scale-Up-Timeout"
 NOBODY_LISTENS: Final = Cause("connect_exception", "Connection refused")
 _MAX_REFUSAL: Final = 64 * 1024  # bytes read of a refusal's body
 _SOON: Final = 1.0  # seconds
+MOST_ENDING: Final = 1024  # answers whose end is awaited, on connections that no call can have
 
 log = logging.getLogger(__name__)
 
@@ -204,6 +205,9 @@ class Calls:
 
         Behind the last event, the end of the last chunk often comes by itself.
         """
+        if len(self._ending) >= MOST_ENDING:
+            answer.close()
+            return
         closing = asyncio.get_running_loop().call_later(_SOON, self._close, answer)
         self._ending[answer] = closing
         answer.content.on_eof(partial(self._ended, answer))

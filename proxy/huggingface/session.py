@@ -9,6 +9,7 @@ from aiohttp import ClientSession, ClientTimeout, DummyCookieJar
 
 from proxy.config import EgressConfig
 from proxy.ground.sessions import HEAD_LIMITS, READ_BUFFER, Response
+from proxy.huggingface.calls import MOST_ENDING
 from proxy.huggingface.egress import EgressRules
 
 _CONNECT_TIMEOUT: Final = 5.0  # seconds
@@ -16,11 +17,11 @@ IDLE: Final = 4.0  # seconds that a connection is kept unused; uvicorn and Node.
 
 
 def provider_session(config: EgressConfig, rules: EgressRules, *, most: int) -> ClientSession:
-    """A session with at most so many connections to each host."""
+    """A session with at most so many connections to each host, besides those of ending answers."""
     return ClientSession(
         connector=rules.connector(
             limit=0,
-            limit_per_host=most,
+            limit_per_host=most + MOST_ENDING,
             keepalive_timeout=IDLE,
             ssl=ssl.create_default_context(cafile=config.ca_file) if config.ca_file else True,
         ),

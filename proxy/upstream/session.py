@@ -62,7 +62,7 @@ class Question:
 
     method: str
     target: str  # path and query, sent as they are
-    headers: CIMultiDict[str]  # where Host or framing are missing, aiohttp adds them
+    headers: CIMultiDict[str]  # where Host or framing are missing, they are added
     body: Callable[[], Content] = _nothing  # called for each node that is asked
     # Seconds that a node has for its whole answer; without it, `upstream.response_timeout` limits
     # the time between two pieces of it.

@@ -91,6 +91,7 @@ class Provider:
 async def answering(
     answer: Callable[[Call], Reply] | Sequence[Reply] | Reply,
     cache: EmbeddingCache | None = None,
+    most: int = 100,  # connections
     **settings: Any,
 ):
     waits: list[float] = []
@@ -99,7 +100,7 @@ async def answering(
         waits.append(seconds)
 
     replies = [answer] if isinstance(answer, Reply) else answer
-    session = provider_session(EgressConfig(), egress_rules(EgressConfig()), most=100)
+    session = provider_session(EgressConfig(), egress_rules(EgressConfig()), most=most)
     async with FaultyServer(replies) as server, session:
         hugging_face = HuggingFace(
             session,

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pytest
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from proxy.api.server import Runner
 from proxy.app import make_application
@@ -145,7 +146,7 @@ async def test_a_caller_that_leaves_amid_an_answer_is_no_error(has_left):
         raise KeyError
 
     @web.middleware
-    async def nothing(request: web.Request, handler: Any) -> web.StreamResponse:
+    async def nothing(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await handler(request)
 
     app = web.Application(middlewares=[nothing])

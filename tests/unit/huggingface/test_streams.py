@@ -167,6 +167,14 @@ class TestStreams:
                 await stub.closed.wait()
             assert not stub.provider.hugging_face._calls._ending
 
+    async def test_those_whose_answer_is_about_to_end_keep_no_call_waiting(self, monkeypatch):
+        monkeypatch.setattr("proxy.huggingface.calls._SOON", 60)
+        monkeypatch.setattr("proxy.huggingface.calls.MOST_ENDING", 4)
+        async with unended(most=1) as stub, asyncio.timeout(10):
+            for _ in range(6):
+                assert await stub.deltas() == [["a"]]
+            assert len(stub.provider.hugging_face._calls._ending) == 4
+
     @pytest.mark.parametrize("data", ["x", "{}", "[]", "", '{"choices":[{}]}', "[" * 5000])
     async def test_an_event_that_is_none_ends_the_stream(self, data):
         reply = event_reply(f"data: {data}\n\n")
@@ -223,8 +231,8 @@ class Unended:
 
 
 @contextlib.asynccontextmanager
-async def unended() -> AsyncIterator[Unended]:
-    async with answering(Reply()) as provider:
+async def unended(most: int = 100) -> AsyncIterator[Unended]:
+    async with answering(Reply(), most=most) as provider:
         stub = Unended(provider)
         server = await asyncio.start_server(stub.serve, "127.0.0.1", 0)
         stub.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"

@@ -17,12 +17,12 @@ OURS = b'{"query":{"semantic":{}}}'
 REFUSED_OURS = b'{"retriever":{"rrf":{}}}'
 WRONG = b'{"query":{"unknown":{}}}'
 REFUSED = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\n\r\nok"
-# Other answers of the upstream, in pieces, to requests with these words in their body; behind None,
-# it closes the connection.
+# Other answers of the upstream, in pieces, to requests with these words in their body; an empty one
+# is the end of the connection.
 ANSWERS = {
     b"cut": (REFUSED[:9], REFUSED[9:40], REFUSED[40:]),
     b"early": (b"HTTP/1.1 103 Early Hints\r\n\r\n", REFUSED),
-    b"broken": (REFUSED[:20], None),
+    b"broken": (REFUSED[:20], b""),
 }
 
 
@@ -113,7 +113,7 @@ async def reached():
                 await peer.send(first)
                 for piece in more:
                     await asyncio.sleep(0.01)  # or the lane would read them as one
-                    if piece is None:
+                    if not piece:
                         raise ConnectionResetError
                     await peer.send(piece)
         writer.close()
