@@ -75,10 +75,7 @@ def shard_error(document: Any) -> str:
 @pytest.mark.parametrize("kind", ["plain", "unified"])
 @pytest.mark.parametrize("name", ["body", "tokens"])
 def test_words_are_highlighted_beside_tokens(here, kind, name):
-    if name == "body":
-        sought = semantic(QUERY)
-    else:
-        sought = tokens(name, query_vector={"harbour": 1.0})
+    sought = semantic(QUERY) if name == "body" else tokens(name, query_vector={"harbour": 1.0})
     both = {"bool": {"must": [sought, {"match": {"title": "pilot"}}]}}
     highlight = {"type": kind, "fields": {"title": {}}}
     (hit,) = here.search("titled", both, highlight=highlight)["hits"]["hits"]
