@@ -174,7 +174,7 @@ class AnswerParser:
         """
         if self._last is None or not self._last.verbatim:
             return False
-        if no_error and self._last.refuses:
+        if no_error and self._last.status >= 400:  # as `refuses`, without the call
             return False
         found = self._fit(data, method)
         return found is not None and len(data) == found[0] + found[1]
