@@ -43,6 +43,12 @@ def ratio(entries: Entries, base: Entries, key: str) -> float:
     return statistics.median(one[key] / other[key] for one, other in pairs)
 
 
+def difference(entries: Entries, base: Entries, key: str) -> float:
+    """The median of the differences within each round; see `ratio`."""
+    pairs = zip(entries, base, strict=True)
+    return statistics.median(one[key] - other[key] for one, other in pairs)
+
+
 def processor() -> str:
     match = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     return match[1] if match else platform.machine()
