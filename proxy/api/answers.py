@@ -26,7 +26,7 @@ from proxy.rest.responder import Responder, RestResponse, responder_for
 log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_QUICKLY_WRITTEN: Final = 64 * 1024  # bytes of an answer, about
+QUICKLY_WRITTEN: Final = 64 * 1024  # bytes of an answer, or an event, about
 _ORDINARY_HEAD: Final = 16 * 1024  # bytes
 _PATIENCE: Final = 300.0  # seconds for a caller to read an answer, as in the lane
 MEMORY: Final = web.AppKey("memory", MemoryBudget)
@@ -106,10 +106,10 @@ def _responder(request: web.Request) -> Responder:
 
 async def document(responder: Responder, body: Any) -> RestResponse:
     """The answer 200, encoded beside the event loop if it is large."""
-    work = responder.work(body, _QUICKLY_WRITTEN)
-    if work <= _QUICKLY_WRITTEN:
+    work = responder.work(body, QUICKLY_WRITTEN)
+    if work <= QUICKLY_WRITTEN:
         return responder.document(200, body, is_light=True)
-    return await offload(work, _QUICKLY_WRITTEN, lambda: responder.document(200, body))
+    return await offload(work, QUICKLY_WRITTEN, lambda: responder.document(200, body))
 
 
 async def send_document(

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from aiohttp import ClientConnectionResetError, web
 
-from proxy.api.answers import start
+from proxy.api.answers import QUICKLY_WRITTEN, start
 from proxy.api.call import Call, Events
 from proxy.api.heartbeats import Heartbeats
 from proxy.ground.authorization import confirm_stream
@@ -23,7 +23,6 @@ from proxy.xcontent.values import Json
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-_QUICKLY_WRITTEN: Final = 64 * 1024  # bytes of an event, about
 _MOST_GATHERED: Final = 64 * 1024  # bytes of events that are sent together
 
 
@@ -64,11 +63,11 @@ async def _all_written(
     try:
         async for event in events:
             await confirm_stream()
-            work = responder.work(event, _QUICKLY_WRITTEN)
-            if work <= _QUICKLY_WRITTEN:
+            work = responder.work(event, QUICKLY_WRITTEN)
+            if work <= QUICKLY_WRITTEN:
                 frame = responder.event(event, is_light=True)
             else:
-                frame = await offload(work, _QUICKLY_WRITTEN, partial(responder.event, event))
+                frame = await offload(work, QUICKLY_WRITTEN, partial(responder.event, event))
             await write(frame)
     except ProxyError as error:
         log.info("stream ended by %s", error.type)

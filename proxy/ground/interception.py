@@ -29,15 +29,11 @@ class Layer(Protocol):
     def looks_into(self, method: bytes, target: bytes) -> bool:
         """Whether, where it does not, the body of the request may say otherwise."""
 
-    @property
-    def unrefused(self) -> bytes:
-        """What a body must not have in it that goes upstream first; see `upstream_refuses`."""
+    def unrefused(self, target: bytes) -> bytes | None:
+        """What the body must not have in it if such a request goes upstream first.
 
-    def upstream_refuses(self, target: bytes) -> bool:
-        """Whether such a request may go upstream first.
-
-        It may if Elasticsearch refuses each one that the application answers for its body, but for
-        those with `unrefused` in it.
+        Elasticsearch refuses each other one that the application answers for its body. None where
+        it does not, and the body has to be looked into first.
         """
 
     def hides_body(self, head: bytes) -> bool:
@@ -53,8 +49,6 @@ class Layer(Protocol):
 class _NoLayer:
     """Takes nothing."""
 
-    unrefused = b""
-
     def generation(self) -> object:
         return self
 
@@ -64,8 +58,8 @@ class _NoLayer:
     def looks_into(self, method: bytes, target: bytes) -> bool:
         return False
 
-    def upstream_refuses(self, target: bytes) -> bool:
-        return False
+    def unrefused(self, target: bytes) -> bytes | None:
+        return None
 
     def hides_body(self, head: bytes) -> bool:
         return False
@@ -106,14 +100,9 @@ class Interception:
         """Whether, where it does not, the body of the request may say otherwise."""
         return self._layer.looks_into(method, target)
 
-    @property
-    def unrefused(self) -> bytes:
-        """What a body must not have in it that goes upstream first; see `Layer`."""
-        return self._layer.unrefused
-
-    def upstream_refuses(self, target: bytes) -> bool:
-        """Whether such a request may go upstream first; see `Layer`."""
-        return self._layer.upstream_refuses(target)
+    def unrefused(self, target: bytes) -> bytes | None:
+        """What the body must not have in it if such a request goes upstream first; see `Layer`."""
+        return self._layer.unrefused(target)
 
     def hides_body(self, head: bytes) -> bool:
         """Whether a request with this head has a body that `takes_body` cannot read."""

@@ -47,15 +47,12 @@ class AnswerHead:
     keep_alive: bool  # whether the connection it came on can be used again
     clean: bool  # whether a caller whose connection is kept may get it byte for byte
     verbatim: bool = field(init=False)  # whether the whole answer may pass without being parsed
+    refuses: bool = field(init=False)  # whether it is an error
 
     def __post_init__(self) -> None:
         sized = self.length is not None
         self.verbatim = sized and self.clean and self.keep_alive and self.status >= 200
-
-    @property
-    def refuses(self) -> bool:
-        """Whether it is an error."""
-        return self.status >= 400
+        self.refuses = self.status >= 400
 
     def body(self, minor: int) -> Body:
         """The body behind it, in a form for a caller who speaks HTTP/1.`minor`."""
@@ -174,7 +171,7 @@ class AnswerParser:
         """
         if self._last is None or not self._last.verbatim:
             return False
-        if no_error and self._last.status >= 400:  # as `refuses`, without the call
+        if no_error and self._last.refuses:
             return False
         found = self._fit(data, method)
         return found is not None and len(data) == found[0] + found[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from functools import lru_cache, partial
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -12,10 +12,11 @@ from aiohttp import ClientRequest, ClientSession, hdrs
 from yarl import URL
 
 from proxy.ground.exchanges import Answer, exchange
+from proxy.ground.remembering import remembered
 from proxy.ground.sessions import Connector
 
 _MOST_REMEMBERED: Final = 1024  # URLs
-_LONGEST_REMEMBERED: Final = 2048  # characters of a URL; together they must not take much memory
+_LONGEST_REMEMBERED: Final = 2048  # characters of a URL
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -25,8 +26,11 @@ class Exchanges:
     def __init__(self, session: ClientSession, connector: Connector) -> None:
         self._connector = connector
         self._timeout = session.timeout
-        self._target = partial(_Target, asyncio.get_running_loop())
-        self._remembered = lru_cache(_MOST_REMEMBERED)(self._target)
+        self._target = remembered(
+            partial(_Target, asyncio.get_running_loop()),
+            most=_MOST_REMEMBERED,
+            longest=_LONGEST_REMEMBERED,
+        )
 
     @classmethod
     def of(cls, session: ClientSession) -> Exchanges | None:
@@ -43,7 +47,7 @@ class Exchanges:
 
         Raises: aiohttp's ClientErrors, DroppedWhileIdle, OSError; UnicodeError for an odd host.
         """
-        target = (self._remembered if len(url) <= _LONGEST_REMEMBERED else self._target)(url)
+        target = self._target(url)
         head = target.head + b"Authorization: Bearer %b\r\nContent-Length: %d\r\n\r\n" % (
             token.encode(),
             len(data),

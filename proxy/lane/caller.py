@@ -140,9 +140,9 @@ class CallerSide(AnsweringConnection):
             ours = bool(head.own) or lane.interception.takes(head.method, head.target)
             self._connections = lane.application if ours else lane.upstream
             self._looks_into = not ours and lane.interception.looks_into(head.method, head.target)
-            refuses = self._looks_into and lane.interception.upstream_refuses(head.target)
-            self.second_look = refuses and not self._looks_first
-            self._unrefused = lane.interception.unrefused
+            looks_late = self._looks_into and not self._looks_first
+            unrefused = lane.interception.unrefused(head.target) if looks_late else None
+            self.second_look, self._unrefused = unrefused is not None, unrefused or b""
             self._patient = None
         if (
             self._looks_into

@@ -137,9 +137,6 @@ _SHOWS: Final = (b"/_cluster/state", b"/_cat/tasks", b"/_scripts/painless/_execu
 class Interceptor:
     """Says which requests are looked at, by the registry's present knowledge."""
 
-    # As the type of a highlighter: only shards that find something would complain of it.
-    unrefused = _SEMANTIC
-
     def __init__(self, registry: Registry, release: UpstreamRelease) -> None:
         self._registry = registry
         self._release = release
@@ -178,9 +175,13 @@ class Interceptor:
         """Whether the body of a request that is not taken may say otherwise."""
         return _searches(method, target)
 
-    def upstream_refuses(self, target: bytes) -> bool:
-        """Whether Elasticsearch refuses such requests as a whole if `takes_body` takes them."""
-        return _REFUSED.match(target) is not None
+    def unrefused(self, target: bytes) -> bytes | None:
+        """What Elasticsearch may answer in such a request although `takes_body` takes it.
+
+        None where it may answer others, too.
+        """
+        # As the type of a highlighter: only shards that find something would complain of it.
+        return None if _REFUSED.match(target) is None else _SEMANTIC
 
     def hides_body(self, head: bytes) -> bool:
         """Whether the names look otherwise in the body that belongs to a head."""

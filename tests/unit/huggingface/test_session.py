@@ -11,7 +11,7 @@ import pytest
 from proxy.huggingface.session import IDLE
 from proxy.inference.endpoints import TaskType
 from proxy.limits.deadline import NO_DEADLINE
-from tests.support.huggingface import Provider, answering, failing
+from tests.support.huggingface import Provider, answering, failing, listening
 from tests.support.samples import make_endpoint
 from tests.support.stubs import Reply
 
@@ -60,12 +60,8 @@ class OnceOnly:
 async def once_only(farewell: bytes = b"") -> AsyncIterator[OnceOnly]:
     async with answering(Reply(), concurrency=6, server_info=False) as provider:
         stub = OnceOnly(provider, farewell)
-        server = await asyncio.start_server(stub.serve, "127.0.0.1", 0)
-        stub.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-        try:
+        async with listening(stub.serve) as stub.url:
             yield stub
-        finally:
-            server.close()
 
 
 async def test_connections_dropped_while_idle_are_replaced_uncounted():

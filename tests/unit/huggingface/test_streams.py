@@ -21,7 +21,7 @@ from proxy.huggingface.streams import read_events
 from proxy.inference.endpoints import TaskType
 from proxy.limits.memory import MemoryBudget
 from proxy.limits.turns import Turns
-from tests.support.huggingface import SEND, Provider, answering, failing
+from tests.support.huggingface import SEND, Provider, answering, failing, listening
 from tests.support.samples import ID, PROFILE, TOKEN, make_endpoint
 from tests.support.stubs import Reply, event_reply, json_reply
 
@@ -234,12 +234,8 @@ class Unended:
 async def unended(most: int = 100) -> AsyncIterator[Unended]:
     async with answering(Reply(), most=most) as provider:
         stub = Unended(provider)
-        server = await asyncio.start_server(stub.serve, "127.0.0.1", 0)
-        stub.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-        try:
+        async with listening(stub.serve) as stub.url:
             yield stub
-        finally:
-            server.close()
 
 
 ERROR = {"code": 400, "message": "context size exceeded", "type": "t"}

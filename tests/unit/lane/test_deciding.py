@@ -29,8 +29,6 @@ ANSWERS = {
 class ByBody:
     """Takes what has one of two words in its body."""
 
-    unrefused = b'"semantic"'
-
     def generation(self):
         return self
 
@@ -40,8 +38,8 @@ class ByBody:
     def looks_into(self, method, target):
         return target.startswith((b"/_search", b"/_msearch"))
 
-    def upstream_refuses(self, target):
-        return target.startswith(b"/_search")
+    def unrefused(self, target):
+        return b'"semantic"' if target.startswith(b"/_search") else None
 
     def hides_body(self, head):
         return b"gzip" in head

@@ -267,7 +267,7 @@ def test_what_holds_no_esql_query_is_not_looked_into(target):
 def test_what_is_refused_as_a_whole_may_go_upstream_first(target, expected):
     looking = interceptor(declared=NONE)
     assert looking.looks_into(b"POST", target)
-    assert looking.upstream_refuses(target) is expected
+    assert looking.unrefused(target) == (b'"semantic"' if expected else None)
 
 
 def test_elsewhere_the_name_of_that_function_means_nothing():
