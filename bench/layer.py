@@ -39,7 +39,7 @@ DOCUMENTS: Final = 2000  # of a bulk request
 CHUNKS: Final = 3  # of each document
 WORDS: Final = 40  # of a chunk
 SEARCHES: Final = 100  # in each round
-WARM_UPS: Final = 8  # rounds of searches that do not count, for Java's compilers
+WARM_UPS: Final = 8  # rounds that do not count, for Java's compilers
 LARGE: Final = 200 * 2**20  # bytes of a bulk request
 FILLER: Final = 20_000  # of each of its documents
 INDICES: Final = 100  # with semantic fields
@@ -199,8 +199,9 @@ def bulk_requests(direct: Client, through: Client, rounds: int) -> Rows:
     body = bulk_body(DOCUMENTS)
     ready = with_vectors(body, chunks_of(body))
     results: Rows = {"direct": [], "proxy": []}
-    for number in range(-1, rounds):  # the first warms up
-        for name, client, sent in (("direct", direct, ready), ("proxy", through, body)):
+    order = [("direct", direct, ready), ("proxy", through, body)]
+    for number in range(-WARM_UPS, rounds):
+        for name, client, sent in order if number % 2 else order[::-1]:
             through("DELETE", "/bulk?ignore_unavailable=true")
             through("PUT", "/bulk", mappings())
             began = time.perf_counter()
@@ -208,7 +209,7 @@ def bulk_requests(direct: Client, through: Client, rounds: int) -> Rows:
             rate = DOCUMENTS / (time.perf_counter() - began)
             if number >= 0:
                 results[name].append({"documents_per_second": rate})
-            print(f"bulk {name:8} {rate:8.0f} documents/s", flush=True)
+                print(f"bulk {name:8} {rate:8.0f} documents/s", flush=True)
     return results
 
 
