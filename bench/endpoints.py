@@ -16,12 +16,12 @@ COMPLETION: Final = "/_inference/completion/bench"
 
 
 def start_proxy(
-    name: str, folder: Path, port: int, core: int, stack: ExitStack, *, coalescing: bool = False
+    name: str, folder: Path, port: int, core: int, stack: ExitStack, settings: str = "{}"
 ) -> Running:
-    """A proxy without an upstream."""
+    """A proxy without an upstream; `settings` are in YAML."""
     os.environ["XDG_STATE_HOME"] = str(folder)  # where it keeps its generated key
     config = folder / f"{name}.yml"
-    config.write_text(f"provider: {{coalescing: {str(coalescing).lower()}}}\n")
+    config.write_text(settings)
     where = ["--listen", f"127.0.0.1:{port}", "--store", f"sqlite:{folder}/{name}.db"]
     command = proxy_command("serve", "--config", str(config), *where)
     return stack.enter_context(start(name, command, port, core))

@@ -1,6 +1,7 @@
--- POST texts of which no two are alike, as `input`; and count answers that have no vector:
--- wrk -s texts.lua URL -- MODEL
-local threads, count, model = {}, 0, ""
+-- POST texts as `input`, and count answers that have no vector. No two texts are alike, or after
+-- TEXTS of them the first comes again:
+-- wrk -s texts.lua URL -- MODEL TEXTS
+local threads, count, model, texts = {}, 0, "", math.huge
 wrong = 0
 
 function setup(thread)
@@ -8,15 +9,16 @@ function setup(thread)
 end
 
 function init(args)
-  if args[1] then
+  if args[1] and args[1] ~= "" then
     model = '"model":"' .. args[1] .. '",'
   end
+  texts = tonumber(args[2]) or texts
   wrk.method = "POST"
   wrk.headers["Content-Type"] = "application/json"
 end
 
 function request()
-  count = count + 1
+  count = count % texts + 1
   return wrk.format(nil, nil, nil, "{" .. model .. '"input":"a short text to embed, number ' .. count .. '"}')
 end
 
