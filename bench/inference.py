@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import platform
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -33,6 +34,7 @@ PROVIDER: Final = 19160
 FIRST_PORT: Final = 19161
 CONNECTIONS: Final = (1, 16, 64)
 HANDLER, PROXY, LITELLM = "handler", "proxy", "litellm"
+ALONE: Final = "provider"  # with nothing before it; only for how long it takes for one connection
 TOGETHER, CACHED = "coalescing", "cached"  # the proxy twice more, by what it does
 SETTINGS: Final = {
     PROXY: "{}",
@@ -40,7 +42,7 @@ SETTINGS: Final = {
     CACHED: "cache: {bytes: 67108864}",
 }
 CACHED_TEXTS: Final = 1000
-LITELLM_TARGET: Final = "/v1/embeddings"
+OPENAI_TARGET: Final = "/v1/embeddings"  # of LiteLLM, and of the provider
 LITELLM_CONFIG: Final = """
 model_list:
   - model_name: bench
@@ -52,6 +54,7 @@ general_settings: {{dangerously_permit_weak_or_unset_master_key: true}}
 # there, and where they are in the cache.
 OF_HANDLER: Final = {1: 0.85, 16: 1.5, 64: 2.0}
 OF_LITELLM: Final = {16: {TOGETHER: 60, CACHED: 100}, 64: {TOGETHER: 60, CACHED: 100}}
+ADDED: Final = 0.03  # of what LiteLLM adds to the provider's median, at one connection
 Rates = dict[int, dict[str, list[dict[str, float]]]]
 
 
@@ -67,11 +70,11 @@ class Rate:
 
 def measure(server: Running, connections: int, seconds: int, core: int) -> Rate:
     """Exits if an answer is wrong."""
-    is_litellm = server.name == LITELLM
-    arguments = {LITELLM: ["bench"], CACHED: ["", str(CACHED_TEXTS)]}.get(server.name, [])
+    is_openai = server.name in (LITELLM, ALONE)
+    arguments = {CACHED: ["", str(CACHED_TEXTS)]}.get(server.name, ["bench"] if is_openai else [])
     used = server.cpu_seconds()
     told = wrk.load(
-        f"http://127.0.0.1:{server.port}{LITELLM_TARGET if is_litellm else EMBEDDING}",
+        f"http://127.0.0.1:{server.port}{OPENAI_TARGET if is_openai else EMBEDDING}",
         connections=connections,
         seconds=seconds,
         core=core,
@@ -138,7 +141,7 @@ def run(seconds: int, rounds: int) -> dict[str, Any]:
     url = f"http://127.0.0.1:{PROVIDER}"
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         command = [sys.executable, "-m", "bench.embedder", str(PROVIDER)]
-        stack.enter_context(start("provider", command, PROVIDER, cores.stub))
+        provider = stack.enter_context(start(ALONE, command, PROVIDER, cores.stub))
         servers = [
             *(
                 start_with_endpoint(kind, Path(name), url, cores.subject, stack)
@@ -150,7 +153,8 @@ def run(seconds: int, rounds: int) -> dict[str, Any]:
             servers.append(litellm)
         for number in range(rounds):
             for connections in CONNECTIONS:
-                for server in servers if number % 2 else servers[::-1]:
+                measured = [*servers, provider] if connections == 1 else servers
+                for server in measured if number % 2 else measured[::-1]:
                     rate = measure(server, connections, seconds, cores.load)
                     rates[connections].setdefault(server.name, []).append(asdict(rate))
                     shown = f"{rate.requests_per_second:9.0f}/s {rate.cpu_microseconds:8.1f} us"
@@ -192,10 +196,25 @@ def bars(connections: int, rows: dict[str, list[dict[str, float]]]) -> list[tupl
     """What is wanted, in words, and whether it is missed."""
     wanted = [(TOGETHER, HANDLER, OF_HANDLER[connections])]
     wanted += [(name, LITELLM, bar) for name, bar in OF_LITELLM.get(connections, {}).items()]
-    return [
+    told = [
         (f"{server} {bar} of {other}", of(rows, server, other) < bar)
         for server, other, bar in wanted
     ]
+    if ALONE in rows and LITELLM in rows:
+        added = added_of_litellm(rows)
+        told.append((f"{PROXY} adds {ADDED} of what {LITELLM} adds: {added:.3f}", added > ADDED))
+    return told
+
+
+def added_of_litellm(rows: dict[str, list[dict[str, float]]]) -> float:
+    """What the proxy adds to the provider's median time, of what LiteLLM adds."""
+    proxy, litellm, alone = (
+        [entry["p50_microseconds"] for entry in rows[name]] for name in (PROXY, LITELLM, ALONE)
+    )
+    return statistics.median(
+        (one - base) / (other - base)
+        for one, other, base in zip(proxy, litellm, alone, strict=True)
+    )
 
 
 def main() -> None:
