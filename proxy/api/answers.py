@@ -164,11 +164,18 @@ class WholeAnswer(web.StreamResponse):
         self._data = data
         self._keep_alive = keep_alive
 
-    async def prepare(self, request: web.BaseRequest) -> None:
+    @property
+    def is_written(self) -> bool:
+        return not self._data
+
+    def write_to(self, request: web.BaseRequest, transport: asyncio.WriteTransport) -> None:
         data, self._data = self._data, b""
-        if data and (transport := request.transport) is not None:
-            request.writer.output_size += len(data)  # aiohttp sees by it that all is answered
-            transport.write(data)
+        request.writer.output_size += len(data)  # aiohttp sees by it that all is answered
+        transport.write(data)
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        if self._data and (transport := request.transport) is not None:
+            self.write_to(request, transport)
 
     async def write_eof(self, data: bytes = b"") -> None:
         """`prepare` has written everything."""
@@ -183,9 +190,9 @@ async def sent(request: web.Request, answer: RestResponse) -> web.StreamResponse
     if (transport := request.transport) is None:
         return response  # nobody is there any more
     transport.set_write_buffer_limits(high=0)  # so that writing waits for the last byte
-    with suppress(ConnectionError):  # nobody wants it any more
-        await response.prepare(request)
-        if transport.get_write_buffer_size():
+    response.write_to(request, transport)
+    if transport.get_write_buffer_size():
+        with suppress(ConnectionError):  # nobody wants it any more
             await _drained(request.writer, transport)
     return response
 
