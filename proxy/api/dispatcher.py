@@ -41,7 +41,7 @@ from proxy.limits.threads import Threads, offload
 from proxy.limits.turns import Turns
 from proxy.rest.body import Body
 from proxy.rest.request import RestRequest
-from proxy.rest.responder import Responder
+from proxy.rest.responder import Responder, RestResponse
 from proxy.rest.routing import wrong_method
 from proxy.xcontent.document import Bounds
 
@@ -126,8 +126,11 @@ class InferenceApi:
             await permission.confirm()  # the body may have taken long
             if route.streams:
                 return await send_events(request, call, route.handler, self._heartbeat)
-            async with call.in_time():
-                answer = await document(responder, await route.handler(call))
+            if call.timeout is None:  # as most: a context costs more than this
+                answer = await _document(call, route)
+            else:
+                async with call.in_time():
+                    answer = await _document(call, route)
         body.forget()
         return await send_document(request, call, answer)
 
@@ -188,6 +191,10 @@ class InferenceApi:
             return await offload(len(body), _READ_AT_ONCE, partial(orjson.loads, body))
         except orjson.JSONDecodeError:
             return None
+
+
+async def _document(call: Call, route: Route) -> RestResponse:
+    return await document(call.responder, await route.handler(call))
 
 
 def _caller_of(request: web.Request, asked: Asked, verdict: Verdict) -> Caller:
