@@ -123,7 +123,8 @@ class InferenceApi:
         permission = Permission(verdict, asked.ask)
         place = route.place(self._limits, caller)
         with self._threads.serving(caller), place, permission.held():
-            await permission.confirm()  # the body may have taken long
+            if permission.is_due:  # the body may have taken long
+                await permission.confirm()
             if route.streams:
                 return await send_events(request, call, route.handler, self._heartbeat)
             if call.timeout is None:  # as most: a context costs more than this
