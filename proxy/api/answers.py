@@ -14,7 +14,7 @@ from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict
 
 from proxy.api.call import Call
-from proxy.api.keys import LIMIT, ORIGIN_HEADERS, REFUSED, RESPONDER, STARTED
+from proxy.api.keys import LIMIT, OF_HEAD, ORIGIN_HEADERS, REFUSED, RESPONDER, STARTED
 from proxy.ground.errors import Cause, PlainError, ProxyError
 from proxy.ground.frames import forget_frames
 from proxy.http1 import whole_answer
@@ -30,7 +30,7 @@ QUICKLY_WRITTEN: Final = 64 * 1024  # bytes of an answer, or an event, about
 _ORDINARY_HEAD: Final = 16 * 1024  # bytes
 _PATIENCE: Final = 300.0  # seconds for a caller to read an answer, as in the lane
 MEMORY: Final = web.AppKey("memory", MemoryBudget)
-_HELD: Final = web.RequestKey("held_by_head", int)
+_HELD: Final = "held"  # among the notes of a head
 
 
 # Errors
@@ -137,9 +137,12 @@ def ended_by_origin(status: int) -> web.Response:
 
 def held_by_head(request: web.Request) -> int:
     """Bytes that the head of a request takes, beyond what an ordinary one does."""
-    held = request.get(_HELD)
+    notes = request.get(OF_HEAD)
+    if notes is None:
+        return _held_by_head(request)
+    held: int | None = notes.get(_HELD)
     if held is None:
-        held = request[_HELD] = _held_by_head(request)
+        held = notes[_HELD] = _held_by_head(request)
     return held
 
 
