@@ -233,7 +233,7 @@ class _Connection(web.RequestHandler):
         self._task_handler = self._loop.create_task(self.start(), context=context)
 
     def data_received(self, data: bytes) -> None:
-        is_idle = self._task_handler is None and not self._messages and self._is_between()
+        is_idle = self._is_idle()
         known = self._known if is_idle and len(data) <= self._read_bufsize else None
         if known is not None and (body := known.body_of(data)) is not None:
             self._request_count += 1
@@ -252,8 +252,11 @@ class _Connection(web.RequestHandler):
         if self._messages and (self._task_handler is None or self._task_handler.done()):
             self._start_request()
 
-    def _is_between(self) -> bool:
-        """Whether what comes next is the beginning of a request that is to be answered."""
+    def _is_idle(self) -> bool:
+        """Whether what comes next is the beginning of a request that is answered at once."""
+        task = self._task_handler
+        if self._messages or not (task is None or task.done()):
+            return False
         is_over = self._last is None or self._last.is_eof()
         return is_over and not (self._head or self._upgraded or self._close or self._force_close)
 
