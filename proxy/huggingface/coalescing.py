@@ -90,14 +90,14 @@ class _Caller(Generic[T]):
 
     __slots__ = ("context", "deadline", "done", "missing", "permission", "results", "texts")
 
-    def __init__(self, deadline: Deadline) -> None:
+    def __init__(self, deadline: Deadline, done: asyncio.Future[None]) -> None:
         self.deadline = deadline
         self.permission = permission_held()
         self.context = copy_context()
         self.texts: deque[_Wanted[T]] = deque()
         self.results: dict[_Wanted[T], T | None] = {}
         self.missing = 0  # results
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.done = done
 
     def take(self, wanted: _Wanted[T], result: T) -> None:
         self.results[wanted] = result
@@ -172,9 +172,9 @@ class _Place:
 
     __slots__ = ("is_held", "timer")
 
-    def __init__(self, leave: Callable[[_Place], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, leave: Callable[[_Place], None]) -> None:
         self.is_held = True
-        self.timer = asyncio.get_running_loop().call_later(_UNANSWERED, leave, self)
+        self.timer = loop.call_later(_UNANSWERED, leave, self)
 
 
 class _Line(Generic[T]):
@@ -195,6 +195,7 @@ class _Line(Generic[T]):
         self._config = config
         self._size_of = size_of
         self._drop = drop
+        self._loop = asyncio.get_running_loop()
         self._wanted: dict[tuple[str, bool], _Wanted[T]] = {}
         self._under_way = 0  # calls
         self._places = 0  # that are held by calls
@@ -252,7 +253,7 @@ class _Line(Generic[T]):
     async def _together(self, texts: Sequence[Text], deadline: Deadline) -> list[T]:
         self._start_soon()  # which forgets a line that is refused its first caller
         self._sender.check_room(self._endpoint, len(self._waiting))
-        caller: _Caller[T] = _Caller(deadline)
+        caller: _Caller[T] = _Caller(deadline, self._loop.create_future())
         mine = [self._want(text, caller) for text in texts]
         caller.missing = len(caller.results)
         brings_none = not caller.texts
@@ -340,8 +341,7 @@ class _Line(Generic[T]):
         """
         if self._places < self._config.concurrency and not self._starts:
             self._starts = True
-            loop = asyncio.get_running_loop()
-            loop.call_soon(loop.call_soon, self._start_calls)
+            self._loop.call_soon(self._loop.call_soon, self._start_calls)
 
     def _start_calls(self) -> None:
         """As many as there are texts for; where the rate limit has to be waited for, one."""
@@ -354,7 +354,7 @@ class _Line(Generic[T]):
             else:
                 self._next = call
             call.place = self._begin_call()
-            call.task = asyncio.get_running_loop().create_task(self._make(call), context=context)
+            call.task = self._loop.create_task(self._make(call), context=context)
             call.task.add_done_callback(partial(self._made, call))
         if not self._under_way and not self._waiting:
             self._drop()
@@ -437,7 +437,7 @@ class _Line(Generic[T]):
     def _begin_call(self) -> _Place:
         self._under_way += 1
         self._places += 1
-        return _Place(self._leave_place)
+        return _Place(self._loop, self._leave_place)
 
     def _end_call(self, place: _Place) -> None:
         place.timer.cancel()

@@ -324,12 +324,14 @@ class InferenceService:
         inputs = request.input or []
         if endpoint.task_type is TaskType.RERANK and request.query is None:
             raise ValidationFailed(["Rerank task type requires a non-null query field"])
-        prefix = prefix_for(self._prefixes_of, endpoint, request.input_type)
-        if prefix is None:
-            refuse_input_type(request.input_type)
+        prefix = None
+        if request.input_type is not None:
+            prefix = prefix_for(self._prefixes_of, endpoint, request.input_type)
+            if prefix is None:
+                refuse_input_type(request.input_type)
         if endpoint.task_type in STREAMING_TASKS and len(inputs) > 1:
             raise StatusError(400, "Hugging Face completions only accepts 1 input")
-        return with_prefix(prefix, inputs)
+        return with_prefix(prefix, inputs) if prefix else inputs
 
     def _deadline(self, endpoint: InferenceEndpoint, timeout: float | None) -> Within:
         """Bounds what is done within to `timeout` seconds, or to the default."""
