@@ -93,6 +93,9 @@ def _vectors_at(data: bytes, start: int) -> tuple[list[Numbers], int]:
         if not end:
             raise _Flawed
         vectors.append(_numbers(data[at:end]))
+        if data.startswith(b",[", end):  # as most are written
+            at = end + 1
+            continue
         between = _BETWEEN.match(data, end)
         if between is None:
             at = _behind(_BLANKS, data, end)
