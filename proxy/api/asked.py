@@ -6,8 +6,7 @@ Content-Length, which has no part in it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 
 from aiohttp import hdrs, web
 
@@ -15,7 +14,7 @@ from proxy.api.keys import OF_HEAD
 from proxy.api.paths import EndpointPath
 from proxy.api.ports import Authorizer
 from proxy.api.routes import ROUTES, Route, endpoint_path_of, match_of
-from proxy.ground.authorization import CREDENTIAL_HEADERS, Verdict
+from proxy.ground.authorization import CREDENTIAL_HEADERS
 from proxy.inference.actions import InferenceAction
 from proxy.inference.releases import Profile
 from proxy.rest.arguments import Arguments, read_arguments
@@ -38,9 +37,7 @@ class Asked:
         self.has_credentials = any(name in headers for name in CREDENTIAL_HEADERS)
         action = InferenceAction.GET if self.route is None else self.route.action
         # The verdict of the upstream's security, as it is when this is called.
-        self.ask: Callable[[], Awaitable[Verdict]] = partial(
-            authorizer.check, headers, rest.target, action
-        )
+        self.ask = authorizer.question(headers, rest.target, action)
         self._responder = responder_for(rest)
         self._takes_bodies = False  # whether that has been found out
         self._path: EndpointPath | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -25,9 +26,12 @@ class Asking:
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
 
-    async def check(self, headers: Any, target: str, action: Any) -> Verdict:
-        self.asked.append((dict(headers), target, action))
-        return Allowed(authenticated=True)
+    def question(self, headers: Any, target: str, action: Any) -> Callable[[], Awaitable[Verdict]]:
+        async def ask() -> Verdict:
+            self.asked.append((dict(headers), target, action))
+            return Allowed(authenticated=True)
+
+        return ask
 
 
 def request_of(
