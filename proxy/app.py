@@ -209,7 +209,7 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         return response
 
 
-async def _handle(handler: Handler, request: web.Request) -> web.StreamResponse:
+def _handle(handler: Handler, request: web.Request) -> Awaitable[web.StreamResponse]:
     """Refuse what must not be passed on, whoever would answer it, where no lane has done so."""
     try:
         if address_of_caller.get() is None:
@@ -217,7 +217,7 @@ async def _handle(handler: Handler, request: web.Request) -> web.StreamResponse:
     except ProxyError:
         request[REFUSED] = True
         raise
-    return await handler(request)
+    return handler(request)
 
 
 async def _prepare(request: web.Request, response: web.StreamResponse) -> None:
@@ -227,16 +227,21 @@ async def _prepare(request: web.Request, response: web.StreamResponse) -> None:
 
 
 async def _dispatch(request: web.Request) -> web.StreamResponse:
-    if freshness.HEADER in request.headers:
-        with freshness.wanting(request.headers[freshness.HEADER]):
-            return await _dispatch_by_target(request)
-    return await _dispatch_by_target(request)
+    wanted = request.headers.get(freshness.HEADER)
+    if wanted is None:
+        return await _dispatch_by_target(request)
+    with freshness.wanting(wanted):
+        return await _dispatch_by_target(request)
 
 
-async def _dispatch_by_target(request: web.Request) -> web.StreamResponse:
+def _dispatch_by_target(request: web.Request) -> Awaitable[web.StreamResponse]:
     target = raw_target(request)
     if is_inference(target):
-        return await request.app[_API].answer(request)
+        return request.app[_API].answer(request)
+    return _answer_by_layer_or_upstream(request, target)
+
+
+async def _answer_by_layer_or_upstream(request: web.Request, target: bytes) -> web.StreamResponse:
     layer = request.app[_INTERCEPTION].layer
     method = request.method.encode()
     concerns = layer is not None and (

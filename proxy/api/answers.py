@@ -14,7 +14,7 @@ from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict
 
 from proxy.api.call import Call
-from proxy.api.keys import LIMIT, ORIGIN_HEADERS, REFUSED, RESPONDER, STARTED
+from proxy.api.keys import LIMIT, OF_HEAD, ORIGIN_HEADERS, REFUSED, RESPONDER, STARTED
 from proxy.ground.errors import Cause, PlainError, ProxyError
 from proxy.ground.frames import forget_frames
 from proxy.http1 import whole_answer
@@ -30,7 +30,7 @@ QUICKLY_WRITTEN: Final = 64 * 1024  # bytes of an answer, or an event, about
 _ORDINARY_HEAD: Final = 16 * 1024  # bytes
 _PATIENCE: Final = 300.0  # seconds for a caller to read an answer, as in the lane
 MEMORY: Final = web.AppKey("memory", MemoryBudget)
-_HELD: Final = web.RequestKey("held_by_head", int)
+_HELD: Final = "held"  # among the notes of a head
 
 
 # Errors
@@ -137,9 +137,12 @@ def ended_by_origin(status: int) -> web.Response:
 
 def held_by_head(request: web.Request) -> int:
     """Bytes that the head of a request takes, beyond what an ordinary one does."""
-    held = request.get(_HELD)
+    notes = request.get(OF_HEAD)
+    if notes is None:
+        return _held_by_head(request)
+    held: int | None = notes.get(_HELD)
     if held is None:
-        held = request[_HELD] = _held_by_head(request)
+        held = notes[_HELD] = _held_by_head(request)
     return held
 
 
@@ -164,11 +167,18 @@ class WholeAnswer(web.StreamResponse):
         self._data = data
         self._keep_alive = keep_alive
 
-    async def prepare(self, request: web.BaseRequest) -> None:
+    @property
+    def is_written(self) -> bool:
+        return not self._data
+
+    def write_to(self, request: web.BaseRequest, transport: asyncio.WriteTransport) -> None:
         data, self._data = self._data, b""
-        if data and (transport := request.transport) is not None:
-            request.writer.output_size += len(data)  # aiohttp sees by it that all is answered
-            transport.write(data)
+        request.writer.output_size += len(data)  # aiohttp sees by it that all is answered
+        transport.write(data)
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        if self._data and (transport := request.transport) is not None:
+            self.write_to(request, transport)
 
     async def write_eof(self, data: bytes = b"") -> None:
         """`prepare` has written everything."""
@@ -183,9 +193,9 @@ async def sent(request: web.Request, answer: RestResponse) -> web.StreamResponse
     if (transport := request.transport) is None:
         return response  # nobody is there any more
     transport.set_write_buffer_limits(high=0)  # so that writing waits for the last byte
-    with suppress(ConnectionError):  # nobody wants it any more
-        await response.prepare(request)
-        if transport.get_write_buffer_size():
+    response.write_to(request, transport)
+    if transport.get_write_buffer_size():
+        with suppress(ConnectionError):  # nobody wants it any more
             await _drained(request.writer, transport)
     return response
 

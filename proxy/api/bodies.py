@@ -33,11 +33,11 @@ async def read_body(
 
     Raises: TooLarge; MemoryShort; StatusError 408; Undecodable.
     """
-    if (request.content_length or 0) > limit:
-        raise TooLarge
     content = request.content
     if content.is_eof():  # all of it has come, as small bodies do: with the head
-        data = raw = _within(content.read_nowait(), limit)
+        data = raw = _within(request, content.read_nowait(), limit)
+    elif (request.content_length or 0) > limit:
+        raise TooLarge
     else:
         data = raw = await _collected(_pieces(request), limit)
     coding = coding_of_request(rest.headers)
@@ -104,9 +104,12 @@ async def unread_body(request: web.Request, rest: RestRequest, bounds: Bounds) -
     return Body(rest, b"", b"-" if length else b"", bounds)
 
 
-def _within(data: bytes, limit: int) -> bytes:
-    reserve(len(data) * PER_BODY_BYTE)
-    if len(data) > limit:
+def _within(request: web.Request, data: bytes, limit: int) -> bytes:
+    size = len(data)
+    if size > limit and request.content_length is not None:
+        raise TooLarge  # as if it had not come yet
+    reserve(size * PER_BODY_BYTE)
+    if size > limit:
         raise TooLarge
     return data
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from proxy.inference.endpoints import TaskType
@@ -84,18 +85,21 @@ class Call:
         without a document. Raises: ProxyError; MemoryShort.
         """
         data, at_once = self.body.data, self.body.quickly_read
-
-        def read() -> Read[T]:
-            if (found := quick(self.body)) is not None:
-                return found
-            document = self.body.document()
-            return convert(document), document.values
-
         if len(data) <= at_once:
-            reserve(wide_text_surplus(data))
-            result, values = read()
+            if surplus := wide_text_surplus(data):
+                reserve(surplus)
+            result, values = self._read_now(convert, quick)
         else:
             reserve(await offload(len(data), at_once, lambda: wide_text_surplus(data)))
-            result, values = await offload(len(data), at_once, read)
+            work = partial(self._read_now, convert, quick)
+            result, values = await offload(len(data), at_once, work)
         reserve(values * PER_VALUE)
         return result
+
+    def _read_now(
+        self, convert: Callable[[Document], T], quick: Callable[[Body], Read[T] | None]
+    ) -> Read[T]:
+        if (found := quick(self.body)) is not None:
+            return found
+        document = self.body.document()
+        return convert(document), document.values

@@ -21,21 +21,17 @@ from proxy.api.answers import (
     held_by_head,
     send_document,
 )
+from proxy.api.asked import Asked, asked_by
 from proxy.api.bodies import TooLarge, read_body, unread_body
 from proxy.api.call import Call
 from proxy.api.keys import BODY, ORIGIN_HEADERS, RESPONDER, ROUTE
 from proxy.api.ports import Authorizer, OriginJudge, Upstream
-from proxy.api.routes import ROUTES, Route, endpoint_path_of, match_of
+from proxy.api.routes import Route
 from proxy.api.streaming import send_events
 from proxy.config import LimitsConfig
-from proxy.ground.authorization import (
-    CREDENTIAL_HEADERS,
-    Allowed,
-    Permission,
-    Verdict,
-)
+from proxy.ground.authorization import Allowed, Permission, Verdict
+from proxy.ground.crossorigin import UNAFFECTED
 from proxy.ground.errors import NoHandler, NoInferenceFeature, NotOurs, PlainError
-from proxy.inference.actions import InferenceAction
 from proxy.inference.ports import UsesOf
 from proxy.inference.releases import Profile
 from proxy.inference.service import InferenceService
@@ -43,10 +39,9 @@ from proxy.limits.calls import Caller, CallLimits, address_of_caller, caller_of
 from proxy.limits.memory import PER_FETCHED_BYTE, count_for, reserve
 from proxy.limits.threads import Threads, offload
 from proxy.limits.turns import Turns
-from proxy.rest.arguments import read_arguments
 from proxy.rest.body import Body
-from proxy.rest.request import RestRequest, parse_request
-from proxy.rest.responder import Responder, responder_for
+from proxy.rest.request import RestRequest
+from proxy.rest.responder import Responder, RestResponse
 from proxy.rest.routing import wrong_method
 from proxy.xcontent.document import Bounds
 
@@ -94,47 +89,49 @@ class InferenceApi:
                 request[BODY].forget()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        rest = parse_request(request.method, request.raw_path, request.headers)
-        responder = request[RESPONDER] = responder_for(rest)
-        origin = await self._origins.judge(rest.method, rest.headers)
-        request[ORIGIN_HEADERS] = origin.headers
-        match = match_of(rest.path)
-        methods = {} if match is None else ROUTES[match.pattern]
+        asked = asked_by(request, self._authorizer)
+        rest, route = asked.rest, asked.route
+        responder = request[RESPONDER] = asked.responder()
+        origin = UNAFFECTED
+        if asked.has_origin:
+            origin = await self._origins.judge(rest.method, rest.headers)
+            request[ORIGIN_HEADERS] = origin.headers
         if rest.method == "OPTIONS":
             if origin.status is not None:
                 return ended_by_origin(origin.status)
-            return allowed_methods(responder, methods)
-        if match is None:
+            return allowed_methods(responder, asked.methods)
+        if not asked.has_pattern:
             raise NoHandler(rest.method, rest.target)
-        route = methods.get(rest.method)
-        action = InferenceAction.GET if route is None else route.action
-        ask = partial(self._authorizer.check, request.headers, rest.target, action)
-        verdict = await ask()
+        verdict = await asked.ask()
         if origin.status is not None:
             return ended_by_origin(origin.status)
         if rest.problem is not None:
             raise rest.problem
         if route is None:
-            raise wrong_method(rest, methods)
+            raise wrong_method(rest, asked.methods)
         request[ROUTE] = route.name
-        caller = self._caller(request, verdict)
+        caller = _caller_of(request, asked, verdict)
         count_for(caller)
         body = request[BODY] = await self._body(request, rest, verdict)
-        body.check_content_type(self._profile.major)
-        call = self._call(request, rest, responder, body, route)
+        asked.check_content_type(body, self._profile)
+        call = self._call(request, asked, responder, body, route)
         responder.error_shape = route.error_shape
         route.validate(call.inference_id)
         if not isinstance(verdict, Allowed):
             raise await verdict.error()
         call.user = verdict.user
-        permission = Permission(verdict, ask)
+        permission = Permission(verdict, asked.ask)
         place = route.place(self._limits, caller)
         with self._threads.serving(caller), place, permission.held():
-            await permission.confirm()  # the body may have taken long
+            if permission.is_due:  # the body may have taken long
+                await permission.confirm()
             if route.streams:
                 return await send_events(request, call, route.handler, self._heartbeat)
-            async with call.in_time():
-                answer = await document(responder, await route.handler(call))
+            if call.timeout is None:  # as most: a context costs more than this
+                answer = await _document(call, route)
+            else:
+                async with call.in_time():
+                    answer = await _document(call, route)
         body.forget()
         return await send_document(request, call, answer)
 
@@ -149,23 +146,17 @@ class InferenceApi:
             raise PlainError(413, "request body is too large").of_limit("inference_body") from None
 
     def _call(
-        self,
-        request: web.Request,
-        rest: RestRequest,
-        responder: Responder,
-        body: Body,
-        route: Route,
+        self, request: web.Request, asked: Asked, responder: Responder, body: Body, route: Route
     ) -> Call:
         """The call, once path, body and parameters have been checked."""
-        path = endpoint_path_of(rest.target)
+        path = asked.path()
         if route.has_body:
             body.require()
-        times = route.times_in(self._profile)
-        arguments = read_arguments(times, route.flags, path.parameters, rest.target)
+        arguments = asked.arguments(route, self._profile)
         if not route.has_body:
             body.refuse()
         return Call(
-            rest=rest,
+            rest=asked.rest,
             body=body,
             responder=responder,
             task_type=path.task_type,
@@ -178,15 +169,6 @@ class InferenceApi:
             fetch=partial(self._fetch, request),
             uses_of=self._uses_of,
         )
-
-    def _caller(self, request: web.Request, verdict: Verdict) -> Caller:
-        """For whom a request counts; who sends no credentials has a name that many share."""
-        user = None
-        if isinstance(verdict, Allowed) and verdict.authenticated:
-            sent = any(name in request.headers for name in CREDENTIAL_HEADERS)
-            user = verdict.user if sent else None
-        address = address_of_caller.get()
-        return caller_of(user, address() if address else request.remote or "")
 
     async def _hand_on(self, request: web.Request, error: NotOurs) -> web.StreamResponse:
         """The upstream's answer; `error` where it has no inference plugin. Raises: ProxyError."""
@@ -210,3 +192,16 @@ class InferenceApi:
             return await offload(len(body), _READ_AT_ONCE, partial(orjson.loads, body))
         except orjson.JSONDecodeError:
             return None
+
+
+async def _document(call: Call, route: Route) -> RestResponse:
+    return await document(call.responder, await route.handler(call))
+
+
+def _caller_of(request: web.Request, asked: Asked, verdict: Verdict) -> Caller:
+    """For whom a request counts; who sends no credentials has a name that many share."""
+    user = None
+    if asked.has_credentials and isinstance(verdict, Allowed) and verdict.authenticated:
+        user = verdict.user
+    address = address_of_caller.get()
+    return caller_of(user, address() if address else request.remote or "")

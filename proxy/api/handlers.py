@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from functools import partial
 from typing import Any, Final
 
@@ -174,10 +175,10 @@ async def stream(call: Call) -> Events:
     return await call.service.stream(endpoint, request, call.timeout)
 
 
-async def _read(
+def _read(
     call: Call, order: BodyFirst | EndpointFirst
-) -> tuple[InferenceEndpoint, InferenceRequest]:
-    return await order.read(partial(_parse_request, call), partial(_quick, call))
+) -> Awaitable[tuple[InferenceEndpoint, InferenceRequest]]:
+    return order.read(partial(_parse_request, call), partial(_quick, call))
 
 
 def _parse_request(call: Call, document: Document) -> InferenceRequest:

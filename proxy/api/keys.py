@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
 from proxy.rest.body import Body
 from proxy.rest.responder import Responder
 
+# What is noted of all requests of a connection that have the same head, but for Content-Length.
+OF_HEAD: Final = web.RequestKey("of_head", dict[object, Any])
 RESPONDER: Final = web.RequestKey("responder", Responder)
 BODY: Final = web.RequestKey("body", Body)  # once it has been read
 # Headers of the answer that depend on where the request comes from.

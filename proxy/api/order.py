@@ -7,7 +7,6 @@ Source: TransportInferenceActionProxy, which resolves the task type of an untype
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 from proxy.api.call import Call, Read, no_quick
@@ -20,15 +19,14 @@ from proxy.xcontent.document import Document
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
 class BodyFirst:
     """The path names the task type, which says how the body is read."""
 
-    call: Call
+    __slots__ = ("call", "task_type")
 
-    @property
-    def task_type(self) -> TaskType:
-        return self.call.task_type
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.task_type = call.task_type
 
     async def read(
         self, parse: Callable[[Document], T], quick: Callable[[Body], Read[T] | None] = no_quick
@@ -40,16 +38,15 @@ class BodyFirst:
         return endpoint, request
 
 
-@dataclass(frozen=True, slots=True)
 class EndpointFirst:
     """The path has an id alone: the endpoint says how the body is read."""
 
-    call: Call
-    endpoint: InferenceEndpoint
+    __slots__ = ("call", "endpoint", "task_type")
 
-    @property
-    def task_type(self) -> TaskType:
-        return self.endpoint.task_type
+    def __init__(self, call: Call, endpoint: InferenceEndpoint) -> None:
+        self.call = call
+        self.endpoint = endpoint
+        self.task_type = endpoint.task_type
 
     async def read(
         self, parse: Callable[[Document], T], quick: Callable[[Body], Read[T] | None] = no_quick

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from aiohttp import web
@@ -14,10 +15,13 @@ from proxy.ground.crossorigin import OriginVerdict
 class Authorizer(Protocol):
     """Asks whether callers may do what they ask for; see Privileges."""
 
-    async def check(self, headers: CIMultiDictProxy[str], target: str, action: Action) -> Verdict:
+    def question(
+        self, headers: CIMultiDictProxy[str], target: str, action: Action
+    ) -> Callable[[], Awaitable[Verdict]]:
         """Whether the caller with these credentials may; `target` is that of its request.
 
-        Raises: the upstream's own 401; UpstreamError when it cannot be asked.
+        It is asked whenever the result is called. What that returns raises the upstream's own 401;
+        UpstreamError when it cannot be asked.
         """
 
 

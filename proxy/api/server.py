@@ -4,7 +4,8 @@ A request that is not HTTP never reaches the application. On its own, aiohttp wo
 text that quotes the caller's bytes, and log them; here it is answered as the lane does.
 
 All others go to the application's only route, each in one task. On its own, aiohttp would look for
-the route, have a second task for the connection, and a timer for its end, which is the lane's.
+the route, have a second task for the connection, and a timer for its end, which is the lane's. A
+request whose head is like the last one on its connection is not parsed again.
 """
 
 from __future__ import annotations
@@ -19,16 +20,20 @@ from functools import partial
 from typing import Any, Final
 
 from aiohttp import StreamReader, hdrs, web
+from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError, InvalidURLError, LineTooLong
 from aiohttp.http_writer import StreamWriter
+from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import ERROR, _ErrInfo
 from aiohttp.web_urldispatcher import UrlMappingMatchInfo
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.api.answers import WholeAnswer
+from proxy.api.keys import OF_HEAD
 from proxy.api.routes import ROUTES, match_of
 from proxy.ground.errors import IllegalArgument, ProxyError, StatusError
 from proxy.http1 import error_answer
+from proxy.http1.headers import Template
 from proxy.rest.request import parse_request
 from proxy.rest.routing import wrong_method
 
@@ -44,7 +49,7 @@ _UNHEARD: Final = (
     "Invalid method for HTTP",
     "Expected space after method",
 )
-
+_LONGEST_KNOWN: Final = 4096  # bytes of a head that is kept, to recognise others by it
 
 _Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -56,7 +61,9 @@ class Runner(web.AppRunner):
         made = await super()._make_server()
         return _Server(
             _handler_of(self.app),
-            request_factory=partial(self.app._make_request, _cls=_Request),
+            request_factory=partial(
+                _Request, loop=made._loop, client_max_size=self.app._client_max_size
+            ),
             handler_cancellation=made.handler_cancellation,
             loop=made._loop,
             **made._kwargs,
@@ -67,29 +74,81 @@ def _handler_of(app: web.Application) -> _Handler:
     """What the application does with a request, without looking for its route first."""
     (route,) = app.router.routes()
     (middleware,) = app.middlewares
+    handler = route.handler
     match = UrlMappingMatchInfo({}, route)
     match.add_app(app)
     match.freeze()
 
-    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+    def handle(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
         assert isinstance(request, _Request)
         request._match_info = match
-        if hdrs.EXPECT in request.headers:
-            await route.handle_expect_header(request)
-            await request.writer.drain()
-        return await middleware(request, route.handler)
+        if hdrs.EXPECT in request._headers:
+            return handle_expecting(request)
+        answer: Awaitable[web.StreamResponse] = middleware(request, handler)
+        return answer
+
+    async def handle_expecting(request: _Request) -> web.StreamResponse:
+        await route.handle_expect_header(request)
+        await request.writer.drain()
+        return await middleware(request, handler)
 
     return handle
 
 
 class _Request(web.Request):
-    """A request that tells quickly which notes it lacks; aiohttp's raises an error for each."""
+    """A request that tells quickly which notes it has; aiohttp's raises an error for each it lacks.
+
+    So it does of its application, which is the only one.
+    """
 
     def get(self, key: Any, default: Any = None) -> Any:
         return self._state.get(key, default)
 
     def __contains__(self, key: object) -> bool:
         return key in self._state
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._state[key] = value
+
+    @property
+    def app(self) -> web.Application:
+        return self._match_info._current_app  # type: ignore[union-attr, return-value]
+
+
+class _KnownHead:
+    """The head of a request that came as a whole, by which the next one like it is recognised.
+
+    That one may differ in the value of Content-Length. `notes` are kept for all such requests.
+    """
+
+    __slots__ = ("_length", "_template", "message", "notes")
+
+    def __init__(self, template: Template, message: RawRequestMessage, length: int) -> None:
+        self._template = template
+        self.message = message  # of the last such request
+        self._length = length  # of its body
+        self.notes: dict[object, Any] = {}
+
+    def body_of(self, data: bytes) -> bytes | None:
+        """The body of the request that `data` is, if it is one with this head."""
+        found = self._template.fit(data, 0)
+        if found is None or found[0] + found[1] != len(data):
+            return None
+        end, length = found
+        if length != self._length:
+            self._note_length(length)
+        return data[end:]
+
+    def _note_length(self, length: int) -> None:
+        digits = str(length)
+        headers = CIMultiDict(self.message.headers)
+        headers[hdrs.CONTENT_LENGTH] = digits
+        raw = tuple(
+            (name, digits.encode()) if name.lower() == b"content-length" else (name, value)
+            for name, value in self.message.raw_headers
+        )
+        self.message = self.message._replace(headers=CIMultiDictProxy(headers), raw_headers=raw)
+        self._length = length
 
 
 class _Server(web.Server):
@@ -98,11 +157,12 @@ class _Server(web.Server):
 
 
 class _Connection(web.RequestHandler):
-    __slots__ = ("_context", "_head", "_last", "_unusual")
+    __slots__ = ("_context", "_head", "_known", "_last", "_unusual")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._head = 0  # bytes of a head that is not complete
         self._last: StreamReader | None = None  # the body of the last request
+        self._known: _KnownHead | None = None
         self._context = copy_context()  # in which the lane tells whose connection it is
         super().connection_made(transport)
 
@@ -127,6 +187,8 @@ class _Connection(web.RequestHandler):
         request = self._request_factory(
             message, payload, self, StreamWriter(self, self._loop), task
         )
+        known = self._known
+        request[OF_HEAD] = known.notes if known is not None and known.message is message else {}
         keeps = False
         try:
             response, is_lost = await self._handle_request(request, None, handler)
@@ -140,6 +202,14 @@ class _Connection(web.RequestHandler):
         finally:
             request._task = None  # type: ignore[assignment]  # which refers to the request
             self._end_request(keeps=keeps)
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Of an answer that is written, nothing is left to be done."""
+        if type(resp) is WholeAnswer and resp.is_written and not self._upgraded:
+            return resp, False
+        return await super().finish_response(request, resp, start_time)
 
     async def _drop(self, payload: StreamReader) -> None:
         """Read what the caller still sends of a body that nobody wants, for a while."""
@@ -163,16 +233,58 @@ class _Connection(web.RequestHandler):
         self._task_handler = self._loop.create_task(self.start(), context=context)
 
     def data_received(self, data: bytes) -> None:
+        is_idle = self._is_idle()
+        known = self._known if is_idle and len(data) <= self._read_bufsize else None
+        if known is not None and (body := known.body_of(data)) is not None:
+            self._request_count += 1
+            self._messages.append((known.message, self._whole(body)))
+            self._start_request()
+            return
         # Of a request that it cannot read, aiohttp tells nothing reliable.
         self._unusual = _UNUSUAL.match(data)
         heads, in_head = self._request_count, self._last is None or self._last.is_eof()
         super().data_received(data)
         if self._request_count > heads and self._messages:
             self._last, self._head = self._messages[-1][1], 0
+            self._known = self._known_by(data) if is_idle else None
         elif in_head:
             self._limit_head(len(data))
         if self._messages and (self._task_handler is None or self._task_handler.done()):
             self._start_request()
+
+    def _is_idle(self) -> bool:
+        """Whether what comes next is the beginning of a request that is answered at once."""
+        task = self._task_handler
+        if self._messages or not (task is None or task.done()):
+            return False
+        is_over = self._last is None or self._last.is_eof()
+        return is_over and not (self._head or self._upgraded or self._close or self._force_close)
+
+    def _whole(self, body: bytes) -> StreamReader:
+        """The body of a request, of which all has come."""
+        if not body:
+            return EMPTY_PAYLOAD
+        payload = StreamReader(self, self._read_bufsize, loop=self._loop)
+        payload.feed_data(body)
+        payload.feed_eof()
+        return payload
+
+    def _known_by(self, data: bytes) -> _KnownHead | None:
+        """The head of the request that `data` is, if others like it can be recognised by it."""
+        message, payload = self._messages[-1]
+        end = data.find(b"\r\n\r\n") + 4
+        length = len(data) - end
+        is_whole = len(self._messages) == 1 and payload.is_eof() and payload.total_bytes == length
+        if not is_whole or not 4 < end <= _LONGEST_KNOWN or isinstance(message, _ErrInfo):
+            return None
+        template = Template(data[:end])
+        if (
+            message.chunked
+            or message.upgrade
+            or template.sized != (hdrs.CONTENT_LENGTH in message.headers)
+        ):
+            return None
+        return _KnownHead(template, message, length)
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Of a body that nobody has paused, aiohttp would let its parser look for more twice."""

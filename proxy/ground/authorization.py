@@ -85,6 +85,10 @@ Verdict = Allowed | Refused
 class Permit(Protocol):
     """What is asked before every action."""
 
+    @property
+    def is_due(self) -> bool:
+        """Whether `confirm` has anything to do."""
+
     async def confirm(self) -> None: ...
 
     async def confirm_stream(self) -> None: ...
@@ -107,8 +111,12 @@ class Permission:
         """The context of the request: `confirm` and `confirm_stream` within it are about this."""
         return held(self)
 
+    @property
+    def is_due(self) -> bool:
+        return self._clock() >= self._expires
+
     async def confirm(self) -> None:
-        if self._clock() < self._expires:
+        if not self.is_due:
             return
         verdict = await self._ask()
         if isinstance(verdict, Refused):
@@ -146,7 +154,7 @@ async def confirm() -> None:
     A request waits for its body, for the rate limit of an endpoint and for attempts that fail.
     Raises: one of NOT_CONFIRMED: it may not, or the upstream cannot be asked.
     """
-    if (permission := _current.get()) is not None:
+    if (permission := _current.get()) is not None and permission.is_due:
         await permission.confirm()
 
 

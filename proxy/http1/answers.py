@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
@@ -27,6 +28,8 @@ _ANSWER: Final = re.compile(
 # more than 16 KiB. It keeps the connection open, but drops whatever comes on it: the next request
 # there would never be answered.
 GIVEN_UP: Final = frozenset((400, 413, 431))
+_FEW: Final = 2  # headers: no answer with more has the same ones again and again
+_KEPT: Final = 64  # of their heads
 _ANSWER_LIMIT: Final = 256 * 1024  # bytes of a head, as there is a header for each deprecation
 _ANSWER_NOTABLE: Final = re.compile(
     rb"\r\n(connection|keep-alive|proxy-(?:authenticate|connection)|te|transfer-encoding"
@@ -217,9 +220,19 @@ def whole_answer(
 
     Raises: ValueError for a header with a line break.
     """
-    framing = ("content-length", str(len(body)))
-    head = _head(status, [*headers, framing], keep_alive=keep_alive)
+    pairs = tuple(headers)
+    if status == 200 and keep_alive and len(pairs) <= _FEW:
+        head = b"%b%d\r\n\r\n" % (_beginning(pairs), len(body))
+    else:
+        framing = ("content-length", str(len(body)))
+        head = _head(status, [*pairs, framing], keep_alive=keep_alive)
     return head if method == b"HEAD" else head + body
+
+
+@lru_cache(_KEPT)
+def _beginning(headers: tuple[tuple[str, str], ...]) -> bytes:
+    """The head of a 200 as far as the value of Content-Length, its last header."""
+    return _head(200, list(headers), keep_alive=True)[:-2] + b"content-length: "
 
 
 def chunked_head(status: int, headers: Iterable[tuple[str, str]], *, keep_alive: bool) -> bytes:

@@ -68,7 +68,7 @@ def encoded_head(line: str, headers: Iterable[tuple[str, str]]) -> bytes:
 
     Raises: ValueError for a header, or a line, with a line break.
     """
-    lines = [line, *(f"{name}: {value}" for name, value in headers)]
+    lines = [line, *[f"{name}: {value}" for name, value in headers]]
     head = "\r\n".join(lines)
     if head.count("\n") >= len(lines) or head.count("\r") >= len(lines):
         raise ValueError("a header with a line break")

@@ -17,10 +17,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextvars import copy_context
 from functools import partial
-from typing import Final, Generic, TypeVar
+from operator import attrgetter
+from typing import Any, Final, Generic, TypeVar
 
 from proxy.config import ProviderConfig
 from proxy.ground.authorization import NOT_CONFIRMED, confirm, held, permission_held
@@ -36,6 +37,7 @@ from proxy.limits.memory import apart, reserve
 T = TypeVar("T")
 _UNANSWERED: Final = 3.0  # seconds after which a call leaves its place to another one
 _Key = tuple[str | None, ...]
+_END: Final = attrgetter("at")  # of a deadline
 _OWN: Final = (MemoryShort, Rejected, *NOT_CONFIRMED)  # errors of a caller that are nobody else's
 
 
@@ -55,9 +57,9 @@ class Coalescer(Generic[T]):
         self._size_of = size_of
         self._lines: dict[_Key, _Line[T]] = {}
 
-    async def results(
+    def results(
         self, endpoint: InferenceEndpoint, texts: Sequence[Text], deadline: Deadline
-    ) -> list[T]:
+    ) -> Coroutine[Any, Any, list[T]]:
         """A result for each text, in their order. Raises: ProxyError."""
         settings = endpoint.service_settings
         token = endpoint.secret_settings.api_key
@@ -68,16 +70,17 @@ class Coalescer(Generic[T]):
             line = self._lines[key] = _Line(
                 endpoint, self._sender, self._task, self._config, self._size_of, drop
             )
-        return await line.results(texts, deadline)
+        return line.results(texts, deadline)
 
 
 class _Wanted(Generic[T]):
     """A text that has no result yet, and who waits for one."""
 
-    __slots__ = ("call", "callers", "text")
+    __slots__ = ("call", "callers", "key", "text")
 
-    def __init__(self, text: Text) -> None:
+    def __init__(self, text: Text, key: tuple[str, bool]) -> None:
         self.text = text
+        self.key = key  # by which it is found
         self.callers: dict[_Caller[T], None] = {}  # in the order in which they came
         self.call: _Call[T] | None = None  # the shared one in which it is
 
@@ -85,14 +88,16 @@ class _Wanted(Generic[T]):
 class _Caller(Generic[T]):
     """A request that waits, with those of its texts that are still to be sent."""
 
-    def __init__(self, deadline: Deadline) -> None:
+    __slots__ = ("context", "deadline", "done", "missing", "permission", "results", "texts")
+
+    def __init__(self, deadline: Deadline, done: asyncio.Future[None]) -> None:
         self.deadline = deadline
         self.permission = permission_held()
         self.context = copy_context()
         self.texts: deque[_Wanted[T]] = deque()
         self.results: dict[_Wanted[T], T | None] = {}
         self.missing = 0  # results
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.done = done
 
     def take(self, wanted: _Wanted[T], result: T) -> None:
         self.results[wanted] = result
@@ -137,13 +142,17 @@ class _Call(Generic[T]):
 
     @property
     def callers(self) -> list[_Caller[T]]:
-        return list(dict.fromkeys(caller for wanted in self.texts for caller in wanted.callers))
+        return list(dict.fromkeys([caller for wanted in self.texts for caller in wanted.callers]))
+
+    @property
+    def is_due(self) -> bool:
+        return True  # `confirm` asks for each
 
     async def confirm(self) -> None:
         """Raises: _Changed where somebody may not act any more, who is told so."""
         changed = False
         for caller in self.callers:
-            if caller.permission is None:
+            if caller.permission is None or not caller.permission.is_due:
                 continue
             try:
                 await caller.permission.confirm()
@@ -163,9 +172,9 @@ class _Place:
 
     __slots__ = ("is_held", "timer")
 
-    def __init__(self, leave: Callable[[_Place], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, leave: Callable[[_Place], None]) -> None:
         self.is_held = True
-        self.timer = asyncio.get_running_loop().call_later(_UNANSWERED, leave, self)
+        self.timer = loop.call_later(_UNANSWERED, leave, self)
 
 
 class _Line(Generic[T]):
@@ -186,6 +195,7 @@ class _Line(Generic[T]):
         self._config = config
         self._size_of = size_of
         self._drop = drop
+        self._loop = asyncio.get_running_loop()
         self._wanted: dict[tuple[str, bool], _Wanted[T]] = {}
         self._under_way = 0  # calls
         self._places = 0  # that are held by calls
@@ -193,10 +203,10 @@ class _Line(Generic[T]):
         self._next: _Call[T] | None = None  # one that waits for the rate limit
         self._starts = False  # whether the event loop is going to start calls
 
-    async def results(self, texts: Sequence[Text], deadline: Deadline) -> list[T]:
+    def results(self, texts: Sequence[Text], deadline: Deadline) -> Coroutine[Any, Any, list[T]]:
         if self._may_go_alone(texts):
-            return await self._alone(texts, deadline)
-        return await self._together(texts, deadline)
+            return self._alone(texts, deadline)
+        return self._together(texts, deadline)
 
     # --- a request that makes a call of its own
 
@@ -215,8 +225,8 @@ class _Line(Generic[T]):
         return fit(texts, sizes.inputs, sizes.bytes)
 
     async def _alone(self, texts: Sequence[Text], deadline: Deadline) -> list[T]:
-        mine: list[_Wanted[T]] = [_Wanted(text) for text in texts]
-        self._wanted.update((_key(wanted.text), wanted) for wanted in mine)
+        mine: list[_Wanted[T]] = [_Wanted(text, _key(text)) for text in texts]
+        self._wanted.update((wanted.key, wanted) for wanted in mine)
         place = self._begin_call()
         try:
             results = await self._sender.send(
@@ -243,7 +253,7 @@ class _Line(Generic[T]):
     async def _together(self, texts: Sequence[Text], deadline: Deadline) -> list[T]:
         self._start_soon()  # which forgets a line that is refused its first caller
         self._sender.check_room(self._endpoint, len(self._waiting))
-        caller: _Caller[T] = _Caller(deadline)
+        caller: _Caller[T] = _Caller(deadline, self._loop.create_future())
         mine = [self._want(text, caller) for text in texts]
         caller.missing = len(caller.results)
         brings_none = not caller.texts
@@ -262,9 +272,9 @@ class _Line(Generic[T]):
         return found
 
     def _want(self, text: Text, caller: _Caller[T]) -> _Wanted[T]:
-        wanted = self._wanted.get(_key(text))
+        wanted = self._wanted.get(key := _key(text))
         if wanted is None or wanted in caller.results:  # it repeats itself: that is its business
-            wanted = self._wanted[_key(text)] = _Wanted(text)
+            wanted = self._wanted[key] = _Wanted(text, key)
             caller.texts.append(wanted)
         wanted.callers[caller] = None
         caller.results[wanted] = None
@@ -297,7 +307,7 @@ class _Line(Generic[T]):
         call.task.cancel()
 
     def _wait_again(self, wanted: _Wanted[T]) -> None:
-        self._wanted[_key(wanted.text)] = wanted
+        self._wanted[wanted.key] = wanted
         wanted.call = None
         caller = next(iter(wanted.callers))
         caller.texts.append(wanted)
@@ -318,8 +328,8 @@ class _Line(Generic[T]):
                 self._leave(caller)
 
     def _forget(self, wanted: _Wanted[T]) -> None:
-        if self._wanted.get(_key(wanted.text)) is wanted:
-            del self._wanted[_key(wanted.text)]
+        if self._wanted.get(wanted.key) is wanted:
+            del self._wanted[wanted.key]
 
     # --- shared calls
 
@@ -331,8 +341,7 @@ class _Line(Generic[T]):
         """
         if self._places < self._config.concurrency and not self._starts:
             self._starts = True
-            loop = asyncio.get_running_loop()
-            loop.call_soon(loop.call_soon, self._start_calls)
+            self._loop.call_soon(self._loop.call_soon, self._start_calls)
 
     def _start_calls(self) -> None:
         """As many as there are texts for; where the rate limit has to be waited for, one."""
@@ -345,7 +354,7 @@ class _Line(Generic[T]):
             else:
                 self._next = call
             call.place = self._begin_call()
-            call.task = asyncio.get_running_loop().create_task(self._make(call), context=context)
+            call.task = self._loop.create_task(self._make(call), context=context)
             call.task.add_done_callback(partial(self._made, call))
         if not self._under_way and not self._waiting:
             self._drop()
@@ -387,9 +396,9 @@ class _Line(Generic[T]):
     async def _send(self, call: _Call[T], texts: list[_Wanted[T]]) -> None:
         """Send those of the texts that are still wanted; tell all who want them what came of it."""
         while texts := [one for one in texts if one.callers and one.call is call]:
-            deadlines = (caller.deadline for wanted in texts for caller in wanted.callers)
+            deadlines = [caller.deadline for wanted in texts for caller in wanted.callers]
             batch = Batch([wanted.text for wanted in texts])
-            last = max(deadlines, key=lambda deadline: deadline.at)
+            last = max(deadlines, key=_END)
             try:
                 results = await self._sender.send(self._endpoint, self._task, batch, last)
             except _Changed:
@@ -428,7 +437,7 @@ class _Line(Generic[T]):
     def _begin_call(self) -> _Place:
         self._under_way += 1
         self._places += 1
-        return _Place(self._leave_place)
+        return _Place(self._loop, self._leave_place)
 
     def _end_call(self, place: _Place) -> None:
         place.timer.cancel()

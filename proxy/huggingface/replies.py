@@ -46,6 +46,7 @@ from proxy.xcontent.objectparser import (
 _FLOAT_MAX: Final = 3.4028234663852886e38
 _NUMBER_TYPES: Final = {float, int}
 _OF_NUMBERS: Final = b"[0123456789+-.eE,]"
+_OF_DECIMALS: Final = b"0123456789-"  # of fractions without exponents, besides a point in each
 _SPACE: Final = b" \t\r\n"
 _MAX_VECTOR: Final = 512 * 1024  # bytes of JSON; 20,000 numbers, of which models have some thousand
 _BETWEEN: Final = re.compile(rb"[ \t\r\n]*,[ \t\r\n]*")
@@ -92,6 +93,9 @@ def _vectors_at(data: bytes, start: int) -> tuple[list[Numbers], int]:
         if not end:
             raise _Flawed
         vectors.append(_numbers(data[at:end]))
+        if data.startswith(b",[", end):  # as most are written
+            at = end + 1
+            continue
         between = _BETWEEN.match(data, end)
         if between is None:
             at = _behind(_BLANKS, data, end)
@@ -107,15 +111,16 @@ def _vectors_at(data: bytes, start: int) -> tuple[list[Numbers], int]:
 def _numbers(text: bytes) -> Numbers:
     """An array. Raises: _Flawed, JSONDecodeError; UnreadableReply as `_check_range`."""
     vector = orjson.loads(text)
-    left = text.translate(None, _OF_NUMBERS)
-    if left:
+    points = b"[%b.]" % (b".," * (len(vector) - 1))
+    is_decimal = text.translate(None, _OF_DECIMALS) == points  # as most are
+    if not is_decimal and (left := text.translate(None, _OF_NUMBERS)):
         text = text.translate(None, _SPACE)
         if left.strip(_SPACE) and not _NUMBER_TYPES.issuperset(map(type, vector)):
             raise _Flawed
     # Its length is no less than any number in it, and found faster than the largest one.
     if hypot(*vector) > _FLOAT_MAX:
         _check_range(vector)
-    if text.count(b".") != len(vector):
+    if not is_decimal and text.count(b".") != len(vector):
         text = b"[%b]" % b",".join(map(_as_float, text[1:-1].split(b",")))
     return Numbers(text, len(vector))
 

@@ -30,14 +30,16 @@ class MaintainedProvider:
         self._provider = provider
         self._completion = completion
         self._warmth = warmth
-        self._guard = guard
+        self._guard = None if isinstance(guard, NoGuard) else guard
 
     async def embed(
         self, endpoint: InferenceEndpoint, inputs: Sequence[str], deadline: Deadline
     ) -> list[Numbers]:
-        await self._guard.before(endpoint)
+        if self._guard is not None:
+            await self._guard.before(endpoint)
         vectors = await self._provider.embed(endpoint, inputs, deadline)
-        await self._guard.after(endpoint)
+        if self._guard is not None:
+            await self._guard.after(endpoint)
         self._completion.note(endpoint, vectors)
         self._warmth.used(endpoint)
         return vectors

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from proxy.xcontent.numbers import Numbers
+from proxy.xcontent.numbers import Numbers, WrittenObject
 from proxy.xcontent.values import Json
 from proxy.xcontent.weights import Weights
 
 # What a model makes of a text: a vector, or weights of tokens; as JSON, as most are only passed on.
 WrittenEmbedding = Numbers | Weights
+_WRITTEN_AT_ONCE: Final = 64 * 1024  # bytes of vectors; more are written with the answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,12 @@ class RankedDocument:
 
 def render_embeddings(vectors: Sequence[Numbers]) -> Json:
     """One vector of `dimensions` floats per input, in input order."""
-    return {"text_embedding": [{"embedding": vector} for vector in vectors]}
+    shown: Json = {"text_embedding": [{"embedding": vector} for vector in vectors]}
+    written = [vector.json for vector in vectors]
+    if not written or sum(map(len, written)) > _WRITTEN_AT_ONCE:
+        return shown
+    items = b'},{"embedding":'.join(written)
+    return WrittenObject.of(shown, b'{"text_embedding":[{"embedding":%b}]}' % items)
 
 
 def render_sparse(vectors: Sequence[SparseVector]) -> Json:

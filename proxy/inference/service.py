@@ -155,14 +155,14 @@ class InferenceService:
             pass
         return True
 
-    async def get(self, inference_id: str, task_type: TaskType) -> Known:
+    def get(self, inference_id: str, task_type: TaskType) -> Awaitable[Known]:
         """The endpoint. Raises: StatusError 400 when `task_type` is not its own."""
-        return await self._get(inference_id, task_type, _OTHER_TASK)
+        return self._get(inference_id, task_type, _OTHER_TASK)
 
     async def _get(self, inference_id: str, task_type: TaskType, mismatch: str) -> Known:
         known = await self._store.get(inference_id)
         actual = known.endpoint.task_type
-        if task_type not in (TaskType.ANY, actual):
+        if task_type is not actual and task_type is not TaskType.ANY:
             raise StatusError(400, mismatch.format(requested=task_type, actual=actual))
         return known
 
@@ -241,9 +241,9 @@ class InferenceService:
 
     # Inference
 
-    async def endpoint_for(self, inference_id: str, task_type: TaskType) -> Known:
+    def endpoint_for(self, inference_id: str, task_type: TaskType) -> Awaitable[Known]:
         """The endpoint to call for a request with this task type; as `get`, in other words."""
-        return await self._get(inference_id, task_type, _INCOMPATIBLE)
+        return self._get(inference_id, task_type, _INCOMPATIBLE)
 
     async def infer(
         self, endpoint: InferenceEndpoint, request: InferenceRequest, timeout: float | None
@@ -324,12 +324,14 @@ class InferenceService:
         inputs = request.input or []
         if endpoint.task_type is TaskType.RERANK and request.query is None:
             raise ValidationFailed(["Rerank task type requires a non-null query field"])
-        prefix = prefix_for(self._prefixes_of, endpoint, request.input_type)
-        if prefix is None:
-            refuse_input_type(request.input_type)
+        prefix = None
+        if request.input_type is not None:
+            prefix = prefix_for(self._prefixes_of, endpoint, request.input_type)
+            if prefix is None:
+                refuse_input_type(request.input_type)
         if endpoint.task_type in STREAMING_TASKS and len(inputs) > 1:
             raise StatusError(400, "Hugging Face completions only accepts 1 input")
-        return with_prefix(prefix, inputs)
+        return with_prefix(prefix, inputs) if prefix else inputs
 
     def _deadline(self, endpoint: InferenceEndpoint, timeout: float | None) -> Within:
         """Bounds what is done within to `timeout` seconds, or to the default."""

@@ -122,10 +122,12 @@ class CallerSide(AnsweringConnection):
         self.keep_alive = head.keep_alive and not lane.draining
         self.answering = False
         data = head.encoded
-        if head.body_length == 0:
+        if len(rest) == head.body_length:  # all of it has come, and no more, as most requests come
             self.await_answer()
-            if rest:
-                self._keep_for_later(rest)
+            data += rest
+        elif head.body_length == 0:
+            self.await_answer()
+            self._keep_for_later(rest)
         else:
             self.state = BODY
             sized = head.body_length is not None

@@ -51,7 +51,8 @@ class _End(asyncio.Transport):
         if self._closing or not data:
             return
         peer = self.peer
-        if not self._waiting and peer._reads and len(data) <= _PIECE and not self._is_busy():
+        is_busy = self._receives or peer._receives
+        if peer._reads and not is_busy and not self._waiting and len(data) <= _PIECE:
             peer._receive(bytes(data))
             return
         view = memoryview(bytes(data))
@@ -61,9 +62,6 @@ class _End(asyncio.Transport):
         if self._size > self._high and not self._full:
             self._full = True
             self.protocol.pause_writing()
-
-    def _is_busy(self) -> bool:
-        return self._receives or self.peer._receives
 
     def _flush_soon(self) -> None:
         if not self._flushes:

@@ -75,6 +75,8 @@ class _Kind:
 class _Place:
     """A place among them, taken while it is entered."""
 
+    __slots__ = ("_caller", "_kind", "_of_one")
+
     def __init__(self, kind: _Kind, caller: Caller, of_one: tuple[int, str, str]) -> None:
         self._kind = kind
         self._caller = caller
@@ -83,16 +85,19 @@ class _Place:
     def __enter__(self) -> None:
         kind, caller = self._kind, self._caller
         own = kind.of_callers.get(caller, 0)
-        _refuse_beyond(kind.count, kind.most, kind.name)
-        _refuse_beyond(own, *self._of_one)
+        if kind.count >= kind.most:
+            raise _beyond(kind.count, kind.most, kind.name)
+        if own >= self._of_one[0]:
+            raise _beyond(own, *self._of_one)
         kind.count += 1
         kind.of_callers[caller] = own + 1
 
     def __exit__(self, *_: object) -> None:
         kind, caller = self._kind, self._caller
         kind.count -= 1
-        kind.of_callers[caller] -= 1
-        if not kind.of_callers[caller]:
+        if (own := kind.of_callers[caller] - 1) > 0:
+            kind.of_callers[caller] = own
+        else:
             del kind.of_callers[caller]
 
 
@@ -108,10 +113,9 @@ def network_of(address: str) -> str:
     return str(found.ipv4_mapped or ip_network((found, _NETWORK_BITS), strict=False))
 
 
-def _refuse_beyond(count: int, limit: int, name: str, whose: str = "") -> None:
-    if count >= limit:
-        raise Rejected(
-            f"rejected execution of an inference: [{count}] are under way, [limits.{name}]{whose} "
-            f"is [{limit}]",
-            name,
-        )
+def _beyond(count: int, limit: int, name: str, whose: str = "") -> Rejected:
+    return Rejected(
+        f"rejected execution of an inference: [{count}] are under way, [limits.{name}]{whose} "
+        f"is [{limit}]",
+        name,
+    )

@@ -29,38 +29,28 @@ class MemoryBudget:
     """The memory that requests may take together; one per process, used in its event loop only."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._share = limit - limit // _FOR_OTHERS
+        self.limit = limit
+        self.share = limit - limit // _FOR_OTHERS  # of one caller
         self.reserved = 0  # bytes
-        self._held: dict[Hashable, int] = {}  # bytes of each caller
+        self.held: dict[Hashable, int] = {}  # bytes of each caller
 
     def request(self) -> AbstractContextManager[None]:
         """The context of one request: what `reserve` takes within it is given back at its end."""
         return _Reservation(self)
 
-    def check(self, size: int, caller: Hashable) -> None:
-        """Raises: MemoryShort if the caller must not have `size` bytes more."""
-        if (wanted := self.reserved + size) > self._limit:
-            raise MemoryShort(wanted, self._limit)
-        if caller is not None and (own := self._held.get(caller, 0) + size) > self._share:
-            raise MemoryShort(own, self._share, whose="<http_requests of one caller>")
-
-    def count(self, size: int, caller: Hashable) -> None:
-        """Count `size` bytes more, or less, for a caller; None for one who is not known yet."""
-        self.reserved += size
-        if caller is not None and (held := self._held.pop(caller, 0) + size) > 0:
-            self._held[caller] = held
-
 
 class _Reservation:
-    """The memory that one request has taken; the context in which it takes it."""
+    """The memory that one request has taken; the context in which it takes it.
+
+    It counts in the budget itself, as every request takes memory several times.
+    """
 
     __slots__ = ("_budget", "_caller", "_token", "size")
 
     def __init__(self, budget: MemoryBudget, caller: Hashable = None) -> None:
         self._budget = budget
         self.size = 0  # bytes
-        self._caller = caller
+        self._caller = caller  # None for one who is not known yet
 
     def __enter__(self) -> None:
         self._token = _current.set(self)
@@ -70,14 +60,29 @@ class _Reservation:
         _current.reset(self._token)
 
     def add(self, size: int) -> None:
+        """Count `size` bytes more. Raises: MemoryShort if the caller must not have them."""
         budget, caller = self._budget, self._caller
-        budget.check(size, caller)
-        budget.count(size, caller)
+        if (wanted := budget.reserved + size) > budget.limit:
+            raise MemoryShort(wanted, budget.limit)
+        if caller is not None:
+            own = budget.held.get(caller, 0) + size
+            if own > budget.share:
+                raise MemoryShort(own, budget.share, whose="<http_requests of one caller>")
+            budget.held[caller] = own
+        budget.reserved = wanted
         self.size += size
 
     def force(self, size: int) -> None:
-        self._budget.count(size, self._caller)
+        """Count `size` bytes more, or less, whatever the limit."""
+        budget, caller = self._budget, self._caller
+        budget.reserved += size
         self.size += size
+        if caller is None:
+            return
+        if (own := budget.held.get(caller, 0) + size) > 0:
+            budget.held[caller] = own
+        else:
+            budget.held.pop(caller, None)
 
     def part(self) -> AbstractContextManager[None]:
         """The context of a part of the request, which has a reservation of its own."""
@@ -89,9 +94,11 @@ class _Reservation:
 
     def belong_to(self, caller: Hashable) -> None:
         size = self.size
-        self.force(-size)
+        if size:
+            self.force(-size)
         self._caller = caller
-        self.force(size)
+        if size:
+            self.force(size)
 
 
 # That of the request under way. A context variable, because bodies and replies are read by
@@ -149,6 +156,8 @@ def wide_text_surplus(body: bytes) -> int:
     """
     if b"\0" in body[:4]:  # UTF-16 or UTF-32
         return len(body) * 4
+    if len(body) <= _PIECE and body.isascii() and rb"\u" not in body:  # as most are
+        return 0
     surplus = 0
     for start in range(0, len(body), _PIECE):  # so that other threads can run meanwhile
         piece = body[start : start + _PIECE + 1]  # an escape may begin at its end

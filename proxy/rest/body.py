@@ -21,14 +21,11 @@ class Body:
 
     def __init__(self, request: RestRequest, raw: bytes, data: bytes, bounds: Bounds) -> None:
         self._request = request
+        sent = request.content_type
+        self._format = (sent and sent.format) or "json"
         self.bounds: Final = bounds
         self.raw: bytes | None = raw
         self.data = data
-
-    @property
-    def _format(self) -> str:
-        sent = self._request.content_type
-        return (sent and sent.format) or "json"
 
     @property
     def is_json(self) -> bool:

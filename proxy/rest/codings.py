@@ -29,8 +29,8 @@ class Undecodable(IllegalArgument):
 
 def coding_of_request(headers: Mapping[str, str]) -> str | None:
     """How the body is encoded; None for codings that Elasticsearch does not know, either."""
-    coding = headers.get("Content-Encoding", "")
-    return coding if coding.strip().lower() in _OF_REQUESTS else None
+    coding = headers.get("Content-Encoding")
+    return coding if coding is not None and coding.strip().lower() in _OF_REQUESTS else None
 
 
 class Decoder:

@@ -60,6 +60,18 @@ class Responder:
     shows_traces: bool
     error_shape: ErrorShape = DOCUMENT
 
+    def again(self) -> Responder:
+        """One for another request with the same head, of which nothing more is known yet."""
+        return Responder(
+            format=self.format,
+            content_type=self.content_type,
+            pretty=self.pretty,
+            filter=self.filter,
+            coding=self.coding,
+            opaque_id=self.opaque_id,
+            shows_traces=self.shows_traces,
+        )
+
     # Documents
 
     def document(self, status: int, body: Any, *, is_light: bool = False) -> RestResponse:

@@ -1,9 +1,9 @@
-"""Numbers that stay as they were written: most are only passed on."""
+"""Numbers, and what is made of them, as they were written: most are only passed on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Self, overload
+from typing import Any, Self, overload
 
 import orjson
 
@@ -66,3 +66,17 @@ class Numbers(Sequence[float]):
 
     def __repr__(self) -> str:
         return f"Numbers({self.json!r}, {self._length})"
+
+
+class WrittenObject(dict[str, Any]):
+    """An object whose compact JSON is at hand, for those who want it in that form."""
+
+    __slots__ = ("json",)
+
+    json: bytes
+
+    @classmethod
+    def of(cls, members: dict[str, Any], json: bytes) -> Self:
+        made = cls(members)
+        made.json = json
+        return made

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Final
 
-from proxy.xcontent.numbers import Numbers
+from proxy.xcontent.numbers import Numbers, WrittenObject
 
 _EACH: Final = 8  # bytes of a number, or of what surrounds any other value
 _SHORT: Final = 16  # values; so many are looked at in any case
@@ -17,6 +17,8 @@ def weight(value: Any, most: int) -> int:
     Numbers are not looked at one by one: a long list or object that begins with one holds nothing
     else, as vectors do.
     """
+    if type(value) is WrittenObject:
+        return len(value.json)
     total, left = 0, [value]
     while left and total <= most:
         item = left.pop()

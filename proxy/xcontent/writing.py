@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import orjson
 
-from proxy.xcontent.numbers import Numbers, WrittenNumber
+from proxy.xcontent.numbers import Numbers, WrittenNumber, WrittenObject
 from proxy.xcontent.weighing import weight
 
 _STEP: Final = 1024 * 1024  # what is written at once, as `weight` counts: a few milliseconds
@@ -39,6 +39,8 @@ def is_light(value: Any) -> bool:
 
 def dump_light(value: Any) -> bytes:
     """Compact JSON of a value that is known to be light."""
+    if type(value) is WrittenObject:
+        return value.json
     try:
         return orjson.dumps(value, default=_fragment)
     except TypeError:  # an integer of more than 64 bits, or half of a surrogate pair

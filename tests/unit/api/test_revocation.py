@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 
 from proxy.app import _API, STORE
@@ -23,7 +25,10 @@ class Revoking:
         self.asked = 0
         self.then = then or Unauthenticated(401, GONE, ["ApiKey"])
 
-    async def check(self, *_: object) -> Allowed:
+    def question(self, *_: object) -> Callable[[], Awaitable[Allowed]]:
+        return self.ask
+
+    async def ask(self) -> Allowed:
         self.asked += 1
         if self.asked > self.yes:
             raise self.then
@@ -126,7 +131,7 @@ async def test_a_stream_goes_on_while_nobody_can_tell(proxy):
 
 async def test_a_fresh_verdict_is_asked_for_once(proxy):
     class Fresh(Revoking):
-        async def check(self, *_: object) -> Allowed:
+        async def ask(self) -> Allowed:
             self.asked += 1
             return Allowed(authenticated=True, user="u")
 

@@ -6,12 +6,15 @@ import asyncio
 import gc
 import json
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from proxy.api.keys import OF_HEAD
 from proxy.api.server import Runner
 from proxy.app import make_application
 from proxy.config import Config, LimitsConfig, StoreConfig
@@ -131,6 +134,25 @@ async def test_a_body_is_no_head(connect):
     writer.close()
 
 
+@asynccontextmanager
+async def serving(handle: Handler) -> AsyncIterator[Any]:
+    """The address of an application that does nothing else."""
+
+    @web.middleware
+    async def nothing(request: web.Request, handler: Handler) -> web.StreamResponse:
+        return await handler(request)
+
+    app = web.Application(middlewares=[nothing])
+    app.router.add_route("*", "/", handle)
+    runner = Runner(app)
+    await runner.setup()
+    assert runner.server is not None
+    server = await asyncio.get_running_loop().create_server(runner.server, "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()
+    server.close()
+    await runner.cleanup()
+
+
 @pytest.mark.parametrize("has_left", [True, False])
 async def test_a_caller_that_leaves_amid_an_answer_is_no_error(has_left):
     faults: list[dict[str, Any]] = []
@@ -145,22 +167,99 @@ async def test_a_caller_that_leaves_amid_an_answer_is_no_error(has_left):
             await response.write(b"more")
         raise KeyError
 
-    @web.middleware
-    async def nothing(request: web.Request, handler: Handler) -> web.StreamResponse:
-        return await handler(request)
-
-    app = web.Application(middlewares=[nothing])
-    app.router.add_route("GET", "/", handle)
-    runner = Runner(app)
-    await runner.setup()
-    assert runner.server is not None
-    server = await asyncio.get_running_loop().create_server(runner.server, "127.0.0.1", 0)
-    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-    async with asyncio.timeout(10):
-        await reader.read()
-    writer.close()
-    server.close()
-    await runner.cleanup()
+    async with serving(handle) as address:
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        async with asyncio.timeout(10):
+            await reader.read()
+        writer.close()
     gc.collect()
     assert len(faults) == (0 if has_left else 1)
+
+
+async def tell(request: web.Request) -> web.StreamResponse:
+    """Says what has come, and how many requests have shared their notes, with this one."""
+    notes = request[OF_HEAD]
+    notes["count"] = notes.get("count", 0) + 1
+    return web.json_response(
+        {
+            "notes": notes["count"],
+            "length": request.content_length,
+            "raw": dict(request.raw_headers).get(b"Content-Length", b"").decode(),
+            "a": request.headers.get("A"),
+            "body": (await request.read()).decode(),
+        }
+    )
+
+
+@pytest.fixture
+async def ask():
+    """Sends a request in these pieces, each on its own; what was got of it."""
+    async with serving(tell) as address:
+        reader, writer = await asyncio.open_connection(*address)
+
+        async def ask(*pieces: bytes) -> Any:
+            for piece in pieces:
+                writer.write(piece)
+                await asyncio.sleep(0.01)
+            async with asyncio.timeout(10):
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+                return json.loads(await reader.readexactly(length))
+
+        yield ask
+        writer.close()
+
+
+def post(body: str, a: str = "1") -> bytes:
+    head = f"POST / HTTP/1.1\r\nHost: x\r\nA: {a}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return f"{head}{body}".encode()
+
+
+def got(body: str, notes: int, a: str = "1") -> dict[str, Any]:
+    length = len(body)
+    return {"notes": notes, "length": length, "raw": str(length), "a": a, "body": body}
+
+
+async def test_requests_with_one_head_share_notes_but_for_the_length_of_their_bodies(ask):
+    for count, body in enumerate(["one", "two", "a longer one", "", "x", "x" * 1000]):
+        assert await ask(post(body)) == got(body, count + 1)
+    assert await ask(post("one", a="2")) == got("one", 1, a="2")
+    assert await ask(post("one", a="2")) == got("one", 2, a="2")
+    assert await ask(post("one", a="1")) == got("one", 1, a="1")
+
+
+async def test_a_request_that_comes_in_pieces_is_read_as_ever(ask):
+    whole = post("a body in pieces")
+    assert await ask(whole) == got("a body in pieces", 1)
+    for cut in (1, 20, len(whole) - 16, len(whole) - 1):
+        assert (await ask(whole[:cut], whole[cut:]))["body"] == "a body in pieces"
+    assert await ask(whole) == got("a body in pieces", 1)
+    assert await ask(whole) == got("a body in pieces", 2)
+
+
+async def test_two_requests_at_once_are_two(ask):
+    assert await ask(post("one")) == got("one", 1)
+    assert await ask(post("two") + post("three")) == got("two", 1)
+    assert await ask() == got("three", 1)
+    assert await ask(post("one")) == got("one", 1)
+
+
+async def test_a_chunked_body_is_never_taken_for_known(ask):
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    for _ in range(2):
+        told = await ask(head + b"3\r\none\r\n0\r\n\r\n")
+        assert (told["notes"], told["body"]) == (1, "one")
+
+
+async def test_a_long_head_is_not_kept(ask):
+    for _ in range(2):
+        assert (await ask(post("one", a="x" * 5000)))["notes"] == 1
+
+
+async def test_requests_without_bodies_are_known_too(ask):
+    for count in (1, 2):
+        told = await ask(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (told["notes"], told["length"], told["body"]) == (count, None, "")
+    told = await ask(b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
+    assert (told["notes"], told["body"]) == (1, "abc")

@@ -47,6 +47,13 @@ async def test_a_verdict_that_is_too_old_is_asked_for_again_before_the_action():
     assert asked.times == 3
 
 
+def test_it_is_due_once_it_is_too_old():
+    permission = Permission((asked := Asked(clock := Clock())).yes(), asked, clock)
+    assert not permission.is_due
+    clock.now += 2
+    assert permission.is_due
+
+
 async def test_a_stream_is_asked_about_from_time_to_time():
     asked = Asked(clock := Clock())
     with Permission(asked.yes(), asked, clock).held():

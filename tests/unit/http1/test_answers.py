@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.ground.errors import UpstreamUnavailable
-from proxy.http1 import AnswerParser, Malformed, error_answer
+from proxy.http1 import AnswerParser, Malformed, error_answer, whole_answer
 from tests.support.http1 import BLOCK
 
 
@@ -150,3 +150,28 @@ def test_an_error_is_a_whole_answer():
     assert b"Connection: close\r\n" in raw
     assert orjson.loads(body) == error.envelope()
     assert error_answer(error, method=b"HEAD", keep_alive=True).endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("status", [200, 404])
+@pytest.mark.parametrize("keep_alive", [True, False])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_whole_answer_has_its_headers_and_its_length(status, keep_alive, count):
+    headers = [("A", "1"), ("b", "ü"), ("A", "2")][:count]
+    for body in (b"", b"x", b"y" * 1000):
+        lines = [
+            f"HTTP/1.1 {status} {'OK' if status == 200 else 'Not Found'}",
+            *(f"{name}: {value}" for name, value in headers),
+            f"content-length: {len(body)}",
+            *([] if keep_alive else ["Connection: close"]),
+        ]
+        head = "".join(f"{line}\r\n" for line in [*lines, ""]).encode()
+        for method, sent in ((b"GET", body), (b"HEAD", b"")):
+            made = whole_answer(status, headers, body, method=method, keep_alive=keep_alive)
+            assert made == head + sent
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_no_header_breaks_a_line(status):
+    for _ in range(2):
+        with pytest.raises(ValueError, match="line break"):
+            whole_answer(status, [("A", "1\r\nB: 2")], b"", method=b"GET", keep_alive=True)

@@ -147,6 +147,8 @@ async def test_what_is_found_costs_no_rate_limit():
 
 
 class Revoked:
+    is_due = True
+
     async def confirm(self) -> None:
         raise Unauthorized("no more")
 

@@ -296,6 +296,8 @@ class TestAsking:
 
     async def test_no_caller_pays_for_it_or_must_be_allowed_it(self, clock):
         class Refusing:
+            is_due = True
+
             async def confirm(self) -> None:
                 raise AssertionError
 

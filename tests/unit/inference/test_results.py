@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 from proxy.inference.results import (
     RankedDocument,
     SparseVector,
@@ -10,6 +12,7 @@ from proxy.inference.results import (
     render_sparse,
 )
 from proxy.xcontent.numbers import Numbers
+from proxy.xcontent.writing import dump_json
 
 HALF, NONE = Numbers.of([0.5]), Numbers.of([])
 
@@ -30,3 +33,12 @@ def test_results_have_elasticsearchs_shape():
     assert render_completion(["a", "b"]) == {"completion": [{"result": "a"}, {"result": "b"}]}
     assert render_completion_deltas(["a"]) == {"completion": [{"delta": "a"}]}
     assert render_completion([]) == {"completion": []}
+
+
+def test_vectors_are_written_as_they_came():
+    many = Numbers.of([0.5] * 20_000)
+    for vectors in ([HALF], [HALF, NONE, HALF], [NONE], [], [many]):
+        written = dump_json(render_embeddings(vectors))
+        shown = [{"embedding": vector.to_list()} for vector in vectors]
+        assert json.loads(written) == {"text_embedding": shown}
+        assert b" " not in written

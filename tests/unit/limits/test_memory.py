@@ -72,7 +72,7 @@ def test_one_caller_has_a_share_and_gives_it_back():
             count_for("a")
             with pytest.raises(MemoryShort):
                 reserve(1)
-    assert (memory.reserved, memory._held) == (0, {})
+    assert (memory.reserved, memory.held) == (0, {})
 
 
 def test_an_answer_takes_what_it_needs_and_an_error_nothing_else():

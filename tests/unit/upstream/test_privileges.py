@@ -9,12 +9,18 @@ from multidict import CIMultiDict
 
 from proxy.config import UpstreamConfig
 from proxy.ground.authorization import Allowed, Refused
-from proxy.ground.errors import ProxyError, Unauthenticated, UpstreamTimedOut, UpstreamUnavailable
+from proxy.ground.errors import (
+    IllegalArgument,
+    ProxyError,
+    Unauthenticated,
+    UpstreamTimedOut,
+    UpstreamUnavailable,
+)
 from proxy.inference.actions import InferenceAction
-from proxy.upstream.grants import OPEN_FRESHNESS
+from proxy.upstream.grants import FRESHNESS, OPEN_FRESHNESS
 from proxy.upstream.privileges import ALLOWED
 from proxy.upstream.security import ANSWER_LIMIT
-from tests.support.callers import ASK, BOB, WHO, Clock, asking, check, error, judged
+from tests.support.callers import ALICE, ASK, BOB, WHO, Clock, asking, check, error, judged, sending
 from tests.support.stubs import Reply, json_reply
 from tests.support.upstreams import open_privileges
 
@@ -336,3 +342,31 @@ async def test_a_yes_tells_the_user_also_when_it_is_remembered():
             assert isinstance(verdict, Allowed)
             assert verdict.user == "u"
         assert len(server.calls) == 1
+
+
+# The same question again
+
+
+async def test_a_question_is_asked_anew_whenever_the_answer_is_too_old():
+    clock = Clock()
+    async with asking([judged(True), judged(True), judged(False)], clock) as (server, privileges):
+        ask = privileges.question(ALICE, "/_inference/x", InferenceAction.GET)
+        for _ in range(2):
+            assert isinstance(await ask(), Allowed)
+        assert (len(server.calls), privileges.remembered) == (1, 1)
+        assert isinstance(await check(privileges), Allowed)  # a grant is no question's own
+        assert len(server.calls) == 1
+        clock.now += FRESHNESS
+        assert isinstance(await ask(), Allowed)
+        clock.now += FRESHNESS
+        assert isinstance(await ask(), Refused)
+
+
+async def test_and_what_is_wrong_with_it_is_told_whenever_it_is_asked():
+    two = sending(("Authorization", "Basic alice"), ("Authorization", "Basic bob"))
+    async with asking([judged(True)]) as (server, privileges):
+        ask = privileges.question(two, "/_inference/x", InferenceAction.GET)
+        for _ in range(2):
+            with pytest.raises(IllegalArgument, match="multiple values"):
+                await ask()
+        assert server.calls == []
