@@ -61,14 +61,19 @@ async def read_events(
                 await worker.begin_in_turn()
                 chunk += body.more()
             memory.came(len(chunk))
+            began = False  # whether the stream's first event was the last one
             for start in range(0, len(chunk), _PIECE):
                 for event in decoder.feed(chunk[start : start + _PIECE]):
+                    if began:  # what came with the first event waits as all that follow it
+                        began = False
+                        worker.end()
+                        await worker.begin_in_turn()
                     data = event.data.strip()
                     if data.upper() == "[DONE]":
                         reply.is_done = True
                         return
                     if data:  # none is a heartbeat
-                        has_events = True
+                        began, has_events = not has_events, True
                         yield event
                     await worker.pause()
                 memory.holds(decoder.held)

@@ -400,6 +400,18 @@ class TestFloods:
             assert str(number) in (await anext(events)).data
             assert bool(others) is waits
 
+    async def test_what_comes_with_the_first_event_waits_for_its_turn(self):
+        content, turns = _body(), Turns()
+        reply = OpenReply(_answer(content), lambda reply: None)
+        events = read_events(make_endpoint(), reply, 5, PROFILE, turns)
+        content.feed_data("".join(map(delta, "abc")).encode())
+        turns.worked(turns.busy, 1.0)
+        others: list[str] = []
+        asyncio.get_running_loop().call_soon(others.append, "go on")
+        for text, has_waited in (("a", False), ("b", True), ("c", True)):
+            assert text in (await anext(events)).data
+            assert bool(others) is has_waited
+
     async def test_what_comes_while_a_stream_waits_for_its_turn_is_read_with_the_rest(self):
         content, turns = _body(), Turns()
         reply = OpenReply(_answer(content), lambda reply: None)
