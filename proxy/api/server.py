@@ -16,9 +16,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aiohttp import StreamReader, hdrs, web
+from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_exceptions import HttpProcessingError, InvalidURLError, LineTooLong
 from aiohttp.http_writer import StreamWriter
 from aiohttp.web_protocol import ERROR, _ErrInfo
@@ -104,7 +105,9 @@ class _Connection(web.RequestHandler):
         self._head = 0  # bytes of a head that is not complete
         self._last: StreamReader | None = None  # the body of the last request
         self._context = copy_context()  # in which the lane tells whose connection it is
-        super().connection_made(transport)
+        BaseProtocol.connection_made(self, transport)
+        assert self._manager is not None
+        self._manager.connection_made(self, cast(asyncio.Transport, transport))
 
     async def start(self) -> None:
         """Answer the next of the requests that have come."""
