@@ -17,9 +17,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aiohttp import StreamReader, hdrs, web
+from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError, InvalidURLError, LineTooLong
 from aiohttp.http_writer import StreamWriter
@@ -164,7 +165,9 @@ class _Connection(web.RequestHandler):
         self._last: StreamReader | None = None  # the body of the last request
         self._known: _KnownHead | None = None
         self._context = copy_context()  # in which the lane tells whose connection it is
-        super().connection_made(transport)
+        BaseProtocol.connection_made(self, transport)
+        assert self._manager is not None
+        self._manager.connection_made(self, cast(asyncio.Transport, transport))
 
     async def start(self) -> None:
         """Answer the next of the requests that have come."""

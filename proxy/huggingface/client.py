@@ -46,7 +46,7 @@ from proxy.huggingface.requests import chat_body, completion_body, embedding_bod
 from proxy.huggingface.retry import RetryPolicy
 from proxy.huggingface.sender import Sender
 from proxy.huggingface.servers import Servers
-from proxy.huggingface.streams import converted, read_events
+from proxy.huggingface.streams import Silence, converted, read_events
 from proxy.huggingface.usage import TokenCount
 from proxy.huggingface.waking import Waking
 from proxy.inference.chat import ChatRequest
@@ -83,7 +83,6 @@ class HuggingFace:
         metrics: Metrics,
         cache: EmbeddingCache | None,
     ) -> None:
-        self._idle_timeout = config.stream_idle_timeout
         self._profile = profile
         self._endpoints = metrics.endpoints
         observer = Observer(metrics.endpoints, Storms())
@@ -99,7 +98,7 @@ class HuggingFace:
             self._batches, _SPARSE_EMBEDDING, config, _size_of_weights, cache, WEIGHTS
         )
         self._failures = FailureLog(Storms(), observer)
-        self._turns = Turns()
+        self._turns, self._silence = Turns(), Silence(config.stream_idle_timeout)
 
     async def close(self) -> None:
         """End what goes on in the background, before the session is closed."""
@@ -208,7 +207,7 @@ class HuggingFace:
     ) -> Stream[T]:
         with self._failures.watching(endpoint, deadline):
             reply = await self._sender.open(endpoint, body, deadline)
-        events = read_events(endpoint, reply, self._idle_timeout, self._profile, self._turns)
+        events = read_events(endpoint, reply, self._silence, self._profile, self._turns)
         count = TokenCount(self._endpoints, endpoint).note
         failed = self._failures.stream_failed
         return Stream(converted(endpoint, events, convert, count, failed), reply.close)

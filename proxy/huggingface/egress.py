@@ -29,16 +29,17 @@ from ipaddress import (
     ip_address,
     ip_network,
 )
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from aiohttp import ClientRequest, ClientTimeout, TCPConnector
+from aiohttp import ClientConnectorError, ClientRequest, ClientTimeout, TCPConnector
 from yarl import URL
 
 from proxy.config import ConfigError, EgressConfig, split_address
 from proxy.ground.sessions import Connector
 
 if TYPE_CHECKING:
-    from aiohttp.connector import Connection
+    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.connector import AddrInfoType, Connection
     from aiohttp.tracing import Trace
 
 Address = IPv4Address | IPv6Address
@@ -140,12 +141,16 @@ class EgressRules:
     def socket_factory(self, info: tuple[Any, ...]) -> socket.socket:
         """For TCPConnector: a socket for an entry of getaddrinfo. Raises: EgressDenied."""
         family, kind, protocol, _, (address, port, *_) = info
+        self.check_address(address, port)
+        return socket.socket(family, kind, protocol)
+
+    def check_address(self, address: str, port: int) -> None:
+        """Check what is left to check, just before a connection is made. Raises: EgressDenied."""
         check = _left_to_check.get()
         if check is not HostCheck.NOTHING:
             named = check is HostCheck.NEVER_REACHED
             if self.denies(address, port, named=named):
                 raise EgressDenied
-        return socket.socket(family, kind, protocol)
 
     def denies(self, address: str, port: int, *, named: bool = False) -> bool:
         """Whether an address must not be connected to; `named` if the allow list has its host."""
@@ -225,6 +230,36 @@ class _GuardedConnector(Connector):
             return await super().connect(req, traces, timeout)
         finally:
             _left_to_check.reset(token)
+
+    async def _wrap_create_connection(
+        self,
+        *args: Any,
+        addr_infos: list[AddrInfoType],
+        req: ClientRequest,
+        timeout: ClientTimeout,
+        client_error: type[Exception] = ClientConnectorError,
+        **options: Any,
+    ) -> tuple[asyncio.Transport, ResponseHandler]:
+        """As aiohttp's, which races addresses, and takes twice as long where there is but one."""
+        if len(addr_infos) > 1 or options.get("ssl"):
+            return await super()._wrap_create_connection(
+                *args,
+                addr_infos=addr_infos,
+                req=req,
+                timeout=timeout,
+                client_error=client_error,
+                **options,
+            )
+        address, port = cast(tuple[str, int], addr_infos[0][4][:2])
+        try:
+            self._rules.check_address(address, port)
+            async with asyncio.timeout(timeout.sock_connect):
+                # The socket is made at once: it is an address, so that nothing is looked up.
+                return await self._loop.create_connection(self._factory, address, port)
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise client_error(req.connection_key, error) from error
 
 
 def unwrap(address: Address) -> Address:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Final, TypeVar
@@ -33,6 +34,7 @@ from proxy.limits.turns import Turns, Worker
 
 T = TypeVar("T")
 _PIECE: Final = 4096  # bytes of a stream that are read before others may get their turn
+_LONGEST_TICK: Final = 1.0  # seconds between two looks for streams that are silent
 _QUICKLY_CONVERTED: Final = 8192  # characters of an event
 # Bytes of memory, as measured:
 _PER_EVENT_BYTE: Final = 8  # an event, its text, its values, and the event made of it
@@ -43,17 +45,17 @@ _FULL_BUFFERS: Final = 512 * 1024  # of such a provider's connection
 async def read_events(
     endpoint: InferenceEndpoint,
     reply: OpenReply,
-    idle_timeout: float,
+    silence: Silence,
     profile: Profile,
     turns: Turns,
 ) -> AsyncIterator[ServerSentEvent]:
     """The events until `[DONE]` or the end of the reply, but for those without data.
 
     Raises: ProxyError if the reply breaks off or is no stream, an event does not end, or nothing
-    comes for `idle_timeout` seconds; MemoryShort.
+    comes for too long, as `silence` says; MemoryShort.
     """
     decoder, memory, worker, has_events = EventDecoder(), _StreamMemory(), Worker(turns), False
-    body = _PatientReader(reply.content, idle_timeout)
+    body = _PatientReader(reply.content, silence)
     try:
         while chunk := await body.read():
             worker.begin()
@@ -61,14 +63,19 @@ async def read_events(
                 await worker.begin_in_turn()
                 chunk += body.more()
             memory.came(len(chunk))
+            began = False  # whether the stream's first event was the last one
             for start in range(0, len(chunk), _PIECE):
                 for event in decoder.feed(chunk[start : start + _PIECE]):
+                    if began:  # what came with the first event waits as all that follow it
+                        began = False
+                        worker.end()
+                        await worker.begin_in_turn()
                     data = event.data.strip()
                     if data.upper() == "[DONE]":
                         reply.is_done = True
                         return
                     if data:  # none is a heartbeat
-                        has_events = True
+                        began, has_events = not has_events, True
                         yield event
                     await worker.pause()
                 memory.holds(decoder.held)
@@ -76,7 +83,7 @@ async def read_events(
             worker.end()
     except TimeoutError as error:
         forget_frames(error)  # the body keeps it
-        raise profile.timed_out(endpoint.inference_id, idle_timeout) from None
+        raise profile.timed_out(endpoint.inference_id, silence.seconds) from None
     except EventTooLarge:
         cause = Cause("i_o_exception", "an event of the stream is too large")
         failed = failed_to_send(endpoint, cause)
@@ -143,26 +150,51 @@ async def _convert(
         raise
 
 
-class _PatientReader:
-    """Reads a body, and waits only for so long for each of its pieces.
+class Silence:
+    """How long streams may say nothing: `seconds`; those that have not for longer are ended.
 
-    One timer looks now and then how long that has been: one for each piece would cost more than to
-    read it.
+    One timer looks at all of them now and then: one for each would cost more than an event.
     """
 
-    def __init__(self, content: aiohttp.StreamReader, seconds: float) -> None:
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._tick = min(_LONGEST_TICK, seconds / 4)
+        self._readers: set[_PatientReader] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def watch(self, reader: _PatientReader) -> None:
+        self._readers.add(reader)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._tick, self._look)
+
+    def forget(self, reader: _PatientReader) -> None:
+        self._readers.discard(reader)
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        since = loop.time() - self.seconds
+        for reader in [reader for reader in self._readers if reader.has_waited(since)]:
+            self._readers.discard(reader)
+            reader.give_up()
+        self._timer = loop.call_later(self._tick, self._look) if self._readers else None
+
+
+class _PatientReader:
+    """Reads a body, and waits only for so long for each of its pieces."""
+
+    def __init__(self, content: aiohttp.StreamReader, silence: Silence) -> None:
         self._content = content
-        self._seconds = seconds
-        self._loop = asyncio.get_running_loop()
-        self._waits_since: float | None = None
+        self._silence = silence
+        self._clock = asyncio.get_running_loop().time
+        self._waits_since = math.inf
         self._read = 0  # bytes that had come by then
-        self._timer = self._loop.call_later(seconds, self._look)
+        silence.watch(self)
 
     async def read(self) -> bytes:
         """What has come, as soon as that is anything; empty at the end. Raises: TimeoutError."""
-        self._waits_since, self._read = self._loop.time(), self._content.total_bytes
+        self._waits_since, self._read = self._clock(), self._content.total_bytes
         piece = await self._content.readany()
-        self._waits_since = None
+        self._waits_since = math.inf
         return piece
 
     def more(self) -> bytes:
@@ -171,16 +203,14 @@ class _PatientReader:
 
     def end(self) -> None:
         """Nothing more is read."""
-        self._timer.cancel()
+        self._silence.forget(self)
 
-    def _look(self) -> None:
-        left = self._seconds
-        if self._waits_since is not None and self._content.total_bytes == self._read:
-            left -= self._loop.time() - self._waits_since
-        if left > 0:
-            self._timer = self._loop.call_later(left, self._look)
-        else:
-            self._content.set_exception(TimeoutError())
+    def has_waited(self, since: float) -> bool:
+        """Whether nothing has come since then, although it was waited for."""
+        return self._waits_since <= since and self._content.total_bytes == self._read
+
+    def give_up(self) -> None:
+        self._content.set_exception(TimeoutError())
 
 
 class _StreamMemory:

@@ -28,16 +28,16 @@ def weight(value: Any, most: int) -> int:
             total += len(item) * _EACH
             if total <= most:
                 total += sum(map(len, item))
-                if not _is_vector(item.values()):
+                if len(item) <= _SHORT or not _begins_with_number(item.values()):
                     left += item.values()
         elif isinstance(item, list | tuple):
             total += len(item) * _EACH
-            if total <= most and not _is_vector(item):
+            if total <= most and (len(item) <= _SHORT or not _begins_with_number(item)):
                 left += item
         elif type(item) is Numbers:  # as any class that has `Sequence` for a base is slow to ask
             total += len(item.json)
     return total
 
 
-def _is_vector(values: Collection[Any]) -> bool:
-    return len(values) > _SHORT and isinstance(next(iter(values)), int | float)
+def _begins_with_number(values: Collection[Any]) -> bool:
+    return isinstance(next(iter(values)), int | float)

@@ -17,7 +17,7 @@ from aiohttp.base_protocol import BaseProtocol
 from proxy.ground.errors import MemoryShort, ProxyError
 from proxy.ground.sse import MAX_EVENT_BYTES
 from proxy.huggingface.calls import OpenReply
-from proxy.huggingface.streams import read_events
+from proxy.huggingface.streams import Silence, read_events
 from proxy.inference.endpoints import TaskType
 from proxy.limits.memory import MemoryBudget
 from proxy.limits.turns import Turns
@@ -127,6 +127,25 @@ class TestStreams:
                     await anext(deltas)
         assert caught.value.reason == "Request timed out after [50ms] for inference id [e1]"
         server.close()
+
+    async def test_only_streams_that_are_silent_end(self):
+        silence, bodies = Silence(0.1), [_body(), _body()]
+        streams = [
+            read_events(
+                make_endpoint(), OpenReply(_answer(body), lambda _: None), silence, PROFILE, Turns()
+            )
+            for body in bodies
+        ]
+        silent = asyncio.ensure_future(failing(anext(streams[0])))
+        for number in range(5):
+            asyncio.get_running_loop().call_later(
+                0.05, bodies[1].feed_data, delta(str(number)).encode()
+            )
+            assert str(number) in (await anext(streams[1])).data
+        assert silent.done()
+        await asyncio.sleep(0.2)  # in which nobody waits for more
+        bodies[1].feed_data(delta("more").encode())
+        assert "more" in (await anext(streams[1])).data
 
     async def test_a_stream_that_is_left_is_closed(self):
         closed = asyncio.Event()
@@ -381,7 +400,7 @@ class TestFloods:
 
         other = asyncio.ensure_future(others())
         reply = OpenReply(_all_at_once(text.encode()), lambda reply: None)
-        events = read_events(make_endpoint(), reply, 5, PROFILE, Turns())
+        events = read_events(make_endpoint(), reply, Silence(5), PROFILE, Turns())
         with contextlib.suppress(ProxyError):  # a stream of nothing
             async for _ in events:
                 pass
@@ -391,7 +410,7 @@ class TestFloods:
     async def test_events_take_turns_with_those_of_other_streams_but_for_the_first_one(self):
         content, turns = _body(), Turns()
         reply = OpenReply(_answer(content), lambda reply: None)
-        events = read_events(make_endpoint(), reply, 5, PROFILE, turns)
+        events = read_events(make_endpoint(), reply, Silence(5), PROFILE, turns)
         for number, waits in enumerate((False, True, True)):
             others: list[str] = []
             turns.worked(turns.busy, 1.0)
@@ -400,10 +419,22 @@ class TestFloods:
             assert str(number) in (await anext(events)).data
             assert bool(others) is waits
 
+    async def test_what_comes_with_the_first_event_waits_for_its_turn(self):
+        content, turns = _body(), Turns()
+        reply = OpenReply(_answer(content), lambda reply: None)
+        events = read_events(make_endpoint(), reply, Silence(5), PROFILE, turns)
+        content.feed_data("".join(map(delta, "abc")).encode())
+        turns.worked(turns.busy, 1.0)
+        others: list[str] = []
+        asyncio.get_running_loop().call_soon(others.append, "go on")
+        for text, has_waited in (("a", False), ("b", True), ("c", True)):
+            assert text in (await anext(events)).data
+            assert bool(others) is has_waited
+
     async def test_what_comes_while_a_stream_waits_for_its_turn_is_read_with_the_rest(self):
         content, turns = _body(), Turns()
         reply = OpenReply(_answer(content), lambda reply: None)
-        events = read_events(make_endpoint(), reply, 5, PROFILE, turns)
+        events = read_events(make_endpoint(), reply, Silence(5), PROFILE, turns)
         content.feed_data(delta("a").encode())
         await anext(events)
         turns.worked(turns.busy, 1.0)
@@ -428,7 +459,9 @@ def _all_at_once(data: bytes) -> Any:
 
 def _body(limit: int = 1000) -> StreamReader:
     loop = asyncio.get_running_loop()
-    return StreamReader(BaseProtocol(loop), limit=limit, loop=loop)
+    protocol = BaseProtocol(loop)
+    protocol.connection_made(asyncio.Transport())
+    return StreamReader(protocol, limit=limit, loop=loop)
 
 
 def _answer(content: StreamReader) -> Any:
