@@ -18,11 +18,11 @@ from proxy.semantic.documents import (
     BYTE_ORDER_MARK,
     Place,
     ReadDocument,
+    around_added,
     check_own,
     known_tree,
     place_below,
     read_document,
-    with_added,
     without_field,
 )
 from proxy.semantic.fields import Fields
@@ -214,13 +214,14 @@ class Item:
         """What is sent upstream for it."""
         if self.source is None:
             return self.action_line + b"\n"
-        source = self._sent_source(self.source)
-        # From the back, so that places stay where they are.
+        pieces = [self._sent_source(self.source)]
         additions = [(self.place, self.filling), (self.upsert_place, self.upsert)]
-        for place, filling in sorted(additions, key=lambda one: one[0].end if one[0] else 0)[::-1]:
-            if place is not None and filling is not None and filling.fields:
-                source = with_added(source, filling.rendered(), place)
-        return b"%b\n%b\n" % (self._line(), source)
+        wanted = [(place, one) for place, one in additions if place and one and one.fields]
+        # From the back, so that places stay where they are.
+        for place, filling in sorted(wanted, key=lambda one: one[0].end, reverse=True):
+            before, after = around_added(pieces[0], place)
+            pieces[:1] = [before, *filling.pieces(), after]
+        return b"".join([self._line(), b"\n", *pieces, b"\n"])
 
     def _sent_source(self, source: bytes) -> bytes:
         """The source without what must not be sent on; the places are those in it."""
@@ -271,6 +272,13 @@ class Window:
 
     items: list[Item]
     lines: int = 0  # of the body, before these
+    numbers: int = 0  # in all vectors that its items get, about
+
+    @classmethod
+    def joined(cls, windows: Sequence[Window]) -> Window:
+        """Several that follow each other as one."""
+        items = [item for window in windows for item in window.items]
+        return cls(items, windows[0].lines, sum(window.numbers for window in windows))
 
     def sent(self) -> list[Item]:
         """Those that go upstream."""
