@@ -31,10 +31,11 @@ from proxy.semantic.givenvectors import given_vectors, names_of_given
 from proxy.semantic.sourcefilters import INFERENCE_FIELDS
 from proxy.xcontent.document import Bounds
 from proxy.xcontent.formats import parse
-from proxy.xcontent.writing import dump_json
+from proxy.xcontent.writing import dump_json, dump_light
 
 ACTIONS: Final = ("index", "create", "update", "delete")
 _BOUNDS: Final = Bounds(nesting=100, values=10_000)  # of an action line
+_SHORT: Final = 64 * 1024  # bytes of an action line that is written in one step
 _LONGEST: Final = 100 * 1024 * 1024  # bytes of a line: `http.max_content_length` by default
 
 SCRIPTED: Final = (
@@ -107,7 +108,11 @@ class Item:
 
     @property
     def error(self) -> ProxyError | None:
-        return self.failure or next((one.error for one in self.fillings() if one.error), None)
+        if self.failure is None:
+            for filling in (self.filling, self.upsert):
+                if filling is not None and filling.error is not None:
+                    return filling.error
+        return self.failure
 
     @property
     def retries(self) -> int:
@@ -121,7 +126,7 @@ class Item:
     @property
     def is_filled(self) -> bool:
         """Whether anything is put in."""
-        return any(one.fields for one in self.fillings())
+        return any(one is not None and one.fields for one in (self.filling, self.upsert))
 
     @property
     def relies(self) -> bool:
@@ -249,7 +254,10 @@ class Item:
             own = {} if own is None else own
             if isinstance(own, dict):  # or the upstream says what is wrong with it
                 meta = {**meta, "dynamic_templates": {**own, **self.filling.markers()}}
-        return self.action_line if meta is self.meta else dump_json({self.action: meta})
+        if meta is self.meta:
+            return self.action_line
+        dump = dump_light if len(self.action_line) <= _SHORT else dump_json
+        return dump({self.action: meta})
 
     def failed(self, index: str, error: ProxyError) -> dict[str, Any]:
         """Its place in the answer, if it has failed here."""

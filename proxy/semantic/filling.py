@@ -94,11 +94,13 @@ class Filling:
 
     def inference_ids(self) -> set[str]:
         """The endpoints that have something to embed."""
-        return {
-            one.semantic.inference_id
-            for one in self.fields.values()
-            if any(chunk.texts for chunk in one.chunks)
-        }
+        found = set()
+        for one in self.fields.values():
+            for chunk in one.chunks:
+                if chunk.texts:
+                    found.add(one.semantic.inference_id)
+                    break
+        return found
 
     def new_models(self) -> dict[str, ModelSettings]:
         """The models of vectors that it brings along for fields of which none is known."""
@@ -113,8 +115,10 @@ class Filling:
         found = 0
         for one in self.fields.values():
             size = one.semantic.model.size if one.semantic.model is not None else 0
-            texts = sum(len(chunk.texts) or 1 for chunk in one.chunks)
-            found += size * (texts + len(one.kept))
+            texts = len(one.kept)
+            for chunk in one.chunks:
+                texts += len(chunk.texts) or 1
+            found += size * texts
         return found
 
     def chunk_count(self) -> int:

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from proxy.semantic.bulk import Window
+from proxy.ground.errors import ProxyError
+from proxy.semantic.bulk import Malformed, Window
 
 
 class Handover:
@@ -21,15 +22,15 @@ class Handover:
         self._waiting: list[Window] = []
         self._is_coming = False  # whether one more will be given
         self._is_over = False
-        self._error: Exception | None = None
+        self._error: Malformed | ProxyError | None = None
         self._changed = asyncio.Event()
 
     @contextmanager
     def giving(self) -> Iterator[None]:
-        """While entered, more may come; who takes gets the error that ends it."""
+        """While entered, more may come; who takes gets the error of a request that ends it."""
         try:
             yield
-        except Exception as error:
+        except (Malformed, ProxyError) as error:
             self._error = error
         finally:
             self._is_over = True

@@ -18,7 +18,7 @@ _FIRST: Final = 4  # by which the first window and group of a large body are sma
 _LARGE: Final = 64 * 1024  # bytes of documents; what has no more is prepared at once
 # Bytes of documents that are prepared at once, of what has more: without pipelines, so few that
 # texts that are embedded meanwhile hardly wait for the processor.
-_GROUP: Final = 32 * 1024
+_GROUP: Final = 16 * 1024
 _INGESTED: Final = 128 * 1024
 
 
@@ -72,9 +72,10 @@ class Gathering:
         if not self._window.items:
             self._begin(lines)
         for item in group.items:
-            fillings = item.fillings()
-            numbers = sum(filling.weight() for filling in fillings)
-            texts = sum(filling.chunk_count() for filling in fillings)
+            numbers = texts = 0
+            for filling in item.fillings():
+                numbers += filling.weight()
+                texts += filling.chunk_count()
             key = self._key_of(item)
             if self._window.items and (
                 self._is_too_much(numbers, texts) or (item.relies and key in self._written)

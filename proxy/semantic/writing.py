@@ -26,7 +26,7 @@ from proxy.semantic.writer import Entry, Refused, Writer
 from proxy.xcontent.writing import dump_json
 
 # Bytes of a body that are worked through at once: first, and from then on.
-_FIRST_WINDOW: Final = 384 * 1024
+_FIRST_WINDOW: Final = 128 * 1024
 _WINDOW: Final = 1024 * 1024
 _NUMBERS: Final = 400_000  # in the vectors of what is sent at once; each takes some 20 bytes
 _INGESTED: Final = 512  # documents that go through pipelines of ours at once
@@ -143,6 +143,7 @@ class _Bulk:
                 gathering = gathering or Gathering(self._writer.key_of, is_large=is_large(window))
                 for group in groups(window, most, is_first=is_first):
                     await self._prepare(group)
+                    await asyncio.sleep(0)  # what has been prepared before is embedded first
                     for full in gathering.full(group):
                         yield full
                 for rest in gathering.rest():

@@ -35,7 +35,8 @@ _SPACES: Final = re.compile(" +")
 _ASCII_JOINT: Final = re.compile(
     "['.:,;](?:(?<=[a-zA-Z]['.:])(?=[a-zA-Z])|(?<=[0-9]['.,;])(?=[0-9]))"
 )
-_BLANKED: Final = {code: " " for code in range(128) if not chr(code).isalnum()}
+# Letters and digits alike, and all else of ASCII.
+_KINDS: Final = bytes(ord("a" if chr(code).isalnum() else " ") for code in range(128)) + bytes(128)
 _APART: Final = frozenset((". ", "! ", "? "))  # ends of sentences that no word touches
 _AT_ONCE: Final = 64 * 1024  # characters; the interpreter's lock is held meanwhile
 
@@ -65,18 +66,18 @@ def plain_break_after(text: str, at: int) -> int:
 def plain_word_counts(text: str, ends: Sequence[int]) -> list[int] | None:
     """How many words each sentence of a text has; None where only their places can tell.
 
-    That is most of what chunking takes, and counting is three times as fast as finding words.
+    That is most of what chunking takes, and counting is several times as fast as finding words.
     """
     if len(text) > _AT_ONCE or "_" in text or not text.isascii():
         return None
-    blanked = text.translate(_BLANKED)
+    kinds = text.encode().translate(_KINDS)
     has_joints = _ASCII_JOINT.search(text) is not None
     counts = []
     start = 0
     for end in ends:
         if start and text[start - 2 : start] not in _APART:
             return None
-        count = len(blanked[start:end].split())
+        count = kinds.count(b"a ", start, end) + kinds.endswith(b"a", start, end)
         if has_joints:
             count -= len(_ASCII_JOINT.findall(text, start, end))
         counts.append(count)
