@@ -18,11 +18,11 @@ from proxy.semantic.documents import (
     BYTE_ORDER_MARK,
     Place,
     ReadDocument,
+    around_added,
     check_own,
     known_tree,
     place_below,
     read_document,
-    with_added,
     without_field,
 )
 from proxy.semantic.fields import Fields
@@ -31,10 +31,11 @@ from proxy.semantic.givenvectors import given_vectors, names_of_given
 from proxy.semantic.sourcefilters import INFERENCE_FIELDS
 from proxy.xcontent.document import Bounds
 from proxy.xcontent.formats import parse
-from proxy.xcontent.writing import dump_json
+from proxy.xcontent.writing import dump_json, dump_light
 
 ACTIONS: Final = ("index", "create", "update", "delete")
 _BOUNDS: Final = Bounds(nesting=100, values=10_000)  # of an action line
+_SHORT: Final = 64 * 1024  # bytes of an action line that is written in one step
 _LONGEST: Final = 100 * 1024 * 1024  # bytes of a line: `http.max_content_length` by default
 
 SCRIPTED: Final = (
@@ -107,7 +108,11 @@ class Item:
 
     @property
     def error(self) -> ProxyError | None:
-        return self.failure or next((one.error for one in self.fillings() if one.error), None)
+        if self.failure is None:
+            for filling in (self.filling, self.upsert):
+                if filling is not None and filling.error is not None:
+                    return filling.error
+        return self.failure
 
     @property
     def retries(self) -> int:
@@ -121,7 +126,7 @@ class Item:
     @property
     def is_filled(self) -> bool:
         """Whether anything is put in."""
-        return any(one.fields for one in self.fillings())
+        return any(one is not None and one.fields for one in (self.filling, self.upsert))
 
     @property
     def relies(self) -> bool:
@@ -214,13 +219,14 @@ class Item:
         """What is sent upstream for it."""
         if self.source is None:
             return self.action_line + b"\n"
-        source = self._sent_source(self.source)
-        # From the back, so that places stay where they are.
+        pieces = [self._sent_source(self.source)]
         additions = [(self.place, self.filling), (self.upsert_place, self.upsert)]
-        for place, filling in sorted(additions, key=lambda one: one[0].end if one[0] else 0)[::-1]:
-            if place is not None and filling is not None and filling.fields:
-                source = with_added(source, filling.rendered(), place)
-        return b"%b\n%b\n" % (self._line(), source)
+        wanted = [(place, one) for place, one in additions if place and one and one.fields]
+        # From the back, so that places stay where they are.
+        for place, filling in sorted(wanted, key=lambda one: one[0].end, reverse=True):
+            before, after = around_added(pieces[0], place)
+            pieces[:1] = [before, *filling.pieces(), after]
+        return b"".join([self._line(), b"\n", *pieces, b"\n"])
 
     def _sent_source(self, source: bytes) -> bytes:
         """The source without what must not be sent on; the places are those in it."""
@@ -248,7 +254,10 @@ class Item:
             own = {} if own is None else own
             if isinstance(own, dict):  # or the upstream says what is wrong with it
                 meta = {**meta, "dynamic_templates": {**own, **self.filling.markers()}}
-        return self.action_line if meta is self.meta else dump_json({self.action: meta})
+        if meta is self.meta:
+            return self.action_line
+        dump = dump_light if len(self.action_line) <= _SHORT else dump_json
+        return dump({self.action: meta})
 
     def failed(self, index: str, error: ProxyError) -> dict[str, Any]:
         """Its place in the answer, if it has failed here."""
@@ -271,6 +280,13 @@ class Window:
 
     items: list[Item]
     lines: int = 0  # of the body, before these
+    numbers: int = 0  # in all vectors that its items get, about
+
+    @classmethod
+    def joined(cls, windows: Sequence[Window]) -> Window:
+        """Several that follow each other as one."""
+        items = [item for window in windows for item in window.items]
+        return cls(items, windows[0].lines, sum(window.numbers for window in windows))
 
     def sent(self) -> list[Item]:
         """Those that go upstream."""

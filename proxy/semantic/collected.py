@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from proxy.xcontent.writing import dump_json
+from proxy.xcontent.writing import dump_json, dump_light
 
 _BLOCK: Final = 256 * 1024  # bytes that are kept as they are
 _LEVEL: Final = 1
@@ -23,12 +23,19 @@ class CollectedItems:
         self._size = 0
 
     def add(self, items: Sequence[dict[str, Any]]) -> None:
-        """Add items at the end. Takes processor time: about 1 ms for a hundred."""
+        """Add items at the end."""
+        if not items:
+            return
+        is_light = True
         for item in items:
-            self.has_errors = self.has_errors or any("error" in one for one in item.values())
-            data = dump_json(item)
-            self._open.append(data)
-            self._size += len(data)
+            for answer in item.values():
+                if "error" in answer:
+                    self.has_errors, is_light = True, False
+                elif "get" in answer:  # with a document
+                    is_light = False
+        data = (dump_light if is_light else dump_json)(items)[1:-1]
+        self._open.append(data)
+        self._size += len(data)
         self.count += len(items)
         if self._size > _BLOCK:
             self._packed.append(zlib.compress(b",".join(self._open), _LEVEL))

@@ -162,10 +162,15 @@ def one_line(data: bytes) -> bytes:
 
 def with_added(data: bytes, added: bytes, place: Place, name: str = layout.CONTAINER) -> bytes:
     """`data` with `added`, a value, as the last field of the object at `place`."""
+    return added.join(around_added(data, place, name))
+
+
+def around_added(data: bytes, place: Place, name: str = layout.CONTAINER) -> tuple[bytes, bytes]:
+    """As `with_added`: what comes before the value, and what comes after it."""
     comma = b"" if place.is_empty else b","
     brace = place.end - 1
     before = data[:brace].rstrip(_BLANKS)
-    return b"%b%b%b:%b%b" % (before, comma, orjson.dumps(name), added, data[brace:])
+    return b"%b%b%b:" % (before, comma, orjson.dumps(name)), data[brace:]
 
 
 def place_below(data: bytes, document: ReadDocument, name: str) -> Place:

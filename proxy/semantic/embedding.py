@@ -6,7 +6,7 @@ Source: ShardBulkInferenceActionFilter.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -34,6 +34,8 @@ _NUMBERS_AT_ONCE: Final = 50_000  # that are written while others wait
 _REFUSALS: Final = 100  # calls about too many bad texts to look for each of them
 # An endpoint that has failed so often in a row is not called again for the same request.
 _FAILURES: Final = 2
+
+_Wanted = tuple[Filling, list[Chunk]]  # a document, and those of its chunks that are embedded
 
 _chunker: Final = lru_cache(maxsize=64)(chunker_for)
 
@@ -88,33 +90,34 @@ class Filler:
         if endpoint is None:
             _fail(fillings, inference_id, lambda path: _not_found(inference_id, path))
             return
-        fitting = [filling for filling in fillings if _fits(filling, endpoint)]
+        offered = model_settings_of(endpoint)
+        fitting = [filling for filling in fillings if _fits(filling, endpoint, offered)]
+        if offered is None:
+            return  # and none fits
         for group in _groups(fitting, inference_id):
-            await self._embed(endpoint, group, deadline)
+            await self._embed(endpoint, offered, group, deadline)
 
     async def _embed(
-        self, endpoint: InferenceEndpoint, fillings: list[Filling], deadline: Deadline
+        self,
+        endpoint: InferenceEndpoint,
+        model: ModelSettings,
+        group: Sequence[_Wanted],
+        deadline: Deadline,
     ) -> None:
         """Embed the texts of some documents; if the provider refuses, those of each half alone."""
-        inference_id, model = endpoint.inference_id, model_settings_of(endpoint)
-        assert model is not None, "only endpoints that fit a field embed"
-        chunks = [
-            chunk
-            for filling in fillings
-            if filling.error is None
-            for chunk in filling.chunks_of(inference_id)
-        ]
+        inference_id = endpoint.inference_id
+        chunks = [chunk for filling, own in group if filling.error is None for chunk in own]
         if not chunks:
             return
         if (failure := self._given_up.get(inference_id)) is not None:
-            _fail(fillings, inference_id, lambda path: InferenceFailed(inference_id, path, failure))
+            _fail_all(group, inference_id, failure)
             return
         texts = [text for chunk in chunks for text in chunk.texts]
         try:
             vectors = await self._endpoints.embed(endpoint, texts, deadline, INGEST)
         except ProxyError as error:
             forget_frames(error)
-            await self._embed_in_two(endpoint, fillings, deadline, error)
+            await self._embed_in_two(endpoint, model, group, deadline, error)
             return
         self._failures.pop(inference_id, None)
         size = sum(map(len, vectors))
@@ -123,7 +126,8 @@ class Filler:
     async def _embed_in_two(
         self,
         endpoint: InferenceEndpoint,
-        fillings: list[Filling],
+        model: ModelSettings,
+        group: Sequence[_Wanted],
         deadline: Deadline,
         error: ProxyError,
     ) -> None:
@@ -131,16 +135,16 @@ class Filler:
         inference_id = endpoint.inference_id
         if _is_about_a_text(error):
             self._refusals += 1
-            if len(fillings) > 1 and self._refusals <= _REFUSALS:
-                middle = len(fillings) // 2
-                await self._embed(endpoint, fillings[:middle], deadline)
-                await self._embed(endpoint, fillings[middle:], deadline)
+            if len(group) > 1 and self._refusals <= _REFUSALS:
+                middle = len(group) // 2
+                await self._embed(endpoint, model, group[:middle], deadline)
+                await self._embed(endpoint, model, group[middle:], deadline)
                 return
         else:
             failures = self._failures[inference_id] = self._failures.get(inference_id, 0) + 1
             if failures >= _FAILURES:
                 self._given_up[inference_id] = error
-        _fail(fillings, inference_id, lambda path: InferenceFailed(inference_id, path, error))
+        _fail_all(group, inference_id, error)
 
 
 def _set_vectors(
@@ -149,26 +153,36 @@ def _set_vectors(
     """Write the vectors of all texts into their chunks."""
     left = iter(vectors)
     for chunk in chunks:
-        own = [next(left) for _ in chunk.texts]
-        chunk.vector = own[0].json if len(own) == 1 else model.merged(own).json
+        if len(chunk.texts) == 1:
+            chunk.vector = next(left).json
+        else:
+            chunk.vector = model.merged([next(left) for _ in chunk.texts]).json
         chunk.texts = ()  # nobody needs them any more
 
 
-def _groups(fillings: Iterable[Filling], inference_id: str) -> Iterable[list[Filling]]:
+def _groups(fillings: Iterable[Filling], inference_id: str) -> Iterator[list[_Wanted]]:
     """Documents together, as long as their texts are few and short enough."""
-    group: list[Filling] = []
+    group: list[_Wanted] = []
     texts = characters = 0
     for filling in fillings:
-        own = [text for chunk in filling.chunks_of(inference_id) for text in chunk.texts]
-        size = sum(map(len, own))
-        if group and (texts + len(own) > _TEXTS_AT_ONCE or characters + size > _CHARACTERS_AT_ONCE):
+        own = filling.chunks_of(inference_id)
+        count = size = 0
+        for chunk in own:
+            count += len(chunk.texts)
+            size += sum(map(len, chunk.texts))
+        if group and (texts + count > _TEXTS_AT_ONCE or characters + size > _CHARACTERS_AT_ONCE):
             yield group
             group, texts, characters = [], 0, 0
-        group.append(filling)
-        texts += len(own)
+        group.append((filling, own))
+        texts += count
         characters += size
     if group:
         yield group
+
+
+def _fail_all(group: Iterable[_Wanted], inference_id: str, cause: ProxyError) -> None:
+    fillings = [filling for filling, _ in group]
+    _fail(fillings, inference_id, lambda path: InferenceFailed(inference_id, path, cause))
 
 
 def _fail(
@@ -180,19 +194,20 @@ def _fail(
                 filling.error = error_for(path)
 
 
-def _fits(filling: Filling, endpoint: InferenceEndpoint) -> bool:
+def _fits(filling: Filling, endpoint: InferenceEndpoint, offered: ModelSettings | None) -> bool:
     """Whether the endpoint's vectors go with those of the fields; if not, that is the error."""
     for one in filling.fields.values():
         if one.chunks and one.semantic.inference_id == endpoint.inference_id:
-            problem = _misfit(one.semantic, endpoint)
+            problem = _misfit(one.semantic, endpoint, offered)
             if problem is not None:
                 filling.error = filling.error or problem
                 return False
     return True
 
 
-def _misfit(field: SemanticField, endpoint: InferenceEndpoint) -> ProxyError | None:
-    offered = model_settings_of(endpoint)
+def _misfit(
+    field: SemanticField, endpoint: InferenceEndpoint, offered: ModelSettings | None
+) -> ProxyError | None:
     if offered is None:
         return InferenceFailed(
             endpoint.inference_id,

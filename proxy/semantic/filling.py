@@ -7,19 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from proxy.ground.errors import ProxyError
 from proxy.semantic import layout
 from proxy.semantic.chunking.chunker import Chunker
-from proxy.semantic.chunking.values import covering, passages_of, slots
+from proxy.semantic.chunking.values import MOST_CHUNKS, covering, passages_of, slots
 from proxy.semantic.fields import Fields, SemanticField
 from proxy.semantic.modelsettings import ModelSettings
 from proxy.semantic.values import texts_of
 
 Chunkers = Mapping[str, Chunker]  # by the path of the field
+
+_BEFORE_CHUNKS: Final = b'{"%b":[' % layout.CHUNKS.encode()
+_SEEN: Final = b'],"%b":%b}' % (layout.SEEN.encode(), orjson.dumps(layout.MARKED))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,15 +38,10 @@ class Chunk:
     texts: tuple[str, ...] = ()
     vector: bytes = b""  # as JSON, once it is known
 
-    def rendered(self) -> bytes:
-        """As it lies in the document."""
-        source = orjson.dumps(self.source)
-        return b'{"field":%b,"start":%d,"end":%d,"embeddings":%b}' % (
-            source,
-            self.start,
-            self.end,
-            self.vector,
-        )
+    def pieces(self) -> tuple[bytes, bytes, bytes]:
+        """As it lies in the document: what comes before its vector, that, and what comes after."""
+        head = (orjson.dumps(self.source), self.start, self.end)
+        return b'{"field":%b,"start":%d,"end":%d,"embeddings":' % head, self.vector, b"}"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,11 +57,21 @@ class FieldFilling:
 
     def rendered(self) -> bytes:
         """The object to put in for the field."""
-        chunks = [*self.kept, *(chunk.rendered() for chunk in self.chunks)]
-        seen = b""
-        if chunks and not self.semantic.seen:
-            seen = b',"%b":%b' % (layout.SEEN.encode(), orjson.dumps(layout.MARKED))
-        return b'{"%b":[%b]%b}' % (layout.CHUNKS.encode(), b",".join(chunks), seen)
+        return b"".join(self.pieces())
+
+    def pieces(self) -> list[bytes]:
+        """The same in pieces, as vectors are long and need not be copied more than once."""
+        pieces = [_BEFORE_CHUNKS]
+        for kept in self.kept:
+            pieces += (kept, b",")
+        for chunk in self.chunks:
+            pieces += chunk.pieces()
+            pieces.append(b",")
+        if len(pieces) == 1:
+            pieces.append(b"]}")
+        else:
+            pieces[-1] = b"]}" if self.semantic.seen else _SEEN
+        return pieces
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,11 +94,13 @@ class Filling:
 
     def inference_ids(self) -> set[str]:
         """The endpoints that have something to embed."""
-        return {
-            one.semantic.inference_id
-            for one in self.fields.values()
-            if any(chunk.texts for chunk in one.chunks)
-        }
+        found = set()
+        for one in self.fields.values():
+            for chunk in one.chunks:
+                if chunk.texts:
+                    found.add(one.semantic.inference_id)
+                    break
+        return found
 
     def new_models(self) -> dict[str, ModelSettings]:
         """The models of vectors that it brings along for fields of which none is known."""
@@ -105,8 +115,10 @@ class Filling:
         found = 0
         for one in self.fields.values():
             size = one.semantic.model.size if one.semantic.model is not None else 0
-            texts = sum(len(chunk.texts) or 1 for chunk in one.chunks)
-            found += size * (texts + len(one.kept))
+            texts = len(one.kept)
+            for chunk in one.chunks:
+                texts += len(chunk.texts) or 1
+            found += size * texts
         return found
 
     def chunk_count(self) -> int:
@@ -114,13 +126,19 @@ class Filling:
 
     def rendered(self) -> bytes:
         """The object to put in as `xinf`; empty where no semantic field is touched."""
-        if not self.fields:
-            return b""
-        parts = (
-            b"%b:%b" % (orjson.dumps(layout.key_of(path)), one.rendered())
-            for path, one in self.fields.items()
-        )
-        return b"{%b}" % b",".join(parts)
+        return b"".join(self.pieces())
+
+    def pieces(self) -> list[bytes]:
+        """The same in pieces."""
+        pieces: list[bytes] = []
+        before = b"{"
+        for path, one in self.fields.items():
+            pieces.append(b"%b%b:" % (before, orjson.dumps(layout.key_of(path))))
+            pieces += one.pieces()
+            before = b","
+        if pieces:
+            pieces.append(b"}")
+        return pieces
 
     def let_go(self) -> None:
         """Forget the vectors, and those of other sources, once they have been rendered."""
@@ -171,6 +189,10 @@ def _prepared(
 def chunks_of(source: str, texts: Sequence[str], chunker: Chunker) -> Iterator[Chunk]:
     """The chunks of all texts of a source."""
     for passages in passages_of(texts, chunker):
+        if len(passages) <= MOST_CHUNKS:
+            for text, span in passages:
+                yield Chunk(source=source, start=span.start, end=span.end, texts=(text,))
+            continue
         for slot in slots(len(passages)):
             span = covering([passage.chunk for passage in passages], slot)
             pieces = tuple(passages[index].text for index in slot)

@@ -1,7 +1,7 @@
 """The items of a `_bulk` in windows of the right size: to be prepared, and to be embedded and sent.
 
-One window is prepared while the one before is embedded, and the one before that is sent. Those of a
-large body begin small, so that the upstream has soon something to do.
+Windows are prepared while those before them are embedded, and those before these sent. The first
+ones of a large body are small, so that the upstream has soon something to do.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ from typing import Final
 
 from proxy.semantic.bulk import Item, Window
 
-# Numbers in the vectors of a window, and its texts: each number takes some 20 bytes.
-_NUMBERS: Final = 400_000
-_TEXTS: Final = 2048
-_FIRST: Final = 8  # by which the first window and group of a large body are smaller than these
-_LARGE: Final = 256 * 1024  # bytes of documents; what has no more is prepared at once
-_GROUP: Final = 128 * 1024  # bytes of documents that are prepared at once, of what has more
+# Numbers in the vectors of a window, and its texts: those of one call of the client.
+_NUMBERS: Final = 200_000
+_TEXTS: Final = 512
+_FIRST: Final = 4  # by which the first window and group of a large body are smaller than these
+_LARGE: Final = 64 * 1024  # bytes of documents; what has no more is prepared at once
+# Bytes of documents that are prepared at once, of what has more: without pipelines, so few that
+# texts that are embedded meanwhile hardly wait for the processor.
+_GROUP: Final = 16 * 1024
+_INGESTED: Final = 128 * 1024
 
 
 def is_large(window: Window) -> bool:
@@ -25,11 +28,12 @@ def is_large(window: Window) -> bool:
 
 
 def groups(window: Window, most: int | None = None, *, is_first: bool = False) -> Iterator[Window]:
-    """A window in pieces that are prepared at once, of at most `most` items.
+    """A window in pieces that are prepared at once, of at most `most` items that are ingested.
 
     Those of the first window of a large body begin small.
     """
-    limit = _GROUP if is_large(window) else _LARGE
+    most_bytes = _GROUP if most is None else _INGESTED
+    limit = most_bytes if is_large(window) else _LARGE
     if is_first and is_large(window):
         limit //= _FIRST
     items: list[Item] = []
@@ -39,7 +43,7 @@ def groups(window: Window, most: int | None = None, *, is_first: bool = False) -
             group = Window(items, lines)
             yield group
             items, size, lines = [], 0, lines + group.line_count()
-            limit = max(limit, min(2 * limit, _GROUP))
+            limit = max(limit, min(2 * limit, most_bytes))
         items.append(item)
         size += item.size
     yield Window(items, lines)
@@ -59,7 +63,7 @@ class Gathering:
 
     def _begin(self, lines: int) -> None:
         self._window = Window([], lines)
-        self._numbers = self._texts = 0
+        self._texts = 0
         self._written: set[Hashable] = set()
 
     def full(self, group: Window) -> Iterator[Window]:
@@ -68,9 +72,10 @@ class Gathering:
         if not self._window.items:
             self._begin(lines)
         for item in group.items:
-            fillings = item.fillings()
-            numbers = sum(filling.weight() for filling in fillings)
-            texts = sum(filling.chunk_count() for filling in fillings)
+            numbers = texts = 0
+            for filling in item.fillings():
+                numbers += filling.weight()
+                texts += filling.chunk_count()
             key = self._key_of(item)
             if self._window.items and (
                 self._is_too_much(numbers, texts) or (item.relies and key in self._written)
@@ -79,7 +84,7 @@ class Gathering:
                 self._begin(lines)
                 self._divisor = max(1, self._divisor // 2)
             self._window.items.append(item)
-            self._numbers += numbers
+            self._window.numbers += numbers
             self._texts += texts
             self._written.add(key)
             lines += item.line_count
@@ -92,6 +97,6 @@ class Gathering:
 
     def _is_too_much(self, numbers: int, texts: int) -> bool:
         return (
-            self._numbers + numbers > _NUMBERS // self._divisor
+            self._window.numbers + numbers > _NUMBERS // self._divisor
             or self._texts + texts > _TEXTS // self._divisor
         )

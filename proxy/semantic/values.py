@@ -39,7 +39,7 @@ def texts_of(document: Mapping[str, Any], source: str, field: str) -> Texts:
 
     Raises: StatusError 400 for values that are neither.
     """
-    found = _extracted(document, source.split("."), 0)
+    found = _found(document, source)
     if found is None or found is _NULL:
         return Texts(source=source, texts=(), is_present=found is _NULL)
     values = found if isinstance(found, list) else [found]
@@ -55,7 +55,7 @@ def texts_there(document: Mapping[str, Any], source: str) -> tuple[str, ...]:
 
     What was written past the layer, or put together by updates, need not be as it would be taken.
     """
-    return tuple(_all_texts(_extracted(document, source.split("."), 0)))
+    return tuple(_all_texts(_found(document, source)))
 
 
 def _all_texts(value: Any) -> Iterator[str]:
@@ -68,7 +68,7 @@ def _all_texts(value: Any) -> Iterator[str]:
 
 def holds_numbers(document: Mapping[str, Any], source: str) -> bool:
     """Whether a source has numbers among its values, which must be read as Java reads them."""
-    found = _extracted(document, source.split("."), 0)
+    found = _found(document, source)
     values = found if isinstance(found, list) else [found]
     return any(type(value) in (int, float) for value in values)
 
@@ -77,6 +77,13 @@ def _text(value: Any) -> str | None:
     if isinstance(value, str):
         return value
     return java_scalar(value) if isinstance(value, int | float) else None
+
+
+def _found(document: Mapping[str, Any], source: str) -> Any:
+    """What a source holds, as `_extracted` has it."""
+    if "." not in source and isinstance(text := document.get(source), str):
+        return text
+    return _extracted(document, source.split("."), 0)
 
 
 def _extracted(value: Any, names: Sequence[str], place: int) -> Any:

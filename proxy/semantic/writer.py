@@ -65,7 +65,7 @@ class _Known:
 
 
 class Writer:
-    """Works through windows, one after the other; the next may be filled while one is sent."""
+    """Works through windows, one after the other; those after it may be filled meanwhile."""
 
     def __init__(
         self,
@@ -87,9 +87,9 @@ class Writer:
         self._filler = Filler(exchange.parts.document_endpoints)
         self._known: dict[str, _Known] = {}
         self._names: dict[str, str] = {}  # of indices, by the names that items have deleted with
-        self._sending: frozenset[_Key] = frozenset()
+        # The documents of items that were given to be embedded, until they have been sent.
+        self._unsent: dict[int, _Key] = {}  # by the item's identity
         self._sent = asyncio.Event()
-        self._sent.set()
         self.touched = False  # whether any item had anything for us to do
 
     # Filling
@@ -202,9 +202,16 @@ class Writer:
     async def embed(self, items: Sequence[Item]) -> None:
         """Put in the vectors of items that were prepared."""
         reading = [item for item in items if needs_present(item)]
-        if any(self.key_of(item) in self._sending for item in reading):
-            await self._sent.wait()  # what is there is about to change
+        if reading:
+            await self._until_sent({self.key_of(item) for item in reading})
+        self._unsent |= {id(item): self.key_of(item) for item in items if item.id is not None}
         await self._embed(items, reading)
+
+    async def _until_sent(self, keys: set[_Key]) -> None:
+        """Wait for what is about to change what is there."""
+        while not keys.isdisjoint(self._unsent.values()):
+            self._sent.clear()
+            await self._sent.wait()
 
     async def _embed(self, items: Sequence[Item], reading: Sequence[Item]) -> None:
         if reading:
@@ -241,8 +248,6 @@ class Writer:
     async def send(self, window: Window, *, is_last: bool) -> list[Entry] | Refused:
         """The answers to all items of a filled window. Raises: UpstreamError."""
         sent = window.sent()
-        self._sending = frozenset(self.key_of(item) for item in sent if item.id is not None)
-        self._sent.clear()
         try:
             entries = await self._ask(sent, refreshes=is_last)
             if isinstance(entries, Refused):
@@ -251,7 +256,8 @@ class Writer:
             for item, entry in zip(sent, entries, strict=True):
                 item.answer = shown(entry)  # also of one that could not be sent once more
         finally:
-            self._sending = frozenset()
+            for item in window.items:
+                self._unsent.pop(id(item), None)
             self._sent.set()
         return window.answers((), self._index or "")
 

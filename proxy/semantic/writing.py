@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from time import monotonic
 from typing import Any, Final
@@ -17,6 +17,7 @@ from proxy.ground.frames import forget_frames
 from proxy.semantic.bulk import Malformed, Window, new_id, windows
 from proxy.semantic.collected import CollectedItems
 from proxy.semantic.exchange import Exchange
+from proxy.semantic.handover import Handover
 from proxy.semantic.hiding import hide_in_error
 from proxy.semantic.parting import Gathering, groups, is_large
 from proxy.semantic.ports import UpstreamAnswer
@@ -25,8 +26,9 @@ from proxy.semantic.writer import Entry, Refused, Writer
 from proxy.xcontent.writing import dump_json
 
 # Bytes of a body that are worked through at once: first, and from then on.
-_FIRST_WINDOW: Final = 384 * 1024
+_FIRST_WINDOW: Final = 128 * 1024
 _WINDOW: Final = 1024 * 1024
+_NUMBERS: Final = 400_000  # in the vectors of what is sent at once; each takes some 20 bytes
 _INGESTED: Final = 512  # documents that go through pipelines of ours at once
 _LINE: Final = re.compile(r"(?<=\bline \[)\d+(?=\])")
 
@@ -92,23 +94,43 @@ class _Bulk:
     async def _work(self) -> web.StreamResponse | None:
         """Send window after window; the answer, if the upstream refuses all.
 
-        While one is sent, the next is embedded, and the one after that prepared.
+        While some are sent, the next are embedded, and those after them prepared.
         Raises: Malformed, UpstreamError.
         """
-        refused: web.StreamResponse | None
-        async with aclosing(self._prepared()) as coming:
-            window, following = await anext(coming, None), None
-            if window is not None:
-                embedding = self._writer.embed(window.items)
-                _, following = await _all([embedding, anext(coming, None)])
-            while window is not None:
-                steps: list[Awaitable[Any]] = [self._send(window, is_last=following is None)]
-                if following is not None:
-                    steps += [self._writer.embed(following.items), anext(coming, None)]
-                refused, *more = await _all(steps)
-                if refused is not None:
-                    return refused
-                window, following = following, more[-1] if more else None
+        prepared, embedded = Handover(), Handover(_NUMBERS)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                steps = [
+                    tasks.create_task(self._prepare_all(prepared)),
+                    tasks.create_task(self._embed_all(prepared, embedded)),
+                ]
+                try:
+                    return await self._send_all(embedded)
+                finally:
+                    for step in steps:
+                        step.cancel()
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+
+    async def _prepare_all(self, prepared: Handover) -> None:
+        with prepared.giving():
+            async with aclosing(self._prepared()) as windows:
+                async for window in windows:
+                    await prepared.room(window)
+                    prepared.give(window)
+
+    async def _embed_all(self, prepared: Handover, embedded: Handover) -> None:
+        with embedded.giving():
+            while (window := await prepared.take()) is not None:
+                await embedded.room(window)
+                await self._writer.embed(window.items)
+                embedded.give(window)
+
+    async def _send_all(self, embedded: Handover) -> web.StreamResponse | None:
+        wants_refresh = self._refresh_wanted()
+        while (window := await embedded.take(knows_end=wants_refresh)) is not None:
+            if (refused := await self._send(window, embedded)) is not None:
+                return refused
         return None
 
     async def _prepared(self) -> AsyncGenerator[Window, None]:
@@ -121,6 +143,7 @@ class _Bulk:
                 gathering = gathering or Gathering(self._writer.key_of, is_large=is_large(window))
                 for group in groups(window, most, is_first=is_first):
                     await self._prepare(group)
+                    await asyncio.sleep(0)  # what has been prepared before is embedded first
                     for full in gathering.full(group):
                         yield full
                 for rest in gathering.rest():
@@ -145,16 +168,17 @@ class _Bulk:
             self._has_body = True
             yield piece
 
-    async def _send(self, window: Window, *, is_last: bool) -> web.StreamResponse | None:
+    async def _send(self, window: Window, following: Handover) -> web.StreamResponse | None:
         """Send a window, and collect its answers; or the answer to all, if there is but that.
 
-        Raises: UpstreamError where nothing has been answered.
+        Raises: UpstreamError where nothing has been answered, and nothing follows.
         """
         self._has_begun = True
+        is_last = self._refresh_wanted() and await following.is_over()
         try:
             entries = await self._writer.send(window, is_last=is_last)
         except UpstreamError as error:
-            if is_last and not self._collected.count:
+            if not self._collected.count and await following.is_over():
                 raise
             entries = self._writer.lost(window, error)
         if isinstance(entries, Refused):
@@ -225,15 +249,6 @@ class _Bulk:
         return await self._exchange.patched(
             answer, lambda document: with_lines(hide_in_error(document), malformed.before)
         )
-
-
-async def _all(steps: Iterable[Awaitable[Any]]) -> list[Any]:
-    """The results of all, once all have ended. Raises: the error of the first that has one."""
-    results = await asyncio.gather(*steps, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return results
 
 
 def with_lines(document: Any, before: int) -> Any:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 # Text between two indexes of a Python string, the end exclusive.
 Span = tuple[int, int]
@@ -16,8 +15,7 @@ Span = tuple[int, int]
 _SUPPLEMENTARY: Final = re.compile("[\U00010000-\U0010ffff]")
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Chunk:
+class Chunk(NamedTuple):
     """A part of a text, from `start` to before `end`, in UTF-16 units."""
 
     start: int
@@ -25,7 +23,7 @@ class Chunk:
 
     def shifted(self, units: int) -> Chunk:
         """The same part, where the text begins `units` later."""
-        return Chunk(self.start + units, self.end + units)
+        return Chunk(self.start + units, self.end + units) if units else self
 
 
 class Utf16Text:
@@ -52,10 +50,14 @@ class Utf16Text:
 
     def chunk(self, span: Span) -> Chunk:
         start, end = span
+        if not self._indexes:
+            return Chunk(start, end)
         return Chunk(self.units(start), self.units(end))
 
     def cut(self, chunk: Chunk) -> str:
         """The text of a chunk."""
+        if not self._indexes:
+            return self.text[chunk.start : chunk.end]
         return self.text[self.index(chunk.start) : self.index(chunk.end)]
 
 

@@ -5,10 +5,12 @@ Source: SentenceBoundaryChunker.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from proxy.semantic.chunking.breaks import sentence_ends
 from proxy.semantic.chunking.offsets import Span
+from proxy.semantic.chunking.plainwords import plain_word_counts
 from proxy.semantic.chunking.word import word_spans
 from proxy.semantic.chunking.words import Words
 
@@ -25,14 +27,14 @@ def sentence_spans(
     any case. There is always a span, also for an empty text. `words` are those of the text, if they
     are known.
     """
-    return _Packing(text, size, overlap, words or Words(text)).spans()
+    return _Packing(text, size, overlap, words).spans()
 
 
 class _Packing:
     """The spans that are done, and the one that is open."""
 
-    def __init__(self, text: str, size: int, overlap: bool, words: Words) -> None:
-        self._words = words
+    def __init__(self, text: str, size: int, overlap: bool, words: Words | None) -> None:
+        self._known_words = words
         self._text = text
         self._size = size
         self._overlap = overlap
@@ -44,7 +46,7 @@ class _Packing:
         size = self._size
         sentence = 0  # where it begins
         last = (0, 0)  # start and words of the sentence before
-        for end, words in self._words.counts(0, sentence_ends(self._text)):
+        for end, words in self._sentences():
             if self._count + words <= size:
                 self._count += words
             elif self._close(sentence, words, last) > size:
@@ -54,6 +56,18 @@ class _Packing:
         if self._count > 0 or not self._spans:
             self._spans.append((self._start, len(self._text)))
         return self._spans
+
+    @property
+    def _words(self) -> Words:
+        if self._known_words is None:
+            self._known_words = Words(self._text)
+        return self._known_words
+
+    def _sentences(self) -> Iterable[tuple[int, int]]:
+        """Where sentences end, and how many words each has."""
+        ends = list(sentence_ends(self._text))
+        counts = plain_word_counts(self._text, ends)
+        return self._words.counts(0, ends) if counts is None else zip(ends, counts, strict=True)
 
     def _close(self, sentence: int, words: int, last: tuple[int, int]) -> int:
         """End the open span, and begin another with a sentence that did not fit.

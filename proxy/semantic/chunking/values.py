@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from proxy.semantic.chunking.chunker import Chunker
 from proxy.semantic.chunking.offsets import Chunk, Utf16Text
@@ -22,8 +21,7 @@ _BLANK: Final = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
+class Passage(NamedTuple):
     """What is sent to the provider: the text of a chunk, and where it stands in the values."""
 
     text: str

@@ -33,15 +33,17 @@ def test_windows_are_cut_by_the_vectors_they_get(together: int) -> None:
     def sizes(items: Sequence[Item]) -> list[int]:
         return _sizes(_gathered(items, together=together))
 
-    assert sizes([filled(str(number), 100) for number in range(9)]) == [4, 4, 1]
+    assert sizes([filled(str(number), 50) for number in range(9)]) == [4, 4, 1]
     assert sizes([filled("1", 1), filled("2", 5000), filled("3", 1)]) == [1, 1, 1]
-    assert sizes([filled(str(number), 1000, 1) for number in range(5)]) == [2, 2, 1]
+    assert sizes([filled(str(number), 250, 1) for number in range(5)]) == [2, 2, 1]
     assert sizes([]) == []
 
 
 def test_those_of_a_large_body_begin_small() -> None:
     items = [filled(str(number), 10) for number in range(160)]
-    assert _sizes(_gathered(items, is_large=True)) == [5, 10, 20, 40, 40, 40, 5]
+    windows = _gathered(items, is_large=True)
+    assert _sizes(windows) == [5, 10, *[20] * 7, 5]
+    assert [window.numbers for window in windows[:3]] == [50_000, 100_000, 200_000]
 
 
 @pytest.mark.parametrize("together", [1, 2, 1000])
@@ -52,7 +54,7 @@ def test_updates_of_one_document_are_kept_apart(together: int) -> None:
     assert [window.lines for window in windows] == [10, 14, 18]
 
 
-@pytest.mark.parametrize(("count", "sizes"), [(200, [200]), (300, [132, 132, 36])])
+@pytest.mark.parametrize(("count", "sizes"), [(60, [60]), (80, [17, 17, 17, 17, 12])])
 def test_documents_of_a_large_body_are_prepared_a_few_at_once(count: int, sizes: list[int]) -> None:
     source = b"x" * 1000
     items = [Item(action="index", meta={}, action_line=b"{}", source=source) for _ in range(count)]
@@ -60,13 +62,19 @@ def test_documents_of_a_large_body_are_prepared_a_few_at_once(count: int, sizes:
     assert is_large(window) == (len(sizes) > 1)
     made = list(groups(window))
     assert _sizes(made) == sizes
-    assert [group.lines for group in made] == [7 + 2 * 132 * number for number in range(len(sizes))]
-    assert _sizes(list(groups(window, 100)))[:2] == [100, 100]
+    assert [group.lines for group in made] == [7 + 2 * 17 * number for number in range(len(sizes))]
+
+
+def test_more_documents_are_ingested_at_once() -> None:
+    source = b"x" * 1024
+    items = [Item(action="index", meta={}, action_line=b"{}", source=source) for _ in range(200)]
+    assert _sizes(list(groups(Window(items), 500))) == [128, 72]
+    assert _sizes(list(groups(Window(items), 100))) == [100, 100]
 
 
 def test_the_first_documents_of_a_large_body_are_soon_prepared() -> None:
     source = b"x" * 1024
     items = [Item(action="index", meta={}, action_line=b"{}", source=source) for _ in range(500)]
     sizes = _sizes(list(groups(Window(items), is_first=True)))
-    assert sizes == [16, 32, 64, 128, 128, 128, 4]
-    assert _sizes(list(groups(Window(items[:200]), is_first=True))) == [200]
+    assert sizes == [4, 8, *[16] * 30, 8]
+    assert _sizes(list(groups(Window(items[:64]), is_first=True))) == [64]
