@@ -112,14 +112,14 @@ async def document(responder: Responder, body: Any) -> RestResponse:
     return await offload(work, QUICKLY_WRITTEN, lambda: responder.document(200, body))
 
 
-async def send_document(
+def send_document(
     request: web.Request, call: Call, answer: RestResponse
-) -> web.StreamResponse:
+) -> Awaitable[web.StreamResponse]:
     """The response, once it is written. Raises: MemoryShort."""
     if call.warnings:
         answer.headers.extend(("Warning", warning) for warning in call.warnings)
     hold_at_least(_size(request, answer))
-    return await sent(request, answer)
+    return sent(request, answer)
 
 
 def allowed_methods(responder: Responder, methods: Collection[str]) -> web.Response:

@@ -7,6 +7,7 @@ Content-Length, which has no part in it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from aiohttp import hdrs, web
 
@@ -21,6 +22,8 @@ from proxy.rest.arguments import Arguments, read_arguments
 from proxy.rest.body import Body
 from proxy.rest.request import parse_request
 from proxy.rest.responder import Responder, responder_for
+
+_ASKED: Final = "asked"  # among the notes of a head
 
 
 class Asked:
@@ -70,10 +73,11 @@ class Asked:
 def asked_by(request: web.Request, authorizer: Authorizer) -> Asked:
     """What the head of this request asks for."""
     notes = request.get(OF_HEAD)
-    if notes is not None and (asked := notes.get(Asked)) is not None:
-        known: Asked = asked
-        return known
-    made = Asked(request, authorizer)
-    if notes is not None and made.rest.problem is None:  # as requests must not share an error
-        notes[Asked] = made
-    return made
+    if notes is None:
+        return Asked(request, authorizer)
+    asked: Asked | None = notes.get(_ASKED)
+    if asked is None:
+        asked = Asked(request, authorizer)
+        if asked.rest.problem is None:  # as requests must not share an error
+            notes[_ASKED] = asked
+    return asked

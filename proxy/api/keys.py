@@ -11,7 +11,7 @@ from proxy.rest.body import Body
 from proxy.rest.responder import Responder
 
 # What is noted of all requests of a connection that have the same head, but for Content-Length.
-OF_HEAD: Final = web.RequestKey("of_head", dict[object, Any])
+OF_HEAD: Final = web.RequestKey("of_head", dict[str, Any])
 RESPONDER: Final = web.RequestKey("responder", Responder)
 BODY: Final = web.RequestKey("body", Body)  # once it has been read
 # Headers of the answer that depend on where the request comes from.

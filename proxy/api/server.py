@@ -83,7 +83,7 @@ def _handler_of(app: web.Application) -> _Handler:
     def handle(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
         assert isinstance(request, _Request)
         request._match_info = match
-        if hdrs.EXPECT in request._headers:
+        if hdrs.EXPECT in request.headers:
             return handle_expecting(request)
         answer: Awaitable[web.StreamResponse] = middleware(request, handler)
         return answer
@@ -113,7 +113,9 @@ class _Request(web.Request):
 
     @property
     def app(self) -> web.Application:
-        return self._match_info._current_app  # type: ignore[union-attr, return-value]
+        match = self._match_info
+        assert match is not None
+        return match._current_app  # type: ignore[return-value]  # `_handler_of` has added it
 
 
 class _KnownHead:
@@ -128,7 +130,7 @@ class _KnownHead:
         self._template = template
         self.message = message  # of the last such request
         self._length = length  # of its body
-        self.notes: dict[object, Any] = {}
+        self.notes: dict[str, Any] = {}
 
     def body_of(self, data: bytes) -> bytes | None:
         """The body of the request that `data` is, if it is one with this head."""
@@ -281,11 +283,8 @@ class _Connection(web.RequestHandler):
         if not is_whole or not 4 < end <= _LONGEST_KNOWN or isinstance(message, _ErrInfo):
             return None
         template = Template(data[:end])
-        if (
-            message.chunked
-            or message.upgrade
-            or template.sized != (hdrs.CONTENT_LENGTH in message.headers)
-        ):
+        is_sized = hdrs.CONTENT_LENGTH in message.headers
+        if message.chunked or message.upgrade or template.sized != is_sized:
             return None
         return _KnownHead(template, message, length)
 

@@ -60,7 +60,7 @@ class Coalescer(Generic[T]):
     def results(
         self, endpoint: InferenceEndpoint, texts: Sequence[Text], deadline: Deadline
     ) -> Coroutine[Any, Any, list[T]]:
-        """A result for each text, in their order. Raises: ProxyError."""
+        """A result for each text, in their order; to be awaited at once. Raises: ProxyError."""
         settings = endpoint.service_settings
         token = endpoint.secret_settings.api_key
         key = (endpoint.inference_id, endpoint.revision, settings.url, token)

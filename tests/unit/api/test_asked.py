@@ -39,7 +39,7 @@ def request_of(
     method: str = "POST",
     *,
     headers: dict[str, str] | None = None,
-    notes: dict[object, Any] | None = None,
+    notes: dict[str, Any] | None = None,
 ) -> Any:
     made = make_mocked_request(method, target, headers=headers or {})
     if notes is not None:
@@ -76,14 +76,14 @@ def test_or_for_nothing_that_is_there():
 
 
 def test_requests_with_the_same_notes_share_it():
-    notes: dict[object, Any] = {}
+    notes: dict[str, Any] = {}
     assert asked_of(notes=notes) is asked_of(notes=notes)
     assert asked_of(notes={}) is not asked_of(notes={})
     assert asked_of() is not asked_of()
 
 
 def test_but_no_error():
-    notes: dict[object, Any] = {}
+    notes: dict[str, Any] = {}
     first, second = (asked_of("/_inference/%x", notes=notes).rest.problem for _ in range(2))
     assert first is not None
     assert second is not None
@@ -99,7 +99,7 @@ def test_but_no_error():
 
 
 def test_nor_what_becomes_of_its_answer():
-    notes: dict[object, Any] = {}
+    notes: dict[str, Any] = {}
     responders = [asked_of("/_inference/x?pretty", notes=notes).responder() for _ in range(2)]
     responders[0].error_shape = EVENT
     assert responders[1].error_shape is not EVENT
