@@ -173,8 +173,6 @@ class _Connection(web.RequestHandler):
 
     async def start(self) -> None:
         """Answer the next of the requests that have come."""
-        if not self._messages:
-            return
         message, payload = self._messages.popleft()
         if self._parser is not None:
             self._parser.message_consumed()

@@ -18,25 +18,29 @@ from proxy.api.keys import OF_HEAD
 from proxy.api.server import Runner
 from proxy.app import make_application
 from proxy.config import Config, LimitsConfig, StoreConfig
+from proxy.lane import pipes
 
 SECRET: Final = b"caller-secret"
 HEAD: Final = b"GET /_inference/x HTTP/1.1\r\nHost: x\r\n"
 
 
 @pytest.fixture
-async def connect(tmp_path):
-    """Makes connections to the application alone."""
+async def server(tmp_path):
+    """The application's server, which makes protocols."""
     store = StoreConfig(kind=f"sqlite:{tmp_path}/endpoints.db", encryption_key="11" * 32)
     config = Config(store=store, limits=LimitsConfig(head=4096))
     runner = Runner(make_application(config))
     await runner.setup()
-    assert runner.server is not None
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(runner.server, "127.0.0.1", 0)
-
-    yield lambda: asyncio.open_connection(*server.sockets[0].getsockname())
-    server.close()
+    yield runner.server
     await runner.cleanup()
+
+
+@pytest.fixture
+async def connect(server):
+    """Makes connections to the application alone."""
+    listening = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
+    yield lambda: asyncio.open_connection(*listening.sockets[0].getsockname())
+    listening.close()
 
 
 @pytest.fixture
@@ -132,6 +136,12 @@ async def test_a_body_is_no_head(connect):
         async with asyncio.timeout(10):
             assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 406 ")
     writer.close()
+
+
+async def test_a_connection_without_a_request_has_no_task(server):
+    before = asyncio.all_tasks()
+    pipes.connect(server, asyncio.Protocol)
+    assert asyncio.all_tasks() == before
 
 
 @asynccontextmanager
