@@ -17,9 +17,10 @@ class Handover:
     """
 
     def __init__(self, most: int = 0) -> None:
-        """Together, windows that wait have at most `most` numbers, unless it is one alone."""
+        """Windows that wait take at most `most` bytes of memory together, or it is but one."""
         self._most = most
         self._waiting: list[Window] = []
+        self._weight = 0  # of those that wait
         self._is_coming = False  # whether one more will be given
         self._is_over = False
         self._error: Malformed | ProxyError | None = None
@@ -38,13 +39,15 @@ class Handover:
 
     async def room(self, window: Window) -> None:
         """Announce a window, and wait until there is room for it."""
+        weight = window.weight()
         self._is_coming = True
         self._changed.set()
-        await self._until(lambda: self._has_room(window))
+        await self._until(lambda: not self._waiting or self._weight + weight <= self._most)
 
     def give(self, window: Window) -> None:
         """Hand over a window for which there is room."""
         self._waiting.append(window)
+        self._weight += window.weight()
         self._is_coming = False
         self._changed.set()
 
@@ -61,6 +64,7 @@ class Handover:
         window = Window.joined(self._waiting)
         self._waiting.clear()
         self._changed.set()
+        self._weight = 0
         return window
 
     async def is_over(self) -> bool:
@@ -69,10 +73,6 @@ class Handover:
         if self._error is not None:
             raise self._error
         return self._is_over and not self._waiting
-
-    def _has_room(self, window: Window) -> bool:
-        numbers = sum(one.numbers for one in self._waiting) + window.numbers
-        return not self._waiting or numbers <= self._most
 
     def _can_take(self, knows_end: bool) -> bool:
         if self._is_over:

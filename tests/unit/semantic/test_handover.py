@@ -44,7 +44,7 @@ async def waits(step: Awaitable[Any]) -> asyncio.Future[Any]:
 
 
 async def test_what_waits_is_taken_together_as_far_as_there_is_room():
-    handover = Handover(10)
+    handover = Handover(204)
     giving = await waits(give(handover, window("1", 4, lines=7), window("2", 6), window("3")))
     taken = await handover.take()
     assert ids(taken) == ["1", "2"]
