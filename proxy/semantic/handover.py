@@ -54,17 +54,19 @@ class Handover:
     async def take(self, *, knows_end: bool = False) -> Window | None:
         """What waits, once there is anything; None at the end. Raises: the error that ended it.
 
-        With `knows_end`, it is known by then whether more comes, which `is_over` tells.
+        With `knows_end`, what may be the last window waits until that is known, which `is_over`
+        tells then.
         """
-        await self._until(lambda: self._can_take(knows_end))
+        await self._until(lambda: self._is_over or self._count(knows_end) > 0)
         if self._error is not None:
             raise self._error
         if not self._waiting:
             return None
-        window = Window.joined(self._waiting)
-        self._waiting.clear()
+        count = self._count(knows_end)
+        window = Window.joined(self._waiting[:count])
+        self._waiting = self._waiting[count:]
+        self._weight -= window.weight()
         self._changed.set()
-        self._weight = 0
         return window
 
     async def is_over(self) -> bool:
@@ -74,10 +76,10 @@ class Handover:
             raise self._error
         return self._is_over and not self._waiting
 
-    def _can_take(self, knows_end: bool) -> bool:
-        if self._is_over:
-            return True
-        return bool(self._waiting) and (self._is_coming or not knows_end)
+    def _count(self, knows_end: bool) -> int:
+        """How many windows can be taken."""
+        may_be_last = knows_end and not (self._is_coming or self._is_over)
+        return len(self._waiting) - may_be_last
 
     async def _until(self, is_so: Callable[[], bool]) -> None:
         while not is_so():

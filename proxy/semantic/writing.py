@@ -146,8 +146,8 @@ class _Bulk:
                     await asyncio.sleep(0)  # what has been prepared before is embedded first
                     for full in gathering.full(group):
                         yield full
-        for rest in () if gathering is None else gathering.rest():
-            yield rest
+                for rest in gathering.rest():  # as the caller may wait for it to be written
+                    yield rest
 
     async def _prepare(self, group: Window) -> None:
         """Prepare items. Whose credentials expire amid a bulk is still told what is done by then.

@@ -80,6 +80,19 @@ async def test_whether_more_comes_is_known_before_the_last_one_is_taken():
     assert await handover.is_over()
 
 
+async def test_only_what_may_be_the_last_one_waits():
+    handover = Handover(1000)
+    with handover.giving():
+        for name in ("1", "2", "3"):
+            await handover.room(window(name))
+            handover.give(window(name))
+        assert ids(await handover.take(knows_end=True)) == ["1", "2"]
+        assert not await handover.is_over()
+        taking = await waits(handover.take(knows_end=True))
+    assert ids(await taking) == ["3"]
+    assert await handover.is_over()
+
+
 async def test_more_comes_once_it_is_announced():
     handover = Handover()
     giving = await waits(give(handover, window("1"), window("2")))
