@@ -35,6 +35,7 @@ from proxy.xcontent.writing import dump_json, dump_light
 
 ACTIONS: Final = ("index", "create", "update", "delete")
 _BOUNDS: Final = Bounds(nesting=100, values=10_000)  # of an action line
+_PER_NUMBER: Final = 20  # bytes of memory, of those in vectors
 _SHORT: Final = 64 * 1024  # bytes of an action line that is written in one step
 _LONGEST: Final = 100 * 1024 * 1024  # bytes of a line: `http.max_content_length` by default
 
@@ -295,6 +296,10 @@ class Window:
     def size(self) -> int:
         """Bytes of its documents."""
         return sum(item.size for item in self.items)
+
+    def weight(self) -> int:
+        """Bytes of memory that it takes with its vectors, about."""
+        return self.size() + self.numbers * _PER_NUMBER
 
     def line_count(self) -> int:
         """Lines of its items, without those between them."""

@@ -17,9 +17,10 @@ class Handover:
     """
 
     def __init__(self, most: int = 0) -> None:
-        """Together, windows that wait have at most `most` numbers, unless it is one alone."""
+        """Windows that wait take at most `most` bytes of memory together, or it is but one."""
         self._most = most
         self._waiting: list[Window] = []
+        self._weight = 0  # of those that wait
         self._is_coming = False  # whether one more will be given
         self._is_over = False
         self._error: Malformed | ProxyError | None = None
@@ -38,28 +39,33 @@ class Handover:
 
     async def room(self, window: Window) -> None:
         """Announce a window, and wait until there is room for it."""
+        weight = window.weight()
         self._is_coming = True
         self._changed.set()
-        await self._until(lambda: self._has_room(window))
+        await self._until(lambda: not self._waiting or self._weight + weight <= self._most)
 
     def give(self, window: Window) -> None:
         """Hand over a window for which there is room."""
         self._waiting.append(window)
+        self._weight += window.weight()
         self._is_coming = False
         self._changed.set()
 
     async def take(self, *, knows_end: bool = False) -> Window | None:
         """What waits, once there is anything; None at the end. Raises: the error that ended it.
 
-        With `knows_end`, it is known by then whether more comes, which `is_over` tells.
+        With `knows_end`, what may be the last window waits until that is known, which `is_over`
+        tells then.
         """
-        await self._until(lambda: self._can_take(knows_end))
+        await self._until(lambda: self._is_over or self._count(knows_end) > 0)
         if self._error is not None:
             raise self._error
         if not self._waiting:
             return None
-        window = Window.joined(self._waiting)
-        self._waiting.clear()
+        count = self._count(knows_end)
+        window = Window.joined(self._waiting[:count])
+        self._waiting = self._waiting[count:]
+        self._weight -= window.weight()
         self._changed.set()
         return window
 
@@ -70,14 +76,10 @@ class Handover:
             raise self._error
         return self._is_over and not self._waiting
 
-    def _has_room(self, window: Window) -> bool:
-        numbers = sum(one.numbers for one in self._waiting) + window.numbers
-        return not self._waiting or numbers <= self._most
-
-    def _can_take(self, knows_end: bool) -> bool:
-        if self._is_over:
-            return True
-        return bool(self._waiting) and (self._is_coming or not knows_end)
+    def _count(self, knows_end: bool) -> int:
+        """How many windows can be taken."""
+        may_be_last = knows_end and not (self._is_coming or self._is_over)
+        return len(self._waiting) - may_be_last
 
     async def _until(self, is_so: Callable[[], bool]) -> None:
         while not is_so():

@@ -14,6 +14,7 @@ from proxy.semantic.bulk import Item, Window
 # Numbers in the vectors of a window, and its texts: those of one call of the client.
 _NUMBERS: Final = 200_000
 _TEXTS: Final = 512
+_BYTES: Final = 1024 * 1024  # of its documents
 _FIRST: Final = 4  # by which the first window and group of a large body are smaller than these
 _LARGE: Final = 64 * 1024  # bytes of documents; what has no more is prepared at once
 # Bytes of documents that are prepared at once, of what has more: without pipelines, so few that
@@ -63,7 +64,7 @@ class Gathering:
 
     def _begin(self, lines: int) -> None:
         self._window = Window([], lines)
-        self._texts = 0
+        self._texts = self._bytes = 0
         self._written: set[Hashable] = set()
 
     def full(self, group: Window) -> Iterator[Window]:
@@ -78,7 +79,8 @@ class Gathering:
                 texts += filling.chunk_count()
             key = self._key_of(item)
             if self._window.items and (
-                self._is_too_much(numbers, texts) or (item.relies and key in self._written)
+                self._is_too_much(numbers, texts, item.size)
+                or (item.relies and key in self._written)
             ):
                 yield self._window
                 self._begin(lines)
@@ -86,6 +88,7 @@ class Gathering:
             self._window.items.append(item)
             self._window.numbers += numbers
             self._texts += texts
+            self._bytes += item.size
             self._written.add(key)
             lines += item.line_count
 
@@ -95,8 +98,9 @@ class Gathering:
             yield self._window
             self._begin(0)
 
-    def _is_too_much(self, numbers: int, texts: int) -> bool:
+    def _is_too_much(self, numbers: int, texts: int, size: int) -> bool:
         return (
             self._window.numbers + numbers > _NUMBERS // self._divisor
             or self._texts + texts > _TEXTS // self._divisor
+            or self._bytes + size > _BYTES
         )

@@ -28,7 +28,7 @@ from proxy.xcontent.writing import dump_json
 # Bytes of a body that are worked through at once: first, and from then on.
 _FIRST_WINDOW: Final = 128 * 1024
 _WINDOW: Final = 1024 * 1024
-_NUMBERS: Final = 400_000  # in the vectors of what is sent at once; each takes some 20 bytes
+_SENT: Final = 8 * 1024 * 1024  # bytes of memory that documents take which are sent at once
 _INGESTED: Final = 512  # documents that go through pipelines of ours at once
 _LINE: Final = re.compile(r"(?<=\bline \[)\d+(?=\])")
 
@@ -97,7 +97,7 @@ class _Bulk:
         While some are sent, the next are embedded, and those after them prepared.
         Raises: Malformed, UpstreamError.
         """
-        prepared, embedded = Handover(), Handover(_NUMBERS)
+        prepared, embedded = Handover(), Handover(_SENT)
         try:
             async with asyncio.TaskGroup() as tasks:
                 steps = [
@@ -146,7 +146,7 @@ class _Bulk:
                     await asyncio.sleep(0)  # what has been prepared before is embedded first
                     for full in gathering.full(group):
                         yield full
-                for rest in gathering.rest():
+                for rest in gathering.rest():  # as the caller may wait for it to be written
                     yield rest
 
     async def _prepare(self, group: Window) -> None:

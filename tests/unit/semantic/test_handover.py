@@ -44,7 +44,7 @@ async def waits(step: Awaitable[Any]) -> asyncio.Future[Any]:
 
 
 async def test_what_waits_is_taken_together_as_far_as_there_is_room():
-    handover = Handover(10)
+    handover = Handover(204)
     giving = await waits(give(handover, window("1", 4, lines=7), window("2", 6), window("3")))
     taken = await handover.take()
     assert ids(taken) == ["1", "2"]
@@ -77,6 +77,19 @@ async def test_whether_more_comes_is_known_before_the_last_one_is_taken():
         handover.give(window("1"))
         taking = await waits(handover.take(knows_end=True))
     assert ids(await taking) == ["1"]
+    assert await handover.is_over()
+
+
+async def test_only_what_may_be_the_last_one_waits():
+    handover = Handover(1000)
+    with handover.giving():
+        for name in ("1", "2", "3"):
+            await handover.room(window(name))
+            handover.give(window(name))
+        assert ids(await handover.take(knows_end=True)) == ["1", "2"]
+        assert not await handover.is_over()
+        taking = await waits(handover.take(knows_end=True))
+    assert ids(await taking) == ["3"]
     assert await handover.is_over()
 
 

@@ -78,3 +78,9 @@ def test_the_first_documents_of_a_large_body_are_soon_prepared() -> None:
     sizes = _sizes(list(groups(Window(items), is_first=True)))
     assert sizes == [4, 8, *[16] * 30, 8]
     assert _sizes(list(groups(Window(items[:64]), is_first=True))) == [64]
+
+
+def test_few_large_documents_fill_a_window() -> None:
+    source = b"x" * 400_000
+    items = [Item(action="index", meta={}, action_line=b"{}", source=source) for _ in range(5)]
+    assert _sizes(_gathered(items)) == [2, 2, 1]

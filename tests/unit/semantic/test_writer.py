@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -50,6 +51,31 @@ async def test_each_item_has_its_own_answer_though_one_cannot_be_sent_once_more(
     assert isinstance(entries, list)
     answers = [entry["update"] for entry in entries]
     assert [(one["_id"], one["status"]) for one in answers] == [("0", 503), ("1", 200), ("2", 200)]
+
+
+async def test_what_is_there_is_read_once_all_that_changes_it_has_been_sent():
+    asked = []
+
+    async def answer(_request: Any, _method: str, target: str, body: bytes) -> Any:
+        asked.append(target.partition("?")[0])
+        done = {"items": [{"index": {"_index": "a", "_id": "1", "status": 200}}]}
+        docs = {"docs": [{"_index": "a", "_id": "1", "found": False}]}
+        return SimpleNamespace(status=200, body=orjson.dumps({**done, **docs}))
+
+    upstream = SimpleNamespace(ask_as_caller=answer)
+    parts = SimpleNamespace(upstream=upstream, registry=Registry(), document_endpoints=None)
+    exchange: Any = SimpleNamespace(parts=parts, request=None, rest=SimpleNamespace(parameters={}))
+    writer = Writer(exchange, "a")
+    before = [Window([item(1)]), Window([item(2)]), Window([item(1)])]
+    for window in before:
+        await writer.embed(window.items)
+    reading = asyncio.ensure_future(writer.embed([updated("f", "g")]))
+    for window in before:
+        await asyncio.sleep(0)
+        assert "/_mget" not in asked
+        await writer.send(window, is_last=False)
+    await reading
+    assert asked == [*["/a/_bulk"] * 3, "/_mget"]
 
 
 def updated(*sources: str) -> Item:
