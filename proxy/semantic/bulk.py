@@ -296,6 +296,10 @@ class Window:
         """Bytes of its documents."""
         return sum(item.size for item in self.items)
 
+    def length(self) -> int:
+        """Bytes of its lines as they came; deletions have no documents."""
+        return sum(len(item.action_line) + item.size for item in self.items)
+
     def line_count(self) -> int:
         """Lines of its items, without those between them."""
         return sum(item.line_count for item in self.items)

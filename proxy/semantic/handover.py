@@ -16,9 +16,14 @@ class Handover:
     So each step works on while the other is busy, and the slower one never waits for long.
     """
 
-    def __init__(self, most: int = 0) -> None:
-        """Together, windows that wait have at most `most` numbers, unless it is one alone."""
-        self._most = most
+    def __init__(self, numbers: int = 0, size: int = 0) -> None:
+        """Windows that wait have at most so many numbers and bytes, unless it is one alone.
+
+        So the bytes bound what is sent upstream at once, too, and what is read of a body whose
+        documents have no vectors.
+        """
+        self._numbers = numbers
+        self._size = size
         self._waiting: list[Window] = []
         self._is_coming = False  # whether one more will be given
         self._is_over = False
@@ -71,8 +76,11 @@ class Handover:
         return self._is_over and not self._waiting
 
     def _has_room(self, window: Window) -> bool:
-        numbers = sum(one.numbers for one in self._waiting) + window.numbers
-        return not self._waiting or numbers <= self._most
+        together = [*self._waiting, window]
+        return len(together) == 1 or (
+            sum(one.numbers for one in together) <= self._numbers
+            and sum(one.length() for one in together) <= self._size
+        )
 
     def _can_take(self, knows_end: bool) -> bool:
         if self._is_over:

@@ -98,7 +98,7 @@ class _Bulk:
         Raises: Malformed, UpstreamError; CancelledError for a caller that leaves, whose body
         ends with an error at the same time.
         """
-        prepared, embedded = Handover(), Handover(_NUMBERS)
+        prepared, embedded = Handover(), Handover(_NUMBERS, _WINDOW)
         try:
             async with asyncio.TaskGroup() as tasks:
                 steps = [
