@@ -256,9 +256,9 @@ class _GuardedConnector(Connector):
             async with asyncio.timeout(timeout.sock_connect):
                 # The socket is made at once: it is an address, so that nothing is looked up.
                 return await self._loop.create_connection(self._factory, address, port)
-        except TimeoutError:
-            raise
         except OSError as error:
+            if error.errno is None and isinstance(error, TimeoutError):
+                raise  # ours, not that of a network that gave up
             raise client_error(req.connection_key, error) from error
 
 

@@ -298,8 +298,9 @@ class Window:
         return sum(item.size for item in self.items)
 
     def weight(self) -> int:
-        """Bytes of memory that it takes with its vectors, about."""
-        return self.size() + self.numbers * _PER_NUMBER
+        """Bytes of memory that it takes with its vectors, about; deletions have no documents."""
+        lines = sum(len(item.action_line) + item.size for item in self.items)
+        return lines + self.numbers * _PER_NUMBER
 
     def line_count(self) -> int:
         """Lines of its items, without those between them."""

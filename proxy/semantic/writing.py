@@ -95,7 +95,8 @@ class _Bulk:
         """Send window after window; the answer, if the upstream refuses all.
 
         While some are sent, the next are embedded, and those after them prepared.
-        Raises: Malformed, UpstreamError.
+        Raises: Malformed, UpstreamError; CancelledError for a caller that leaves, whose body
+        ends with an error at the same time.
         """
         prepared, embedded = Handover(), Handover(_SENT)
         try:
@@ -110,6 +111,8 @@ class _Bulk:
                     for step in steps:
                         step.cancel()
         except ExceptionGroup as failures:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise asyncio.CancelledError from None
             raise failures.exceptions[0] from None
 
     async def _prepare_all(self, prepared: Handover) -> None:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
 
 import pytest
-from aiohttp import ClientError, ClientSession
+from aiohttp import ClientConnectorError, ClientError, ClientSession
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
@@ -314,6 +315,16 @@ async def test_a_refused_connection_is_not_taken_for_a_denied_one():
             await call("http://127.0.0.1:1/")
     assert not is_denied(error.value)
     assert not is_denied(None)
+
+
+async def test_a_network_that_gives_up_is_not_taken_for_the_end_of_our_patience(monkeypatch):
+    async def give_up(*_, **__):
+        raise OSError(errno.ETIMEDOUT, "Connection timed out")
+
+    async with calling(egress_rules(EgressConfig())) as call:
+        monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", give_up)
+        with pytest.raises(ClientConnectorError):
+            await call("http://127.0.0.1:1/")
 
 
 async def test_a_refusal_tells_no_address():

@@ -44,7 +44,7 @@ async def waits(step: Awaitable[Any]) -> asyncio.Future[Any]:
 
 
 async def test_what_waits_is_taken_together_as_far_as_there_is_room():
-    handover = Handover(204)
+    handover = Handover(208)
     giving = await waits(give(handover, window("1", 4, lines=7), window("2", 6), window("3")))
     taken = await handover.take()
     assert ids(taken) == ["1", "2"]
@@ -53,6 +53,19 @@ async def test_what_waits_is_taken_together_as_far_as_there_is_room():
     await giving
     assert ids(await handover.take()) == ["3"]
     assert await handover.take() is None
+
+
+async def test_windows_without_vectors_are_as_large_together_as_others():
+    handover = Handover(8)  # bytes: two windows
+    giving = await waits(give(handover, *(window(name, numbers=0) for name in "123")))
+    assert ids(await handover.take()) == ["1", "2"]
+    await giving
+    assert ids(await handover.take()) == ["3"]
+
+
+async def test_deletions_weigh_what_their_lines_do():
+    item = Item(action="delete", meta={"_id": "1"}, action_line=b"{}", source=None)
+    assert Window([item, item]).weight() == 4
 
 
 async def test_one_window_always_has_room():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -61,6 +64,24 @@ async def test_what_is_no_bulk_is_refused_by_the_upstream(body: bytes):
     answer = await here(refused).answer("POST", "/_bulk", body)
     assert answer.status == 400
     assert b"Malformed" in answer.body  # type: ignore[attr-defined]
+
+
+async def test_a_caller_who_leaves_amid_its_body_ends_the_request_and_is_no_error() -> None:
+    loop = asyncio.get_running_loop()
+    left: asyncio.Future[bytes] = loop.create_future()
+
+    async def pieces(*_: object) -> AsyncIterator[bytes]:
+        yield lines(INDEX, {"body": "one"})
+        yield await left
+
+    exchange, handle = here(done(201)).exchange("POST", "/_bulk")
+    exchange.parts = replace(exchange.parts, read_pieces=pieces)
+    request = loop.create_task(handle(exchange))
+    await asyncio.sleep(0.01)
+    left.set_exception(ConnectionResetError())  # both at once, as aiohttp does
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
 
 
 def test_line_numbers_are_those_of_the_whole_body() -> None:
