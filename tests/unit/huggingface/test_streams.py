@@ -129,7 +129,7 @@ class TestStreams:
         server.close()
 
     async def test_only_streams_that_are_silent_end(self):
-        silence, bodies = Silence(0.1), [_body(), _body()]
+        silence, bodies = Silence(1.0), [_body(), _body()]
         streams = [
             read_events(
                 make_endpoint(), OpenReply(_answer(body), lambda _: None), silence, PROFILE, Turns()
@@ -139,11 +139,11 @@ class TestStreams:
         silent = asyncio.ensure_future(failing(anext(streams[0])))
         for number in range(5):
             asyncio.get_running_loop().call_later(
-                0.05, bodies[1].feed_data, delta(str(number)).encode()
+                0.3, bodies[1].feed_data, delta(str(number)).encode()
             )
             assert str(number) in (await anext(streams[1])).data
         assert silent.done()
-        await asyncio.sleep(0.2)  # in which nobody waits for more
+        await asyncio.sleep(1.3)  # in which nobody waits for more
         bodies[1].feed_data(delta("more").encode())
         assert "more" in (await anext(streams[1])).data
 
