@@ -74,7 +74,7 @@ async def test_a_slow_upstream_is_not_sent_all_that_waits_at_once(monkeypatch):
         await asyncio.sleep(0.02)
         return Answer(done(*[201] * (body.count(b"\n") // 2)))
 
-    async def pieces(*_: object) -> AsyncIterator[bytes]:
+    async def pieces(*asked: object) -> AsyncIterator[bytes]:
         for _ in range(100):
             yield lines(INDEX, {"other": "x" * 4096}) * 10  # nothing to be embedded
 
@@ -90,7 +90,7 @@ async def test_a_caller_who_leaves_amid_its_body_ends_the_request_and_is_no_erro
     loop = asyncio.get_running_loop()
     left: asyncio.Future[bytes] = loop.create_future()
 
-    async def pieces(*_: object) -> AsyncIterator[bytes]:
+    async def pieces(*asked: object) -> AsyncIterator[bytes]:
         yield lines(INDEX, {"body": "one"})
         yield await left
 
