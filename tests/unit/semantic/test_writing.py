@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from proxy.semantic.writing import with_lines
-from tests.unit.semantic.exchanges import Answer, World, world
+from tests.unit.semantic.exchanges import Answer, Asked, World, world
 from tests.unit.semantic.targets import semantic_field, target
 
 
@@ -66,11 +66,31 @@ async def test_what_is_no_bulk_is_refused_by_the_upstream(body: bytes):
     assert b"Malformed" in answer.body  # type: ignore[attr-defined]
 
 
+async def test_a_slow_upstream_is_not_sent_all_that_waits_at_once(monkeypatch):
+    before = here(done())
+
+    async def answer_slowly(request, method, target, body=b""):
+        before.upstream.asked.append(Asked(method, target, body))
+        await asyncio.sleep(0.02)
+        return Answer(done(*[201] * (body.count(b"\n") // 2)))
+
+    async def pieces(*asked: object) -> AsyncIterator[bytes]:
+        for _ in range(100):
+            yield lines(INDEX, {"other": "x" * 4096}) * 10  # nothing to be embedded
+
+    monkeypatch.setattr(before.upstream, "ask_as_caller", answer_slowly)
+    exchange, handle = before.exchange("POST", "/_bulk")
+    exchange.parts = replace(exchange.parts, read_pieces=pieces)
+    await handle(exchange)
+    assert sum(asked.body.count(b"\n") for asked in before.upstream.asked) == 2000
+    assert max(len(asked.body) for asked in before.upstream.asked) < 3 * 512 * 1024
+
+
 async def test_a_caller_who_leaves_amid_its_body_ends_the_request_and_is_no_error() -> None:
     loop = asyncio.get_running_loop()
     left: asyncio.Future[bytes] = loop.create_future()
 
-    async def pieces(*_: object) -> AsyncIterator[bytes]:
+    async def pieces(*asked: object) -> AsyncIterator[bytes]:
         yield lines(INDEX, {"body": "one"})
         yield await left
 
