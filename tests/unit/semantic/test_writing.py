@@ -71,7 +71,7 @@ async def test_a_slow_upstream_is_not_sent_all_that_waits_at_once(monkeypatch):
 
     async def answer_slowly(request, method, target, body=b""):
         before.upstream.asked.append(Asked(method, target, body))
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)
         return Answer(done(*[201] * (body.count(b"\n") // 2)))
 
     async def pieces(*asked: object) -> AsyncIterator[bytes]:
