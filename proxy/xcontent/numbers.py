@@ -29,7 +29,7 @@ class Numbers(Sequence[float]):
 
     __slots__ = ("_length", "json")
 
-    def __init__(self, json: bytes, length: int) -> None:
+    def __init__(self, json: bytes, length: int | None = None) -> None:
         """`json` is an array of `length` numbers, none of them an integer."""
         self.json = json
         self._length = length
@@ -44,6 +44,8 @@ class Numbers(Sequence[float]):
         return numbers
 
     def __len__(self) -> int:
+        if self._length is None:
+            self._length = self.json.count(b",") + 1 if len(self.json) > len(b"[]") else 0
         return self._length
 
     def __iter__(self) -> Iterator[float]:
@@ -65,7 +67,7 @@ class Numbers(Sequence[float]):
         return hash(self.json)
 
     def __repr__(self) -> str:
-        return f"Numbers({self.json!r}, {self._length})"
+        return f"Numbers({self.json!r}, {len(self)})"
 
 
 class WrittenObject(dict[str, Any]):
