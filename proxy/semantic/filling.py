@@ -55,12 +55,8 @@ class FieldFilling:
     kept: Sequence[bytes] = ()  # chunks of other sources that are there already, rendered
     model: ModelSettings | None = None  # of vectors that it brings along
 
-    def rendered(self) -> bytes:
-        """The object to put in for the field."""
-        return b"".join(self.pieces())
-
     def pieces(self) -> list[bytes]:
-        """The same in pieces, as vectors are long and need not be copied more than once."""
+        """The object to put in for the field, in pieces: long vectors are copied but once."""
         pieces = [_BEFORE_CHUNKS]
         for kept in self.kept:
             pieces += (kept, b",")
@@ -124,12 +120,8 @@ class Filling:
     def chunk_count(self) -> int:
         return sum(len(one.chunks) for one in self.fields.values())
 
-    def rendered(self) -> bytes:
-        """The object to put in as `xinf`; empty where no semantic field is touched."""
-        return b"".join(self.pieces())
-
     def pieces(self) -> list[bytes]:
-        """The same in pieces."""
+        """The object to put in as `xinf`, in pieces; none where no semantic field is touched."""
         pieces: list[bytes] = []
         before = b"{"
         for path, one in self.fields.items():

@@ -73,7 +73,7 @@ def test_what_is_given_is_not_cut_again():
 
 
 def test_a_document_without_fields_of_ours_gets_nothing():
-    assert prepared({"other": "x"}).rendered() == b""
+    assert prepared({"other": "x"}).pieces() == []
 
 
 @pytest.mark.parametrize("seen", [False, True])
@@ -81,7 +81,7 @@ def test_vectors_are_put_below_the_key_of_the_field(seen: bool):
     filling = prepared({"o": {"a": "x"}}, semantic_field("o.a", seen=seen))
     (chunk,) = filling.fields["o.a"].chunks
     chunk.vector = b"[1.0]"
-    made = orjson.loads(filling.rendered())["o:a"]
+    made = orjson.loads(b"".join(filling.pieces()))["o:a"]
     assert made["chunks"] == [{"field": "o.a", "start": 0, "end": 1, "embeddings": [1.0]}]
     assert ("seen" in made) is not seen
     assert filling.markers() == {"xinf.o:a.chunks": "semantic-field-missing"}
@@ -92,7 +92,7 @@ def test_chunks_that_are_kept_come_first():
     one = filling.fields["body"]
     one.kept = [b'{"kept":1}']
     one.chunks[0].vector = b"[1.0]"
-    assert orjson.loads(one.rendered())["chunks"][0] == {"kept": 1}
+    assert orjson.loads(b"".join(one.pieces()))["chunks"][0] == {"kept": 1}
     assert filling.weight() == 2 * 3
     filling.fields["body"].semantic = semantic_field(model=SparseModel())
     assert filling.weight() == 2 * SparseModel().size

@@ -36,7 +36,7 @@ def brought(value: Any) -> dict[str, FieldFilling]:
 def test_vectors_are_put_where_the_layer_keeps_them():
     found = brought({"body": inference()})["body"]
     assert found.sources == ["body", "title"]
-    (chunk,) = orjson.loads(found.rendered())["chunks"]
+    (chunk,) = orjson.loads(b"".join(found.pieces()))["chunks"]
     assert chunk == {"field": "body", "start": 0, "end": 3, "embeddings": [1, 0.5, 0]}
 
 
@@ -71,7 +71,7 @@ def test_a_field_of_no_known_model_gets_that_of_its_vectors():
 def test_numbers_of_any_size_are_passed_on():
     chunk = {**CHUNK, "embeddings": [10**30, 0, 0]}
     found = brought({"body": inference(chunks={"body": [chunk]})})
-    assert str(10**30).encode() in found["body"].rendered()
+    assert str(10**30).encode() in b"".join(found["body"].pieces())
 
 
 @pytest.mark.parametrize(
