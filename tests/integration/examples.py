@@ -31,7 +31,9 @@ DOCUMENTS: Final = [
     "Paris is the capital of France.",
     "Goats and cows are milked every morning.",
 ]
-MESSAGES: Final = [{"role": "user", "content": "What is the capital of France?"}]
+PROMPT: Final = "Tell me about the history of Paris."  # of which a model makes many words
+MESSAGES: Final = [{"role": "user", "content": PROMPT}]
+MOST_TOKENS: Final = 100  # of an answer, so that it takes long enough to be seen to come in pieces
 
 
 def example_body(task_type: str, provider: str) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from tests.integration.examples import (
     DOCUMENTS,
     EXAMPLES,
     MESSAGES,
+    MOST_TOKENS,
+    PROMPT,
     QUERY,
     TEXTS,
     assert_chat_stream,
@@ -142,7 +144,7 @@ def test_rerank(client, provider):
 
 def test_completion(client, provider):
     put_example(client, "completion", provider)
-    params = {"inference_id": "hugging-face-completion", "input": "Say hello."}
+    params = {"inference_id": "hugging-face-completion", "input": PROMPT}
     assert_completion(client.call("inference.completion", params))
     chunks = client.call("inference.streamCompletion", params, asStream=True)
     assert len(chunks) > 1, "the stream must arrive in pieces"
@@ -153,7 +155,7 @@ def test_chat_completion(client, provider):
     put_example(client, "chat_completion", provider)
     params = {
         "inference_id": "hugging-face-chat-completion",
-        "chat_completion_request": {"messages": MESSAGES, "max_completion_tokens": 24},
+        "chat_completion_request": {"messages": MESSAGES, "max_completion_tokens": MOST_TOKENS},
     }
     chunks = client.call("inference.chatCompletionUnified", params, asStream=True)
     assert len(chunks) > 1, "the stream must arrive in pieces"
