@@ -167,10 +167,7 @@ class CachedTask(Generic[T]):
         if endpoint.revision is None:
             return await send(endpoint, texts, deadline)
         length = sum([len(text.text) for text in texts])
-        if length <= _QUICKLY_HASHED:
-            keys = keys_of(endpoint, texts)
-        else:
-            keys = await offload(length, _QUICKLY_HASHED, lambda: keys_of(endpoint, texts))
+        keys = await offload(length, _QUICKLY_HASHED, lambda: keys_of(endpoint, texts))
         if self._codec.is_quick and (found := self._cache.find_all(keys)) is not None:
             await confirm()  # else whoever makes the call does
             reserve(sum(map(len, found)) * _PER_BYTE)

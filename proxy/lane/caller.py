@@ -36,10 +36,9 @@ class CallerSide(AnsweringConnection):
         self._looks_first = False  # whether that has happened here
         self._unrefused = b""  # what a body must not have in it for that
         self._undecided = b""  # a request whose body is awaited to say so
-        self._readable: RequestHead | None = None  # the last of a request whose body could be read,
-        self._patient: RequestHead | None = (
-            None  # and of one like it, to the same target, that waits
-        )
+        # The last of a request whose body could be read, and of one to this target that may wait.
+        self._readable: RequestHead | None = None
+        self._patient: RequestHead | None = None
 
     # --- the connection
 
