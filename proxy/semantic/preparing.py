@@ -26,7 +26,7 @@ from proxy.semantic.answerjson import object_of
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.highlights import Shown
 from proxy.semantic.innerhits import all_taken_over
-from proxy.semantic.pits import indices_of
+from proxy.semantic.pits import expression_of
 from proxy.semantic.queries import Known, Rewriter
 from proxy.semantic.registry import Target
 from proxy.semantic.searching import rewritten
@@ -161,7 +161,7 @@ async def target_of(exchange: Exchange, search: Search) -> Target:
     """What a search goes to. Raises: UpstreamError."""
     expression = search.expression
     if isinstance(pit := search.body.get("pit"), Mapping):
-        expression = ",".join(indices_of(str(pit.get("id"))))
+        expression = expression_of(str(pit.get("id")))
         if not expression:
             return _NOTHING
     return await exchange.parts.registry.look_up(expression or "_all")

@@ -12,7 +12,7 @@ from proxy.semantic.chunks import show
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.highlights import Shown
 from proxy.semantic.innerhits import hits_within
-from proxy.semantic.pits import indices_of
+from proxy.semantic.pits import expression_of
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.xcontent.writing import dump_json
 
@@ -47,7 +47,7 @@ class Where:
         """The indices by name, for when a point in time may be over."""
         if not isinstance(self.pit, Mapping):
             return self.expression
-        return ",".join(indices_of(str(self.pit.get("id"))))
+        return expression_of(str(self.pit.get("id")))
 
     def target(self) -> str:
         name = self.expression

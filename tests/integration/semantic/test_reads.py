@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from proxy.semantic.layout import CONTAINER
+from proxy.semantic.pits import expression_of
 from tests.support.processes import Serve
 from tests.support.semantic import Caller
 from tests.support.semanticprovider import semantic_reply
@@ -297,6 +298,14 @@ class TestCapabilities:
         body = caller.ask("GET", path)["fields"]["body"]["text"]
         assert body["searchable"] is False
         assert body["non_searchable_indices"] == ["reads-plain"]
+
+
+def test_points_in_time_are_known_by_their_ids(caller: Caller):
+    caller.ask("PUT", "/reads-shards", {"settings": {"number_of_shards": 3}})
+    for _ in range(20):
+        pit = caller.ask("POST", f"/{INDEX},reads-shards/_pit?keep_alive=1m")["id"]
+        assert sorted(expression_of(pit).split(",")) == sorted((INDEX, "reads-shards"))
+        caller.ask("DELETE", "/_pit", {"id": pit})
 
 
 def test_pages_show_nothing_of_ours(caller: Caller):

@@ -13,6 +13,7 @@ from proxy.semantic.asked import Asked, unpacked
 from proxy.semantic.highlights import Found, Highlight, Shown, Sought, Within
 from proxy.semantic.shownhits import Where
 from tests.unit.semantic.targets import semantic_field
+from tests.unit.semantic.test_pits import REAL
 
 BY_PATH: Final[dict[str, Found]] = {"body": {"a": semantic_field()}}
 WHERE = Where(expression="a,b*", parameters={"ignore_unavailable": "true"})
@@ -71,10 +72,9 @@ def test_whether_fields_are_asked_for_by_name(shown: Shown, answer: bool):
 
 
 def test_a_point_in_time_may_be_over_by_then():
-    pit = {"id": "AQEBYRZOaDZrQ0ZwMFRiS0ZXQkN0Q1hZNHF3AA"}
-    found = unpacked(Asked.of(SHOWN, Where(expression=None, pit=pit)).packed())
+    found = unpacked(Asked.of(SHOWN, Where(expression=None, pit={"id": REAL})).packed())
     assert found is not None
-    assert found.where == Where(expression="a")
+    assert found.where == Where(expression="q-a,q-b")
 
 
 def packed(value: Any) -> str:

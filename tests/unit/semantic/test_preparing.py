@@ -16,6 +16,7 @@ from proxy.ground.errors import (
 from proxy.semantic.preparing import Prepared, Search, prepared, prepared_one, remote_of, target_of
 from tests.unit.semantic.exchanges import World, world
 from tests.unit.semantic.targets import semantic_field, target
+from tests.unit.semantic.test_pits import REAL
 
 HERE: Final = target(semantic_field())
 
@@ -102,8 +103,8 @@ def test_indices_of_other_clusters(expression: str | None, remote: str | None):
     [
         ("a", {}, ["a"]),
         (None, {}, ["_all"]),
-        ("x", {"pit": {"id": "AQEBYRZOaDZrQ0ZwMFRiS0ZXQkN0Q1hZNHF3AA"}}, ["a"]),
-        ("x", {"pit": {"id": "rubbish"}}, []),
+        ("x", {"pit": {"id": REAL}}, ["q-a,q-b"]),
+        ("x", {"pit": {"id": "rubbish"}}, ["_all"]),
         ("x", {"pit": "rubbish"}, ["x"]),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 from proxy.ground.errors import IllegalArgument, Unauthorized
 from tests.unit.semantic.exchanges import Answer, world
 from tests.unit.semantic.targets import semantic_field, target
+from tests.unit.semantic.test_pits import REAL
 
 SEMANTIC: Final = {"semantic": {"field": "body", "query": "one"}}
 HERE: Final = target(semantic_field())
@@ -175,9 +176,8 @@ async def test_a_search_without_highlights_asks_once():
 
 async def test_the_indices_of_a_point_in_time():
     here = world(HERE, FOUND)
-    pit = "AQEBYRZOaDZrQ0ZwMFRiS0ZXQkN0Q1hZNHF3AA"
-    await here.request("POST", "/_search", {"pit": {"id": pit}, "query": SEMANTIC})
-    assert here.registry.looked_up == ["a"]
+    await here.request("POST", "/_search", {"pit": {"id": REAL}, "query": SEMANTIC})
+    assert here.registry.looked_up == ["q-a,q-b"]
 
 
 async def test_remote_clusters_are_refused():
