@@ -67,12 +67,15 @@ _BUILDER: Final = b"query_vector_builder"
 _RETRIEVER: Final = b'"retriever"'  # which early releases do not know at all
 _KINDS: Final = (b"text_similarity_reranker", b'"linear"')  # of retrievers
 _FUSION: Final = b'"rrf"'  # another one, and a `rank`
+_ENDPOINT: Final = b'"inference_id"'  # of a `sparse_vector`
 # What embeds in ES|QL, in any case; and how a request with such a query begins.
 _FUNCTION: Final = b"text_embedding"
 _ESQL: Final = b"POST /_query"
 _ESCAPE: Final = b"\\"
 _ESCAPED_LETTER: Final = re.compile(rb"\\u00[4-7]")  # perhaps of one of these names
-_IN_URL: Final = re.compile(rb"[?&]source=[^&]*(?:semantic|query_vector_builder|rrf|linear)")
+_IN_URL: Final = re.compile(
+    rb"[?&]source=[^&]*(?:semantic|query_vector_builder|rrf|linear|inference_id)"
+)
 # What a head has, in lower case, where these names look otherwise in the body.
 _UNREADABLE: Final = (b"\r\ncontent-encoding:", b"yaml", b"cbor", b"smile")
 _WRITES: Final = (b"PUT", b"POST")
@@ -192,6 +195,8 @@ class Interceptor:
         """Whether a request into which we look, its body from `start` on, is taken after all."""
         find = request.rfind  # from the end, as that is twice as fast where these names are not
         if find(_SEMANTIC, start) >= 0 or find(_BUILDER, start) >= 0 or find(_FUSION, start) >= 0:
+            return True
+        if find(_ENDPOINT, start) >= 0:
             return True
         if find(_RETRIEVER, start) >= 0 and (
             self._release.may_lack_retrievers() or any(find(kind, start) >= 0 for kind in _KINDS)

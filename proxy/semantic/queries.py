@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
-from proxy.ground.errors import IllegalArgument, XContentParseFailed
+from proxy.ground.errors import IllegalArgument
 from proxy.inference.endpoints import TaskType
 from proxy.semantic import layout
 from proxy.semantic.clauses import (
@@ -27,7 +27,13 @@ from proxy.semantic.clauses import (
 from proxy.semantic.fields import TYPE, SemanticField
 from proxy.semantic.modelsettings import DenseModel, ModelSettings, SparseModel
 from proxy.semantic.prefilters import OCCURS, Scope, each, listed, named
-from proxy.semantic.refusals import MULTI_MATCH, NOT_MATCHED, UNSUPPORTED, refusal
+from proxy.semantic.refusals import (
+    MULTI_MATCH,
+    NOT_MATCHED,
+    UNSUPPORTED,
+    check_semantic,
+    refusal,
+)
 from proxy.semantic.registry import Target
 from proxy.semantic.vectorbuilders import (
     Build,
@@ -262,7 +268,7 @@ class Rewriter:
     # --- leaves: None leaves a query as it is
 
     def _semantic(self, body: Mapping[str, Any], scope: Scope) -> Any:
-        _check_semantic(body)
+        check_semantic(body)
         path = body["field"]
         found = self.fields(path)
         clauses = self._by_meaning(found, body["query"], scope, own_of(body))
@@ -336,14 +342,13 @@ class Rewriter:
 
     def _sparse(self, body: Mapping[str, Any], scope: Scope) -> Any:
         found, build = self._of_vectors(body), build_of_tokens(body)
-        if not found or (build is None and not has_tokens(body)):
+        if build is None and not has_tokens(body):
             return None
+        if not found:
+            return self._plain_sparse(body, build)
         others = self._searches_others(found)
-        if (
-            build is not None
-            and build.model_id is None
-            and (others or str(body["field"]) not in self._by_path)
-        ):
+        is_open = build is not None and build.model_id is None
+        if is_open and (others or str(body["field"]) not in self._by_path):
             raise IllegalArgument("inference_id required to perform vector search on query string")
         own, options = own_of(body), options_of_tokens(body)
         clauses = []
@@ -357,11 +362,18 @@ class Rewriter:
             clauses.append(Clause(problem, in_indices(refused)))
         if not others:
             return any_of(clauses)
-        wanted = None
-        if build is not None:
-            wanted = self._want(Wanted(str(build.model_id), build.text))
-        plain = weighted(str(body["field"]), self._tokens(body, wanted), {**options, **own})
-        return self._with_plain(found, clauses, plain)
+        return self._with_plain(found, clauses, self._plain_sparse(body, build))
+
+    def _plain_sparse(self, body: Mapping[str, Any], build: Build | None) -> Any:
+        """A `sparse_vector` on a user's own field: as it is, if it names no endpoint of ours."""
+        as_it_is = {"sparse_vector": body}
+        if build is None or build.model_id is None:
+            return as_it_is
+        wanted = self._want(Wanted(build.model_id, build.text))
+        if self._known is not None and self._known.vectors.is_elsewhere(wanted):
+            return as_it_is
+        options = {**options_of_tokens(body), **own_of(body)}
+        return weighted(str(body.get("field")), self._tokens(body, wanted), options)
 
     def _tokens(self, body: Mapping[str, Any], wanted: Wanted | None) -> Any:
         """The weights of a `sparse_vector`: those of a text, or its own."""
@@ -451,20 +463,7 @@ _LEAVES: Final[Mapping[str, Callable[[Rewriter, Mapping[str, Any], Scope], Any]]
     "knn": Rewriter._knn,
     "sparse_vector": Rewriter._sparse,
 }
-_OF_SEMANTIC: Final = ("field", "query", "lenient", "boost", "_name")
 
 
 def _not_of(kind: type[ModelSettings], body: Mapping[str, Any]) -> str:
     return f"Field [{body.get('field')}] does not use a [{kind.task}] model"
-
-
-def _check_semantic(body: Mapping[str, Any]) -> None:
-    """Raises: XContentParseFailed, IllegalArgument as Elasticsearch's parser does."""
-    for name in body:
-        if name not in _OF_SEMANTIC:
-            raise XContentParseFailed(f"[semantic] unknown field [{name}]")
-    for name in ("field", "query"):
-        if body.get(name) is None:
-            raise IllegalArgument(f"[semantic] requires a {name} value")
-        if not isinstance(body[name], str):
-            raise XContentParseFailed(f"[semantic] {name} doesn't support values of this type")

@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from proxy.ground.errors import IllegalArgument, XContentParseFailed
+
 _MARK: Final = "xinf!"
 _END: Final = "(("  # which no query string may end with
 _REASON: Final = re.compile(
@@ -21,6 +23,7 @@ _REASON: Final = re.compile(
 _QUOTED: Final = re.compile(rf"{_MARK}\w:(?P<reason>.*?)\(\(", re.DOTALL)
 _ON_BUILDING: Final = "b"  # a query that cannot be made of what was sent
 _ON_REWRITING: Final = "r"
+_OF_SEMANTIC: Final = ("field", "query", "lenient", "boost", "_name")
 
 
 def refusal(reason: str, *, on_rewriting: bool = False) -> dict[str, Any]:
@@ -76,6 +79,18 @@ def _with_cause(error: dict[str, Any]) -> dict[str, Any]:
     if cause.get("type") != "illegal_argument_exception":
         return error
     return {**error, "caused_by": {**cause, "caused_by": cause}}
+
+
+def check_semantic(body: Mapping[str, Any]) -> None:
+    """Raises: XContentParseFailed, IllegalArgument as Elasticsearch's parser does."""
+    for name in body:
+        if name not in _OF_SEMANTIC:
+            raise XContentParseFailed(f"[semantic] unknown field [{name}]")
+    for name in ("field", "query"):
+        if body.get(name) is None:
+            raise IllegalArgument(f"[semantic] requires a {name} value")
+        if not isinstance(body[name], str):
+            raise XContentParseFailed(f"[semantic] {name} doesn't support values of this type")
 
 
 _NOT_MATCHED: Final = "Field [{path}] of type [semantic_text] does not support %s queries"

@@ -56,6 +56,10 @@ class Vectors:
             raise error
         return self.found[wanted]
 
+    def is_elsewhere(self, wanted: Wanted) -> bool:
+        """Whether no endpoint of ours has that name."""
+        return isinstance(self.failed.get(wanted), EndpointNotFound)
+
     def of_task(self, wanted: Wanted, task: TaskType) -> Any:
         """What an endpoint has made that a query needs to be of this task.
 

@@ -47,6 +47,7 @@ SEARCHES: Final[dict[str, dict[str, Any]]] = {
             },
         }
     },
+    "tokens": {"query": {"sparse_vector": {"field": "w", "inference_id": "no", "query": "x"}}},
     "words": {"query": SEA},
     "mistake": {"query": {"semantix": {}}},
 }

@@ -205,6 +205,21 @@ def test_a_field_that_is_no_text_elsewhere(here):
         assert found == expected(QUERY, BOTH)
 
 
+def test_fields_of_the_users_own(here):
+    """Also where no index at all is semantic, and beside a query of words."""
+    named = tokens(query=QUERY, inference_id=here.name("e"))
+    with here.embedding() as calls:
+        assert scores(here.search("plain", named)) == {"p": weights(QUERY)["ships"] * 2.0}
+    assert calls == [[QUERY]]
+    doubled = tokens(query=QUERY, inference_id=here.name("e"), boost=2, _name="n")
+    (hit,) = here.search("plain", {"bool": {"should": [doubled]}})["hits"]["hits"]
+    assert (hit["_score"], hit["matched_queries"]) == (weights(QUERY)["ships"] * 4.0, ["n"])
+    status, document = here.ask("plain", tokens(query=QUERY, inference_id=here.name("dense")))
+    assert (status, "Is [t-sparse-dense] a compatible model?" in str(document)) == (400, True)
+    status, document = here.post(f"/{here.name('plain')}/_count", {"query": named})
+    assert (status, document["count"]) == (200, 1)
+
+
 def test_no_vectors_are_searched_for_in_such_a_field(here):
     reason = "Field [body] does not use a [text_embedding] model"
     build = {"text_embedding": {"model_text": QUERY}}

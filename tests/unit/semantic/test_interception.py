@@ -213,6 +213,11 @@ HEAD = b"POST /notes/_search HTTP/1.1\r\nHost: es\r\n%b\r\n\r\n"
         (b"Content-Type: application/json", b'{"query":{"match":{"a":"b"}}}', False),
         (b"Content-Type: application/json", b'{"query":{"semantic":{}}}', True),
         (b"Content-Type: application/json", b'{"query":{},"rank":{"rrf":{}}}', True),
+        (
+            b"Content-Type: application/json",
+            b'{"query":{"sparse_vector":{"field":"w","inference_id":"e","query":"x"}}}',
+            True,
+        ),
         (b"Content-Type: application/json", b'{"retriever":{"linear":{}}}', True),
         (b"Content-Type: application/json", b'{"query":{"s\\u0065mantic":{}}}', True),
         (b'X: "semantic"', b"{}", False),

@@ -6,13 +6,13 @@ from typing import Any, Final
 
 import pytest
 
-from proxy.ground.errors import IllegalArgument, ProxyError
+from proxy.ground.errors import EndpointNotFound, IllegalArgument, ProxyError
 from proxy.inference.endpoints import TaskType
 from proxy.semantic.modelsettings import SparseModel
 from proxy.semantic.prefilters import Scope
-from proxy.semantic.queries import Rewriter
+from proxy.semantic.queries import Known, Rewriter
 from proxy.semantic.searching import rewritten
-from proxy.semantic.vectors import Embedded
+from proxy.semantic.vectors import Embedded, Vectors, Wanted
 from tests.unit.semantic.targets import Rewriting, known, semantic_field, target
 
 FIRST: Final = [1.0, 0.0, 0.0]
@@ -361,7 +361,21 @@ def test_tokens_in_fields_that_are_not_semantic_elsewhere():
     ours, others = of_tokens(query, target(SPARSE, others=True))["bool"]["should"]
     assert ours == nested(tokens())
     assert others["bool"]["must"] == [tokens("body")]
-    assert of_tokens(query, target()) == query
+
+
+def test_tokens_in_fields_of_the_users_own():
+    own = {"field": "own", "query": "one", "prune": True, "boost": 2, "_name": "x"}
+    query = {"sparse_vector": {**own, "inference_id": "m"}}
+    wanted = tokens("own", prune=True, boost=2, _name="x")
+    for to in (target(), target(SPARSE)):
+        assert of_tokens({"bool": {"must": query}}, to) == {"bool": {"must": wanted}}
+
+
+def test_tokens_of_an_endpoint_that_is_not_ours():
+    query = {"sparse_vector": {"field": "own", "query": "one", "inference_id": "theirs"}}
+    missing = {Wanted("theirs", "one"): EndpointNotFound("theirs")}
+    found = Known(vectors=Vectors(failed=missing))
+    assert Rewriter(target(), found).query(query, Scope(10)) == query
 
 
 def test_each_index_is_searched_for_what_its_field_has():
