@@ -220,6 +220,23 @@ def test_fields_of_the_users_own(here):
     assert (status, document["count"]) == (200, 1)
 
 
+def test_what_a_pipeline_has_filled_is_searched(here):
+    endpoint = here.name("e")
+    fill = {"input_output": {"input_field": "body", "output_field": "own"}, "model_id": endpoint}
+    pipeline = f"/_ingest/pipeline/{here.name('fill')}"
+    here.client("PUT", pipeline, {"processors": [{"inference": fill}]})
+    texts = {key: {"body": " ".join(each)} for key, each in TEXTS.items()}
+    here.index("filled", {}, own={"type": "sparse_vector"})
+    for key, document in texts.items():
+        target = f"/{here.name('filled')}/_doc/{key}?refresh=true&pipeline={here.name('fill')}"
+        assert here.client("PUT", target, document).status == 201
+    query = tokens("own", query="harbour baker", inference_id=endpoint)
+    assert ids(here.search("filled", query))[0] == "2"
+    found = here.search("filled", tokens("own", query=QUERY, inference_id=endpoint))
+    assert scores(found) == expected(QUERY, {key: [one["body"]] for key, one in texts.items()})
+    here.client("DELETE", pipeline)
+
+
 def test_no_vectors_are_searched_for_in_such_a_field(here):
     reason = "Field [body] does not use a [text_embedding] model"
     build = {"text_embedding": {"model_text": QUERY}}

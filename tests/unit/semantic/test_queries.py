@@ -373,7 +373,7 @@ def test_tokens_in_fields_of_the_users_own():
 
 def test_tokens_of_an_endpoint_that_is_not_ours():
     query = {"sparse_vector": {"field": "own", "query": "one", "inference_id": "theirs"}}
-    missing = {Wanted("theirs", "one"): EndpointNotFound("theirs")}
+    missing: dict[Wanted, ProxyError] = {Wanted("theirs", "one"): EndpointNotFound("theirs")}
     found = Known(vectors=Vectors(failed=missing))
     assert Rewriter(target(), found).query(query, Scope(10)) == query
 
