@@ -208,7 +208,7 @@ async def _names(
 
 async def _mappings(exchange: Exchange, search: Search, name: str) -> dict[str, Any]:
     """The mappings of fields of that name or pattern, by index. Raises: UpstreamError."""
-    expression = quote(search.expression or "_all", safe="*,:<>{}+~-")
+    expression = expressions.in_path(search.expression or expressions.EVERYTHING)
     target = (
         f"/{expression}/_mapping/field/{quote(name, safe='')}"
         "?expand_wildcards=all&ignore_unavailable=true"

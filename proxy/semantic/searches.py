@@ -39,7 +39,7 @@ async def search(exchange: Exchange) -> web.StreamResponse:
     """One search."""
     body = await body_of(exchange)
     if body is None:
-        return await exchange.hand_on()  # the upstream says what is wrong with it
+        return await exchange.hand_on_unread()
     parameters = dict(exchange.rest.parameters)
     if "*" in parameters.get(_DOC_VALUES, "") and isinstance(body.get(_DOC_VALUES, []), list):
         body[_DOC_VALUES] = [*body.get(_DOC_VALUES, []), *parameters.pop(_DOC_VALUES).split(",")]
@@ -59,7 +59,7 @@ async def answered(
     if isinstance(made, ProxyError):
         raise made
     if not made.target.fields and made.body == body and not is_sent:
-        return await exchange.hand_on()
+        return await exchange.hand_on_as_plain(made.target)
     path = exchange.rest.path.rstrip("/").removesuffix("/template")
     shown = Showing(body=made.body, parameters=exchange.rest.parameters, replacement=None)
     if made.target.fields:
@@ -156,12 +156,12 @@ def querying(
     async def handle(exchange: Exchange) -> web.StreamResponse:
         body = await body_of(exchange)
         if body is None:
-            return await exchange.hand_on()
+            return await exchange.hand_on_unread()
         expression = exchange.names.get("index")
         search = Search(body=body, expression=expression, size=size(exchange))
         made = await prepared_one(exchange, search)
         if not made.target.fields and made.body == body:
-            return await exchange.hand_on()
+            return await exchange.hand_on_as_plain(made.target)
         target = _target(exchange, exchange.rest.path)
         if is_in_url(exchange.rest.parameters):
             target = with_excludes(exchange, exchange.rest.path)
