@@ -317,9 +317,15 @@ class Exchange:
 
     @property
     def wants_json(self) -> bool:
-        """Whether the caller gets JSON, from the upstream as well."""
-        accept = self.rest.accept
-        return self.responder.format == "json" and not (accept is not None and accept.is_smile)
+        """Whether the caller gets JSON, from the upstream as well.
+
+        Which answers in the form of the body where it is asked for no other one that it knows.
+        """
+        forms = (self.rest.accept, self.rest.content_type)
+        may_be_smile = "smile" in self.rest.parameters.get("format", "").lower() or any(
+            form is not None and form.is_smile for form in forms
+        )
+        return self.responder.format == "json" and not may_be_smile
 
     async def made(self, status: int, document: Any, **headers: str) -> web.StreamResponse:
         """An answer of our own making, in the form that the caller wants."""

@@ -126,6 +126,27 @@ def test_what_only_the_upstream_can_read_is_refused(
     assert HIDDEN not in answer.text
 
 
+@pytest.mark.parametrize(
+    ("query", "headers"),
+    [
+        ("&format=smile", []),
+        ("&format=SMILE", [("Accept", "application/json")]),
+        ("", [("Content-Type", SMILE)]),
+        ("", [("Accept", SMILE)]),
+        ("", [("Accept", "*/*"), ("Content-Type", SMILE)]),
+    ],
+)
+def test_no_answer_is_in_a_form_in_which_nothing_can_be_hidden(
+    callers: tuple[Caller, Caller], query: str, headers: list[tuple[str, str]]
+):
+    proxy, direct = callers
+    target = f"/{OURS}/_stats?fields=*{query}"
+    assert HIDDEN.encode() in send(direct.url, "GET", target, headers).content
+    answer = send(proxy.url, "GET", target, headers)
+    assert answer.status == 200
+    assert HIDDEN.encode() not in answer.content
+
+
 def test_a_search_among_many_is_translated_though_a_line_follows(callers: tuple[Caller, Caller]):
     query = {"query": {"semantic": {"field": "body", "query": "moon"}}}
     body = lines({"index": OURS}, query) + b"\n"
