@@ -170,10 +170,11 @@ class Exchange:
     async def hand_on_as_plain(self, found: Target) -> web.StreamResponse:
         """As `hand_on`, where what is `found` has no field of ours.
 
-        What stands for no index may stand for one once the upstream is asked, or may be spelled in
-        a way that only the upstream understands.
+        What stands for no index may stand for one once the upstream is asked, may be spelled in a
+        way that only the upstream understands, or be out of the proxy's sight.
         """
-        return await (self.hand_on() if found.exists else self.hand_on_unread())
+        is_plain = found.exists and found.is_clear
+        return await (self.hand_on() if is_plain else self.hand_on_unread())
 
     async def hand_on_unread(self) -> web.StreamResponse:
         """As `hand_on`, for what nobody here can read, and the upstream should refuse.

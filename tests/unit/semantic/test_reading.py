@@ -53,6 +53,9 @@ async def test_an_answer_of_an_index_that_nobody_knows_shows_nothing_of_ours():
     await here.request("GET", "/a/_doc/1")
     assert handed(here).target == ""
     assert cuts(here)
+    here = world(replace(target(), is_clear=False))
+    await here.request("GET", "/a/_doc/1")
+    assert cuts(here)
     here = world(target())
     await here.request("GET", "/a/_doc/1")
     assert not cuts(here)
