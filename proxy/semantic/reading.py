@@ -61,7 +61,7 @@ async def get_documents(exchange: Exchange) -> web.StreamResponse:
     body = await exchange.document()
     docs = body.get("docs") if isinstance(body, dict) else None
     fields = await _fields_of(exchange, docs)
-    if isinstance(body, dict) and not fields:
+    if not isinstance(body, dict) or not fields:
         return await exchange.hand_on_unread()  # as documents may be named in ways of their own
     own = exchange.rest.parameters
     data, parameters = None, url_with(own)

@@ -90,7 +90,14 @@ async def test_documents_of_other_indices_are_passed_on(body: Any):
     assert cuts(here)  # as the upstream may read it in another way
 
 
-@pytest.mark.parametrize("body", [b"rubbish", {"docs": 1}, {"docs": [1, {}]}])
+async def test_documents_in_a_body_that_cannot_be_read_show_nothing_of_ours():
+    here = world(HERE)
+    await here.request("POST", "/a/_mget", b"rubbish")
+    assert handed(here).target == ""
+    assert cuts(here)
+
+
+@pytest.mark.parametrize("body", [{"docs": 1}, {"docs": [1, {}]}])
 async def test_what_cannot_be_read_is_for_the_upstream_to_refuse(body: Any):
     here = world(HERE)
     await here.request("POST", "/a/_mget", body)
