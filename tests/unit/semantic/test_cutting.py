@@ -44,7 +44,7 @@ class TestSources:
         assert cut(hit(before, sort=[1]), form) == hit(after, sort=[1])
 
     def test_lose_it_where_a_transform_is_tried_out(self, form: str):
-        made = {"generated_dest_index": {"mappings": {"properties": {"a": {}}}}}
+        made: Any = {"generated_dest_index": {"mappings": {"properties": {"a": {}}}}}
         before = {"preview": [{"a": 1, "xinf": ADDED}, {"xinf": ADDED}], **made}
         assert cut(before, form) == {"preview": [{"a": 1}, {}], **made}
 
