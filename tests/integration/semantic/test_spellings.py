@@ -20,8 +20,7 @@ OURS: Final = "spelled-ours"
 PLAIN: Final = "spelled-plain"
 DOC: Final = {"_index": OURS, "_id": "1"}
 SMILE: Final = "application/smile"
-# `{"docs":[{"_index":"spelled-ours","_id":"1","_source":true}]}` and `{}`, between which a search
-# of many begins.
+# `{"docs":[{"_index":"spelled-ours","_id":"1","_source":true}]}`, and a search of `{}` there.
 SMILE_DOCS: Final = (
     b":)\n\x00\xfa\x83docs\xf8\xfa\x85_index\x4bspelled-ours\x82_id\x401\x86_source\x23\xfb\xf9\xfb"
 )
@@ -65,6 +64,7 @@ def in_url(body: bytes) -> str:
 
 
 DOCS: Final = orjson.dumps({"docs": [DOC]})
+OF_OURS: Final = {"query": {"term": {"_index": OURS}}}  # beside indices of other tests
 SEARCHES: Final = lines({"index": OURS}, {})
 READS: Final = [
     ("/_mget", orjson.dumps({"docs": [{**DOC, "_index": [OURS]}]})),
@@ -78,14 +78,14 @@ READS: Final = [
     (f"/{PLAIN}/_mget?{in_url(DOCS).replace('source=', '%73ource=')}", b""),
     (f"/{PLAIN}/_msearch", SEARCHES),
     (f"/{PLAIN}/_msearch", lines({"indices": [OURS]}, {})),
-    (f"/{PLAIN}/_msearch", lines({"index": ""}, {})),
+    (f"/{PLAIN}/_msearch", lines({"index": ""}, OF_OURS)),
     (f"/{PLAIN}/_msearch?{in_url(SEARCHES)}", b""),
-    ("//_msearch", lines({}, {})),
+    ("//_msearch", lines({}, OF_OURS)),
     ("/_msearch", SEARCHES + b"\n"),
     ("/_msearch", SEARCHES + lines({"index": OURS})),
-    ("/_msearch", lines(b"null\n", {})),
-    ("//_search", b"{}"),
-    ("//_field_caps?fields=*", b""),
+    ("/_msearch", lines(b"null\n", OF_OURS)),
+    ("//_search", orjson.dumps(OF_OURS)),
+    ("//_field_caps?fields=x*", b""),
 ]
 
 
