@@ -37,7 +37,8 @@ async def field_capabilities(exchange: Exchange) -> web.StreamResponse:
         return await exchange.hand_on_as_plain(target)
     if (sent := await body_of(exchange)) is None:
         return await exchange.hand_on_unread()
-    asks = _Question(exchange, sent, load_json(await queried(exchange) or b"{}"))
+    body = load_json(await queried(exchange) or b"") if sent else {}
+    asks = _Question(exchange, sent, body)
     answer = await exchange.ask(asks.body or None, target=asks.target)
     return await exchange.revised(
         answer, lambda document: _shown(document, found, asks), is_as_sent=asks.is_as_sent

@@ -48,6 +48,7 @@ _WORDS: Final = frozenset(
         b"explanation",
         b"explanations",
         b"failures",
+        b"last_uri",
         b"profile",
         b"reason",
         b"root_cause",
