@@ -223,11 +223,6 @@ def _field_name(value: Any) -> Any:
     return value.get("field") if isinstance(value, Mapping) else value
 
 
-def with_excludes(exchange: Exchange, path: str | None = None) -> str:
-    """The request's target, perhaps at another path, that leaves `xinf` out of the source."""
-    return (path or exchange.rest.path) + _query(url_with(exchange.rest.parameters))
-
-
 def _below(value: Any) -> Any:
     """A part of a search body, with the filters of the hits below it."""
     if isinstance(value, list):

@@ -22,11 +22,11 @@ from proxy.semantic.encodedanswers import cutting
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.preparing import Prepared, Search, prepared_one
-from proxy.semantic.reading import Showing, cut, showing, with_excludes
+from proxy.semantic.reading import Showing, cut, showing
 from proxy.semantic.retrievers.entry import evaluated
 from proxy.semantic.scrolls import with_asked
 from proxy.semantic.shownhits import Where, show_chunks
-from proxy.semantic.sourcefilters import is_in_url
+from proxy.semantic.sourcefilters import is_in_url, url_with
 from proxy.xcontent.writing import dump_json
 
 _SCROLL_SIZE: Final = 1000  # documents that `_delete_by_query` finds at once, if not told otherwise
@@ -162,9 +162,10 @@ def querying(
         made = await prepared_one(exchange, search)
         if not made.target.fields and made.body == body:
             return await exchange.hand_on_as_plain(made.target)
-        target = _target(exchange, exchange.rest.path)
-        if is_in_url(exchange.rest.parameters):
-            target = with_excludes(exchange, exchange.rest.path)
+        parameters = exchange.rest.parameters
+        if is_in_url(parameters):
+            parameters = url_with(parameters)
+        target = _target(exchange, exchange.rest.path, parameters)
         answer = await exchange.ask(dump_json(made.body) if made.body else None, target=target)
         words = _words(made)
         return await exchange.patched(answer, lambda document: presentable(document, words))
