@@ -32,11 +32,13 @@ Capabilities = dict[str, dict[str, Any]]  # by field, and its type
 
 async def field_capabilities(exchange: Exchange) -> web.StreamResponse:
     """What can be done with fields."""
-    found = (await exchange.parts.registry.look_up(exchange.names.get("index", "_all"))).fields
-    sent = await body_of(exchange) if found else None
-    if sent is None:  # nothing concerns us, or it cannot be read, as the upstream will say
-        return await exchange.hand_on()
-    asks = _Question(exchange, sent, load_json(await queried(exchange) or b"{}"))
+    target = await exchange.parts.registry.look_up(exchange.names.get("index", "_all"))
+    if not (found := target.fields):
+        return await exchange.hand_on_as_plain(target)
+    if (sent := await body_of(exchange)) is None:
+        return await exchange.hand_on_unread()
+    body = load_json(await queried(exchange) or b"") if sent else {}
+    asks = _Question(exchange, sent, body)
     answer = await exchange.ask(asks.body or None, target=asks.target)
     return await exchange.revised(
         answer, lambda document: _shown(document, found, asks), is_as_sent=asks.is_as_sent

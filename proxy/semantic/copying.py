@@ -12,7 +12,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from aiohttp import web
 
@@ -33,6 +33,7 @@ from proxy.semantic.sourcefilters import filter_in_body
 from proxy.semantic.targets import Pipelines, pipelines_of, write_target
 from proxy.semantic.tasks import Task
 from proxy.semantic.writer import Refused, Writer
+from proxy.xcontent.javatext import java_scalar
 from proxy.xcontent.writing import dump_json
 
 _BATCH: Final = 1000  # documents of a page, as in Elasticsearch
@@ -49,6 +50,25 @@ _NO_REMOTE: Final = f"[remote] is not possible {_WHERE}"
 _NO_SCRIPT: Final = (
     f"[script] cannot run {_WHERE}: texts that it changed would keep the vectors of the old ones"
 )
+# Parameters of the URL that say which documents are meant. Source: RestUpdateByQueryAction.
+_OF_SEARCH: Final = frozenset(
+    (
+        "allow_no_indices",
+        "analyze_wildcard",
+        "analyzer",
+        "default_operator",
+        "df",
+        "expand_wildcards",
+        "ignore_unavailable",
+        "lenient",
+        "preference",
+        "q",
+        "request_cache",
+        "routing",
+        "search_type",
+        "terminate_after",
+    )
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +78,7 @@ class Copy:
     source: str
     search: Mapping[str, Any]
     size: int
+    parameters: Mapping[str, str] = field(default_factory=dict)  # of the URL, for the search
     dest: str | None  # None updates each document where it is
     op_type: str = "index"
     pipeline: str | None = None
@@ -114,9 +135,9 @@ async def reindex(exchange: Exchange) -> web.StreamResponse:
     source, dest = body.get("source"), body.get("dest")
     if not isinstance(source, Mapping) or not isinstance(dest, Mapping):
         return await exchange.hand_on()
-    names = (
-        ",".join(source["index"]) if isinstance(source.get("index"), list) else source.get("index")
-    )
+    names = source.get("index")
+    if isinstance(names, list):
+        names = ",".join(map(java_scalar, names))
     target = dest.get("index")
     if not isinstance(names, str) or not isinstance(target, str):
         return await exchange.hand_on()
@@ -161,6 +182,9 @@ async def update_by_query(exchange: Exchange) -> web.StreamResponse:
         search={key: value for key, value in body.items() if key in ("query", "sort")},
         size=_size(exchange.rest.parameters.get("scroll_size", _BATCH)),
         dest=None,
+        parameters={
+            name: text for name, text in exchange.rest.parameters.items() if name in _OF_SEARCH
+        },
         pipeline=pipeline,
         **_common(exchange, body),
     )
@@ -314,7 +338,8 @@ async def _pages(
         "_source": await _filter(exchange, copy),
         "track_total_hits": True,
     }
-    path = f"/{quote(copy.source, safe='*,<>{}')}/_search?scroll={_KEEP_ALIVE}"
+    parameters = urlencode({**copy.parameters, "scroll": _KEEP_ALIVE})
+    path = f"/{quote(copy.source, safe='*,<>{}')}/_search?{parameters}"
     answer, hits = await _page(await exchange.ask(body, target=path, method="POST"), copy)
     total = total_of(answer)
     progress.total = total if left is None else min(total, left)

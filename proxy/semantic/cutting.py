@@ -31,6 +31,7 @@ _COMMA: Final = re.compile(rb"\A[ \t\r\n]*+,")
 _SCALAR: Final = re.compile(rb"[^,}\] \t\r\n]*+(?=[,}\] \t\r\n])")
 
 _SOURCE: Final = b"_source"
+_SOURCES: Final = frozenset((_SOURCE, b"preview"))  # the latter of a transform's documents
 # Objects whose keys are fields. What is below these, as below a document's source, is the user's.
 _OF_FIELDS: Final = frozenset(
     (b"fields", b"fielddata", b"properties", b"ignored_field_values", b"term_vectors")
@@ -47,6 +48,7 @@ _WORDS: Final = frozenset(
         b"explanation",
         b"explanations",
         b"failures",
+        b"last_uri",
         b"profile",
         b"reason",
         b"root_cause",
@@ -174,7 +176,7 @@ class Cutter:
         return _Level(
             name,
             is_object,
-            is_source=name == _SOURCE and not of_user,
+            is_source=name in _SOURCES and not of_user,
             of_fields=name in _OF_FIELDS and not of_user,
             of_user=of_user,
             is_free=is_free,

@@ -91,6 +91,23 @@ class Resolved:
     name: str
     indices: Mapping[str, Concrete]
 
+    def has_all_of(self, expression: str) -> bool:
+        """Whether it has something of each name in the expression, patterns aside.
+
+        Others may be made at any moment, or be out of the proxy's sight.
+        """
+        parts = expressions.parts_of(expression)
+        if len(parts) == 1:  # else there would be none
+            return bool(self.indices)
+        named = {
+            expressions.without_selector(part)
+            for part in parts
+            if not (expressions.is_pattern(part) or expressions.is_exclusion(part))
+        }
+        for index, one in self.indices.items():
+            named -= {index, *one.aliases, one.data_stream or index}
+        return not named
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToCome:

@@ -26,7 +26,7 @@ from proxy.semantic.encodedanswers import cutting, names_us, telling
 from proxy.semantic.guarding import Guard
 from proxy.semantic.hiding import hide_in_error
 from proxy.semantic.ports import Change, Endpoints, Upstream, UpstreamAnswer
-from proxy.semantic.registry import Registry
+from proxy.semantic.registry import Registry, Target
 from proxy.semantic.tasks import Tasks
 from proxy.semantic.upstreamrelease import UpstreamRelease
 from proxy.telemetry.semantic import SemanticMetrics
@@ -123,9 +123,9 @@ class Exchange:
         return self.body.data
 
     async def document(self) -> Any:
-        """The body as dicts, lists and scalars; None for one that has a syntax error."""
-        data = await self.read()
-        if not data or self.body is None:
+        """The body as dicts, lists and scalars; None for one that Elasticsearch cannot read."""
+        data, sent = await self.read(), self.rest.content_type
+        if not data or self.body is None or sent is None or sent.format is None:
             return None
         body = self.body
         if body.is_json and (plain := load_plain(data, body.bounds)) is not None:
@@ -166,6 +166,33 @@ class Exchange:
         """The upstream's answer to the request as it came."""
         self.passed_on = True
         return await self.parts.upstream.hand_on(self.request, self._raw(), self.settle)
+
+    async def hand_on_as_plain(self, found: Target) -> web.StreamResponse:
+        """As `hand_on`, where what is `found` has no field of ours.
+
+        What stands for no index may stand for one once the upstream is asked, may be spelled in a
+        way that only the upstream understands, or be out of the proxy's sight.
+        """
+        is_plain = found.exists and found.is_clear
+        return await (self.hand_on() if is_plain else self.hand_on_unread())
+
+    async def hand_on_unread(self) -> web.StreamResponse:
+        """As `hand_on`, for what nobody here can read, and the upstream should refuse.
+
+        Where it does not, nothing of ours is in its answer.
+        """
+        if self.wants_json:
+            self.passed_on = True
+            upstream = self.parts.upstream
+            return await upstream.hand_on(self.request, self._raw(), self.settle, cutting())
+        found = await self.hand_on_unless(names_us, too_large=cutting())
+        if isinstance(found, web.StreamResponse):
+            return found
+        answer = await self.in_json(found)
+        document = await offload(
+            len(answer.body), AT_ONCE, lambda: document_in(cut_out(answer.body), answer.status)
+        )
+        return await self.answer(answer, document)
 
     async def hand_on_unless(
         self, is_told: Callable[[bytes], bool], too_large: Change | None = None
@@ -291,9 +318,15 @@ class Exchange:
 
     @property
     def wants_json(self) -> bool:
-        """Whether the caller gets JSON, from the upstream as well."""
-        accept = self.rest.accept
-        return self.responder.format == "json" and not (accept is not None and accept.is_smile)
+        """Whether the caller gets JSON, from the upstream as well.
+
+        Which answers in the form of the body where it is asked for no other one that it knows.
+        """
+        forms = (self.rest.accept, self.rest.content_type)
+        may_be_smile = "smile" in self.rest.parameters.get("format", "").lower() or any(
+            form is not None and form.is_smile for form in forms
+        )
+        return self.responder.format == "json" and not may_be_smile
 
     async def made(self, status: int, document: Any, **headers: str) -> web.StreamResponse:
         """An answer of our own making, in the form that the caller wants."""

@@ -14,6 +14,7 @@ from urllib.parse import quote
 EVERYTHING: Final = "_all"
 # A comma outside of date math, which may hold some.
 _COMMA: Final = re.compile(r",(?![^<]*>)")
+_HALF: Final = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # the others stand for bytes
 _SAFE: Final = "*,:-"
 
 
@@ -68,8 +69,9 @@ def without_selector(part: str) -> str:
 
 
 def in_path(expression: str) -> str:
-    """An expression as a segment of a path."""
-    return quote(expression.encode("utf-8", "surrogateescape"), safe=_SAFE)
+    """An expression as a segment of a path; halves of characters are in no name of an index."""
+    whole = _HALF.sub("\ufffd", expression)
+    return quote(whole.encode("utf-8", "surrogateescape"), safe=_SAFE)
 
 
 def batches(names: Sequence[str], most: int) -> list[str]:

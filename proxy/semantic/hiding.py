@@ -20,6 +20,12 @@ _ADDED: Final = re.compile(rf'\s*,?\s*\\*"{layout.CONTAINER}\\*"\s*[:=]\s*\{{.*'
 _LISTED: Final = re.compile(
     rf'(?<=[\[,])\s*\\*"{layout.CONTAINER}\\*"\s*,|,?\s*\\*"{layout.CONTAINER}\\*"(?=\s*\])'
 )
+# A target that is quoted says the same, by itself or behind what the caller leaves out.
+_IN_TARGET: Final = re.compile(
+    rf"(?<=[?&])_source_excludes={layout.CONTAINER}&"
+    rf"|[?&]_source_excludes={layout.CONTAINER}(?![\w%,.*&])"
+    rf"|(?:%2C|,){layout.CONTAINER}(?=[&\s\]\"]|$)"
+)
 _UNMAPPED: Final = re.compile(
     rf"Can't find dynamic template for dynamic template name \[{layout.MISSING}\] of field "
     r"\[([^\]]*)\]"
@@ -46,7 +52,7 @@ def hidden_in_text(text: str) -> str:
     """A text of the upstream's in which fields have the names that Elasticsearch gives them."""
     if layout.CONTAINER not in text and layout.MISSING not in text:
         return text
-    text = _LISTED.sub("", _ADDED.sub("", text))
+    text = _LISTED.sub("", _ADDED.sub("", _IN_TARGET.sub("", text)))
     text = _PATH.sub(_native, _CONFLICT.sub(r"\1", text))
     return _UNMAPPED.sub(r"field [\1] is not mapped any more", text)
 

@@ -52,12 +52,17 @@ _CHANGING_ELSEWHERE: Final = _DECLARING_ELSEWHERE | {
 _FROM_SNAPSHOT: Final = (b"/_restore", b"/_mount")  # brings indices that were not here
 # What searches, or holds a query.
 _SEARCHES: Final = re.compile(
-    rb"/(?:[^/?]+/)?_(?:m?search(?:/template)?|async_search|count|validate/query|explain/[^/?]+"
+    rb"/(?:[^/?]*/)?_(?:m?search(?:/template)?|async_search|count|validate/query|explain/[^/?]+"
     rb"|rank_eval|delete_by_query|update_by_query|query|query/async)/?(?:\?|$)"
 )
 # Those of them that are refused as a whole where their body has something unknown. Others answer
 # 200 and tell of it, or run a template.
-_REFUSED: Final = re.compile(rb"/(?:[^/?]+/)?_search/?(?:\?|$)")
+_REFUSED: Final = re.compile(rb"/(?:[^/?]*/)?_search/?(?:\?|$)")
+# What has a body whose parts may name other indices than the path does, and how they name them.
+_IN_PARTS: Final = re.compile(rb"/[^/?]*/_(?:bulk|mget|msearch(?:/template)?)/*(?:\?|$)")
+_MANY_SEARCHES: Final = b"/_msearch"
+_BY_SEARCHES: Final = (b'"index"', b'"indices"')
+_BY_DOCUMENTS: Final = (b'"_index"',)
 # What embeds texts with a model that may be an endpoint of ours.
 _INFERS: Final = re.compile(rb"/_ml/trained_models/[^/?]+/(?:deployment/)?_infer/?(?:\?|$)")
 # What stands in a search that Elasticsearch without its inference plugin does not know. Looked for
@@ -71,11 +76,13 @@ _ENDPOINT: Final = b'"inference_id"'  # of a `sparse_vector`
 # What embeds in ES|QL, in any case; and how a request with such a query begins.
 _FUNCTION: Final = b"text_embedding"
 _ESQL: Final = b"POST /_query"
+_ZERO: Final = b"\x00"  # in no JSON but that in UTF-16 or UTF-32, in which no name is found
 _ESCAPE: Final = b"\\"
 _ESCAPED_LETTER: Final = re.compile(rb"\\u00[4-7]")  # perhaps of one of these names
 _IN_URL: Final = re.compile(
     rb"[?&]source=[^&]*(?:semantic|query_vector_builder|rrf|linear|inference_id)"
 )
+_MAY_BE_IN_URL: Final = re.compile(rb"\?.*(?:source|%)")  # a body, by its name or in escapes
 # What a head has, in lower case, where these names look otherwise in the body.
 _UNREADABLE: Final = (b"\r\ncontent-encoding:", b"yaml", b"cbor", b"smile")
 _WRITES: Final = (b"PUT", b"POST")
@@ -84,7 +91,7 @@ _METHODS: Final = (b"GET", *_WRITES, b"DELETE")
 _DOCUMENT: Final = re.compile(rb"/[^/?]+/_(?:doc|source)/")
 _WITH_QUERIES: Final = (b"GET", b"POST")
 _DOCUMENTS: Final = re.compile(
-    rb"/(?:(?:_all|[^/?_][^/?]*)/)?_(?:bulk|doc|create|update|update_by_query|reindex)(?:/|\?|$)"
+    rb"/(?:(?:_all|[^/?_][^/?]*)?/)?_(?:bulk|doc|create|update|update_by_query|reindex)(?:/|\?|$)"
 )
 _OUR_TASKS: Final = f"/_tasks/{NODE}-".encode()
 # First segments that name no index, and never show a document, a mapping or a search. Others show
@@ -168,15 +175,21 @@ class Interceptor:
         path = target.partition(b"?")[0]
         first = path[1:].partition(b"/")[0]
         if not first:
-            return False
+            return len(path) > 1  # as `//_search`, which stands for all indices
         name = decoded(first)
         if name not in snapshot.plain and (first not in _ELSEWHERE or path.startswith(_SHOWS)):
+            return True
+        if _MAY_BE_IN_URL.search(target) and (
+            _IN_PARTS.match(target) or (_searches(method, target) and _IN_URL.search(target))
+        ):
             return True
         return changes(method, target) or may_ingest(method, target, name, snapshot)
 
     def looks_into(self, method: bytes, target: bytes) -> bool:
         """Whether the body of a request that is not taken may say otherwise."""
-        return _searches(method, target)
+        return _searches(method, target) or (
+            self._registry.snapshot.active and _IN_PARTS.match(target) is not None
+        )
 
     def unrefused(self, target: bytes) -> bytes | None:
         """What Elasticsearch may answer in such a request although `takes_body` takes it.
@@ -194,6 +207,8 @@ class Interceptor:
     def takes_body(self, request: bytes, start: int) -> bool:
         """Whether a request into which we look, its body from `start` on, is taken after all."""
         find = request.rfind  # from the end, as that is twice as fast where these names are not
+        if find(_ZERO, start) >= 0:
+            return True
         if find(_SEMANTIC, start) >= 0 or find(_BUILDER, start) >= 0 or find(_FUSION, start) >= 0:
             return True
         if find(_ENDPOINT, start) >= 0:
@@ -204,7 +219,18 @@ class Interceptor:
             return True
         if request.startswith(_ESQL) and _FUNCTION in request[start:].lower():
             return True
+        if self._registry.snapshot.active and _names_others(request, start):
+            return True
         return find(_ESCAPE, start) >= 0 and _ESCAPED_LETTER.search(request, start) is not None
+
+
+def _names_others(request: bytes, start: int) -> bool:
+    """Whether a part of a body, which begins at `start`, may name another index than the path."""
+    target = request[:start].split(b" ", 2)[1]
+    if _IN_PARTS.match(target) is None:
+        return False
+    names = _BY_SEARCHES if _MANY_SEARCHES in target else _BY_DOCUMENTS
+    return any(request.rfind(name, start) >= 0 for name in names)
 
 
 def _searches(method: bytes, target: bytes) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
@@ -31,7 +31,9 @@ from proxy.semantic.upstreamrelease import UpstreamRelease
 from proxy.semantic.uses import uses_of
 from proxy.telemetry.semantic import SemanticMetrics
 
-# Segments of requests whose body may stand in the URL.
+# Segments of requests whose body may name other indices than the path does, part by part.
+_OF_PARTS: Final = frozenset(("_mget", "_msearch"))
+# And of those whose body may stand in the URL.
 _WITH_SOURCE: Final = frozenset(
     (
         "_count",
@@ -120,7 +122,7 @@ class SemanticLayer:
             request=request,
             rest=rest,
             responder=responder_for(rest),
-            names={} if match is None else match.parameters,
+            names={} if match is None else _names(match.parameters, rest.parameters),
             parts=self._parts,
             changes=changes(*raw),
         )
@@ -149,6 +151,8 @@ class SemanticLayer:
         except RecursionError:
             raise IllegalArgument("the request has too many levels") from None
         registry, index = self._registry, exchange.names.get("index", EVERYTHING)
+        if not _OF_PARTS.isdisjoint(exchange.rest.segments()):
+            index = EVERYTHING
         if unread.raw is None or writes_documents(*_raw(exchange.rest)):
             raise unread.error
         if registry.snapshot.active and (await registry.look_up(index)).fields:
@@ -168,6 +172,17 @@ class SemanticLayer:
 def _raw(rest: RestRequest) -> tuple[bytes, bytes]:
     """The method and the target of a request as they came."""
     return rest.method.encode(), rest.target.encode("utf-8", "surrogateescape")
+
+
+def _names(in_path: Mapping[str, str], parameters: Mapping[str, str]) -> dict[str, str]:
+    """The parameters of a path; the index may stand behind it. Source: RestRequest.param.
+
+    An empty name, as in `//_search`, stands for all indices.
+    """
+    names = dict(in_path)
+    if (index := names.get("index", parameters.get("index"))) is not None:
+        names["index"] = index or EVERYTHING
+    return names
 
 
 def _is_no_index(name: str) -> bool:

@@ -26,9 +26,11 @@ from proxy.semantic.retrievers.entry import evaluated
 from proxy.semantic.searches import body_of
 from proxy.semantic.shownhits import Where, show_chunks
 from proxy.semantic.templates import rendered
+from proxy.xcontent.javatext import java_hash_order, java_scalar
 from proxy.xcontent.loading import load_json
 from proxy.xcontent.writing import dump_json
 
+_INDICES: Final = ("index", "indices")
 _SPELLED: Final = {"searchType": "search_type"}
 
 
@@ -48,19 +50,21 @@ class Line:
 async def multi_search(exchange: Exchange) -> web.StreamResponse:
     """Many searches."""
     lines = await _lines(exchange)
-    return await exchange.hand_on() if lines is None else await _answered(exchange, lines)
+    if lines is None:
+        return await exchange.hand_on_unread()
+    return await _answered(exchange, lines)
 
 
 async def multi_search_template(exchange: Exchange) -> web.StreamResponse:
     """Many searches that are templates."""
     lines = await _lines(exchange)
     if not lines:
-        return await exchange.hand_on()
+        return await exchange.hand_on_unread()
     filled = []
     for line in lines:
         body = await rendered(exchange, line.body)
         if body is None:
-            return await exchange.hand_on()
+            return await exchange.hand_on_unread()
         filled.append(replace(line, body=body))
     return await _answered(exchange, filled)
 
@@ -70,7 +74,7 @@ async def rank_evaluation(exchange: Exchange) -> web.StreamResponse:
     body = await body_of(exchange)
     rated = body.get("requests") if body else None
     if not isinstance(body, dict) or not isinstance(rated, list):
-        return await exchange.hand_on()
+        return await exchange.hand_on_unread()
     places = [
         n
         for n, one in enumerate(rated)
@@ -93,7 +97,7 @@ async def _answered(exchange: Exchange, lines: Sequence[Line]) -> web.StreamResp
     exchange, made = await evaluated(exchange, [line.search() for line in lines])
     untouched = all(_is_untouched(one, line) for one, line in zip(made, lines, strict=True))
     if untouched and not exchange.rest.path.endswith("/template"):
-        return await exchange.hand_on()
+        return await exchange.hand_on_unread()  # as what a search goes to may be unclear
     responses: list[Any] = [None if isinstance(one, Prepared) else one.envelope() for one in made]
     sent = {
         n: await _sent(exchange, lines[n], one)
@@ -179,8 +183,12 @@ async def _shown(exchange: Exchange, response: Any, made: Prepared | ProxyError,
 
 
 async def _lines(exchange: Exchange) -> list[Line] | None:
-    """The searches of a request; None where they cannot be read."""
+    """The searches of a request; None where they cannot be read. Raises: Unread."""
+    exchange.refuse_smile()
     data, parameters = await exchange.read(), exchange.rest.parameters
+    sent = exchange.rest.content_type
+    if data and (sent is None or sent.format != "json"):
+        return None
     index = exchange.names.get("index")
     return await offload(len(data), AT_ONCE, lambda: _read(data, index, parameters))
 
@@ -188,25 +196,32 @@ async def _lines(exchange: Exchange) -> list[Line] | None:
 def _read(data: bytes, index: str | None, parameters: Mapping[str, str]) -> list[Line] | None:
     lines: list[Line] = []
     pending = data.split(b"\n")
-    if pending.pop().strip() or len(pending) % 2:  # it does not end as it has to
+    if pending.pop():  # it does not end as it has to
         return None
-    for header, body in zip(pending[::2], pending[1::2], strict=True):
-        try:
-            where = load_json(header) if header.strip() else {}
-            search = load_json(body)
-        except ValueError:
-            return None
-        if not isinstance(where, dict) or not isinstance(search, dict):
+    try:
+        # A line that says where a search goes, but has none, counts for nothing.
+        headers = [_header(one) for one in pending[::2]]
+        bodies = [load_json(one) for one in pending[1::2]]
+    except ValueError:
+        return None
+    for line, where, search in zip(pending[::2], headers, bodies, strict=False):
+        if not isinstance(search, dict):
             return None
         lines.append(
             Line(
-                header=header,
+                header=line,
                 body=search,
                 expression=_expression(where, index),
                 parameters={**parameters, **_parameters(where)},
             )
         )
     return lines
+
+
+def _header(line: bytes) -> dict[str, Any]:
+    """What a line says of its search; nothing where it is no object. Raises: ValueError."""
+    found = load_json(line) if line.strip() else None
+    return found if isinstance(found, dict) else {}
 
 
 def _parameters(header: Mapping[str, Any]) -> dict[str, str]:
@@ -221,7 +236,12 @@ def _text(value: Any) -> str:
 
 
 def _expression(header: Mapping[str, Any], index: str | None) -> str | None:
-    found = header.get("index", header.get("indices"))
-    if isinstance(found, list):
-        found = ",".join(str(one) for one in found)
-    return found if isinstance(found, str) and found else index
+    """The indices of a search: those that its line names last, or else those of the path.
+
+    Source: XContentMapValues.nodeStringArrayValue.
+    """
+    named = [name for name in java_hash_order(header) if name in _INDICES]
+    if not named:
+        return index
+    found = header[named[-1]]
+    return ",".join(map(java_scalar, found if isinstance(found, list) else [found])) or None

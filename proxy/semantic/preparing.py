@@ -22,7 +22,6 @@ from proxy.ground.errors import (
 from proxy.ground.frames import forget_frames
 from proxy.limits.deadline import Deadline
 from proxy.semantic import expressions, layout
-from proxy.semantic.answerjson import object_of
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.highlights import Shown
 from proxy.semantic.innerhits import all_taken_over
@@ -30,6 +29,7 @@ from proxy.semantic.pits import expression_of
 from proxy.semantic.queries import Known, Rewriter
 from proxy.semantic.registry import Target
 from proxy.semantic.searching import rewritten
+from proxy.semantic.told import is_forbidden, told_or_nothing
 from proxy.semantic.vectors import embedded
 from proxy.xcontent.times import parse_time
 
@@ -208,13 +208,13 @@ async def _names(
 
 async def _mappings(exchange: Exchange, search: Search, name: str) -> dict[str, Any]:
     """The mappings of fields of that name or pattern, by index. Raises: UpstreamError."""
-    expression = quote(search.expression or "_all", safe="*,:<>{}+~-")
+    expression = expressions.in_path(search.expression or expressions.EVERYTHING)
     target = (
         f"/{expression}/_mapping/field/{quote(name, safe='')}"
         "?expand_wildcards=all&ignore_unavailable=true"
     )
     answer = await exchange.parts.upstream.ask_as_proxy("GET", target)
-    return object_of(answer) if answer.status < 300 else {}
+    return {} if is_forbidden(answer) else told_or_nothing(answer)
 
 
 def _types_in(document: Mapping[str, Any], path: str) -> dict[str, str]:

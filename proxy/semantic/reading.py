@@ -43,7 +43,7 @@ async def get_document(exchange: Exchange) -> web.StreamResponse:
     """One document, or its source alone."""
     found = await exchange.parts.registry.look_up(exchange.names["index"])
     if not found.fields:
-        return await exchange.hand_on()
+        return await exchange.hand_on_as_plain(found)
     parameters = url_with(exchange.rest.parameters)
     if not filter_in_url(exchange.rest.parameters).shows_inference_fields:
         return await exchange.hand_on_as(target=exchange.rest.path + _query(parameters))
@@ -57,11 +57,12 @@ async def get_document(exchange: Exchange) -> web.StreamResponse:
 
 async def get_documents(exchange: Exchange) -> web.StreamResponse:
     """Several documents, each with a filter of its own perhaps. Source: MultiGetRequest."""
+    exchange.refuse_smile()
     body = await exchange.document()
     docs = body.get("docs") if isinstance(body, dict) else None
     fields = await _fields_of(exchange, docs)
-    if isinstance(body, dict) and not fields:
-        return await exchange.hand_on()
+    if not isinstance(body, dict) or not fields:
+        return await exchange.hand_on_unread()  # as documents may be named in ways of their own
     own = exchange.rest.parameters
     data, parameters = None, url_with(own)
     if isinstance(docs, list):
@@ -69,10 +70,11 @@ async def get_documents(exchange: Exchange) -> web.StreamResponse:
         filtered = [_filtered(one, own if is_each else None) for one in docs]
         data = dump_json({**body, "docs": filtered})
         parameters = dict(own) if is_each else parameters
-    if not filter_in_url(own).shows_inference_fields:
+    sent, shows = exchange.rest.content_type, filter_in_url(own).shows_inference_fields
+    if not shows and (data is None or (sent is not None and sent.format == "json")):
         return await exchange.hand_on_as(target=exchange.rest.path + _query(parameters), body=data)
     return await exchange.hand_on_cut(
-        parameters=parameters, body=data, replacement=inference_fields(fields)
+        parameters=parameters, body=data, replacement=inference_fields(fields) if shows else None
     )
 
 
@@ -219,11 +221,6 @@ class _Changed:
 
 def _field_name(value: Any) -> Any:
     return value.get("field") if isinstance(value, Mapping) else value
-
-
-def with_excludes(exchange: Exchange, path: str | None = None) -> str:
-    """The request's target, perhaps at another path, that leaves `xinf` out of the source."""
-    return (path or exchange.rest.path) + _query(url_with(exchange.rest.parameters))
 
 
 def _below(value: Any) -> Any:

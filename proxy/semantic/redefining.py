@@ -13,7 +13,7 @@ from urllib.parse import quote
 from proxy.ground.errors import IllegalArgument
 from proxy.limits.threads import offload
 from proxy.semantic import layout
-from proxy.semantic.answerjson import AT_ONCE, object_of
+from proxy.semantic.answerjson import AT_ONCE
 from proxy.semantic.declarations import (
     Declaration,
     Declared,
@@ -26,6 +26,7 @@ from proxy.semantic.exchange import Exchange, Parts
 from proxy.semantic.fields import TYPE, SemanticField
 from proxy.semantic.mappings import around, fields_of
 from proxy.semantic.modelsettings import TASKS, ModelSettings, model_settings_of
+from proxy.semantic.told import told_or_nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +70,12 @@ async def present_fields(exchange: Exchange) -> dict[str, Present]:
     answer = await exchange.parts.upstream.ask_as_caller(
         exchange.request, "GET", f"/{index}/_mapping?expand_wildcards=all&ignore_unavailable=true"
     )
-    if answer.status != 200:
-        return {}  # what the upstream says of the request itself is what the caller has to know
 
     def read() -> dict[str, Present]:
+        # Where nothing is told, what the upstream says of the request itself is what matters.
         return {
             name: Present(mapping=found["mappings"], fields=fields_of(found["mappings"]))
-            for name, found in object_of(answer).items()
+            for name, found in told_or_nothing(answer).items()
         }
 
     return await offload(len(answer.body), AT_ONCE, read)

@@ -58,7 +58,8 @@ def _error(error: Mapping[str, Any], found: re.Match[str]) -> dict[str, Any]:
     roots = {key: with_refusals(error[key]) for key in ("root_cause",) if key in error}
     if found["kind"] == _ON_REWRITING:
         return {**roots, **cause}
-    kept = {key: value for key, value in error.items() if key != "caused_by"}
+    # Among them the trace, which quotes the reason.
+    kept = {key: with_refusals(value) for key, value in error.items() if key != "caused_by"}
     made = {**kept, **roots, "reason": _text(found)}
     return {**made, "caused_by": cause} if "caused_by" in error else made
 

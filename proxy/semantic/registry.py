@@ -66,6 +66,7 @@ class Target:
     exists: bool  # whether it stands for any index at all
     fields: Mapping[str, Fields]  # by concrete index, of those that have semantic fields
     others: bool = False  # whether it stands for others, too
+    is_clear: bool = True  # whether all that it names is seen, or has fields
     name: str = ""  # the expression, with its date computed
     write_index: str | None = None  # the index that takes documents; None where none does
     parts: tuple[Part, ...] = ()
@@ -311,17 +312,19 @@ class Registry:
         if not await self._read(snapshot, _to_be_read(local, resolved, write_index, snapshot)):
             return None
         fields = {name: found for name in indices if (found := snapshot.fields.get(name))}
+        is_clear = bool(fields) or resolved.has_all_of(local)
         target = Target(
             exists=True,
             fields=fields,
             others=len(fields) < len(indices),
+            is_clear=is_clear,
             name=resolved.name,
             write_index=write_index,
             parts=_parts(local, resolved, fields),
         )
         if len(expression) <= _LONGEST:
             snapshot.targets.keep(expression, target)
-            if not fields and snapshot.declared.indices.isdisjoint(indices):
+            if not fields and is_clear and snapshot.declared.indices.isdisjoint(indices):
                 snapshot.plain.keep(expression, None)
                 self._generation = object()
         return target

@@ -22,11 +22,11 @@ from proxy.semantic.encodedanswers import cutting
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.preparing import Prepared, Search, prepared_one
-from proxy.semantic.reading import Showing, cut, showing, with_excludes
+from proxy.semantic.reading import Showing, cut, showing
 from proxy.semantic.retrievers.entry import evaluated
 from proxy.semantic.scrolls import with_asked
 from proxy.semantic.shownhits import Where, show_chunks
-from proxy.semantic.sourcefilters import is_in_url
+from proxy.semantic.sourcefilters import is_in_url, url_with
 from proxy.xcontent.writing import dump_json
 
 _SCROLL_SIZE: Final = 1000  # documents that `_delete_by_query` finds at once, if not told otherwise
@@ -39,7 +39,7 @@ async def search(exchange: Exchange) -> web.StreamResponse:
     """One search."""
     body = await body_of(exchange)
     if body is None:
-        return await exchange.hand_on()  # the upstream says what is wrong with it
+        return await exchange.hand_on_unread()
     parameters = dict(exchange.rest.parameters)
     if "*" in parameters.get(_DOC_VALUES, "") and isinstance(body.get(_DOC_VALUES, []), list):
         body[_DOC_VALUES] = [*body.get(_DOC_VALUES, []), *parameters.pop(_DOC_VALUES).split(",")]
@@ -59,7 +59,7 @@ async def answered(
     if isinstance(made, ProxyError):
         raise made
     if not made.target.fields and made.body == body and not is_sent:
-        return await exchange.hand_on()
+        return await exchange.hand_on_as_plain(made.target)
     path = exchange.rest.path.rstrip("/").removesuffix("/template")
     shown = Showing(body=made.body, parameters=exchange.rest.parameters, replacement=None)
     if made.target.fields:
@@ -156,15 +156,16 @@ def querying(
     async def handle(exchange: Exchange) -> web.StreamResponse:
         body = await body_of(exchange)
         if body is None:
-            return await exchange.hand_on()
+            return await exchange.hand_on_unread()
         expression = exchange.names.get("index")
         search = Search(body=body, expression=expression, size=size(exchange))
         made = await prepared_one(exchange, search)
         if not made.target.fields and made.body == body:
-            return await exchange.hand_on()
-        target = _target(exchange, exchange.rest.path)
-        if is_in_url(exchange.rest.parameters):
-            target = with_excludes(exchange, exchange.rest.path)
+            return await exchange.hand_on_as_plain(made.target)
+        parameters = exchange.rest.parameters
+        if is_in_url(parameters):
+            parameters = url_with(parameters)
+        target = _target(exchange, exchange.rest.path, parameters)
         answer = await exchange.ask(dump_json(made.body) if made.body else None, target=target)
         words = _words(made)
         return await exchange.patched(answer, lambda document: presentable(document, words))

@@ -36,8 +36,9 @@ async def show_nothing_of_ours(exchange: Exchange) -> web.StreamResponse:
     name = decoded(first.encode("utf-8", "surrogateescape"))
     if not name or name.startswith("_"):
         return await exchange.hand_on_cut()
-    if not (await exchange.parts.registry.look_up(name)).fields:
-        return await exchange.hand_on()
+    found = await exchange.parts.registry.look_up(name)
+    if not found.fields:
+        return await exchange.hand_on_as_plain(found)
     if exchange.rest.method in ("PUT", "POST") and _TYPED.fullmatch(exchange.rest.path):
         raise IllegalArgument(
             f"no handler found for uri [{exchange.rest.target}] and method [{exchange.rest.method}]"

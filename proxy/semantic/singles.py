@@ -24,6 +24,7 @@ from proxy.semantic.models import writable_target
 from proxy.semantic.scripts import update_by_script
 from proxy.semantic.targets import WriteTarget, write_target
 from proxy.semantic.writer import Entry, Refused, Writer
+from proxy.xcontent.jsonreader import in_utf8
 from proxy.xcontent.writing import dump_json
 
 # Parameters of single documents that stand on an action line, by what they are.
@@ -32,7 +33,7 @@ _NUMBERS: Final = ("if_seq_no", "if_primary_term", "version", "retry_on_conflict
 _BOOLEANS: Final = ("require_alias", "require_data_stream")
 _SOURCE: Final = ("_source", "_source_includes", "_source_excludes")
 _ON_LINE: Final = frozenset((*_TEXTS, *_NUMBERS, *_BOOLEANS, *_SOURCE, "op_type"))
-_NUMBER: Final = re.compile(r"-?[0-9]{1,19}")
+_NUMBER: Final = re.compile(r"[+-]?\d+")  # as Long.parseLong reads it, in digits of any script
 
 
 async def put_document(exchange: Exchange) -> web.StreamResponse:
@@ -134,6 +135,8 @@ async def _json(exchange: Exchange) -> bytes | None:
     if sent is None or sent.format is None:
         return None
     if sent.format == "json":
+        if b"\x00" in (data := in_utf8(data))[:4]:
+            raise ParseFailed("the body is in no encoding of JSON")
         return one_line(data)
     content = await exchange.document()
     if not isinstance(content, dict):

@@ -24,7 +24,7 @@ async def search_template(exchange: Exchange) -> web.StreamResponse:
     template = await body_of(exchange)
     body = None if template is None else await rendered(exchange, template)
     if body is None:
-        return await exchange.hand_on()  # the upstream says what is wrong with it
+        return await exchange.hand_on_unread()
     return await answered(exchange, body, exchange.names.get("index"), is_sent=True)
 
 

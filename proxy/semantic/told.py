@@ -14,6 +14,8 @@ from proxy.semantic.ports import UpstreamAnswer
 # What Elasticsearch says of roles that it cannot read yet. Source: AuthorizationDenialMessages.
 _ROLES_MISSING: Final = b"were not found)"
 
+_NOTHING: Final = (400, 401, 403, 404)
+
 
 def is_forbidden(answer: UpstreamAnswer) -> bool:
     """Whether the proxy's own credentials do not suffice for what was asked.
@@ -23,6 +25,11 @@ def is_forbidden(answer: UpstreamAnswer) -> bool:
     if answer.status == 403 and _ROLES_MISSING in answer.body:
         raise UpstreamUnavailable("upstream node does not find the roles of the proxy's own user")
     return answer.status == 403
+
+
+def told_or_nothing(answer: UpstreamAnswer) -> dict[str, Any]:
+    """As `told_by`; nothing where there is nothing of that name, or who asked may not look."""
+    return {} if answer.status in _NOTHING else told_by(answer)
 
 
 def told_by(answer: UpstreamAnswer) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def parse_json(
     beginning of `data`, unless the data `is_private`. Halves of surrogate pairs, which UTF-8
     cannot carry, are an error unless `lone_surrogates` are wanted.
     """
-    data = _as_utf8(data)
+    data = in_utf8(data)
     # A faster parser may fill the document here, and leave what it refuses to the builder, which
     # alone knows Jackson's errors.
     document = Document(data, None, is_private=is_private)
@@ -49,7 +49,7 @@ def parse_json(
     return document
 
 
-def _as_utf8(data: bytes) -> bytes:
+def in_utf8(data: bytes) -> bytes:
     """The body without its byte order mark, converted from UTF-16 or UTF-32 if it is in one."""
     if data.startswith(b"\xef\xbb\xbf"):
         return data[3:]

@@ -51,6 +51,7 @@ def put_endpoint(caller: Caller, provider: str, name: str = "embed") -> None:
 def is_filled(direct: Caller, index: str, document: str) -> bool:
     """Whether a document has vectors, as the upstream itself tells."""
     body = {
+        "_source": False,
         "query": {
             "bool": {
                 "filter": [
@@ -64,7 +65,7 @@ def is_filled(direct: Caller, index: str, document: str) -> bool:
                     },
                 ]
             }
-        }
+        },
     }
     direct.ok("POST", f"/{index}/_refresh")
     return bool(direct.ok("POST", f"/{index}/_search", body)["hits"]["hits"])

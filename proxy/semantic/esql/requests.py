@@ -16,6 +16,7 @@ from proxy.limits.threads import offload
 from proxy.semantic.answerjson import AT_ONCE
 from proxy.semantic.documents import with_replaced
 from proxy.semantic.errors import VerificationFailed
+from proxy.semantic.esql import forms
 from proxy.semantic.esql.columns import without_columns
 from proxy.semantic.esql.embeddings import FUNCTION, Call, Parameters, Replaced, calls, replaced
 from proxy.semantic.esql.lexer import indices_in, tokens
@@ -32,24 +33,34 @@ async def query(exchange: Exchange) -> web.StreamResponse:
     """A query whose texts are embedded, and whose answer has no columns of ours."""
     body = await exchange.document()
     columnar = body.get("columnar") in (True, "true") if isinstance(body, dict) else False
-    as_it_came = _change(exchange, columnar)
     sent = exchange.rest.content_type
     text = body.get("query") if isinstance(body, dict) else None
-    if not isinstance(text, str) or sent is None or sent.format != "json":
-        return await exchange.hand_on_changed(as_it_came)
-    if FUNCTION not in text.lower():
-        return await exchange.hand_on_changed(as_it_came)
-    made = await _with_vectors(exchange, text, body.get("params"))
-    if made is None:
-        return await exchange.hand_on_changed(as_it_came)
-    data = with_replaced(await exchange.read(), "query", dump_json(made.text))
-    return await exchange.hand_on_changed(without_columns(columnar, made.reworded), data)
+    change, data = _change(exchange, columnar), None
+    if not isinstance(text, str) or sent is None:
+        return await exchange.hand_on_changed(change)
+    if sent.format == "json" and FUNCTION in text.lower():
+        made = await _with_vectors(exchange, text, body.get("params"))
+        if made is not None:
+            text, change = made.text, without_columns(columnar, made.reworded)
+            data = with_replaced(await exchange.read(), "query", dump_json(text))
+    if not exchange.parts.registry.snapshot.active or change is None:
+        return await exchange.hand_on_changed(change, data)
+    if forms.is_table(exchange.rest):
+        return await forms.table(exchange, body, text)
+    if not exchange.wants_json:
+        return await forms.document(exchange, change, data)
+    return await exchange.hand_on_changed(change, data)
 
 
 async def found_so_far(exchange: Exchange) -> web.StreamResponse:
     """What an asynchronous query has found by now."""
     await exchange.read()
-    return await exchange.hand_on_changed(_change(exchange))
+    change = _change(exchange)
+    if change is not None and forms.is_table(exchange.rest):
+        return await forms.later(exchange)
+    if change is not None and not exchange.wants_json:
+        return await forms.document(exchange, change)
+    return await exchange.hand_on_changed(change)
 
 
 def _change(exchange: Exchange, columnar: bool | None = None) -> Change | None:

@@ -11,12 +11,13 @@ from typing import Any, Final
 from aiohttp import web
 
 from proxy.ground.errors import IllegalArgument, StatusError
-from proxy.semantic.answerjson import object_of, with_sources
+from proxy.semantic.answerjson import with_sources
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.ingest.processors import Passage, Runner
 from proxy.semantic.ingest.simulating import INLINE, Draft, meta_of
 from proxy.semantic.pipelines import TYPE, Config, Pipeline, Split, called, model_ids, shown, split
 from proxy.semantic.targets import write_target
+from proxy.semantic.told import told_or_nothing
 from proxy.xcontent.loading import load_json
 from proxy.xcontent.writing import dump_json
 
@@ -64,7 +65,7 @@ async def _check_callers(exchange: Exchange, pipeline_id: str) -> None:
     if not exchange.parts.registry.stored_pipelines.is_readable:
         raise StatusError(503, _UNREADABLE)
     answer = await exchange.ask(method="GET", target="/_ingest/pipeline")
-    stored = object_of(answer) if answer.status == 200 else {}
+    stored = told_or_nothing(answer)
     for caller in sorted(name for name, one in stored.items() if pipeline_id in called(one)):
         raise IllegalArgument(_CALLED.format(caller=caller, called=pipeline_id))
 

@@ -13,10 +13,11 @@ from urllib.parse import quote
 from proxy.ground.errors import IllegalArgument, ProxyError, StatusError
 from proxy.ground.frames import forget_frames
 from proxy.limits.threads import offload
-from proxy.semantic.answerjson import AT_ONCE, object_of, with_sources
+from proxy.semantic.answerjson import AT_ONCE, with_sources
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.pipelines import Config, is_of_caller
 from proxy.semantic.ports import UpstreamAnswer
+from proxy.semantic.told import is_forbidden, told_or_nothing
 from proxy.xcontent.writing import dump_json
 
 INLINE: Final = "/_ingest/pipeline/_simulate"
@@ -118,7 +119,7 @@ async def _ask(
     if isinstance(pipeline, str):
         path = f"/_ingest/pipeline/{quote(pipeline, safe='')}"
         found = await upstream.ask_as_proxy("GET", path)
-        definition = object_of(found) if found.status == 200 else {}
+        definition = {} if is_forbidden(found) else told_or_nothing(found)
     else:
         definition = pipeline
     if is_of_caller(definition):

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from proxy.ground.errors import IllegalArgument, ProxyError
 from proxy.limits.deadline import Deadline
 from proxy.rest.parameters import read_boolean, whole_number
-from proxy.semantic.answerjson import AT_ONCE, object_of
+from proxy.semantic.answerjson import AT_ONCE
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.preparing import Prepared, Search, prepared, remote_of, target_of
 from proxy.semantic.retrievers.handling import Defaults, all_queries, resolved, spelled_out
@@ -28,6 +28,7 @@ from proxy.semantic.retrievers.tree import (
     parse_tree,
 )
 from proxy.semantic.retrievers.validation import children, validate
+from proxy.semantic.told import is_forbidden, told_or_nothing
 from proxy.xcontent.document import Bounds, Document, Node
 from proxy.xcontent.jsonreader import parse_json
 from proxy.xcontent.writing import dump_json
@@ -221,8 +222,6 @@ async def _defaults(exchange: Exchange, expression: str | None, tree: Retriever)
         return {}
     target = _DEFAULTS.format(quote(expression or "_all", safe="*,<>{}+~-"))
     answer = await exchange.parts.upstream.ask_as_proxy("GET", target)
-    if answer.status != 200:
-        return {}
-    found: dict[str, Any] = object_of(answer)
+    found = {} if is_forbidden(answer) else told_or_nothing(answer)
     settings = {name: one["settings"]["index.query.default_field"] for name, one in found.items()}
     return {name: [one] if isinstance(one, str) else one for name, one in settings.items()}

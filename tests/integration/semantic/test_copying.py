@@ -139,6 +139,15 @@ async def test_vectors_of_the_users_own_are_kept(caller, indices):
     assert await caller.found(semantic) == 1
 
 
+@pytest.mark.parametrize("query", ["q=body:text", "q=_id:1"])
+async def test_an_update_is_of_the_documents_that_the_url_means(caller, indices, query):
+    _, semantic = indices
+    await caller.fill(semantic, "a text", "another text")
+    _, found = await caller("GET", f"/{semantic}/_search?{query}")
+    _, updated = await caller("POST", f"/{semantic}/_update_by_query?{query}")
+    assert updated["updated"] == updated["total"] == found["hits"]["total"]["value"] < 2
+
+
 def given(endpoint: str) -> dict[str, Any]:
     """A document whose text nobody could embed, and its vectors."""
     model = {"task_type": "text_embedding", "dimensions": 3, "similarity": "cosine"}

@@ -64,6 +64,14 @@ async def test_whether_a_field_has_values_its_vectors_tell():
     assert await shown(here({}), query) == {}
 
 
+async def test_a_body_that_says_nothing_counts_for_nothing():
+    before = here({"xinf.body.chunks": {"nested": {}}})
+    assert await before.request("POST", "/a/_field_caps?fields=*", b"{}\n{}\n") == {
+        "indices": ["a"],
+        "fields": {},
+    }
+
+
 async def test_other_indices_are_passed_on():
     before = world(target())
     await before.request("GET", "/a/_field_caps?fields=*")

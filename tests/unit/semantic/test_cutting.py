@@ -43,6 +43,16 @@ class TestSources:
     def test_lose_only_what_was_added(self, form: str, before: Any, after: Any):
         assert cut(hit(before, sort=[1]), form) == hit(after, sort=[1])
 
+    def test_targets_of_requests_do_not_tell_of_it(self, form: str):
+        client = {"id": 1, "last_uri": "/a/_doc/1?_source_excludes=xinf&n=1"}
+        shown = {"nodes": {"n": {"http": {"clients": [{**client, "last_uri": "/a/_doc/1?n=1"}]}}}}
+        assert cut({"nodes": {"n": {"http": {"clients": [client]}}}}, form) == shown
+
+    def test_lose_it_where_a_transform_is_tried_out(self, form: str):
+        made: Any = {"generated_dest_index": {"mappings": {"properties": {"a": {}}}}}
+        before = {"preview": [{"a": 1, "xinf": ADDED}, {"xinf": ADDED}], **made}
+        assert cut(before, form) == {"preview": [{"a": 1}, {}], **made}
+
     def test_keep_what_is_the_users(self, form: str):
         source = {
             "o": {"xinf": 1, "_source": {"xinf": 2}, "fields": {"xinf.a": 3}},

@@ -48,6 +48,10 @@ def test_in_a_path():
     assert in_path("ü") == "%C3%BC"
 
 
+def test_halves_of_characters_are_in_no_path():
+    assert in_path("a\ud800,b\udcff") == "a%EF%BF%BD,b%FF"
+
+
 def test_selector():
     assert without_selector("a::data") == without_selector("a") == "a"
 

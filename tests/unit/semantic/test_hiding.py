@@ -22,6 +22,12 @@ from proxy.semantic.hiding import hidden_in_text, hide_in_error
         ('source[{"_source":{"excludes":["xinf"]}}]', 'source[{"_source":{"excludes":[]}}]'),
         ('{"excludes":["a","xinf"],"b":1}', '{"excludes":["a"],"b":1}'),
         ('{\\"excludes\\":[\\"xinf\\",\\"a\\"]}', '{\\"excludes\\":[\\"a\\"]}'),
+        ("uri [/a/_doc/1?_source_excludes=xinf]", "uri [/a/_doc/1]"),
+        ("/a/_doc/1?_source_excludes=xinf&n=1", "/a/_doc/1?n=1"),
+        ("/a/_doc/1?n=1&_source_excludes=xinf&m=2", "/a/_doc/1?n=1&m=2"),
+        ("/a/_doc/1?_source_excludes=b%2Cxinf&m=2", "/a/_doc/1?_source_excludes=b&m=2"),
+        ("/a/_doc/1?_source_includes=b%2Cxinf", "/a/_doc/1?_source_includes=b"),
+        ("/a/_doc/1?_source_excludes=xinfrared", "/a/_doc/1?_source_excludes=xinfrared"),
         (
             "Can't find dynamic template for dynamic template name [semantic-field-missing] of "
             "field [xinf.body.chunks]",

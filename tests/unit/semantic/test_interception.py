@@ -126,6 +126,11 @@ def test_before_the_first_look_every_name_may_have_fields(method, target):
         b"/_resolve/index/*",
         b"/_unheard-of",
         b"/_query/async/some-id",
+        b"//_search",
+        b"//",
+        b"/plain/_mget?source=x&source_content_type=application/json",
+        b"/plain/_msearch?%73ource=x",
+        b"/plain/_search?source=%7B%22semantic%22",
     ],
 )
 def test_what_may_show_a_field_is_looked_at_once_there_is_one(target):
@@ -282,9 +287,39 @@ def test_elsewhere_the_name_of_that_function_means_nothing():
 
 
 @pytest.mark.parametrize(
+    ("target", "body", "expected"),
+    [
+        (b"/plain/_bulk", b'{"index":{"_id":"1"}}\n{"a":"b"}\n', False),
+        (b"/plain/_bulk", b'{"index":{"_index":"notes"}}\n{"a":"b"}\n', True),
+        (b"/plain/_bulk/?refresh", b'{"index":{"\\u005findex":"notes"}}\n{"a":"b"}\n', True),
+        (b"/plain/_mget", b'{"ids":["1"]}', False),
+        (b"/plain/_mget", b'{"docs":[{"_index":"notes"}]}', True),
+        (b"/plain/_mget", '{"docs":[{"_index":"notes"}]}'.encode("utf-16"), True),
+        (b"/plain/_msearch", b'{}\n{"query":{"term":{"_index":"x"}}}\n', False),
+        (b"/plain/_msearch", b'{"index":"notes"}\n{}\n', True),
+        (b"/plain/_msearch?pretty", b'{"indices":["notes"]}\n{}\n', True),
+        (b"/plain/_msearch/template", b'{"index":"notes"}\n{"id":"t"}\n', True),
+    ],
+)
+def test_parts_of_a_body_may_name_another_index_than_the_path(target, body, expected):
+    looking = interceptor("plain", declared=SOME)
+    assert not looking.takes(b"POST", target)
+    assert looking.looks_into(b"POST", target)
+    head = b"POST %b HTTP/1.1\r\n\r\n" % target
+    assert looking.takes_body(head + body, len(head)) is expected
+
+
+def test_without_any_field_no_part_of_a_body_names_one():
+    assert not interceptor(declared=NONE).looks_into(b"POST", b"/plain/_bulk")
+    head, body = b"POST /plain/_msearch HTTP/1.1\r\n\r\n", b'{"index":"x"}\n{}\n'
+    assert not interceptor(declared=NONE).takes_body(head + body, len(head))
+
+
+@pytest.mark.parametrize(
     ("method", "target", "expected"),
     [
         (b"POST", b"/_bulk", True),
+        (b"POST", b"//_bulk", True),
         (b"PUT", b"/_bulk?pretty", True),
         (b"POST", b"/notes/_bulk/", True),
         (b"PUT", b"/notes/_doc/1", True),

@@ -95,13 +95,21 @@ async def test_if_all_fail_nothing_is_sent():
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{}\n", b"{}\nrubbish\n", b"[]\n{}\n", lines({}, []), lines({}, PLAIN)]
+    "body", [b"", b"{}\n", b"{}\nrubbish\n", b"{}\n{}\n ", lines({}, []), lines({}, PLAIN)]
 )
 async def test_what_is_not_ours_is_passed_on(body: bytes):
     here = world(target())
     await here.request("POST", "/a/_msearch", body)
     assert len(here.upstream.handed) == 1
     assert here.upstream.asked == []
+    # The upstream may read it in another way.
+    assert here.upstream.changes[0].whole(b'{"_source":{"xinf":1}}', None) == b'{"_source":{}}'
+
+
+async def test_a_line_at_the_end_counts_for_nothing():
+    here = world(HERE, {"responses": [FOUND]})
+    answer = await here.request("POST", "/a/_msearch", lines({}, SEMANTIC, {"index": "x"}))
+    assert len(answer["responses"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -110,8 +118,13 @@ async def test_what_is_not_ours_is_passed_on(body: bytes):
         ({}, "p"),
         ({"index": "x"}, "x"),
         ({"indices": ["x", "y"]}, "x,y"),
-        ({"index": ""}, "p"),
-        ({"index": 1}, "p"),
+        ({"index": ""}, "_all"),
+        ({"index": []}, "_all"),
+        ({"index": 1}, "1"),
+        ({"index": [True, "x"]}, "true,x"),
+        ({"index": "x", "indices": "y"}, "x"),  # in whatever order: Java's map has its own
+        ({"indices": "y", "index": "x"}, "x"),
+        (None, "p"),
     ],
 )
 async def test_a_line_says_where_its_search_goes(header: Any, looked_up: str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
@@ -14,7 +15,7 @@ from proxy.ground.errors import (
     UpstreamUnavailable,
 )
 from proxy.semantic.preparing import Prepared, Search, prepared, prepared_one, remote_of, target_of
-from tests.unit.semantic.exchanges import World, world
+from tests.unit.semantic.exchanges import Answer, World, world
 from tests.unit.semantic.targets import semantic_field, target
 from tests.unit.semantic.test_pits import REAL
 
@@ -41,6 +42,21 @@ async def test_texts_are_embedded_in_one_call():
     made = await run(here, search("one"), search("two"), search("one"))
     assert here.endpoints.calls == [["one", "two"]]
     assert [list(vector(one)) for one in made] == [[1.0, 0.0, 0.0]] * 3
+
+
+async def test_what_fields_there_are_is_not_guessed_if_the_upstream_does_not_tell():
+    here = world(replace(HERE, others=True))
+
+    async def ask_as_proxy(method: str, target: str, body: bytes = b"") -> Answer:
+        assert "/_mapping/field/" in target
+        return Answer({}, status)
+
+    here.upstream.ask_as_proxy = ask_as_proxy  # type: ignore[method-assign]
+    status = 404
+    assert isinstance((await run(here, search()))[0], Prepared)
+    status = 503
+    with pytest.raises(UpstreamUnavailable):
+        await run(here, search())
 
 
 async def test_an_error_is_that_of_its_search():

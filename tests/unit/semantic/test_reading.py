@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -19,6 +20,12 @@ HIDDEN: Final = {"excludes": ["xinf"]}
 def handed(here: World) -> Any:
     (one,) = here.upstream.handed
     return one
+
+
+def cuts(here: World) -> bool:
+    """Whether what the layer adds is kept out of the answer to a request that was passed on."""
+    (change,) = here.upstream.changes
+    return change is not None and change.whole(b'{"_source":{"xinf":1}}', None) is not None
 
 
 @pytest.mark.parametrize(
@@ -39,6 +46,19 @@ async def test_a_document_of_another_index_is_passed_on():
     here = world(target())
     await here.request("GET", "/a/_doc/1")
     assert handed(here).target == ""
+
+
+async def test_an_answer_of_an_index_that_nobody_knows_shows_nothing_of_ours():
+    here = world(replace(target(), exists=False))
+    await here.request("GET", "/a/_doc/1")
+    assert handed(here).target == ""
+    assert cuts(here)
+    here = world(replace(target(), is_clear=False))
+    await here.request("GET", "/a/_doc/1")
+    assert cuts(here)
+    here = world(target())
+    await here.request("GET", "/a/_doc/1")
+    assert not cuts(here)
 
 
 async def test_documents_with_filters_of_their_own():
@@ -67,9 +87,17 @@ async def test_documents_of_other_indices_are_passed_on(body: Any):
     here = world(target())
     await here.request("POST", "/_mget", body)
     assert handed(here).target == ""
+    assert cuts(here)  # as the upstream may read it in another way
 
 
-@pytest.mark.parametrize("body", [b"rubbish", {"docs": 1}, {"docs": [1, {}]}])
+async def test_documents_in_a_body_that_cannot_be_read_show_nothing_of_ours():
+    here = world(HERE)
+    await here.request("POST", "/a/_mget", b"rubbish")
+    assert handed(here).target == ""
+    assert cuts(here)
+
+
+@pytest.mark.parametrize("body", [{"docs": 1}, {"docs": [1, {}]}])
 async def test_what_cannot_be_read_is_for_the_upstream_to_refuse(body: Any):
     here = world(HERE)
     await here.request("POST", "/a/_mget", body)

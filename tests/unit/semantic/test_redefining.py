@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from proxy.ground.errors import IllegalArgument
+from proxy.ground.errors import IllegalArgument, UpstreamUnavailable
 from proxy.inference.endpoints import TaskType
 from proxy.semantic import layout
 from proxy.semantic.declarations import Declaration, Declared
@@ -161,5 +161,9 @@ async def test_the_indices_are_read_in_the_callers_name():
     assert here.upstream.asked[0].target.startswith("/i*/_mapping?")
     assert found["i"].mapping_of_ours
     assert not found["j"].mapping_of_ours
-    exchange, _ = world(target(), Answer({}, 404)).exchange("PUT", "/i/_mapping")
-    assert await present_fields(exchange) == {}
+    for status in (401, 403, 404):
+        exchange, _ = world(target(), Answer({}, status)).exchange("PUT", "/i/_mapping")
+        assert await present_fields(exchange) == {}
+    exchange, _ = world(target(), Answer({}, 429)).exchange("PUT", "/i/_mapping")
+    with pytest.raises(UpstreamUnavailable):
+        await present_fields(exchange)

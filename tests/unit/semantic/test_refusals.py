@@ -34,6 +34,14 @@ def test_a_refusal_is_what_was_meant():
     assert with_refusals(failed(reason, on_rewriting=True)) == cause
 
 
+def test_its_trace_says_so_too():
+    error = failed("no")
+    error["stack_trace"] = f"QueryShardException: {error['reason']}\n\tat a.B"
+    assert with_refusals(error)["stack_trace"] == (
+        "QueryShardException: failed to create query: no\n\tat a.B"
+    )
+
+
 @pytest.mark.parametrize("on_rewriting", [True, False])
 def test_so_is_one_that_is_the_whole_error(on_rewriting: bool):
     error = failed("no", on_rewriting=on_rewriting)

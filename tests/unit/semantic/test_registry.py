@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from proxy.ground.epoch import Epoch
 from proxy.ground.errors import UpstreamUnavailable
+from proxy.semantic.expressions import in_path
 from proxy.semantic.interception import Interceptor
 from proxy.semantic.registry import Registry
 from proxy.semantic.targets import write_target
@@ -51,6 +53,34 @@ async def test_what_does_not_exist_is_not_remembered():
     assert not (await known.look_up("late")).exists
     cluster.indices["late"] = SEMANTIC  # and nobody has looked since
     assert (await known.look_up("late")).fields["late"]["body"].inference_id == "embed"
+
+
+@pytest.mark.parametrize(
+    ("expression", "is_clear"),
+    [
+        ("plain", True),
+        ("plain,", True),
+        ("plain,plain", True),
+        ("plain::data,plain", True),
+        ("plain,*", True),
+        ("plain,*,-late", True),
+        ("plain,late", False),
+        ("*,late", False),
+        ("plain,<late-{now/d}>", False),
+        ("notes,late", True),  # as it has fields all the same
+    ],
+)
+async def test_what_is_not_all_seen_is_not_taken_to_be_plain(expression: str, is_clear: bool):
+    cluster = Cluster(plain={}, notes=SEMANTIC)
+    known = registry(cluster)
+    await known.look()
+    names = ["notes"] if "notes" in expression else ["plain"]
+    here: dict[str, Any] = {name: {"aliases": {}} for name in names}
+    cluster.answers[f"/{in_path(expression)}"] = answered(200, here)
+    found = await known.look_up(expression)
+    assert found.exists
+    assert found.is_clear is is_clear
+    assert (expression in known.snapshot.plain) is (is_clear and not found.fields)
 
 
 async def test_a_look_takes_note_of_all_that_happened_before_it_was_asked_for():

@@ -210,3 +210,10 @@ async def test_templates_of_many_searches_are_refused_one_by_one():
     answer = await here.request("POST", "/_msearch/template", lines)
     assert [one["status"] for one in answer["responses"]] == [403, 403]
     assert here.endpoints.calls == []
+
+
+async def test_a_document_that_is_explained_is_asked_for_as_json():
+    before = world(HERE, {"matched": True, "get": {"_source": {"body": "x"}}})
+    answer = await before.answer("GET", "/a/_explain/1?_source=true&format=yaml&q=x")
+    assert before.upstream.asked[0].target == "/a/_explain/1?q=x&_source_excludes=xinf"
+    assert answer.body.startswith(b"---\n")  # type: ignore[attr-defined]

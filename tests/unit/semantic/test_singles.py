@@ -7,7 +7,7 @@ from typing import Any, Final
 import orjson
 import pytest
 
-from proxy.ground.errors import StatusError
+from proxy.ground.errors import ParseFailed, StatusError
 from proxy.semantic.pipelines import Pipeline
 from tests.unit.semantic.exchanges import Answer, World, world
 from tests.unit.semantic.targets import semantic_field, target
@@ -60,6 +60,29 @@ async def test_a_document_is_sent_with_its_vectors(method: str, path: str, actio
     meta.pop("dynamic_templates")
     assert {kind: meta} == action
     assert document["xinf"]["body"]["chunks"][0]["embeddings"] == [1.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("%2B5", 5), ("-5", -5), ("0" * 30 + "5", 5), ("%D9%A5", 5)]
+)
+async def test_numbers_are_read_as_java_reads_them(text: str, number: int):
+    before = here(done())
+    await before.request("PUT", f"/a/_doc/1?version={text}", {"body": "one"})
+    line, _ = before.upstream.asked[-1].body.splitlines()
+    assert orjson.loads(line)["index"]["version"] == number
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-be", "utf-32-le"])
+async def test_a_document_in_another_encoding_has_its_vectors(codec: str):
+    before = here(done())
+    await before.request("PUT", "/a/_doc/1", '{"body":"one"}'.encode(codec))
+    _, document = before.upstream.asked[-1].body.splitlines()
+    assert orjson.loads(document)["xinf"]
+
+
+async def test_a_document_in_no_encoding_is_refused():
+    with pytest.raises(ParseFailed):
+        await here(done()).request("PUT", "/a/_doc/1", '{"body":"'.encode("utf-16") + b"\x00\xd8")
 
 
 async def test_a_new_document_is_told_where_it_is():

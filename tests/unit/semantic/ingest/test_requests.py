@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 
-from proxy.ground.errors import IllegalArgument, StatusError
+from proxy.ground.errors import IllegalArgument, StatusError, UpstreamUnavailable
 from proxy.semantic.pipelines import read_pipeline, split
 from proxy.semantic.targets import Pipelines, WriteTarget
 from tests.unit.semantic import exchanges
@@ -69,6 +69,11 @@ async def test_a_pipeline_of_ours_is_not_called_by_others():
     before = here({"caller": {"processors": [{"pipeline": {"name": "p"}}]}})
     with pytest.raises(IllegalArgument, match=r"\[caller\] cannot call pipeline \[p\]"):
         await before.request("PUT", "/_ingest/pipeline/p", DEFINITION)
+
+
+async def test_none_is_put_while_nobody_can_tell_whether_others_call_it():
+    with pytest.raises(UpstreamUnavailable):
+        await here(Answer({}, 503)).request("PUT", "/_ingest/pipeline/p", DEFINITION)
 
 
 async def test_a_proxy_that_cannot_read_pipelines_takes_none():

@@ -97,6 +97,21 @@ async def test_who_may_write_need_not_be_allowed_to_simulate():
     ]
 
 
+async def test_a_pipeline_that_cannot_be_read_now_is_not_run_by_the_proxy():
+    here = world(target(), Answer({}, 403))
+
+    async def ask_as_proxy(method: str, target: str, body: bytes = b"") -> Answer:
+        assert method == "GET"
+        return Answer({}, 429)
+
+    here.upstream.ask_as_proxy = ask_as_proxy  # type: ignore[method-assign]
+    exchange, _ = here.exchange("POST", "/a/_bulk")
+    one = draft()
+    await simulate(exchange, "p", [one])
+    assert one.error is not None
+    assert one.error.status == 503
+
+
 async def test_but_a_pipeline_that_tells_who_writes_is_not_run_by_the_proxy():
     one = draft()
     await run({"processors": [{"set_security_user": {}}]}, [one], Answer({}, 403))
