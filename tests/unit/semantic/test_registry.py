@@ -128,8 +128,8 @@ async def test_nobody_is_asked_while_there_are_no_requests_and_the_next_one_look
     known = registry(cluster, patience=0.1)
     async with asyncio.timeout(15), asyncio.TaskGroup() as tasks:
         running = tasks.create_task(known.run())
-        await cluster.asks(1)
-        await asyncio.to_thread(eventually, lambda: is_current(known))
+        await known.look()
+        assert is_current(known)
         await asyncio.to_thread(eventually, lambda: not is_current(known))
         asked = len(cluster.asked)
         await asyncio.sleep(0.05)  # several times the time between two looks
