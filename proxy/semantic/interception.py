@@ -132,7 +132,6 @@ _ELSEWHERE: Final = frozenset(
         b"_shutdown",
         b"_slm",
         b"_snapshot",
-        b"_sql",
         b"_ssl",
         b"_streams",
         b"_synonyms",

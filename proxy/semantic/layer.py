@@ -44,6 +44,7 @@ _WITH_SOURCE: Final = frozenset(
         "_msearch",
         "_rank_eval",
         "_search",
+        "_sql",
         "_update_by_query",
         "_validate",
     )

@@ -8,6 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from proxy.rest.routing import PathTrie
+from proxy.semantic import sql
 from proxy.semantic.capabilities import field_capabilities
 from proxy.semantic.copying import reindex, update_by_query
 from proxy.semantic.declaring import (
@@ -35,6 +36,7 @@ from proxy.semantic.showing import (
     field_mappings,
     show_mappings,
     show_state,
+    show_tasks_in_a_table,
 )
 from proxy.semantic.singles import put_document, update_document
 from proxy.semantic.taskrequests import cancel_task, cancel_tasks, get_task, list_tasks
@@ -115,6 +117,10 @@ ROUTES: Final[dict[str, dict[str, Handler]]] = {
     "/_query/async": {"POST": esql.query},
     "/_query/async/{id}": {"GET": esql.found_so_far},
     "/_query/async/{id}/stop": {"POST": esql.found_so_far},
+    "/_sql": {"GET": sql.query, "POST": sql.query},
+    "/_sql/async/{id}": {"GET": sql.found_so_far},
+    "/_sql/close": {"POST": sql.close},
+    "/_sql/translate": {"GET": sql.translate, "POST": sql.translate},
     "/_rank_eval": _RANK_EVAL,
     "/{index}/_rank_eval": _RANK_EVAL,
     "/_msearch/template": _MSEARCH_TEMPLATE,
@@ -125,6 +131,7 @@ ROUTES: Final[dict[str, dict[str, Handler]]] = {
     "/{index}/_search": _SEARCH,
     "/_reindex": {"POST": reindex},
     "/{index}/_update_by_query": {"POST": update_by_query},
+    "/_cat/tasks": {"GET": show_tasks_in_a_table},
     "/_tasks": {"GET": list_tasks},
     "/_tasks/_cancel": {"POST": cancel_tasks},
     "/_tasks/{task_id}": {"GET": get_task},

@@ -10,8 +10,11 @@ from aiohttp import web
 
 from proxy.ground.errors import IllegalArgument
 from proxy.semantic import layout
+from proxy.semantic.cutting import cut_out
+from proxy.semantic.encodedanswers import Changing
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.fields import SemanticField
+from proxy.semantic.hiding import hidden_in_text
 from proxy.semantic.interception import decoded
 from proxy.semantic.mappings import declared_everywhere, shown_field
 from proxy.semantic.pipelines import shown_everywhere
@@ -28,6 +31,32 @@ async def show_mappings(exchange: Exchange) -> web.StreamResponse:
 async def show_state(exchange: Exchange) -> web.StreamResponse:
     """The cluster's state, with mappings and pipelines as they were put."""
     return await exchange.shown(lambda found: shown_everywhere(declared_everywhere(found)))
+
+
+async def show_tasks_in_a_table(exchange: Exchange) -> web.StreamResponse:
+    """The tasks under way, among them searches as they were sent to the upstream."""
+    if exchange.wants_json:  # or, as for all such tables, text
+        return await exchange.hand_on_changed(Changing(_Table))
+    return await exchange.hand_on_cut()
+
+
+class _Table:
+    """Hides what is told of us in a table, once all of it has come."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def feed(self, data: bytes) -> bytes:
+        self._data += data
+        return b""
+
+    def finish(self) -> bytes:
+        data = bytes(self._data)
+        if data.startswith(b"["):
+            return cut_out(data)
+        return hidden_in_text(data.decode(errors="surrogateescape")).encode(
+            errors="surrogateescape"
+        )
 
 
 async def show_nothing_of_ours(exchange: Exchange) -> web.StreamResponse:

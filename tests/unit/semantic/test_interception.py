@@ -149,7 +149,6 @@ def test_what_may_show_a_field_is_looked_at_once_there_is_one(target):
         b"/_cat/indices",
         b"/_cluster/health",
         b"/_query_rules/x",
-        b"/_sql",
         b"/_security/_authenticate",
         b"/_license",
     ],

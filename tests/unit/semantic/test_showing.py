@@ -103,3 +103,24 @@ async def test_answers_about_other_indices_pass_as_they_are():
 async def test_documents_below_types_would_be_written_without_vectors(path: str):
     with pytest.raises(IllegalArgument, match="no handler found for uri"):
         await other(world(HERE), "POST", path)
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        (
+            b'search  source[{"_source":{"includes":[],"excludes":["a","xinf"]}}]  1ms\n',
+            b'search  source[{"_source":{"includes":[],"excludes":["a"]}}]  1ms\n',
+        ),
+        (
+            b'[{"description":"source[{\\"excludes\\":[\\"xinf\\"]}]"}]',
+            b'[{"description":"source[{\\"excludes\\":[]}]"}]',
+        ),
+        (b"\xff search\n", None),
+    ],
+)
+async def test_tasks_in_a_table(sent, shown):
+    here = world(target(), {})
+    await here.answer("GET", "/_cat/tasks?detailed")
+    (change,) = here.upstream.changes
+    assert change.whole(sent, None) == shown
