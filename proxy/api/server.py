@@ -184,11 +184,10 @@ class _Connection(web.RequestHandler):
         handler = self._request_handler
         if isinstance(message, _ErrInfo):
             handler, message = self._make_error_handler(message), ERROR
-        task = self._task_handler
         assert handler is not None
-        assert task is not None
+        assert self._task_handler is not None  # no variable: its error may refer to this frame
         request = self._request_factory(
-            message, payload, self, StreamWriter(self, self._loop), task
+            message, payload, self, StreamWriter(self, self._loop), self._task_handler
         )
         known = self._known
         request[OF_HEAD] = known.notes if known is not None and known.message is message else {}

@@ -177,4 +177,5 @@ class _Gathering(Generator[Any, Any, T], Awaitable[T]):
         try:
             return self._writing.throw(*error)
         finally:
+            del error  # which refers to this frame
             self._answer.send_gathered()
