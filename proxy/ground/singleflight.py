@@ -32,21 +32,25 @@ class SingleFlight(Generic[K, V]):
             waiting.append(told)  # each has its own, so that one can be cancelled alone
             outcome = await told
             if isinstance(outcome, Exception):
-                raise outcome
+                try:
+                    raise outcome
+                finally:
+                    del outcome  # which refers to this frame
             if outcome is not None:
                 return outcome[0]
         return await self._lead(key, call)
 
     async def _lead(self, key: K, call: Callable[[], Awaitable[V]]) -> V:
         self._flights[key] = []
-        outcome: tuple[V] | Exception | None = None  # as it stays if this task is cancelled
         try:
-            outcome = (await call(),)
-        except Exception as error:
-            outcome = error
+            value = await call()
+        except BaseException as error:
+            self._tell(key, error if isinstance(error, Exception) else None)
             raise
-        finally:
-            for told in self._flights.pop(key):
-                if not told.done():
-                    told.set_result(outcome)
-        return outcome[0]
+        self._tell(key, (value,))
+        return value
+
+    def _tell(self, key: K, outcome: tuple[V] | Exception | None) -> None:
+        for told in self._flights.pop(key):
+            if not told.done():
+                told.set_result(outcome)
