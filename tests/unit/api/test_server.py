@@ -303,3 +303,22 @@ async def test_requests_without_bodies_are_known_too(ask):
         assert (told["notes"], told["length"], told["body"]) == (count, None, "")
     told = await ask(b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
     assert (told["notes"], told["body"]) == (1, "abc")
+
+
+async def test_a_body_can_be_read_piece_by_piece_whether_its_head_is_known_or_not():
+    async def handle(request: web.Request) -> web.StreamResponse:
+        content = request.content
+        assert (content.is_eof(), content.at_eof(), request.body_exists) == (True, False, True)
+        pieces = [content.read_nowait(2), await content.read(1), await content.readchunk()]
+        assert pieces == [b"ab", b"c", (b"def", False)]
+        assert (content.at_eof(), request.can_read_body) == (True, False)
+        assert [content.read_nowait(), await content.read(), await content.readany()] == [b""] * 3
+        return web.json_response({})
+
+    async with serving(handle) as address:
+        reader, writer = await asyncio.open_connection(*address)
+        for _ in range(3):
+            writer.write(post("abcdef"))
+            async with asyncio.timeout(10):
+                assert b" 200 " in await reader.readuntil(b"\r\n\r\n{}")
+        writer.close()
