@@ -24,7 +24,7 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError, InvalidURLError, LineTooLong
 from aiohttp.http_writer import StreamWriter
-from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.streams import EMPTY_PAYLOAD, EmptyStreamReader
 from aiohttp.web_protocol import ERROR, _ErrInfo
 from aiohttp.web_urldispatcher import UrlMappingMatchInfo
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -154,6 +154,34 @@ class _KnownHead:
         self._length = length
 
 
+class _WholeBody(EmptyStreamReader):
+    """The body of a request, of which all has come: as a StreamReader, but nobody waits for it."""
+
+    __slots__ = ("_data",)
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__()
+        self._data = data
+        self.total_bytes = len(data)
+
+    def at_eof(self) -> bool:
+        return not self._data
+
+    def read_nowait(self, n: int = -1) -> bytes:
+        n = len(self._data) if n < 0 else n
+        data, self._data = self._data[:n], self._data[n:]
+        return data
+
+    async def read(self, n: int = -1) -> bytes:
+        return self.read_nowait(n)
+
+    async def readany(self) -> bytes:
+        return self.read_nowait()
+
+    async def readchunk(self) -> tuple[bytes, bool]:
+        return (self.read_nowait(), False) if self._data else await super().readchunk()
+
+
 class _Server(web.Server):
     def __call__(self) -> web.RequestHandler:
         return _Connection(self, loop=self._loop, **self._kwargs)
@@ -184,11 +212,10 @@ class _Connection(web.RequestHandler):
         handler = self._request_handler
         if isinstance(message, _ErrInfo):
             handler, message = self._make_error_handler(message), ERROR
-        task = self._task_handler
         assert handler is not None
-        assert task is not None
+        assert self._task_handler is not None  # no variable: its error may refer to this frame
         request = self._request_factory(
-            message, payload, self, StreamWriter(self, self._loop), task
+            message, payload, self, StreamWriter(self, self._loop), self._task_handler
         )
         known = self._known
         request[OF_HEAD] = known.notes if known is not None and known.message is message else {}
@@ -240,7 +267,7 @@ class _Connection(web.RequestHandler):
         known = self._known if is_idle and len(data) <= self._read_bufsize else None
         if known is not None and (body := known.body_of(data)) is not None:
             self._request_count += 1
-            self._messages.append((known.message, self._whole(body)))
+            self._messages.append((known.message, _WholeBody(body) if body else EMPTY_PAYLOAD))
             self._start_request()
             return
         # Of a request that it cannot read, aiohttp tells nothing reliable.
@@ -262,15 +289,6 @@ class _Connection(web.RequestHandler):
             return False
         is_over = self._last is None or self._last.is_eof()
         return is_over and not (self._head or self._upgraded or self._close or self._force_close)
-
-    def _whole(self, body: bytes) -> StreamReader:
-        """The body of a request, of which all has come."""
-        if not body:
-            return EMPTY_PAYLOAD
-        payload = StreamReader(self, self._read_bufsize, loop=self._loop)
-        payload.feed_data(body)
-        payload.feed_eof()
-        return payload
 
     def _known_by(self, data: bytes) -> _KnownHead | None:
         """The head of the request that `data` is, if others like it can be recognised by it."""

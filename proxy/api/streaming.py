@@ -161,16 +161,21 @@ class _Gathering(Generator[Any, Any, T], Awaitable[T]):
     def __await__(self) -> Generator[Any, Any, T]:
         return self
 
-    def send(self, value: Any) -> Any:
+    def __next__(self) -> Any:
         self._answer.gather()
         try:
-            return self._writing.send(value)
+            return self._writing.send(None)
         finally:
             self._answer.send_gathered()
+
+    def send(self, value: Any) -> Any:
+        """As `next`, as the event loop sends nothing."""
+        return next(self)
 
     def throw(self, *error: Any) -> Any:
         self._answer.gather()
         try:
             return self._writing.throw(*error)
         finally:
+            del error  # which refers to this frame
             self._answer.send_gathered()

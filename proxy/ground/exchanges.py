@@ -9,6 +9,7 @@ as for every other request.
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import ClientOSError, ClientRequest, ClientTimeout, ConnectionTimeoutError, hdrs
@@ -17,10 +18,19 @@ from aiohttp.streams import StreamReader
 from proxy.ground.sessions import HEAD_LIMITS, READ_BUFFER, Connector, answer_head
 
 if TYPE_CHECKING:
+    from aiohttp.client_reqrep import ConnectionKey
     from aiohttp.connector import Connection
     from aiohttp.http import RawResponseMessage
 
 _WRITTEN_AT_ONCE: Final = 64 * 1024  # bytes; more are not copied to be sent with the head
+
+
+class SharedRequest(ClientRequest):
+    """What all requests to a server have in common: what names their connections, above all."""
+
+    @cached_property
+    def connection_key(self) -> ConnectionKey:
+        return super().connection_key
 
 
 class Answer:

@@ -14,7 +14,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, cast
 
 from aiohttp import (
     ClientOSError,
@@ -27,12 +28,12 @@ from aiohttp import (
     TCPConnector,
 )
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
 
 from proxy.ground.turns import Turns
 
 if TYPE_CHECKING:
-    from aiohttp.connector import Connection
     from aiohttp.http import RawResponseMessage
     from aiohttp.tracing import Trace
 
@@ -198,11 +199,34 @@ class Connector(TCPConnector):
     async def connect(
         self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout
     ) -> Connection:
+        if (idle := self.idle(req)) is not None:
+            return idle
         connection = await super().connect(req, traces, timeout)
         while _wants_new.get() and _is_used(connection.protocol):
             connection.close()
             connection = await super().connect(req, traces, timeout)
         return connection
+
+    def idle(self, req: ClientRequest) -> Connection | None:
+        """What aiohttp would give out at once, in fewer steps; None if it would not."""
+        if req.proxy is not None or _wants_new.get():
+            return None
+        key = req.connection_key
+        if not (idle := self._conns.get(key)):
+            return None
+        protocol, since = idle[0]
+        if (
+            monotonic() - since > cast(float, self._keepalive_timeout)
+            or not protocol.is_connected()
+        ):
+            return None
+        idle.popleft()
+        if not idle:
+            del self._conns[key]
+        self._acquired.add(protocol)
+        if self._limit_per_host:
+            self._acquired_per_host[key].add(protocol)
+        return Connection(self, key, protocol, self._loop)
 
 
 class Response(ClientResponse):

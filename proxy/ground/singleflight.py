@@ -14,7 +14,8 @@ class SingleFlight(Generic[K, V]):
     """Calls by key; whoever arrives while one is under way waits for its outcome."""
 
     def __init__(self) -> None:
-        self._flights: dict[K, asyncio.Future[V]] = {}
+        # For each call, those who wait: they get what it returns, what it raises, or neither.
+        self._flights: dict[K, list[asyncio.Future[tuple[V] | Exception | None]]] = {}
 
     def is_under_way(self, key: K) -> bool:
         """Whether there is a call for `key`."""
@@ -25,25 +26,31 @@ class SingleFlight(Generic[K, V]):
 
         If the task that made the call is cancelled, one of those that wait calls again.
         """
-        while (flight := self._flights.get(key)) is not None:
-            # Not `await flight`, which would cancel it for all when one that waits is cancelled.
-            await asyncio.wait([flight])
-            if not flight.cancelled():
-                return flight.result()
+        while (waiting := self._flights.get(key)) is not None:
+            told: asyncio.Future[tuple[V] | Exception | None]
+            told = asyncio.get_running_loop().create_future()
+            waiting.append(told)  # each has its own, so that one can be cancelled alone
+            outcome = await told
+            if isinstance(outcome, Exception):
+                try:
+                    raise outcome
+                finally:
+                    del outcome  # which refers to this frame
+            if outcome is not None:
+                return outcome[0]
         return await self._lead(key, call)
 
     async def _lead(self, key: K, call: Callable[[], Awaitable[V]]) -> V:
-        flight: asyncio.Future[V] = asyncio.get_running_loop().create_future()
-        self._flights[key] = flight
+        self._flights[key] = []
         try:
             value = await call()
-        except Exception as error:
-            flight.set_exception(error)
-            flight.exception()  # retrieved, or asyncio would log it where nobody waits
+        except BaseException as error:
+            self._tell(key, error if isinstance(error, Exception) else None)
             raise
-        else:
-            flight.set_result(value)
-            return value
-        finally:
-            del self._flights[key]
-            flight.cancel()  # has no effect unless this task was cancelled
+        self._tell(key, (value,))
+        return value
+
+    def _tell(self, key: K, outcome: tuple[V] | Exception | None) -> None:
+        for told in self._flights.pop(key):
+            if not told.done():
+                told.set_result(outcome)

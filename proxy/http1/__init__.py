@@ -35,7 +35,7 @@ from proxy.http1.headers import (
     check_text,
     encoded_head,
 )
-from proxy.http1.requests import RequestHead, RequestParser, request_head
+from proxy.http1.requests import Parsers, RequestHead, RequestParser, request_head
 
 __all__ = [
     "CHUNKS_AT_ONCE",
@@ -50,6 +50,7 @@ __all__ = [
     "Forwarding",
     "Headers",
     "Malformed",
+    "Parsers",
     "RechunkedBody",
     "RequestHead",
     "RequestParser",

@@ -235,12 +235,20 @@ def _beginning(headers: tuple[tuple[str, str], ...]) -> bytes:
     return _head(200, list(headers), keep_alive=True)[:-2] + b"content-length: "
 
 
+@lru_cache(_KEPT)
+def _kept_head(status: int, headers: tuple[tuple[str, str], ...], *, keep_alive: bool) -> bytes:
+    return _head(status, list(headers), keep_alive=keep_alive)
+
+
 def chunked_head(status: int, headers: Iterable[tuple[str, str]], *, keep_alive: bool) -> bytes:
     """The head of an answer whose body follows in chunks.
 
     Raises: ValueError for a header with a line break.
     """
-    return _head(status, [*headers, ("transfer-encoding", "chunked")], keep_alive=keep_alive)
+    pairs = (*headers, ("transfer-encoding", "chunked"))
+    if len(pairs) <= _FEW + 1:
+        return _kept_head(status, pairs, keep_alive=keep_alive)
+    return _head(status, list(pairs), keep_alive=keep_alive)
 
 
 def _head(status: int, headers: list[tuple[str, str]], *, keep_alive: bool) -> bytes:

@@ -62,6 +62,20 @@ class RequestHead:
     encoded: bytes = field(default=b"", compare=False)  # what `forwarded` returns, kept
     own: Headers = field(default_factory=list)  # for the proxy alone, apart from the others
 
+    def again(self) -> RequestHead:
+        """The same head, for another connection."""
+        return RequestHead(
+            method=self.method,
+            target=self.target,
+            headers=self.headers.copy(),
+            body_length=self.body_length,
+            keep_alive=self.keep_alive,
+            minor=self.minor,
+            expects=self.expects,
+            encoded=self.encoded,
+            own=self.own,
+        )
+
     @property
     def repeatable(self) -> bool:
         """Whether it may be sent a second time although the first may have been executed.
@@ -177,6 +191,13 @@ class _UnheardMethod(IllegalArgument):
     """llhttp does not know the method, if it is one."""
 
 
+class Parsers:
+    """The parsers of all connections of a listener, which learn from each other."""
+
+    def __init__(self) -> None:
+        self.last: RequestParser | None = None  # that has parsed a head
+
+
 class RequestParser:
     """Reads the heads of requests from one connection's bytes, wherever these are cut.
 
@@ -184,13 +205,23 @@ class RequestParser:
     left to the caller: behind one head the parser expects the next.
 
     The last head is remembered. One that differs from it only in the request line and the value of
-    Content-Length is not parsed again; the same `RequestHead` is given out with these changed.
+    Content-Length is not parsed again; the same `RequestHead` is given out with these changed. The
+    first head of a connection is often like one on another, as clients are alike.
     """
 
-    def __init__(self, limit: int, rewrite: Callable[[Headers], Headers] | None = None) -> None:
-        """`limit` is in bytes of a head; `rewrite` changes the headers that are to be sent on."""
+    def __init__(
+        self,
+        limit: int,
+        rewrite: Callable[[Headers], Headers] | None = None,
+        others: Parsers | None = None,
+    ) -> None:
+        """`limit` is in bytes of a head; `rewrite` changes the headers that are to be sent on.
+
+        `others` have the same limit, and rewrite nothing.
+        """
         self._limit = limit
         self._rewrite = rewrite
+        self._others = others
         self._raw = b""  # what has come of a head that is not complete
         self._blank = 0  # bytes of empty lines since the last head
         self._last: RequestHead | None = None  # the last head, if it can come again
@@ -224,6 +255,8 @@ class RequestParser:
 
         Raises: ProxyError as `request_head`, and for what llhttp rejects.
         """
+        if self._last is None and self._others is not None and not self._raw:
+            self._learn(self._others.last, data)
         if self._last is not None:
             if data == self._last_raw:
                 return self._last, b""
@@ -269,6 +302,18 @@ class RequestParser:
 
     def _too_large(self) -> ProxyError:
         return StatusError(431, f"the request's head is larger than [{self._limit}] bytes")
+
+    def _learn(self, other: RequestParser | None, data: bytes) -> None:
+        """Know the head that another parser has read last, if `data` begins with one like it."""
+        if other is None or other._last is None:
+            return
+        if not data.startswith(other._last_raw):
+            line = _REQUEST_LINE.match(data)
+            if line is None or other._received.fit(data, line.end()) is None:
+                return
+        self._last, self._last_raw = other._last.again(), other._last_raw
+        self._received, self._sent = other._received, other._sent
+        self._length_at = other._length_at
 
     def _known(self, last: RequestHead, data: bytes) -> RequestHead | None:
         """The head that `data` begins with, if it is like the last one, which it replaces."""
@@ -342,6 +387,8 @@ class RequestParser:
         if self._rewrite is not None:
             head.headers = self._rewrite(head.headers)
         self._last = None if head.expects or head.minor == 0 else head
+        if self._last is not None and self._others is not None:
+            self._others.last = self
         self._last_raw = raw
         self._received = Template(raw[len(line) :])
         if self._received.sized:

@@ -8,8 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -81,15 +79,21 @@ class Reply:
 class OpenReply:
     """An answer of status 2xx whose body is still to be read, until it is closed."""
 
-    def __init__(self, answer: _Answer, close: Callable[[OpenReply], None]) -> None:
+    def __init__(self, answer: _Answer, calls: Calls, counted: _CountedCall) -> None:
         self.content = answer.content
         self.content_type = answer.headers.get("Content-Type", "")  # as the provider names it
         self.is_done = False  # whether the provider has said that nothing more comes
-        self._close = close
+        self._answer = answer
+        self._calls = calls
+        self._counted = counted
 
     def close(self) -> None:
         """End the call."""
-        self._close(self)
+        if self.is_done:
+            self._calls.await_end(self._answer)
+        else:
+            self._answer.close()
+        self._counted.__exit__()
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,28 +183,25 @@ class Calls:
     async def open(self, call: Call) -> OpenReply | FailedCall:
         """The outcome once the head of the reply has been read. Raises: MemoryShort."""
         data = await self._prepared(call)
+        counted, answer, reply = _CountedCall(self._metrics, call), None, None
+        counted.__enter__()
         try:
-            with ExitStack() as stack:
-                counted = stack.enter_context(_CountedCall(self._metrics, call))
-                answer = await self._post(call, data)
-                stack.callback(answer.close)
-                counted.answered(answer)
-                reserve(_PER_HEADER * len(answer.raw_headers))
-                if not 200 <= answer.status < 300:
-                    return await _refusal(answer)
-                stack.pop_all()  # which the reply does once it is closed
-                return OpenReply(answer, partial(self._end, answer, counted))
+            answer = await self._post(call, data)
+            counted.answered(answer)
+            reserve(_PER_HEADER * len(answer.raw_headers))
+            if not 200 <= answer.status < 300:
+                return await _refusal(answer)
+            reply = OpenReply(answer, self, counted)
+            return reply
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
             return what_failed(call.endpoint, error)
+        finally:
+            if reply is None:  # which ends the call once it is closed
+                if answer is not None:
+                    answer.close()
+                counted.__exit__()
 
-    def _end(self, answer: _Answer, counted: _CountedCall, reply: OpenReply) -> None:
-        if reply.is_done:
-            self._await_end(answer)
-        else:
-            answer.close()
-        counted.__exit__()
-
-    def _await_end(self, answer: _Answer) -> None:
+    def await_end(self, answer: _Answer) -> None:
         """Close the connection unless the answer ends soon: then it can be used again.
 
         Behind the last event, the end of the last chunk often comes by itself.

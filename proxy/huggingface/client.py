@@ -46,7 +46,7 @@ from proxy.huggingface.requests import chat_body, completion_body, embedding_bod
 from proxy.huggingface.retry import RetryPolicy
 from proxy.huggingface.sender import Sender
 from proxy.huggingface.servers import Servers
-from proxy.huggingface.streams import Silence, converted, read_events
+from proxy.huggingface.streams import Converted, Silence, read_events
 from proxy.huggingface.usage import TokenCount
 from proxy.huggingface.waking import Waking
 from proxy.inference.chat import ChatRequest
@@ -210,7 +210,7 @@ class HuggingFace:
         events = read_events(endpoint, reply, self._silence, self._profile, self._turns)
         count = TokenCount(self._endpoints, endpoint).note
         failed = self._failures.stream_failed
-        return Stream(converted(endpoint, events, convert, count, failed), reply.close)
+        return Stream(Converted(endpoint, events, convert, count, failed), reply.close)
 
 
 def _sending(

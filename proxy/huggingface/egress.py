@@ -224,6 +224,8 @@ class _GuardedConnector(Connector):
     ) -> Connection:
         await self._rules.refresh()
         check = self._rules.check_host(req.url, forward_proxy=req.proxy is not None)
+        if (idle := self.idle(req)) is not None:
+            return idle  # whose address has been checked
         # The socket is made in this context, or in a copy of it: that of a task started here.
         token = _left_to_check.set(check)
         try:

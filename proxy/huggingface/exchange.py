@@ -8,10 +8,10 @@ from functools import partial
 from types import MappingProxyType
 from typing import Final
 
-from aiohttp import ClientRequest, ClientSession, hdrs
+from aiohttp import ClientSession, hdrs
 from yarl import URL
 
-from proxy.ground.exchanges import Answer, exchange
+from proxy.ground.exchanges import Answer, SharedRequest, exchange
 from proxy.ground.remembering import remembered
 from proxy.ground.sessions import Connector
 
@@ -62,7 +62,7 @@ class _Target:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, url: str) -> None:
         where = URL(url, encoded=url.isascii())  # letters beyond ASCII must be escaped
-        self.request = ClientRequest(
+        self.request = SharedRequest(
             "POST", where, headers={"Content-Type": "application/json"}, loop=loop
         )
         lines = [f"POST {where.raw_path_qs} HTTP/1.1"]

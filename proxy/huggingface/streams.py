@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Callable
 from functools import partial
+from time import monotonic
 from typing import Final, TypeVar
 
 import aiohttp
@@ -111,30 +112,41 @@ def _problem_at_end(
     return broken_off(endpoint) if is_cut_off(decoder.unfinished) else None
 
 
-async def converted(
-    endpoint: InferenceEndpoint,
-    events: AsyncIterator[ServerSentEvent],
-    convert: Callable[[ServerSentEvent], T],
-    count: Callable[[ServerSentEvent], None],
-    failed: Callable[[InferenceEndpoint, ProxyError], None],
-) -> AsyncIterator[T]:
+class Converted(AsyncIterator[T]):
     """Each event, once it is counted, converted, unless nothing is left of it.
 
-    Raises: ProxyError, which `failed` is told first.
+    Raises: ProxyError, which `failed` is told first. No generator, which costs more to begin with.
     """
-    try:
-        async for event in events:
-            count(event)
-            result = await _convert(endpoint, event, convert)
-            del event
-            if result:
-                yield result
-    except MemoryShort:
-        raise
-    except ProxyError as error:
-        error = hide_token(error, endpoint)
-        failed(endpoint, error)
-        raise error from None
+
+    def __init__(
+        self,
+        endpoint: InferenceEndpoint,
+        events: AsyncIterator[ServerSentEvent],
+        convert: Callable[[ServerSentEvent], T],
+        count: Callable[[ServerSentEvent], None],
+        failed: Callable[[InferenceEndpoint, ProxyError], None],
+    ) -> None:
+        self._endpoint = endpoint
+        self._events = events
+        self._convert = convert
+        self._count = count
+        self._failed = failed
+
+    async def __anext__(self) -> T:
+        try:
+            while True:
+                event = await anext(self._events)
+                self._count(event)
+                result = await _convert(self._endpoint, event, self._convert)
+                if result:
+                    return result
+                del event
+        except MemoryShort:
+            raise
+        except ProxyError as error:
+            error = hide_token(error, self._endpoint)
+            self._failed(self._endpoint, error)
+            raise error from None
 
 
 async def _convert(
@@ -172,7 +184,7 @@ class Silence:
 
     def _look(self) -> None:
         loop = asyncio.get_running_loop()
-        since = loop.time() - self.seconds
+        since = monotonic() - self.seconds
         for reader in [reader for reader in self._readers if reader.has_waited(since)]:
             self._readers.discard(reader)
             reader.give_up()
@@ -185,14 +197,13 @@ class _PatientReader:
     def __init__(self, content: aiohttp.StreamReader, silence: Silence) -> None:
         self._content = content
         self._silence = silence
-        self._clock = asyncio.get_running_loop().time
         self._waits_since = math.inf
         self._read = 0  # bytes that had come by then
         silence.watch(self)
 
     async def read(self) -> bytes:
         """What has come, as soon as that is anything; empty at the end. Raises: TimeoutError."""
-        self._waits_since, self._read = self._clock(), self._content.total_bytes
+        self._waits_since, self._read = monotonic(), self._content.total_bytes
         piece = await self._content.readany()
         self._waits_since = math.inf
         return piece

@@ -21,10 +21,23 @@ class Stream(Generic[T]):
 
     def map(self, convert: Callable[[T], U]) -> Stream[U]:
         """The same, with each event converted."""
-        return Stream((convert(event) async for event in self._events), self._end)
+        return Stream(_Mapped(self._events, convert), self._end)
 
     def __enter__(self) -> AsyncIterator[T]:
         return self._events
 
     def __exit__(self, *_: object) -> None:
         self._end()
+
+
+class _Mapped(AsyncIterator[U], Generic[T, U]):
+    """Events, each converted. No generator, which costs more to begin with."""
+
+    __slots__ = ("_convert", "_events")
+
+    def __init__(self, events: AsyncIterator[T], convert: Callable[[T], U]) -> None:
+        self._events = events
+        self._convert = convert
+
+    async def __anext__(self) -> U:
+        return self._convert(await anext(self._events))

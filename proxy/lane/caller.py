@@ -45,7 +45,9 @@ class CallerSide(AnsweringConnection):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self._callers.add(self)
-        self._parser = http1.RequestParser(self.lane.limits.head, self._rewrite())
+        rewrite = self._rewrite()
+        parsers = self.lane.parsers if rewrite is None else None
+        self._parser = http1.RequestParser(self.lane.limits.head, rewrite, parsers)
         most = self.lane.limits.connections
         if len(self._callers) > most:
             self.keep_alive = False

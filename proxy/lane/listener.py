@@ -13,7 +13,7 @@ from time import monotonic
 from proxy.config import LimitsConfig
 from proxy.ground.interception import Everything, Interception
 from proxy.ground.turns import Turns
-from proxy.http1 import Forwarding
+from proxy.http1 import Forwarding, Parsers
 from proxy.lane.caller import CallerSide
 from proxy.lane.connecting import to_application, to_node
 from proxy.lane.expiry import expire
@@ -52,6 +52,7 @@ class Lane:
         self.limits = limits
         self.forwarding = forwarding
         self.patience = patience
+        self.parsers = Parsers()
         self.turns = Turns()
         self.held = Held()
         self.draining = False

@@ -18,7 +18,7 @@ from proxy.config import LimitsConfig
 from proxy.ground.errors import ProxyError, UpstreamTimedOut
 from proxy.ground.interception import Interception
 from proxy.ground.turns import Turns
-from proxy.http1 import AnswerHead, Forwarding, RequestHead
+from proxy.http1 import AnswerHead, Forwarding, Parsers, RequestHead
 from proxy.lane.held import Held
 from proxy.lane.states import CallerState, Patience, UpstreamState
 from proxy.upstream.nodes import Node
@@ -194,6 +194,9 @@ class Lane(Protocol):
 
     @property
     def patience(self) -> Patience: ...
+
+    @property
+    def parsers(self) -> Parsers: ...
 
     @property
     def turns(self) -> Turns:

@@ -16,7 +16,6 @@ from aiohttp import (
     ClientConnectionError,
     ClientConnectorError,
     ClientError,
-    ClientRequest,
     ClientResponse,
     ClientSession,
     ClientTimeout,
@@ -30,7 +29,7 @@ from yarl import URL
 from proxy.config import UpstreamConfig
 from proxy.ground.errors import UpstreamBroken, UpstreamError, UpstreamTimedOut
 from proxy.ground.exchanges import Answer as Exchanged
-from proxy.ground.exchanges import exchange
+from proxy.ground.exchanges import SharedRequest, exchange
 from proxy.ground.sessions import HEAD_LIMITS, Connector, Response, on_live_connection
 from proxy.ground.tlsfailures import tls_problem
 from proxy.http1 import GIVEN_UP, encoded_head
@@ -85,7 +84,7 @@ class UpstreamSession:
         self.nodes = nodes
         self.answer_size = upstream.answer_size  # bytes of an answer that is read as a whole
         self._client = client
-        self._requests: dict[str, ClientRequest] = {}  # what those to a node have in common
+        self._requests: dict[str, SharedRequest] = {}  # what those to a node have in common
         self._connect_timeout = upstream.connect_timeout
         self._streaming = self._timeout(sock_read=upstream.response_timeout or None)
 
@@ -208,7 +207,7 @@ class UpstreamSession:
         request = self._requests.get(node.name)
         if request is None:
             loop = asyncio.get_running_loop()
-            request = self._requests[node.name] = ClientRequest("GET", URL(node.name), loop=loop)
+            request = self._requests[node.name] = SharedRequest("GET", URL(node.name), loop=loop)
         headers = list(question.headers.items())
         if hdrs.HOST not in question.headers:
             headers.insert(0, (hdrs.HOST, request.headers[hdrs.HOST]))

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import logging
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -154,7 +155,7 @@ async def serving(handle: Handler) -> AsyncIterator[Any]:
 
     app = web.Application(middlewares=[nothing])
     app.router.add_route("*", "/", handle)
-    runner = Runner(app)
+    runner = Runner(app, handler_cancellation=True)
     await runner.setup()
     assert runner.server is not None
     server = await asyncio.get_running_loop().create_server(runner.server, "127.0.0.1", 0)
@@ -185,6 +186,35 @@ async def test_a_caller_that_leaves_amid_an_answer_is_no_error(has_left):
         writer.close()
     gc.collect()
     assert len(faults) == (0 if has_left else 1)
+
+
+async def test_a_request_whose_caller_leaves_is_forgotten_at_once():
+    requests: list[weakref.ref[web.Request]] = []
+    has_come, is_left = asyncio.Event(), asyncio.Event()
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        requests.append(weakref.ref(request))
+        has_come.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            is_left.set()
+        return web.Response()
+
+    async with serving(handle) as address:
+        _, writer = await asyncio.open_connection(*address)
+        gc.collect()
+        gc.disable()  # what is in a circle stays
+        try:
+            writer.write(post("x" * 1000))
+            async with asyncio.timeout(10):
+                await has_come.wait()
+                writer.close()
+                await is_left.wait()
+            await asyncio.sleep(0.01)
+            assert requests[0]() is None
+        finally:
+            gc.enable()
 
 
 async def tell(request: web.Request) -> web.StreamResponse:
@@ -273,3 +303,22 @@ async def test_requests_without_bodies_are_known_too(ask):
         assert (told["notes"], told["length"], told["body"]) == (count, None, "")
     told = await ask(b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
     assert (told["notes"], told["body"]) == (1, "abc")
+
+
+async def test_a_body_can_be_read_piece_by_piece_whether_its_head_is_known_or_not():
+    async def handle(request: web.Request) -> web.StreamResponse:
+        content = request.content
+        assert (content.is_eof(), content.at_eof(), request.body_exists) == (True, False, True)
+        pieces = [content.read_nowait(2), await content.read(1), await content.readchunk()]
+        assert pieces == [b"ab", b"c", (b"def", False)]
+        assert (content.at_eof(), request.can_read_body) == (True, False)
+        assert [content.read_nowait(), await content.read(), await content.readany()] == [b""] * 3
+        return web.json_response({})
+
+    async with serving(handle) as address:
+        reader, writer = await asyncio.open_connection(*address)
+        for _ in range(3):
+            writer.write(post("abcdef"))
+            async with asyncio.timeout(10):
+                assert b" 200 " in await reader.readuntil(b"\r\n\r\n{}")
+        writer.close()

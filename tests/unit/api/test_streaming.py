@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 import zlib
 from typing import Any
 
@@ -153,3 +155,19 @@ async def test_what_is_sent_together_is_compressed_together():
 def _payload(framed: bytes) -> bytes:
     size, _, rest = framed.partition(b"\r\n")
     return rest[: int(size, 16)]
+
+
+async def test_a_stream_that_is_cancelled_is_forgotten_at_once():
+    caller = Caller()
+    answer = weakref.ref(caller.answer)
+    stream = asyncio.ensure_future(_waiting(caller))
+    await asyncio.sleep(0)
+    gc.collect()
+    gc.disable()  # what is in a circle stays
+    try:
+        stream.cancel()
+        await asyncio.wait([stream])
+        del stream, caller
+        assert answer() is None
+    finally:
+        gc.enable()

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.ground.errors import ProxyError
-from proxy.http1 import RequestParser
+from proxy.http1 import Parsers, RequestParser
 from tests.support.http1 import BLOCK, HOST, LIMIT, REFUSED, START, feed_bytes
 
 
@@ -274,6 +274,34 @@ def test_a_parser_that_remembers_finds_what_a_new_one_finds(first, line, second)
         return  # refused: nothing more is read
     raw = line + start + second + end + b"rest"
     assert outcome(parser, raw) == outcome(RequestParser(LIMIT), raw)
+
+
+@given(BLOCK, LINE, BLOCK)
+@example(b"Content-Length: 3\r\nX: y\r\n", b"PUT /x HTTP/1.1", b"Content-Length: 4\r\nX: y\r\n")
+def test_a_parser_that_learns_from_another_finds_what_a_new_one_finds(first, line, second):
+    start, end, parsers = b"\r\n" + HOST, b"\r\n", Parsers()
+    other = RequestParser(LIMIT, others=parsers)
+    raws = [b"POST /first HTTP/1.1" + start + first + end, line + start + second + end + b"rest"]
+    found = outcome(other, raws[0])
+    for raw in raws:
+        assert outcome(RequestParser(LIMIT, others=parsers), raw) == outcome(
+            RequestParser(LIMIT), raw
+        )
+    if isinstance(found, tuple):
+        assert outcome(other, raws[0]) == found  # nothing of its own has been changed
+
+
+def test_a_head_like_that_of_another_connection_is_not_parsed_again():
+    parsers = Parsers()
+    first = b"POST /a HTTP/1.1\r\nHost: x\r\ncontent-length: 3\r\n\r\n"
+    RequestParser(LIMIT, others=parsers).feed(first)
+    known = parsers.last
+    for raw in (first, first.replace(b"/a", b"/b").replace(b"3", b"14")):
+        head, rest = RequestParser(LIMIT, others=parsers).feed(raw + b"abc")
+        assert head is not None
+        assert (head.encoded, rest, parsers.last) == (raw, b"abc", known)
+    RequestParser(LIMIT, others=parsers).feed(first.replace(b"Host: x", b"Host: y"))
+    assert parsers.last is not known
 
 
 @given(PIECES, st.integers(1, 60))

@@ -8,7 +8,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiohttp import StreamReader
@@ -131,10 +131,7 @@ class TestStreams:
     async def test_only_streams_that_are_silent_end(self):
         silence, bodies = Silence(1.0), [_body(), _body()]
         streams = [
-            read_events(
-                make_endpoint(), OpenReply(_answer(body), lambda _: None), silence, PROFILE, Turns()
-            )
-            for body in bodies
+            read_events(make_endpoint(), _reply(body), silence, PROFILE, Turns()) for body in bodies
         ]
         silent = asyncio.ensure_future(failing(anext(streams[0])))
         for number in range(5):
@@ -399,7 +396,7 @@ class TestFloods:
                 turns += 1
 
         other = asyncio.ensure_future(others())
-        reply = OpenReply(_all_at_once(text.encode()), lambda reply: None)
+        reply = _reply(_all_at_once(text.encode()))
         events = read_events(make_endpoint(), reply, Silence(5), PROFILE, Turns())
         with contextlib.suppress(ProxyError):  # a stream of nothing
             async for _ in events:
@@ -409,7 +406,7 @@ class TestFloods:
 
     async def test_events_take_turns_with_those_of_other_streams_but_for_the_first_one(self):
         content, turns = _body(), Turns()
-        reply = OpenReply(_answer(content), lambda reply: None)
+        reply = _reply(content)
         events = read_events(make_endpoint(), reply, Silence(5), PROFILE, turns)
         for number, waits in enumerate((False, True, True)):
             others: list[str] = []
@@ -421,7 +418,7 @@ class TestFloods:
 
     async def test_what_comes_with_the_first_event_waits_for_its_turn(self):
         content, turns = _body(), Turns()
-        reply = OpenReply(_answer(content), lambda reply: None)
+        reply = _reply(content)
         events = read_events(make_endpoint(), reply, Silence(5), PROFILE, turns)
         content.feed_data("".join(map(delta, "abc")).encode())
         turns.worked(turns.busy, 1.0)
@@ -433,7 +430,7 @@ class TestFloods:
 
     async def test_what_comes_while_a_stream_waits_for_its_turn_is_read_with_the_rest(self):
         content, turns = _body(), Turns()
-        reply = OpenReply(_answer(content), lambda reply: None)
+        reply = _reply(content)
         events = read_events(make_endpoint(), reply, Silence(5), PROFILE, turns)
         content.feed_data(delta("a").encode())
         await anext(events)
@@ -449,12 +446,12 @@ class TestFloods:
             assert budget.reserved > len(more)
 
 
-def _all_at_once(data: bytes) -> Any:
-    """An answer whose body has come completely."""
+def _all_at_once(data: bytes) -> StreamReader:
+    """A body that has come completely."""
     content = _body(len(data))
     content.feed_data(data)
     content.feed_eof()
-    return _answer(content)
+    return content
 
 
 def _body(limit: int = 1000) -> StreamReader:
@@ -464,5 +461,7 @@ def _body(limit: int = 1000) -> StreamReader:
     return StreamReader(protocol, limit=limit, loop=loop)
 
 
-def _answer(content: StreamReader) -> Any:
-    return SimpleNamespace(content=content, headers={})
+def _reply(content: StreamReader) -> OpenReply:
+    """A reply that nobody closes."""
+    answer: Any = SimpleNamespace(content=content, headers={})
+    return OpenReply(answer, cast(Any, None), cast(Any, None))
