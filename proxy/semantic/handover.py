@@ -20,7 +20,7 @@ class Handover:
         """Windows that wait take at most `most` bytes of memory together, or it is but one."""
         self._most = most
         self._waiting: list[Window] = []
-        self._weight = 0  # of those that wait
+        self._weights: list[int] = []  # theirs
         self._is_coming = False  # whether one more will be given
         self._is_over = False
         self._error: Malformed | ProxyError | None = None
@@ -42,12 +42,12 @@ class Handover:
         weight = window.weight()
         self._is_coming = True
         self._changed.set()
-        await self._until(lambda: not self._waiting or self._weight + weight <= self._most)
+        await self._until(lambda: not self._waiting or sum(self._weights) + weight <= self._most)
 
     def give(self, window: Window) -> None:
         """Hand over a window for which there is room."""
         self._waiting.append(window)
-        self._weight += window.weight()
+        self._weights.append(window.weight())
         self._is_coming = False
         self._changed.set()
 
@@ -64,8 +64,7 @@ class Handover:
             return None
         count = self._count(knows_end)
         window = Window.joined(self._waiting[:count])
-        self._waiting = self._waiting[count:]
-        self._weight -= window.weight()
+        self._waiting, self._weights = self._waiting[count:], self._weights[count:]
         self._changed.set()
         return window
 

@@ -126,7 +126,7 @@ class _Bulk:
         with embedded.giving():
             while (window := await prepared.take()) is not None:
                 await embedded.room(window)
-                await self._writer.embed(window.items)
+                await self._writer.embed(window)
                 embedded.give(window)
 
     async def _send_all(self, embedded: Handover) -> web.StreamResponse | None:

@@ -69,7 +69,8 @@ async def test_what_is_no_bulk_is_refused_by_the_upstream(body: bytes):
 async def test_a_slow_upstream_is_not_sent_all_that_waits_at_once(monkeypatch):
     before = here(done())
 
-    async def answer_slowly(request, method, target, body=b""):
+    async def answer_slowly(request, method, target, body):
+        body = b"".join(body)
         before.upstream.asked.append(Asked(method, target, body))
         await asyncio.sleep(0.1)
         return Answer(done(*[201] * (body.count(b"\n") // 2)))
