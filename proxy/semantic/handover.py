@@ -5,9 +5,38 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic
+from typing import Final
 
 from proxy.ground.errors import ProxyError
 from proxy.semantic.bulk import Malformed, Window
+
+# A turn of the event loop that takes no longer is one in which nobody had much to do.
+_QUIET: Final = 0.00005  # seconds
+_QUIET_TURNS: Final = 3  # in a row, after which nobody is amid something that takes several
+_TURNS: Final = 8  # that others get at most
+_SENDING_TURNS: Final = 4  # until a request that has just been made is written
+
+
+async def others_first(clock: Callable[[], float] = monotonic) -> None:
+    """Let those who have something to do work before what can wait, for a few turns of the loop.
+
+    An answer that comes, and what is sent next, take several turns: work in each of them would
+    keep both ends waiting.
+    """
+    quiet = 0
+    for _ in range(_TURNS):
+        began = clock()
+        await asyncio.sleep(0)
+        quiet = quiet + 1 if clock() - began < _QUIET else 0
+        if quiet == _QUIET_TURNS:
+            return
+
+
+async def sent_first() -> None:
+    """Let a request that has just been made leave before a long work begins."""
+    for _ in range(_SENDING_TURNS):
+        await asyncio.sleep(0)
 
 
 class Handover:

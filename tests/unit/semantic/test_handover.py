@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from itertools import count
 from typing import Any
 
 import pytest
 
 from proxy.semantic.bulk import Item, Malformed, Window
-from proxy.semantic.handover import Handover
+from proxy.semantic.handover import Handover, others_first
 
 
 def window(name: str, numbers: int = 1, lines: int = 0) -> Window:
@@ -136,3 +137,13 @@ async def test_an_error_ends_it_for_who_takes():
 async def test_an_error_that_is_nobodys_fault_ends_who_gives():
     with pytest.raises(ValueError, match="bad"):
         await fail(Handover(), ValueError("bad"))
+
+
+@pytest.mark.parametrize(("seconds", "turns"), [(0.001, 8), (0.00001, 3)])
+async def test_others_work_first_until_they_have_little_to_do(seconds: float, turns: int):
+    times = count()
+    waiting = asyncio.ensure_future(others_first(lambda: next(times) * seconds))
+    for _ in range(turns + 1):
+        assert not waiting.done()
+        await asyncio.sleep(0)
+    assert waiting.done()
