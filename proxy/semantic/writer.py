@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -35,10 +36,12 @@ from proxy.semantic.ingest.running import run_pipelines
 from proxy.semantic.models import writable_target
 from proxy.semantic.modelsettings import ModelSettings
 from proxy.semantic.ports import UpstreamAnswer
+from proxy.semantic.parting import groups
 from proxy.semantic.present import consider_present, needs_present
 from proxy.semantic.targets import WriteTarget, write_target
 
 _EMBEDDING: Final = 60.0  # seconds that the texts of a window may take
+_ENTRIES: Final = 256 * 1024  # bytes of entries that are read at once, as the upstream waits
 _CONFLICTS: Final = 3  # after which an update is not tried again, beside those the caller allows
 _UNMAPPED: Final = "the semantic fields of the index have changed while it was written to"
 _NOT_OF_BULK: Final = ("filter_path", "pretty", "human", "format", "error_trace", "index")
@@ -206,7 +209,7 @@ class Writer:
         if reading:
             await self._until_sent({self.key_of(item) for item in reading})
         self._unsent |= {id(item): self.key_of(item) for item in items if item.id is not None}
-        window.pieces = [await self._embed(items, reading)]
+        window.pieces = await self._embed(items, reading)
 
     async def _until_sent(self, keys: set[_Key]) -> None:
         """Wait for what is about to change what is there."""
@@ -214,8 +217,8 @@ class Writer:
             self._sent.clear()
             await self._sent.wait()
 
-    async def _embed(self, items: Sequence[Item], reading: Sequence[Item]) -> bytes:
-        """What is sent upstream for those of the items that are."""
+    async def _embed(self, items: Sequence[Item], reading: Sequence[Item]) -> list[bytes]:
+        """What is sent upstream for those of the items that are, in pieces."""
         if reading:
             located = [(self._concrete(item), item) for item in reading]
             with _failing(reading):
@@ -228,8 +231,12 @@ class Writer:
         with passing():  # of the provider's answers nothing but the vectors is kept
             await self._filler.fill(fillings, Deadline.after(_EMBEDDING))
         sent = [item for item in items if item.is_sent]
-        size = sum(item.size for item in sent)
-        return await offload(size, AT_ONCE, lambda: rendered(sent))
+        pieces: list[bytes] = []
+        for group in groups(Window(sent)):
+            if pieces:
+                await asyncio.sleep(0)
+            pieces.append(await offload(group.size(), AT_ONCE, partial(rendered, group.items)))
+        return pieces
 
     def _concrete(self, item: Item) -> str:
         index = self._index_of(item)
@@ -287,7 +294,7 @@ class Writer:
         await self.prepare(items)
         window = Window(items)
         reading = [item for item in items if needs_present(item)]
-        window.pieces = [await self._embed(items, reading)]
+        window.pieces = await self._embed(items, reading)
         entries = await self._ask(window, refreshes=refreshes)
         if isinstance(entries, Refused):
             entries = self.refusals(window.sent(), entries.answer)
@@ -305,7 +312,7 @@ class Writer:
         if answer.status >= 300:
             return Refused(answer)
         entries: list[Entry] = await offload(
-            len(answer.body), AT_ONCE, lambda: items_of(answer, "items")
+            len(answer.body), _ENTRIES, lambda: items_of(answer, "items")
         )
         return entries
 
