@@ -14,7 +14,7 @@ from proxy.semantic.bulk import Malformed, Window
 # A turn of the event loop that takes no longer is one in which nobody had much to do.
 _QUIET: Final = 0.00005  # seconds
 _QUIET_TURNS: Final = 3  # in a row, after which nobody is amid something that takes several
-_TURNS: Final = 8  # that others get at most
+_TURNS: Final = 5  # that others get at most
 _SENDING_TURNS: Final = 4  # until a request that has just been made is written
 
 

@@ -139,7 +139,7 @@ async def test_an_error_that_is_nobodys_fault_ends_who_gives():
         await fail(Handover(), ValueError("bad"))
 
 
-@pytest.mark.parametrize(("seconds", "turns"), [(0.001, 8), (0.00001, 3)])
+@pytest.mark.parametrize(("seconds", "turns"), [(0.001, 5), (0.00001, 3)])
 async def test_others_work_first_until_they_have_little_to_do(seconds: float, turns: int):
     times = count()
     waiting = asyncio.ensure_future(others_first(lambda: next(times) * seconds))
