@@ -35,8 +35,8 @@ from proxy.semantic.hiding import hide_in_error
 from proxy.semantic.ingest.running import run_pipelines
 from proxy.semantic.models import writable_target
 from proxy.semantic.modelsettings import ModelSettings
-from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.parting import groups
+from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.present import consider_present, needs_present
 from proxy.semantic.targets import WriteTarget, write_target
 
