@@ -46,7 +46,7 @@ class Handover:
     """
 
     def __init__(self, most: int = 0) -> None:
-        """Windows that wait take at most `most` bytes of memory together, or it is but one."""
+        """Windows that wait are at most `most` bytes together, as they weigh, or it is but one."""
         self._most = most
         self._waiting: list[Window] = []
         self._weights: list[int] = []  # theirs

@@ -28,7 +28,7 @@ from proxy.xcontent.writing import dump_json
 # Bytes of a body that are worked through at once: first, and from then on.
 _FIRST_WINDOW: Final = 128 * 1024
 _WINDOW: Final = 1024 * 1024
-_SENT: Final = 8 * 1024 * 1024  # bytes of memory that documents take which are sent at once
+_SENT: Final = 8 * 1024 * 1024  # bytes that are sent at once
 _INGESTED: Final = 512  # documents that go through pipelines of ours at once
 _LINE: Final = re.compile(r"(?<=\bline \[)\d+(?=\])")
 
