@@ -301,11 +301,11 @@ class Window:
     def weight(self) -> int:
         """Bytes of what is sent for it, or about as many before that is known.
 
-        That counts deletions, which have no documents.
+        Deletions have no documents, and what is not sent is there all the same.
         """
-        if self.pieces:
-            return sum(map(len, self.pieces))
         lines = sum(len(item.action_line) + item.size for item in self.items)
+        if self.pieces:
+            return max(lines, sum(map(len, self.pieces)))
         return lines + self.numbers * _PER_NUMBER
 
     def line_count(self) -> int:

@@ -63,7 +63,7 @@ class _Bulk:
         self._writer = Writer(exchange, index)
         self._collected = CollectedItems()
         self._unrefreshed: set[str] = set()  # indices that were written to before the last window
-        # The last window that was answered, with its answers, and whether more were coming.
+        # The window that was answered last, with its answers, and whether none follows.
         self._answered: asyncio.Queue[tuple[Window, list[Entry], bool]] = asyncio.Queue(1)
         self._has_body = False
         self._has_begun = False  # to send any window
@@ -207,12 +207,12 @@ class _Bulk:
                     answer, lambda document: with_lines(hide_in_error(document), window.lines)
                 )
             entries = window.answers(self._writer.refusals(window.sent(), answer), self._index)
+        self._writer.count(window, entries)
         self._has_answers = True
         await self._answered.put((window, entries, is_last))
         return None
 
     def _collect(self, window: Window, entries: list[Entry], *, is_last: bool) -> None:
-        self._writer.count(window, entries)
         if not is_last and self._refresh_wanted():
             self._note(entries)
         self._has_sent = self._has_sent or bool(window.sent())
