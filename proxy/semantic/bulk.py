@@ -35,7 +35,7 @@ from proxy.xcontent.writing import dump_json, dump_light
 
 ACTIONS: Final = ("index", "create", "update", "delete")
 _BOUNDS: Final = Bounds(nesting=100, values=10_000)  # of an action line
-_PER_NUMBER: Final = 20  # bytes of memory, of those in vectors
+_PER_NUMBER: Final = 20  # bytes, of those in vectors
 _SHORT: Final = 64 * 1024  # bytes of an action line that is written in one step
 _LONGEST: Final = 100 * 1024 * 1024  # bytes of a line: `http.max_content_length` by default
 
@@ -84,7 +84,6 @@ class Item:
     guard: Guard | None = None
     inserts: bool = False  # whether it is an update that may make a document
     is_ingested: bool = False  # whether pipelines have run, but for what the upstream runs
-    rendered: bytes = b""  # what is sent upstream for it, once all is known
     seen: bytes | None = None  # what the document becomes by what the upstream does with it
 
     @property
@@ -144,7 +143,6 @@ class Item:
         self.fields, self.chunkers = {}, {}
         self.filling = self.place = self.upsert = self.upsert_place = None
         self.failure = self.guard = None
-        self.rendered = b""
         self.inserts = False
 
     def fillings(self) -> list[Filling]:
@@ -210,11 +208,12 @@ class Item:
         """Raises: ProxyError for a source from which nothing can be taken, as it repeats keys."""
         known_tree(self.source or b"")
 
-    def render(self) -> None:
-        """Write what is sent upstream for it, which has its vectors from then on."""
-        self.rendered = self.lines()
+    def rendered(self) -> bytes:
+        """What is sent upstream for it, which alone has its vectors from then on."""
+        lines = self.lines()
         for filling in self.fillings():
             filling.let_go()
+        return lines
 
     def lines(self) -> bytes:
         """What is sent upstream for it."""
@@ -282,12 +281,14 @@ class Window:
     items: list[Item]
     lines: int = 0  # of the body, before these
     numbers: int = 0  # in all vectors that its items get, about
+    pieces: list[bytes] = field(default_factory=list)  # what is sent for them, once that is known
 
     @classmethod
     def joined(cls, windows: Sequence[Window]) -> Window:
         """Several that follow each other as one."""
         items = [item for window in windows for item in window.items]
-        return cls(items, windows[0].lines, sum(window.numbers for window in windows))
+        pieces = [piece for window in windows for piece in window.pieces]
+        return cls(items, windows[0].lines, sum(window.numbers for window in windows), pieces)
 
     def sent(self) -> list[Item]:
         """Those that go upstream."""
@@ -298,8 +299,13 @@ class Window:
         return sum(item.size for item in self.items)
 
     def weight(self) -> int:
-        """Bytes of memory that it takes with its vectors, about; deletions have no documents."""
+        """Bytes of what is sent for it, or about as many before that is known.
+
+        Deletions have no documents, and what is not sent is there all the same.
+        """
         lines = sum(len(item.action_line) + item.size for item in self.items)
+        if self.pieces:
+            return max(lines, sum(map(len, self.pieces)))
         return lines + self.numbers * _PER_NUMBER
 
     def line_count(self) -> int:
@@ -318,10 +324,9 @@ class Window:
         return found
 
 
-def render_all(items: Iterable[Item]) -> None:
-    """Write what is sent upstream for these items."""
-    for item in items:
-        item.render()
+def rendered(items: Iterable[Item]) -> bytes:
+    """What is sent upstream for these items."""
+    return b"".join([item.rendered() for item in items])
 
 
 def prepare_all(items: Iterable[Item]) -> None:

@@ -26,6 +26,9 @@ class CollectedItems:
         """Add items at the end."""
         if not items:
             return
+        if self._size > _BLOCK:  # not before more come: the last ones need not be packed
+            self._packed.append(zlib.compress(b",".join(self._open), _LEVEL))
+            self._open, self._size = [], 0
         is_light = True
         for item in items:
             for answer in item.values():
@@ -37,9 +40,6 @@ class CollectedItems:
         self._open.append(data)
         self._size += len(data)
         self.count += len(items)
-        if self._size > _BLOCK:
-            self._packed.append(zlib.compress(b",".join(self._open), _LEVEL))
-            self._open, self._size = [], 0
 
     def rendered(self, took: int) -> Iterator[bytes]:
         """The whole answer, in pieces."""

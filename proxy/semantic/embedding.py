@@ -30,7 +30,7 @@ from proxy.semantic.ports import Endpoints
 
 _TEXTS_AT_ONCE: Final = 512  # of one endpoint, in one call of the client, which makes batches
 _CHARACTERS_AT_ONCE: Final = 1024 * 1024
-_NUMBERS_AT_ONCE: Final = 50_000  # that are written while others wait
+_NUMBERS_AT_ONCE: Final = 50_000  # in vectors that are merged while others wait
 _REFUSALS: Final = 100  # calls about too many bad texts to look for each of them
 # An endpoint that has failed so often in a row is not called again for the same request.
 _FAILURES: Final = 2
@@ -120,7 +120,7 @@ class Filler:
             await self._embed_in_two(endpoint, model, group, deadline, error)
             return
         self._failures.pop(inference_id, None)
-        size = sum(map(len, vectors))
+        size = sum(len(chunk.texts) for chunk in chunks if len(chunk.texts) > 1) * model.size
         await offload(size, _NUMBERS_AT_ONCE, lambda: _set_vectors(chunks, vectors, model))
 
     async def _embed_in_two(

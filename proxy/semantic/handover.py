@@ -5,9 +5,38 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic
+from typing import Final
 
 from proxy.ground.errors import ProxyError
 from proxy.semantic.bulk import Malformed, Window
+
+# A turn of the event loop that takes no longer is one in which nobody had much to do.
+_QUIET: Final = 0.00005  # seconds
+_QUIET_TURNS: Final = 3  # in a row, after which nobody is amid something that takes several
+_TURNS: Final = 5  # that others get at most
+_SENDING_TURNS: Final = 4  # until a request that has just been made is written
+
+
+async def others_first(clock: Callable[[], float] = monotonic) -> None:
+    """Let those who have something to do work before what can wait, for a few turns of the loop.
+
+    An answer that comes, and what is sent next, take several turns: work in each of them would
+    keep both ends waiting.
+    """
+    quiet = 0
+    for _ in range(_TURNS):
+        began = clock()
+        await asyncio.sleep(0)
+        quiet = quiet + 1 if clock() - began < _QUIET else 0
+        if quiet == _QUIET_TURNS:
+            return
+
+
+async def sent_first() -> None:
+    """Let a request that has just been made leave before a long work begins."""
+    for _ in range(_SENDING_TURNS):
+        await asyncio.sleep(0)
 
 
 class Handover:
@@ -17,10 +46,10 @@ class Handover:
     """
 
     def __init__(self, most: int = 0) -> None:
-        """Windows that wait take at most `most` bytes of memory together, or it is but one."""
+        """Windows that wait are at most `most` bytes together, as they weigh, or it is but one."""
         self._most = most
         self._waiting: list[Window] = []
-        self._weight = 0  # of those that wait
+        self._weights: list[int] = []  # theirs
         self._is_coming = False  # whether one more will be given
         self._is_over = False
         self._error: Malformed | ProxyError | None = None
@@ -42,12 +71,12 @@ class Handover:
         weight = window.weight()
         self._is_coming = True
         self._changed.set()
-        await self._until(lambda: not self._waiting or self._weight + weight <= self._most)
+        await self._until(lambda: not self._waiting or sum(self._weights) + weight <= self._most)
 
     def give(self, window: Window) -> None:
         """Hand over a window for which there is room."""
         self._waiting.append(window)
-        self._weight += window.weight()
+        self._weights.append(window.weight())
         self._is_coming = False
         self._changed.set()
 
@@ -64,8 +93,7 @@ class Handover:
             return None
         count = self._count(knows_end)
         window = Window.joined(self._waiting[:count])
-        self._waiting = self._waiting[count:]
-        self._weight -= window.weight()
+        self._waiting, self._weights = self._waiting[count:], self._weights[count:]
         self._changed.set()
         return window
 

@@ -67,11 +67,11 @@ class Upstream(Protocol):
         """Ask with the proxy's own credentials; `body` is JSON."""
 
     async def ask_as_caller(
-        self, request: web.Request, method: str, target: str, body: bytes = b""
+        self, request: web.Request, method: str, target: str, body: bytes | list[bytes] = b""
     ) -> UpstreamAnswer:
         """Ask with the headers of a caller's request, but for those about its body.
 
-        `body` is JSON, or newline-delimited JSON where the request's own body is.
+        `body`, perhaps in pieces, is JSON, or newline-delimited JSON where the request's own is.
         """
 
     async def ask_unless_large(

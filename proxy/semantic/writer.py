@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -25,7 +26,7 @@ from proxy.limits.memory import passing
 from proxy.limits.threads import offload
 from proxy.semantic import layout
 from proxy.semantic.answerjson import AT_ONCE, items_of, object_of
-from proxy.semantic.bulk import Item, Window, prepare_all, render_all
+from proxy.semantic.bulk import Item, Window, prepare_all, rendered
 from proxy.semantic.counting import count_failures
 from proxy.semantic.embedding import Filler
 from proxy.semantic.exchange import Exchange
@@ -34,11 +35,13 @@ from proxy.semantic.hiding import hide_in_error
 from proxy.semantic.ingest.running import run_pipelines
 from proxy.semantic.models import writable_target
 from proxy.semantic.modelsettings import ModelSettings
+from proxy.semantic.parting import groups
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.present import consider_present, needs_present
 from proxy.semantic.targets import WriteTarget, write_target
 
 _EMBEDDING: Final = 60.0  # seconds that the texts of a window may take
+_ENTRIES: Final = 256 * 1024  # bytes of entries that are read at once, as the upstream waits
 _CONFLICTS: Final = 3  # after which an update is not tried again, beside those the caller allows
 _UNMAPPED: Final = "the semantic fields of the index have changed while it was written to"
 _NOT_OF_BULK: Final = ("filter_path", "pretty", "human", "format", "error_trace", "index")
@@ -97,7 +100,7 @@ class Writer:
     async def fill(self, window: Window) -> None:
         """Put vectors where semantic fields need them; what fails is its item's error."""
         await self.prepare(window.items)
-        await self.embed(window.items)
+        await self.embed(window)
 
     async def prepare(self, items: Sequence[Item]) -> None:
         """See what items need: their indices, what pipelines make of them, their texts.
@@ -199,13 +202,14 @@ class Writer:
     def _index_of(self, item: Item) -> str:
         return item.index or self._index or ""
 
-    async def embed(self, items: Sequence[Item]) -> None:
-        """Put in the vectors of items that were prepared."""
+    async def embed(self, window: Window) -> None:
+        """Put in the vectors of items that were prepared, and write what is sent for them."""
+        items = window.items
         reading = [item for item in items if needs_present(item)]
         if reading:
             await self._until_sent({self.key_of(item) for item in reading})
         self._unsent |= {id(item): self.key_of(item) for item in items if item.id is not None}
-        await self._embed(items, reading)
+        window.pieces = await self._embed(items, reading)
 
     async def _until_sent(self, keys: set[_Key]) -> None:
         """Wait for what is about to change what is there."""
@@ -213,7 +217,8 @@ class Writer:
             self._sent.clear()
             await self._sent.wait()
 
-    async def _embed(self, items: Sequence[Item], reading: Sequence[Item]) -> None:
+    async def _embed(self, items: Sequence[Item], reading: Sequence[Item]) -> list[bytes]:
+        """What is sent upstream for those of the items that are, in pieces."""
         if reading:
             located = [(self._concrete(item), item) for item in reading]
             with _failing(reading):
@@ -225,12 +230,13 @@ class Writer:
         fillings = [one for item in items if item.error is None for one in item.fillings()]
         with passing():  # of the provider's answers nothing but the vectors is kept
             await self._filler.fill(fillings, Deadline.after(_EMBEDDING))
-        await self._render([item for item in items if item.is_sent])
-
-    async def _render(self, items: Sequence[Item]) -> None:
-        """Write what is sent for items, so that the upstream need not wait for it later."""
-        size = sum(item.size for item in items)
-        await offload(size, AT_ONCE, lambda: render_all(items))
+        sent = [item for item in items if item.is_sent]
+        pieces: list[bytes] = []
+        for group in groups(Window(sent)):
+            if pieces:
+                await asyncio.sleep(0)
+            pieces.append(await offload(group.size(), AT_ONCE, partial(rendered, group.items)))
+        return pieces
 
     def _concrete(self, item: Item) -> str:
         index = self._index_of(item)
@@ -249,7 +255,7 @@ class Writer:
         """The answers to all items of a filled window. Raises: UpstreamError."""
         sent = window.sent()
         try:
-            entries = await self._ask(sent, refreshes=is_last)
+            entries = await self._ask(window, refreshes=is_last)
             if isinstance(entries, Refused):
                 return entries
             await self._repeat_all(sent, entries, refreshes=is_last)
@@ -286,28 +292,27 @@ class Writer:
             self._known.pop(self._index_of(item), None)
             item.forget()
         await self.prepare(items)
-        await self._embed(items, [item for item in items if needs_present(item)])
         window = Window(items)
-        entries = await self._ask(window.sent(), refreshes=refreshes)
+        reading = [item for item in items if needs_present(item)]
+        window.pieces = await self._embed(items, reading)
+        entries = await self._ask(window, refreshes=refreshes)
         if isinstance(entries, Refused):
             entries = self.refusals(window.sent(), entries.answer)
         return window.answers(entries, self._index or "")
 
-    async def _ask(self, items: Sequence[Item], *, refreshes: bool) -> list[Entry] | Refused:
-        """The upstream's entries for items."""
-        if not items:
+    async def _ask(self, window: Window, *, refreshes: bool) -> list[Entry] | Refused:
+        """The upstream's entries for what is sent of a window."""
+        if not any(window.pieces):
             return []
-        body = b"".join(item.rendered for item in items)
-        for item in items:
-            item.rendered = b""  # it may be made anew from its source
         target = self.target(refreshes=refreshes)
         answer = await self._exchange.parts.upstream.ask_as_caller(
-            self._exchange.request, "POST", target, body
+            self._exchange.request, "POST", target, window.pieces
         )
+        window.pieces = []  # they may be made anew from the sources
         if answer.status >= 300:
             return Refused(answer)
         entries: list[Entry] = await offload(
-            len(answer.body), AT_ONCE, lambda: items_of(answer, "items")
+            len(answer.body), _ENTRIES, lambda: items_of(answer, "items")
         )
         return entries
 

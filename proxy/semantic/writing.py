@@ -17,7 +17,7 @@ from proxy.ground.frames import forget_frames
 from proxy.semantic.bulk import Malformed, Window, new_id, windows
 from proxy.semantic.collected import CollectedItems
 from proxy.semantic.exchange import Exchange
-from proxy.semantic.handover import Handover
+from proxy.semantic.handover import Handover, others_first, sent_first
 from proxy.semantic.hiding import hide_in_error
 from proxy.semantic.parting import Gathering, groups, is_large
 from proxy.semantic.ports import UpstreamAnswer
@@ -28,7 +28,7 @@ from proxy.xcontent.writing import dump_json
 # Bytes of a body that are worked through at once: first, and from then on.
 _FIRST_WINDOW: Final = 128 * 1024
 _WINDOW: Final = 1024 * 1024
-_SENT: Final = 8 * 1024 * 1024  # bytes of memory that documents take which are sent at once
+_SENT: Final = 8 * 1024 * 1024  # bytes that are sent at once
 _INGESTED: Final = 512  # documents that go through pipelines of ours at once
 _LINE: Final = re.compile(r"(?<=\bline \[)\d+(?=\])")
 
@@ -63,8 +63,11 @@ class _Bulk:
         self._writer = Writer(exchange, index)
         self._collected = CollectedItems()
         self._unrefreshed: set[str] = set()  # indices that were written to before the last window
+        # The window that was answered last, with its answers, and whether none follows.
+        self._answered: asyncio.Queue[tuple[Window, list[Entry], bool]] = asyncio.Queue(1)
         self._has_body = False
         self._has_begun = False  # to send any window
+        self._has_answers = False  # whether any item has one
         self._has_sent = False  # whether the upstream has seen any item
         self._forbidden = 0  # items
         self._refused = ""  # an index of theirs
@@ -94,7 +97,8 @@ class _Bulk:
     async def _work(self) -> web.StreamResponse | None:
         """Send window after window; the answer, if the upstream refuses all.
 
-        While some are sent, the next are embedded, and those after them prepared.
+        While some are sent, the next are embedded, and those after them prepared. What was answered
+        is collected meanwhile, too: the upstream does not wait for that.
         Raises: Malformed, UpstreamError; CancelledError for a caller that leaves, whose body
         ends with an error at the same time.
         """
@@ -104,9 +108,12 @@ class _Bulk:
                 steps = [
                     tasks.create_task(self._prepare_all(prepared)),
                     tasks.create_task(self._embed_all(prepared, embedded)),
+                    tasks.create_task(self._collect_all()),
                 ]
                 try:
-                    return await self._send_all(embedded)
+                    refused = await self._send_all(embedded)
+                    await self._answered.join()
+                    return refused
                 finally:
                     for step in steps:
                         step.cancel()
@@ -126,7 +133,9 @@ class _Bulk:
         with embedded.giving():
             while (window := await prepared.take()) is not None:
                 await embedded.room(window)
-                await self._writer.embed(window.items)
+                if self._has_begun:
+                    await sent_first()
+                await self._writer.embed(window)
                 embedded.give(window)
 
     async def _send_all(self, embedded: Handover) -> web.StreamResponse | None:
@@ -135,6 +144,13 @@ class _Bulk:
             if (refused := await self._send(window, embedded)) is not None:
                 return refused
         return None
+
+    async def _collect_all(self) -> None:
+        while True:
+            window, entries, is_last = await self._answered.get()
+            await others_first()
+            self._collect(window, entries, is_last=is_last)
+            self._answered.task_done()
 
     async def _prepared(self) -> AsyncGenerator[Window, None]:
         """The body's items, their texts cut, in windows small enough to be embedded at once."""
@@ -146,7 +162,7 @@ class _Bulk:
                 gathering = gathering or Gathering(self._writer.key_of, is_large=is_large(window))
                 for group in groups(window, most, is_first=is_first):
                     await self._prepare(group)
-                    await asyncio.sleep(0)  # what has been prepared before is embedded first
+                    await others_first()  # what has been prepared before is embedded first
                     for full in gathering.full(group):
                         yield full
                 for rest in gathering.rest():  # as the caller may wait for it to be written
@@ -172,7 +188,7 @@ class _Bulk:
             yield piece
 
     async def _send(self, window: Window, following: Handover) -> web.StreamResponse | None:
-        """Send a window, and collect its answers; or the answer to all, if there is but that.
+        """Send a window, and have its answers collected; or the answer to all, if it is but that.
 
         Raises: UpstreamError where nothing has been answered, and nothing follows.
         """
@@ -181,23 +197,27 @@ class _Bulk:
         try:
             entries = await self._writer.send(window, is_last=is_last)
         except UpstreamError as error:
-            if not self._collected.count and await following.is_over():
+            if not self._has_answers and await following.is_over():
                 raise
             entries = self._writer.lost(window, error)
         if isinstance(entries, Refused):
             answer = entries.answer
-            if answer.status == 400 or not self._collected.count:
+            if answer.status == 400 or not self._has_answers:
                 return await self._exchange.patched(
                     answer, lambda document: with_lines(hide_in_error(document), window.lines)
                 )
             entries = window.answers(self._writer.refusals(window.sent(), answer), self._index)
         self._writer.count(window, entries)
+        self._has_answers = True
+        await self._answered.put((window, entries, is_last))
+        return None
+
+    def _collect(self, window: Window, entries: list[Entry], *, is_last: bool) -> None:
         if not is_last and self._refresh_wanted():
             self._note(entries)
         self._has_sent = self._has_sent or bool(window.sent())
         self._look_for_refusals(entries)
         self._collected.add(entries)
-        return None
 
     def _look_for_refusals(self, entries: list[Entry]) -> None:
         for entry in entries:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 from aiohttp import hdrs, web
@@ -14,7 +14,7 @@ from proxy.upstream.feature import lacks_inference
 from proxy.upstream.forward import Forwarder, end_to_end
 from proxy.upstream.nodes import UNAVAILABLE
 from proxy.upstream.passingback import Change, Telling, UpstreamAnswer
-from proxy.upstream.session import Question, UpstreamSession
+from proxy.upstream.session import PIECE, Question, UpstreamSession
 from proxy.upstream.version import own_credentials, upstream_version
 
 _JSON: Final = "application/json"
@@ -65,11 +65,11 @@ class Asking:
         return UpstreamAnswer(status=answer.status, headers=answer.headers, body=answer.body)
 
     async def ask_as_caller(
-        self, request: web.Request, method: str, target: str, body: bytes = b""
+        self, request: web.Request, method: str, target: str, body: bytes | list[bytes] = b""
     ) -> UpstreamAnswer:
         """Ask with the headers of a caller's request, but for those about its body.
 
-        `body` is JSON, or newline-delimited JSON where the request's own body is.
+        `body`, perhaps in pieces, is JSON, or newline-delimited JSON where the request's own is.
         """
         found = await self.ask_unless_large(request, method, target, body, None)
         assert isinstance(found, UpstreamAnswer)
@@ -80,7 +80,7 @@ class Asking:
         request: web.Request,
         method: str,
         target: str,
-        body: bytes,
+        body: bytes | list[bytes],
         too_large: Change | None,
     ) -> UpstreamAnswer | web.StreamResponse:
         """As `ask_as_caller`; an answer that is too large to be read passes, with that change."""
@@ -88,8 +88,16 @@ class Asking:
         if body:
             sent = request.headers.get(hdrs.CONTENT_TYPE, "")
             headers[hdrs.CONTENT_TYPE] = sent if "json" in sent else _JSON
+        if isinstance(body, list):
+            if (size := sum(map(len, body))) <= PIECE or len(body) == 1:
+                body = b"".join(body)
+            else:
+                headers[hdrs.CONTENT_LENGTH] = str(size)
         question = Question(
-            method=method, target=target, headers=headers, body=lambda: body or None
+            method=method,
+            target=target,
+            headers=headers,
+            body=lambda: _in_turn(body) if isinstance(body, list) else body or None,
         )
         async with self._session.ask(question, repeatable=method in ("GET", "HEAD")) as answer:
             most = self._session.answer_size
@@ -137,6 +145,12 @@ class Asking:
         `change` is what is done to the answer, if anything.
         """
         return await self._forwarder.hand_on_as(request, target, body, change, answered)
+
+
+async def _in_turn(pieces: list[bytes]) -> AsyncIterator[bytes]:
+    """A body that is not copied to be in one piece; aiohttp takes such from generators only."""
+    for piece in pieces:
+        yield piece
 
 
 def _own_headers(upstream: UpstreamConfig) -> CIMultiDict[str]:

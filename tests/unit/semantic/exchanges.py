@@ -66,6 +66,7 @@ class Upstream:
         self._answers = [one if isinstance(one, Answer) else Answer(one) for one in answers]
 
     async def ask_as_caller(self, request, method, target, body=b""):
+        body = b"".join(body) if isinstance(body, list) else body
         self.asked.append(Asked(method, target, body))
         return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
 

@@ -22,7 +22,7 @@ class NoUpstream:
         raise AssertionError(target)
 
     async def ask_as_caller(
-        self, request: web.Request, method: str, target: str, body: bytes = b""
+        self, request: web.Request, method: str, target: str, body: bytes | list[bytes] = b""
     ) -> UpstreamAnswer:
         raise AssertionError(target)
 

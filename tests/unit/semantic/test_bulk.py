@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from proxy.semantic.bulk import Malformed, Window, read_action, windows
+from proxy.semantic.bulk import Malformed, Window, read_action, rendered, windows
 from proxy.semantic.documents import Place
 from tests.unit.semantic.items import filled
 
@@ -72,9 +72,6 @@ def test_a_rendered_item_keeps_no_vectors() -> None:
     assert item.filling is not None
     for chunk in item.filling.fields["f"].chunks:
         chunk.vector = b"[0.5]"
-    item.render()
-    assert item.rendered.count(b'"embeddings":[0.5]') == 2
+    assert rendered([item]).count(b'"embeddings":[0.5]') == 2
     assert item.filling.chunk_count() == 0
     assert item.is_filled
-    item.forget()
-    assert not item.rendered

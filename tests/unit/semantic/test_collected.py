@@ -24,3 +24,11 @@ def test_one_error_is_enough():
     collected = CollectedItems()
     collected.add([{"index": {"error": {}}}, {"index": {}}])
     assert orjson.loads(b"".join(collected.rendered(7)))["errors"] is True
+
+
+def test_what_was_collected_last_is_kept_as_it_is():
+    collected = CollectedItems()
+    for _ in range(2):
+        assert not collected.is_large
+        collected.add([{"index": {"pad": "p" * 300_000}}])
+    assert collected.is_large

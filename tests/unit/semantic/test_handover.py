@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from itertools import count
 from typing import Any
 
 import pytest
 
 from proxy.semantic.bulk import Item, Malformed, Window
-from proxy.semantic.handover import Handover
+from proxy.semantic.handover import Handover, others_first, sent_first
 
 
 def window(name: str, numbers: int = 1, lines: int = 0) -> Window:
@@ -66,6 +67,13 @@ async def test_windows_without_vectors_are_as_large_together_as_others():
 async def test_deletions_weigh_what_their_lines_do():
     item = Item(action="delete", meta={"_id": "1"}, action_line=b"{}", source=None)
     assert Window([item, item]).weight() == 4
+
+
+def test_a_window_weighs_what_is_sent_for_it_and_no_less_than_what_came():
+    item = Item(action="index", meta={}, action_line=b"{}", source=b"x" * 98)
+    assert Window([item], numbers=5).weight() == 200
+    assert Window([item], numbers=5, pieces=[b"x" * 70, b"x" * 70]).weight() == 140
+    assert Window([item], numbers=5, pieces=[b""]).weight() == 100  # as it has failed
 
 
 async def test_one_window_always_has_room():
@@ -136,3 +144,21 @@ async def test_an_error_ends_it_for_who_takes():
 async def test_an_error_that_is_nobodys_fault_ends_who_gives():
     with pytest.raises(ValueError, match="bad"):
         await fail(Handover(), ValueError("bad"))
+
+
+@pytest.mark.parametrize(("seconds", "turns"), [(0.001, 5), (0.00001, 3)])
+async def test_others_work_first_until_they_have_little_to_do(seconds: float, turns: int):
+    times = count()
+    waiting = asyncio.ensure_future(others_first(lambda: next(times) * seconds))
+    for _ in range(turns + 1):
+        assert not waiting.done()
+        await asyncio.sleep(0)
+    assert waiting.done()
+
+
+async def test_what_is_sent_has_left_before_others_work():
+    waiting = asyncio.ensure_future(sent_first())
+    for _ in range(5):
+        assert not waiting.done()
+        await asyncio.sleep(0)
+    assert waiting.done()

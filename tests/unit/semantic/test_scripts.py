@@ -49,10 +49,13 @@ class Played:
         self.writes: list[str] = []
         self._script = script
 
-    async def ask_as_caller(self, _: object, method: str, target: str, body: bytes = b"") -> Any:
+    async def ask_as_caller(
+        self, _: object, method: str, target: str, body: bytes | list[bytes] = b""
+    ) -> Any:
         if method == "GET":
             return self._get()
         assert target == "/_bulk?refresh=true"
+        assert isinstance(body, bytes)
         action, _, source = body.partition(b"\n")
         return SimpleNamespace(
             status=200, body=orjson.dumps({"items": [self._write(action, source)]})

@@ -46,7 +46,7 @@ async def test_each_item_has_its_own_answer_though_one_cannot_be_sent_once_more(
     parts = SimpleNamespace(upstream=upstream, registry=Registry(), document_endpoints=None)
     exchange: Any = SimpleNamespace(parts=parts, request=None, rest=SimpleNamespace(parameters={}))
     guard = Guard(if_seq_no=1, if_primary_term=1)
-    window = Window([item(0, guard=guard), item(1), item(2)])
+    window = Window([item(0, guard=guard), item(1), item(2)], pieces=[b"{}\n"])
     entries = await Writer(exchange, "a").send(window, is_last=True)
     assert isinstance(entries, list)
     answers = [entry["update"] for entry in entries]
@@ -56,7 +56,7 @@ async def test_each_item_has_its_own_answer_though_one_cannot_be_sent_once_more(
 async def test_what_is_there_is_read_once_all_that_changes_it_has_been_sent():
     asked = []
 
-    async def answer(_request: Any, _method: str, target: str, body: bytes) -> Any:
+    async def answer(_request: Any, _method: str, target: str, body: Any) -> Any:
         asked.append(target.partition("?")[0])
         done = {"items": [{"index": {"_index": "a", "_id": "1", "status": 200}}]}
         docs = {"docs": [{"_index": "a", "_id": "1", "found": False}]}
@@ -68,8 +68,8 @@ async def test_what_is_there_is_read_once_all_that_changes_it_has_been_sent():
     writer = Writer(exchange, "a")
     before = [Window([item(1)]), Window([item(2)]), Window([item(1)])]
     for window in before:
-        await writer.embed(window.items)
-    reading = asyncio.ensure_future(writer.embed([updated("f", "g")]))
+        await writer.embed(window)
+    reading = asyncio.ensure_future(writer.embed(Window([updated("f", "g")])))
     for window in before:
         await asyncio.sleep(0)
         assert "/_mget" not in asked

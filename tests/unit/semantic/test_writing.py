@@ -10,6 +10,8 @@ from typing import Any, Final
 import orjson
 import pytest
 
+from proxy.semantic import writing
+from proxy.semantic.collected import CollectedItems
 from proxy.semantic.writing import with_lines
 from tests.unit.semantic.exchanges import Answer, Asked, World, world
 from tests.unit.semantic.targets import semantic_field, target
@@ -69,7 +71,8 @@ async def test_what_is_no_bulk_is_refused_by_the_upstream(body: bytes):
 async def test_a_slow_upstream_is_not_sent_all_that_waits_at_once(monkeypatch):
     before = here(done())
 
-    async def answer_slowly(request, method, target, body=b""):
+    async def answer_slowly(request, method, target, body):
+        body = b"".join(body)
         before.upstream.asked.append(Asked(method, target, body))
         await asyncio.sleep(0.1)
         return Answer(done(*[201] * (body.count(b"\n") // 2)))
@@ -84,6 +87,32 @@ async def test_a_slow_upstream_is_not_sent_all_that_waits_at_once(monkeypatch):
     await handle(exchange)
     assert sum(asked.body.count(b"\n") for asked in before.upstream.asked) == 600
     assert max(len(asked.body) for asked in before.upstream.asked) < 10 * 1024 * 1024
+
+
+async def test_the_upstream_does_not_wait_for_what_becomes_of_its_answers(monkeypatch):
+    before = here(done())
+    events = []
+
+    async def answer(request, method, target, body):
+        events.append("asked")
+        await asyncio.sleep(0.1)  # until the next window is there
+        return Answer(done(*[201] * (b"".join(body).count(b"\n") // 2)))
+
+    class Collected(CollectedItems):
+        def add(self, items):
+            events.append("collected")
+            super().add(items)
+
+    async def pieces(*asked: object) -> AsyncIterator[bytes]:
+        yield lines(*[INDEX, {"other": "x" * 65536}] * 300)  # in several windows
+
+    monkeypatch.setattr(before.upstream, "ask_as_caller", answer)
+    monkeypatch.setattr(writing, "CollectedItems", Collected)
+    exchange, handle = before.exchange("POST", "/_bulk")
+    exchange.parts = replace(exchange.parts, read_pieces=pieces)
+    await handle(exchange)
+    assert events[:3] == ["asked", "asked", "collected"]
+    assert events.count("asked") == events.count("collected")
 
 
 async def test_a_caller_who_leaves_amid_its_body_ends_the_request_and_is_no_error() -> None:

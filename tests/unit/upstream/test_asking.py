@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
 from proxy.config import UpstreamConfig
 from proxy.ground.errors import UpstreamBroken, UpstreamUnavailable
@@ -21,10 +22,15 @@ NO_ROUTE = {"error": "no handler found for uri [/_inference] and method [GET]", 
 
 @asynccontextmanager
 async def asking(reply: Reply, **more: Any) -> AsyncIterator[Asking]:
-    async with FaultyServer([reply]) as server:
-        upstream = UpstreamConfig(url=server.url, **more)
-        async with open_session(upstream, Nodes(*upstream.urls)) as session:
-            yield Asking(session, Forwarder(session, forwarding(upstream)), upstream)
+    async with FaultyServer([reply]) as server, asking_of(server, **more) as upstream:
+        yield upstream
+
+
+@asynccontextmanager
+async def asking_of(server: FaultyServer, **more: Any) -> AsyncIterator[Asking]:
+    upstream = UpstreamConfig(url=server.url, **more)
+    async with open_session(upstream, Nodes(*upstream.urls)) as session:
+        yield Asking(session, Forwarder(session, forwarding(upstream)), upstream)
 
 
 async def has_inference(reply: Reply) -> bool:
@@ -57,3 +63,15 @@ async def test_an_answer_may_have_so_many_bytes_as_is_configured():
     async with asking(reply, answer_size=99) as upstream:
         with pytest.raises(UpstreamBroken, match=r"\[99\] bytes; \[upstream.answer_size\]"):
             await upstream.ask_as_proxy("GET", "/x")
+
+
+@pytest.mark.parametrize("length", [1, 100_000])
+async def test_a_body_in_pieces_arrives_as_one(length: int):
+    request = make_mocked_request("POST", "/x", headers={"Content-Type": "application/x-ndjson"})
+    pieces = [letter * length for letter in (b"a", b"b", b"c")]
+    async with FaultyServer([json_reply({})]) as server, asking_of(server) as upstream:
+        answer = await upstream.ask_as_caller(request, "POST", "/x", pieces)
+    (call,) = server.calls
+    assert (answer.status, call.body) == (200, b"".join(pieces))
+    assert call.headers["Content-Length"] == str(3 * length)
+    assert call.headers["Content-Type"] == "application/x-ndjson"
