@@ -312,6 +312,17 @@ class Window:
         """Lines of its items, without those between them."""
         return sum(item.line_count for item in self.items)
 
+    def line_of(self, sent: int) -> int:
+        """The number in the body of a line, by its number among those that are sent."""
+        line = self.lines
+        for item in self.items:
+            if item.is_sent:
+                if sent <= item.line_count:
+                    break
+                sent -= item.line_count
+            line += item.line_count
+        return line + sent
+
     def answers(self, upstream: Sequence[Mapping[str, Any]], index: str) -> list[Any]:
         """All items' answers in order; `upstream` has those that no item has itself."""
         left = iter(upstream)

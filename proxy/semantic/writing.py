@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from time import monotonic
 from typing import Any, Final
@@ -204,7 +204,7 @@ class _Bulk:
             answer = entries.answer
             if answer.status == 400 or not self._has_answers:
                 return await self._exchange.patched(
-                    answer, lambda document: with_lines(hide_in_error(document), window.lines)
+                    answer, lambda document: with_lines(hide_in_error(document), window.line_of)
                 )
             entries = window.answers(self._writer.refusals(window.sent(), answer), self._index)
         self._writer.count(window, entries)
@@ -270,20 +270,21 @@ class _Bulk:
         if answer.status < 300:
             raise StatusError(400, "the body is no _bulk")
         return await self._exchange.patched(
-            answer, lambda document: with_lines(hide_in_error(document), malformed.before)
+            answer,
+            lambda document: with_lines(
+                hide_in_error(document), lambda line: malformed.before + line
+            ),
         )
 
 
-def with_lines(document: Any, before: int) -> Any:
-    """An error's document in which line numbers count `before` lines more."""
-    if not before:
-        return document
+def with_lines(document: Any, line_of: Callable[[int], int]) -> Any:
+    """An error's document with numbers of lines as `line_of` tells them."""
     if isinstance(document, str):
-        return _LINE.sub(lambda match: str(int(match[0]) + before), document)
+        return _LINE.sub(lambda match: str(line_of(int(match[0]))), document)
     if isinstance(document, list):
-        return [with_lines(one, before) for one in document]
+        return [with_lines(one, line_of) for one in document]
     if isinstance(document, dict):
-        return {key: with_lines(one, before) for key, one in document.items()}
+        return {key: with_lines(one, line_of) for key, one in document.items()}
     return document
 
 

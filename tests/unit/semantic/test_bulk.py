@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from proxy.semantic.bulk import Malformed, Window, read_action, rendered, windows
+from proxy.ground.errors import IllegalArgument
+from proxy.semantic.bulk import Item, Malformed, Window, read_action, rendered, windows
 from proxy.semantic.documents import Place
 from tests.unit.semantic.items import filled
 
@@ -75,3 +76,12 @@ def test_a_rendered_item_keeps_no_vectors() -> None:
     assert rendered([item]).count(b'"embeddings":[0.5]') == 2
     assert item.filling.chunk_count() == 0
     assert item.is_filled
+
+
+def test_the_number_of_a_line_among_those_that_are_sent() -> None:
+    failed = Item(action="index", meta={}, action_line=b"{}", source=b"{}")
+    failed.failure = IllegalArgument("no")
+    deletion = Item(action="delete", meta={}, action_line=b"{}", source=None)
+    sent = Item(action="index", meta={}, action_line=b"{}", source=b"{}")
+    window = Window([failed, deletion, failed, sent], lines=10)
+    assert [window.line_of(line) for line in (1, 2, 3, 4)] == [13, 16, 17, 18]

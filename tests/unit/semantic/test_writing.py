@@ -135,7 +135,7 @@ async def test_a_caller_who_leaves_amid_its_body_ends_the_request_and_is_no_erro
 
 def test_line_numbers_are_those_of_the_whole_body() -> None:
     document = {"reason": ["Malformed action/metadata line [3], expected [4]"], "status": 400}
-    assert with_lines(document, 10) == {
+    assert with_lines(document, lambda line: line + 10) == {
         "reason": ["Malformed action/metadata line [13], expected [4]"],
         "status": 400,
     }

@@ -95,6 +95,7 @@ def test_documents_arrive_byte_for_byte(site: Site) -> None:
         b'{"index":{"_id":"1"}}\n{"body":"x"}\n{"indx":{}}\n{}\n',
         b'{"index":{"_id":"1"}}\n{"body":"x"}\nrubbish\n',
         b'{"index":{"_id":"1"}}\n{"body":"x"}\n{"index":{"foo":1}}\n{}\n',
+        b'{"index":{"_id":"1"}}\n{"body":{"a":1}}\n{"delete":{"_id":"2"}}\n{"index":{"foo":1}}\n{}\n',
         b'{"index":{"_id":"1"}}\n{"body":"x"}\n{"update":{"_id":"1"}}\n{"dok":{}}\n',
         b'{"index":{"_id":"1"}}\n{"body":"x"}\n{"index":{},"create":{}}\n{}\n',
         b'\n{"index":{"_id":"1"}}\n{"body":"x"}\n[]\n',
