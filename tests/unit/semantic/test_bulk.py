@@ -66,6 +66,20 @@ def test_other_lines_are_no_actions(line: bytes) -> None:
     assert read_action(line) is None
 
 
+@pytest.mark.parametrize(
+    ("meta", "read"),
+    [
+        (b'"_index":1e3,"_id":1.50', {"_index": "1e3", "_id": "1.50"}),
+        (b'"_index":true,"_id":-0', {"_index": "true", "_id": "-0"}),
+        (b'"_index":100000000000000000000000,"version":7', {"_index": "1" + "0" * 23, "version": 7}),
+        (b'"_index":null,"_id":17,"pipeline":false', {"_id": "17", "pipeline": "false"}),
+        (b'"_id":1.0,"_id":2.0', {"_id": "2.0"}),  # which is refused
+    ],
+)
+def test_names_are_read_as_they_are_written(meta: bytes, read: dict[str, object]) -> None:
+    assert read_action(b'{"index":{%b}}' % meta) == ("index", read)
+
+
 def test_a_rendered_item_keeps_no_vectors() -> None:
     item = filled("1", 2)
     item.source, item.place = b'{"f":"x"}', Place(9, False)
