@@ -346,6 +346,8 @@ def read_action(line: bytes) -> tuple[str, dict[str, Any]] | None:
         case {**entries} if len(entries) == 1:
             (action, meta) = next(iter(entries.items()))
             if action in ACTIONS and isinstance(meta, dict):
+                if action == "index" and meta.get("op_type") == "create":
+                    action = "create"  # which asks for another privilege
                 for name, value in meta.items():
                     if not isinstance(value, str) and name in _TEXTS:
                         return action, _with_texts(line, meta)
