@@ -24,7 +24,7 @@ from proxy.semantic.filling import FieldFilling, Filling, prepare
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.present import chunks_there, consider
 from proxy.semantic.targets import WriteTarget
-from proxy.semantic.writer import Entry, Refused, shown
+from proxy.semantic.writer import Entry, Refused, Writer, shown
 from proxy.xcontent.writing import dump_json
 
 _EMBEDDING: Final = 60.0  # seconds
@@ -70,7 +70,7 @@ class _Scripted:
         self._exchange = exchange
         self._item = item
         self._target = target
-        self._query = f"?{urlencode(parameters)}" if parameters else ""
+        self._path = Writer(exchange, None, parameters).target(refreshes=True)
         self._meta: dict[str, Any] = {
             name: item.meta[name] for name in ("_index", "_id", "routing") if name in item.meta
         }
@@ -196,5 +196,5 @@ class _Scripted:
     async def _bulk(self, lines: bytes) -> UpstreamAnswer:
         upstream = self._exchange.parts.upstream
         return await upstream.ask_as_caller(
-            self._exchange.request, "POST", f"/_bulk{self._query}", lines
+            self._exchange.request, "POST", self._path, lines
         )

@@ -128,7 +128,8 @@ async def _run(upstream: Played, endpoints: Endpoints) -> Any:
         source=b'{"script":{"source":"x"}}',
     )
     target = WriteTarget(index="a", fields=FIELDS)
-    return await update_by_script(exchange, item, target, {"refresh": "true"})
+    parameters = {"refresh": "true", "filter_path": "_id", "format": "yaml"}
+    return await update_by_script(exchange, item, target, parameters)
 
 
 def _chunk(source: str, end: int, vector: float) -> dict[str, Any]:
