@@ -89,6 +89,7 @@ READS: Final = [
     ("/_msearch", SEARCHES + lines({"index": OURS})),
     ("/_msearch", lines(b"null\n", OF_OURS)),
     ("//_search", orjson.dumps(OF_OURS)),
+    ("/_ingest/_simulate", orjson.dumps({"docs": [{**DOC, "_source": {}}]})),
     ("//_field_caps?fields=x*", b""),
 ]
 
