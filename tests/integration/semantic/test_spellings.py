@@ -232,7 +232,7 @@ def test_an_index_is_named_by_a_number(callers: tuple[Caller, Caller], name: str
 
 
 def test_documents_in_smile_go_where_they_say(callers: tuple[Caller, Caller]):
-    proxy, direct = callers
+    proxy, _ = callers
     target = f"/{PLAIN}/_bulk"
     assert sent(proxy, "POST", target, SMILE_ITEM, SMILE).status == 406
     plain = SMILE_ITEM.replace(b"\x85_index\x4bspelled-ours", b"")
