@@ -58,8 +58,11 @@ _SEARCHES: Final = re.compile(
 # Those of them that are refused as a whole where their body has something unknown. Others answer
 # 200 and tell of it, or run a template.
 _REFUSED: Final = re.compile(rb"/(?:[^/?]*/)?_search/?(?:\?|$)")
-# What has a body whose parts may name other indices than the path does, and how they name them.
-_IN_PARTS: Final = re.compile(rb"/[^/?]*/_(?:bulk|mget|msearch(?:/template)?)/*(?:\?|$)")
+# What has a body whose parts may name other indices than the path does, perhaps behind a type, and
+# how they name them.
+_IN_PARTS: Final = re.compile(
+    rb"/[^/?]*/(?:[^/?]+/)?_(?:bulk|mget|msearch(?:/template)?)/*(?:\?|$)"
+)
 _MANY_SEARCHES: Final = b"/_msearch"
 _BY_SEARCHES: Final = (b'"index"', b'"indices"')
 _BY_DOCUMENTS: Final = (b'"_index"',)

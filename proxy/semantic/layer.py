@@ -25,7 +25,7 @@ from proxy.semantic.interception import Interceptor, changes, writes_documents
 from proxy.semantic.ports import Endpoints, Permissions, Upstream
 from proxy.semantic.registry import Registry
 from proxy.semantic.routes import PATHS, ROUTES, Handler
-from proxy.semantic.showing import show_nothing_of_ours
+from proxy.semantic.showing import names_type, show_nothing_of_ours
 from proxy.semantic.tasks import Tasks
 from proxy.semantic.upstreamrelease import UpstreamRelease
 from proxy.semantic.uses import uses_of
@@ -119,10 +119,9 @@ class SemanticLayer:
             return await self._parts.upstream.hand_on(request)
         segments = rest.segments()
         match = PATHS.match(segments)
-        if (
-            match is not None
-            and match.pattern not in _IN_PARTS
-            and is_no_index(match.parameters.get("index", ""))
+        if match is not None and (
+            names_type(rest)
+            or (match.pattern not in _IN_PARTS and is_no_index(match.parameters.get("index", "")))
         ):
             match = None  # a path such as `/_stats`, of which no handler knows
         handler = None if match is None else ROUTES[match.pattern].get(rest.method)

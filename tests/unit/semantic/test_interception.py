@@ -294,6 +294,7 @@ def test_elsewhere_the_name_of_that_function_means_nothing():
         (b"/plain/_bulk/?refresh", b'{"index":{"\\u005findex":"notes"}}\n{"a":"b"}\n', True),
         (b"/plain/_mget", b'{"ids":["1"]}', False),
         (b"/plain/_mget", b'{"docs":[{"_index":"notes"}]}', True),
+        (b"/plain/type/_mget", b'{"docs":[{"_index":"notes"}]}', True),
         (b"/plain/_mget", '{"docs":[{"_index":"notes"}]}'.encode("utf-16"), True),
         (b"/plain/_msearch", b'{}\n{"query":{"term":{"_index":"x"}}}\n', False),
         (b"/plain/_msearch", b'{"index":"notes"}\n{}\n', True),
