@@ -291,6 +291,13 @@ def test_elsewhere_the_name_of_that_function_means_nothing():
     [
         (b"/plain/_bulk", b'{"index":{"_id":"1"}}\n{"a":"b"}\n', False),
         (b"/plain/_bulk", b'{"index":{"_index":"notes"}}\n{"a":"b"}\n', True),
+        (b"/plain/_bulk", b'{"index":{"_index": "plain"}}\n{"a":"b"}\n', False),
+        (b"/plain/_bulk", b'{"index":{"_index":"plain","_index":"notes"}}\n{"a":"b"}\n', True),
+        (b"/plain/_bulk", b'{"index":{"_index":"plain"}}\n{}\n{"index":{"_index":7}}\n{}', True),
+        (b"/plain/_bulk", b'{"index":{"_index":"pl\\/ain"}}\n{"index":"plain"}\n', True),
+        (b"/plain/_bulk", b'{"index":{"_index":7}}\n{"index":"plain"}\n', True),
+        (b"/plain/_msearch", b'{"index":"plain"}\n{}\n', False),
+        (b"/plain/_msearch", b'{"index":["plain"]}\n{}\n', True),
         (b"/plain/_bulk/?refresh", b'{"index":{"\\u005findex":"notes"}}\n{"a":"b"}\n', True),
         (b"/plain/_mget", b'{"ids":["1"]}', False),
         (b"/plain/_mget", b'{"docs":[{"_index":"notes"}]}', True),
