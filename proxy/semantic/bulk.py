@@ -428,14 +428,16 @@ class _Reader:
 
 
 async def windows(
-    pieces: AsyncIterator[bytes], first: int, size: int
+    pieces: AsyncIterator[bytes], first: int, size: int, lines: int = 0
 ) -> AsyncGenerator[Window, None]:
     """The items of a body, in windows of about `size` bytes, and one of `first` before.
+
+    `lines` of the body come before `pieces`.
 
     An action at the end without its document counts for nothing, as in Elasticsearch.
     Raises: Malformed.
     """
-    reader = _Reader()
+    reader = _Reader(lines)
     parts: list[bytes] = []
     length = 0
     async for piece in pieces:

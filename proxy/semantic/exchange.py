@@ -207,6 +207,17 @@ class Exchange:
         self.passed_on = isinstance(found, web.StreamResponse)
         return found
 
+    async def hand_on_pieces(
+        self, pieces: AsyncIterator[bytes], is_whole: Callable[[], bool]
+    ) -> web.StreamResponse | UpstreamAnswer:
+        """As `hand_on`, for a body that comes in these pieces, and where JSON is wanted.
+
+        The answer is returned if they are not the whole body in the end.
+        """
+        found = await self.parts.upstream.hand_on_pieces(self.request, pieces, is_whole)
+        self.passed_on = isinstance(found, web.StreamResponse)
+        return found
+
     def _raw(self) -> bytes | None:
         """The body as it came, if it has been read."""
         return self.body.raw if self.body is not None and not self.body_in_url else None
@@ -270,7 +281,7 @@ class Exchange:
     async def as_is(self, answer: UpstreamAnswer) -> web.StreamResponse:
         """The upstream's answer as it came; decoded anew only where the caller wants a form."""
         check_beginning(answer)
-        if self._wants_no_form():
+        if self.wants_no_form:
             size, body = len(answer.body), answer.body
             made = await offload(size, AT_ONCE, lambda: self.responder.ready(answer.status, body))
             return await self._sent(made, answer.headers)
@@ -289,7 +300,7 @@ class Exchange:
         self, body: bytes, *, target: str, too_large: Change | None
     ) -> UpstreamAnswer | web.StreamResponse:
         """As `ask`; the JSON of an answer that is too large to be read passes, with that change."""
-        if not self._wants_no_form():
+        if not self.wants_no_form:
             return await self.ask(body, target=target)
         return await self.parts.upstream.ask_unless_large(
             self.request, self.rest.method, target, body, too_large
@@ -312,7 +323,8 @@ class Exchange:
         kept = {name: value for name, value in parameters.items() if name not in _OF_FORM}
         return self.rest.target if kept == self.rest.parameters else self.rest.path + _query(kept)
 
-    def _wants_no_form(self) -> bool:
+    @property
+    def wants_no_form(self) -> bool:
         """Whether the caller wants an answer as the upstream gives it if nothing is asked for."""
         return _OF_FORM.isdisjoint(self.rest.parameters) and self.wants_json
 
@@ -336,11 +348,11 @@ class Exchange:
 
     async def streamed(self, pieces: Iterator[bytes], *, is_large: bool) -> web.StreamResponse:
         """A 200 of our own making whose JSON comes in pieces, in the form that the caller wants."""
-        if not is_large and self._wants_no_form():
+        if not is_large and self.wants_no_form:
             data = b"".join(pieces)
             made = await offload(len(data), AT_ONCE, lambda: self.responder.ready(200, data))
             return await self._sent(made, {})
-        if not self._wants_no_form():
+        if not self.wants_no_form:
             data = b"".join(pieces)
             document = await offload(len(data), AT_ONCE, lambda: load_json(data))
             made = await offload(len(data), AT_ONCE, lambda: self.responder.document(200, document))
@@ -380,7 +392,7 @@ class Exchange:
             found = await self.hand_on_unless(names_us)
             if isinstance(found, web.StreamResponse):
                 return found
-            if self._wants_no_form():
+            if self.wants_no_form:
                 return await self.repaired(found, patch)
         answer = await self.ask(await self.json() or None)
         return await (self.repaired(answer, patch) if names_us(answer.body) else self.hand_on())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -109,6 +109,17 @@ class Upstream(Protocol):
 
         `too_large` is what is done to an answer that cannot be read as a whole; without it,
         AnswerTooLarge is raised.
+        """
+
+    async def hand_on_pieces(
+        self,
+        request: web.Request,
+        pieces: AsyncIterator[bytes],
+        is_whole: Callable[[], bool],
+    ) -> web.StreamResponse | UpstreamAnswer:
+        """As `hand_on`, with a JSON body that comes in these pieces, and JSON in return.
+
+        The answer is returned if `is_whole` says that they are not the whole body.
         """
 
     async def hand_on_as(

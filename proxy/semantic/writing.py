@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from time import monotonic
 from typing import Any, Final
@@ -14,12 +14,14 @@ from aiohttp import web
 
 from proxy.ground.errors import PlainError, StatusError, Unauthenticated, UpstreamError
 from proxy.ground.frames import forget_frames
+from proxy.semantic.answerjson import read_items
 from proxy.semantic.bulk import Malformed, Window, new_id, windows
 from proxy.semantic.collected import CollectedItems
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.handover import Handover, others_first, sent_first
 from proxy.semantic.hiding import hide_in_error
 from proxy.semantic.parting import Gathering, groups, is_large
+from proxy.semantic.plainlines import PlainLines
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.targets import write_target
 from proxy.semantic.writer import Entry, Refused, Writer
@@ -48,7 +50,42 @@ async def bulk(exchange: Exchange) -> web.StreamResponse:
                 return await exchange.hand_on()
         shown = exchange.rest.headers.get("Content-Type", "")
         raise PlainError(406, f"Content-Type header [{shown}] is not supported")
-    return await _Bulk(exchange, index).answer()
+    pieces = exchange.pieces()
+    if not index or not exchange.wants_no_form or not await _is_plain(exchange, index):
+        return await _Bulk(exchange, index, pieces).answer()
+    return await _passed_on(exchange, index, PlainLines(pieces))
+
+
+async def _is_plain(exchange: Exchange, index: str) -> bool:
+    """Whether a document goes there as it comes, and none through a pipeline of ours."""
+    registry = exchange.parts.registry
+    target = await write_target(registry, index)
+    return target.index is not None and not target.fields and not registry.snapshot.pipelines
+
+
+async def _passed_on(exchange: Exchange, index: str, lines: PlainLines) -> web.StreamResponse:
+    """The answer to a body that goes to a plain index, as far as its lines say nothing else."""
+    plain = lines.plain()
+    if (first := await anext(plain, None)) is None:
+        return await _Bulk(exchange, index, lines.left()).answer()
+    try:
+        answer = await exchange.hand_on_pieces(_behind(first, plain), lambda: lines.is_whole)
+    except UpstreamError:
+        if lines.error is not None:
+            raise lines.error from None
+        raise
+    if isinstance(answer, web.StreamResponse):
+        return answer
+    if answer.status >= 300 or not lines.is_divided:
+        return await exchange.as_is(answer)
+    entries = await read_items(answer, "items")
+    return await _Bulk(exchange, index, lines.left(), entries, lines.lines).answer()
+
+
+async def _behind(first: bytes, others: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for piece in others:
+        yield piece
 
 
 async def _is_concerned(exchange: Exchange, index: str) -> bool:
@@ -59,20 +96,32 @@ async def _is_concerned(exchange: Exchange, index: str) -> bool:
 
 
 class _Bulk:
-    """One request."""
+    """One request, or what is left of it."""
 
-    def __init__(self, exchange: Exchange, index: str | None) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        index: str | None,
+        pieces: AsyncIterator[bytes],
+        answers: Sequence[Entry] = (),
+        lines: int = 0,
+    ) -> None:
+        """`pieces` are the body behind so many `lines`, whose items have had these `answers`."""
         self._exchange = exchange
         self._index = index or ""
+        self._body = pieces
+        self._lines = lines
         self._writer = Writer(exchange, index)
         self._collected = CollectedItems()
+        if answers:
+            self._collected.add(answers)
         self._unrefreshed: set[str] = set()  # indices that were written to before the last window
         # The window that was answered last, with its answers, and whether none follows.
         self._answered: asyncio.Queue[tuple[Window, list[Entry], bool]] = asyncio.Queue(1)
         self._has_body = False
         self._has_begun = False  # to send any window
-        self._has_answers = False  # whether any item has one
-        self._has_sent = False  # whether the upstream has seen any item
+        self._has_answers = bool(answers)  # whether any item has one
+        self._has_sent = bool(answers)  # whether the upstream has seen any item
         self._forbidden = 0  # items
         self._refused = ""  # an index of theirs
         self._started = monotonic()
@@ -160,7 +209,7 @@ class _Bulk:
         """The body's items, their texts cut, in windows small enough to be embedded at once."""
         gathering: Gathering | None = None
         most = _INGESTED if self._exchange.parts.registry.snapshot.pipelines else None
-        async with aclosing(windows(self._pieces(), _FIRST_WINDOW, _WINDOW)) as coming:
+        async with aclosing(windows(self._pieces(), _FIRST_WINDOW, _WINDOW, self._lines)) as coming:
             async for window in coming:
                 is_first = gathering is None
                 gathering = gathering or Gathering(self._writer.key_of, is_large=is_large(window))
@@ -187,7 +236,7 @@ class _Bulk:
                 item.failure = error
 
     async def _pieces(self) -> AsyncIterator[bytes]:
-        async for piece in self._exchange.pieces():
+        async for piece in self._body:
             self._has_body = True
             yield piece
 

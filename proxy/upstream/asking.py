@@ -132,6 +132,18 @@ class Asking:
         """
         return await self._forwarder.hand_on_unless(request, body, telling, too_large)
 
+    async def hand_on_pieces(
+        self,
+        request: web.Request,
+        pieces: AsyncIterator[bytes],
+        is_whole: Callable[[], bool],
+    ) -> web.StreamResponse | UpstreamAnswer:
+        """As `hand_on`, with a JSON body that comes in these pieces, and JSON in return.
+
+        The answer is returned if `is_whole` says that they are not the whole body.
+        """
+        return await self._forwarder.hand_on_pieces(request, pieces, is_whole)
+
     async def hand_on_as(
         self,
         request: web.Request,

@@ -152,6 +152,31 @@ class Forwarder:
                 await answered()
             return await pass_back(request, answer, self._line, change=change)
 
+    async def hand_on_pieces(
+        self,
+        request: web.Request,
+        pieces: AsyncIterator[bytes],
+        is_whole: Callable[[], bool],
+    ) -> web.StreamResponse | UpstreamAnswer:
+        """As `hand_on`, with a body that comes in these pieces, and is not encoded.
+
+        The answer is returned if `is_whole` says that they are not the whole body.
+        Raises: as `hand_on`; AnswerTooLarge for one that would be returned.
+        """
+        headers = end_to_end(request)
+        headers[hdrs.CONTENT_TYPE] = request.headers[hdrs.CONTENT_TYPE]
+        question = Question(
+            method=request.method, target=request.raw_path, headers=headers, body=lambda: pieces
+        )
+        async with self._session.ask(question, repeatable=False) as answer:
+            if is_whole():
+                return await pass_back(request, answer, self._line)
+            most = self._session.answer_size
+            body = await self._session.read(answer, most + 1)
+            if len(body) > most:
+                raise AnswerTooLarge(most)
+            return UpstreamAnswer(status=answer.status, headers=answer.headers, body=body)
+
     async def hand_on_inference(
         self, request: web.Request, body: bytes | None
     ) -> web.StreamResponse:

@@ -78,6 +78,11 @@ class Upstream:
         told = telling(answer.body, None)
         return web.Response(body=answer.body, status=answer.status) if told is None else answer
 
+    async def hand_on_pieces(self, request, pieces, is_whole):
+        body = b"".join([piece async for piece in pieces])
+        answer = await self.ask_as_caller(request, "", "", body)
+        return web.Response(body=answer.body, status=answer.status) if is_whole() else answer
+
     async def ask_as_proxy(self, method, target, body=b""):
         return Answer({})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from aiohttp import web
 
@@ -51,6 +51,14 @@ class NoUpstream:
         body: bytes | None,
         telling: Telling,
         too_large: Change | None = None,
+    ) -> web.StreamResponse | UpstreamAnswer:
+        raise AssertionError("handed on")
+
+    async def hand_on_pieces(
+        self,
+        request: web.Request,
+        pieces: AsyncIterator[bytes],
+        is_whole: Callable[[], bool],
     ) -> web.StreamResponse | UpstreamAnswer:
         raise AssertionError("handed on")
 

@@ -9,7 +9,9 @@ from typing import Any, Final
 
 import orjson
 import pytest
+from aiohttp import web
 
+from proxy.ground.errors import StatusError, UpstreamUnavailable
 from proxy.semantic import writing
 from proxy.semantic.collected import CollectedItems
 from proxy.semantic.writing import with_lines
@@ -139,3 +141,91 @@ def test_line_numbers_are_those_of_the_whole_body() -> None:
         "reason": ["Malformed action/metadata line [13], expected [4]"],
         "status": 400,
     }
+
+
+# At a plain index, of which nothing need be read
+
+PLAIN: Final = lines({"index": {"_id": "1"}}, {"a": 1})
+
+
+def plain(*answers: Any) -> World:
+    made = here(*answers)
+    made.registry.writes_to("plain")
+    return made
+
+
+async def bulk(before: World, *parts: bytes, query: str = "") -> web.StreamResponse:
+    async def pieces(*asked: object) -> AsyncIterator[bytes]:
+        for part in parts:
+            if not part:
+                raise StatusError(408, "the body did not come in time")
+            yield part
+
+    exchange, handle = before.exchange("POST", f"/plain/_bulk{query}")
+    exchange.parts = replace(exchange.parts, read_pieces=pieces)
+    answer: web.StreamResponse = await handle(exchange)
+    return answer
+
+
+async def test_a_body_that_names_no_index_goes_on_as_it_comes():
+    before = plain(Answer(b'{"took":1.50}'))
+    answer = await bulk(before, PLAIN[:9], PLAIN[9:], PLAIN)
+    assert answer.body == b'{"took":1.50}'  # type: ignore[attr-defined]
+    assert [asked.body for asked in before.upstream.asked] == [PLAIN * 2]
+
+
+async def test_what_names_an_index_is_read_with_all_behind_it():
+    before = plain(done(200, 201), done(202, 203))
+    named = lines(INDEX, {"body": "one"})
+    answer = await bulk(before, PLAIN * 2, named[:9], named[9:] + PLAIN)
+    items = orjson.loads(answer.body)["items"]  # type: ignore[attr-defined]
+    assert [one["index"]["status"] for one in items] == [200, 201, 202, 203]
+    first, second = (asked.body for asked in before.upstream.asked)
+    assert first == PLAIN * 2
+    assert (second.count(b"\n"), b"xinf" in second) == (4, True)
+
+
+async def test_a_line_that_is_refused_behind_what_was_passed_on():
+    refused = {"error": {"reason": "Malformed action/metadata line [1]"}, "status": 400}
+    before = plain(done(201), Answer(refused, 400))
+    answer = await bulk(before, PLAIN, b'{"_index":1}\n{}\n')
+    assert answer.status == 400
+    assert b"line [3]" in answer.body  # type: ignore[attr-defined]
+
+
+async def test_a_refusal_of_what_was_passed_on_is_that_of_all():
+    before = plain(Answer({"error": {}, "status": 429}, 429))
+    answer = await bulk(before, PLAIN, lines(INDEX, {"body": "one"}))
+    assert (answer.status, len(before.upstream.asked)) == (429, 1)
+
+
+@pytest.mark.parametrize("query", ["?pretty", "?filter_path=items"])
+async def test_an_answer_that_is_shaped_is_made_here(query):
+    before = plain(done(201))
+    await bulk(before, PLAIN, query=query)
+    assert before.upstream.asked[0].method == "POST"
+
+
+async def test_a_body_that_breaks_off_is_the_callers_error(monkeypatch):
+    before = plain(done(201))
+
+    async def hand_on_pieces(request, pieces, is_whole):
+        try:
+            [piece async for piece in pieces]
+        except StatusError:
+            raise UpstreamUnavailable("as aiohttp tells it") from None
+
+    monkeypatch.setattr(before.upstream, "hand_on_pieces", hand_on_pieces)
+    with pytest.raises(StatusError, match="did not come in time"):
+        await bulk(before, PLAIN, b"")
+
+
+async def test_an_upstream_that_fails_meanwhile(monkeypatch):
+    before = plain(done(201))
+
+    async def hand_on_pieces(request, pieces, is_whole):
+        raise UpstreamUnavailable("gone")
+
+    monkeypatch.setattr(before.upstream, "hand_on_pieces", hand_on_pieces)
+    with pytest.raises(UpstreamUnavailable, match="gone"):
+        await bulk(before, PLAIN)

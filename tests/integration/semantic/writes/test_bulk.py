@@ -384,3 +384,45 @@ def test_pipelines_run_before_texts_are_embedded(site: Site) -> None:
     site.ok("PUT", "/wb-a/_doc/4?pipeline=wb-p", {"body": "by name"})
     assert site.chunks("wb-a", "4") == [("body", 0, 7)]
     site.send("DELETE", "/_ingest/pipeline/wb-p", base=site.upstream)
+
+
+# At a plain index
+
+
+def _documents(count: int, size: int = 100) -> list[Any]:
+    found: list[Any] = []
+    for number in range(count):
+        found += [{"index": {"_id": str(number)}}, {"pad": "p" * size, "n": number}]
+    return found
+
+
+def test_a_large_body_goes_to_a_plain_index_as_it_comes(site: Site) -> None:
+    site.make("wb-a")
+    site.make("wb-plain", {"pad": {"type": "keyword", "index": False}})
+    body = lines(*_documents(3000))
+    chunked = (body[at : at + 10_000] for at in range(0, len(body), 10_000))
+    for sent, version in ((body, 1), (chunked, 2)):
+        answer = site.raw_bulk(sent, target="/wb-plain/_bulk?refresh=true")
+        items = orjson.loads(answer.content)["items"]
+        assert [item["index"]["_id"] for item in items] == [str(n) for n in range(3000)]
+        assert {item["index"]["_version"] for item in items} == {version}
+        assert all(item["index"]["forced_refresh"] for item in items)
+    rubbish = site.raw_bulk(body + b"rubbish\n", target="/wb-plain/_bulk")
+    direct = site.raw_bulk(body + b"rubbish\n", target="/wb-plain/_bulk", base=site.upstream)
+    assert (rubbish.status, rubbish.content) == (direct.status, direct.content)
+
+
+def test_lines_that_name_a_semantic_index_behind_many_that_name_none(site: Site) -> None:
+    site.make("wb-a")
+    site.make("wb-plain", {"pad": {"type": "keyword", "index": False}})
+    plain, named = _documents(2000), {"index": {"_index": "wb-a", "_id": "x"}}
+    behind = [{"delete": {"_id": "1"}}, {"create": {"_id": "2"}}, {"n": 2}]
+    answer = site.bulk(
+        *plain, named, {"body": "a text"}, *behind, target="/wb-plain/_bulk?refresh=true"
+    )
+    entries = [next(iter(item.values())) for item in answer["items"]]
+    assert [entry["_id"] for entry in entries] == [*map(str, range(2000)), "x", "1", "2"]
+    assert [entry["status"] for entry in entries[2000:]] == [201, 200, 409]
+    assert answer["errors"] is True
+    assert "xinf" in site.stored("wb-a", "x")
+    assert site.ok("GET", "/wb-plain/_count")["count"] == 1999
