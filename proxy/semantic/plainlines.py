@@ -6,6 +6,9 @@ import re
 from collections.abc import AsyncIterator
 from typing import Final
 
+from proxy.ground.errors import ProxyError
+from proxy.semantic.exchange import Unread
+
 # What a line has that may name another index, also in escapes or in UTF-16, or that makes it
 # unclear which lines are documents: deletions, which have none, and blank lines.
 _UNCLEAR: Final = re.compile(rb'"_index"|"delete"|\\u00[4-7]|\x00|(?:\A|\n)[ \t\r]*\n')
@@ -21,7 +24,7 @@ class PlainLines:
         self.lines = 0  # that need not be read
         self.is_whole = False  # whether the body has ended, and all of it was plain
         self.is_divided = False  # whether what is left has to be read
-        self.error: Exception | None = None  # by which the body has ended
+        self.error: ProxyError | Unread | None = None  # by which the body has ended
 
     async def plain(self) -> AsyncIterator[bytes]:
         """The items that need not be read, and what is incomplete at the end of the body.
@@ -34,7 +37,7 @@ class PlainLines:
                     return
                 if whole := self._whole_items():
                     yield whole
-        except Exception as error:
+        except (ProxyError, Unread) as error:
             self.error = error
             raise
         rest, self._rest, self.is_whole = self._rest, b"", True

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from proxy.ground.errors import StatusError
 from proxy.semantic.plainlines import PlainLines
 
 ITEM = b'{"index":{"_id":"1"}}\n{"a":"b"}\n'
@@ -71,10 +72,10 @@ async def test_what_is_very_long_is_read():
 async def test_a_body_that_breaks_off():
     async def breaking() -> AsyncIterator[bytes]:
         yield ITEM
-        raise ValueError("no more")
+        raise StatusError(408, "no more")
 
     lines = PlainLines(breaking())
-    with pytest.raises(ValueError, match="no more"):
+    with pytest.raises(StatusError, match="no more"):
         [piece async for piece in lines.plain()]
-    assert isinstance(lines.error, ValueError)
+    assert isinstance(lines.error, StatusError)
     assert not lines.is_whole
