@@ -31,10 +31,12 @@ from proxy.semantic.givenvectors import given_vectors, names_of_given
 from proxy.semantic.sourcefilters import INFERENCE_FIELDS
 from proxy.xcontent.document import Bounds
 from proxy.xcontent.formats import parse
+from proxy.xcontent.javatext import java_scalar
 from proxy.xcontent.writing import dump_json, dump_light
 
 ACTIONS: Final = ("index", "create", "update", "delete")
 _BOUNDS: Final = Bounds(nesting=100, values=10_000)  # of an action line
+_TEXTS: Final = frozenset(("_index", "_id", "routing", "pipeline"))  # whatever a line says they are
 _PER_NUMBER: Final = 20  # bytes, of those in vectors
 _SHORT: Final = 64 * 1024  # bytes of an action line that is written in one step
 _LONGEST: Final = 100 * 1024 * 1024  # bytes of a line: `http.max_content_length` by default
@@ -360,8 +362,36 @@ def read_action(line: bytes) -> tuple[str, dict[str, Any]] | None:
         case {**entries} if len(entries) == 1:
             (action, meta) = next(iter(entries.items()))
             if action in ACTIONS and isinstance(meta, dict):
+                if action == "index" and meta.get("op_type") == "create":
+                    action = "create"  # which asks for another privilege
+                for name, value in meta.items():
+                    if not isinstance(value, str) and name in _TEXTS:
+                        return action, _with_texts(line, meta)
                 return action, meta
     return None
+
+
+def _with_texts(line: bytes, meta: Mapping[str, Any]) -> dict[str, Any]:
+    """What an action line says, with numbers for texts as they are written, and none for null.
+
+    Such as `1e3` for the name of an index. Source: BulkRequestParser, XContentParser.text.
+    """
+    made = {name: value for name, value in meta.items() if value is not None or name not in _TEXTS}
+    for name in _TEXTS & made.keys():
+        if isinstance(value := made[name], int | float):
+            made[name] = _written(line, name, value)
+    return made
+
+
+def _written(line: bytes, name: str, value: float) -> str:
+    """A number or a boolean of an action line as it is written there."""
+    if isinstance(value, int) and value:  # there is but one way to write others than `-0`
+        return java_scalar(value)
+    document = parse(line, "json", _BOUNDS)
+    if document.error is not None or document.root is None:
+        return java_scalar(value)  # the upstream says what is wrong with it
+    (about,) = document.root.value.values()
+    return document.text(about.value[name])
 
 
 @dataclass(slots=True)

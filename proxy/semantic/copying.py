@@ -29,6 +29,7 @@ from proxy.semantic.hiding import hide_in_error
 from proxy.semantic.hits import Hit, hits_with_sources, total_of
 from proxy.semantic.inferencefields import inference_fields
 from proxy.semantic.ports import UpstreamAnswer
+from proxy.semantic.searches import translated
 from proxy.semantic.sourcefilters import filter_in_body
 from proxy.semantic.targets import Pipelines, pipelines_of, write_target
 from proxy.semantic.tasks import Task
@@ -331,7 +332,7 @@ async def _pages(
     left = copy.max_docs
     body = {
         "sort": ["_doc"],
-        **copy.search,
+        **await translated(exchange, copy.source, copy.search, copy.size),
         "size": copy.size,
         "version": True,
         "seq_no_primary_term": True,
@@ -401,8 +402,7 @@ async def _page(answer: UpstreamAnswer, copy: Copy) -> tuple[dict[str, Any], lis
 
     document, sources = await offload(len(answer.body), AT_ONCE, read)
     if answer.status >= 300:
-        error = document.get("error")
-        reason = error.get("reason") if isinstance(error, dict) else str(error)
+        reason = error.get("reason") if isinstance(error := document.get("error"), dict) else error
         failure = StatusError(answer.status, str(hide_in_error(reason)))
         if isinstance(error, dict) and isinstance(error.get("type"), str):
             failure.type = error["type"]

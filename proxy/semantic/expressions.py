@@ -43,6 +43,11 @@ def is_pattern(part: str) -> bool:
     return "*" in part or part == EVERYTHING
 
 
+def is_no_index(part: str) -> bool:
+    """Whether nothing has a name like this, which may lead to other APIs where a path has it."""
+    return part.startswith("_") and part != EVERYTHING
+
+
 def is_date_math(part: str) -> bool:
     """Whether a part of an expression is a name with a date that is computed."""
     return part.startswith("<")

@@ -58,11 +58,16 @@ _SEARCHES: Final = re.compile(
 # Those of them that are refused as a whole where their body has something unknown. Others answer
 # 200 and tell of it, or run a template.
 _REFUSED: Final = re.compile(rb"/(?:[^/?]*/)?_search/?(?:\?|$)")
-# What has a body whose parts may name other indices than the path does, and how they name them.
-_IN_PARTS: Final = re.compile(rb"/[^/?]*/_(?:bulk|mget|msearch(?:/template)?)/*(?:\?|$)")
+# What has a body whose parts may name other indices than the path does, perhaps behind a type, and
+# how they name them.
+_IN_PARTS: Final = re.compile(
+    rb"/[^/?]*/(?:[^/?]+/)?_(?:bulk|mget|msearch(?:/template)?)/*(?:\?|$)"
+)
 _MANY_SEARCHES: Final = b"/_msearch"
 _BY_SEARCHES: Final = (b'"index"', b'"indices"')
 _BY_DOCUMENTS: Final = (b'"_index"',)
+_IN_SEARCHES: Final = re.compile(rb'"(?:index|indices)"[ \t]*:[ \t]*"([^"\\]*)"')
+_IN_DOCUMENTS: Final = re.compile(rb'"_index"[ \t]*:[ \t]*"([^"\\]*)"')
 # What embeds texts with a model that may be an endpoint of ours.
 _INFERS: Final = re.compile(rb"/_ml/trained_models/[^/?]+/(?:deployment/)?_infer/?(?:\?|$)")
 # What stands in a search that Elasticsearch without its inference plugin does not know. Looked for
@@ -218,18 +223,28 @@ class Interceptor:
             return True
         if request.startswith(_ESQL) and _FUNCTION in request[start:].lower():
             return True
-        if self._registry.snapshot.active and _names_others(request, start):
+        if self._registry.snapshot.active and self._names_others(request, start):
             return True
         return find(_ESCAPE, start) >= 0 and _ESCAPED_LETTER.search(request, start) is not None
 
+    def _names_others(self, request: bytes, start: int) -> bool:
+        """Whether a part of a body, which begins at `start`, may name an index that is not plain.
 
-def _names_others(request: bytes, start: int) -> bool:
-    """Whether a part of a body, which begins at `start`, may name another index than the path."""
-    target = request[:start].split(b" ", 2)[1]
-    if _IN_PARTS.match(target) is None:
-        return False
-    names = _BY_SEARCHES if _MANY_SEARCHES in target else _BY_DOCUMENTS
-    return any(request.rfind(name, start) >= 0 for name in names)
+        As far as it can be seen without reading the body: in most, names are plain texts.
+        """
+        target = request[:start].split(b" ", 2)[1]
+        if _IN_PARTS.match(target) is None:
+            return False
+        is_search = _MANY_SEARCHES in target
+        keys = _BY_SEARCHES if is_search else _BY_DOCUMENTS
+        count = sum(request.count(key, start) for key in keys)
+        if not count:
+            return False
+        named = (_IN_SEARCHES if is_search else _IN_DOCUMENTS).findall(request, start)
+        plain = self._registry.snapshot.plain
+        return len(named) < count or any(
+            name.decode("utf-8", "surrogateescape") not in plain for name in set(named)
+        )
 
 
 def _searches(method: bytes, target: bytes) -> bool:

@@ -19,13 +19,13 @@ from proxy.rest.responder import responder_for
 from proxy.semantic.abilities import Abilities
 from proxy.semantic.counting import CountedEndpoints, kind_of
 from proxy.semantic.exchange import Exchange, Parts, ReadBody, ReadPieces, Send, Unread
-from proxy.semantic.expressions import EVERYTHING
+from proxy.semantic.expressions import EVERYTHING, is_no_index
 from proxy.semantic.guarding import Guard
 from proxy.semantic.interception import Interceptor, changes, writes_documents
 from proxy.semantic.ports import Endpoints, Permissions, Upstream
 from proxy.semantic.registry import Registry
 from proxy.semantic.routes import PATHS, ROUTES, Handler
-from proxy.semantic.showing import show_nothing_of_ours
+from proxy.semantic.showing import names_type, show_nothing_of_ours
 from proxy.semantic.tasks import Tasks
 from proxy.semantic.upstreamrelease import UpstreamRelease
 from proxy.semantic.uses import uses_of
@@ -33,6 +33,10 @@ from proxy.telemetry.semantic import SemanticMetrics
 
 # Segments of requests whose body may name other indices than the path does, part by part.
 _OF_PARTS: Final = frozenset(("_mget", "_msearch"))
+# Those where Elasticsearch takes a name that no index can have, as parts name others.
+_IN_PARTS: Final = frozenset(
+    f"/{{index}}/{name}" for name in ("_bulk", "_mget", "_msearch", "_msearch/template")
+)
 # And of those whose body may stand in the URL.
 _WITH_SOURCE: Final = frozenset(
     (
@@ -116,7 +120,10 @@ class SemanticLayer:
             return await self._parts.upstream.hand_on(request)
         segments = rest.segments()
         match = PATHS.match(segments)
-        if match is not None and _is_no_index(match.parameters.get("index", "")):
+        if match is not None and (
+            names_type(rest)
+            or (match.pattern not in _IN_PARTS and is_no_index(match.parameters.get("index", "")))
+        ):
             match = None  # a path such as `/_stats`, of which no handler knows
         handler = None if match is None else ROUTES[match.pattern].get(rest.method)
         exchange = Exchange(
@@ -184,7 +191,3 @@ def _names(in_path: Mapping[str, str], parameters: Mapping[str, str]) -> dict[st
     if (index := names.get("index", parameters.get("index"))) is not None:
         names["index"] = index or EVERYTHING
     return names
-
-
-def _is_no_index(name: str) -> bool:
-    return name.startswith("_") and name != "_all"

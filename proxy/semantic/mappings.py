@@ -22,6 +22,8 @@ _SHOWN: Final[Mapping[str, Any]] = {
     "meta": {},
 }
 _SECTIONS: Final = ("properties", "fields")
+# What mappings are called, the last one where `_ingest/_simulate` shows what a document would make.
+_MAPPINGS: Final = ("mappings", "effective_mappings", "effective_mapping")
 
 
 def fields_of(mapping: Mapping[str, Any]) -> dict[str, SemanticField]:
@@ -98,7 +100,7 @@ def declared_everywhere(document: Any) -> Any:
         return document
     return {
         key: _declared(value)
-        if key in ("mappings", "effective_mappings") and isinstance(value, Mapping)
+        if key in _MAPPINGS and isinstance(value, Mapping)
         else declared_everywhere(value)
         for key, value in document.items()
     }

@@ -292,7 +292,7 @@ class Registry:
 
     async def _look_up(self, snapshot: Snapshot, expression: str) -> Target:
         local = expressions.local_part(expression)
-        if not local:
+        if not local or expressions.is_no_index(local):
             return Target(exists=False, fields={}, name=expression)
         for _ in range(_ATTEMPTS):
             if (target := await self._try_to_look_up(snapshot, expression, local)) is not None:

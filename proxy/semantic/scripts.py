@@ -6,7 +6,8 @@ document is put back as it was, and the update has failed as it would have in El
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -24,7 +25,7 @@ from proxy.semantic.filling import FieldFilling, Filling, prepare
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.present import chunks_there, consider
 from proxy.semantic.targets import WriteTarget
-from proxy.semantic.writer import Entry, Refused, shown
+from proxy.semantic.writer import Entry, Refused, Writer, shown
 from proxy.xcontent.writing import dump_json
 
 _EMBEDDING: Final = 60.0  # seconds
@@ -63,6 +64,20 @@ def _unread(status: int) -> ProxyError:
     return UpstreamUnavailable(f"upstream node answered {status} to a read of the document")
 
 
+async def _whole(work: Coroutine[Any, Any, Entry | Refused]) -> Entry | Refused:
+    """What comes of work that is done to its end, although its caller may leave before.
+
+    What a script has changed would keep the vectors of what it was.
+    """
+    running = asyncio.ensure_future(work)
+    running.add_done_callback(lambda done: done.cancelled() or done.exception())
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise
+
+
 class _Scripted:
     def __init__(
         self, exchange: Exchange, item: Item, target: WriteTarget, parameters: Mapping[str, str]
@@ -70,13 +85,16 @@ class _Scripted:
         self._exchange = exchange
         self._item = item
         self._target = target
-        self._query = f"?{urlencode(parameters)}" if parameters else ""
+        self._path = Writer(exchange, None, parameters).target(refreshes=True)
         self._meta: dict[str, Any] = {
             name: item.meta[name] for name in ("_index", "_id", "routing") if name in item.meta
         }
 
     async def run(self) -> Entry | Refused:
         before = await self._read()
+        return await _whole(self._run(before))
+
+    async def _run(self, before: _State | None) -> Entry | Refused:
         answer = await self._bulk(self._item.lines())
         if answer.status >= 300:
             return Refused(answer)
@@ -195,6 +213,4 @@ class _Scripted:
 
     async def _bulk(self, lines: bytes) -> UpstreamAnswer:
         upstream = self._exchange.parts.upstream
-        return await upstream.ask_as_caller(
-            self._exchange.request, "POST", f"/_bulk{self._query}", lines
-        )
+        return await upstream.ask_as_caller(self._exchange.request, "POST", self._path, lines)

@@ -187,6 +187,14 @@ def few(exchange: Exchange) -> int:
     return 0
 
 
+async def translated(
+    exchange: Exchange, expression: str, body: Mapping[str, Any], size: int
+) -> dict[str, Any]:
+    """A search for documents of which `size` at a time are worked through, as it goes upstream."""
+    search = Search(body=body, expression=expression, size=size, parameters={})
+    return (await prepared_one(exchange, search)).body
+
+
 def scrolled(exchange: Exchange) -> int:
     """So many documents as a request finds that works through all of them."""
     size = whole_number(exchange.rest.parameters.get("scroll_size", ""))

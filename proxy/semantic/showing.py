@@ -9,6 +9,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from proxy.ground.errors import IllegalArgument
+from proxy.rest.request import RestRequest
 from proxy.semantic import layout
 from proxy.semantic.cutting import cut_out
 from proxy.semantic.encodedanswers import Changing
@@ -18,9 +19,15 @@ from proxy.semantic.hiding import hidden_in_text
 from proxy.semantic.interception import decoded
 from proxy.semantic.mappings import declared_everywhere, shown_field
 from proxy.semantic.pipelines import shown_everywhere
+from proxy.semantic.sourcefilters import url_with
 
 # Paths with the type of a document, which Elasticsearch 8 takes if asked to behave as 7 does.
 _TYPED: Final = re.compile(r"/[^/]+/[^/_][^/]*(?:/_bulk|/[^/]+(?:/_create|/_update)?)?/?")
+_TYPED_SOURCE: Final = re.compile(r"/[^/]+/[^/_][^/]*/[^/]+/_source/*")
+_TYPED_PARTS: Final = re.compile(r"/[^/]*/[^/]+/_(?:bulk|mget|msearch)/*")
+_OLD: Final = 7  # the version to behave as
+# What a line may have that names another index than the path does.
+_ELSEWHERE: Final = (b"_index", b"\\u00", b"\x00")
 
 
 async def show_mappings(exchange: Exchange) -> web.StreamResponse:
@@ -61,18 +68,40 @@ class _Table:
 
 async def show_nothing_of_ours(exchange: Exchange) -> web.StreamResponse:
     """Any other answer that may tell of the fields of an index."""
-    first = exchange.rest.path[1:].partition("/")[0]
-    name = decoded(first.encode("utf-8", "surrogateescape"))
-    if not name or name.startswith("_"):
-        return await exchange.hand_on_cut()
-    found = await exchange.parts.registry.look_up(name)
-    if not found.fields:
-        return await exchange.hand_on_as_plain(found)
-    if exchange.rest.method in ("PUT", "POST") and _TYPED.fullmatch(exchange.rest.path):
-        raise IllegalArgument(
-            f"no handler found for uri [{exchange.rest.target}] and method [{exchange.rest.method}]"
-        )
+    rest = exchange.rest
+    name = decoded(rest.path[1:].partition("/")[0].encode("utf-8", "surrogateescape"))
+    if names_type(rest):
+        if "_bulk" in rest.segments() and await _goes_elsewhere(exchange):
+            raise _no_handler(rest)
+    elif name and not name.startswith("_"):
+        found = await exchange.parts.registry.look_up(name)
+        if not found.fields:
+            return await exchange.hand_on_as_plain(found)
+        if rest.method in ("PUT", "POST") and _TYPED.fullmatch(rest.path):
+            raise _no_handler(rest)
+        if _TYPED_SOURCE.fullmatch(rest.path):
+            return await exchange.hand_on_cut(parameters=url_with(rest.parameters))
     return await exchange.hand_on_cut()
+
+
+def names_type(rest: RestRequest) -> bool:
+    """Whether a request has parts that may name other indices, behind a type in its path."""
+    sent = (rest.accept, rest.content_type)
+    is_old = any(form is not None and form.version == _OLD for form in sent)
+    return is_old and _TYPED_PARTS.fullmatch(rest.path) is not None
+
+
+async def _goes_elsewhere(exchange: Exchange) -> bool:
+    """Whether lines of a bulk may write to an index with semantic fields."""
+    lines, name = await exchange.read(), exchange.rest.segments()[0]
+    if any(sign in lines for sign in _ELSEWHERE):
+        return True
+    name = decoded(name.encode("utf-8", "surrogateescape"))
+    return bool((await exchange.parts.registry.look_up(name)).fields)
+
+
+def _no_handler(rest: RestRequest) -> IllegalArgument:
+    return IllegalArgument(f"no handler found for uri [{rest.target}] and method [{rest.method}]")
 
 
 async def field_mappings(exchange: Exchange) -> web.StreamResponse:

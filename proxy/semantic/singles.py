@@ -32,7 +32,7 @@ _TEXTS: Final = ("routing", "version_type", "pipeline")
 _NUMBERS: Final = ("if_seq_no", "if_primary_term", "version", "retry_on_conflict")
 _BOOLEANS: Final = ("require_alias", "require_data_stream")
 _SOURCE: Final = ("_source", "_source_includes", "_source_excludes")
-_ON_LINE: Final = frozenset((*_TEXTS, *_NUMBERS, *_BOOLEANS, *_SOURCE, "op_type"))
+_ON_LINE: Final = frozenset((*_TEXTS, *_NUMBERS, *_BOOLEANS, *_SOURCE, "op_type", "id"))
 _NUMBER: Final = re.compile(r"[+-]?\d+")  # as Long.parseLong reads it, in digits of any script
 
 
@@ -150,8 +150,8 @@ def _meta(exchange: Exchange, action: str) -> dict[str, Any] | None:
     if action == "update" and "pipeline" in parameters:
         return None
     meta: dict[str, Any] = {"_index": exchange.names["index"]}
-    if "id" in exchange.names:
-        meta["_id"] = exchange.names["id"]
+    if (name := exchange.names.get("id", parameters.get("id"))) is not None:
+        meta["_id"] = name
     meta |= {name: parameters[name] for name in _TEXTS if name in parameters}
     for name in _NUMBERS:
         if name in parameters:

@@ -30,6 +30,7 @@ _FIRST_WINDOW: Final = 128 * 1024
 _WINDOW: Final = 1024 * 1024
 _SENT: Final = 8 * 1024 * 1024  # bytes that are sent at once
 _INGESTED: Final = 512  # documents that go through pipelines of ours at once
+_ELSEWHERE: Final = (b"_index", b"pipeline")  # what may take documents elsewhere than the path says
 _LINE: Final = re.compile(r"(?<=\bline \[)\d+(?=\])")
 
 
@@ -41,7 +42,10 @@ async def bulk(exchange: Exchange) -> web.StreamResponse:
         return await exchange.hand_on()  # the upstream takes none of these
     if sent.format != "json":
         if index and not await _is_concerned(exchange, index):
-            return await exchange.hand_on()
+            # Of other formats the upstream takes SMILE, which has names as they are.
+            lines = await exchange.read() if sent.is_smile else b""
+            if not any(name in lines for name in _ELSEWHERE):
+                return await exchange.hand_on()
         shown = exchange.rest.headers.get("Content-Type", "")
         raise PlainError(406, f"Content-Type header [{shown}] is not supported")
     return await _Bulk(exchange, index).answer()

@@ -15,6 +15,7 @@ from proxy.semantic.answerjson import with_sources
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.ingest.processors import Passage, Runner
 from proxy.semantic.ingest.simulating import INLINE, Draft, meta_of
+from proxy.semantic.mappings import declared_everywhere
 from proxy.semantic.pipelines import TYPE, Config, Pipeline, Split, called, model_ids, shown, split
 from proxy.semantic.targets import write_target
 from proxy.semantic.told import told_or_nothing
@@ -129,7 +130,7 @@ async def simulate_ingest(exchange: Exchange) -> web.StreamResponse:
         target = await write_target(registry, index)
         if target.pipelines.for_request(requested).concern(await registry.pipelines()):
             raise IllegalArgument(_INGEST.format(index=index))
-    return await exchange.hand_on()
+    return await exchange.shown(declared_everywhere)
 
 
 def _documents(value: Any) -> list[Config]:

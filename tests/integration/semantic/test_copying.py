@@ -101,6 +101,25 @@ async def test_lexical_documents_become_searchable_by_meaning(caller, indices):
     assert await caller.found(semantic) == 3
 
 
+QUERIES = [
+    {"semantic": {"field": "body", "query": "one"}},
+    {"match": {"body": "one"}},
+    {"exists": {"field": "body"}},
+]
+
+
+@pytest.mark.parametrize("query", QUERIES)
+async def test_what_is_copied_is_found_by_meaning(caller, indices, query):
+    plain, semantic = indices
+    await caller.fill(semantic, "one", "two")
+    await caller("PUT", f"/{semantic}/_doc/bare?refresh=true", {"n": 1})
+    request = copy(semantic, plain, query=query, _source=["body"])
+    status, answer = await caller("POST", "/_reindex", request)
+    assert (status, answer.get("total")) == (200, 2), answer
+    status, answer = await caller("POST", f"/{semantic}/_update_by_query", {"query": query})
+    assert (status, answer.get("updated")) == (200, 2), answer
+
+
 HUGE = "123456789012345678901234567890"
 
 

@@ -73,6 +73,25 @@ class TestBefore92:
             answer = send(filled.url, "POST", f"/{INDEX}/{path}", headers, body)
             assert answer.status == 400, f"{path} {answer.text}"
 
+    def test_parts_behind_a_type_go_where_they_say(self, filled: Caller):
+        kind = "application/vnd.elasticsearch+json;compatible-with=7"
+        headers = [("Content-Type", kind), ("Accept", kind)]
+        here = f'"_index":"{INDEX}","_id":"1"'.encode()
+        filled.send("PUT", "/typed-plain", {})
+        filled.send("GET", "/typed-plain/_search")
+        for path, body, status in (
+            ("/typed-plain/t/_bulk", b'{"index":{%b}}\n{"body":"a"}\n' % here, 400),
+            ("/typed-plain/_doc/_bulk", b'{"index":{%b}}\n{"body":"a"}\n' % here, 400),
+            ("/_cat/t/_bulk", b'{"index":{%b}}\n{"body":"a"}\n' % here, 400),
+            ("/typed-plain/t/_bulk", b'{"index":{}}\n{"body":"a"}\n', 200),
+            ("/typed-plain/t/_mget", b'{"docs":[{%b}]}' % here, 200),
+            ("/typed-plain/t/_msearch", b'{"index":"%b"}\n{}\n' % INDEX.encode(), 200),
+            (f"/{INDEX}/t/1/_source", b"", 200),
+        ):
+            answer = send(filled.url, "POST" if body else "GET", path, headers, body or None)
+            assert answer.status == status, f"{path} {answer.text}"
+            assert CONTAINER not in answer.text, path
+
     def test_vectors_are_quantised_to_bits(self, caller: Caller, older):
         field = {"type": "semantic_text", "inference_id": "reads-large"}
         caller.ask("PUT", "/older-large", {"mappings": {"properties": {"a": field}}})

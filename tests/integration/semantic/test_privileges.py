@@ -241,6 +241,10 @@ def test_who_may_only_append_does_that(stage):
     appender = stage.user("appender")
     appender.ok("PUT", "/notes/_create/more?refresh=true", TEXT)
     assert stage.embedded == [TEXT["body"]]
+    line = {"index": {"_index": "notes", "_id": "bulk", "op_type": "create"}}
+    assert appender.ok("POST", "/_bulk?refresh=true", [line, TEXT])["errors"] is False
+    assert stage.embedded == [TEXT["body"]]
+    stage.user("admin").ok("DELETE", "/notes/_doc/bulk?refresh=true")
     assert "[indices:data/write/index:op_type/index]" in refused(
         appender, "PUT", "/notes/_doc/other", TEXT
     )

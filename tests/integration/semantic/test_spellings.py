@@ -24,6 +24,10 @@ SMILE: Final = "application/smile"
 SMILE_DOCS: Final = (
     b":)\n\x00\xfa\x83docs\xf8\xfa\x85_index\x4bspelled-ours\x82_id\x401\x86_source\x23\xfb\xf9\xfb"
 )
+SMILE_ITEM: Final = (
+    b":)\n\x00\xfa\x84index\xfa\x85_index\x4bspelled-ours\xfb\xfb\xff"
+    b":)\n\x00\xfa\x83body\x44a sun\xfb\xff"
+)
 SMILE_SEARCHES: Final = b":)\n\x00\xfa\x84index\x4bspelled-ours\xfb\xff:)\n\x00\xfa\xfb\xff"
 
 
@@ -85,6 +89,7 @@ READS: Final = [
     ("/_msearch", SEARCHES + lines({"index": OURS})),
     ("/_msearch", lines(b"null\n", OF_OURS)),
     ("//_search", orjson.dumps(OF_OURS)),
+    ("/_ingest/_simulate", orjson.dumps({"docs": [{**DOC, "_source": {}}]})),
     ("//_field_caps?fields=x*", b""),
 ]
 
@@ -161,6 +166,9 @@ WRITES: Final = [
     ("PUT", f"/{PLAIN}/_bulk/", ITEM.replace(b"_index", b"\\u005findex")),
     ("POST", f"/{PLAIN}/_bulk", ITEM + lines({"index": {"_id": "n"}}, {"n": "x" * 70_000})),
     ("POST", "//_bulk", ITEM),
+    ("POST", "/_cat/_bulk", ITEM),  # which is no index, and takes what names one
+    ("POST", "/_nodes/_bulk", ITEM),
+    ("POST", f"/{OURS}/_doc?id=new", b'{"body":"a sun"}'),
     ("POST", f"/_bulk?index={OURS}", ITEM.replace(b'"_index":"spelled-ours",', b"")),
     ("PUT", f"/{OURS}/_doc/new?version=%2B5&version_type=external", b'{"body":"a sun"}'),
     ("PUT", f"/{OURS}/_doc/new?version={'0' * 20}5&version_type=external", b'{"body":"a sun"}'),
@@ -207,3 +215,27 @@ def test_a_type_that_the_upstream_does_not_take_is_refused(
     answer, expected = (sent(one, "POST", path, body, kind) for one in callers)
     assert answer.status == expected.status == 406
     assert answer.text == expected.text
+
+
+@pytest.mark.parametrize("name", ["1e3", "true", "1.50"])
+@pytest.mark.parametrize("path", ["/_bulk", f"/{PLAIN}/_bulk"])
+def test_an_index_is_named_by_a_number(callers: tuple[Caller, Caller], name: str, path: str):
+    proxy, direct = callers
+    proxy.ok("PUT", f"/{name}", {"mappings": MAPPINGS})
+    try:
+        body = b'{"index":{"_index":%b,"_id":"1"}}\n{"body":"a sun"}\n' % name.encode()
+        answer = sent(proxy, "POST", path, body, "application/json")
+        assert orjson.loads(answer.content)["errors"] is False
+        assert is_filled(direct, name, "1")
+    finally:
+        direct.ok("DELETE", f"/{name}")
+
+
+def test_documents_in_smile_go_where_they_say(callers: tuple[Caller, Caller]):
+    proxy, _ = callers
+    target = f"/{PLAIN}/_bulk"
+    assert sent(proxy, "POST", target, SMILE_ITEM, SMILE).status == 406
+    plain = SMILE_ITEM.replace(b"\x85_index\x4bspelled-ours", b"")
+    answer = sent(proxy, "POST", target, plain, SMILE)
+    assert answer.status == 200
+    assert PLAIN.encode() in answer.content

@@ -67,6 +67,38 @@ def test_other_lines_are_no_actions(line: bytes) -> None:
     assert read_action(line) is None
 
 
+@pytest.mark.parametrize(
+    ("meta", "read"),
+    [
+        (b'"_index":1e3,"_id":1.50', {"_index": "1e3", "_id": "1.50"}),
+        (b'"_index":true,"_id":-0', {"_index": "true", "_id": "-0"}),
+        (
+            b'"_index":100000000000000000000000,"version":7',
+            {"_index": "1" + "0" * 23, "version": 7},
+        ),
+        (b'"_index":null,"_id":17,"pipeline":false', {"_id": "17", "pipeline": "false"}),
+        (b'"_id":1.0,"_id":2.0', {"_id": "2.0"}),  # which is refused
+    ],
+)
+def test_names_are_read_as_they_are_written(meta: bytes, read: dict[str, object]) -> None:
+    assert read_action(b'{"index":{%b}}' % meta) == ("index", read)
+
+
+@pytest.mark.parametrize(
+    ("line", "action"),
+    [
+        (b'{"index":{"op_type":"create"}}', "create"),
+        (b'{"index":{"op_type":"index"}}', "index"),
+        (b'{"create":{"op_type":"index"}}', "create"),
+        (b'{"update":{"op_type":"create"}}', "update"),  # which is refused
+    ],
+)
+def test_a_line_that_indexes_may_only_create(line: bytes, action: str) -> None:
+    found = read_action(line)
+    assert found is not None
+    assert found[0] == action
+
+
 def test_a_rendered_item_keeps_no_vectors() -> None:
     item = filled("1", 2)
     item.source, item.place = b'{"f":"x"}', Place(9, False)

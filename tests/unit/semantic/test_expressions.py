@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.semantic.expressions import batches, in_path, local_part, parts_of, without_selector
+from proxy.semantic.expressions import (
+    batches,
+    in_path,
+    is_no_index,
+    local_part,
+    parts_of,
+    without_selector,
+)
 
 
 @pytest.mark.parametrize(
@@ -62,3 +69,8 @@ def test_paths_stay_short():
     assert max(map(len, joined)) <= 100
     assert ",".join(joined).split(",") == names
     assert batches([], 100) == []
+
+
+def test_some_names_lead_to_other_apis():
+    assert is_no_index("_cat")
+    assert not any(map(is_no_index, ("_all", "a", "a_b", "<_a>", "*")))

@@ -85,10 +85,12 @@ class TestShown:
         mapping = mapping_with(a=dict(layout.PLACEHOLDER))
         expected = {"properties": {"a": DEFINITION}}
         document = {"i": [{"mappings": mapping}], "s": {"mappings": {"_doc": mapping}}, "n": 1}
+        document |= {"simulated": {"effective_mapping": {"_doc": mapping}}}
         assert declared_everywhere(document) == {
             "i": [{"mappings": expected}],
             "s": {"mappings": {"_doc": expected}},
             "n": 1,
+            "simulated": {"effective_mapping": {"_doc": expected}},
         }
 
 

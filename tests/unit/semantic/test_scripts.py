@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -99,6 +100,8 @@ class Played:
 class Endpoints:
     def __init__(self, error: ProxyError | None = None) -> None:
         self.texts: list[str] = []
+        self.asked, self.ready = asyncio.Event(), asyncio.Event()
+        self.ready.set()
         self._error = error
 
     async def find(self, inference_id: str) -> InferenceEndpoint:
@@ -113,6 +116,8 @@ class Endpoints:
         return endpoint
 
     async def embed(self, _: object, texts: list[str], *__: object) -> list[Numbers]:
+        self.asked.set()
+        await self.ready.wait()
         if self._error is not None:
             raise self._error
         self.texts.extend(texts)
@@ -131,7 +136,8 @@ async def _run(upstream: Played, endpoints: Endpoints) -> Any:
         source=b'{"script":{"source":"x"}}',
     )
     target = WriteTarget(index="a", fields=FIELDS)
-    return await update_by_script(exchange, item, target, {"refresh": "true"})
+    parameters = {"refresh": "true", "filter_path": "_id", "format": "yaml"}
+    return await update_by_script(exchange, item, target, parameters)
 
 
 def _chunk(source: str, end: int, vector: float) -> dict[str, Any]:
@@ -190,6 +196,20 @@ async def test_a_text_that_cannot_be_embedded_undoes_the_script(
     with pytest.raises(ProxyError, match="Exception when running inference id"):
         await _run(upstream, Endpoints(StatusError(429, "no")))
     assert upstream.source == before
+
+
+async def test_what_a_script_has_changed_is_embedded_although_its_caller_leaves() -> None:
+    upstream, endpoints = Played(BEFORE, lambda was: {**(was or {}), "f": "newer"}), Endpoints()
+    endpoints.ready.clear()
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(_run(upstream, endpoints))
+        await endpoints.asked.wait()
+        running.cancel()
+        await asyncio.sleep(0)
+        endpoints.ready.set()
+    assert running.cancelled()
+    assert upstream.source is not None
+    assert _chunk("f", 5, 5.0) in upstream.source["xinf"]["f"]["chunks"]
 
 
 async def test_others_may_change_the_document_meanwhile() -> None:

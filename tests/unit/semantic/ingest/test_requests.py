@@ -150,11 +150,11 @@ async def test_what_the_upstream_refuses_is_passed_on(body: Any):
 
 
 async def test_ingest_is_simulated_only_where_the_upstream_can_do_it_all():
-    before = here(p=stored(INFER))
+    before = here({"docs": []}, p=stored(INFER))
     index = WriteTarget(index="i", fields={}, pipelines=Pipelines(main="p"))
     before.registry.snapshot.written.keep("i", index)
     before.registry.snapshot.written.keep("j", WriteTarget(index="j", fields={}))
     with pytest.raises(IllegalArgument, match=r"ingest into \[i\] cannot be simulated"):
         await before.request("POST", "/_ingest/_simulate", {"docs": DOCS})
     await before.request("POST", "/_ingest/j/_simulate", {"docs": [{"_source": {}}]})
-    assert len(before.upstream.handed) == 1
+    assert len(before.upstream.asked) == 1
