@@ -255,7 +255,7 @@ class RequestParser:
 
         Raises: ProxyError as `request_head`, and for what llhttp rejects.
         """
-        if self._last is None and self._others is not None and not self._raw:
+        if self._last is None and self._others is not None and not (self._raw or self._blank):
             self._learn(self._others.last, data)
         if self._last is not None:
             if data == self._last_raw:
@@ -289,6 +289,7 @@ class RequestParser:
         match = _BLANK_LINES.match(data, 0, self._limit + 2)
         end = cast(re.Match[bytes], match).end()
         self._blank += end
+        self._last = None  # the head behind them is read, which ends the count
         if self._blank > self._limit:
             raise self._too_large()
         return data[end:]

@@ -138,7 +138,8 @@ class CallerSide(AnsweringConnection):
         # The parser gives the same object for a request line like the last one.
         generation = lane.interception.generation()
         if head.target is not self._target or generation is not self._generation:
-            self._target = head.target
+            # But bytes of one are the same object wherever they come from.
+            self._target = head.target if len(head.target) > 1 else None
             self._generation = generation
             ours = bool(head.own) or lane.interception.takes(head.method, head.target)
             self._connections = lane.application if ours else lane.upstream

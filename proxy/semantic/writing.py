@@ -116,8 +116,8 @@ class _Bulk:
         if answers:
             self._collected.add(answers)
         self._unrefreshed: set[str] = set()  # indices that were written to before the last window
-        # The window that was answered last, with its answers, and whether none follows.
-        self._answered: asyncio.Queue[tuple[Window, list[Entry], bool]] = asyncio.Queue(1)
+        # The answers to the window that was answered last, and whether none follows.
+        self._answered: asyncio.Queue[tuple[list[Entry], bool]] = asyncio.Queue(1)
         self._has_body = False
         self._has_begun = False  # to send any window
         self._has_answers = bool(answers)  # whether any item has one
@@ -200,9 +200,9 @@ class _Bulk:
 
     async def _collect_all(self) -> None:
         while True:
-            window, entries, is_last = await self._answered.get()
+            entries, is_last = await self._answered.get()
             await others_first()
-            self._collect(window, entries, is_last=is_last)
+            self._collect(entries, is_last=is_last)
             self._answered.task_done()
 
     async def _prepared(self) -> AsyncGenerator[Window, None]:
@@ -262,13 +262,13 @@ class _Bulk:
             entries = window.answers(self._writer.refusals(window.sent(), answer), self._index)
         self._writer.count(window, entries)
         self._has_answers = True
-        await self._answered.put((window, entries, is_last))
+        self._has_sent = self._has_sent or bool(window.sent())
+        await self._answered.put((entries, is_last))
         return None
 
-    def _collect(self, window: Window, entries: list[Entry], *, is_last: bool) -> None:
+    def _collect(self, entries: list[Entry], *, is_last: bool) -> None:
         if not is_last and self._refresh_wanted():
             self._note(entries)
-        self._has_sent = self._has_sent or bool(window.sent())
         self._look_for_refusals(entries)
         self._collected.add(entries)
 

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import traceback
+import weakref
 
 import pytest
 
@@ -55,6 +58,51 @@ async def test_a_failure_is_shared_too():
     call.let_go.set()
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     assert outcomes == [call.failure] * 3
+
+
+async def test_everyone_sees_where_a_failure_comes_from_and_nothing_of_the_others():
+    flights, call = SingleFlight[str, int](), Calls()
+    call.failure = ValueError("no")
+    seen = []
+
+    async def run() -> None:
+        try:
+            await flights.run("a", call)
+        except ValueError as error:
+            seen.append([frame.name for frame in traceback.extract_tb(error.__traceback__)])
+
+    tasks = [asyncio.ensure_future(run()) for _ in range(5)]
+    await call.started.wait()
+    call.let_go.set()
+    await asyncio.gather(*tasks)
+    assert seen == [["run", "run", "_lead", "__call__"]] * 5
+
+
+async def test_a_failure_that_is_over_leaves_nothing_of_those_who_waited():
+    flights, goes_on = SingleFlight[str, int](), asyncio.Event()
+
+    async def fail() -> int:
+        await goes_on.wait()
+        raise ValueError
+
+    held: list[weakref.ref[Calls]] = []
+
+    async def run() -> None:
+        mine = Calls()
+        held.append(weakref.ref(mine))
+        await flights.run("a", fail)
+
+    tasks = [asyncio.ensure_future(run()) for _ in range(3)]
+    await asyncio.sleep(0)
+    gc.disable()
+    try:
+        goes_on.set()
+        await asyncio.wait(tasks)
+        assert all(isinstance(task.exception(), ValueError) for task in tasks)
+        tasks.clear()
+        assert [one() for one in held] == [None] * 3
+    finally:
+        gc.enable()
 
 
 async def test_another_takes_over_when_the_caller_is_cancelled():

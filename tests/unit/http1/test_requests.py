@@ -340,6 +340,16 @@ def test_blank_lines_before_a_head_count_as_part_of_it():
         parser.feed(b"\r\n\r\n")
 
 
+@pytest.mark.parametrize("others", [None, Parsers()], ids=["alone", "with-others"])
+def test_blank_lines_count_up_to_a_head_that_is_recognised(others):
+    head = b"GET / HTTP/1.1\r\n" + HOST + b"\r\n"
+    RequestParser(1000, others=others).feed(head)
+    parser = RequestParser(1000, others=others)
+    for _ in range(3):
+        assert parser.feed(b"\r\n" * 400) == (None, b"")
+        assert parser.feed(head)[0] is not None
+
+
 def test_what_is_kept_of_a_head_is_told_and_dropped():
     parser = RequestParser(LIMIT)
     assert parser.kept == 0

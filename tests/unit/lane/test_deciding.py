@@ -180,6 +180,14 @@ async def test_what_has_a_header_for_the_proxy_alone_goes_to_the_application(rea
         assert await reached(asked) == ("application", PLAIN)
 
 
+async def test_a_header_for_the_proxy_alone_is_seen_on_a_target_that_others_had(reached):
+    own = b"X-Embedding-Cache: no-cache"
+    for target in (b"/", b"/x"):
+        asked = [head(b"", *more, target=target) for more in ((), (own,), (), (own,))]
+        wanted = [("upstream", b""), ("application", b"")] * 2
+        assert await reached.each(*asked) == wanted, target
+
+
 # What the upstream refuses where it is for the application
 
 
