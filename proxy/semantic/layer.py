@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
+from urllib.parse import unquote
 
 from aiohttp import web
 
@@ -16,6 +17,7 @@ from proxy.ground.errors import IllegalArgument, ProxyError
 from proxy.inference.ports import Notes, Uses
 from proxy.rest.request import RestRequest, parse_request
 from proxy.rest.responder import responder_for
+from proxy.rest.routing import Match
 from proxy.semantic.abilities import Abilities
 from proxy.semantic.counting import CountedEndpoints, kind_of
 from proxy.semantic.exchange import Exchange, Parts, ReadBody, ReadPieces, Send, Unread
@@ -119,7 +121,7 @@ class SemanticLayer:
         if rest.problem is not None or not await self._is_concerned(*raw):
             return await self._parts.upstream.hand_on(request)
         segments = rest.segments()
-        match = PATHS.match(segments)
+        match = _matched(segments)
         if match is not None and (
             names_type(rest)
             or (match.pattern not in _IN_PARTS and is_no_index(match.parameters.get("index", "")))
@@ -180,6 +182,16 @@ class SemanticLayer:
 def _raw(rest: RestRequest) -> tuple[bytes, bytes]:
     """The method and the target of a request as they came."""
     return rest.method.encode(), rest.target.encode("utf-8", "surrogateescape")
+
+
+def _matched(segments: Sequence[str]) -> Match | None:
+    """What a path leads to; whatever stands before `_bulk` is taken for an index.
+
+    Source: PathTrie, which tries a parameter in the place of a first literal before others.
+    """
+    if len(segments) > 1 and (pattern := f"/{{index}}/{'/'.join(segments[1:])}") in _IN_PARTS:
+        return Match(pattern, {"index": unquote(segments[0], errors="replace")})
+    return PATHS.match(segments)
 
 
 def _names(in_path: Mapping[str, str], parameters: Mapping[str, str]) -> dict[str, str]:

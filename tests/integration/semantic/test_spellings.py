@@ -166,8 +166,10 @@ WRITES: Final = [
     ("PUT", f"/{PLAIN}/_bulk/", ITEM.replace(b"_index", b"\\u005findex")),
     ("POST", f"/{PLAIN}/_bulk", ITEM + lines({"index": {"_id": "n"}}, {"n": "x" * 70_000})),
     ("POST", "//_bulk", ITEM),
-    ("POST", "/_cat/_bulk", ITEM),  # which is no index, and takes what names one
-    ("POST", "/_nodes/_bulk", ITEM),
+    *(  # which are no indices, and take what names one
+        ("POST", f"/{name}/_bulk", ITEM)
+        for name in ("_cat", "_nodes", "_tasks", "_mapping", "_template", "_cluster", "_search")
+    ),
     ("POST", f"/{OURS}/_doc?id=new", b'{"body":"a sun"}'),
     ("POST", f"/_bulk?index={OURS}", ITEM.replace(b'"_index":"spelled-ours",', b"")),
     ("PUT", f"/{OURS}/_doc/new?version=%2B5&version_type=external", b'{"body":"a sun"}'),
