@@ -101,7 +101,7 @@ async def test_what_follows_a_last_request_does_not_cost_its_answer(world):
     assert (await caller.rest()).endswith(b"\r\n\r\nok")
 
 
-@lane_test(patience=Patience(half_closed=0.3))
+@lane_test(patience=Patience(half_closed=1.0))
 async def test_a_half_closed_caller_gets_its_answers_as_long_as_they_flow(world):
     caller = await world.caller()
     await caller.send(GET + GET)
@@ -110,7 +110,7 @@ async def test_a_half_closed_caller_gets_its_answers_as_long_as_they_flow(world)
     await peer.head()
     await peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n")
     for _ in range(5):  # longer than the patience, all in all
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.25)
         await peer.send(b"x")
     assert await peer.head() == GET
     await peer.send(OK)
