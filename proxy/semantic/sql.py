@@ -15,11 +15,11 @@ from aiohttp import web
 
 from proxy.ground.errors import IllegalArgument
 from proxy.semantic import layout
+from proxy.semantic.answerjson import object_of
 from proxy.semantic.documents import with_replaced
 from proxy.semantic.encodedanswers import names_us
 from proxy.semantic.esql.forms import is_table
 from proxy.semantic.exchange import Exchange
-from proxy.xcontent.loading import load_json
 from proxy.xcontent.writing import dump_json
 
 _MARK: Final = ".c1."  # no cursor of Elasticsearch's has points
@@ -36,8 +36,7 @@ _NO_TABLE: Final = (
 async def query(exchange: Exchange) -> web.StreamResponse:
     """What a query finds, or the next page of it."""
     body = await exchange.document()
-    cursor = body.get("cursor") if isinstance(body, dict) else None
-    if isinstance(cursor, str) and _MARK in cursor:
+    if (cursor := _marked_cursor(body)) is not None:
         own, left_out = _read(cursor)
         if is_table(exchange.rest):
             raise IllegalArgument(_NO_TABLE)
@@ -61,8 +60,7 @@ async def translate(exchange: Exchange) -> web.StreamResponse:
 async def close(exchange: Exchange) -> web.StreamResponse:
     """The end of a query of which not all pages are wanted."""
     body = await exchange.document()
-    cursor = body.get("cursor") if isinstance(body, dict) else None
-    if not isinstance(cursor, str) or _MARK not in cursor:
+    if (cursor := _marked_cursor(body)) is None:
         return await exchange.hand_on()
     return await exchange.as_is(await exchange.ask({**body, "cursor": _read(cursor)[0]}))
 
@@ -125,6 +123,12 @@ def _field(entry: Any) -> str:
     return str(entry.get("field") if isinstance(entry, Mapping) else entry)
 
 
+def _marked_cursor(body: Any) -> str | None:
+    """The cursor of a body, if it says which columns are left out."""
+    cursor = body.get("cursor") if isinstance(body, dict) else None
+    return cursor if isinstance(cursor, str) and _MARK in cursor else None
+
+
 def _read(cursor: str) -> tuple[str, list[int]]:
     """The upstream's cursor, and the places of columns to be left out. Raises: IllegalArgument."""
     own, _, places = cursor.partition(_MARK)
@@ -167,7 +171,7 @@ async def _columns(exchange: Exchange, body: Mapping[str, Any]) -> list[str]:
     answer = await upstream.ask_as_caller(request, "POST", "/_sql?format=json", question)
     if answer.status >= 300:
         raise IllegalArgument(_NO_TABLE)
-    found = load_json(answer.body)
+    found = object_of(answer)
     if cursor := found.get("cursor"):
         closed = dump_json({"cursor": cursor})
         await upstream.ask_as_caller(request, "POST", "/_sql/close", closed)
