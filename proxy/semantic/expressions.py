@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 EVERYTHING: Final = "_all"
 # A comma outside of date math, which may hold some.
@@ -41,6 +41,12 @@ def local_part(expression: str) -> str:
 def is_pattern(part: str) -> bool:
     """Whether a part of an expression may stand for indices of other names."""
     return "*" in part or part == EVERYTHING
+
+
+def decoded(segment: bytes) -> str:
+    """A segment of a path as Elasticsearch reads it."""
+    text = segment.decode("utf-8", "surrogateescape")
+    return unquote(text, errors="replace") if "%" in text else text
 
 
 def is_no_index(part: str) -> bool:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from typing import Final
-from urllib.parse import unquote
 
+from proxy.semantic.expressions import decoded
 from proxy.semantic.ingest.interception import may_ingest, tries_out
+from proxy.semantic.inparts import is_in_parts
 from proxy.semantic.registry import Registry
 from proxy.semantic.tasks import NODE
 from proxy.semantic.upstreamrelease import UpstreamRelease
@@ -58,11 +59,7 @@ _SEARCHES: Final = re.compile(
 # Those of them that are refused as a whole where their body has something unknown. Others answer
 # 200 and tell of it, or run a template.
 _REFUSED: Final = re.compile(rb"/(?:[^/?]*/)?_search/?(?:\?|$)")
-# What has a body whose parts may name other indices than the path does, perhaps behind a type, and
-# how they name them.
-_IN_PARTS: Final = re.compile(
-    rb"/[^/?]*/(?:[^/?]+/)?_(?:bulk|mget|msearch(?:/template)?)/*(?:\?|$)"
-)
+# How the parts of a body name their indices.
 _MANY_SEARCHES: Final = b"/_msearch"
 _BY_SEARCHES: Final = (b'"index"', b'"indices"')
 _BY_DOCUMENTS: Final = (b'"_index"',)
@@ -184,16 +181,14 @@ class Interceptor:
         if name not in snapshot.plain and (first not in _ELSEWHERE or path.startswith(_SHOWS)):
             return True
         if _MAY_BE_IN_URL.search(target) and (
-            _IN_PARTS.match(target) or (_searches(method, target) and _IN_URL.search(target))
+            is_in_parts(target) or (_searches(method, target) and _IN_URL.search(target))
         ):
             return True
         return changes(method, target) or may_ingest(method, target, name, snapshot)
 
     def looks_into(self, method: bytes, target: bytes) -> bool:
         """Whether the body of a request that is not taken may say otherwise."""
-        return _searches(method, target) or (
-            self._registry.snapshot.active and _IN_PARTS.match(target) is not None
-        )
+        return _searches(method, target) or (self._registry.snapshot.active and is_in_parts(target))
 
     def unrefused(self, target: bytes) -> bytes | None:
         """What Elasticsearch may answer in such a request although `takes_body` takes it.
@@ -233,7 +228,7 @@ class Interceptor:
         As far as it can be seen without reading the body: in most, names are plain texts.
         """
         target = request[:start].split(b" ", 2)[1]
-        if _IN_PARTS.match(target) is None:
+        if not is_in_parts(target):
             return False
         is_search = _MANY_SEARCHES in target
         keys = _BY_SEARCHES if is_search else _BY_DOCUMENTS
@@ -273,9 +268,3 @@ def _is_among(target: bytes, behind_name: frozenset[bytes], elsewhere: frozenset
     if first.startswith(b"_"):
         return first in elsewhere
     return first != b"" and (segments[2] if len(segments) > 2 else b"") in behind_name
-
-
-def decoded(segment: bytes) -> str:
-    """A segment of a path as Elasticsearch reads it."""
-    text = segment.decode("utf-8", "surrogateescape")
-    return unquote(text, errors="replace") if "%" in text else text

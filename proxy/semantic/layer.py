@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
-from urllib.parse import unquote
 
 from aiohttp import web
 
@@ -23,23 +22,18 @@ from proxy.semantic.counting import CountedEndpoints, kind_of
 from proxy.semantic.exchange import Exchange, Parts, ReadBody, ReadPieces, Send, Unread
 from proxy.semantic.expressions import EVERYTHING, is_no_index
 from proxy.semantic.guarding import Guard
+from proxy.semantic.inparts import InParts, in_parts, is_in_parts, reads_types
 from proxy.semantic.interception import Interceptor, changes, writes_documents
 from proxy.semantic.ports import Endpoints, Permissions, Upstream
 from proxy.semantic.registry import Registry
 from proxy.semantic.routes import PATHS, ROUTES, Handler
-from proxy.semantic.showing import names_type, show_nothing_of_ours
+from proxy.semantic.showing import show_nothing_of_ours
 from proxy.semantic.tasks import Tasks
 from proxy.semantic.upstreamrelease import UpstreamRelease
 from proxy.semantic.uses import uses_of
 from proxy.telemetry.semantic import SemanticMetrics
 
-# Segments of requests whose body may name other indices than the path does, part by part.
-_OF_PARTS: Final = frozenset(("_mget", "_msearch"))
-# Those where Elasticsearch takes a name that no index can have, as parts name others.
-_IN_PARTS: Final = frozenset(
-    f"/{{index}}/{name}" for name in ("_bulk", "_mget", "_msearch", "_msearch/template")
-)
-# And of those whose body may stand in the URL.
+# Segments of requests whose body may stand in the URL.
 _WITH_SOURCE: Final = frozenset(
     (
         "_count",
@@ -121,12 +115,7 @@ class SemanticLayer:
         if rest.problem is not None or not await self._is_concerned(*raw):
             return await self._parts.upstream.hand_on(request)
         segments = rest.segments()
-        match = _matched(segments)
-        if match is not None and (
-            names_type(rest)
-            or (match.pattern not in _IN_PARTS and is_no_index(match.parameters.get("index", "")))
-        ):
-            match = None  # a path such as `/_stats`, of which no handler knows
+        match = _matched(rest, in_parts(raw[1]))
         handler = None if match is None else ROUTES[match.pattern].get(rest.method)
         exchange = Exchange(
             request=request,
@@ -161,9 +150,10 @@ class SemanticLayer:
         except RecursionError:
             raise IllegalArgument("the request has too many levels") from None
         registry, index = self._registry, exchange.names.get("index", EVERYTHING)
-        if not _OF_PARTS.isdisjoint(exchange.rest.segments()):
+        method, target = _raw(exchange.rest)
+        if is_in_parts(target):
             index = EVERYTHING
-        if unread.raw is None or writes_documents(*_raw(exchange.rest)):
+        if unread.raw is None or writes_documents(method, target):
             raise unread.error
         if registry.snapshot.active and (await registry.look_up(index)).fields:
             raise unread.error
@@ -184,14 +174,18 @@ def _raw(rest: RestRequest) -> tuple[bytes, bytes]:
     return rest.method.encode(), rest.target.encode("utf-8", "surrogateescape")
 
 
-def _matched(segments: Sequence[str]) -> Match | None:
-    """What a path leads to; whatever stands before `_bulk` is taken for an index.
+def _matched(rest: RestRequest, parts: InParts | None) -> Match | None:
+    """What a path leads to; None for one such as `/_stats`, of which no handler knows.
 
+    Whatever stands before `_bulk` is taken for an index, as lines may name others.
     Source: PathTrie, which tries a parameter in the place of a first literal before others.
     """
-    if len(segments) > 1 and (pattern := f"/{{index}}/{'/'.join(segments[1:])}") in _IN_PARTS:
-        return Match(pattern, {"index": unquote(segments[0], errors="replace")})
-    return PATHS.match(segments)
+    if parts is not None and not parts.has_type:
+        return Match(parts.pattern, {} if parts.index is None else {"index": parts.index})
+    if parts is not None and reads_types(rest):
+        return None
+    match = PATHS.match(rest.segments())
+    return None if match is None or is_no_index(match.parameters.get("index", "")) else match
 
 
 def _names(in_path: Mapping[str, str], parameters: Mapping[str, str]) -> dict[str, str]:

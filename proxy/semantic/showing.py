@@ -14,9 +14,10 @@ from proxy.semantic import layout
 from proxy.semantic.cutting import cut_out
 from proxy.semantic.encodedanswers import Changing
 from proxy.semantic.exchange import Exchange
+from proxy.semantic.expressions import decoded
 from proxy.semantic.fields import SemanticField
 from proxy.semantic.hiding import hidden_in_text
-from proxy.semantic.interception import decoded
+from proxy.semantic.inparts import in_parts, reads_types
 from proxy.semantic.mappings import declared_everywhere, shown_field
 from proxy.semantic.pipelines import shown_everywhere
 from proxy.semantic.sourcefilters import url_with
@@ -24,8 +25,6 @@ from proxy.semantic.sourcefilters import url_with
 # Paths with the type of a document, which Elasticsearch 8 takes if asked to behave as 7 does.
 _TYPED: Final = re.compile(r"/[^/]+/[^/_][^/]*(?:/_bulk|/[^/]+(?:/_create|/_update)?)?/?")
 _TYPED_SOURCE: Final = re.compile(r"/[^/]+/[^/_][^/]*/[^/]+/_source/*")
-_TYPED_PARTS: Final = re.compile(r"/[^/]*/[^/]+/_(?:bulk|mget|msearch)/*")
-_OLD: Final = 7  # the version to behave as
 # What a line may have that names another index than the path does.
 _ELSEWHERE: Final = (b"_index", b"\\u00", b"\x00")
 
@@ -69,9 +68,11 @@ class _Table:
 async def show_nothing_of_ours(exchange: Exchange) -> web.StreamResponse:
     """Any other answer that may tell of the fields of an index."""
     rest = exchange.rest
-    name = decoded(rest.path[1:].partition("/")[0].encode("utf-8", "surrogateescape"))
-    if names_type(rest):
-        if "_bulk" in rest.segments() and await _goes_elsewhere(exchange):
+    path = rest.path.encode("utf-8", "surrogateescape")
+    name = decoded(path[1:].partition(b"/")[0])
+    parts = in_parts(path)
+    if parts is not None and parts.has_type and reads_types(rest):
+        if parts.api == "_bulk" and await _goes_elsewhere(exchange, name):
             raise _no_handler(rest)
     elif name and not name.startswith("_"):
         found = await exchange.parts.registry.look_up(name)
@@ -84,19 +85,11 @@ async def show_nothing_of_ours(exchange: Exchange) -> web.StreamResponse:
     return await exchange.hand_on_cut()
 
 
-def names_type(rest: RestRequest) -> bool:
-    """Whether a request has parts that may name other indices, behind a type in its path."""
-    sent = (rest.accept, rest.content_type)
-    is_old = any(form is not None and form.version == _OLD for form in sent)
-    return is_old and _TYPED_PARTS.fullmatch(rest.path) is not None
-
-
-async def _goes_elsewhere(exchange: Exchange) -> bool:
-    """Whether lines of a bulk may write to an index with semantic fields."""
-    lines, name = await exchange.read(), exchange.rest.segments()[0]
+async def _goes_elsewhere(exchange: Exchange, name: str) -> bool:
+    """Whether lines of a bulk at an index may write to one with semantic fields."""
+    lines = await exchange.read()
     if any(sign in lines for sign in _ELSEWHERE):
         return True
-    name = decoded(name.encode("utf-8", "surrogateescape"))
     return bool((await exchange.parts.registry.look_up(name)).fields)
 
 
