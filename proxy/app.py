@@ -279,7 +279,14 @@ async def _open_parts(
         if forwarder is not None and await offer.stands():
             asking = Asking(upstream, forwarder, config.upstream)
             layer = semantic_layer(
-                config, asking, inference.endpoints, privileges, epoch, app[METRICS], own.notes
+                config,
+                asking,
+                forwarder,
+                inference.endpoints,
+                privileges,
+                epoch,
+                app[METRICS],
+                own.notes,
             )
             await stack.enter_async_context(layer.running(offer.accepted))
             app[_SEMANTIC] = layer

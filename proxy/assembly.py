@@ -38,6 +38,7 @@ from proxy.store.cached import CachedStore
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.semantic import SemanticMetrics
 from proxy.upstream.asking import Asking
+from proxy.upstream.forward import Forwarder
 from proxy.upstream.privileges import Privileges
 
 _PATIENCE: Final = 2.0  # seconds in which the upstream tells what the proxy may, if it is there
@@ -142,6 +143,7 @@ def _guard(
 def semantic_layer(
     config: Config,
     asking: Asking,
+    forwarder: Forwarder,
     endpoints: EmbeddingEndpoints,
     privileges: Privileges,
     epoch: Epoch,
@@ -152,6 +154,7 @@ def semantic_layer(
     turns = Turns()
     return SemanticLayer(
         asking,
+        forwarder,
         endpoints,
         privileges,
         config.semantic,

@@ -25,7 +25,7 @@ from proxy.semantic.cutting import Replacement, cut_out
 from proxy.semantic.encodedanswers import cutting, names_us, telling
 from proxy.semantic.guarding import Guard
 from proxy.semantic.hiding import hide_in_error
-from proxy.semantic.ports import Change, Endpoints, Upstream, UpstreamAnswer
+from proxy.semantic.ports import Change, Endpoints, Forwarder, Upstream, UpstreamAnswer
 from proxy.semantic.registry import Registry, Target
 from proxy.semantic.tasks import Tasks
 from proxy.semantic.upstreamrelease import UpstreamRelease
@@ -61,6 +61,7 @@ class Parts:
     """What every handler works with."""
 
     upstream: Upstream
+    forwarder: Forwarder
     endpoints: Endpoints  # for queries
     document_endpoints: Endpoints
     registry: Registry
@@ -165,7 +166,7 @@ class Exchange:
     async def hand_on(self) -> web.StreamResponse:
         """The upstream's answer to the request as it came."""
         self.passed_on = True
-        return await self.parts.upstream.hand_on(self.request, self._raw(), self.settle)
+        return await self.parts.forwarder.hand_on(self.request, self._raw(), self.settle)
 
     async def hand_on_as_plain(self, found: Target) -> web.StreamResponse:
         """As `hand_on`, where what is `found` has no field of ours.
@@ -183,8 +184,8 @@ class Exchange:
         """
         if self.wants_json:
             self.passed_on = True
-            upstream = self.parts.upstream
-            return await upstream.hand_on(self.request, self._raw(), self.settle, cutting())
+            forwarder = self.parts.forwarder
+            return await forwarder.hand_on(self.request, self._raw(), self.settle, cutting())
         found = await self.hand_on_unless(names_us, too_large=cutting())
         if isinstance(found, web.StreamResponse):
             return found
@@ -201,7 +202,7 @@ class Exchange:
 
         `too_large` is what is done to the JSON of one that cannot be read as a whole.
         """
-        found = await self.parts.upstream.hand_on_unless(
+        found = await self.parts.forwarder.hand_on_unless(
             self.request, self._raw(), telling(is_told), too_large if self.wants_json else None
         )
         self.passed_on = isinstance(found, web.StreamResponse)
@@ -214,7 +215,7 @@ class Exchange:
 
         The answer is returned if they are not the whole body in the end.
         """
-        found = await self.parts.upstream.hand_on_pieces(self.request, pieces, is_whole)
+        found = await self.parts.forwarder.hand_on_pieces(self.request, pieces, is_whole)
         self.passed_on = isinstance(found, web.StreamResponse)
         return found
 
@@ -225,7 +226,7 @@ class Exchange:
     async def hand_on_as(self, *, target: str, body: bytes | None = None) -> web.StreamResponse:
         """The upstream's answer to the request with another target, and perhaps another body."""
         raw = None if self.body is None else self.body.data
-        return await self.parts.upstream.hand_on_as(
+        return await self.parts.forwarder.hand_on_as(
             self.request, target, raw if body is None else body, answered=self.settle
         )
 
@@ -235,8 +236,10 @@ class Exchange:
         """As `hand_on`, with another body unless that is None, and a change of the answer."""
         if body is None:
             self.passed_on = True
-            return await self.parts.upstream.hand_on(self.request, self._raw(), self.settle, change)
-        return await self.parts.upstream.hand_on_as(
+            return await self.parts.forwarder.hand_on(
+                self.request, self._raw(), self.settle, change
+            )
+        return await self.parts.forwarder.hand_on_as(
             self.request, self.rest.target, body, change, self.settle
         )
 
@@ -256,9 +259,11 @@ class Exchange:
         is_as_sent = parameters is None and body is None and not self.body_in_url
         change = cutting(replacement, source_of)
         if self.wants_json and is_as_sent:
-            return await self.parts.upstream.hand_on(self.request, self._raw(), self.settle, change)
+            return await self.parts.forwarder.hand_on(
+                self.request, self._raw(), self.settle, change
+            )
         if self.wants_json and (body is None or (sent is not None and sent.format == "json")):
-            return await self.parts.upstream.hand_on_as(
+            return await self.parts.forwarder.hand_on_as(
                 self.request,
                 self.rest.target if parameters is None else self.rest.path + _query(parameters),
                 self.body.data if body is None and self.body is not None else body,
@@ -302,7 +307,7 @@ class Exchange:
         """As `ask`; the JSON of an answer that is too large to be read passes, with that change."""
         if not self.wants_no_form:
             return await self.ask(body, target=target)
-        return await self.parts.upstream.ask_unless_large(
+        return await self.parts.forwarder.ask_unless_large(
             self.request, self.rest.method, target, body, too_large
         )
 

@@ -24,7 +24,7 @@ from proxy.semantic.expressions import EVERYTHING, is_no_index
 from proxy.semantic.guarding import Guard
 from proxy.semantic.inparts import InParts, in_parts, is_in_parts, reads_types
 from proxy.semantic.interception import Interceptor, changes, writes_documents
-from proxy.semantic.ports import Endpoints, Permissions, Upstream
+from proxy.semantic.ports import Endpoints, Forwarder, Permissions, Upstream
 from proxy.semantic.registry import Registry
 from proxy.semantic.routes import PATHS, ROUTES, Handler
 from proxy.semantic.showing import show_nothing_of_ours
@@ -57,6 +57,7 @@ class SemanticLayer:
     def __init__(
         self,
         upstream: Upstream,
+        forwarder: Forwarder,
         endpoints: Endpoints,
         permissions: Permissions,
         config: SemanticConfig,
@@ -73,6 +74,7 @@ class SemanticLayer:
         self.interceptor = Interceptor(self._registry, release)
         self._parts = Parts(
             upstream=upstream,
+            forwarder=forwarder,
             endpoints=CountedEndpoints(endpoints, partial(metrics.count_texts, "queries")),
             document_endpoints=CountedEndpoints(
                 endpoints, partial(metrics.count_texts, "documents")
@@ -113,7 +115,7 @@ class SemanticLayer:
         rest = parse_request(request.method, request.raw_path, request.headers)
         raw = _raw(rest)
         if rest.problem is not None or not await self._is_concerned(*raw):
-            return await self._parts.upstream.hand_on(request)
+            return await self._parts.forwarder.hand_on(request)
         segments = rest.segments()
         match = _matched(rest, in_parts(raw[1]))
         handler = None if match is None else ROUTES[match.pattern].get(rest.method)
@@ -158,7 +160,7 @@ class SemanticLayer:
         if registry.snapshot.active and (await registry.look_up(index)).fields:
             raise unread.error
         exchange.passed_on = True
-        return await self._parts.upstream.hand_on(exchange.request, unread.raw, exchange.settle)
+        return await self._parts.forwarder.hand_on(exchange.request, unread.raw, exchange.settle)
 
     async def _is_concerned(self, method: bytes, target: bytes) -> bool:
         """Whether it still is ours, once what is known is current enough. Raises: UpstreamError."""

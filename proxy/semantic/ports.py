@@ -74,12 +74,16 @@ class Upstream(Protocol):
         `body`, perhaps in pieces, is JSON, or newline-delimited JSON where the request's own is.
         """
 
+
+class Forwarder(Protocol):
+    """Hands callers' requests on to it, and its answers back; raises as `Upstream`."""
+
     async def ask_unless_large(
         self,
         request: web.Request,
         method: str,
         target: str,
-        body: bytes,
+        body: bytes | list[bytes],
         too_large: Change | None,
     ) -> UpstreamAnswer | web.StreamResponse:
         """As `ask_as_caller`; an answer that is too large to be read passes, with that change."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 from aiohttp import hdrs, web
@@ -11,14 +10,13 @@ from multidict import CIMultiDict
 from proxy.config import UpstreamConfig
 from proxy.ground.errors import UpstreamBroken, UpstreamUnavailable
 from proxy.upstream.feature import lacks_inference
-from proxy.upstream.forward import Forwarder, end_to_end
+from proxy.upstream.forward import Forwarder
 from proxy.upstream.nodes import UNAVAILABLE
-from proxy.upstream.passingback import Change, Telling, UpstreamAnswer
-from proxy.upstream.session import PIECE, Question, UpstreamSession
+from proxy.upstream.passingback import UpstreamAnswer
+from proxy.upstream.session import Question, UpstreamSession
 from proxy.upstream.version import own_credentials, upstream_version
 
 _JSON: Final = "application/json"
-_NDJSON: Final = "application/x-ndjson"
 
 
 class Asking:
@@ -71,98 +69,9 @@ class Asking:
 
         `body`, perhaps in pieces, is JSON, or newline-delimited JSON where the request's own is.
         """
-        found = await self.ask_unless_large(request, method, target, body, None)
+        found = await self._forwarder.ask_unless_large(request, method, target, body, None)
         assert isinstance(found, UpstreamAnswer)
         return found
-
-    async def ask_unless_large(
-        self,
-        request: web.Request,
-        method: str,
-        target: str,
-        body: bytes | list[bytes],
-        too_large: Change | None,
-    ) -> UpstreamAnswer | web.StreamResponse:
-        """As `ask_as_caller`; an answer that is too large to be read passes, with that change."""
-        headers = end_to_end(request)
-        if body:
-            sent = request.headers.get(hdrs.CONTENT_TYPE, "")
-            headers[hdrs.CONTENT_TYPE] = sent if "json" in sent else _JSON
-        if isinstance(body, list):
-            if (size := sum(map(len, body))) <= PIECE or len(body) == 1:
-                body = b"".join(body)
-            else:
-                headers[hdrs.CONTENT_LENGTH] = str(size)
-        question = Question(
-            method=method,
-            target=target,
-            headers=headers,
-            body=lambda: _in_turn(body) if isinstance(body, list) else body or None,
-        )
-        async with self._session.ask(question, repeatable=method in ("GET", "HEAD")) as answer:
-            most = self._session.answer_size
-            data = await self._session.read(answer, most + 1)
-            if len(data) > most:
-                return await self._forwarder.passed_on(request, answer, data, too_large)
-            return UpstreamAnswer(status=answer.status, headers=answer.headers, body=data)
-
-    async def hand_on(
-        self,
-        request: web.Request,
-        body: bytes | None = None,
-        answered: Callable[[], Awaitable[None]] | None = None,
-        change: Change | None = None,
-    ) -> web.StreamResponse:
-        """Send the caller's request as it is, and stream the answer back.
-
-        `answered` is waited for before the caller sees the answer, `change` what is done to that.
-        """
-        return await self._forwarder.hand_on(request, body, answered, change)
-
-    async def hand_on_unless(
-        self,
-        request: web.Request,
-        body: bytes | None,
-        telling: Telling,
-        too_large: Change | None = None,
-    ) -> web.StreamResponse | UpstreamAnswer:
-        """As `hand_on`, unless `telling` finds something in the answer, which is returned then.
-
-        `too_large` is what is done to an answer that cannot be read as a whole.
-        """
-        return await self._forwarder.hand_on_unless(request, body, telling, too_large)
-
-    async def hand_on_pieces(
-        self,
-        request: web.Request,
-        pieces: AsyncIterator[bytes],
-        is_whole: Callable[[], bool],
-    ) -> web.StreamResponse | UpstreamAnswer:
-        """As `hand_on`, with a JSON body that comes in these pieces, and JSON in return.
-
-        The answer is returned if `is_whole` says that they are not the whole body.
-        """
-        return await self._forwarder.hand_on_pieces(request, pieces, is_whole)
-
-    async def hand_on_as(
-        self,
-        request: web.Request,
-        target: str,
-        body: bytes | None,
-        change: Change | None = None,
-        answered: Callable[[], Awaitable[None]] | None = None,
-    ) -> web.StreamResponse:
-        """As `hand_on`, with another target and, unless it is None, another body, not encoded.
-
-        `change` is what is done to the answer, if anything.
-        """
-        return await self._forwarder.hand_on_as(request, target, body, change, answered)
-
-
-async def _in_turn(pieces: list[bytes]) -> AsyncIterator[bytes]:
-    """A body that is not copied to be in one piece; aiohttp takes such from generators only."""
-    for piece in pieces:
-        yield piece
 
 
 def _own_headers(upstream: UpstreamConfig) -> CIMultiDict[str]:

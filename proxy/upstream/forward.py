@@ -38,6 +38,7 @@ from proxy.upstream.passingback import (
 from proxy.upstream.session import PIECE, Question, UpstreamResponse, UpstreamSession
 from proxy.upstream.upload import Upload
 
+_JSON: Final = "application/json"
 # Content codings of answers that can be changed.
 _CODINGS: Final = frozenset(("gzip", "deflate", "identity"))
 
@@ -171,11 +172,47 @@ class Forwarder:
         async with self._session.ask(question, repeatable=False) as answer:
             if is_whole():
                 return await pass_back(request, answer, self._line)
-            most = self._session.answer_size
-            body = await self._session.read(answer, most + 1)
-            if len(body) > most:
-                raise AnswerTooLarge(most)
-            return UpstreamAnswer(status=answer.status, headers=answer.headers, body=body)
+            return await self._read(request, answer, None)
+
+    async def ask_unless_large(
+        self,
+        request: web.Request,
+        method: str,
+        target: str,
+        body: bytes | list[bytes],
+        too_large: Change | None,
+    ) -> UpstreamAnswer | web.StreamResponse:
+        """As `ask_as_caller`; an answer that is too large to be read passes, with that change."""
+        headers = end_to_end(request)
+        if body:
+            sent = request.headers.get(hdrs.CONTENT_TYPE, "")
+            headers[hdrs.CONTENT_TYPE] = sent if "json" in sent else _JSON
+        if isinstance(body, list):
+            if (size := sum(map(len, body))) <= PIECE or len(body) == 1:
+                body = b"".join(body)
+            else:
+                headers[hdrs.CONTENT_LENGTH] = str(size)
+        question = Question(
+            method=method,
+            target=target,
+            headers=headers,
+            body=lambda: _in_turn(body) if isinstance(body, list) else body or None,
+        )
+        async with self._session.ask(question, repeatable=method in ("GET", "HEAD")) as answer:
+            return await self._read(request, answer, too_large)
+
+    async def _read(
+        self, request: web.Request, answer: UpstreamResponse, too_large: Change | None
+    ) -> UpstreamAnswer | web.StreamResponse:
+        """The answer, read to its end; or passed on where that is too far.
+
+        Raises: AnswerTooLarge for such a one where nothing is done to it.
+        """
+        most = self._session.answer_size
+        data = await self._session.read(answer, most + 1)
+        if len(data) > most:
+            return await self.passed_on(request, answer, data, too_large)
+        return UpstreamAnswer(status=answer.status, headers=answer.headers, body=data)
 
     async def hand_on_inference(
         self, request: web.Request, body: bytes | None
@@ -227,7 +264,7 @@ class Forwarder:
         if target is not None and body is not None:
             headers.popall(hdrs.CONTENT_ENCODING, None)
             headers[hdrs.CONTENT_LENGTH] = str(len(body))
-            headers.setdefault(hdrs.CONTENT_TYPE, "application/json")
+            headers.setdefault(hdrs.CONTENT_TYPE, _JSON)
         if request.content.is_eof() or is_inference(head.target):
             headers.popall(hdrs.EXPECT, None)  # the body is here, or has been asked for
         if body is None and request.content.is_eof():
@@ -288,3 +325,9 @@ def _joined(pairs: Iterable[tuple[bytes, bytes]]) -> CIMultiDict[str]:
     for name, value in pairs:
         headers.add(spelling.setdefault(name.lower(), text_of(name)), text_of(value))
     return headers
+
+
+async def _in_turn(pieces: list[bytes]) -> AsyncIterator[bytes]:
+    """A body that is not copied to be in one piece; aiohttp takes such from generators only."""
+    for piece in pieces:
+        yield piece

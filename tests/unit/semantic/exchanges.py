@@ -228,6 +228,7 @@ class World:
 
         return Parts(
             upstream=self.upstream,  # type: ignore[arg-type]
+            forwarder=self.upstream,
             endpoints=self.endpoints,
             document_endpoints=self.endpoints,
             metrics=SemanticMetrics(Metrics(Figures())),

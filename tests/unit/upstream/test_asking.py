@@ -7,16 +7,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from proxy.config import UpstreamConfig
 from proxy.ground.errors import UpstreamBroken, UpstreamUnavailable
-from proxy.ground.largeanswers import AnswerTooLarge
 from proxy.upstream.asking import Asking
 from proxy.upstream.forward import Forwarder, forwarding
 from proxy.upstream.nodes import Nodes
-from proxy.upstream.passingback import UpstreamAnswer
 from proxy.upstream.session import open_session
 from tests.support.stubs import FaultyServer, Reply, json_reply
 
@@ -78,33 +75,3 @@ async def test_a_body_in_pieces_arrives_as_one(length: int):
     assert (answer.status, call.body) == (200, b"".join(pieces))
     assert call.headers["Content-Length"] == str(3 * length)
     assert call.headers["Content-Type"] == "application/x-ndjson"
-
-
-@pytest.mark.parametrize("is_whole", [True, False])
-async def test_a_body_is_handed_on_in_pieces(is_whole: bool):
-    async def pieces() -> AsyncIterator[bytes]:
-        yield b"one\n"
-        yield b"two\n"
-
-    headers = {"Content-Type": "application/x-ndjson", "Content-Length": "9", "Authorization": "x"}
-    request = make_mocked_request("POST", "/a/_bulk?refresh", headers=headers)
-    async with FaultyServer([json_reply({"took": 1})]) as server, asking_of(server) as upstream:
-        answer = await upstream.hand_on_pieces(request, pieces(), lambda: is_whole)
-    if is_whole:
-        assert isinstance(answer, web.StreamResponse)
-    else:
-        assert isinstance(answer, UpstreamAnswer)
-        assert (answer.status, answer.body) == (200, b'{"took":1}')
-    (call,) = server.calls
-    assert (call.method, call.target, call.body) == ("POST", "/a/_bulk?refresh", b"one\ntwo\n")
-    assert call.headers["Authorization"] == "x"
-
-
-async def test_what_was_handed_on_in_pieces_may_have_too_large_an_answer():
-    async def pieces() -> AsyncIterator[bytes]:
-        yield b"one\n"
-
-    request = make_mocked_request("POST", "/a/_bulk", headers={"Content-Type": "application/json"})
-    async with asking(json_reply(["x" * 96]), answer_size=99) as upstream:
-        with pytest.raises(AnswerTooLarge):
-            await upstream.hand_on_pieces(request, pieces(), lambda: False)

@@ -6,15 +6,17 @@ import asyncio
 import gzip
 import logging
 import socket
-from contextlib import ExitStack
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from typing import Any
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 
 from proxy.config import UpstreamConfig
 from proxy.ground.largeanswers import AnswerTooLarge
 from proxy.http1.bodies import UnchunkedBody
-from proxy.upstream.asking import Asking
 from proxy.upstream.forward import Forwarder, forwarding
 from proxy.upstream.nodes import Nodes
 from proxy.upstream.passingback import UpstreamAnswer
@@ -22,7 +24,7 @@ from proxy.upstream.session import open_session
 from tests.support.forwarding import error_of
 from tests.support.lanes import make_lane
 from tests.support.peers import GET, MIB, OK, Peer, same_error
-from tests.support.stubs import FaultyServer, Reply
+from tests.support.stubs import FaultyServer, Reply, json_reply
 from tests.support.upstreams import open_forwarder
 
 # What passes
@@ -298,7 +300,7 @@ async def test_an_answer_that_is_too_large_to_be_read_may_pass(size, asks, aioht
     async def handle(request: web.Request) -> web.StreamResponse:
         found: web.StreamResponse | UpstreamAnswer
         if asks:
-            found = await asking.ask_unless_large(request, "GET", "/y", b"", Shouting())
+            found = await forwarder.ask_unless_large(request, "GET", "/y", b"", Shouting())
         else:
             found = await forwarder.hand_on_unless(request, None, lambda *told: told[0], Shouting())
         return found if isinstance(found, web.StreamResponse) else web.Response(body=found.body)
@@ -307,13 +309,54 @@ async def test_an_answer_that_is_too_large_to_be_read_may_pass(size, asks, aioht
         config = UpstreamConfig(url=server.url, answer_size=MIB)
         async with open_session(config, Nodes(*config.urls)) as session:
             forwarder = Forwarder(session, forwarding(config))
-            asking = Asking(session, forwarder, config)
             app = web.Application()
             app.router.add_get("/x", handle)
             caller = await aiohttp_client(app, auto_decompress=False)
             answer = await caller.get("/x", headers={"Accept-Encoding": "identity"})
             expected = body if size < MIB else b"X" * size + b"!"
             assert await answer.read() == expected
+
+
+@asynccontextmanager
+async def forwarding_to(server: FaultyServer, **more: Any) -> AsyncIterator[Forwarder]:
+    config = UpstreamConfig(url=server.url, **more)
+    async with open_session(config, Nodes(*config.urls)) as session:
+        yield Forwarder(session, forwarding(config))
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+async def test_a_body_is_handed_on_in_pieces(is_whole: bool):
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"one\n"
+        yield b"two\n"
+
+    headers = {"Content-Type": "application/x-ndjson", "Content-Length": "9", "Authorization": "x"}
+    request = make_mocked_request("POST", "/a/_bulk?refresh", headers=headers)
+    reply = json_reply({"took": 1})
+    async with FaultyServer([reply]) as server, forwarding_to(server) as forwarder:
+        answer = await forwarder.hand_on_pieces(request, pieces(), lambda: is_whole)
+    if is_whole:
+        assert isinstance(answer, web.StreamResponse)
+    else:
+        assert isinstance(answer, UpstreamAnswer)
+        assert (answer.status, answer.body) == (200, b'{"took":1}')
+    (call,) = server.calls
+    assert (call.method, call.target, call.body) == ("POST", "/a/_bulk?refresh", b"one\ntwo\n")
+    assert call.headers["Authorization"] == "x"
+
+
+async def test_what_was_handed_on_in_pieces_may_have_too_large_an_answer():
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"one\n"
+
+    request = make_mocked_request("POST", "/a/_bulk", headers={"Content-Type": "application/json"})
+    reply = json_reply(["x" * 96])
+    async with (
+        FaultyServer([reply]) as server,
+        forwarding_to(server, answer_size=99) as forwarder,
+    ):
+        with pytest.raises(AnswerTooLarge):
+            await forwarder.hand_on_pieces(request, pieces(), lambda: False)
 
 
 # The lane forwards in the same way
