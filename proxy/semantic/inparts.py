@@ -13,7 +13,7 @@ from proxy.rest.request import RestRequest
 from proxy.semantic.expressions import decoded
 
 _PATH: Final = re.compile(
-    rb"(?:/([^/?]*)(?:/([^/?]+))?)??/(_(?:bulk|mget|msearch(?:/template)?))/*(?:\?|$)"
+    rb"/(?:([^/?]*+)/(?:([^/?]++)/)?)?(_(?:bulk|mget|msearch(?:/template)?))/*(?:\?|$)"
 )
 _OLD: Final = 7  # the version to behave as
 
