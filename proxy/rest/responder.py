@@ -185,8 +185,8 @@ def _format(request: RestRequest) -> str:
 def _content_type(request: RestRequest, format: str) -> str:
     accept, sent = request.accept, request.content_type
     if accept is not None and accept.format is not None:
-        echoed = accept.format == format and "ndjson" not in accept.echo
-        return accept.echo if echoed else f"application/{format}"
+        echo = accept.echo.replace("x-ndjson", "json")
+        return echo if accept.format == format else f"application/{format}"
     vendor = "vnd.elasticsearch+" if sent and sent.vendor and sent.format == format else ""
     return f"application/{vendor}{format}"
 

@@ -166,7 +166,8 @@ def querying(
         if is_in_url(parameters):
             parameters = url_with(parameters)
         target = _target(exchange, exchange.rest.path, parameters)
-        answer = await exchange.ask(dump_json(made.body) if made.body else None, target=target)
+        has_body = made.body or await exchange.read()
+        answer = await exchange.ask(dump_json(made.body) if has_body else None, target=target)
         words = _words(made)
         return await exchange.patched(answer, lambda document: presentable(document, words))
 

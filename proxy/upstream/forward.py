@@ -8,6 +8,7 @@ bytes. Which requests may be passed on, and how, `proxy.http1` decides, as it do
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -39,6 +40,7 @@ from proxy.upstream.session import PIECE, Question, UpstreamResponse, UpstreamSe
 from proxy.upstream.upload import Upload
 
 _JSON: Final = "application/json"
+_VERSION: Final = re.compile(r"compatible-with=[0-9]+")  # of the API
 # Content codings of answers that can be changed.
 _CODINGS: Final = frozenset(("gzip", "deflate", "identity"))
 
@@ -185,8 +187,7 @@ class Forwarder:
         """As `ask_as_caller`; an answer that is too large to be read passes, with that change."""
         headers = end_to_end(request)
         if body:
-            sent = request.headers.get(hdrs.CONTENT_TYPE, "")
-            headers[hdrs.CONTENT_TYPE] = sent if "json" in sent else _JSON
+            headers[hdrs.CONTENT_TYPE] = _type_of_json(request)
         if isinstance(body, list):
             if (size := sum(map(len, body))) <= PIECE or len(body) == 1:
                 body = b"".join(body)
@@ -264,7 +265,7 @@ class Forwarder:
         if target is not None and body is not None:
             headers.popall(hdrs.CONTENT_ENCODING, None)
             headers[hdrs.CONTENT_LENGTH] = str(len(body))
-            headers.setdefault(hdrs.CONTENT_TYPE, _JSON)
+            headers[hdrs.CONTENT_TYPE] = _type_of_json(request)
         if request.content.is_eof() or is_inference(head.target):
             headers.popall(hdrs.EXPECT, None)  # the body is here, or has been asked for
         if body is None and request.content.is_eof():
@@ -301,9 +302,33 @@ def end_to_end(request: web.Request) -> CIMultiDict[str]:
     """
     pairs = request.raw_headers
     headers = _joined(pair for pair in pairs if pair[0].lower() not in _NOT_FETCHED)
-    if "json" not in headers.get(hdrs.ACCEPT, "json"):
+    if "json" not in (wanted := headers.get(hdrs.ACCEPT, "json")):
         headers.popall(hdrs.ACCEPT)  # we read the answer, whatever form the caller gets
+        if (version := _version_of(wanted)) is not None:
+            headers[hdrs.ACCEPT] = _json(version)
     return headers
+
+
+def _type_of_json(request: web.Request) -> str:
+    """The Content-Type of JSON that is sent in place of a request's own body, or of none.
+
+    It names the version of the API that the caller does, as Elasticsearch wants it of both headers
+    where there is a body. Source: RestCompatibleVersionHelper.
+    """
+    given = request.headers
+    has_body = given.get(hdrs.CONTENT_LENGTH, "0") != "0" or hdrs.TRANSFER_ENCODING in given
+    sent = given.get(hdrs.CONTENT_TYPE, "") if has_body else given.get(hdrs.ACCEPT, "")
+    return sent if has_body and "json" in sent else _json(_version_of(sent))
+
+
+def _version_of(media_type: str) -> str | None:
+    """The parameter that names a version; lists, as of JavaScript's client, count as nothing."""
+    found = None if "," in media_type else _VERSION.search(media_type)
+    return None if found is None else found[0]
+
+
+def _json(version: str | None) -> str:
+    return _JSON if version is None else f"application/vnd.elasticsearch+json;{version}"
 
 
 def _readable(offers: str) -> str:

@@ -224,4 +224,7 @@ def test_its_bulk_helper_fills_a_semantic_field(semantic_proxy, packages):
         for search in ({"query": query}, {"retriever": {"rrf": rrf}}):
             found = client.call("search", {"index": index, **search})
             assert found["hits"]["hits"][0]["_source"]["text"] == DOCUMENTS[1]
+        found = client.call("search", {"index": index})  # without a body, and so without its type
+        assert found["hits"]["total"]["value"] == len(documents)
+        assert found["hits"]["hits"][0]["_source"].keys() == {"text"}
         client.call("indices.delete", {"index": index})

@@ -46,6 +46,14 @@ def test_documents_of_the_dsl_are_found_by_meaning(client):
     assert (shown["type"], shown["inference_id"]) == ("semantic_text", "clients-embeddings")
 
 
+def test_all_documents_are_found_without_a_query(client):
+    client.indices.create(index=INDEX, mappings={"properties": {"body": FIELD}})
+    client.index(index=INDEX, document={"body": COW}, refresh=True)
+    (hit,) = client.search(index=INDEX)["hits"]["hits"]
+    assert hit["_source"] == {"body": COW}
+    assert client.count(index=INDEX)["count"] == 1
+
+
 @pytest.mark.parametrize("way", ["bulk", "streaming", "parallel"])
 def test_every_bulk_helper_fills_fields(client, way):
     client.indices.create(index=INDEX, mappings={"properties": {"body": FIELD}})

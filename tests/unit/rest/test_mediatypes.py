@@ -36,6 +36,10 @@ VND = "application/vnd.elasticsearch+json"
         (f"{VND};compatible-with=8", f"{VND};compatible-with=8"),
         (VND, VND),
         (
+            "application/vnd.elasticsearch+x-ndjson; compatible-with=9",
+            f"{VND};compatible-with=9",
+        ),
+        (
             "application/vnd.elasticsearch+yaml;compatible-with=9",
             "application/vnd.elasticsearch+yaml;compatible-with=9",
         ),

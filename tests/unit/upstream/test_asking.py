@@ -67,7 +67,8 @@ async def test_an_answer_may_have_so_many_bytes_as_is_configured():
 
 @pytest.mark.parametrize("length", [1, 100_000])
 async def test_a_body_in_pieces_arrives_as_one(length: int):
-    request = make_mocked_request("POST", "/x", headers={"Content-Type": "application/x-ndjson"})
+    headers = {"Content-Type": "application/x-ndjson", "Content-Length": "1"}
+    request = make_mocked_request("POST", "/x", headers=headers)
     pieces = [letter * length for letter in (b"a", b"b", b"c")]
     async with FaultyServer([json_reply({})]) as server, asking_of(server) as upstream:
         answer = await upstream.ask_as_caller(request, "POST", "/x", pieces)

@@ -27,6 +27,9 @@ from tests.support.peers import GET, MIB, OK, Peer, same_error
 from tests.support.stubs import FaultyServer, Reply, json_reply
 from tests.support.upstreams import open_forwarder
 
+EIGHT = "application/vnd.elasticsearch+json;compatible-with=8"
+YAML = "application/vnd.elasticsearch+yaml;compatible-with=8"
+
 # What passes
 
 TARGETS = [
@@ -357,6 +360,31 @@ async def test_what_was_handed_on_in_pieces_may_have_too_large_an_answer():
     ):
         with pytest.raises(AnswerTooLarge):
             await forwarder.hand_on_pieces(request, pieces(), lambda: False)
+
+
+@pytest.mark.parametrize(
+    ("given", "accepted", "sent"),
+    [
+        ({}, None, "application/json"),
+        ({"Accept": EIGHT}, EIGHT, EIGHT),
+        ({"Accept": EIGHT, "Content-Type": "application/json"}, EIGHT, EIGHT),
+        ({"Content-Type": EIGHT}, None, "application/json"),  # of no body
+        ({"Content-Type": EIGHT, "Content-Length": "2"}, None, EIGHT),
+        ({"Accept": EIGHT, "Content-Type": YAML, "Content-Length": "2"}, EIGHT, EIGHT),
+        ({"Accept": YAML, "Content-Type": EIGHT, "Content-Length": "2"}, EIGHT, EIGHT),
+        ({"Accept": f"{EIGHT},text/plain"}, f"{EIGHT},text/plain", "application/json"),
+        ({"Accept": "application/yaml"}, None, "application/json"),
+    ],
+)
+async def test_json_that_is_sent_in_place_of_a_body_has_the_version_that_is_asked_for(
+    given, accepted, sent
+):
+    request = make_mocked_request("GET", "/x", headers=given)
+    async with FaultyServer([json_reply({})]) as server, forwarding_to(server) as forwarder:
+        await forwarder.ask_unless_large(request, "GET", "/x", b"{}", None)
+    (call,) = server.calls
+    assert call.headers.get("Accept") == accepted
+    assert call.headers["Content-Type"] == sent
 
 
 # The lane forwards in the same way
