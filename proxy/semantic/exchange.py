@@ -31,7 +31,7 @@ from proxy.semantic.tasks import Tasks
 from proxy.semantic.upstreamrelease import UpstreamRelease
 from proxy.telemetry.semantic import SemanticMetrics
 from proxy.xcontent.document import Bounds
-from proxy.xcontent.loading import load_json, load_plain
+from proxy.xcontent.loading import load_json, load_plain, stands_alone
 from proxy.xcontent.writing import dump_json
 
 _IN_URL: Final = ("source", "source_content_type")  # a body, and its media type
@@ -123,8 +123,11 @@ class Exchange:
                 raise Unread(error, error.raw) from None
         return self.body.data
 
-    async def document(self) -> Any:
-        """The body as dicts, lists and scalars; None for one that Elasticsearch cannot read."""
+    async def document(self, *, alone: bool = False) -> Any:
+        """The body as dicts, lists and scalars; None for one that Elasticsearch cannot read.
+
+        Some of its readers take only a body that has nothing behind its first value.
+        """
         data, sent = await self.read(), self.rest.content_type
         if not data or self.body is None or sent is None or sent.format is None:
             return None
@@ -132,7 +135,9 @@ class Exchange:
         if body.is_json and (plain := load_plain(data, body.bounds)) is not None:
             return plain
         found = await offload(len(data), AT_ONCE, lambda: body.document(lone_surrogates=True))
-        return None if found.error is not None or found.root is None else found.root.plain()
+        if found.error is not None or found.root is None or (alone and not stands_alone(found)):
+            return None
+        return found.root.plain()
 
     def refuse_smile(self) -> None:
         """Refuse a body that the upstream would read, and nobody here can. Raises: Unread."""

@@ -93,7 +93,7 @@ def taken_over(
         own = {name for name, found in by_path.items() if len(found) == indices}
         body["highlight"] = _without_semantic(body["highlight"], tuple(sought), by_path, own, shown)
         shown.unnamed = _unnamed(body["highlight"], by_path, shown)
-        if not body["highlight"].get("fields"):
+        if shown.highlights and not body["highlight"].get("fields"):
             del body["highlight"]
         elif by_path:
             body["highlight"] = with_words_alone(body["highlight"], query)

@@ -33,6 +33,7 @@ from proxy.semantic.refusals import (
     UNSUPPORTED,
     check_semantic,
     refusal,
+    takes_match,
 )
 from proxy.semantic.registry import Target
 from proxy.semantic.vectorbuilders import (
@@ -301,6 +302,8 @@ class Rewriter:
         text = options.get("query")
         if not found or len(body) != 1 or not isinstance(text, str | int | float):
             return None
+        if not takes_match(options):
+            return None  # the upstream says why
         text = text if isinstance(text, str) else java_scalar(text)
         clauses = self._by_meaning(found, text, scope, own_of(options))
         return self._with_plain(found, clauses, {"match": body})

@@ -24,6 +24,27 @@ _QUOTED: Final = re.compile(rf"{_MARK}\w:(?P<reason>.*?)\(\(", re.DOTALL)
 _ON_BUILDING: Final = "b"  # a query that cannot be made of what was sent
 _ON_REWRITING: Final = "r"
 _OF_SEMANTIC: Final = ("field", "query", "lenient", "boost", "_name")
+# The options of a `match`, and what Elasticsearch takes as values of some.
+_ANY, _FLAG, _COUNT = "(?s:.*)", "true|false", "[0-9]+"
+_OF_MATCH: Final = {
+    name: re.compile(values, re.IGNORECASE)
+    for name, values in {
+        "query": _ANY,
+        "boost": _ANY,
+        "_name": _ANY,
+        "analyzer": _ANY,
+        "minimum_should_match": _ANY,
+        "fuzzy_rewrite": _ANY,
+        "operator": "and|or",
+        "zero_terms_query": "none|all",
+        "fuzziness": "auto(:[0-9]+,[0-9]+)?|[0-2]",
+        "prefix_length": _COUNT,
+        "max_expansions": _COUNT,
+        "fuzzy_transpositions": _FLAG,
+        "lenient": _FLAG,
+        "auto_generate_synonyms_phrase_query": _FLAG,
+    }.items()
+}
 
 
 def refusal(reason: str, *, on_rewriting: bool = False) -> dict[str, Any]:
@@ -33,6 +54,17 @@ def refusal(reason: str, *, on_rewriting: bool = False) -> dict[str, Any]:
     """
     kind = _ON_REWRITING if on_rewriting else _ON_BUILDING
     return {"query_string": {"query": f"{_MARK}{kind}:{reason}{_END}", "fields": ["_id"]}}
+
+
+def takes_match(options: Mapping[str, Any]) -> bool:
+    """Whether a `match` with these options can be parsed, although most mean nothing to meaning.
+
+    Source: MatchQueryBuilder.fromXContent.
+    """
+    return all(
+        name in _OF_MATCH and _OF_MATCH[name].fullmatch(str(value))
+        for name, value in options.items()
+    )
 
 
 def with_refusals(document: Any) -> Any:

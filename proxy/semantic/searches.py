@@ -30,14 +30,13 @@ from proxy.semantic.sourcefilters import is_in_url, url_with
 from proxy.xcontent.writing import dump_json
 
 _SCROLL_SIZE: Final = 1000  # documents that `_delete_by_query` finds at once, if not told otherwise
-
-
+_FOR_HITS: Final = ("highlight", "fields")
 _DOC_VALUES: Final = "docvalue_fields"  # of the URL are added to those of the body
 
 
 async def search(exchange: Exchange) -> web.StreamResponse:
     """One search."""
-    body = await body_of(exchange)
+    body = await body_of(exchange, alone=True)
     if body is None:
         return await exchange.hand_on_unread()
     parameters = dict(exchange.rest.parameters)
@@ -124,14 +123,14 @@ def _words(made: Prepared) -> Callable[[str], str]:
     return rewording(made.target.by_path(), made.shown.formats)
 
 
-async def body_of(exchange: Exchange) -> dict[str, Any] | None:
-    """The body of a search; None where it cannot be read."""
+async def body_of(exchange: Exchange, *, alone: bool = False) -> dict[str, Any] | None:
+    """The body of a search; None where it cannot be read. See `Exchange.document`."""
     if "source" in exchange.rest.parameters:  # which has not been taken for the body
         return None
     if not await exchange.read():
         return {}
     exchange.refuse_smile()
-    document = await exchange.document()
+    document = await exchange.document(alone=alone)
     return document if isinstance(document, dict) else None
 
 
@@ -166,8 +165,9 @@ def querying(
         if is_in_url(parameters):
             parameters = url_with(parameters)
         target = _target(exchange, exchange.rest.path, parameters)
-        has_body = made.body or await exchange.read()
-        answer = await exchange.ask(dump_json(made.body) if has_body else None, target=target)
+        sent = _query_of(made, body)
+        has_body = sent or await exchange.read()
+        answer = await exchange.ask(dump_json(sent) if has_body else None, target=target)
         words = _words(made)
         return await exchange.patched(answer, lambda document: presentable(document, words))
 
@@ -180,7 +180,12 @@ async def queried(exchange: Exchange) -> bytes | None:
     if not body:
         return await exchange.read() or None
     search = Search(body=body, expression=exchange.names.get("index"))
-    return dump_json((await prepared_one(exchange, search)).body)
+    return dump_json(_query_of(await prepared_one(exchange, search), body))
+
+
+def _query_of(made: Prepared, body: Mapping[str, Any]) -> dict[str, Any]:
+    """What was made of a body that has no hits to show: the upstream refuses what is for them."""
+    return made.body | {name: body[name] for name in _FOR_HITS if name in body}
 
 
 def few(exchange: Exchange) -> int:

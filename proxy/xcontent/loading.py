@@ -12,7 +12,7 @@ from typing import Any, Final, Never
 
 import orjson
 
-from proxy.xcontent.document import Bounds
+from proxy.xcontent.document import Bounds, Document
 from proxy.xcontent.numbers import WrittenNumber
 from proxy.xcontent.values import MAX_DIGITS
 
@@ -59,6 +59,13 @@ def without_comments(data: bytes) -> bytes:
     if b"//" not in data and b"/*" not in data:
         return data
     return _STRINGS_AND_COMMENTS.sub(lambda match: match[1] or b" ", data)
+
+
+def stands_alone(document: Document) -> bool:
+    """Whether nothing stands behind the value of a document; others than JSON are not looked at."""
+    if document.root is None or not isinstance(document.source, bytes):
+        return True
+    return not without_comments(document.source[document.root.end :]).strip()
 
 
 def _may_be_rounded(data: bytes) -> bool:

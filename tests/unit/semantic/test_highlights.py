@@ -81,6 +81,9 @@ def test_it_is_taken_out_of_what_is_sent():
     body = {"highlight": {"order": "score", "fields": [{"body": {}}, {"title": {}}]}}
     taken(body)
     assert body == {"highlight": {"order": "score", "fields": [{"title": {}}]}}
+    body = {"highlight": {"fields": []}}
+    taken(body)
+    assert body == {"highlight": {"fields": []}}
 
 
 def test_a_field_that_is_a_text_elsewhere_is_sent_too():

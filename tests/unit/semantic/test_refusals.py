@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from proxy.semantic.refusals import refusal, with_refusals
+from proxy.semantic.refusals import refusal, takes_match, with_refusals
 
 
 def failed(reason: str, *, on_rewriting: bool = False) -> dict[str, Any]:
@@ -84,3 +84,21 @@ def test_a_query_that_is_quoted_shows_what_was_meant():
 @pytest.mark.parametrize("reason", ["", "((", "with ] and (( in it", "a\nb"])
 def test_any_reason_comes_back(reason: str):
     assert with_refusals(failed(reason, on_rewriting=True))["reason"] == reason
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        ({}, True),
+        ({"operator": "AND", "lenient": True, "fuzziness": 2, "boost": 2.5}, True),
+        ({"fuzziness": "AUTO:1,3", "minimum_should_match": "75%", "_name": "a\nb"}, True),
+        ({"bogus": 1}, False),
+        ({"operator": "xor"}, False),
+        ({"zero_terms_query": "some"}, False),
+        ({"prefix_length": "x"}, False),
+        ({"lenient": "yes"}, False),
+        ({"fuzziness": 7}, False),
+    ],
+)
+def test_the_options_of_a_match(option: dict[str, Any], expected: bool):
+    assert takes_match({"query": "a moon", **option}) is expected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import orjson
 import pytest
 
 from proxy.ground.errors import IllegalArgument, Unauthorized
@@ -46,6 +47,23 @@ async def test_documents_that_are_deleted_are_found_by_meaning():
     here = world(HERE, {})
     await here.request("POST", "/a/_delete_by_query?scroll_size=20", {"query": SEMANTIC})
     assert here.upstream.asked[0].json["query"]["nested"]["query"]["knn"]["k"] == 20
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "_count"), ("GET", "_validate/query")])
+async def test_what_is_for_hits_is_left_where_there_are_none(method: str, path: str):
+    here = world(HERE, Answer({"error": {"reason": "no"}}, 400))
+    more = {"highlight": {"fields": {"body": {}}}, "fields": ["body"]}
+    assert (await here.answer(method, f"/a/{path}", {"query": SEMANTIC, **more})).status == 400
+    (asked,) = here.upstream.asked
+    assert is_rewritten(asked.json["query"])
+    assert asked.json.items() >= more.items()
+
+
+async def test_what_stands_behind_a_search_is_for_the_upstream_to_refuse():
+    here = world(HERE)
+    await here.answer("POST", "/a/_search", orjson.dumps({"query": SEMANTIC}) + b"x")
+    assert here.upstream.changes  # handed on as it came
+    assert not here.upstream.asked
 
 
 @pytest.mark.parametrize("target", ["_search?size=", "_delete_by_query?scroll_size="])

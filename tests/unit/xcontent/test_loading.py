@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from proxy.xcontent.document import Bounds
 from proxy.xcontent.filterpath import parse_filter
 from proxy.xcontent.jsonreader import parse_json
-from proxy.xcontent.loading import load_json, load_plain
+from proxy.xcontent.loading import load_json, load_plain, stands_alone
 from proxy.xcontent.writing import dump_cbor, dump_json, dump_pretty
 from proxy.xcontent.yamlwriter import dump_yaml
 
@@ -118,6 +118,13 @@ def test_what_is_plain_is_what_the_parser_says(value: Any, separators: tuple[str
     found = load_plain(data, BOUNDS)
     document = parse_json(data, BOUNDS)
     assert found is None or (document.error is None and found == document.plain())
+
+
+@pytest.mark.parametrize("behind", [b"", b" \n", b" // x", b"/* {} */"])
+@pytest.mark.parametrize("more", [b"", b"x", b"{}", b"]", b","])
+def test_what_stands_behind_a_document(behind: bytes, more: bytes):
+    document = parse_json(b'{"a":"// {}"}' + behind + b"\n" + more, Bounds(nesting=9, values=9))
+    assert stands_alone(document) is (not more)
 
 
 def test_ordinary_json_is_plain():
