@@ -40,8 +40,10 @@ async def put_document(exchange: Exchange) -> web.StreamResponse:
     """Index one document."""
     names, parameters = exchange.names, exchange.rest.parameters
     is_create = "_create" in exchange.rest.path.split("/")
-    kind = parameters.get("op_type") or ("index" if "id" in names else "create")
-    action = "create" if is_create or kind.lower() == "create" else "index"
+    usual = "create" if is_create or "id" not in names else "index"
+    action = (parameters.get("op_type") or usual).lower()
+    if action != "create" and (is_create or action != "index"):
+        return await exchange.hand_on()  # the upstream says what is wrong
     return await _single(exchange, action)
 
 
@@ -107,8 +109,9 @@ async def _as_single(exchange: Exchange, answer: dict[str, Any]) -> web.StreamRe
         root = {key: value for key, value in error.items() if key != "caused_by"}
         document = {"error": {"root_cause": [root], **error}, "status": status}
         return await exchange.made(status, document)
-    if answer.get("result") == "noop":  # a bulk tells that its shard was refreshed all the same
+    if answer.get("result") == "noop":  # of which a bulk tells what its shard did all the same
         answer.pop("forced_refresh", None)
+        answer["_shards"] = {"total": 0, "successful": 0, "failed": 0}
     if status != 201:
         return await exchange.made(status, answer)
     return await exchange.made(status, answer, Location=_location(answer, exchange.rest.parameters))

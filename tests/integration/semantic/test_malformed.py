@@ -61,6 +61,11 @@ NO_MATCH: Final[tuple[Any, ...]] = (
 WRITES: Final = (
     *(("PUT", "_doc/5", body) for body in (b'{"title":"a"} x', b'{"title":"a"}{}', b"[]", b"1")),
     *(("PUT", "_doc/5", body) for body in (b"", b"{}", b'{"":1}', b'{"a..b":1}', b'{"_id":"x"}')),
+    *(
+        ("POST", f"{path}?op_type={kind}", b"{}")
+        for path in ("_doc", "_doc/5", "_create/new")
+        for kind in ("index", "bogus")
+    ),
     *(("POST", "_update/1", body) for body in (b'{"doc":3}', b'{"doc":{}} x', b'{"upsert":{}}')),
     *(("POST", "_update/1", body) for body in (b'{"doc":{},"bogus":1}', b"{}", b'{"doc":null}')),
     *(

@@ -33,6 +33,7 @@ def done(action: str = "index", status: int = 201, **more: Any) -> dict[str, Any
         ("PUT", "/a/_doc/1", {"index": {"_index": "a", "_id": "1"}}),
         ("PUT", "/a/_create/1", {"create": {"_index": "a", "_id": "1"}}),
         ("PUT", "/a/_doc/1?op_type=create", {"create": {"_index": "a", "_id": "1"}}),
+        ("POST", "/a/_doc?op_type=index", {"index": {"_index": "a"}}),
         (
             "PUT",
             "/a/_doc/1?routing=r&if_seq_no=3&if_primary_term=1&require_alias&refresh",
@@ -95,7 +96,8 @@ async def test_a_new_document_is_told_where_it_is():
 async def test_an_update_that_changes_nothing_tells_of_no_refresh():
     before = here(done("update", 200, result="noop", forced_refresh=True))
     answer = await before.request("POST", "/a/_update/1?refresh", {"doc": {"n": 1}})
-    assert answer == {"_index": "a", "_id": "1 2", "result": "noop"}
+    nobody = {"total": 0, "successful": 0, "failed": 0}
+    assert answer == {"_index": "a", "_id": "1 2", "result": "noop", "_shards": nobody}
 
 
 async def test_a_refused_item_is_a_refused_request():
@@ -124,6 +126,8 @@ async def test_a_text_that_cannot_be_embedded_is_the_requests_error():
         ("/a/_doc/1", b""),
         ("/a/_doc/1?version=x", {"body": "one"}),
         ("/a/_update/1?pipeline=p", {"doc": {}}),
+        ("/a/_doc/1?op_type=update", {"body": "one"}),
+        ("/a/_create/1?op_type=index", {"body": "one"}),
     ],
 )
 async def test_what_the_upstream_refuses_is_passed_on(path: str, body: Any):
