@@ -104,7 +104,7 @@ def test_a_document_scores_as_its_nearest_chunk(here, name):
 @pytest.mark.parametrize("kind", ["flat", "hnsw"])
 @pytest.mark.parametrize("similarity", ["cosine", "dot_product", "l2_norm"])
 def test_similarities(here, kind, similarity):
-    endpoint = here.endpoint("similar", similarity=similarity)
+    endpoint = here.endpoint(f"similar-{similarity}", similarity=similarity)
     options = {"dense_vector": {"type": kind}}
     documents = {key: {"body": texts} for key, texts in TEXTS.items()}
     here.index("similar", documents, body=field(endpoint, index_options=options))
