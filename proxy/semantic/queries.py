@@ -337,7 +337,8 @@ class Rewriter:
         return self._refused(paths, NOT_MATCHED % kind, {"multi_match": body})
 
     def _unsupported(self, name: str, body: Mapping[str, Any]) -> Any:
-        bare = [str(path).partition("^")[0] for path in listed(body.get("fields"))]
+        place = "field" if name == "distance_feature" else "fields"
+        bare = [str(path).partition("^")[0] for path in listed(body.get(place))]
         return self._refused(bare or list(body), UNSUPPORTED[name], {name: body})
 
     def _sparse(self, body: Mapping[str, Any], scope: Scope) -> Any:

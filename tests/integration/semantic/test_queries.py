@@ -334,6 +334,11 @@ def shard_error(document: Any) -> Any:
             {"simple_query_string": {"query": "x", "fields": ["body"]}},
             "Field [body] of type [semantic_text] does not support match queries",
         ),
+        (
+            {"distance_feature": {"field": "body", "origin": "now", "pivot": "1d"}},
+            "Illegal data type of [semantic_text]![distance_feature] query can only be run on a "
+            "date, date_nanos or geo_point field type!",
+        ),
     ],
 )
 def test_queries_that_semantic_fields_do_not_take(here, query, reason):

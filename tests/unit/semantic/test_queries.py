@@ -235,6 +235,18 @@ def test_fields_of_other_types():
     assert made(lenient, target(BODY, others=True), types={"body": {"b": "text"}}) == near()
 
 
+def test_what_a_field_does_not_take_is_refused_wherever_a_query_names_it():
+    feature = {"origin": "now", "pivot": "1d"}
+    for query in (
+        {"term": {"body": "x"}},
+        {"combined_fields": {"query": "x", "fields": ["title", "body^2"]}},
+        {"distance_feature": {"field": "body", **feature}},
+    ):
+        assert "[semantic_text]" in str(made(query)) or "semantic_text fields" in str(made(query))
+    for plain in ({"term": {"field": "body"}}, {"distance_feature": {"field": "day", **feature}}):
+        assert made(plain) == plain
+
+
 def test_a_field_without_vectors_finds_nothing():
     rewriting = Rewriting(target(semantic_field(model=None)))
     rewriter = rewriting.rewriter(lambda asking: asking.query(SEMANTIC, Scope(10)))
