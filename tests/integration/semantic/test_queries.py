@@ -148,6 +148,36 @@ def test_sections_and_retrievers(here, body):
     assert scores(here.search("a", **body)) == expected(QUERY)
 
 
+@pytest.mark.parametrize("others", ["none", "vectors", "none,vectors", "e2"])
+def test_sections_and_retrievers_among_indices_of_other_kinds(here, others):
+    vectors = {"type": "dense_vector", "dims": 16}
+    here.index("vectors", {"v": {"body": vector("gold")}}, body=vectors)
+    here.index("e2", {"x": {"body": "gold"}}, body=field(here.endpoint("e2")))
+    knn = {"field": "body", "k": 10, "num_candidates": 20, "query_vector": vector("gold")}
+    wanted = {*TEXTS, *({"v"} if "vectors" in others else {"x"} if others == "e2" else ())}
+    builder = {"text_embedding": {"model_text": "gold", "model_id": here.name("e")}}
+    by_text = {**knn, "query_vector_builder": builder}
+    del by_text["query_vector"]
+    for one in (knn, by_text):
+        rrf = {"retrievers": [{"knn": one}, {"standard": {"query": ALL}}], "rank_constant": 1}
+        for body in ({"knn": one}, {"retriever": {"knn": one}}):
+            found = here.search(f"a,{others}", **body)
+            assert found["_shards"]["failed"] == 0
+            assert set(ids(found)) == wanted
+        assert wanted <= set(ids(here.search(f"a,{others}", retriever={"rrf": rrf})))
+        both = here.search(f"a,{others}", {"term": {"team": "b"}}, knn=[one])
+        assert both["_shards"]["failed"] == 0
+        assert set(ids(both)) == wanted | ({"n"} if "none" in others else set())
+
+
+def test_a_retriever_searches_with_the_endpoint_of_each_field(here):
+    here.index("e2", {"x": {"body": "gold"}}, body=field(here.endpoint("e2")))
+    builder = {"text_embedding": {"model_text": "gold"}}
+    knn = {"field": "body", "k": 10, "num_candidates": 20, "query_vector_builder": builder}
+    for body in ({"query": {"knn": knn}}, {"knn": knn}, {"retriever": {"knn": knn}}):
+        assert set(ids(here.search("a,e2", **body))) == {*TEXTS, "x"}
+
+
 # --- how many, and which
 
 

@@ -415,6 +415,22 @@ def test_fields_of_the_other_kind_are_refused():
         rewritten({"knn": own}, Rewriter(both, known({})))
 
 
+def test_fields_of_the_other_kind_that_hold_nothing_find_nothing():
+    empty = semantic_field(model=SparseModel(), seen=False)
+    own = {"field": "body", "query_vector": FIRST, "k": 1}
+    assert of_tokens({"knn": own}, target(empty)) == {"match_none": {}}
+    found = of_tokens({"knn": own}, target(empty, b=[BODY]))
+    assert found["bool"]["filter"] == [{"terms": {"_index": ["b"]}}]
+    rewriter = Rewriter(target(empty), known({}))
+    for sections in (own, [own]):
+        assert rewritten({"knn": sections}, rewriter) == {"query": {"match_none": {}}}
+    assert rewritten({"knn": []}, rewriter) == {"knn": []}
+    (section,) = rewritten({"knn": [own]}, Rewriter(target(empty, b=[BODY]), known({})))["knn"]
+    assert section["filter"] == [{"terms": {"_index": ["b"]}}]
+    retriever = rewritten({"retriever": {"knn": own}}, rewriter)["retriever"]
+    assert retriever == {"standard": {"query": {"match_none": {}}}}
+
+
 @pytest.mark.parametrize(
     "own",
     [
