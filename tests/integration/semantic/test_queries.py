@@ -178,6 +178,34 @@ def test_a_retriever_searches_with_the_endpoint_of_each_field(here):
         assert set(ids(here.search("a,e2", **body))) == {*TEXTS, "x"}
 
 
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"k": 30}, "[num_candidates] cannot be less than [k]"),
+        ({"k": 0}, "[k] must be greater than 0"),
+        ({"odd": 1}, "[knn] unknown field [odd]"),
+    ],
+)
+def test_sections_that_are_wrong_are_refused_as_such(here, more, reason):
+    knn = {"field": "body", "k": 10, "num_candidates": 20, "query_vector": vector("gold"), **more}
+    for short in ("a", "a,none"):
+        status, document = here.ask(short, knn=knn)
+        assert status == 400
+        assert document["error"]["reason"].endswith(reason)
+
+
+def test_retrievers_at_a_point_in_time_search_its_indices_only(here):
+    opened = here.client("POST", f"/{here.name('a')}/_pit?keep_alive=1m").document["id"]
+    builder = {"text_embedding": {"model_text": QUERY}}
+    knn = {"field": "body", "k": 10, "num_candidates": 20, "query_vector_builder": builder}
+    rrf = {"retrievers": [{"knn": knn}, {"standard": {"query": semantic(QUERY)}}]}
+    for retriever in ({"knn": knn}, {"rrf": rrf}):
+        status, document = here.post("/_search", {"retriever": retriever, "pit": {"id": opened}})
+        assert status == 200, document
+        assert set(ids(document)) == set(TEXTS)
+    here.client("DELETE", "/_pit", {"id": opened})
+
+
 # --- how many, and which
 
 
