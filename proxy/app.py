@@ -22,7 +22,13 @@ from proxy.api.counting import METRICS, STORMS, CountedRequest
 from proxy.api.dispatcher import InferenceApi
 from proxy.api.keys import REFUSED
 from proxy.api.server import Runner
-from proxy.assembly import Inference, Offer, opened_inference, semantic_layer, uses_if_offered
+from proxy.assembly import (
+    DependentsIfOffered,
+    Inference,
+    Offer,
+    opened_inference,
+    semantic_layer,
+)
 from proxy.config import Config, Prices, UpstreamConfig
 from proxy.ground import freshness
 from proxy.ground.epoch import Epoch
@@ -31,7 +37,7 @@ from proxy.ground.interception import Interception, is_inference
 from proxy.ground.sessions import HEAD_LIMITS
 from proxy.http1 import Forwarding
 from proxy.huggingface.egress import EgressRules
-from proxy.inference.ports import unused
+from proxy.inference.ports import NoDependents
 from proxy.inference.releases import PROFILES
 from proxy.limits.calls import CallLimits, address_of_caller
 from proxy.limits.memory import MemoryBudget
@@ -301,7 +307,7 @@ async def _open_parts(
             PROFILES[config.compatibility],
             config=config.limits,
             limits=limits,
-            uses_of=unused if layer is None else partial(uses_if_offered, offer, layer),
+            dependents=NoDependents() if layer is None else DependentsIfOffered(offer, layer),
             heartbeat=config.provider.stream_heartbeat,
         )
         _show_counts(app[METRICS], limits, app[MEMORY], inference, store, privileges)

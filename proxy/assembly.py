@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -26,9 +26,10 @@ from proxy.huggingface.session import provider_session
 from proxy.huggingface.sharedlimits import Leases
 from proxy.inference.completion import Completion
 from proxy.inference.embedding import EmbeddingEndpoints
+from proxy.inference.endpoints import InferenceEndpoint
 from proxy.inference.guard import ModelGuard, NoGuard
 from proxy.inference.maintained import MaintainedProvider
-from proxy.inference.ports import Notes, Uses, unused
+from proxy.inference.ports import Dependents, NoDependents, Notes, Uses
 from proxy.inference.releases import PROFILES
 from proxy.inference.service import InferenceService
 from proxy.inference.warmth import Warmth
@@ -204,6 +205,18 @@ def _nothing() -> None:
     """Before there is anything to withdraw."""
 
 
-async def uses_if_offered(offer: Offer, layer: SemanticLayer, inference_id: str) -> Uses:
-    """What names an endpoint, as far as the semantic layer is there. Raises: UpstreamError."""
-    return await (layer.uses_of(inference_id) if await offer.stands() else unused(inference_id))
+@dataclass(frozen=True, slots=True)
+class DependentsIfOffered:
+    """What uses endpoints, as far as the semantic layer is there."""
+
+    offer: Offer
+    layer: SemanticLayer
+
+    async def uses_of(self, inference_id: str) -> Uses:
+        return await (await self._found()).uses_of(inference_id)
+
+    async def misfits_of(self, endpoint: InferenceEndpoint) -> Sequence[str]:
+        return await (await self._found()).misfits_of(endpoint)
+
+    async def _found(self) -> Dependents:
+        return self.layer if await self.offer.stands() else NoDependents()

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from proxy.inference.endpoints import TaskType
-from proxy.inference.ports import UsesOf
+from proxy.inference.ports import Dependents
 from proxy.inference.releases import Profile
 from proxy.inference.service import InferenceService
 from proxy.inference.streaming import Stream
@@ -46,7 +46,7 @@ class Call:
     profile: Profile
     max_inputs: int
     fetch: Callable[[str], Awaitable[Any]]  # the upstream's own answer to GET a path, or None
-    uses_of: UsesOf  # what names the endpoint with an id
+    dependents: Dependents  # on endpoints
     user: str | None = None  # whose call it is, where the upstream tells
     warnings: list[str] = field(default_factory=list)  # `Warning` headers, added by the handler
 

@@ -32,7 +32,7 @@ from proxy.config import LimitsConfig
 from proxy.ground.authorization import Allowed, Permission, Verdict
 from proxy.ground.crossorigin import UNAFFECTED
 from proxy.ground.errors import NoHandler, NoInferenceFeature, NotOurs, PlainError
-from proxy.inference.ports import UsesOf
+from proxy.inference.ports import Dependents
 from proxy.inference.releases import Profile
 from proxy.inference.service import InferenceService
 from proxy.limits.calls import Caller, CallLimits, address_of_caller, caller_of
@@ -61,7 +61,7 @@ class InferenceApi:
         *,
         config: LimitsConfig,
         limits: CallLimits,
-        uses_of: UsesOf,
+        dependents: Dependents,
         heartbeat: float,
     ) -> None:
         self._service = service
@@ -72,7 +72,7 @@ class InferenceApi:
         self._max_inputs = config.inputs
         self._bounds = Bounds(nesting=config.nesting, values=config.values)
         self._limits = limits
-        self._uses_of = uses_of
+        self._dependents = dependents
         self._heartbeat = heartbeat
         self._threads = Threads()
         self._turns = Turns()
@@ -167,7 +167,7 @@ class InferenceApi:
             profile=self._profile,
             max_inputs=self._max_inputs,
             fetch=partial(self._fetch, request),
-            uses_of=self._uses_of,
+            dependents=self._dependents,
         )
 
     async def _hand_on(self, request: web.Request, error: NotOurs) -> web.StreamResponse:

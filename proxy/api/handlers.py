@@ -64,7 +64,7 @@ async def put_endpoint(call: Call) -> Json:
         found = await call.fetch(f"/_inference/{call.inference_id}")
         return isinstance(found, dict) and bool(found.get("endpoints"))
 
-    created = await call.service.put(endpoint, call.timeout, is_taken)
+    created = await call.service.put(endpoint, call.timeout, is_taken, call.dependents)
     endpoint = created.endpoint
     log_change(call, "created", endpoint.inference_id, endpoint.task_type)
     if not created.tried:
@@ -118,7 +118,7 @@ async def delete_endpoint(call: Call) -> Json:
         call.task_type,
         dry_run=call.flags["dry_run"],
         force=call.flags["force"],
-        uses_of=call.uses_of,
+        dependents=call.dependents,
     )
     if deletion.stale:
         call.warnings.append(STALE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -51,13 +51,24 @@ class Uses:
     indexes: tuple[str, ...] = ()
 
 
-# Raises: UpstreamError when the upstream cannot be asked.
-UsesOf = Callable[[str], Awaitable[Uses]]
+class Dependents(Protocol):
+    """What uses endpoints besides `_inference` requests."""
+
+    async def uses_of(self, inference_id: str) -> Uses:
+        """What names an endpoint. Raises: UpstreamError when the upstream cannot be asked."""
+
+    async def misfits_of(self, endpoint: InferenceEndpoint) -> Sequence[str]:
+        """The indices, sorted, that name it and hold embeddings which its own do not fit."""
 
 
-async def unused(inference_id: str) -> Uses:
+class NoDependents:
     """For endpoints that are called by `_inference` requests only."""
-    return Uses()
+
+    async def uses_of(self, inference_id: str) -> Uses:
+        return Uses()
+
+    async def misfits_of(self, endpoint: InferenceEndpoint) -> Sequence[str]:
+        return ()
 
 
 class EndpointStore(Protocol):

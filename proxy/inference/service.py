@@ -24,13 +24,13 @@ from proxy.inference.dumping import check_storable
 from proxy.inference.endpoints import STREAMING_TASKS, InferenceEndpoint, TaskSettings, TaskType
 from proxy.inference.inputtypes import PrefixesOf, no_prefixes, prefix_for, with_prefix
 from proxy.inference.ports import (
+    Dependents,
     EndpointStore,
     Known,
     Listing,
+    NoDependents,
     Provider,
     Uses,
-    UsesOf,
-    unused,
 )
 from proxy.inference.releases import Profile
 from proxy.inference.requests import InferenceRequest, refuse_input_type
@@ -57,11 +57,19 @@ _INCOMPATIBLE: Final = (
     "[{actual}]"
 )
 
+_MISFITTING: Final = (
+    "Inference endpoint [{id}] could not be created because the inference_id is being used in "
+    "mappings with incompatible settings for indices: [{names}]. Please either use a different "
+    "inference_id or update the index mappings to refer to a different inference_id."
+)
+
 # Source: TransportDeleteInferenceEndpointAction.
 _USED: Final = (
     "Inference endpoint {id} is {how}: [{names}]. Ensure that no {what} are using this inference "
     "endpoint, or use force to ignore this warning and delete the inference endpoint."
 )
+
+_NONE: Final = NoDependents()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +130,13 @@ class InferenceService:
         endpoint: InferenceEndpoint,
         timeout: float | None,
         is_taken: Callable[[], Awaitable[bool]],
+        dependents: Dependents = _NONE,
     ) -> Created:
         """Try out a new endpoint and store it as the trial completed it.
 
         `is_taken` says whether the upstream has an endpoint with this id.
-        Raises: StatusError 400 when the trial fails; MemoryShort; EndpointAlreadyExists; as
-        `check_storable`.
+        Raises: StatusError 400 when the trial fails, or indices hold what an endpoint of this id
+        made with another model; MemoryShort; EndpointAlreadyExists; as `check_storable`.
         """
         check_storable(endpoint)
         tried = True
@@ -137,6 +146,9 @@ class InferenceService:
             if not (self._takes_starting and is_starting(error)):
                 raise
             tried = False
+        if misfits := await dependents.misfits_of(endpoint):
+            text = _MISFITTING.format(id=endpoint.inference_id, names=", ".join(misfits))
+            raise StatusError(400, text)
         if await is_taken():
             raise EndpointAlreadyExists(endpoint.inference_id)
         await confirm()  # the trial may have taken long
@@ -215,7 +227,7 @@ class InferenceService:
         *,
         dry_run: bool,
         force: bool = False,
-        uses_of: UsesOf = unused,
+        dependents: Dependents = _NONE,
     ) -> Deletion:
         """Remove the endpoint; a dry run only makes the checks.
 
@@ -227,7 +239,7 @@ class InferenceService:
             stale, actual = known.stale, known.endpoint.task_type
         except RecordRefused:
             pass  # a record that cannot be read can still be removed
-        uses = Uses() if force and not dry_run else await uses_of(inference_id)
+        uses = Uses() if force and not dry_run else await dependents.uses_of(inference_id)
         problem = _in_use(inference_id, uses)
         if dry_run:
             result = _deleted(uses, acknowledged=False)

@@ -27,7 +27,7 @@ from proxy.semantic.exchange import Exchange
 from proxy.semantic.fields import Fields, SemanticField
 from proxy.semantic.hiding import hide_in_error
 from proxy.semantic.hits import Hit, hits_with_sources, total_of
-from proxy.semantic.inferencefields import inference_fields
+from proxy.semantic.inferencefields import inference_fields, shows_inference_fields
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.searches import translated
 from proxy.semantic.sourcefilters import filter_in_body
@@ -206,8 +206,7 @@ async def _carried(
     exchange: Exchange, source: str, dest: str, filter: Any
 ) -> dict[str, dict[str, SemanticField]]:
     """The fields whose vectors are to be copied: those that the destination has, too."""
-    given = filter_in_body(filter)
-    if given is None or not given.shows_inference_fields:
+    if not await shows_inference_fields(filter_in_body(filter), exchange.parts.release):
         return {}
     registry = exchange.parts.registry
     there = (await write_target(registry, dest)).fields

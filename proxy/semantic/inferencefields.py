@@ -11,11 +11,19 @@ from typing import Any, Final
 from proxy.semantic import layout
 from proxy.semantic.cutting import Replacement
 from proxy.semantic.fields import Fields, SemanticField
-from proxy.semantic.sourcefilters import INFERENCE_FIELDS
+from proxy.semantic.sourcefilters import INFERENCE_FIELDS, Filter
+from proxy.semantic.upstreamrelease import UpstreamRelease
 from proxy.xcontent.loading import load_json
 from proxy.xcontent.writing import dump_json
 
 _OF_CHUNK: Final = frozenset(("field", "start", "end", layout.VECTOR))
+
+
+async def shows_inference_fields(filter: Filter | None, release: UpstreamRelease) -> bool:
+    """Whether a filter takes them in, as that release reads it. Raises: UpstreamError."""
+    if filter is None or not filter.shows_inference_fields(by_name=True):
+        return False
+    return filter.shows_inference_fields(by_name=await release.hides_vectors())
 
 
 def inference_fields(by_index: Mapping[str, Fields]) -> Replacement:

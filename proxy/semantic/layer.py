@@ -12,7 +12,8 @@ from aiohttp import web
 
 from proxy.config import SemanticConfig
 from proxy.ground.epoch import Epoch
-from proxy.ground.errors import IllegalArgument, ProxyError
+from proxy.ground.errors import IllegalArgument, ProxyError, UpstreamError
+from proxy.inference.endpoints import InferenceEndpoint
 from proxy.inference.ports import Notes, Uses
 from proxy.rest.request import RestRequest, parse_request
 from proxy.rest.responder import responder_for
@@ -30,7 +31,7 @@ from proxy.semantic.routes import PATHS, ROUTES, Handler
 from proxy.semantic.showing import show_nothing_of_ours
 from proxy.semantic.tasks import Tasks
 from proxy.semantic.upstreamrelease import UpstreamRelease
-from proxy.semantic.uses import uses_of
+from proxy.semantic.uses import misfits, uses_of
 from proxy.telemetry.semantic import SemanticMetrics
 
 # Segments of requests whose body may stand in the URL.
@@ -109,6 +110,18 @@ class SemanticLayer:
     async def uses_of(self, inference_id: str) -> Uses:
         """What names the endpoint. Raises: UpstreamError when the upstream cannot be asked."""
         return await uses_of(inference_id, self._parts.upstream)
+
+    async def misfits_of(self, endpoint: InferenceEndpoint) -> Sequence[str]:
+        """The indices with embeddings that those of a new endpoint of this id do not fit.
+
+        As far as they can be seen: a document that does not fit is refused in any case.
+        """
+        try:
+            await self._registry.look()  # a first document may just have filled a field
+            target = await self._registry.look_up(EVERYTHING)
+        except UpstreamError:
+            return ()
+        return misfits(target.fields, endpoint)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """The answer to a request that the interceptor takes. Raises: ProxyError."""

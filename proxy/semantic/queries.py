@@ -159,7 +159,7 @@ class Rewriter:
             Nearest(knn=self._translated(own, path, wanted, scope), path=path, where=where)
             for path, wanted, where in self._parts(found, DenseModel, build)
         ]
-        if refused := self._of_others(found, DenseModel):
+        if refused := self._of_others(found, DenseModel, seen=True):
             where, problem = in_indices(refused), _not_of(DenseModel, body)
             searches.append(Nearest(knn={}, path=None, where=where, problem=problem))
         if found and not self._searches_others(found):
@@ -175,19 +175,19 @@ class Rewriter:
         where = not_in_indices(found) if found else None
         return [*searches, Nearest(knn=own, path=None, where=where)]
 
-    def _of_others(self, found: Found, kind: type[ModelSettings]) -> list[str]:
-        """The indices in which a field is of a model of another kind."""
+    def _of_others(self, found: Found, kind: type[ModelSettings], *, seen: bool) -> list[str]:
+        """The indices in which a field is of another kind of model, and filled if it is to be."""
         return [
             index
             for index, one in found.items()
-            if one.model is not None and not isinstance(one.model, kind)
+            if one.model is not None and not isinstance(one.model, kind) and (one.seen or not seen)
         ]
 
     def _parts(
         self, found: Found, kind: type[ModelSettings], build: Build | None
     ) -> list[tuple[str, Wanted | None, Any]]:
         """Which embeddings of a kind are looked for where."""
-        others = self._of_others(found, kind)
+        others = self._of_others(found, kind, seen=False)
         groups: dict[tuple[str, Wanted | None], list[str]] = {}
         for index, one in found.items():
             if index in others:
@@ -340,7 +340,8 @@ class Rewriter:
         return self._refused(paths, NOT_MATCHED % kind, {"multi_match": body})
 
     def _unsupported(self, name: str, body: Mapping[str, Any]) -> Any:
-        bare = [str(path).partition("^")[0] for path in listed(body.get("fields"))]
+        place = "field" if name == "distance_feature" else "fields"
+        bare = [str(path).partition("^")[0] for path in listed(body.get(place))]
         return self._refused(bare or list(body), UNSUPPORTED[name], {name: body})
 
     def _sparse(self, body: Mapping[str, Any], scope: Scope) -> Any:
@@ -359,8 +360,7 @@ class Rewriter:
             query = weighted(layout.vector_path(path), self._tokens(body, wanted), options)
             inner = {"sparse_vector": {**query["sparse_vector"], **own}}
             clauses.append(Clause(inner if scope.inside else nested(path, query, own), where))
-        refused = [one for one in self._of_others(found, SparseModel) if found[one].seen]
-        if refused:
+        if refused := self._of_others(found, SparseModel, seen=True):
             problem = refusal(_not_of(SparseModel, body), on_rewriting=True)
             clauses.append(Clause(problem, in_indices(refused)))
         if not others:

@@ -19,7 +19,7 @@ from proxy.semantic.asyncsearches import is_async
 from proxy.semantic.cutting import Replacement, cut_out
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.fields import Fields
-from proxy.semantic.inferencefields import inference_fields
+from proxy.semantic.inferencefields import inference_fields, shows_inference_fields
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.registry import Target
 from proxy.semantic.sourcefilters import (
@@ -44,8 +44,10 @@ async def get_document(exchange: Exchange) -> web.StreamResponse:
     found = await exchange.parts.registry.look_up(exchange.names["index"])
     if not found.fields:
         return await exchange.hand_on_as_plain(found)
-    parameters = url_with(exchange.rest.parameters)
-    if not filter_in_url(exchange.rest.parameters).shows_inference_fields:
+    own = exchange.rest.parameters
+    shows = await shows_inference_fields(filter_in_url(own), exchange.parts.release)
+    parameters = url_with(own, shows=shows)
+    if not shows:
         return await exchange.hand_on_as(target=exchange.rest.path + _query(parameters))
     is_source = "_source" in exchange.rest.segments()
     return await exchange.hand_on_cut(
@@ -64,13 +66,14 @@ async def get_documents(exchange: Exchange) -> web.StreamResponse:
     if not isinstance(body, dict) or not fields:
         return await exchange.hand_on_unread()  # as documents may be named in ways of their own
     own = exchange.rest.parameters
-    data, parameters = None, url_with(own)
+    shows = await shows_inference_fields(filter_in_url(own), exchange.parts.release)
+    data, parameters = None, url_with(own, shows=shows)
     if isinstance(docs, list):
         is_each = _is_each_filtered(body, own)
         filtered = [_filtered(one, own if is_each else None) for one in docs]
         data = dump_json({**body, "docs": filtered})
         parameters = dict(own) if is_each else parameters
-    sent, shows = exchange.rest.content_type, filter_in_url(own).shows_inference_fields
+    sent = exchange.rest.content_type
     if not shows and (data is None or (sent is not None and sent.format == "json")):
         return await exchange.hand_on_as(target=exchange.rest.path + _query(parameters), body=data)
     return await exchange.hand_on_cut(
@@ -164,7 +167,7 @@ async def showing(
     filter = filter_in_url(parameters) if in_url else filter_in_body(body.get("_source"))
     if filter is None or filter.source is False or hides_source(body, parameters):
         return Showing(body=made, parameters=parameters, replacement=None)
-    shows = named or filter.shows_inference_fields
+    shows = named or await shows_inference_fields(filter, exchange.parts.release)
     hides = shows and await exchange.parts.release.hides_vectors()
     late: tuple[str, ...] = ()
     if shows and is_alone and "scroll" not in parameters and not is_async(exchange.rest.path):

@@ -147,6 +147,8 @@ UNSUPPORTED: Final[Mapping[str, str]] = {
     "match_bool_prefix": _NOT_MATCHED % "match_bool_prefix",
     "combined_fields": _NOT_MATCHED % "[combined_fields]",
     "more_like_this": "more_like_this only supports text/keyword fields: [{path}]",
+    "distance_feature": "Illegal data type of [semantic_text]![distance_feature] query can only be "
+    "run on a date, date_nanos or geo_point field type!",
 }
 # What a `multi_match` of a type that is no plain `match` is called there.
 MULTI_MATCH: Final[Mapping[str, str]] = {

@@ -7,11 +7,19 @@ from dataclasses import replace
 from typing import Any, Final
 
 from proxy.ground.errors import IllegalArgument
+from proxy.semantic.clauses import Clause, any_of
 from proxy.semantic.innerhits import with_sections
 from proxy.semantic.prefilters import Scope, each, listed
 from proxy.semantic.queries import LEAST_K, Rewriter
+from proxy.semantic.registry import Target
 
 _DEFAULT_SIZE: Final = 10
+_MOST_CANDIDATES: Final = 10_000
+# What a `knn` query takes; a section takes `inner_hits`, too.
+_OF_QUERY: Final = {
+    *("field", "query_vector", "query_vector_builder", "k", "num_candidates", "filter"),
+    *("similarity", "rescore_vector", "visit_percentage", "boost", "_name"),
+}
 _AGGREGATIONS: Final = ("aggs", "aggregations")
 
 
@@ -32,7 +40,9 @@ def rewritten(body: Mapping[str, Any], rewriter: Rewriter, size: Any = None) -> 
         if name in body:
             made[name] = rewriter.query(body[name], scope)
     if body.get("knn") is not None:
-        made["knn"] = _sections(body["knn"], rewriter, scope)
+        made |= _knn_sections(body["knn"], made, rewriter, scope)
+        if made["knn"] is None:
+            del made["knn"]
     if "rescore" in body:
         made["rescore"] = each(body["rescore"], lambda one: _rescore(one, rewriter, scope))
     for name in _AGGREGATIONS:
@@ -61,27 +71,64 @@ def _shown(section: Mapping[str, Any], rewriter: Rewriter, scope: Scope) -> dict
     return made
 
 
-def _sections(value: Any, rewriter: Rewriter, scope: Scope) -> Any:
-    """The top-level `knn` sections. One on a semantic field becomes one on its vectors."""
-    made = [
-        section for one in listed(value) for section in _section(one, rewriter, scope.for_section())
-    ]
-    return made[0] if len(made) == 1 and not isinstance(value, list) else made
+def _knn_sections(
+    value: Any, made: Mapping[str, Any], rewriter: Rewriter, scope: Scope
+) -> dict[str, Any]:
+    """The top-level `knn` sections, and the query beside them that finds what they cannot."""
+    sections: list[Any] = []
+    queries: list[Any] = []
+    for one in listed(value):
+        found = _section(one, rewriter, scope)
+        if found is None:
+            queries.append(rewriter.query({"knn": one}, scope.alone()))
+        else:
+            sections.extend(found)
+    if not queries:
+        return {"knn": sections if isinstance(value, list) or len(sections) > 1 else sections[0]}
+    if "query" in made:
+        queries.insert(0, made["query"])
+    return {"knn": sections or None, "query": any_of([Clause(one) for one in queries])}
 
 
-def _section(section: Any, rewriter: Rewriter, scope: Scope) -> list[Any]:
+def _section(section: Any, rewriter: Rewriter, scope: Scope) -> list[Any] | None:
+    """What a `knn` section becomes: one on a semantic field becomes one on its vectors.
+
+    None where that is to be a query: what a section finds among chunks is looked up in all indices,
+    and those without such chunks would fail.
+    """
     if not isinstance(section, Mapping):
         return [section]
-    own = {name: section[name] for name in ("boost", "_name") if name in section}
-    made = []
-    for one in rewriter.nearest(section, scope):
+    found = rewriter.nearest(section, scope.for_section())
+    for one in found:
         if one.problem is not None:
             raise IllegalArgument(one.problem)
+    everywhere = all(_is_everywhere(one.path, rewriter.target) for one in found)
+    if not found or (not everywhere and _is_sound(section)):
+        return None
+    own = {name: section[name] for name in ("boost", "_name") if name in section}
+    made = []
+    for one in found:
         knn = {**one.knn, **own}
         if one.where is not None:
             knn["filter"] = [*listed(knn.get("filter")), one.where]
         made.append(knn)
     return made
+
+
+def _is_sound(section: Mapping[str, Any]) -> bool:
+    """Whether a query can say it, too; the upstream refuses most sections of which none can."""
+    k, boost = section.get("k", 1), section.get("boost", 1)
+    looked_at = section.get("num_candidates", _MOST_CANDIDATES)
+    if not all(isinstance(one, int | float) for one in (k, boost, looked_at)):
+        return False
+    return set(section) <= _OF_QUERY and 0 < k <= looked_at <= _MOST_CANDIDATES and boost >= 0
+
+
+def _is_everywhere(path: str | None, target: Target) -> bool:
+    """Whether a vector search is none among chunks, or all indices have those of the field."""
+    return path is None or (
+        not target.others and all(path in fields for fields in target.fields.values())
+    )
 
 
 def _rescore(value: Any, rewriter: Rewriter, scope: Scope) -> Any:
@@ -140,14 +187,28 @@ def _retriever(value: Any, rewriter: Rewriter, scope: Scope) -> Any:
     """A tree of retrievers with its leaves rewritten."""
     if not isinstance(value, Mapping):
         return value
-    return {name: _one_retriever(name, one, rewriter, scope) for name, one in value.items()}
+    made: dict[str, Any] = {}
+    for name, one in value.items():
+        if name == "knn" and isinstance(one, Mapping):
+            made |= _of_vectors(one, rewriter, scope)
+        else:
+            made[name] = _one_retriever(name, one, rewriter, scope)
+    return made
+
+
+def _of_vectors(value: Mapping[str, Any], rewriter: Rewriter, scope: Scope) -> dict[str, Any]:
+    """A `knn` retriever, or the one with a query that stands for it."""
+    beside = {name: value[name] for name in ("min_score",) if name in value}
+    knn = {name: one for name, one in value.items() if name not in beside}
+    found = _section(knn, rewriter, scope)
+    if found is not None and len(found) == 1:
+        return {"knn": {**found[0], **beside}}
+    return {"standard": {"query": rewriter.query({"knn": knn}, scope.alone()), **beside}}
 
 
 def _one_retriever(name: str, value: Any, rewriter: Rewriter, scope: Scope) -> Any:
     if not isinstance(value, Mapping):
         return value
-    if name == "knn":
-        return _section(value, rewriter, scope.for_section())[0]
     made = dict(value)
     filters = listed(value.get("filter"))
     if filters:

@@ -1,7 +1,8 @@
 """Which part of documents' sources is shown: never `xinf`, and `_inference_fields` on request.
 
-Elasticsearch shows `_inference_fields` in the source where vectors are asked for, or where a search
-names it among its `fields`. Source: FetchSourceContext, InferenceMetadataFieldsMapper.
+Elasticsearch shows `_inference_fields` in the source where vectors are asked for, where a search
+names it among its `fields` and, from 9.2 on, where a filter takes it in by its name or a pattern.
+Source: FetchSourceContext, ShardGetService, InferenceMetadataFieldsMapper.
 """
 
 from __future__ import annotations
@@ -31,15 +32,17 @@ class Filter:
     exclude_vectors: Any
     others: Mapping[str, Any] = field(default_factory=dict)  # of a body, for the upstream to refuse
 
-    @property
-    def shows_inference_fields(self) -> bool:
-        """Whether `_inference_fields` is asked for, and not left out by a pattern."""
-        return (
-            self.source is not False
-            and self.exclude_vectors in (False, "false")
-            and (not self.includes or _covers(self.includes))
-            and not _covers(self.excludes)
-        )
+    def shows_inference_fields(self, *, by_name: bool) -> bool:
+        """Whether `_inference_fields` is asked for, and not left out by a pattern.
+
+        by_name: whether it is enough that a pattern takes it in.
+        """
+        if self.source is False or _covers(self.excludes):
+            return False
+        if by_name and any(fnmatchcase(INFERENCE_FIELDS, one) for one in self.includes):
+            return True
+        asks_for_vectors = self.exclude_vectors in (False, "false")
+        return asks_for_vectors and (not self.includes or _covers(self.includes))
 
     def for_upstream(self, *, shows: bool, hides_vectors: bool) -> dict[str, Any]:
         """The filter with `xinf` left out or, where it `shows`, taken in with its vectors."""
@@ -113,13 +116,12 @@ def filter_in_url(parameters: Mapping[str, str]) -> Filter:
 
 
 def url_with(
-    parameters: Mapping[str, str], *, shows: bool | None = None, hides_vectors: bool = True
+    parameters: Mapping[str, str], *, shows: bool = False, hides_vectors: bool = True
 ) -> dict[str, str]:
-    """The parameters with a filter for the upstream; `shows` as the filter says itself if None."""
+    """The parameters with a filter for the upstream, which leaves `xinf` out or `shows` it."""
     found = filter_in_url(parameters)
     if found.source is False or hides_source({}, parameters):
         return dict(parameters)
-    shows = found.shows_inference_fields if shows is None else shows
     filter = found.for_upstream(shows=shows, hides_vectors=hides_vectors)
     made = {name: value for name, value in parameters.items() if name not in _IN_URL}
     for name, value in filter.items():

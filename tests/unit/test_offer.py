@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from proxy.assembly import Offer
+from proxy.assembly import DependentsIfOffered, Offer
+from proxy.inference.ports import Uses
+from tests.support.samples import make_endpoint
 
 
 class Telling:
@@ -43,3 +45,19 @@ async def test_it_stands_while_nobody_can_tell_and_is_withdrawn_once():
     assert not offer.accepted.is_set()
     assert tuple(await asyncio.gather(offer.stands(), offer.stands())) == (False, False)
     assert withdrawn == [True]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "uses", "misfits"), [(True, Uses(indexes=("a",)), ("a",)), (False, Uses(), ())]
+)
+async def test_nothing_depends_on_endpoints_where_there_is_none(wanted, uses, misfits):
+    class Layer:
+        async def uses_of(self, inference_id):
+            return Uses(indexes=("a",))
+
+        async def misfits_of(self, endpoint):
+            return ("a",)
+
+    found = DependentsIfOffered(Offer(wanted, Telling([])), Layer())  # type: ignore[arg-type]
+    assert await found.uses_of("e1") == uses
+    assert await found.misfits_of(make_endpoint()) == misfits

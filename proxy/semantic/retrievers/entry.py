@@ -111,8 +111,10 @@ class _Entry:
         """The search with what its retrievers found in their place."""
 
         async def rewrite(bodies: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+            given = self.search.body  # at a point in time, that says which indices are searched
+            shared = {"pit": given["pit"]} if "pit" in given else {}
             expression = self.search.expression
-            searches = [Search(body=body, expression=expression) for body in bodies]
+            searches = [Search(body={**one, **shared}, expression=expression) for one in bodies]
             return [_sound(one).body for one in await prepared(exchange, searches)]
 
         try:

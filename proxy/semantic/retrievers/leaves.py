@@ -69,7 +69,9 @@ def search_of(leaf: Leaf, asked: Asked, body: Mapping[str, Any]) -> dict[str, An
         made["knn"] = {name: value for name, value in values.items() if name != "min_score"}
     else:
         made["retriever"] = {leaf.name: values}
-    made |= {"size": asked.size, "track_total_hits": False, "_source": False}
+    most = values.get("k") if leaf.name == KNN else None
+    size = min(asked.size, most) if isinstance(most, int) and most >= 0 else asked.size
+    made |= {"size": size, "track_total_hits": False, "_source": False}
     if asked.explain:
         made["explain"] = True
     if asked.text_of is not None:

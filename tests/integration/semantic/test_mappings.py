@@ -540,6 +540,28 @@ class TestEndpointsInUse:
         done = caller.ask("DELETE", "/_inference/map-used?force=true")
         assert done == {"acknowledged": True, "pipelines": [], "indexes": []}
 
+    def test_are_not_made_anew_with_another_model(self, caller: Caller, index: str):
+        with in_thread(FaultyServer(semantic_reply)) as stub:
+            caller.put_endpoint("map-anew", f"{stub.url}/embed")
+            created(caller, index, of(o=of(s=semantic("map-anew"))))
+            created(caller, "maps-b", of(a=semantic("map-anew")))  # holds nothing
+            caller.ask("PUT", f"/{index}/_doc/1", {"o": {"s": "a text"}}, status=201)
+            caller.ask("DELETE", "/_inference/map-anew?force=true")
+            settings = {"url": f"{stub.url}/embed8", "api_key": "secret"}
+            body = {"service": "hugging_face", "service_settings": settings}
+            error = caller.error("PUT", "/_inference/text_embedding/map-anew", body)
+            assert (error["type"], error["reason"]) == (
+                "status_exception",
+                "Inference endpoint [map-anew] could not be created because the inference_id is "
+                f"being used in mappings with incompatible settings for indices: [{index}]. Please "
+                "either use a different inference_id or update the index mappings to refer to a "
+                "different inference_id.",
+            )
+            caller.put_endpoint("map-anew", f"{stub.url}/embed")
+            caller.ask("DELETE", "/_inference/map-anew?force=true")
+            caller.ask("DELETE", f"/{index},maps-b")
+            caller.put_endpoint("map-anew", f"{stub.url}/embed8")
+
 
 def test_a_default_endpoint(caller: Caller, index: str, start):
     proxy = Caller(start(HFPROXY_SEMANTIC_DEFAULT_INFERENCE_ID="map-twin").url)

@@ -54,6 +54,10 @@ class TestBefore92:
         chunks = source["_inference_fields"]["body"]["inference"]["chunks"]
         assert len(chunks["body"][0]["embeddings"]) == 16
 
+    def test_a_filter_does_not_take_them_in_by_a_pattern(self, filled: Caller):
+        answer = filled.ask("POST", f"/{INDEX}/_search", {"_source": ["*"]})
+        assert "_inference_fields" not in answer["hits"]["hits"][0]["_source"]
+
     def test_vectors_are_shown_on_request(self, filled: Caller):
         answer = filled.ask("POST", f"/{INDEX}/_search", {"_source": {"exclude_vectors": False}})
         assert "_inference_fields" in answer["hits"]["hits"][0]["_source"]

@@ -104,7 +104,7 @@ def test_a_document_scores_as_its_nearest_chunk(here, name):
 @pytest.mark.parametrize("kind", ["flat", "hnsw"])
 @pytest.mark.parametrize("similarity", ["cosine", "dot_product", "l2_norm"])
 def test_similarities(here, kind, similarity):
-    endpoint = here.endpoint("similar", similarity=similarity)
+    endpoint = here.endpoint(f"similar-{similarity}", similarity=similarity)
     options = {"dense_vector": {"type": kind}}
     documents = {key: {"body": texts} for key, texts in TEXTS.items()}
     here.index("similar", documents, body=field(endpoint, index_options=options))
@@ -146,6 +146,64 @@ def test_sections_and_retrievers(here, body):
     if isinstance(knn := body.get("retriever", {}).get("knn"), dict) and "k" not in knn:
         body = {"retriever": {"knn": {**knn, "k": 10, "num_candidates": 10}}}
     assert scores(here.search("a", **body)) == expected(QUERY)
+
+
+@pytest.mark.parametrize("others", ["none", "vectors", "none,vectors", "e2"])
+def test_sections_and_retrievers_among_indices_of_other_kinds(here, others):
+    vectors = {"type": "dense_vector", "dims": 16}
+    here.index("vectors", {"v": {"body": vector("gold")}}, body=vectors)
+    here.index("e2", {"x": {"body": "gold"}}, body=field(here.endpoint("e2")))
+    knn = {"field": "body", "k": 10, "num_candidates": 20, "query_vector": vector("gold")}
+    wanted = {*TEXTS, *({"v"} if "vectors" in others else {"x"} if others == "e2" else ())}
+    builder = {"text_embedding": {"model_text": "gold", "model_id": here.name("e")}}
+    by_text = {**knn, "query_vector_builder": builder}
+    del by_text["query_vector"]
+    for one in (knn, by_text):
+        rrf = {"retrievers": [{"knn": one}, {"standard": {"query": ALL}}], "rank_constant": 1}
+        for body in ({"knn": one}, {"retriever": {"knn": one}}):
+            found = here.search(f"a,{others}", **body)
+            assert found["_shards"]["failed"] == 0
+            assert set(ids(found)) == wanted
+        assert wanted <= set(ids(here.search(f"a,{others}", retriever={"rrf": rrf})))
+        both = here.search(f"a,{others}", {"term": {"team": "b"}}, knn=[one])
+        assert both["_shards"]["failed"] == 0
+        assert set(ids(both)) == wanted | ({"n"} if "none" in others else set())
+
+
+def test_a_retriever_searches_with_the_endpoint_of_each_field(here):
+    here.index("e2", {"x": {"body": "gold"}}, body=field(here.endpoint("e2")))
+    builder = {"text_embedding": {"model_text": "gold"}}
+    knn = {"field": "body", "k": 10, "num_candidates": 20, "query_vector_builder": builder}
+    for body in ({"query": {"knn": knn}}, {"knn": knn}, {"retriever": {"knn": knn}}):
+        assert set(ids(here.search("a,e2", **body))) == {*TEXTS, "x"}
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"k": 30}, "[num_candidates] cannot be less than [k]"),
+        ({"k": 0}, "[k] must be greater than 0"),
+        ({"odd": 1}, "[knn] unknown field [odd]"),
+    ],
+)
+def test_sections_that_are_wrong_are_refused_as_such(here, more, reason):
+    knn = {"field": "body", "k": 10, "num_candidates": 20, "query_vector": vector("gold"), **more}
+    for short in ("a", "a,none"):
+        status, document = here.ask(short, knn=knn)
+        assert status == 400
+        assert document["error"]["reason"].endswith(reason)
+
+
+def test_retrievers_at_a_point_in_time_search_its_indices_only(here):
+    opened = here.client("POST", f"/{here.name('a')}/_pit?keep_alive=1m").document["id"]
+    builder = {"text_embedding": {"model_text": QUERY}}
+    knn = {"field": "body", "k": 10, "num_candidates": 20, "query_vector_builder": builder}
+    rrf = {"retrievers": [{"knn": knn}, {"standard": {"query": semantic(QUERY)}}]}
+    for retriever in ({"knn": knn}, {"rrf": rrf}):
+        status, document = here.post("/_search", {"retriever": retriever, "pit": {"id": opened}})
+        assert status == 200, document
+        assert set(ids(document)) == set(TEXTS)
+    here.client("DELETE", "/_pit", {"id": opened})
 
 
 # --- how many, and which
@@ -333,6 +391,11 @@ def shard_error(document: Any) -> Any:
         (
             {"simple_query_string": {"query": "x", "fields": ["body"]}},
             "Field [body] of type [semantic_text] does not support match queries",
+        ),
+        (
+            {"distance_feature": {"field": "body", "origin": "now", "pivot": "1d"}},
+            "Illegal data type of [semantic_text]![distance_feature] query can only be run on a "
+            "date, date_nanos or geo_point field type!",
         ),
     ],
 )

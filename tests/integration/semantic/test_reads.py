@@ -234,6 +234,17 @@ class TestInferenceFields:
         self.check(answer["docs"][0]["_source"])
         assert answer["docs"][1]["_source"] == {"title": "the sea"}
 
+    @pytest.mark.parametrize("pattern", ["_inference_fields", "_inf*", "*"])
+    def test_where_a_filter_takes_it_in(self, caller: Caller, pattern: str):
+        body = {"_source": ["title", pattern]}
+        (hit,) = caller.ask("POST", f"/{INDEX}/_search", body)["hits"]["hits"]
+        self.check(hit["_source"])
+        query = f"?_source_includes=title,{pattern}"
+        self.check(caller.ask("GET", f"/{INDEX}/_doc/1{query}")["_source"])
+        self.check(
+            caller.ask("POST", f"/{INDEX}/_mget{query}", {"ids": ["1"]})["docs"][0]["_source"]
+        )
+
     @pytest.mark.parametrize(
         "filter", [{"includes": ["title"]}, {"excludes": ["_inference_fields"]}]
     )

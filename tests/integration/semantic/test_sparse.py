@@ -252,6 +252,17 @@ def test_no_vectors_are_searched_for_in_such_a_field(here):
             assert (status, document["error"]["reason"]) == (400, reason)
 
 
+def test_before_its_first_document_such_a_field_only_finds_nothing(here):
+    for own in (
+        {"query_vector": vector(QUERY)},
+        {"query_vector_builder": {"text_embedding": {"model_text": QUERY}}},
+    ):
+        knn = {"field": "body", "k": 5, "num_candidates": 10, **own}
+        for body in ({"query": {"knn": knn}}, {"knn": knn}, {"retriever": {"knn": knn}}):
+            assert ids(here.search("none", **body)) == []
+            assert set(ids(here.search("none,dense", **body))) == {"d", "e"}
+
+
 def test_no_tokens_are_searched_for_in_fields_of_vectors(here):
     reason = "Field [body] does not use a [sparse_embedding] model"
     here.search("dense", semantic(QUERY))

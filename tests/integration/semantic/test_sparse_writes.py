@@ -173,7 +173,7 @@ def test_an_endpoint_of_the_other_kind_cannot_take_over(here):
 
 def test_an_endpoint_that_makes_vectors_now_fills_no_such_field(here):
     here.endpoint("turned", "/sparse")
-    here.index("turned", {"1": {"body": TEXTS[0]}}, body=sparse(here, "turned"))
+    here.index("turned", {}, body=sparse(here, "turned"))
     here.client("DELETE", f"/_inference/{here.name('turned')}?force=true")
     here.endpoint("turned")
     status, document = put(here, f"/{here.name('turned')}/_doc/2", {"body": TEXTS[0]})

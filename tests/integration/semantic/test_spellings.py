@@ -13,8 +13,7 @@ import pytest
 
 from tests.support.layer import ENABLED, HIDDEN, MAPPINGS, Caller, is_filled, put_endpoint
 from tests.support.rawhttp import Answer, send
-from tests.support.semanticprovider import semantic_reply
-from tests.support.stubs import FaultyServer, in_thread
+from tests.support.stubs import FaultyServer, contract_reply, in_thread
 
 OURS: Final = "spelled-ours"
 PLAIN: Final = "spelled-plain"
@@ -34,7 +33,7 @@ SMILE_SEARCHES: Final = b":)\n\x00\xfa\x84index\x4bspelled-ours\xfb\xff:)\n\x00\
 @pytest.fixture(scope="module")
 def callers(serve_for_session, elasticsearch) -> Iterator[tuple[Caller, Caller]]:
     """A proxy that knows which index is plain, and the upstream."""
-    with in_thread(FaultyServer(semantic_reply)) as stub:
+    with in_thread(FaultyServer(contract_reply)) as stub:
         env = {**ENABLED, "HFPROXY_STORE_INDEX": "hugging-face-inference-endpoints-spelled"}
         proxy = Caller(serve_for_session(upstream=elasticsearch.url, env=env).url)
         direct = Caller(elasticsearch.url)

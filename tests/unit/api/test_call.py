@@ -35,7 +35,7 @@ def call(data: bytes = b"", timeout: float | None = None) -> Call:
         profile=PROFILE,
         max_inputs=10,
         fetch=unused,
-        uses_of=unused,
+        dependents=unused,
     )
 
 

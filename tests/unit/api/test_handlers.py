@@ -25,7 +25,7 @@ from proxy.ground.errors import (
     UnknownService,
 )
 from proxy.inference.endpoints import TaskType
-from proxy.inference.ports import unused
+from proxy.inference.ports import NoDependents
 from proxy.inference.releases import PROFILES, Profile
 from proxy.inference.rendering import render_endpoint
 from proxy.inference.service import InferenceService
@@ -68,7 +68,7 @@ def call_of(
         profile=profile,
         max_inputs=10,
         fetch=fetch,
-        uses_of=unused,
+        dependents=NoDependents(),
     )
 
 

@@ -17,6 +17,7 @@ from proxy.ground.errors import (
 )
 from proxy.inference.chat import ChatRequest
 from proxy.inference.endpoints import TaskSettings, TaskType
+from proxy.inference.ports import NoDependents
 from proxy.inference.releases import PROFILES
 from proxy.inference.requests import InferenceRequest
 from proxy.inference.results import RankedDocument, SparseVector
@@ -48,6 +49,26 @@ class TestPut:
         service, store = service_of(ScriptedProvider([[1.0]]))
         error = await failing(service.put(make_endpoint(), None, somebody))
         assert isinstance(error, EndpointAlreadyExists)
+        assert store.endpoints == {}
+
+    async def test_an_id_is_not_used_again_with_another_model(self):
+        tried = []
+
+        class Dependents(NoDependents):
+            async def misfits_of(self, endpoint):
+                tried.append(endpoint.service_settings.dimensions)
+                return ("a", "b")
+
+        service, store = service_of(ScriptedProvider([[1.0, 0.0]]))
+        error = await failing(service.put(make_endpoint(), None, nobody, Dependents()))
+        assert error.status == 400
+        assert error.reason == (
+            "Inference endpoint [e1] could not be created because the inference_id is being used "
+            "in mappings with incompatible settings for indices: [a, b]. Please either use a "
+            "different inference_id or update the index mappings to refer to a different "
+            "inference_id."
+        )
+        assert tried == [2]
         assert store.endpoints == {}
 
 

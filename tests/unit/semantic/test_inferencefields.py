@@ -8,7 +8,10 @@ import orjson
 import pytest
 
 from proxy.semantic.fields import SemanticField
-from proxy.semantic.inferencefields import inference_fields, rendered
+from proxy.semantic.inferencefields import inference_fields, rendered, shows_inference_fields
+from proxy.semantic.sourcefilters import filter_in_body
+from proxy.semantic.upstreamrelease import UpstreamRelease
+from tests.unit.semantic.stubs import NoUpstream
 from tests.unit.semantic.targets import semantic_field
 
 CHUNK: Final = {"field": "o.a", "start": 0, "end": 3, "embeddings": [1.0]}
@@ -56,3 +59,20 @@ def test_it_takes_the_place_of_what_is_kept_in_the_indexs_documents():
     assert made.startswith(b'"_inference_fields":{"o.a"')
     assert replacement("other", added) is None
     assert replacement("a", b"{}") is None
+
+
+class Upstream(NoUpstream):
+    def __init__(self, version: str) -> None:
+        self.told = version
+
+    async def version(self) -> str:
+        return self.told
+
+
+@pytest.mark.parametrize(("version", "shows"), [("9.1.0", False), ("9.2.1", True)])
+async def test_a_filter_shows_them_by_their_name_where_the_release_does(version: str, shows: bool):
+    release = UpstreamRelease(Upstream(version))
+    assert await shows_inference_fields(filter_in_body(["_inference_fields"]), release) is shows
+    assert await shows_inference_fields(filter_in_body({"exclude_vectors": False}), release)
+    assert not await shows_inference_fields(filter_in_body(["a"]), release)
+    assert not await shows_inference_fields(filter_in_body(3), release)

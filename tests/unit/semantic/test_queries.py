@@ -235,6 +235,18 @@ def test_fields_of_other_types():
     assert made(lenient, target(BODY, others=True), types={"body": {"b": "text"}}) == near()
 
 
+def test_what_a_field_does_not_take_is_refused_wherever_a_query_names_it():
+    feature = {"origin": "now", "pivot": "1d"}
+    for query in (
+        {"term": {"body": "x"}},
+        {"combined_fields": {"query": "x", "fields": ["title", "body^2"]}},
+        {"distance_feature": {"field": "body", **feature}},
+    ):
+        assert "[semantic_text]" in str(made(query)) or "semantic_text fields" in str(made(query))
+    for plain in ({"term": {"field": "body"}}, {"distance_feature": {"field": "day", **feature}}):
+        assert made(plain) == plain
+
+
 def test_a_field_without_vectors_finds_nothing():
     rewriting = Rewriting(target(semantic_field(model=None)))
     rewriter = rewriting.rewriter(lambda asking: asking.query(SEMANTIC, Scope(10)))
@@ -401,6 +413,22 @@ def test_fields_of_the_other_kind_are_refused():
     assert OTHER_TASK % "text_embedding" in str(refused["bool"]["must"])
     with pytest.raises(IllegalArgument, match="does not use a"):
         rewritten({"knn": own}, Rewriter(both, known({})))
+
+
+def test_fields_of_the_other_kind_that_hold_nothing_find_nothing():
+    empty = semantic_field(model=SparseModel(), seen=False)
+    own = {"field": "body", "query_vector": FIRST, "k": 1}
+    assert of_tokens({"knn": own}, target(empty)) == {"match_none": {}}
+    found = of_tokens({"knn": own}, target(empty, b=[BODY]))
+    assert found["bool"]["filter"] == [{"terms": {"_index": ["b"]}}]
+    rewriter = Rewriter(target(empty), known({}))
+    for sections in (own, [own]):
+        assert rewritten({"knn": sections}, rewriter) == {"query": {"match_none": {}}}
+    assert rewritten({"knn": []}, rewriter) == {"knn": []}
+    (section,) = rewritten({"knn": [own]}, Rewriter(target(empty, b=[BODY]), known({})))["knn"]
+    assert section["filter"] == [{"terms": {"_index": ["b"]}}]
+    retriever = rewritten({"retriever": {"knn": own}}, rewriter)["retriever"]
+    assert retriever == {"standard": {"query": {"match_none": {}}}}
 
 
 @pytest.mark.parametrize(

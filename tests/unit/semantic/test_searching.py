@@ -9,7 +9,7 @@ import pytest
 from proxy.semantic.prefilters import Scope
 from proxy.semantic.queries import Known, Rewriter
 from proxy.semantic.searching import rewritten, scope_of, with_highlight_queries
-from proxy.semantic.vectors import Vectors
+from proxy.semantic.vectors import Embedded, Vectors, Wanted
 from tests.unit.semantic.targets import Rewriting, semantic_field, target
 
 SEMANTIC: Final = {"semantic": {"field": "body", "query": "one"}}
@@ -103,3 +103,36 @@ def test_highlight_queries_are_changed_alone():
         "order": "score",
         "fields": {"a": {"highlight_query": "1"}, "b": {}},
     }
+
+
+# --- sections, where they cannot be some
+
+BODY: Final = semantic_field()
+KNN: Final = {"field": "body", "query_vector": [1.0, 0.0, 0.0], "k": 1}
+
+
+@pytest.mark.parametrize("to", [target(BODY, others=True), target(BODY, b=[semantic_field("x")])])
+def test_a_section_is_a_query_where_other_indices_have_no_such_chunks(to: Any):
+    rewriter = Rewriter(to, Known())
+    query = rewriter.query({"knn": KNN}, Scope(10))
+    for section in (KNN, [KNN]):
+        assert rewritten({"knn": section}, rewriter) == {"query": query}
+    term = {"term": {"team": "b"}}
+    found = rewritten({"knn": [KNN, KNN], "query": term, "size": 3}, rewriter)
+    assert found == {"query": {"bool": {"should": [term, query, query]}}, "size": 3}
+    found = rewritten({"retriever": {"knn": {**KNN, "min_score": 0.5}}}, rewriter)
+    assert found == {"retriever": {"standard": {"query": query, "min_score": 0.5}}}
+    plain = {**KNN, "field": "vector"}
+    assert rewritten({"knn": [KNN, plain]}, rewriter) == {"knn": [plain], "query": query}
+
+
+def test_a_retriever_that_stands_for_several_sections_is_a_query():
+    both = target(BODY, b=[semantic_field(endpoint="d")])
+    found = {Wanted(one, "x"): Embedded([1.0, 0.0, 0.0]) for one in "ed"}
+    rewriter = Rewriter(both, Known(vectors=Vectors(found=found)))
+    build = {"text_embedding": {"model_text": "x"}}
+    knn = {"field": "body", "query_vector_builder": build, "k": 1, "num_candidates": 20}
+    assert len(rewritten({"knn": knn}, rewriter)["knn"]) == 2
+    query = rewriter.query({"knn": knn}, Scope(10))
+    made = rewritten({"retriever": {"knn": knn}}, rewriter)
+    assert made == {"retriever": {"standard": {"query": query}}}

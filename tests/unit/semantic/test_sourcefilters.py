@@ -50,7 +50,28 @@ def test_what_was_added_is_left_out(source: Any, expected: Any):
 def test_inference_fields_are_shown_on_request(source: Any, shows: bool):
     found = filter_in_body(source)
     assert found is not None
-    assert found.shows_inference_fields is shows
+    assert found.shows_inference_fields(by_name=False) is shows
+
+
+@pytest.mark.parametrize(
+    ("source", "shows"),
+    [
+        ("_inference_fields", True),
+        (["a", "_inf*"], True),
+        (["*"], True),
+        (["a"], False),
+        (["_inference_fields.a"], False),
+        ({"includes": ["_inference_fields"], "exclude_vectors": True}, True),
+        ({"includes": ["*"], "excludes": ["_inf*"]}, False),
+        ({"excludes": ["a"]}, False),
+        (False, False),
+    ],
+)
+def test_inference_fields_are_shown_where_a_pattern_takes_them_in(source: Any, shows: bool):
+    found = filter_in_body(source)
+    assert found is not None
+    assert found.shows_inference_fields(by_name=True) is shows
+    assert not found.shows_inference_fields(by_name=False)
 
 
 def test_what_was_added_is_taken_in_to_be_shown():
@@ -93,7 +114,10 @@ def test_what_matches_is_left_out_of_a_source():
         ({"_source": "true"}, {"_source_excludes": "xinf"}),
         ({"_source": "a,b"}, {"_source_excludes": "xinf", "_source_includes": "a,b"}),
         ({"_source_excludes": "a"}, {"_source_excludes": "a,xinf"}),
-        ({"_source_exclude_vectors": "false"}, {"_source_exclude_vectors": "false"}),
+        (
+            {"_source_exclude_vectors": "false"},
+            {"_source_exclude_vectors": "false", "_source_excludes": "xinf"},
+        ),
         ({"stored_fields": "a"}, {"stored_fields": "a"}),
         (
             {"stored_fields": "a,_source"},
@@ -105,9 +129,17 @@ def test_in_a_url(parameters: dict[str, str], expected: dict[str, str]):
     assert url_with(parameters) == expected
 
 
+def test_a_url_that_shows_what_was_added_asks_for_its_vectors():
+    shown = {"_source_exclude_vectors": "false"}
+    assert url_with({}, shows=True) == shown
+    assert url_with({"_source": "a"}, shows=True) == {**shown, "_source_includes": "a,xinf"}
+
+
 def test_a_url_that_asks_for_vectors_shows_inference_fields():
-    assert filter_in_url({"_source_exclude_vectors": "false"}).shows_inference_fields
-    assert not filter_in_url({"_source_exclude_vectors": "true"}).shows_inference_fields
+    shown = filter_in_url({"_source_exclude_vectors": "false"})
+    assert shown.shows_inference_fields(by_name=False)
+    hidden = filter_in_url({"_source_exclude_vectors": "true"})
+    assert not hidden.shows_inference_fields(by_name=True)
 
 
 def test_stored_fields_hide_the_source_unless_it_is_asked_for():

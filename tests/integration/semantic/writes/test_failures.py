@@ -77,10 +77,9 @@ def test_an_endpoint_that_stays_down_is_given_up_for_the_request(site: Site) -> 
 
 
 def test_vectors_of_another_model_are_refused(site: Site) -> None:
-    """The endpoint was made anew with a model of fewer dimensions."""
+    """The endpoint was made anew with a model of fewer dimensions before the first document."""
     site.put_endpoint("wf-other")
     site.make("wf-a", {"body": semantic("wf-other")})
-    site.ok("PUT", "/wf-a/_doc/1", {"body": "x"})
     site.ok("DELETE", "/_inference/wf-other?force=true")
     site.embedder.dimensions = 8
     try:

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 import pytest
 
-from proxy.semantic.retrievers.leaves import without_retriever
+from proxy.semantic.retrievers.leaves import Asked, search_of, without_retriever
+from proxy.semantic.retrievers.tree import Leaf
 
 QUERY: Final[Any] = {"term": {"a": 1}}
 OTHER: Final[Any] = {"term": {"b": 2}}
@@ -51,3 +52,9 @@ def test_a_lone_one_becomes_what_it_stands_for(retriever, expected):
 )
 def test_what_would_be_refused_is_left_to_be_refused(search):
     assert without_retriever(search) == search
+
+
+@pytest.mark.parametrize(("k", "size"), [(3, 3), (30, 10), (0, 0), ("x", 10), (None, 10)])
+def test_a_leaf_finds_no_more_than_its_k(k: Any, size: int):
+    leaf = Leaf(name="knn", values={"field": "v", "query_vector": [1.0], "k": k})
+    assert search_of(leaf, Asked(size=10), {})["size"] == size
