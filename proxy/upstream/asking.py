@@ -70,6 +70,7 @@ class Asking:
         """Ask with the headers of a caller's request, but for those about its body.
 
         `body`, perhaps in pieces, is JSON, or newline-delimited JSON where the request's own is.
+        Pieces are taken out of their list as they are sent.
         """
         found = await self.ask_unless_large(request, method, target, body, None)
         assert isinstance(found, UpstreamAnswer)
@@ -160,9 +161,13 @@ class Asking:
 
 
 async def _in_turn(pieces: list[bytes]) -> AsyncIterator[bytes]:
-    """A body that is not copied to be in one piece; aiohttp takes such from generators only."""
-    for piece in pieces:
-        yield piece
+    """A body that is not copied to be in one piece; aiohttp takes such from generators only.
+
+    It is let go of as it is written: the answer may take long.
+    """
+    pieces.reverse()
+    while pieces:
+        yield pieces.pop()
 
 
 def _own_headers(upstream: UpstreamConfig) -> CIMultiDict[str]:
