@@ -15,11 +15,12 @@ from proxy.semantic.bulk import Item, Window
 _NUMBERS: Final = 200_000
 _TEXTS: Final = 512
 _BYTES: Final = 1024 * 1024  # of its documents
-_FIRST: Final = 4  # by which the first window and group of a large body are smaller than these
+_FIRST: Final = 16  # by which the first window of a large body is smaller than these
 _LARGE: Final = 64 * 1024  # bytes of documents; what has no more is prepared at once
 # Bytes of documents that are prepared at once, of what has more: without pipelines, so few that
 # texts that are embedded meanwhile hardly wait for the processor.
 _GROUP: Final = 16 * 1024
+_FIRST_GROUP: Final = 4  # by which the first group of a large body is smaller
 _INGESTED: Final = 128 * 1024
 
 
@@ -36,7 +37,7 @@ def groups(window: Window, most: int | None = None, *, is_first: bool = False) -
     most_bytes = _GROUP if most is None else _INGESTED
     limit = most_bytes if is_large(window) else _LARGE
     if is_first and is_large(window):
-        limit //= _FIRST
+        limit //= _FIRST_GROUP
     items: list[Item] = []
     size, lines = 0, window.lines
     for item in window.items:

@@ -40,10 +40,10 @@ def test_windows_are_cut_by_the_vectors_they_get(together: int) -> None:
 
 
 def test_those_of_a_large_body_begin_small() -> None:
-    items = [filled(str(number), 10) for number in range(160)]
+    items = [filled(str(number), 2) for number in range(500)]
     windows = _gathered(items, is_large=True)
-    assert _sizes(windows) == [5, 10, *[20] * 7, 5]
-    assert [window.numbers for window in windows[:3]] == [50_000, 100_000, 200_000]
+    assert _sizes(windows) == [6, 12, 25, 50, *[100] * 4, 7]
+    assert [window.numbers for window in windows[2:5]] == [50_000, 100_000, 200_000]
 
 
 @pytest.mark.parametrize("together", [1, 2, 1000])
