@@ -26,9 +26,6 @@ class CollectedItems:
         """Add items at the end."""
         if not items:
             return
-        if self._size > _BLOCK:  # not before more come: the last ones need not be packed
-            self._packed.append(zlib.compress(b",".join(self._open), _LEVEL))
-            self._open, self._size = [], 0
         is_light = True
         for item in items:
             for answer in item.values():
@@ -36,10 +33,16 @@ class CollectedItems:
                     self.has_errors, is_light = True, False
                 elif "get" in answer:  # with a document
                     is_light = False
-        data = (dump_light if is_light else dump_json)(items)[1:-1]
-        self._open.append(data)
-        self._size += len(data)
-        self.count += len(items)
+        self.add_written((dump_light if is_light else dump_json)(items)[1:-1], len(items))
+
+    def add_written(self, items: bytes, count: int) -> None:
+        """Add so many items at the end, none with an error, as JSON with commas between them."""
+        if self._size > _BLOCK:  # not before more come: the last ones need not be packed
+            self._packed.append(zlib.compress(b",".join(self._open), _LEVEL))
+            self._open, self._size = [], 0
+        self._open.append(items)
+        self._size += len(items)
+        self.count += count
 
     def rendered(self, took: int) -> Iterator[bytes]:
         """The whole answer, in pieces."""
