@@ -21,7 +21,7 @@ from proxy.semantic.exchange import Exchange
 from proxy.semantic.flawless import FlawlessItems
 from proxy.semantic.handover import Handover, others_first, sent_first
 from proxy.semantic.hiding import hide_in_error
-from proxy.semantic.parting import Gathering, groups, is_large
+from proxy.semantic.parting import Gathering, groups
 from proxy.semantic.plainlines import PlainLines
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.targets import write_target
@@ -31,7 +31,7 @@ from proxy.xcontent.writing import dump_json
 # Bytes of a body that are worked through at once: first, and from then on.
 _FIRST_WINDOW: Final = 128 * 1024
 _WINDOW: Final = 1024 * 1024
-_SENT: Final = 8 * 1024 * 1024  # bytes that are sent at once
+_SENT: Final = 12 * 1024 * 1024  # bytes that are sent at once
 _INGESTED: Final = 512  # documents that go through pipelines of ours at once
 _ELSEWHERE: Final = (b"_index", b"pipeline")  # what may take documents elsewhere than the path says
 _LINE: Final = re.compile(r"(?<=\bline \[)\d+(?=\])")
@@ -162,8 +162,8 @@ class _Bulk:
         try:
             async with asyncio.TaskGroup() as tasks:
                 steps = [
-                    tasks.create_task(self._prepare_all(prepared)),
                     tasks.create_task(self._embed_all(prepared, embedded)),
+                    tasks.create_task(self._prepare_all(prepared)),
                     tasks.create_task(self._collect_all()),
                 ]
                 try:
@@ -180,7 +180,7 @@ class _Bulk:
 
     async def _prepare_all(self, prepared: Handover) -> None:
         with prepared.giving():
-            async with aclosing(self._prepared()) as windows:
+            async with aclosing(self._prepared(prepared)) as windows:
                 async for window in windows:
                     await prepared.room(window)
                     prepared.give(window)
@@ -209,21 +209,26 @@ class _Bulk:
             del window, entries  # while the upstream is busy, as this takes a while, too
             self._answered.task_done()
 
-    async def _prepared(self) -> AsyncGenerator[Window, None]:
-        """The body's items, their texts cut, in windows small enough to be embedded at once."""
-        gathering: Gathering | None = None
+    async def _prepared(self, following: Handover) -> AsyncGenerator[Window, None]:
+        """The body's items, their texts cut, in windows small enough to be embedded at once.
+
+        They are given to `following`, and smaller if nothing else is embedded meanwhile.
+        """
+        gathering, is_first = Gathering(self._writer.key_of), True
         most = _INGESTED if self._exchange.parts.registry.snapshot.pipelines else None
         async with aclosing(windows(self._pieces(), _FIRST_WINDOW, _WINDOW, self._lines)) as coming:
             async for window in coming:
-                is_first = gathering is None
-                gathering = gathering or Gathering(self._writer.key_of, is_large=is_large(window))
                 for group in groups(window, most, is_first=is_first):
                     await self._prepare(group)
-                    await others_first()  # what has been prepared before is embedded first
                     for full in gathering.full(group):
                         yield full
+                    if following.is_awaited:
+                        for enough in gathering.enough():
+                            yield enough
+                    await others_first()  # what has been prepared is embedded first
                 for rest in gathering.rest():  # as the caller may wait for it to be written
                     yield rest
+                is_first = False
 
     async def _prepare(self, group: Window) -> None:
         """Prepare items. Whose credentials expire amid a bulk is still told what is done by then.
