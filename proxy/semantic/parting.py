@@ -66,7 +66,8 @@ class Gathering:
     def _begin(self, lines: int) -> None:
         self._window = Window([], lines)
         self._texts = self._bytes = 0
-        self._written: set[Hashable] = set()
+        self._written: set[Hashable] = set()  # by the first items
+        self._seen = 0  # how many these are
 
     def full(self, group: Window) -> Iterator[Window]:
         """The windows that are full with these items."""
@@ -78,10 +79,9 @@ class Gathering:
             for filling in item.fillings():
                 numbers += filling.weight()
                 texts += filling.chunk_count()
-            key = self._key_of(item)
+            size = item.size
             if self._window.items and (
-                self._is_too_much(numbers, texts, item.size)
-                or (item.relies and key in self._written)
+                self._is_too_much(numbers, texts, size) or (item.relies and self._is_written(item))
             ):
                 self._is_first = False
                 yield self._window
@@ -89,9 +89,14 @@ class Gathering:
             self._window.items.append(item)
             self._window.numbers += numbers
             self._texts += texts
-            self._bytes += item.size
-            self._written.add(key)
+            self._bytes += size
             lines += item.line_count
+
+    def _is_written(self, item: Item) -> bool:
+        """Whether the document that an item is about is written in the same window."""
+        self._written.update(map(self._key_of, self._window.items[self._seen :]))
+        self._seen = len(self._window.items)
+        return self._key_of(item) in self._written
 
     def rest(self) -> Iterator[Window]:
         """The window of the items that are left, if there are any."""
