@@ -111,6 +111,8 @@ def _vectors_at(data: bytes, start: int) -> tuple[list[Numbers], int]:
 def _numbers(text: bytes) -> Numbers:
     """An array. Raises: _Flawed, JSONDecodeError; UnreadableReply as `_check_range`."""
     vector = orjson.loads(text)
+    if b" " in text:  # as many write it: between numbers, or what follows finds more than numbers
+        text = text.translate(None, _SPACE)
     points = b"[%b.]" % (b".," * (len(vector) - 1))
     is_decimal = text.translate(None, _OF_DECIMALS) == points  # as most are
     if not is_decimal and (left := text.translate(None, _OF_NUMBERS)):

@@ -221,6 +221,8 @@ class Item:
         """What is sent upstream for it."""
         if self.source is None:
             return self.action_line + b"\n"
+        if self.filling is None and self.upsert is None and self.guard is None:
+            return b"%b\n%b\n" % (self.action_line, self.source)
         pieces = [self._sent_source(self.source)]
         additions = [(self.place, self.filling), (self.upsert_place, self.upsert)]
         wanted = [(place, one) for place, one in additions if place and one and one.fields]
@@ -284,6 +286,7 @@ class Window:
     lines: int = 0  # of the body, before these
     numbers: int = 0  # in all vectors that its items get, about
     pieces: list[bytes] = field(default_factory=list)  # what is sent for them, once that is known
+    _lines: int = field(default=-1, init=False)  # bytes of the items' lines, once they are counted
 
     @classmethod
     def joined(cls, windows: Sequence[Window]) -> Window:
@@ -305,10 +308,11 @@ class Window:
 
         Deletions have no documents, and what is not sent is there all the same.
         """
-        lines = sum(len(item.action_line) + item.size for item in self.items)
+        if self._lines < 0:
+            self._lines = sum(len(item.action_line) + item.size for item in self.items)
         if self.pieces:
-            return max(lines, sum(map(len, self.pieces)))
-        return lines + self.numbers * _PER_NUMBER
+            return max(self._lines, sum(map(len, self.pieces)))
+        return self._lines + self.numbers * _PER_NUMBER
 
     def line_count(self) -> int:
         """Lines of its items, without those between them."""
@@ -358,17 +362,17 @@ def read_action(line: bytes) -> tuple[str, dict[str, Any]] | None:
     except orjson.JSONDecodeError:
         found = parse(line, "json", _BOUNDS)
         document = None if found.error is not None or found.root is None else found.root.plain()
-    match document:
-        case {**entries} if len(entries) == 1:
-            (action, meta) = next(iter(entries.items()))
-            if action in ACTIONS and isinstance(meta, dict):
-                if action == "index" and meta.get("op_type") == "create":
-                    action = "create"  # which asks for another privilege
-                for name, value in meta.items():
-                    if not isinstance(value, str) and name in _TEXTS:
-                        return action, _with_texts(line, meta)
-                return action, meta
-    return None
+    if not isinstance(document, dict) or len(document) != 1:
+        return None
+    ((action, meta),) = document.items()
+    if action not in ACTIONS or not isinstance(meta, dict):
+        return None
+    if action == "index" and meta.get("op_type") == "create":
+        action = "create"  # which asks for another privilege
+    for name, value in meta.items():
+        if not isinstance(value, str) and name in _TEXTS:
+            return action, _with_texts(line, meta)
+    return action, meta
 
 
 def _with_texts(line: bytes, meta: Mapping[str, Any]) -> dict[str, Any]:

@@ -52,6 +52,7 @@ class Handover:
         self._weights: list[int] = []  # theirs
         self._is_coming = False  # whether one more will be given
         self._is_over = False
+        self._is_taken = False  # what comes next, by somebody who waits for it
         self._error: Malformed | ProxyError | None = None
         self._changed = asyncio.Event()
 
@@ -86,7 +87,9 @@ class Handover:
         With `knows_end`, what may be the last window waits until that is known, which `is_over`
         tells then.
         """
+        self._is_taken = True
         await self._until(lambda: self._is_over or self._count(knows_end) > 0)
+        self._is_taken = False
         if self._error is not None:
             raise self._error
         if not self._waiting:
@@ -96,6 +99,11 @@ class Handover:
         self._waiting, self._weights = self._waiting[count:], self._weights[count:]
         self._changed.set()
         return window
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the next step has nothing to do until a window comes."""
+        return self._is_taken and not self._waiting
 
     async def is_over(self) -> bool:
         """Whether nothing more comes. Raises: the error that ended it."""

@@ -31,6 +31,7 @@ from proxy.semantic.counting import count_failures
 from proxy.semantic.embedding import Filler
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.filling import Chunkers
+from proxy.semantic.flawless import FlawlessItems, flawless_items
 from proxy.semantic.hiding import hide_in_error
 from proxy.semantic.ingest.running import run_pipelines
 from proxy.semantic.models import writable_target
@@ -253,18 +254,31 @@ class Writer:
 
     async def send(self, window: Window, *, is_last: bool) -> list[Entry] | Refused:
         """The answers to all items of a filled window. Raises: UpstreamError."""
-        sent = window.sent()
+        found = await self.send_unread(window, is_last=is_last)
+        return found.entries() if isinstance(found, FlawlessItems) else found
+
+    async def send_unread(
+        self, window: Window, *, is_last: bool
+    ) -> list[Entry] | FlawlessItems | Refused:
+        """As `send`; what need not be read is not, as the next window waits meanwhile."""
         try:
-            entries = await self._ask(window, refreshes=is_last)
-            if isinstance(entries, Refused):
-                return entries
+            answer = await self._ask(window, refreshes=is_last)
+            if isinstance(answer, Refused):
+                return answer
+            if answer is not None:
+                flawless = flawless_items(answer.body, len(window.items))  # where all were sent
+                if flawless is not None:
+                    return flawless
+            sent = window.sent()
+            entries = await _entries(answer)
             await self._repeat_all(sent, entries, refreshes=is_last)
             for item, entry in zip(sent, entries, strict=True):
                 item.answer = shown(entry)  # also of one that could not be sent once more
         finally:
-            for item in window.items:
-                self._unsent.pop(id(item), None)
-            self._sent.set()
+            if self._unsent:
+                for item in window.items:
+                    self._unsent.pop(id(item), None)
+                self._sent.set()
         return window.answers((), self._index or "")
 
     async def _repeat_all(
@@ -295,26 +309,23 @@ class Writer:
         window = Window(items)
         reading = [item for item in items if needs_present(item)]
         window.pieces = await self._embed(items, reading)
-        entries = await self._ask(window, refreshes=refreshes)
-        if isinstance(entries, Refused):
-            entries = self.refusals(window.sent(), entries.answer)
+        answer = await self._ask(window, refreshes=refreshes)
+        if isinstance(answer, Refused):
+            entries = self.refusals(window.sent(), answer.answer)
+        else:
+            entries = await _entries(answer)
         return window.answers(entries, self._index or "")
 
-    async def _ask(self, window: Window, *, refreshes: bool) -> list[Entry] | Refused:
-        """The upstream's entries for what is sent of a window."""
+    async def _ask(self, window: Window, *, refreshes: bool) -> UpstreamAnswer | Refused | None:
+        """The upstream's answer to what is sent of a window; None where nothing is."""
         if not any(window.pieces):
-            return []
+            return None
         target = self.target(refreshes=refreshes)
         answer = await self._exchange.parts.upstream.ask_as_caller(
             self._exchange.request, "POST", target, window.pieces
         )
         window.pieces = []  # they may be made anew from the sources
-        if answer.status >= 300:
-            return Refused(answer)
-        entries: list[Entry] = await offload(
-            len(answer.body), _ENTRIES, lambda: items_of(answer, "items")
-        )
-        return entries
+        return Refused(answer) if answer.status >= 300 else answer
 
     def target(self, *, refreshes: bool) -> str:
         """That of the upstream's `_bulk`."""
@@ -333,17 +344,25 @@ class Writer:
             error.pop("root_cause", None)
         return [item.refused(self._index or "", answer.status, error) for item in items]
 
-    def count(self, window: Window, entries: Sequence[Entry]) -> None:
+    def count(self, window: Window, entries: Sequence[Entry] | FlawlessItems) -> None:
         """Take note of what became of the items of a window, for the figures."""
-        self.touched |= any(
+        self.touched = self.touched or any(
             item.is_filled or item.is_ingested or item.error is not None for item in window.items
         )
-        count_failures(self._exchange.parts.metrics, window.items, entries)
+        if not isinstance(entries, FlawlessItems):
+            count_failures(self._exchange.parts.metrics, window.items, entries)
 
     def lost(self, window: Window, error: ProxyError) -> list[Entry]:
         """The answers to the items of a window that the upstream has not answered."""
         sent = [item.failed(self._index or "", error) for item in window.sent()]
         return window.answers(sent, self._index or "")
+
+
+async def _entries(answer: UpstreamAnswer | None) -> list[Entry]:
+    """What the upstream has answered to each item. Raises: UpstreamBroken."""
+    if answer is None:
+        return []
+    return await offload(len(answer.body), _ENTRIES, lambda: items_of(answer, "items"))
 
 
 @contextmanager

@@ -18,9 +18,10 @@ from proxy.semantic.answerjson import read_items
 from proxy.semantic.bulk import Malformed, Window, new_id, windows
 from proxy.semantic.collected import CollectedItems
 from proxy.semantic.exchange import Exchange
+from proxy.semantic.flawless import FlawlessItems
 from proxy.semantic.handover import Handover, others_first, sent_first
 from proxy.semantic.hiding import hide_in_error
-from proxy.semantic.parting import Gathering, groups, is_large
+from proxy.semantic.parting import Gathering, groups
 from proxy.semantic.plainlines import PlainLines
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.targets import write_target
@@ -30,10 +31,12 @@ from proxy.xcontent.writing import dump_json
 # Bytes of a body that are worked through at once: first, and from then on.
 _FIRST_WINDOW: Final = 128 * 1024
 _WINDOW: Final = 1024 * 1024
-_SENT: Final = 8 * 1024 * 1024  # bytes that are sent at once
+_SENT: Final = 12 * 1024 * 1024  # bytes that are sent at once
 _INGESTED: Final = 512  # documents that go through pipelines of ours at once
 _ELSEWHERE: Final = (b"_index", b"pipeline")  # what may take documents elsewhere than the path says
 _LINE: Final = re.compile(r"(?<=\bline \[)\d+(?=\])")
+
+_Entries = list[Entry] | FlawlessItems
 
 
 async def bulk(exchange: Exchange) -> web.StreamResponse:
@@ -116,8 +119,8 @@ class _Bulk:
         if answers:
             self._collected.add(answers)
         self._unrefreshed: set[str] = set()  # indices that were written to before the last window
-        # The answers to the window that was answered last, and whether none follows.
-        self._answered: asyncio.Queue[tuple[list[Entry], bool]] = asyncio.Queue(1)
+        # The window that was answered last, and whether none follows.
+        self._answered: asyncio.Queue[tuple[Window, _Entries, bool]] = asyncio.Queue(1)
         self._has_body = False
         self._has_begun = False  # to send any window
         self._has_answers = bool(answers)  # whether any item has one
@@ -159,8 +162,8 @@ class _Bulk:
         try:
             async with asyncio.TaskGroup() as tasks:
                 steps = [
-                    tasks.create_task(self._prepare_all(prepared)),
                     tasks.create_task(self._embed_all(prepared, embedded)),
+                    tasks.create_task(self._prepare_all(prepared)),
                     tasks.create_task(self._collect_all()),
                 ]
                 try:
@@ -177,7 +180,7 @@ class _Bulk:
 
     async def _prepare_all(self, prepared: Handover) -> None:
         with prepared.giving():
-            async with aclosing(self._prepared()) as windows:
+            async with aclosing(self._prepared(prepared)) as windows:
                 async for window in windows:
                     await prepared.room(window)
                     prepared.give(window)
@@ -200,26 +203,32 @@ class _Bulk:
 
     async def _collect_all(self) -> None:
         while True:
-            entries, is_last = await self._answered.get()
+            window, entries, is_last = await self._answered.get()
             await others_first()
-            self._collect(entries, is_last=is_last)
+            self._collect(window, entries, is_last=is_last)
+            del window, entries  # while the upstream is busy, as this takes a while, too
             self._answered.task_done()
 
-    async def _prepared(self) -> AsyncGenerator[Window, None]:
-        """The body's items, their texts cut, in windows small enough to be embedded at once."""
-        gathering: Gathering | None = None
+    async def _prepared(self, following: Handover) -> AsyncGenerator[Window, None]:
+        """The body's items, their texts cut, in windows small enough to be embedded at once.
+
+        They are given to `following`, and smaller if nothing else is embedded meanwhile.
+        """
+        gathering, is_first = Gathering(self._writer.key_of), True
         most = _INGESTED if self._exchange.parts.registry.snapshot.pipelines else None
         async with aclosing(windows(self._pieces(), _FIRST_WINDOW, _WINDOW, self._lines)) as coming:
             async for window in coming:
-                is_first = gathering is None
-                gathering = gathering or Gathering(self._writer.key_of, is_large=is_large(window))
                 for group in groups(window, most, is_first=is_first):
                     await self._prepare(group)
-                    await others_first()  # what has been prepared before is embedded first
                     for full in gathering.full(group):
                         yield full
+                    if following.is_awaited:
+                        for enough in gathering.enough():
+                            yield enough
+                    await others_first()  # what has been prepared is embedded first
                 for rest in gathering.rest():  # as the caller may wait for it to be written
                     yield rest
+                is_first = False
 
     async def _prepare(self, group: Window) -> None:
         """Prepare items. Whose credentials expire amid a bulk is still told what is done by then.
@@ -248,7 +257,7 @@ class _Bulk:
         self._has_begun = True
         is_last = self._refresh_wanted() and await following.is_over()
         try:
-            entries = await self._writer.send(window, is_last=is_last)
+            entries = await self._writer.send_unread(window, is_last=is_last)
         except UpstreamError as error:
             if not self._has_answers and await following.is_over():
                 raise
@@ -260,14 +269,20 @@ class _Bulk:
                     answer, lambda document: with_lines(hide_in_error(document), window.line_of)
                 )
             entries = window.answers(self._writer.refusals(window.sent(), answer), self._index)
-        self._writer.count(window, entries)
         self._has_answers = True
         self._has_sent = self._has_sent or bool(window.sent())
-        await self._answered.put((entries, is_last))
+        await self._answered.put((window, entries, is_last))
         return None
 
-    def _collect(self, entries: list[Entry], *, is_last: bool) -> None:
-        if not is_last and self._refresh_wanted():
+    def _collect(self, window: Window, entries: _Entries, *, is_last: bool) -> None:
+        self._writer.count(window, entries)
+        notes = not is_last and self._refresh_wanted()
+        if isinstance(entries, FlawlessItems):
+            if not notes:
+                self._collected.add_written(entries.json, entries.count)
+                return
+            entries = entries.entries()
+        if notes:
             self._note(entries)
         self._look_for_refusals(entries)
         self._collected.add(entries)

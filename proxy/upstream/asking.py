@@ -68,6 +68,7 @@ class Asking:
         """Ask with the headers of a caller's request, but for those about its body.
 
         `body`, perhaps in pieces, is JSON, or newline-delimited JSON where the request's own is.
+        Pieces are taken out of their list as they are sent.
         """
         found = await self._forwarder.ask_unless_large(request, method, target, body, None)
         assert isinstance(found, UpstreamAnswer)

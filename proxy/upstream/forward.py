@@ -353,6 +353,10 @@ def _joined(pairs: Iterable[tuple[bytes, bytes]]) -> CIMultiDict[str]:
 
 
 async def _in_turn(pieces: list[bytes]) -> AsyncIterator[bytes]:
-    """A body that is not copied to be in one piece; aiohttp takes such from generators only."""
-    for piece in pieces:
-        yield piece
+    """A body that is not copied to be in one piece; aiohttp takes such from generators only.
+
+    It is let go of as it is written: the answer may take long.
+    """
+    pieces.reverse()
+    while pieces:
+        yield pieces.pop()

@@ -59,6 +59,8 @@ async def run_pipelines(
     ours = await exchange.parts.registry.pipelines()
     entries = []
     for index, target, item in items:
+        if not (ours or target.fields):
+            continue
         try:
             entry = _entry(ours, index, target, item, requested)
         except ProxyError as error:

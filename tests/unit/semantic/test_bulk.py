@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import orjson
 import pytest
 
 from proxy.ground.errors import IllegalArgument
-from proxy.semantic.bulk import Item, Malformed, Window, read_action, rendered, windows
+from proxy.semantic.bulk import Guard, Item, Malformed, Window, read_action, rendered, windows
 from proxy.semantic.documents import Place
 from tests.unit.semantic.items import filled
 
@@ -117,3 +118,12 @@ def test_the_number_of_a_line_among_those_that_are_sent() -> None:
     sent = Item(action="index", meta={}, action_line=b"{}", source=b"{}")
     window = Window([failed, deletion, failed, sent], lines=10)
     assert [window.line_of(line) for line in (1, 2, 3, 4)] == [13, 16, 17, 18]
+
+
+def test_the_version_that_was_read_is_told_though_nothing_is_put_in() -> None:
+    guard = Guard(if_seq_no=1, if_primary_term=2)
+    line = b'{"index":{"_id":"1"}}'
+    item = Item(action="index", meta={"_id": "1"}, action_line=line, source=b"{}", guard=guard)
+    sent, source = item.rendered().splitlines()
+    assert orjson.loads(sent) == {"index": {"_id": "1", "if_seq_no": 1, "if_primary_term": 2}}
+    assert source == b"{}"

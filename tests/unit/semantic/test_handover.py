@@ -56,6 +56,20 @@ async def test_what_waits_is_taken_together_as_far_as_there_is_room():
     assert await handover.take() is None
 
 
+async def test_a_window_is_awaited_as_long_as_none_is_there():
+    handover = Handover()
+    seen = [handover.is_awaited]
+    taking = await waits(handover.take())
+    seen.append(handover.is_awaited)
+    giving = asyncio.ensure_future(give(handover, window("1"), window("2")))
+    await asyncio.sleep(0)
+    seen.append(handover.is_awaited)
+    assert ids(await taking) == ["1"]
+    await giving
+    seen.append(handover.is_awaited)
+    assert seen == [False, True, False, False]
+
+
 async def test_windows_without_vectors_are_as_large_together_as_others():
     handover = Handover(8)  # bytes: two windows
     giving = await waits(give(handover, *(window(name, numbers=0) for name in "123")))

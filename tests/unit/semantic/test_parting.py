@@ -11,11 +11,9 @@ from proxy.semantic.parting import Gathering, groups, is_large
 from tests.unit.semantic.items import filled
 
 
-def _gathered(
-    items: Sequence[Item], *, together: int = 1000, is_large: bool = False, lines: int = 0
-) -> list[Window]:
+def _gathered(items: Sequence[Item], *, together: int = 1000, lines: int = 0) -> list[Window]:
     """The windows of items of which `together` are prepared at once."""
-    gathering = Gathering(lambda item: item.id, is_large=is_large)
+    gathering = Gathering(lambda item: item.id)
     made = [
         window
         for group in groups(Window(list(items), lines), together)
@@ -39,11 +37,20 @@ def test_windows_are_cut_by_the_vectors_they_get(together: int) -> None:
     assert sizes([]) == []
 
 
-def test_those_of_a_large_body_begin_small() -> None:
-    items = [filled(str(number), 10) for number in range(160)]
-    windows = _gathered(items, is_large=True)
-    assert _sizes(windows) == [5, 10, *[20] * 7, 5]
-    assert [window.numbers for window in windows[:3]] == [50_000, 100_000, 200_000]
+def test_as_long_as_nothing_is_embedded_windows_are_small() -> None:
+    gathering = Gathering(id)
+
+    def gathered(count: int) -> list[int]:
+        list(gathering.full(Window([filled("1", 10) for _ in range(count)], 0)))
+        return _sizes(list(gathering.enough()))
+
+    assert gathered(0) == []
+    assert gathered(1) == [1]  # the first one, however small
+    assert gathered(1) == []
+    assert gathered(11) == []
+    assert gathered(1) == [13]
+    assert gathered(14) == [14]
+    assert gathered(1) == []
 
 
 @pytest.mark.parametrize("together", [1, 2, 1000])

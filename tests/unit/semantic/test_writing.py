@@ -88,7 +88,7 @@ async def test_a_slow_upstream_is_not_sent_all_that_waits_at_once(monkeypatch):
     exchange.parts = replace(exchange.parts, read_pieces=pieces)
     await handle(exchange)
     assert sum(asked.body.count(b"\n") for asked in before.upstream.asked) == 600
-    assert max(len(asked.body) for asked in before.upstream.asked) < 10 * 1024 * 1024
+    assert max(len(asked.body) for asked in before.upstream.asked) < 14 * 1024 * 1024
 
 
 async def test_the_upstream_does_not_wait_for_what_becomes_of_its_answers(monkeypatch):
@@ -115,6 +115,32 @@ async def test_the_upstream_does_not_wait_for_what_becomes_of_its_answers(monkey
     await handle(exchange)
     assert events[:3] == ["asked", "asked", "collected"]
     assert events.count("asked") == events.count("collected")
+
+
+@pytest.mark.parametrize("query", ["", "?refresh=true"])
+async def test_items_that_went_well_are_answered_as_the_upstream_has_written_them(
+    query, monkeypatch
+):
+    written = {"index": {"_index": "a", "_id": "1", "result": "created", "status": 201}}
+    body = b'{"errors":false,"took":1,"items":[%b]}'
+
+    async def answer(request, method, target, sent=()):
+        lines = b"".join(sent).splitlines() if "_bulk" in target else []
+        return Answer(body % b",".join([orjson.dumps(written)] * (len(lines) // 2)))
+
+    async def pieces(*asked: object) -> AsyncIterator[bytes]:
+        yield lines(*[INDEX, {"body": "x" * 65536}] * 30)  # in several windows
+
+    before = here()
+    monkeypatch.setattr(before.upstream, "ask_as_caller", answer)
+    exchange, handle = before.exchange("POST", f"/_bulk{query}")
+    exchange.parts = replace(exchange.parts, read_pieces=pieces)
+    found = orjson.loads((await handle(exchange)).body)
+    assert not found["errors"]
+    assert len(found["items"]) == 30
+    answers = [one["index"] for one in found["items"]]
+    assert {one["result"] for one in answers} == {"created"}
+    assert answers[0].get("forced_refresh", False) == bool(query)
 
 
 async def test_a_caller_who_leaves_amid_its_body_ends_the_request_and_is_no_error() -> None:

@@ -69,10 +69,13 @@ async def test_an_answer_may_have_so_many_bytes_as_is_configured():
 async def test_a_body_in_pieces_arrives_as_one(length: int):
     headers = {"Content-Type": "application/x-ndjson", "Content-Length": "1"}
     request = make_mocked_request("POST", "/x", headers=headers)
-    pieces = [letter * length for letter in (b"a", b"b", b"c")]
+    body = [letter * length for letter in (b"a", b"b", b"c")]
+    pieces = body.copy()
     async with FaultyServer([json_reply({})]) as server, asking_of(server) as upstream:
         answer = await upstream.ask_as_caller(request, "POST", "/x", pieces)
     (call,) = server.calls
-    assert (answer.status, call.body) == (200, b"".join(pieces))
+    assert (answer.status, call.body) == (200, b"".join(body))
+    if length > 1:  # the answer may take long, and nobody needs them meanwhile
+        assert not pieces
     assert call.headers["Content-Length"] == str(3 * length)
     assert call.headers["Content-Type"] == "application/x-ndjson"

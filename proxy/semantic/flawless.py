@@ -1,0 +1,40 @@
+"""Answers of a `_bulk` in which no item has failed: passed on as the upstream has written them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+_HEAD: Final = re.compile(
+    rb'\{(?:"(?:took|ingest_took)":\d{1,19},){0,2}"errors":false,'
+    rb'(?:"(?:took|ingest_took)":\d{1,19},){0,2}"items":\[(?=\{)'
+)
+_TAIL: Final = b"]}"
+_OF_ITEM: Final = b'"status":'  # one for each; more where any tells of copies that have failed
+_WITH_DOCUMENT: Final = b'"get":'
+
+
+@dataclass(frozen=True, slots=True)
+class FlawlessItems:
+    """The items of such an answer, none of which has anything of ours in it."""
+
+    json: bytes  # with commas between them
+    count: int
+
+    def entries(self) -> list[dict[str, Any]]:
+        """The same, read."""
+        found: list[dict[str, Any]] = orjson.loads(b"[%b]" % self.json)
+        return found
+
+
+def flawless_items(body: bytes, count: int) -> FlawlessItems | None:
+    """The items of an answer to so many; None for one that has to be read to know them."""
+    head = _HEAD.match(body)
+    if head is None or not body.endswith(_TAIL) or _WITH_DOCUMENT in body:
+        return None
+    if body.count(_OF_ITEM) != count:
+        return None
+    return FlawlessItems(body[head.end() : -len(_TAIL)], count)
