@@ -17,15 +17,15 @@ TICK: Final = 0.1  # seconds until what has been made is counted again
 _LATE: Final = 0.005  # seconds by which a tick is late if there is much to do, for us or others
 _FEW: Final = 10_000  # objects, for which a look is not worth it
 # What bounds the memory of cycles: so many ticks, or objects.
-_EARLIEST: Final = 5
-_LATEST: Final = 20  # if none is quiet
+EARLIEST: Final = 20
+LATEST: Final = 50  # if none is quiet
 _MOST: Final = 200_000  # as many as are looked at in 30 ms
 _OLDER: Final = 10  # looks at the youngest objects until those that outlived them get theirs
 _OLDEST: Final = 100  # of these until all objects get theirs, which may take long
 
 
 class QuietCollection:
-    """Looks for cycles when the event loop has little to do, or has not had it for two seconds."""
+    """Looks for cycles when the event loop has little to do, or has not had it for five seconds."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class QuietCollection:
         """Look for cycles if enough was made for it, and now is the time."""
         youngest, *older = self._counts()
         self._ticks = self._ticks + 1 if youngest >= _FEW else 0
-        if self._ticks >= (_EARLIEST if late < _LATE else _LATEST):
+        if self._ticks >= (EARLIEST if late < _LATE else LATEST):
             self._ticks = 0
             self._collect(_oldest(*older))
 

@@ -6,7 +6,7 @@ import weakref
 
 import pytest
 
-from proxy.serving.garbage import QuietCollection
+from proxy.serving.garbage import EARLIEST, LATEST, QuietCollection
 
 BUSY, QUIET = 0.02, 0.001  # seconds by which a tick is late
 
@@ -31,33 +31,33 @@ def process():
 
 def test_nothing_is_looked_at_where_little_was_made(process):
     process.counts = (9_999, 11, 101)
-    process.pass_ticks(50, late=QUIET)
+    process.pass_ticks(2 * LATEST, late=QUIET)
     assert process.looks == []
 
 
 def test_a_look_waits_until_much_is_gone_and_for_a_quiet_moment(process):
     process.counts = (170_000, 0, 0)
-    process.pass_ticks(4, late=QUIET)
-    process.pass_ticks(4, late=BUSY)
+    process.pass_ticks(EARLIEST - 1, late=QUIET)
+    process.pass_ticks(5, late=BUSY)
     assert process.looks == []
     process.pass_ticks(1, late=QUIET)
     assert process.looks == [0]
-    process.pass_ticks(4, late=QUIET)
+    process.pass_ticks(EARLIEST - 1, late=QUIET)
     assert process.looks == [0]
 
 
 def test_a_look_does_not_wait_for_ever(process):
     process.counts = (20_000, 0, 0)
-    process.pass_ticks(19, late=BUSY)
+    process.pass_ticks(LATEST - 1, late=BUSY)
     assert process.looks == []
-    process.pass_ticks(20, late=BUSY)
+    process.pass_ticks(LATEST, late=BUSY)
     assert process.looks == [0]
 
 
 def test_a_burst_that_has_left_nothing_does_not_count(process):
     for made in (20_000, 0, 20_000):
         process.counts = (made, 0, 0)
-        process.pass_ticks(4, late=QUIET)
+        process.pass_ticks(EARLIEST - 1, late=QUIET)
     assert process.looks == []
 
 
@@ -67,7 +67,7 @@ def test_a_burst_that_has_left_nothing_does_not_count(process):
 )
 def test_older_objects_get_their_turn(process, counts, generation):
     process.counts = counts
-    process.pass_ticks(5, late=QUIET)
+    process.pass_ticks(EARLIEST, late=QUIET)
     assert process.looks == [generation]
 
 
