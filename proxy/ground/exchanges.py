@@ -42,7 +42,7 @@ class Answer:
     def __init__(
         self, connection: Connection, message: RawResponseMessage, content: StreamReader
     ) -> None:
-        self._connection = connection
+        self.connection = connection
         self.status = message.code
         self.reason = message.reason
         self.headers = message.headers
@@ -63,15 +63,15 @@ class Answer:
 
     def close(self) -> None:
         """Close the connection."""
-        self._connection.close()
+        self.connection.close()
 
     def release(self) -> None:
         """Give the connection back."""
-        transport = self._connection.transport
+        transport = self.connection.transport
         if transport is not None and transport.get_write_buffer_size():
-            self._connection.close()  # it has answered before it has read the request
+            self.connection.close()  # it has answered before it has read the request
         else:
-            self._connection.release()
+            self.connection.release()
 
 
 async def exchange(

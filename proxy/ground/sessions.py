@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypedDict, TypeVar, cast
 
 from aiohttp import (
     ClientOSError,
@@ -31,7 +31,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
 
-from proxy.ground.turns import Turns
+from proxy.ground.turns import Step, Turns
 
 if TYPE_CHECKING:
     from aiohttp.http import RawResponseMessage
@@ -55,6 +55,8 @@ _FIRST_STEP: Final = 8 * 1024  # bytes, as long as nothing but one head has come
 _BODY_STEP: Final = 16 * 1024  # the same of other bodies, behind whose end answers can follow
 
 T = TypeVar("T")
+# Whether a step has to wait; then it is taken later, once.
+PutsOff: TypeAlias = Callable[[Step], bool]
 # A context variable, because aiohttp asks for a connection itself and hands nothing of ours on.
 _wants_new: Final[ContextVar[bool]] = ContextVar("wants_new", default=False)
 
@@ -70,6 +72,7 @@ class BoundedProtocol(ResponseHandler):
         super().__init__(loop)
         self._turns = turns
         self._rest = b""  # what has come, and waits for its turn
+        self._puts_off: PutsOff | None = None
         self._is_dense = False  # whether there was more framing than payload in the last step
         self._is_awaited = False  # the head of the answer
         self.is_used = False  # whether an answer has come
@@ -80,8 +83,12 @@ class BoundedProtocol(ResponseHandler):
     def set_response_params(self, **options: Any) -> None:
         """The beginning of an exchange."""
         self._is_awaited, self._interim, self._heads, self._framed = True, 0, 0, 0
-        self._is_dense = False
+        self._is_dense, self._puts_off = False, None
         super().set_response_params(**options)
+
+    def read_in_turn(self, puts_off: PutsOff) -> None:
+        """Read the rest of this answer when `puts_off` lets it; together what comes meanwhile."""
+        self._puts_off = puts_off
 
     def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
         """The head of an answer has been read. Those behind the awaited one are dropped."""
@@ -99,10 +106,19 @@ class BoundedProtocol(ResponseHandler):
             super().data_received(data)
         elif self._rest:
             self._rest += data
+            if len(self._rest) > READ_BUFFER and self.transport is not None:
+                self.transport.pause_reading()
+        elif self._puts_off is not None and not self._is_over and self._puts_off(self._go_on):
+            self._rest = data
         elif self._is_awaited and len(data) <= _FIRST_STEP and not self._interim:
             self._read_head(data)  # as most answers come: as a whole
         else:
             self._read(data)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        rest, self._rest = self._rest, b""
+        self._read(rest, at_once=True)
+        super().connection_lost(exc)
 
     def close(self) -> None:
         """Close, and drop what is left of a request: a server that reads nothing would keep it."""
@@ -119,11 +135,11 @@ class BoundedProtocol(ResponseHandler):
         if self._rest and self.transport is not None:
             self.transport.pause_reading()
 
-    def _read(self, data: bytes) -> None:
+    def _read(self, data: bytes, *, at_once: bool = False) -> None:
         """Read it in steps; tiny chunks are read in turns with those of other connections."""
         start = 0
         while start < len(data) and self.transport is not None:
-            if self._is_dense and start:
+            if self._is_dense and start and not at_once:
                 self._rest = data[start:]
                 self.transport.pause_reading()
                 self._turns.put_off(self._go_on)
@@ -137,6 +153,11 @@ class BoundedProtocol(ResponseHandler):
                 self._read_head(step)
             else:
                 self._read_body(step)
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether the exchange is."""
+        return self._payload is None or self._payload.is_eof()
 
     def _go_on(self) -> None:
         data, self._rest = self._rest, b""
@@ -154,10 +175,10 @@ class BoundedProtocol(ResponseHandler):
             self._reschedule_timeout()  # aiohttp takes an answer 1xx for the end of the wait
 
     def _read_body(self, step: bytes) -> None:
-        if self._payload is None or self._payload.is_eof():  # the exchange is over
+        payload = self._payload
+        if payload is None or self._is_over:
             self._drop()
             return
-        payload = self._payload
         self._framed += len(step)
         before = payload.total_raw_bytes
         super().data_received(step)
@@ -177,6 +198,7 @@ class BoundedProtocol(ResponseHandler):
         self.set_exception(HttpProcessingError(message="more heads than an answer needs"))
 
     def _drop(self) -> None:
+        self._rest = b""
         self.force_close()
         if self.transport is not None:
             self.transport.abort()
@@ -259,6 +281,15 @@ async def answer_head(protocol: ResponseHandler) -> tuple[RawResponseMessage, St
         if was_used and not _has_begun(error):
             raise DroppedWhileIdle from None
         raise
+
+
+def read_in_turn(connection: Connection | None, puts_off: PutsOff) -> None:
+    """Read the rest of the answer on a connection when `puts_off` lets it.
+
+    None is that of an answer which has been read.
+    """
+    if connection is not None and isinstance(connection.protocol, BoundedProtocol):
+        connection.protocol.read_in_turn(puts_off)
 
 
 async def on_live_connection(send: Callable[[], Awaitable[T]]) -> T:

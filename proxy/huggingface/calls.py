@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
 from types import TracebackType
-from typing import Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 import aiohttp
 from multidict import CIMultiDictProxy
@@ -22,7 +22,7 @@ from yarl import URL
 from proxy.config import ProviderConfig
 from proxy.ground.errors import Cause
 from proxy.ground.frames import forget_frames
-from proxy.ground.sessions import on_live_connection, pieces_of
+from proxy.ground.sessions import PutsOff, on_live_connection, pieces_of, read_in_turn
 from proxy.ground.tlsfailures import Remedies, tls_problem
 from proxy.http1.bodies import pieces
 from proxy.huggingface.egress import is_denied
@@ -35,6 +35,9 @@ from proxy.telemetry.metrics import Metrics, ProviderCall
 from proxy.xcontent.values import Json
 from proxy.xcontent.weighing import weight
 from proxy.xcontent.writing import dump_json, dump_light
+
+if TYPE_CHECKING:
+    from aiohttp.connector import Connection
 
 _OF_TEI: Final = "x-compute-type"  # a header of each of its answers
 _PIECE: Final = 2 * 1024 * 1024  # bytes; aiohttp copies what it is given in one go
@@ -87,6 +90,10 @@ class OpenReply:
         self._calls = calls
         self._counted = counted
 
+    def read_in_turn(self, puts_off: PutsOff) -> None:
+        """Read what still comes when `puts_off` lets it."""
+        read_in_turn(self._answer.connection, puts_off)
+
     def close(self) -> None:
         """End the call."""
         if self.is_done:
@@ -128,6 +135,9 @@ FailedCall: TypeAlias = Refusal | NoReply | InvalidHost
 
 class _Answer(Protocol):
     """What is used of an answer, be it aiohttp's ClientResponse or an Answer."""
+
+    @property
+    def connection(self) -> Connection | None: ...
 
     @property
     def status(self) -> int: ...

@@ -60,9 +60,6 @@ async def read_events(
     try:
         while chunk := await body.read():
             worker.begin()
-            if has_events:  # a stream's first one is waited for most: it goes before all others
-                await worker.begin_in_turn()
-                chunk += body.more()
             memory.came(len(chunk))
             began = False  # whether the stream's first event was the last one
             for start in range(0, len(chunk), _PIECE):
@@ -76,7 +73,9 @@ async def read_events(
                         reply.is_done = True
                         return
                     if data:  # none is a heartbeat
-                        began, has_events = not has_events, True
+                        if not has_events:  # the first is waited for most: it goes before others
+                            began = has_events = True
+                            reply.read_in_turn(turns.puts_off)
                         yield event
                     await worker.pause()
                 memory.holds(decoder.held)
@@ -207,10 +206,6 @@ class _PatientReader:
         piece = await self._content.readany()
         self._waits_since = math.inf
         return piece
-
-    def more(self) -> bytes:
-        """What has come since."""
-        return self._content.read_nowait() if self._content.exception() is None else b""
 
     def end(self) -> None:
         """Nothing more is read."""

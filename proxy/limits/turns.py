@@ -6,17 +6,20 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
-from typing import Final
+from typing import Final, TypeAlias
 
 _SPELL: Final = 0.0005  # seconds of work before others get their turn; an ordinary event takes less
 _SHARE: Final = 0.1  # of a turn of the loop, where that is more
+_STEP: Final = 0.00003  # seconds that a step leads to, about: it takes them after this turn
+
+_Step: TypeAlias = Callable[[], None]
 
 
 class _Line:
     """Some who wait for their turn, and how long such have worked in this turn of the loop."""
 
     def __init__(self) -> None:
-        self.waiting: deque[asyncio.Future[None]] = deque()
+        self.waiting: deque[asyncio.Future[None] | _Step] = deque()
         self._seconds = 0.0
         self._spells = 0  # that they were worked in
 
@@ -31,10 +34,14 @@ class _Line:
         is_first = True
         while self.waiting and (is_first or seconds >= each):
             turn = self.waiting.popleft()
-            if not turn.done():  # by one who has left
+            if not isinstance(turn, asyncio.Future):
+                turn()
+            elif not turn.done():
                 turn.set_result(None)
-                seconds -= each
-                is_first = False
+            else:
+                continue  # this one has left
+            seconds -= each
+            is_first = False
         return seconds
 
 
@@ -71,10 +78,27 @@ class Turns:
     async def next(self, line: _Line) -> None:
         """Return when it is our turn."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._wait(line, turn)
+        await turn
+
+    def puts_off(self, step: _Step) -> bool:
+        """Whether a step has to wait, because all have worked enough; it is taken in its turn.
+
+        It leads to work that somebody begins.
+        """
+        if self.is_over:
+            self._wait(self.beginning, step)
+            return True
+        self._done += _STEP
+        if not self._is_counting:
+            self._began = self.clock()
+            self._count()
+        return False
+
+    def _wait(self, line: _Line, turn: asyncio.Future[None] | _Step) -> None:
         line.waiting.append(turn)
         if not self._is_counting:
             self._count()
-        await turn
 
     def _count(self) -> None:
         self._is_counting = True

@@ -22,16 +22,12 @@ from proxy.ground.epoch import Epoch
 from proxy.ground.tlsfailures import TlsProbe
 from proxy.lane import Lane, Patience
 from proxy.serving.callertls import CallerTls
+from proxy.serving.garbage import QuietCollection
 from proxy.serving.summary import report_start
 from proxy.upstream.tls import connection_problem, upstream_tls
 
 log = logging.getLogger(__name__)
 _SWITCH_INTERVAL = 0.001  # seconds; Python's own are five times as many
-# Objects that are made until Python looks for cycles among them, then how often it does that until
-# it looks at older ones, too. Requests under way hold no cycles, but a thousand streams 180,000
-# objects: by Python's own thresholds, it would look at these for a fifth of the time. A look at the
-# older ones stops everything for 50 ms or more, in the middle of a burst that has made them.
-_GC_THRESHOLDS = (10_000, 100, 10)
 # Of glibc's mallopt: what is larger than the first has pages of its own, and all threads use one
 # heap. By itself, glibc raises that bound to 32 MiB, and keeps what smaller pieces leave between.
 # The end of the heap is kept, as every read of a connection takes 256 KiB for a moment.
@@ -119,7 +115,7 @@ def _let_the_loop_run() -> None:
     sys.setswitchinterval(_SWITCH_INTERVAL)
     gc.collect()
     gc.freeze()  # what has been imported stays anyway: collections need not look at it
-    gc.set_threshold(*_GC_THRESHOLDS)
+    QuietCollection().begin()
 
 
 def _give_memory_back() -> None:

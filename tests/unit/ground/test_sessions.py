@@ -7,17 +7,22 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import pytest
-from aiohttp import ClientError, ClientPayloadError, ClientSession, ClientTimeout
+from aiohttp import ClientError, ClientPayloadError, ClientSession, ClientTimeout, StreamReader
 
 from proxy.ground import sessions
 from proxy.ground.sessions import (
     HEAD_LIMITS,
     MAX_HEADS,
     MAX_INTERIM,
+    READ_BUFFER,
+    BoundedProtocol,
     Connector,
     Response,
+    answer_head,
     pieces_of,
+    read_in_turn,
 )
+from proxy.ground.turns import Step, Turns
 from proxy.http1.bodies import pieces
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -220,3 +225,111 @@ async def test_the_rest_of_a_request_that_was_given_up_is_not_sent():
             await ended.wait()
     listener.close()
     assert got < len(body)
+
+
+class Transport(asyncio.Transport):
+    """A transport that tells what was done to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.changes: list[str] = []
+
+    def pause_reading(self) -> None:
+        self.changes.append("paused")
+
+    def resume_reading(self) -> None:
+        self.changes.append("resumed")
+
+    def abort(self) -> None:
+        self.changes.append("aborted")
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+class Waiting:
+    """An answer whose body is read in turn, on a connection to which a test hands what comes."""
+
+    def __init__(self) -> None:
+        self.transport = Transport()
+        self.protocol = BoundedProtocol(asyncio.get_running_loop(), Turns())
+        self.protocol.connection_made(self.transport)
+        self.steps: list[Step] = []  # that wait for their turn
+
+    async def begin(self, first: bytes) -> StreamReader:
+        self.protocol.set_response_params(read_until_eof=True, **HEAD_LIMITS)
+        self.protocol.data_received(first)
+        _, content = await answer_head(self.protocol)
+        self.protocol.read_in_turn(self._puts_off)
+        return content
+
+    def _puts_off(self, step: Step) -> bool:
+        self.steps.append(step)
+        return True
+
+
+def chunks(*data: bytes) -> list[bytes]:
+    return [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in data]
+
+
+async def test_what_waits_for_its_turn_is_read_together():
+    waiting = Waiting()
+    content = await waiting.begin(CHUNKED)
+    for piece in chunks(b"one", b"two", b"three"):
+        waiting.protocol.data_received(piece)
+    assert content.total_bytes == 0
+    (step,) = waiting.steps
+    step()
+    assert content.read_nowait() == b"onetwothree"
+    waiting.protocol.data_received(b"0\r\n\r\n")
+    waiting.steps[1]()
+    assert content.at_eof()
+
+
+async def test_not_more_than_a_buffer_waits_for_its_turn():
+    waiting = Waiting()
+    content = await waiting.begin(CHUNKED)
+    for piece in chunks(b"x" * READ_BUFFER, b"y"):
+        waiting.transport.changes.append("more")
+        waiting.protocol.data_received(piece)
+    waiting.steps[0]()
+    assert waiting.transport.changes == ["more", "more", "paused", "resumed"]
+    assert content.total_bytes == READ_BUFFER + 1
+
+
+@pytest.mark.parametrize("error", [None, ConnectionResetError()])
+async def test_what_waits_as_the_connection_ends_is_read(error):
+    waiting = Waiting()
+    content = await waiting.begin(b"HTTP/1.1 200 OK\r\n\r\n")
+    waiting.protocol.data_received(b"last words")
+    waiting.protocol.connection_lost(error)
+    assert content.total_bytes == 10
+    assert content.is_eof()
+    waiting.steps[0]()  # there is nothing left
+
+
+async def test_tiny_chunks_that_wait_as_the_connection_ends_are_read():
+    waiting = Waiting()
+    content = await waiting.begin(CHUNKED)
+    waiting.protocol.data_received(b"".join(chunks(b"x")) * 1000 + b"0\r\n\r\n")
+    waiting.protocol.connection_lost(None)
+    assert (content.total_bytes, content.is_eof()) == (1000, True)
+
+
+async def test_what_nobody_asked_for_does_not_wait():
+    waiting = Waiting()
+    content = await waiting.begin(OK)
+    assert content.is_eof()
+    waiting.protocol.data_received(OK)
+    assert (waiting.steps, waiting.transport.changes) == ([], ["aborted"])
+
+
+async def test_the_next_answer_on_a_connection_does_not_wait():
+    waiting = Waiting()
+    await waiting.begin(OK)
+    content = await waiting.begin(OK)
+    assert (content.read_nowait(), waiting.steps) == (b"ok", [])
+
+
+async def test_the_answer_on_a_connection_that_was_given_back_is_not_read_in_turn():
+    read_in_turn(None, lambda _: True)

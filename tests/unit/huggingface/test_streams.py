@@ -15,7 +15,10 @@ from aiohttp import StreamReader
 from aiohttp.base_protocol import BaseProtocol
 
 from proxy.ground.errors import MemoryShort, ProxyError
+from proxy.ground.sessions import HEAD_LIMITS, BoundedProtocol, answer_head
 from proxy.ground.sse import MAX_EVENT_BYTES
+from proxy.ground.turns import Turns as Steps
+from proxy.http1.bodies import chunk
 from proxy.huggingface.calls import OpenReply
 from proxy.huggingface.streams import Silence, read_events
 from proxy.inference.endpoints import TaskType
@@ -405,14 +408,13 @@ class TestFloods:
         assert turns > 20
 
     async def test_events_take_turns_with_those_of_other_streams_but_for_the_first_one(self):
-        content, turns = _body(), Turns()
-        reply = _reply(content)
+        turns, (protocol, reply) = Turns(), await _begun()
         events = read_events(make_endpoint(), reply, Silence(5), PROFILE, turns)
         for number, waits in enumerate((False, True, True)):
             others: list[str] = []
             turns.worked(turns.busy, 1.0)
             asyncio.get_running_loop().call_soon(others.append, "go on")
-            content.feed_data(delta(str(number)).encode())
+            protocol.data_received(_chunk(delta(str(number))))
             assert str(number) in (await anext(events)).data
             assert bool(others) is waits
 
@@ -429,21 +431,41 @@ class TestFloods:
             assert bool(others) is has_waited
 
     async def test_what_comes_while_a_stream_waits_for_its_turn_is_read_with_the_rest(self):
-        content, turns = _body(), Turns()
-        reply = _reply(content)
+        turns, (protocol, reply) = Turns(), await _begun()
         events = read_events(make_endpoint(), reply, Silence(5), PROFILE, turns)
-        content.feed_data(delta("a").encode())
+        protocol.data_received(_chunk(delta("a")))
         await anext(events)
         turns.worked(turns.busy, 1.0)
-        content.feed_data(delta("b").encode())
         more = delta("c") + ": much more\n" * 2000
-        asyncio.get_running_loop().call_soon(content.feed_data, more.encode())
+        protocol.data_received(_chunk(delta("b")))
+        protocol.data_received(_chunk(more))
+        assert reply.content.total_bytes == len(delta("a"))
         budget = MemoryBudget(1 << 30)
         with budget.request():
             await anext(events)
-            assert content.read_nowait() == b""
+            assert reply.content.read_nowait() == b""
             assert '"c"' in (await anext(events)).data
             assert budget.reserved > len(more)
+
+
+class _Transport(asyncio.Transport):
+    def resume_reading(self) -> None:
+        """It always reads."""
+
+
+async def _begun() -> tuple[BoundedProtocol, OpenReply]:
+    """A reply of which the head has come, and the connection on which the rest does."""
+    loop = asyncio.get_running_loop()
+    protocol = BoundedProtocol(loop, Steps())
+    protocol.connection_made(_Transport())
+    protocol.set_response_params(**HEAD_LIMITS)
+    protocol.data_received(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    _, content = await answer_head(protocol)
+    return protocol, _reply(content, protocol)
+
+
+def _chunk(text: str) -> bytes:
+    return chunk(text.encode())
 
 
 def _all_at_once(data: bytes) -> StreamReader:
@@ -461,7 +483,8 @@ def _body(limit: int = 1000) -> StreamReader:
     return StreamReader(protocol, limit=limit, loop=loop)
 
 
-def _reply(content: StreamReader) -> OpenReply:
+def _reply(content: StreamReader, protocol: BoundedProtocol | None = None) -> OpenReply:
     """A reply that nobody closes."""
-    answer: Any = SimpleNamespace(content=content, headers={})
+    connection = SimpleNamespace(protocol=protocol)
+    answer: Any = SimpleNamespace(content=content, headers={}, connection=connection)
     return OpenReply(answer, cast(Any, None), cast(Any, None))

@@ -117,3 +117,33 @@ async def test_who_leaves_the_line_keeps_nobody_waiting():
         task.cancel()
     await tasks[3]
     assert steps == [3] * 5
+
+
+async def test_steps_wait_once_they_lead_to_enough_work():
+    turns, taken = Turns(Clock()), []
+    begun = 0
+    while not turns.puts_off(lambda: taken.append("first")):
+        begun += 1
+    assert 10 <= begun <= 50  # half a millisecond of work
+    assert turns.puts_off(lambda: taken.append("second"))
+    assert taken == []
+    await asyncio.sleep(0)
+    assert taken == ["first"]
+    await asyncio.sleep(0)
+    assert taken == ["first", "second"]
+    await asyncio.sleep(0)
+    assert not turns.puts_off(lambda: taken.append("third"))
+
+
+async def test_steps_and_others_wait_in_one_line():
+    turns, taken = Turns(Clock()), []
+    turns.worked(turns.busy, LONG)
+    assert turns.puts_off(lambda: taken.append("before it"))
+    other = turns.next(turns.beginning).send(None)  # what it waits for
+    assert turns.puts_off(lambda: taken.append("behind it"))
+    await asyncio.sleep(0)
+    assert (taken, other.done()) == (["before it"], False)
+    await asyncio.sleep(0)
+    assert (taken, other.done()) == (["before it"], True)
+    await asyncio.sleep(0)
+    assert taken == ["before it", "behind it"]
