@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Final, TypeAlias
 
 _SPELL: Final = 0.0005  # seconds of work before others get their turn; an ordinary event takes less
-_SHARE: Final = 0.1  # of a turn of the loop, where that is more
+_SHARE: Final = 0.03  # of a turn of the loop, where that is more
 _STEP: Final = 0.00003  # seconds that a step leads to, about: it takes them after this turn
 
 _Step: TypeAlias = Callable[[], None]
