@@ -30,6 +30,7 @@ from proxy.config import UpstreamConfig
 from proxy.ground.errors import UpstreamBroken, UpstreamError, UpstreamTimedOut
 from proxy.ground.exchanges import Answer as Exchanged
 from proxy.ground.exchanges import SharedRequest, exchange
+from proxy.ground.frames import forget_frames
 from proxy.ground.sessions import HEAD_LIMITS, Connector, Response, on_live_connection
 from proxy.ground.tlsfailures import tls_problem
 from proxy.http1 import GIVEN_UP, encoded_head
@@ -151,7 +152,8 @@ class UpstreamSession:
             node = left.pop(0)
             try:
                 answer = await self._send(question, node, repeatable)
-            except ConnectionTimeoutError:
+            except ConnectionTimeoutError as error:
+                forget_frames(error)
                 node.was_unreachable("timed out")
                 if not left:
                     raise UpstreamTimedOut(
@@ -159,9 +161,9 @@ class UpstreamSession:
                     ) from None
                 continue
             except ClientConnectorError as error:
-                unreachable = node.unreachable(error)
                 if not left:
-                    raise unreachable from None
+                    raise _unreachable(node, error) from None
+                _unreachable(node, error)
                 continue
             except (ClientError, TimeoutError) as error:
                 is_over = isinstance(error, TimeoutError) or not isinstance(
@@ -254,12 +256,20 @@ class _BrokenOff(UpstreamBroken):
     """An answer that has begun does not go on."""
 
 
+def _unreachable(node: Node, error: ClientConnectorError) -> UpstreamError:
+    """The error for a request to which no connection could be made."""
+    made = node.unreachable(error)
+    forget_frames(error)  # those of all attempts, which hold the request
+    return made
+
+
 async def _unanswered(node: Node, error: Exception) -> UpstreamError:
     """The error for a request that a node took and did not answer."""
     if isinstance(error, TimeoutError):
         node.report(LATE)
         return UpstreamTimedOut(f"{node.shown} {LATE}")
     why = tls_problem(error)
+    forget_frames(error)
     broken = await node.unanswered(f"did not answer properly{f': {why}' if why else ''}")
     broken.why = broken.why or why
     return broken

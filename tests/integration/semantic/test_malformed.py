@@ -14,8 +14,7 @@ import pytest
 from tests.support.endpoints import JSON
 from tests.support.layer import ENABLED, MAPPINGS, Caller, put_endpoint
 from tests.support.rawhttp import Answer, send
-from tests.support.semanticprovider import semantic_reply
-from tests.support.stubs import FaultyServer, in_thread
+from tests.support.stubs import FaultyServer, contract_reply, in_thread
 
 OURS: Final = "malformed-ours"
 TWIN: Final = "malformed-twin"
@@ -90,7 +89,7 @@ WRITES: Final = (
 @pytest.fixture(scope="module")
 def callers(serve_for_session, elasticsearch) -> Iterator[tuple[tuple[Caller, str], ...]]:
     """A proxy with its index, the upstream with its own."""
-    with in_thread(FaultyServer(semantic_reply)) as stub:
+    with in_thread(FaultyServer(contract_reply)) as stub:
         env = {**ENABLED, "HFPROXY_STORE_INDEX": "hugging-face-inference-endpoints-malformed"}
         proxy = Caller(serve_for_session(upstream=elasticsearch.url, env=env).url)
         direct = Caller(elasticsearch.url)

@@ -10,8 +10,7 @@ import pytest
 
 from tests.support.layer import ENABLED, MAPPINGS, Caller, put_endpoint
 from tests.support.rawhttp import send
-from tests.support.semanticprovider import semantic_reply
-from tests.support.stubs import FaultyServer, in_thread
+from tests.support.stubs import FaultyServer, contract_reply, in_thread
 
 INDEX: Final = "versions-notes"
 VENDOR: Final = "application/vnd.elasticsearch+{}; compatible-with={}"
@@ -43,7 +42,7 @@ REQUESTS: Final = (
 @pytest.fixture(scope="module")
 def callers(serve_for_session, elasticsearch) -> Iterator[tuple[Caller, Caller]]:
     """A proxy before an index with a semantic field, and the upstream."""
-    with in_thread(FaultyServer(semantic_reply)) as stub:
+    with in_thread(FaultyServer(contract_reply)) as stub:
         env = {**ENABLED, "HFPROXY_STORE_INDEX": "hugging-face-inference-endpoints-versions"}
         proxy = Caller(serve_for_session(upstream=elasticsearch.url, env=env).url)
         direct = Caller(elasticsearch.url)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import SimpleNamespace
 from typing import cast
 
@@ -99,6 +100,20 @@ async def test_a_lost_connection_is_tried_again_once():
         with pytest.raises(UpstreamBroken, match="did not answer properly"):
             await session.fetch(search, 2)
         assert len(node.heads) == 3
+
+
+async def test_a_question_that_could_not_be_asked_is_let_go_of():
+    async with session_before(1) as ((node,), session):
+        node.kill()
+        gc.collect()
+        gc.disable()
+        try:
+            with suppress(UpstreamUnavailable):
+                await session.fetch(GET, 2)
+            left = [type(one).__name__ for one in gc.get_objects(generation=0)]
+        finally:
+            gc.enable()
+    assert "ClientConnectorError" not in left
 
 
 async def test_an_answer_larger_than_the_limit_has_no_body():
