@@ -13,8 +13,8 @@ _HEAD: Final = re.compile(
     rb'(?:"(?:took|ingest_took)":\d{1,19},){0,2}"items":\[(?=\{)'
 )
 _TAIL: Final = b"]}"
-_OF_ITEM: Final = b'"status":'  # one for each; more where any tells of copies that have failed
-_WITH_DOCUMENT: Final = b'"get":'
+_OF_ITEM: Final = b'"status":'  # one for each, unless any tells of copies that have failed
+_TO_BE_READ: Final = (b'"get":', b'"failures":')  # documents, and such copies
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class FlawlessItems:
 def flawless_items(body: bytes, count: int) -> FlawlessItems | None:
     """The items of an answer to so many; None for one that has to be read to know them."""
     head = _HEAD.match(body)
-    if head is None or not body.endswith(_TAIL) or _WITH_DOCUMENT in body:
+    if head is None or not body.endswith(_TAIL) or any(one in body for one in _TO_BE_READ):
         return None
     if body.count(_OF_ITEM) != count:
         return None

@@ -308,6 +308,20 @@ async def test_what_waits_as_the_connection_ends_is_read(error):
     waiting.steps[0]()  # there is nothing left
 
 
+@pytest.mark.parametrize("error", [None, ConnectionResetError()])
+async def test_what_waits_is_read_before_the_error_of_an_answer_that_breaks_off(error):
+    waiting = Waiting()
+    content = await waiting.begin(CHUNKED)
+    async with asyncio.TaskGroup() as tasks:
+        reading = tasks.create_task(content.readany())
+        await asyncio.sleep(0)
+        waiting.protocol.data_received(b"".join(chunks(b"last words")))
+        waiting.protocol.connection_lost(error)
+    assert reading.result() == b"last words"
+    with pytest.raises(ClientPayloadError):
+        await content.readany()
+
+
 async def test_tiny_chunks_that_wait_as_the_connection_ends_are_read():
     waiting = Waiting()
     content = await waiting.begin(CHUNKED)

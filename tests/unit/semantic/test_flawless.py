@@ -41,6 +41,7 @@ LESS = b'{"index":{"_id":"1","_shards":{"failures":[{"status":"NOT_FOUND"}]},"st
         b'{"errors":false,"took":1,"items":[%b,%b]}' % (ITEM, CHANGED),  # with a document
         b'{"errors":false,"took":1,"items":[%b,%b]}' % (ITEM, LESS),  # with copies that failed
         b'{"errors":false,"took":1,"items":[%b]}' % ITEM,  # one is missing
+        b'{"errors":false,"took":1,"items":[%b]}' % LESS,  # the same, where a copy failed
         b'{"errors":false,"took":1,"items":[%b,%b,%b]}' % (ITEM, ITEM, ITEM),
         b'{"errors":false,"took":1,"items":[%b,%b' % (ITEM, ITEM),
         b'{"took":1,"items":[%b,%b]}' % (ITEM, ITEM),
