@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from proxy.ground.errors import IllegalArgument
+from proxy.semantic import layout
 from proxy.semantic.clauses import Clause, any_of
 from proxy.semantic.innerhits import with_sections
 from proxy.semantic.prefilters import Scope, each, listed
@@ -111,6 +112,8 @@ def _section(section: Any, rewriter: Rewriter, scope: Scope) -> list[Any] | None
         knn = {**one.knn, **own}
         if one.where is not None:
             knn["filter"] = [*listed(knn.get("filter")), one.where]
+        if one.path is not None and isinstance(hits := knn.get("inner_hits"), Mapping):
+            knn["inner_hits"] = {"name": f"{one.path}.{layout.NATIVE_CHUNKS}", **hits}
         made.append(knn)
     return made
 

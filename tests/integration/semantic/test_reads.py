@@ -30,6 +30,8 @@ MAPPINGS: Final = {
 DOCUMENT: Final = {"title": "the sea", "body": "a moon", "deep": {"text": "x"}, "group": "g"}
 QUERY: Final = {"match": {"title": "sea"}}
 SEMANTIC: Final = {"semantic": {"field": "body", "query": "sea"}}
+MEANT: Final = {"query_vector_builder": {"text_embedding": {"model_text": "sea"}}}
+ALL: Final = {"_source": ["*"], "fields": ["*"]}
 HITS: Final = {"top_hits": {"size": 1}}
 SOURCE_TOO: Final = {"stored_fields": ["group", "_source"]}
 
@@ -73,6 +75,8 @@ READS: Final = [
     search(aggs={"a": {"terms": {"field": "group"}, "aggs": {"h": HITS}}}),
     search(aggs={"h": {"top_hits": {"_source": {"includes": ["*"]}}}}),
     search(collapse={"field": "group", "inner_hits": {"name": "i"}}),
+    search(knn={"field": "body", "k": 3, "num_candidates": 9, "inner_hits": {}, **MEANT}),
+    search(knn=[{"field": "body", "k": 3, "num_candidates": 9, "inner_hits": ALL, **MEANT}]),
     search(query=QUERY, highlight={"fields": {"*": {}}}),
     search(query={"query_string": {"query": "true OR sea"}}, profile=True),
     ("POST", f"/{INDEX}/_search?typed_keys", {"query": QUERY}),

@@ -126,6 +126,14 @@ def test_a_section_is_a_query_where_other_indices_have_no_such_chunks(to: Any):
     assert rewritten({"knn": [KNN, plain]}, rewriter) == {"knn": [plain], "query": query}
 
 
+@pytest.mark.parametrize(
+    ("given", "name"), [({}, "body.inference.chunks"), ({"name": "mine"}, "mine")]
+)
+def test_hits_within_a_section_have_the_name_of_elasticsearchs_chunks(given: Any, name: str):
+    knn = {"field": "body", "query_vector": [1.0], "k": 3, "inner_hits": {"size": 1, **given}}
+    assert searched({"knn": knn})["knn"]["inner_hits"] == {"size": 1, "name": name}
+
+
 def test_a_retriever_that_stands_for_several_sections_is_a_query():
     both = target(BODY, b=[semantic_field(endpoint="d")])
     found = {Wanted(one, "x"): Embedded([1.0, 0.0, 0.0]) for one in "ed"}
