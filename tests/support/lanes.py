@@ -134,7 +134,7 @@ async def build(
         server.close()
         for peer in world.callers + world.peers:
             await peer.close()
-    assert faults == []
+    assert faults == [], faults
 
 
 def lane_test(
