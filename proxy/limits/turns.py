@@ -6,20 +6,20 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
-from typing import Final, TypeAlias
+from typing import Final
+
+from proxy.ground.turns import Step
 
 _SPELL: Final = 0.0005  # seconds of work before others get their turn; an ordinary event takes less
 _SHARE: Final = 0.03  # of a turn of the loop, where that is more
 _STEP: Final = 0.00003  # seconds that a step leads to, about: it takes them after this turn
-
-_Step: TypeAlias = Callable[[], None]
 
 
 class _Line:
     """Some who wait for their turn, and how long such have worked in this turn of the loop."""
 
     def __init__(self) -> None:
-        self.waiting: deque[asyncio.Future[None] | _Step] = deque()
+        self.waiting: deque[asyncio.Future[None] | Step] = deque()
         self._seconds = 0.0
         self._spells = 0  # that they were worked in
 
@@ -81,7 +81,7 @@ class Turns:
         self._wait(line, turn)
         await turn
 
-    def puts_off(self, step: _Step) -> bool:
+    def puts_off(self, step: Step) -> bool:
         """Whether a step has to wait, because all have worked enough; it is taken in its turn.
 
         It leads to work that somebody begins.
@@ -95,7 +95,7 @@ class Turns:
             self._count()
         return False
 
-    def _wait(self, line: _Line, turn: asyncio.Future[None] | _Step) -> None:
+    def _wait(self, line: _Line, turn: asyncio.Future[None] | Step) -> None:
         line.waiting.append(turn)
         if not self._is_counting:
             self._count()
