@@ -265,7 +265,8 @@ class Forwarder:
         if target is not None and body is not None:
             headers.popall(hdrs.CONTENT_ENCODING, None)
             headers[hdrs.CONTENT_LENGTH] = str(len(body))
-            headers[hdrs.CONTENT_TYPE] = _type_of_json(request)
+            if not (_has_body(request) and hdrs.CONTENT_TYPE in headers):  # else it is in that form
+                headers[hdrs.CONTENT_TYPE] = _type_of_json(request)
         if request.content.is_eof() or is_inference(head.target):
             headers.popall(hdrs.EXPECT, None)  # the body is here, or has been asked for
         if body is None and request.content.is_eof():
@@ -315,10 +316,15 @@ def _type_of_json(request: web.Request) -> str:
     It names the version of the API that the caller does, as Elasticsearch wants it of both headers
     where there is a body. Source: RestCompatibleVersionHelper.
     """
+    if not _has_body(request):
+        return _json(_version_of(request.headers.get(hdrs.ACCEPT, "")))
+    sent = request.headers.get(hdrs.CONTENT_TYPE, "")
+    return sent if "json" in sent else _json(_version_of(sent))
+
+
+def _has_body(request: web.Request) -> bool:
     given = request.headers
-    has_body = given.get(hdrs.CONTENT_LENGTH, "0") != "0" or hdrs.TRANSFER_ENCODING in given
-    sent = given.get(hdrs.CONTENT_TYPE, "") if has_body else given.get(hdrs.ACCEPT, "")
-    return sent if has_body and "json" in sent else _json(_version_of(sent))
+    return given.get(hdrs.CONTENT_LENGTH, "0") != "0" or hdrs.TRANSFER_ENCODING in given
 
 
 def _version_of(media_type: str) -> str | None:

@@ -53,6 +53,16 @@ def callers(serve_for_session, elasticsearch) -> Iterator[tuple[Caller, Caller]]
         direct.ok("DELETE", f"/{INDEX}")
 
 
+@pytest.mark.parametrize("target", ["/_mget", "/_search", "/_count"])
+def test_a_body_in_yaml_is_read_as_such(callers, target):
+    headers = [("Content-Type", "application/yaml"), ("Accept", "application/json")]
+    body = b'---\nids:\n- "1"\n' if target == "/_mget" else b"---\nquery:\n  match_all: {}\n"
+    statuses = {
+        send(caller.url, "POST", f"/{INDEX}{target}", headers, body).status for caller in callers
+    }
+    assert statuses == {200}
+
+
 @pytest.mark.parametrize(("method", "target", "body"), REQUESTS)
 def test_requests_are_taken_and_refused_as_by_elasticsearch(callers, method, target, body):
     others = {}
