@@ -66,6 +66,7 @@ class CallerSide(AnsweringConnection):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.state = LINGER
+        self.deadline = self.write_deadline = NEVER  # one that has passed may still wait its turn
         self.drop_upstream()
         self._callers.discard(self)
         self.lane.held.forget(self)

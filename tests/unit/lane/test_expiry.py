@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 
 from proxy.config import LimitsConfig
+from proxy.ground.turns import Step, Turns
 from proxy.lane import Patience
 from tests.support.lanes import lane_test
 from tests.support.peers import GET, OK, Peer
@@ -157,3 +158,32 @@ async def test_a_caller_that_does_not_read_an_answer_of_the_application_is_cut(w
     caller = await world.caller(limit=1000)
     await caller.send(b"GET /_inference/x HTTP/1.1\r\nHost: es\r\n\r\n")
     await world.wait(lambda: not world.lane.callers)
+
+
+@pytest.mark.parametrize("half_closed", [False, True])
+@lane_test(limits=LimitsConfig(keepalive_timeout=0.1), patience=Patience(half_closed=0.1))
+async def test_a_deadline_that_is_seen_twice_is_acted_on_once(world, half_closed):
+    turns = world.lane.turns = Kept()
+    caller = await world.caller()
+    peer = await world.exchange(caller)
+    if half_closed:
+        await caller.send(GET)
+        caller.writer.write_eof()
+        await peer.head()
+    await world.wait(lambda: len(turns.steps) > 1)
+    first, *others = turns.steps
+    first()
+    await world.wait(lambda: not world.lane.callers)
+    for step in others:
+        step()
+
+
+class Kept(Turns):
+    """Turns that do not come."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps: list[Step] = []
+
+    def put_off(self, step: Step) -> None:
+        self.steps.append(step)
