@@ -148,6 +148,12 @@ def permission_held() -> Permit | None:
     return _current.get()
 
 
+def is_confirmed() -> bool:
+    """Whether `confirm` has nothing to do."""
+    permission = _current.get()
+    return permission is None or not permission.is_due
+
+
 async def confirm() -> None:
     """Return if the caller of the request under way may still act; call it before every action.
 
