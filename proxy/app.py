@@ -10,15 +10,11 @@ from functools import partial
 from typing import Final, TypeVar
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from proxy.admin import Check, admin_ports
-from proxy.api.answers import (
-    MEMORY,
-    Handler,
-    begin,
-    render_errors,
-)
-from proxy.api.counting import METRICS, STORMS, CountedRequest
+from proxy.api.answers import Handler, begin, render_errors
+from proxy.api.counting import METRICS, CountedRequest
 from proxy.api.dispatcher import InferenceApi
 from proxy.api.keys import REFUSED
 from proxy.api.server import Runner
@@ -66,6 +62,7 @@ log = logging.getLogger(__name__)
 _API: Final = web.AppKey("api", InferenceApi)
 _FORWARDER: Final = web.AppKey("forwarder", Forwarder)
 _INTERCEPTION: Final = web.AppKey("interception", Interception)
+_MEMORY: Final = web.AppKey("memory", MemoryBudget)
 _OFFER: Final = web.AppKey("offer", Offer)
 _PRIVILEGES: Final = web.AppKey("privileges", Privileges)
 _SECURITY: Final = web.AppKey("security", Security)
@@ -110,17 +107,16 @@ def make_parts(config: Config, epoch: Epoch | None = None) -> Parts:
         egress.protect_port(port)
     nodes = Nodes(*config.upstream.urls)
     guard_certificate(nodes, config.upstream)
-    app = _bare_application(config)
     endpoints = Endpoints(config.admin.named_endpoints, Prices(config.provider.prices))
-    app[METRICS], app[STORMS] = Metrics(endpoints), Storms()
-    app[_INTERCEPTION] = Interception()
-    app[MEMORY] = MemoryBudget(config.limits.memory)
+    metrics, memory = Metrics(endpoints), MemoryBudget(config.limits.memory)
+    app = _bare_application(config, _answering(metrics, memory))
+    app[METRICS], app[_MEMORY], app[_INTERCEPTION] = metrics, memory, Interception()
     shared = epoch or Epoch()
     app.cleanup_ctx.append(lambda app: _open_parts(app, config, egress, nodes, shared))
     return Parts(
         runner=Runner(app, shutdown_timeout=config.limits.drain_timeout),
         egress=egress,
-        metrics=app[METRICS],
+        metrics=metrics,
         nodes=nodes,
         forwarding=forwarding(config.upstream),
         interception=app[_INTERCEPTION],
@@ -137,10 +133,10 @@ def make_application(config: Config) -> web.Application:
     return make_parts(config).runner.app
 
 
-def _bare_application(config: Config) -> web.Application:
+def _bare_application(config: Config, middleware: Middleware) -> web.Application:
     """The application without the parts that answer."""
     app = web.Application(
-        middlewares=[_answer],
+        middlewares=[middleware],
         client_max_size=config.limits.inference_body,
         handler_args={
             "auto_decompress": False,
@@ -206,13 +202,18 @@ async def _lacking(upstream: UpstreamSession, config: UpstreamConfig) -> Sequenc
 # One middleware, and one hook for answers: each costs every request a call and more.
 
 
-@web.middleware
-async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+def _answering(metrics: Metrics, memory: MemoryBudget) -> Middleware:
     """What a request takes counts until its answer is written, an error, too."""
-    with CountedRequest(request) as counted, request.app[MEMORY].request():
-        response = await render_errors(request, partial(_handle, handler))
-        counted.status = str(response.status)
-        return response
+    storms = Storms()
+
+    @web.middleware
+    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+        with CountedRequest(request, metrics, storms) as counted, memory.request():
+            response = await render_errors(request, partial(_handle, handler))
+            counted.status = str(response.status)
+            return response
+
+    return answer
 
 
 def _handle(handler: Handler, request: web.Request) -> Awaitable[web.StreamResponse]:
@@ -310,7 +311,7 @@ async def _open_parts(
             dependents=NoDependents() if layer is None else DependentsIfOffered(offer, layer),
             heartbeat=config.provider.stream_heartbeat,
         )
-        _show_counts(app[METRICS], limits, app[MEMORY], inference, store, privileges)
+        _show_counts(app[METRICS], limits, app[_MEMORY], inference, store, privileges)
         yield
 
 

@@ -14,11 +14,11 @@ from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict
 
 from proxy.api.call import Call
-from proxy.api.keys import LIMIT, OF_HEAD, ORIGIN_HEADERS, REFUSED, RESPONDER, STARTED
+from proxy.api.keys import LIMIT, ORIGIN_HEADERS, REFUSED, RESPONDER, STARTED
 from proxy.ground.errors import Cause, PlainError, ProxyError
 from proxy.ground.frames import forget_frames
 from proxy.http1 import whole_answer
-from proxy.limits.memory import PER_BODY_BYTE, PER_HEADER, MemoryBudget, hold_at_least, hold_only
+from proxy.limits.memory import PER_BODY_BYTE, PER_HEADER, hold_at_least, hold_only
 from proxy.limits.threads import offload
 from proxy.rest.request import parse_request
 from proxy.rest.responder import Responder, RestResponse, responder_for
@@ -29,8 +29,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 QUICKLY_WRITTEN: Final = 64 * 1024  # bytes of an answer, or an event, about
 _ORDINARY_HEAD: Final = 16 * 1024  # bytes
 _PATIENCE: Final = 300.0  # seconds for a caller to read an answer, as in the lane
-MEMORY: Final = web.AppKey("memory", MemoryBudget)
-_HELD: Final = "held"  # among the notes of a head
 
 
 # Errors
@@ -52,8 +50,9 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
         if (limit := _limit_of(error)) is not None:
             request[LIMIT] = limit
         answer = _responder(request).error(error)
-        hold_only(_size(request, answer))
-        return await sent(request, answer)
+        whole = _whole(request, answer)
+        hold_only(held_by_head(request) + whole.size)
+        return await _written(request, whole)
 
 
 def begin(request: web.Request, response: web.StreamResponse) -> None:
@@ -68,6 +67,11 @@ def begin(request: web.Request, response: web.StreamResponse) -> None:
 def start(request: web.Request, headers: CIMultiDict[str]) -> bool:
     """As `begin`, for an answer that aiohttp does not make; whether its connection is kept."""
     request[STARTED] = True
+    return _completed(request, headers)
+
+
+def _completed(request: web.Request, headers: CIMultiDict[str]) -> bool:
+    """Add what is still missing in the headers of an answer; whether its connection is kept."""
     _add_origin_headers(request, headers)
     return bool(request.keep_alive) and not _is_unclear(request)
 
@@ -113,13 +117,14 @@ async def document(responder: Responder, body: Any) -> RestResponse:
 
 
 def send_document(
-    request: web.Request, call: Call, answer: RestResponse
+    request: web.Request, call: Call, answer: RestResponse, held: int
 ) -> Awaitable[web.StreamResponse]:
-    """The response, once it is written. Raises: MemoryShort."""
+    """The response, once it is written; `held` bytes are in use besides. Raises: MemoryShort."""
     if call.warnings:
         answer.headers.extend(("Warning", warning) for warning in call.warnings)
-    hold_at_least(_size(request, answer))
-    return sent(request, answer)
+    whole = _whole(request, answer)
+    hold_at_least(held + whole.size)
+    return _written(request, whole)
 
 
 def allowed_methods(responder: Responder, methods: Collection[str]) -> web.Response:
@@ -137,35 +142,25 @@ def ended_by_origin(status: int) -> web.Response:
 
 def held_by_head(request: web.Request) -> int:
     """Bytes that the head of a request takes, beyond what an ordinary one does."""
-    notes = request.get(OF_HEAD)
-    if notes is None:
-        return _held_by_head(request)
-    held: int | None = notes.get(_HELD)
-    if held is None:
-        held = notes[_HELD] = _held_by_head(request)
-    return held
-
-
-def _held_by_head(request: web.Request) -> int:
     headers = request.raw_headers
     size = len(request.raw_path) + sum(map(len, chain.from_iterable(headers)))
     held = len(headers) * PER_HEADER + size * PER_BODY_BYTE
     return max(0, held - _ORDINARY_HEAD)
 
 
-def _size(request: web.Request, answer: RestResponse) -> int:
-    """Bytes that are held until the answer is written."""
-    heads = sum(map(len, chain.from_iterable(answer.headers.items())))
-    return held_by_head(request) + heads + len(answer.body)
-
-
 class WholeAnswer(web.StreamResponse):
     """An answer that is written byte for byte: no stage of aiohttp's makes it, or adds to it."""
 
     def __init__(self, status: int, data: bytes, *, keep_alive: bool) -> None:
-        super().__init__(status=status)
+        # Not aiohttp's own, which prepares what a head would be made of.
+        self._status = status
         self._data = data
         self._keep_alive = keep_alive
+
+    @property
+    def size(self) -> int:
+        """Bytes that are still to be written."""
+        return len(self._data)
 
     @property
     def is_written(self) -> bool:
@@ -184,17 +179,25 @@ class WholeAnswer(web.StreamResponse):
         """`prepare` has written everything."""
 
 
-async def sent(request: web.Request, answer: RestResponse) -> web.StreamResponse:
+def _whole(request: web.Request, answer: RestResponse) -> WholeAnswer:
+    keep_alive, headers = _completed(request, answer.headers), answer.headers.items()
+    method = request.method.encode()
+    data = whole_answer(answer.status, headers, answer.body, method=method, keep_alive=keep_alive)
+    return WholeAnswer(answer.status, data, keep_alive=keep_alive)
+
+
+def sent(request: web.Request, answer: RestResponse) -> Awaitable[web.StreamResponse]:
     """The response, written to its last byte: until then it counts as memory in use."""
-    method, keep_alive = request.method.encode(), start(request, answer.headers)
-    headers, body = answer.headers.items(), answer.body
-    data = whole_answer(answer.status, headers, body, method=method, keep_alive=keep_alive)
-    response = WholeAnswer(answer.status, data, keep_alive=keep_alive)
+    return _written(request, _whole(request, answer))
+
+
+async def _written(request: web.Request, response: WholeAnswer) -> web.StreamResponse:
+    request[STARTED] = True
     if (transport := request.transport) is None:
         return response  # nobody is there any more
-    transport.set_write_buffer_limits(high=0)  # so that writing waits for the last byte
     response.write_to(request, transport)
     if transport.get_write_buffer_size():
+        transport.set_write_buffer_limits(high=0)  # so that the wait is for the last byte
         with suppress(ConnectionError):  # nobody wants it any more
             await _drained(request.writer, transport)
     return response

@@ -11,6 +11,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
+from proxy.api.answers import held_by_head
 from proxy.api.keys import OF_HEAD
 from proxy.api.paths import EndpointPath
 from proxy.api.ports import Authorizer
@@ -21,7 +22,7 @@ from proxy.inference.releases import Profile
 from proxy.rest.arguments import Arguments, read_arguments
 from proxy.rest.body import Body
 from proxy.rest.request import parse_request
-from proxy.rest.responder import Responder, responder_for
+from proxy.rest.responder import responder_for
 
 _ASKED: Final = "asked"  # among the notes of a head
 
@@ -41,14 +42,15 @@ class Asked:
         action = InferenceAction.GET if self.route is None else self.route.action
         # The verdict of the upstream's security, as it is when this is called.
         self.ask = authorizer.question(headers, rest.target, action)
-        self._responder = responder_for(rest)
+        self.responder = responder_for(rest)
+        # Once the request fits its route.
+        self.responder_of_route = self.responder
+        if self.route is not None:
+            self.responder_of_route = self.responder.shaping(self.route.error_shape)
+        self.held = held_by_head(request)  # bytes
         self._takes_bodies = False  # whether that has been found out
         self._path: EndpointPath | None = None
         self._arguments: Arguments | None = None
-
-    def responder(self) -> Responder:
-        """One for another request."""
-        return self._responder.again()
 
     def check_content_type(self, body: Body, profile: Profile) -> None:
         """As `Body.check_content_type`."""

@@ -37,7 +37,7 @@ class Call:
 
     rest: RestRequest
     body: Body
-    responder: Responder
+    responder: Responder  # that of its answer, and of its errors
     task_type: TaskType
     inference_id: str  # empty where the route has none
     times: Mapping[str, float | None]  # query parameters, in seconds

@@ -14,7 +14,6 @@ from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.storms import Storms
 
 METRICS: Final = web.AppKey("metrics", Metrics)
-STORMS: Final = web.AppKey("storms", Storms)
 
 log = logging.getLogger(__name__)
 
@@ -27,22 +26,24 @@ class CountedRequest:
 
     status = "broken_off"  # by the caller, or by us amid an answer
 
-    def __init__(self, request: web.Request) -> None:
+    def __init__(self, request: web.Request, metrics: Metrics, storms: Storms) -> None:
         self._request = request
+        self._metrics = metrics
+        self._storms = storms
 
     def __enter__(self) -> CountedRequest:
         self._started = monotonic()
         return self
 
     def __exit__(self, *_: object) -> None:
-        request, app = self._request, self._request.app
-        route, seconds = request.get(ROUTE, "other"), monotonic() - self._started
-        app[METRICS].count_request(route, self.status, seconds)
+        request, seconds = self._request, monotonic() - self._started
+        route = request.get(ROUTE, "other")
+        self._metrics.count_request(route, self.status, seconds)
         if log.isEnabledFor(logging.DEBUG):
             log_request(request.method, route, self.status, seconds)
         if (limit := request.get(LIMIT)) is not None:
-            app[METRICS].count_limit(limit)
-            app[STORMS].happened(limit, partial(log_limit, limit))
+            self._metrics.count_limit(limit)
+            self._storms.happened(limit, partial(log_limit, limit))
 
 
 def log_limit(limit: str, more: int) -> None:

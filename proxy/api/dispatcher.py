@@ -18,7 +18,6 @@ from proxy.api.answers import (
     allowed_methods,
     document,
     ended_by_origin,
-    held_by_head,
     send_document,
 )
 from proxy.api.asked import Asked, asked_by
@@ -41,7 +40,7 @@ from proxy.limits.threads import Threads, offload
 from proxy.limits.turns import Turns
 from proxy.rest.body import Body
 from proxy.rest.request import RestRequest
-from proxy.rest.responder import Responder, RestResponse
+from proxy.rest.responder import RestResponse
 from proxy.rest.routing import wrong_method
 from proxy.xcontent.document import Bounds
 
@@ -80,18 +79,18 @@ class InferenceApi:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Our answer, or the upstream's where what is asked for is unknown here."""
         try:
-            reserve(held_by_head(request))
             return await self._answer(request)
         except NotOurs as error:
             return await self._hand_on(request, error)
         finally:
-            if BODY in request:
-                request[BODY].forget()
+            if (body := request.get(BODY)) is not None:
+                body.forget()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         asked = asked_by(request, self._authorizer)
+        reserve(asked.held)
         rest, route = asked.rest, asked.route
-        responder = request[RESPONDER] = asked.responder()
+        request[RESPONDER] = asked.responder
         origin = UNAFFECTED
         if asked.has_origin:
             origin = await self._origins.judge(rest.method, rest.headers)
@@ -99,7 +98,7 @@ class InferenceApi:
         if rest.method == "OPTIONS":
             if origin.status is not None:
                 return ended_by_origin(origin.status)
-            return allowed_methods(responder, asked.methods)
+            return allowed_methods(asked.responder, asked.methods)
         if not asked.has_pattern:
             raise NoHandler(rest.method, rest.target)
         verdict = await asked.ask()
@@ -114,26 +113,36 @@ class InferenceApi:
         count_for(caller)
         body = request[BODY] = await self._body(request, rest, verdict)
         asked.check_content_type(body, self._profile)
-        call = self._call(request, asked, responder, body, route)
-        responder.error_shape = route.error_shape
-        route.validate(call.inference_id)
-        if not isinstance(verdict, Allowed):
-            raise await verdict.error()
-        call.user = verdict.user
-        permission = Permission(verdict, asked.ask)
-        place = route.place(self._limits, caller)
-        with self._threads.serving(caller), place, permission.held():
-            if permission.is_due:  # the body may have taken long
-                await permission.confirm()
-            if route.streams:
-                return await send_events(request, call, route.handler, self._heartbeat)
-            if call.timeout is None:  # as most: a context costs more than this
-                answer = await _document(call, route)
-            else:
-                async with call.in_time():
-                    answer = await _document(call, route)
-        body.forget()
-        return await send_document(request, call, answer)
+        call = self._call(request, asked, body, route)
+        try:
+            route.validate(call.inference_id)
+            if not isinstance(verdict, Allowed):
+                raise await verdict.error()
+            call.user = verdict.user
+            self._threads.serve(caller)
+            with route.place(self._limits, caller):
+                answer = await self._handled(request, call, route, Permission(verdict, asked.ask))
+            body.forget()
+            if isinstance(answer, RestResponse):
+                return await send_document(request, call, answer, asked.held)
+            return answer
+        finally:
+            if call.responder is not asked.responder:
+                request[RESPONDER] = call.responder  # by which an error is shown
+
+    async def _handled(
+        self, request: web.Request, call: Call, route: Route, permission: Permission
+    ) -> RestResponse | web.StreamResponse:
+        """What its handler makes of a call, to be sent; a stream has been."""
+        permission.hold()
+        if permission.is_due:  # the body may have taken long
+            await permission.confirm()
+        if route.streams:
+            return await send_events(request, call, route.handler, self._heartbeat)
+        if call.timeout is None:  # as most: a context costs more than this
+            return await document(call.responder, await route.handler(call))
+        async with call.in_time():
+            return await document(call.responder, await route.handler(call))
 
     async def _body(self, request: web.Request, rest: RestRequest, verdict: Verdict) -> Body:
         """The body; who will be refused is told so before it is read."""
@@ -145,9 +154,7 @@ class InferenceApi:
         except TooLarge:
             raise PlainError(413, "request body is too large").of_limit("inference_body") from None
 
-    def _call(
-        self, request: web.Request, asked: Asked, responder: Responder, body: Body, route: Route
-    ) -> Call:
+    def _call(self, request: web.Request, asked: Asked, body: Body, route: Route) -> Call:
         """The call, once path, body and parameters have been checked."""
         path = asked.path()
         if route.has_body:
@@ -158,7 +165,7 @@ class InferenceApi:
         return Call(
             rest=asked.rest,
             body=body,
-            responder=responder,
+            responder=asked.responder_of_route,
             task_type=path.task_type,
             inference_id=path.inference_id,
             times=arguments.times,
@@ -192,10 +199,6 @@ class InferenceApi:
             return await offload(len(body), _READ_AT_ONCE, partial(orjson.loads, body))
         except orjson.JSONDecodeError:
             return None
-
-
-async def _document(call: Call, route: Route) -> RestResponse:
-    return await document(call.responder, await route.handler(call))
 
 
 def _caller_of(request: web.Request, asked: Asked, verdict: Verdict) -> Caller:

@@ -154,7 +154,7 @@ async def infer(call: Call) -> Json:
     """POST _inference/{task_type}/{inference_id}"""
     order = await order_of(call)
     if order.task_type is TaskType.CHAT_COMPLETION:
-        call.responder.error_shape = CHAT
+        call.responder = call.responder.shaping(CHAT)
         if not call.profile.answers_unstreamed_chats:
             raise only_streaming()
         endpoint, chat = await order.read(partial(parse_chat_request, reasons=call.profile.reasons))
@@ -167,7 +167,7 @@ async def stream(call: Call) -> Events:
     """POST _inference/{task_type}/{inference_id}/_stream"""
     order = await order_of(call)
     if order.task_type is TaskType.CHAT_COMPLETION:
-        call.responder.error_shape = CHAT_EVENT
+        call.responder = call.responder.shaping(CHAT_EVENT)
         endpoint, chat = await order.read(partial(parse_chat_request, reasons=call.profile.reasons))
         return await call.service.chat(endpoint, chat, call.timeout)
     endpoint, request = await _read(call, order)

@@ -32,10 +32,11 @@ class BodyFirst:
         self, parse: Callable[[Document], T], quick: Callable[[Body], Read[T] | None] = no_quick
     ) -> tuple[InferenceEndpoint, T]:
         """The endpoint, and what `parse` makes of the body; `quick` as of `Call.read`."""
-        request = await self.call.read(parse, quick)
-        endpoint = await _look_up(self.call)
-        self.call.body.forget()
-        return endpoint, request
+        call = self.call
+        request = await call.read(parse, quick)
+        known = await call.service.endpoint_for(call.inference_id, call.task_type)
+        call.body.forget()
+        return known_endpoint(call, known), request
 
 
 class EndpointFirst:

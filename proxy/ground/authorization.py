@@ -107,9 +107,9 @@ class Permission:
         self._ask = ask
         self._clock = clock
 
-    def held(self) -> AbstractContextManager[None]:
-        """The context of the request: `confirm` and `confirm_stream` within it are about this."""
-        return held(self)
+    def hold(self) -> None:
+        """`confirm` and `confirm_stream` are about this from here on, in this task."""
+        _current.set(self)
 
     @property
     def is_due(self) -> bool:
@@ -146,6 +146,12 @@ def held(permit: Permit) -> AbstractContextManager[None]:
 def permission_held() -> Permit | None:
     """That of the request under way."""
     return _current.get()
+
+
+def is_confirmed() -> bool:
+    """Whether `confirm` has nothing to do."""
+    permission = _current.get()
+    return permission is None or not permission.is_due
 
 
 async def confirm() -> None:

@@ -26,7 +26,6 @@ from proxy.huggingface.embeddingcache import (
     VECTORS,
     WEIGHTS,
     CachedTask,
-    Codec,
     EmbeddingCache,
     Send,
 )
@@ -93,9 +92,11 @@ class HuggingFace:
             calls, limiter, retry, profile, metrics, observer, self._waking, self._servers
         )
         self._batches = BatchSender(self._sender, config, self._servers)
-        self._embed = _sending(self._batches, _EMBEDDING, config, _size_of_vector, cache, VECTORS)
+        self._vectors = None if cache is None else CachedTask(cache, VECTORS)
+        weights = None if cache is None else CachedTask(cache, WEIGHTS)
+        self._embed = _sending(self._batches, _EMBEDDING, config, _size_of_vector, self._vectors)
         self._embed_sparse = _sending(
-            self._batches, _SPARSE_EMBEDDING, config, _size_of_weights, cache, WEIGHTS
+            self._batches, _SPARSE_EMBEDDING, config, _size_of_weights, weights
         )
         self._failures = FailureLog(Storms(), observer)
         self._turns, self._silence = Turns(), Silence(config.stream_idle_timeout)
@@ -117,6 +118,13 @@ class HuggingFace:
     def waiting(self) -> int:
         """Calls that wait for servers to start."""
         return self._waking.waiting
+
+    def at_hand(self, endpoint: InferenceEndpoint, inputs: Sequence[str]) -> list[Numbers] | None:
+        """The vectors, if the cache has them all in memory. Raises: MemoryShort."""
+        if self._vectors is None:
+            return None
+        texts = texts_of(inputs, endpoint.service_settings.max_input_tokens)
+        return self._vectors.at_hand(endpoint, texts)
 
     async def embed(
         self, endpoint: InferenceEndpoint, inputs: Sequence[str], deadline: Deadline
@@ -218,14 +226,12 @@ def _sending(
     task: BatchTask[T],
     config: ProviderConfig,
     size_of: Callable[[T], int],
-    cache: EmbeddingCache | None,
-    codec: Codec[T],
+    cached: CachedTask[T] | None,
 ) -> Send[T]:
     """What sends texts for a task: by themselves, or with those of other requests."""
-    if cache is not None:
-        cached = CachedTask(cache, codec)
+    if cached is not None:
         task = replace(task, keep=cached.keep)
-        return cached.over(_sending(batches, task, config, size_of, None, codec))
+        return cached.over(_sending(batches, task, config, size_of, None))
     if config.coalescing:
         return Coalescer(batches, task, config, size_of).results
     return lambda endpoint, texts, deadline: batches.results(endpoint, task, texts, deadline)

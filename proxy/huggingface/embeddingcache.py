@@ -18,7 +18,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 import orjson
 
 from proxy.ground import freshness
-from proxy.ground.authorization import confirm
+from proxy.ground.authorization import confirm, is_confirmed
 from proxy.huggingface.batching import Batch, Text
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.inference.results import SparseVector
@@ -37,6 +37,7 @@ OVERHEAD: Final = 256
 # the answer, too.
 _PER_BYTE: Final = 2
 _QUICKLY_HASHED: Final = 256 * 1024  # characters of texts
+_AT_HAND: Final = 16 * 1024  # characters of texts; of more, it takes some time to find out
 _QUICKLY_READ: Final = 8192  # bytes that have to be parsed
 
 
@@ -157,6 +158,20 @@ class CachedTask(Generic[T]):
         self._cache = cache
         self._codec = codec
 
+    def at_hand(self, endpoint: InferenceEndpoint, texts: Sequence[Text]) -> list[T] | None:
+        """Results that memory holds for a few texts; None if there is more to be done.
+
+        Raises: MemoryShort.
+        """
+        length = sum([len(text.text) for text in texts])
+        if endpoint.revision is None or length > _AT_HAND or not is_confirmed():
+            return None
+        found = self._cache.find_all(keys_of(endpoint, texts))
+        if found is None:
+            return None
+        reserve(sum(map(len, found)) * _PER_BYTE)
+        return [*map(self._codec.unpack, found)]
+
     def over(self, send: Send[T]) -> Send[T]:
         """What sends only texts for which nothing is kept."""
         return partial(self._results, send)
@@ -168,17 +183,13 @@ class CachedTask(Generic[T]):
             return await send(endpoint, texts, deadline)
         length = sum([len(text.text) for text in texts])
         keys = await offload(length, _QUICKLY_HASHED, lambda: keys_of(endpoint, texts))
-        if self._codec.is_quick and (found := self._cache.find_all(keys)) is not None:
-            await confirm()  # else whoever makes the call does
-            reserve(sum(map(len, found)) * _PER_BYTE)
-            return [*map(self._codec.unpack, found)]
         kept = await self._cache.find(keys)
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in kept}
         if missing:
             sent = await send(endpoint, list(missing.values()), deadline)
             results = dict(zip(missing, sent, strict=True))
         else:
-            await confirm()
+            await confirm()  # else whoever makes the call does
             results = {}
         results |= await self._unpacked(kept)
         return [results[key] for key in keys]
@@ -206,7 +217,7 @@ def _start(*whose: str | None) -> Any:
 
 def keys_of(endpoint: InferenceEndpoint, texts: Sequence[Text]) -> list[bytes]:
     """What results for these texts are kept by: 32 bytes each."""
-    start = _start(endpoint.inference_id, endpoint.revision, endpoint.task_type.value)
+    start = _start(endpoint.inference_id, endpoint.revision, str(endpoint.task_type))
     keys = []
     for text in texts:
         key = start.copy()

@@ -32,6 +32,14 @@ class MaintainedProvider:
         self._warmth = warmth
         self._guard = None if isinstance(guard, NoGuard) else guard
 
+    def at_hand(self, endpoint: InferenceEndpoint, inputs: Sequence[str]) -> list[Numbers] | None:
+        if self._guard is not None:
+            return None
+        if (vectors := self._provider.at_hand(endpoint, inputs)) is not None:
+            self._completion.note(endpoint, vectors)
+            self._warmth.used(endpoint)
+        return vectors
+
     async def embed(
         self, endpoint: InferenceEndpoint, inputs: Sequence[str], deadline: Deadline
     ) -> list[Numbers]:

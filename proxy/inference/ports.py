@@ -175,6 +175,9 @@ class Provider(Protocol):
     No method ends at its deadline by itself: it only waits for nothing that lies beyond.
     """
 
+    def at_hand(self, endpoint: InferenceEndpoint, inputs: Sequence[str]) -> list[Numbers] | None:
+        """What `embed` returns, where nobody has to be asked or waited for; else None."""
+
     async def embed(
         self, endpoint: InferenceEndpoint, inputs: Sequence[str], deadline: Deadline
     ) -> list[Numbers]: ...

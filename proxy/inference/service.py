@@ -262,8 +262,12 @@ class InferenceService:
     ) -> Json:
         """The result in Elasticsearch's shape. Raises: ValidationFailed, RequestTimedOut."""
         inputs = self._checked_inputs(endpoint, request)
+        task_type = endpoint.task_type
+        is_dense = task_type is TaskType.TEXT_EMBEDDING
+        if is_dense and (vectors := self._provider.at_hand(endpoint, inputs)) is not None:
+            return render_embeddings(vectors)
         with self._deadline(endpoint, timeout) as deadline:
-            match endpoint.task_type:
+            match task_type:
                 case TaskType.TEXT_EMBEDDING:
                     return render_embeddings(await self._provider.embed(endpoint, inputs, deadline))
                 case TaskType.SPARSE_EMBEDDING:

@@ -59,6 +59,9 @@ class _End(asyncio.Transport):
         self._waiting.extend(view[at : at + _PIECE] for at in range(0, len(view), _PIECE))
         self._size += len(data)
         self._flush_soon()
+        self._pause_if_full()
+
+    def _pause_if_full(self) -> None:
         if self._size > self._high and not self._full:
             self._full = True
             self.protocol.pause_writing()
@@ -86,6 +89,7 @@ class _End(asyncio.Transport):
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         self._high = _HIGH if high is None else high
         self._low = self._high // 4 if low is None else low
+        self._pause_if_full()
 
     def can_write_eof(self) -> bool:
         return False

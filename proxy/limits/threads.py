@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from proxy.ground.errors import ProxyError
 from proxy.ground.frames import forget_frames
-from proxy.ground.scopes import Scope
 
 T = TypeVar("T")
 # More would only share the interpreter among themselves, and keep the event loop waiting for it.
@@ -40,9 +39,9 @@ class Threads:
         self._places = asyncio.Semaphore(THREADS)
         self._shares: dict[Hashable, _Share] = {}
 
-    def serving(self, caller: Hashable) -> AbstractContextManager[None]:
-        """The context of one request: what is offloaded within it is work of that caller."""
-        return Scope(_current, (self, caller))
+    def serve(self, caller: Hashable) -> None:
+        """What is offloaded from here on, in this task, is work of that caller."""
+        _current.set((self, caller))
 
     @asynccontextmanager
     async def place(self, caller: Hashable) -> AsyncIterator[None]:

@@ -6,7 +6,7 @@ Source: RestResponse, AbstractRestChannel, XContentType.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from multidict import CIMultiDict
@@ -47,9 +47,9 @@ DOCUMENT: Final = ErrorShape()
 EVENT: Final = ErrorShape(is_event=True)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Responder:
-    """Encodes the answers to one request. Only `error_shape` changes, as more becomes known."""
+    """Encodes the answers to requests with the same head."""
 
     format: str  # a key of WRITERS
     content_type: str
@@ -60,17 +60,9 @@ class Responder:
     shows_traces: bool
     error_shape: ErrorShape = DOCUMENT
 
-    def again(self) -> Responder:
-        """One for another request with the same head, of which nothing more is known yet."""
-        return Responder(
-            format=self.format,
-            content_type=self.content_type,
-            pretty=self.pretty,
-            filter=self.filter,
-            coding=self.coding,
-            opaque_id=self.opaque_id,
-            shows_traces=self.shows_traces,
-        )
+    def shaping(self, errors: ErrorShape) -> Responder:
+        """One that shows errors in that shape."""
+        return self if errors is self.error_shape else replace(self, error_shape=errors)
 
     # Documents
 

@@ -105,14 +105,10 @@ class Security:
     """Puts questions to the upstream's security. All raise UpstreamError where it cannot answer."""
 
     def __init__(self, session: UpstreamSession, upstream: UpstreamConfig) -> None:
+        self.is_there = len(session.nodes) > 0  # whether there is an upstream at all
         self._session = session
         self._host = upstream.host
         self._time_limit = upstream.check_timeout
-
-    @property
-    def is_there(self) -> bool:
-        """Whether there is an upstream at all."""
-        return len(self._session.nodes) > 0
 
     async def has_privilege(self, identity: CIMultiDict[str], action: Action) -> SecurityAnswer:
         """Whether the caller may run `action`; identity: as `identity_of`."""

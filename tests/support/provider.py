@@ -17,6 +17,7 @@ class ScriptedProvider:
 
     def __init__(self, outcome: Any = None) -> None:
         self.outcome = outcome
+        self.kept: list[Numbers] | None = None  # vectors for which it is not called
         self.calls: list[tuple[Any, ...]] = []
         self.called = asyncio.Event()
 
@@ -28,6 +29,9 @@ class ScriptedProvider:
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return self.outcome
+
+    def at_hand(self, endpoint, inputs):
+        return self.kept
 
     async def embed(self, endpoint, inputs, deadline):
         return [Numbers.of(vector) for vector in await self._answer("embed", list(inputs))]

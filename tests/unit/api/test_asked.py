@@ -15,7 +15,7 @@ from proxy.ground.errors import IllegalArgument, MediaTypeRejected, PlainError, 
 from proxy.inference.actions import InferenceAction
 from proxy.inference.endpoints import TaskType
 from proxy.rest.body import Body
-from proxy.rest.responder import EVENT
+from proxy.rest.responder import DOCUMENT, EVENT
 from tests.support.bodies import BOUNDS
 from tests.support.samples import PROFILE
 
@@ -98,14 +98,12 @@ def test_but_no_error():
     assert errors[0] is not errors[1]
 
 
-def test_nor_what_becomes_of_its_answer():
-    notes: dict[str, Any] = {}
-    responders = [asked_of("/_inference/x?pretty", notes=notes).responder() for _ in range(2)]
-    responders[0].error_shape = EVENT
-    assert responders[1].error_shape is not EVENT
-    responders[0].error_shape = responders[1].error_shape
-    assert responders[0] == responders[1]
-    assert responders[0].pretty
+def test_errors_of_streams_are_events_once_the_request_fits_its_route():
+    asked = asked_of("/_inference/x/_stream?pretty")
+    assert (asked.responder.error_shape, asked.responder_of_route.error_shape) == (DOCUMENT, EVENT)
+    assert asked.responder_of_route.pretty
+    asked = asked_of("/_inference/x?pretty")
+    assert asked.responder_of_route is asked.responder
 
 
 def test_parameters_are_read_for_each_until_they_are_right():

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from proxy.api.counting import METRICS, STORMS, CountedRequest, log_limit
+from proxy.api.counting import METRICS, CountedRequest, log_limit
 from proxy.api.keys import LIMIT, ROUTE
 from proxy.telemetry.endpoints import Endpoints
 from proxy.telemetry.metrics import Metrics
@@ -19,7 +19,6 @@ from proxy.telemetry.storms import Storms
 def app() -> web.Application:
     app = web.Application()
     app[METRICS] = Metrics(Endpoints())
-    app[STORMS] = Storms(lambda *_: None)
     return app
 
 
@@ -34,16 +33,20 @@ def counted(app: web.Application) -> list[tuple[str, str]]:
     ]
 
 
+def counting_of(request: web.Request) -> CountedRequest:
+    return CountedRequest(request, request.app[METRICS], Storms(lambda *_: None))
+
+
 def test_an_answer_is_counted_by_its_route(app: web.Application):
     request = make_mocked_request("GET", "/_inference/secret-id", app=app)
     request[ROUTE] = "/_inference/{id}"
-    with CountedRequest(request) as counting:
+    with counting_of(request) as counting:
         counting.status = "200"
     assert counted(app) == [("/_inference/{id}", "200")]
 
 
 def test_one_that_breaks_off_is_counted_too(app: web.Application):
-    with CountedRequest(make_mocked_request("GET", "/x", app=app)):
+    with counting_of(make_mocked_request("GET", "/x", app=app)):
         pass
     assert counted(app) == [("other", "broken_off")]
 
@@ -53,7 +56,7 @@ def test_the_log_has_the_route_and_not_the_target(
 ):
     with (
         caplog.at_level(logging.DEBUG),
-        CountedRequest(make_mocked_request("GET", "/secret-id", app=app)) as counting,
+        counting_of(make_mocked_request("GET", "/secret-id", app=app)) as counting,
     ):
         counting.status = "200"
     (record,) = caplog.records
@@ -64,7 +67,7 @@ def test_the_log_has_the_route_and_not_the_target(
 def test_a_limit_that_was_hit_is_told(app: web.Application, caplog: pytest.LogCaptureFixture):
     request = make_mocked_request("GET", "/x", app=app)
     request[LIMIT] = "calls"
-    with CountedRequest(request):
+    with counting_of(request):
         pass
     assert "refused a request because of [limits.calls]" in caplog.text
     value = app[METRICS].registry.get_sample_value("hfproxy_limits_hit_total", {"limit": "calls"})

@@ -197,7 +197,8 @@ class TestChat:
         endpoint = make_endpoint(TaskType.CHAT_COMPLETION)
         provider = ScriptedProvider(Rejected("full", "queue"))
         call = call_of(endpoint, body=self.BODY, provider=provider, profile=PROFILES["9.6"])
-        answer = call.responder.error(await failing(infer(call)))
+        failure = await failing(infer(call))
+        answer = call.responder.error(failure)
         assert (answer.status, answer.headers["Retry-After"]) == (429, "1")
         error = json.loads(answer.body)["error"]
         assert error["type"] == "unified_chat_completion_exception"

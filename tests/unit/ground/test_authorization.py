@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.ground.authorization import STREAM_GRACE, Allowed, Permission, confirm, confirm_stream
+from proxy.ground.authorization import (
+    STREAM_GRACE,
+    Allowed,
+    Permission,
+    confirm,
+    confirm_stream,
+    held,
+)
 from proxy.ground.errors import Unauthorized, UpstreamUnavailable
 from tests.support.clock import Clock
 
@@ -29,7 +36,7 @@ class Asked:
 
 async def test_a_verdict_that_is_too_old_is_asked_for_again_before_the_action():
     asked = Asked(clock := Clock())
-    with Permission(asked.yes(), asked, clock).held():
+    with held(Permission(asked.yes(), asked, clock)):
         clock.now += 1.9
         await confirm()
         assert asked.times == 0
@@ -56,7 +63,7 @@ def test_it_is_due_once_it_is_too_old():
 
 async def test_a_stream_is_asked_about_from_time_to_time():
     asked = Asked(clock := Clock())
-    with Permission(asked.yes(), asked, clock).held():
+    with held(Permission(asked.yes(), asked, clock)):
         for _ in range(100):  # seconds
             await confirm_stream()
             clock.now += 1

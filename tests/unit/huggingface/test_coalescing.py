@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from proxy.config import ProviderConfig
-from proxy.ground.authorization import Allowed, Permission, confirm
+from proxy.ground.authorization import Allowed, Permission, confirm, held
 from proxy.ground.errors import (
     CountMismatch,
     MemoryShort,
@@ -363,7 +363,7 @@ async def test_an_error_is_nobodys_news_when_who_waits_for_it_leaves(callers):
         await asyncio.Event().wait()
 
     async def joins() -> None:
-        with Permission(Allowed(authenticated=True, expires=0), unanswered).held():
+        with held(Permission(Allowed(authenticated=True, expires=0), unanswered)):
             await callers.coalescer.results(ENDPOINT, texts_of(["a"]), NO_DEADLINE)
 
     faults: list[Any] = []
@@ -396,7 +396,7 @@ async def test_who_may_no_longer_is_refused_and_sends_nothing(callers):
         raise Unauthorized("no more")
 
     async def refused() -> None:
-        with Permission(Allowed(authenticated=True, expires=now[0] + 1), no_longer, clock).held():
+        with held(Permission(Allowed(authenticated=True, expires=now[0] + 1), no_longer, clock)):
             await callers.coalescer.results(ENDPOINT, texts_of(["a"]), NO_DEADLINE)
 
     now = [0.0]

@@ -14,6 +14,7 @@ from proxy.ground.errors import IllegalArgument, MemoryShort, ProxyError, Unauth
 from proxy.huggingface.embeddingcache import OVERHEAD, EmbeddingCache, Memory
 from proxy.limits.deadline import NO_DEADLINE
 from proxy.limits.memory import MemoryBudget
+from proxy.xcontent.numbers import Numbers
 from tests.support.huggingface import answering, vectors
 from tests.support.stubs import Reply, json_reply
 
@@ -28,7 +29,15 @@ class Cached:
         self.cache = cache
 
     async def embed(self, *texts: str, revision: str | None = "r1", **settings: Any):
+        """As for a request: what is at hand, or else what comes of waiting for it."""
+        kept = self.at_hand(*texts, revision=revision, **settings)
+        if kept is not None:
+            return [list(vector) for vector in kept]
         return await self.provider.embed(*texts, revision=revision, **settings)
+
+    def at_hand(self, *texts: str, revision: str | None = "r1", **settings: Any):
+        endpoint = self.provider.endpoint(revision=revision, **settings)
+        return self.provider.hugging_face.at_hand(endpoint, texts)
 
     @property
     def asked(self) -> list[list[str]]:
@@ -167,6 +176,19 @@ async def test_what_is_found_counts_for_its_request():
         await world.embed("1")
         with MemoryBudget(500).request(), pytest.raises(MemoryShort):
             await world.embed("1")
+
+
+async def test_at_hand_is_what_costs_no_time():
+    long = "0" * 20_000
+    async with cached() as world:
+        assert world.at_hand("1") is None
+        assert await world.embed("1", long) == [[1.0], [0.0]]
+        assert world.at_hand("1") == [Numbers.of([1.0])]
+        assert world.at_hand("1", "2") is None
+        assert world.at_hand("1", revision=None) is None
+        assert world.at_hand(long) is None
+        assert await world.embed(long) == [[0.0]]
+        assert len(world.asked) == 1
 
 
 async def test_a_request_may_want_the_provider_to_be_asked():

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from proxy.inference.endpoints import TaskType
+from proxy.inference.guard import NoGuard
 from proxy.inference.maintained import MaintainedProvider
 from proxy.limits.deadline import NO_DEADLINE
+from proxy.xcontent.numbers import Numbers
 from tests.support.provider import ScriptedProvider
 from tests.support.samples import make_endpoint
 
@@ -47,6 +49,23 @@ async def test_of_vectors_everybody_learns():
     assert list(vector) == [1.0]
     assert provider.calls == [("embed", ["a"])]
     assert told.told == ["before", "after", "completed", "used"]
+
+
+async def test_of_vectors_that_are_at_hand_all_but_the_guard_learn():
+    provider, told = ScriptedProvider(), Told()
+    anything: Any = told
+    made = MaintainedProvider(provider, anything, anything, NoGuard())
+    assert made.at_hand(make_endpoint(), ["a"]) is None
+    assert told.told == []
+    provider.kept = [Numbers.of([1.0])]
+    assert made.at_hand(make_endpoint(), ["a"]) == provider.kept
+    assert told.told == ["completed", "used"]
+
+
+async def test_of_a_guarded_model_nothing_is_at_hand():
+    made, provider, _ = maintained([[1.0]])
+    provider.kept = [Numbers.of([1.0])]
+    assert made.at_hand(make_endpoint(), ["a"]) is None
 
 
 async def test_a_model_that_must_not_be_used_is_not_called():

@@ -191,6 +191,14 @@ class TestInference:
         request = InferenceRequest(input=["x"], query="q")
         assert await service.infer(make_endpoint(task), request, None) == result
 
+    async def test_vectors_that_are_at_hand_need_no_call(self):
+        provider = ScriptedProvider()
+        provider.kept = [Numbers.of([1.0])]
+        service, _ = service_of(provider)
+        answer = await service.infer(make_endpoint(), InferenceRequest(input=["x"]), None)
+        assert answer == {"text_embedding": [{"embedding": Numbers.of([1.0])}]}
+        assert provider.calls == []
+
     @pytest.mark.parametrize(
         ("stored", "asked", "sent"),
         [

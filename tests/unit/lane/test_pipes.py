@@ -125,6 +125,18 @@ def test_a_writer_without_a_buffer_waits_for_the_last_byte(ends):
     assert not left.full
 
 
+def test_a_writer_may_give_up_its_buffer_once_something_is_in_it(ends):
+    left, right, settle = ends
+    right.transport.pause_reading()
+    left.transport.write(b"x")
+    assert not left.full
+    left.transport.set_write_buffer_limits(high=0)
+    assert left.full
+    right.transport.resume_reading()
+    settle()
+    assert not left.full
+
+
 def test_closing_sends_all_that_was_written_first(ends):
     left, right, settle = ends
     right.transport.pause_reading()

@@ -28,8 +28,8 @@ class Works:
         self.may_end = threading.Event()
 
     async def do(self, caller: str, name: str = "") -> None:
-        with self.threads.serving(caller.encode()):
-            await offload(1, 0, lambda: self._work(name or caller))
+        self.threads.serve(caller.encode())
+        await offload(1, 0, lambda: self._work(name or caller))
 
     async def until(self, holds: Callable[[], bool]) -> None:
         await asyncio.to_thread(eventually, holds)

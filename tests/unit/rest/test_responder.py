@@ -70,15 +70,13 @@ class TestErrors:
         assert trace == "status_exception: no"
 
     def test_a_shape_changes_what_is_shown_but_neither_status_nor_headers(self):
-        responder = responder_of()
-        responder.error_shape = self.AS_CHAT
+        responder = responder_of().shaping(self.AS_CHAT)
         answer = responder.error(Rejected("full", "calls"))
         assert (answer.status, answer.headers["Retry-After"]) == (429, "1")
         assert json.loads(answer.body) == {"error": {"code": "c", "message": "full", "type": "t"}}
 
     def test_an_error_may_be_an_event(self):
-        responder = responder_of()
-        responder.error_shape = EVENT
+        responder = responder_of().shaping(EVENT)
         answer = responder.error(self.ERROR)
         assert answer.status == 404
         assert answer.headers["content-type"] == "text/event-stream"
