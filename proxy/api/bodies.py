@@ -22,22 +22,18 @@ from proxy.xcontent.document import Bounds
 _PIECE: Final = 256 * 1024  # bytes that are decoded in one turn of the event loop
 
 
-class TooLarge(Exception):
-    """The body has more bytes than may be read, as it comes or decoded."""
-
-
 async def read_body(
     request: web.Request, rest: RestRequest, limit: int, bounds: Bounds, turns: Turns
 ) -> Body:
     """The body, decoded; of at most `limit` bytes before and after that.
 
-    Raises: TooLarge; MemoryShort; StatusError 408; Undecodable.
+    Raises: PlainError 413 beyond the limit; MemoryShort; StatusError 408; Undecodable.
     """
     content = request.content
     if content.is_eof():  # all of it has come, as small bodies do: with the head
         data = raw = _within(request, content.read_nowait(), limit)
     elif (request.content_length or 0) > limit:
-        raise TooLarge
+        raise _too_large()
     else:
         data = raw = await _collected(_pieces(request), limit)
     coding = coding_of_request(rest.headers)
@@ -53,13 +49,10 @@ async def read_body(
 async def whole_body(
     limits: LimitsConfig, turns: Turns, request: web.Request, rest: RestRequest
 ) -> Body:
-    """As `read_body`, within the configured limits. Raises: PlainError 413 beyond them."""
+    """As `read_body`, within the configured limits."""
     bounds = Bounds(nesting=limits.nesting, values=limits.values)
     ask_for_body(request)
-    try:
-        return await read_body(request, rest, limits.inference_body, bounds, turns)
-    except TooLarge:
-        raise too_large() from None
+    return await read_body(request, rest, limits.inference_body, bounds, turns)
 
 
 async def decoded_pieces(
@@ -88,11 +81,6 @@ def ask_for_body(request: web.Request) -> None:
         request.transport.write(CONTINUE)
 
 
-def too_large() -> ProxyError:
-    """The error for a body of more bytes than may be read."""
-    return PlainError(413, "request body is too large").of_limit("inference_body")
-
-
 async def unread_body(request: web.Request, rest: RestRequest, bounds: Bounds) -> Body:
     """The body of a request that will be refused: all that counts is whether there is one.
 
@@ -104,13 +92,17 @@ async def unread_body(request: web.Request, rest: RestRequest, bounds: Bounds) -
     return Body(rest, b"", b"-" if length else b"", bounds)
 
 
+def _too_large() -> ProxyError:
+    return PlainError(413, "request body is too large").of_limit("inference_body")
+
+
 def _within(request: web.Request, data: bytes, limit: int) -> bytes:
     size = len(data)
     if size > limit and request.content_length is not None:
-        raise TooLarge  # as if it had not come yet
+        raise _too_large()  # as if it had not come yet
     reserve(size * PER_BODY_BYTE)
     if size > limit:
-        raise TooLarge
+        raise _too_large()
     return data
 
 
@@ -121,7 +113,7 @@ async def _collected(pieces: AsyncIterator[bytes], limit: int) -> bytes:
         data.write(piece)
         size += len(piece)
         if size > limit:
-            raise TooLarge
+            raise _too_large()
     return data.getvalue()
 
 

@@ -24,11 +24,6 @@ from proxy.xcontent.values import Json
 
 T = TypeVar("T")
 Events = Stream[Json]
-Read = tuple[T, int]  # what was read, and how many values of a document that took
-
-
-def no_quick(body: Body) -> None:
-    """Nothing is known without a document."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,30 +71,28 @@ class Call:
         """The body as a map, empty for anything but an object. Raises: ProxyError."""
         return await self.read(as_map)
 
-    async def read(
-        self, convert: Callable[[Document], T], quick: Callable[[Body], Read[T] | None] = no_quick
-    ) -> T:
+    async def read(self, convert: Callable[[Document], T]) -> T:
         """What `convert` makes of the document in the body, in a thread if that is large.
 
-        A syntax error is kept in the document. `quick` is asked before, and may know the same
-        without a document. Raises: ProxyError; MemoryShort.
+        A syntax error is kept in the document. Raises: ProxyError; MemoryShort.
         """
         data, at_once = self.body.data, self.body.quickly_read
         if len(data) <= at_once:
-            if surplus := wide_text_surplus(data):
-                reserve(surplus)
-            result, values = self._read_now(convert, quick)
+            self.reserve_texts()
+            result, values = self._read_now(convert)
         else:
             reserve(await offload(len(data), at_once, lambda: wide_text_surplus(data)))
-            work = partial(self._read_now, convert, quick)
+            work = partial(self._read_now, convert)
             result, values = await offload(len(data), at_once, work)
         reserve(values * PER_VALUE)
         return result
 
-    def _read_now(
-        self, convert: Callable[[Document], T], quick: Callable[[Body], Read[T] | None]
-    ) -> Read[T]:
-        if (found := quick(self.body)) is not None:
-            return found
+    def reserve_texts(self) -> None:
+        """Take what the texts of a small body may need beyond its own. Raises: MemoryShort."""
+        if surplus := wide_text_surplus(self.body.data):
+            reserve(surplus)
+
+    def _read_now(self, convert: Callable[[Document], T]) -> tuple[T, int]:
+        """The result, and how many values the document has."""
         document = self.body.document()
         return convert(document), document.values

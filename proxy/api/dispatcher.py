@@ -8,6 +8,7 @@ Source: RestController, BaseRestHandler, SecurityRestFilter.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from functools import partial
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from proxy.api.answers import (
     send_document,
 )
 from proxy.api.asked import Asked, asked_by
-from proxy.api.bodies import TooLarge, read_body, unread_body
+from proxy.api.bodies import read_body, unread_body
 from proxy.api.call import Call
 from proxy.api.keys import BODY, ORIGIN_HEADERS, RESPONDER, ROUTE
 from proxy.api.ports import Authorizer, OriginJudge, Upstream
@@ -30,7 +31,7 @@ from proxy.api.streaming import send_events
 from proxy.config import LimitsConfig
 from proxy.ground.authorization import Allowed, Permission, Verdict
 from proxy.ground.crossorigin import UNAFFECTED
-from proxy.ground.errors import NoHandler, NoInferenceFeature, NotOurs, PlainError
+from proxy.ground.errors import NoHandler, NoInferenceFeature, NotOurs
 from proxy.inference.ports import Dependents
 from proxy.inference.releases import Profile
 from proxy.inference.service import InferenceService
@@ -69,6 +70,7 @@ class InferenceApi:
         self._upstream = upstream
         self._profile = profile
         self._max_inputs = config.inputs
+        self._max_body = config.inference_body  # bytes
         self._bounds = Bounds(nesting=config.nesting, values=config.values)
         self._limits = limits
         self._dependents = dependents
@@ -144,15 +146,11 @@ class InferenceApi:
         async with call.in_time():
             return await document(call.responder, await route.handler(call))
 
-    async def _body(self, request: web.Request, rest: RestRequest, verdict: Verdict) -> Body:
+    def _body(self, request: web.Request, rest: RestRequest, verdict: Verdict) -> Awaitable[Body]:
         """The body; who will be refused is told so before it is read."""
         if not isinstance(verdict, Allowed):
-            return await unread_body(request, rest, self._bounds)
-        try:
-            limit = request.client_max_size
-            return await read_body(request, rest, limit, self._bounds, self._turns)
-        except TooLarge:
-            raise PlainError(413, "request body is too large").of_limit("inference_body") from None
+            return unread_body(request, rest, self._bounds)
+        return read_body(request, rest, self._max_body, self._bounds, self._turns)
 
     def _call(self, request: web.Request, asked: Asked, body: Body, route: Route) -> Call:
         """The call, once path, body and parameters have been checked."""

@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 from functools import partial
 from typing import Any, Final
 
-from proxy.api.call import Call, Events, Read
+from proxy.api.call import Call, Events
 from proxy.api.changes import log_change
 from proxy.api.order import BodyFirst, EndpointFirst, known_endpoint, order_of
 from proxy.api.warnings import STALE, UNTRIED, incomplete, without_effect
@@ -34,7 +34,7 @@ from proxy.inference.service import refuse_streaming
 from proxy.inference.settings import parse_endpoint
 from proxy.inference.tasktypes import resolve_task_type
 from proxy.inference.updates import parse_update
-from proxy.rest.body import Body
+from proxy.limits.memory import PER_VALUE, reserve
 from proxy.rest.responder import ErrorShape
 from proxy.xcontent.document import Document
 from proxy.xcontent.values import Json
@@ -178,18 +178,24 @@ async def stream(call: Call) -> Events:
 def _read(
     call: Call, order: BodyFirst | EndpointFirst
 ) -> Awaitable[tuple[InferenceEndpoint, InferenceRequest]]:
-    return order.read(partial(_parse_request, call), partial(_quick, call))
+    return order.read(partial(_parse_request, call), _plain(call))
 
 
 def _parse_request(call: Call, document: Document) -> InferenceRequest:
     return _checked(call, parse_inference_request(document))
 
 
-def _quick(call: Call, body: Body) -> Read[InferenceRequest] | None:
+def _plain(call: Call) -> InferenceRequest | None:
+    """What `_parse_request` makes of most bodies, at less cost; None for all others."""
+    body = call.body
     if not body.is_json or (request := plain_request(body.data)) is None:
         return None
     values = 2 + len(request.input or ())  # the object, and what may be a list
-    return None if values > body.bounds.values else (_checked(call, request), values)
+    if values > body.bounds.values:
+        return None
+    call.reserve_texts()
+    reserve(values * PER_VALUE)
+    return _checked(call, request)
 
 
 def _checked(call: Call, request: InferenceRequest) -> InferenceRequest:

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from proxy.api.call import Call, Read, no_quick
+from proxy.api.call import Call
 from proxy.api.warnings import STALE
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.ports import Known
-from proxy.rest.body import Body
 from proxy.xcontent.document import Document
 
 T = TypeVar("T")
@@ -29,14 +28,16 @@ class BodyFirst:
         self.task_type = call.task_type
 
     async def read(
-        self, parse: Callable[[Document], T], quick: Callable[[Body], Read[T] | None] = no_quick
+        self, parse: Callable[[Document], T], known: T | None = None
     ) -> tuple[InferenceEndpoint, T]:
-        """The endpoint, and what `parse` makes of the body; `quick` as of `Call.read`."""
+        """The endpoint, and what `parse` makes of the body, unless that is `known` already."""
         call = self.call
-        request = await call.read(parse, quick)
-        known = await call.service.endpoint_for(call.inference_id, call.task_type)
+        request = await call.read(parse) if known is None else known
+        endpoint = known_endpoint(
+            call, await call.service.endpoint_for(call.inference_id, call.task_type)
+        )
         call.body.forget()
-        return known_endpoint(call, known), request
+        return endpoint, request
 
 
 class EndpointFirst:
@@ -50,10 +51,10 @@ class EndpointFirst:
         self.task_type = endpoint.task_type
 
     async def read(
-        self, parse: Callable[[Document], T], quick: Callable[[Body], Read[T] | None] = no_quick
+        self, parse: Callable[[Document], T], known: T | None = None
     ) -> tuple[InferenceEndpoint, T]:
-        """The endpoint, and what `parse` makes of the body; `quick` as of `Call.read`."""
-        request = await self.call.read(parse, quick)
+        """The endpoint, and what `parse` makes of the body, unless that is `known` already."""
+        request = await self.call.read(parse) if known is None else known
         self.call.body.forget()
         return self.endpoint, request
 
