@@ -240,7 +240,7 @@ async def test_bodies_share_the_memory_and_give_it_back(tmp_path):
 
 async def test_what_waits_to_be_read_is_bounded_by_the_memory(tmp_path):
     """Large bodies are read in a few threads; here those have other things to do."""
-    body = b'{"input":"' + b"x" * 20_000 + b'"}'
+    body = b'{"input":"' + b"x" * 100_000 + b'"}'
     free = threading.Event()
     async with proxy_with(tmp_path, memory=(4 * PER_BODY_BYTE - 1) * len(body)) as proxy:
         await proxy.put("text_embedding")
