@@ -135,7 +135,7 @@ class InferenceApi:
     async def _handled(
         self, request: web.Request, call: Call, route: Route, permission: Permission
     ) -> RestResponse | web.StreamResponse:
-        """What its handler makes of a call, to be sent; a stream has been."""
+        """What comes of a call: an answer that is to be sent, or a stream that has been."""
         permission.hold()
         if permission.is_due:  # the body may have taken long
             await permission.confirm()
