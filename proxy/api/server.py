@@ -5,7 +5,8 @@ text that quotes the caller's bytes, and log them; here it is answered as the la
 
 All others go to the application's only route, each in one task. On its own, aiohttp would look for
 the route, have a second task for the connection, and a timer for its end, which is the lane's. A
-request whose head is like the last one on its connection is not parsed again.
+request whose head is like the last one on its connection is not parsed again; nor is the first one
+of a connection, if another has just had one like it.
 """
 
 from __future__ import annotations
@@ -183,17 +184,24 @@ class _WholeBody(EmptyStreamReader):
 
 
 class _Server(web.Server):
+    known: _KnownHead | None = None  # the last one that was parsed, on any connection
+
     def __call__(self) -> web.RequestHandler:
         return _Connection(self, loop=self._loop, **self._kwargs)
 
 
 class _Connection(web.RequestHandler):
-    __slots__ = ("_context", "_head", "_known", "_last", "_unusual")
+    __slots__ = ("_context", "_head", "_known", "_last", "_notes", "_server", "_unusual")
+
+    def __init__(self, manager: _Server, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._server = manager
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._head = 0  # bytes of a head that is not complete
         self._last: StreamReader | None = None  # the body of the last request
         self._known: _KnownHead | None = None
+        self._notes: dict[str, Any] | None = None  # of the head of the next request
         self._context = copy_context()  # in which the lane tells whose connection it is
         BaseProtocol.connection_made(self, transport)
         assert self._manager is not None
@@ -217,8 +225,8 @@ class _Connection(web.RequestHandler):
         request = self._request_factory(
             message, payload, self, StreamWriter(self, self._loop), self._task_handler
         )
-        known = self._known
-        request[OF_HEAD] = known.notes if known is not None and known.message is message else {}
+        notes, self._notes = self._notes, None
+        request[OF_HEAD] = {} if notes is None else notes
         keeps = False
         try:
             response, is_lost = await self._handle_request(request, None, handler)
@@ -264,8 +272,11 @@ class _Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         is_idle = self._is_idle()
-        known = self._known if is_idle and len(data) <= self._read_bufsize else None
+        known = self._known or self._server.known
+        if not is_idle or len(data) > self._read_bufsize:
+            known = None
         if known is not None and (body := known.body_of(data)) is not None:
+            self._known, self._notes = known, known.notes
             self._request_count += 1
             self._messages.append((known.message, _WholeBody(body) if body else EMPTY_PAYLOAD))
             self._start_request()
@@ -277,6 +288,8 @@ class _Connection(web.RequestHandler):
         if self._request_count > heads and self._messages:
             self._last, self._head = self._messages[-1][1], 0
             self._known = self._known_by(data) if is_idle else None
+            if self._known is not None:
+                self._server.known, self._notes = self._known, self._known.notes
         elif in_head:
             self._limit_head(len(data))
         if self._messages and (self._task_handler is None or self._task_handler.done()):

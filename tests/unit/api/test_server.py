@@ -274,15 +274,38 @@ async def test_a_request_that_comes_in_pieces_is_read_as_ever(ask):
     assert await ask(whole) == got("a body in pieces", 1)
     for cut in (1, 20, len(whole) - 16, len(whole) - 1):
         assert (await ask(whole[:cut], whole[cut:]))["body"] == "a body in pieces"
-    assert await ask(whole) == got("a body in pieces", 1)
     assert await ask(whole) == got("a body in pieces", 2)
+    assert await ask(whole) == got("a body in pieces", 3)
 
 
 async def test_two_requests_at_once_are_two(ask):
     assert await ask(post("one")) == got("one", 1)
     assert await ask(post("two") + post("three")) == got("two", 1)
     assert await ask() == got("three", 1)
-    assert await ask(post("one")) == got("one", 1)
+    assert await ask(post("one")) == got("one", 2)
+
+
+async def test_the_first_request_of_a_connection_may_be_like_one_of_another():
+    async def told(address: Any, *requests: bytes) -> Any:
+        reader, writer = await asyncio.open_connection(*address)
+        found = []
+        for request in requests:
+            writer.write(request)
+            async with asyncio.timeout(10):
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+                found.append(json.loads(await reader.readexactly(length)))
+        writer.close()
+        return found
+
+    async with serving(tell) as address:
+        assert await told(address, post("one")) == [got("one", 1)]
+        assert await told(address, post("three"), post("x")) == [got("three", 2), got("x", 3)]
+        other = post("other", a="2")
+        assert await told(address, other, post("one")) == [got("other", 1, a="2"), got("one", 1)]
+        both = await asyncio.gather(told(address, post("four")), told(address, post("sixteen")))
+        assert sorted(notes["notes"] for (notes,) in both) == [2, 3]
+        assert [notes["length"] for (notes,) in both] == [4, 7]
 
 
 async def test_a_chunked_body_is_never_taken_for_known(ask):
