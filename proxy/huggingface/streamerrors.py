@@ -109,7 +109,12 @@ def broken_off(endpoint: InferenceEndpoint) -> ProxyError:
     return failed_to_send(endpoint, cause).advised(advice_on_state(endpoint, State.UNREACHABLE))
 
 
-def reported_outside(text: str) -> Reported | None:
-    """The error that a provider reports in JSON that is no event, if `text` is that."""
+def reported_at_end(text: str, event: str) -> Reported | None:
+    """The error with which a stream ends, as JSON that is no event, or in one that has not ended.
+
+    `event` is the name of that.
+    """
     value: Any = load_error(text.encode(errors="replace"))
-    return reported_in(value) if isinstance(value, dict) else None
+    if isinstance(value, dict):
+        return reported_in(value, event)
+    return Reported(text, None) if text and event == "error" else None
