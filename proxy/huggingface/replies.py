@@ -201,7 +201,7 @@ _RANKED: Final = ObjectParser(
 def parse_rerank(data: bytes, count: int) -> list[RankedDocument]:
     """The documents of `[{"index", "score", "text"?}, …]`, in the reply's order.
 
-    Raises: UnreadableReply for an index outside the `count` texts sent, too.
+    Raises: UnreadableReply for an index outside the `count` texts sent, too, and as `_check_range`.
     """
     document = read_reply(data)
     ranked = []
@@ -211,6 +211,7 @@ def parse_rerank(data: bytes, count: int) -> list[RankedDocument]:
         if not 0 <= values["index"] < count:
             problem = f"an index is outside the [{count}] documents sent"
             raise UnreadableReply(Cause("illegal_argument_exception", problem))
+        _check_range([values["score"]])
         ranked.append(RankedDocument(values["index"], values["score"], values.get("text")))
     return ranked
 

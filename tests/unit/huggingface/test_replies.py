@@ -192,7 +192,7 @@ class TestRerank:
     def test_an_index_outside_the_documents_is_an_error(self, index):
         problem(lambda: parse_rerank(f'[{{"index":{index},"score":1}}]'.encode(), 2))
 
-    @pytest.mark.parametrize("score", ["NaN", '"NaN"', "1e999", '"x"', "true"])
+    @pytest.mark.parametrize("score", ["NaN", '"NaN"', "1e999", "1e39", '"-1e39"', '"x"', "true"])
     def test_a_score_must_be_a_number(self, score):
         problem(lambda: parse_rerank(f'[{{"index":0,"score":{score}}}]'.encode(), 1))
 
