@@ -98,7 +98,7 @@ def may_be_of_one_text(error: ProxyError) -> bool:
 def _refused(endpoint: InferenceEndpoint, refusal: Refusal, profile: Profile) -> Failure:
     chats, status = endpoint.task_type in STREAMING_TASKS, refusal.status
     reply = load_error(refusal.body)
-    text = _error_text(endpoint.task_type, reply)
+    text = error_text(endpoint, reply)
     prefix, may_pass = _prefix(chats, status, text)
     if chats and status == 404:
         prefix = profile.chat_not_found.format(url=endpoint.service_settings.url)
@@ -138,12 +138,15 @@ def _chat_failure(
     return ChatError(status, code, reason, "hugging_face_error")
 
 
-def _error_text(task_type: TaskType, reply: Any) -> str | None:
-    """The provider's own text: `error`, or with chat models also `error.message`."""
+def error_text(endpoint: InferenceEndpoint, reply: Any) -> str | None:
+    """The provider's own text, as far as callers see it.
+
+    It is `error`, or with chat models also `error.message`.
+    """
     error = reply.get("error") if isinstance(reply, dict) else None
     if isinstance(error, str):
         return error
-    if task_type in STREAMING_TASKS and isinstance(error, dict):
+    if endpoint.task_type in STREAMING_TASKS and isinstance(error, dict):
         message = error.get("message")
         return message if isinstance(message, str) else None
     return None

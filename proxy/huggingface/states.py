@@ -167,9 +167,8 @@ def is_hosted(endpoint: InferenceEndpoint, domains: tuple[str, ...] = _HOSTED) -
     return f".{host}".endswith(domains)
 
 
-def state_of_report(endpoint: InferenceEndpoint, text: str, code: str | None) -> State:
-    """What an error tells that a provider reports amid a stream, with a status as its code."""
-    status = int(code) if code is not None and code.isdecimal() and len(code) == 3 else 500
+def state_of_report(endpoint: InferenceEndpoint, text: str, status: int) -> State:
+    """What an error tells that a provider reports amid a stream, as if it came with that status."""
     return _decided(endpoint, status, text)
 
 

@@ -262,18 +262,18 @@ def test_when_it_will_pass_is_kept_where_it_will(status, body, after, seconds):
 
 
 @pytest.mark.parametrize(
-    ("text", "code", "state"),
+    ("text", "status", "state"),
     [
-        ("Input validation error: `inputs` must have less than 5 tokens", "422", "input_too_long"),
-        ("Request failed during generation: out of memory", "424", "overloaded"),
-        ("Model is overloaded", None, "overloaded"),
-        ("whatever", None, "failed"),
-        ("whatever", "x", "failed"),
-        ("whatever", "²²²", "failed"),
+        ("Input validation error: `inputs` must have less than 5 tokens", 422, "input_too_long"),
+        ("Request failed during generation: out of memory", 424, "overloaded"),
+        ("Model is overloaded", 500, "overloaded"),
+        ("whatever", 500, "failed"),
+        ("whatever", 429, "rate_limited"),
+        ("whatever", 400, "refused"),
     ],
 )
-def test_errors_amid_a_stream(text, code, state):
-    assert state_of_report(BESIDE, text, code) == state
+def test_errors_amid_a_stream(text, status, state):
+    assert state_of_report(BESIDE, text, status) == state
 
 
 @pytest.mark.parametrize(

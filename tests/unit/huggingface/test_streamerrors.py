@@ -37,7 +37,15 @@ def endpoint(task: TaskType = TaskType.COMPLETION) -> InferenceEndpoint:
         (
             {"error": {"message": "no", "http_status_code": 429}},
             "message",
-            Reported("no", "429"),
+            Reported("no", "429", 429),
+        ),
+        ({"error": {"message": "no", "code": 429}}, "message", Reported("no", None, 429)),
+        ({"error": {"message": "no", "code": "429"}}, "message", Reported("no", None)),
+        ({"error": {"message": "no", "code": 1002}}, "message", Reported("no", None)),
+        (
+            {"object": "error", "message": "no", "code": 400},
+            "message",
+            Reported("no", None, 400),
         ),
         ({"error": {"http_status_code": True}}, "message", Reported("unknown", None)),
         ({"message": "no"}, "error", Reported("no", None)),
