@@ -87,14 +87,44 @@ def _object(document: Any, status: int) -> dict[str, Any]:
     return document
 
 
-def items_of(answer: UpstreamAnswer, name: str) -> list[Any]:
-    """The list that an answer has under a name. Raises: UpstreamBroken where there is none."""
+def items_of(answer: UpstreamAnswer, name: str, count: int | None = None) -> list[Any]:
+    """The list that an answer has under a name.
+
+    Raises: UpstreamBroken where there is none, or not one of `count` items, unless that is None.
+    """
     found = object_of(answer).get(name)
     if not isinstance(found, list):
         raise UpstreamBroken(f"upstream node answered {answer.status} without [{name}]")
+    if count is not None and len(found) != count:
+        problem = f"[{len(found)}] [{name}] instead of [{count}]"
+        raise UpstreamBroken(f"upstream node answered {answer.status} with {problem}")
     return found
 
 
-async def read_items(answer: UpstreamAnswer, name: str) -> list[Any]:
+async def read_items(answer: UpstreamAnswer, name: str, count: int | None = None) -> list[Any]:
     """As `items_of`, for what may be large."""
-    return await offload(len(answer.body), AT_ONCE, lambda: items_of(answer, name))
+    return await offload(len(answer.body), AT_ONCE, lambda: items_of(answer, name, count))
+
+
+def entries_of(answer: UpstreamAnswer, count: int | None = None) -> list[dict[str, dict[str, Any]]]:
+    """What a bulk's answer says of each item, below its action. Raises: as `items_of`."""
+    found = items_of(answer, "items", count)
+    for entry in found:
+        said = list(entry.values()) if isinstance(entry, dict) else []
+        if len(said) != 1 or not _is_said_of_item(said[0]):
+            raise UpstreamBroken(f"upstream node answered {answer.status} with unclear [items]")
+        said[0]["status"] = int(said[0]["status"])  # a gateway may have written it as 200.0
+    return found
+
+
+def _is_said_of_item(said: Any) -> bool:
+    """Whether it is what Elasticsearch says of an item, as far as anything here relies on it."""
+    if not isinstance(said, dict) or not isinstance(said.get("_index"), str):
+        return False
+    kind, of_document = (dict, "error") if "error" in said else (str, "_id")
+    status = said.get("status")
+    return (
+        isinstance(said.get(of_document), kind)
+        and isinstance(status, int | float)
+        and 100 <= status <= 599
+    )

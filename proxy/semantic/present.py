@@ -65,7 +65,7 @@ async def _read(exchange: Exchange, items: Sequence[tuple[str, Item]]) -> list[A
         raise UpstreamUnavailable(f"upstream node answered {answer.status} to a read of documents")
     if answer.status >= 300:
         return [None] * len(items)
-    return await offload(len(answer.body), AT_ONCE, lambda: items_of(answer, "docs"))
+    return await offload(len(answer.body), AT_ONCE, lambda: items_of(answer, "docs", len(items)))
 
 
 def _object_of(path: str) -> str:
