@@ -23,20 +23,20 @@ _BOUNDS: Final = Bounds(nesting=1000, values=1_000_000)  # of an answer in anoth
 
 
 def document_of(answer: UpstreamAnswer) -> Any:
-    """The document of an answer; None for an empty one. Raises: UpstreamBroken for no JSON."""
+    """The document of an answer. Raises: UpstreamBroken for no JSON."""
     return document_in(answer.body, answer.status)
 
 
 def check_beginning(answer: UpstreamAnswer) -> None:
     """Raises: UpstreamBroken for an answer whose beginning tells that it is no JSON."""
-    if answer.body and answer.body.lstrip()[:1] not in (b"{", b"["):
+    if answer.body.lstrip()[:1] not in (b"{", b"["):
         raise _no_json(answer.status)
 
 
 def document_in(body: bytes, status: int) -> Any:
     """As `document_of`, for an answer of that status with another body."""
     try:
-        return load_json(body or b"null")
+        return load_json(body)
     except ValueError:
         raise _no_json(status) from None
 
@@ -92,12 +92,19 @@ def items_of(answer: UpstreamAnswer, name: str, count: int | None = None) -> lis
 
     Raises: UpstreamBroken where there is none, or not one of `count` items, unless that is None.
     """
-    found = object_of(answer).get(name)
+    return listed_in(object_of(answer), name, count, answer.status)
+
+
+def listed_in(
+    document: Mapping[str, Any], name: str, count: int | None = None, status: int = 200
+) -> list[Any]:
+    """As `items_of`, for the document of an answer of that status."""
+    found = document.get(name)
     if not isinstance(found, list):
-        raise UpstreamBroken(f"upstream node answered {answer.status} without [{name}]")
+        raise UpstreamBroken(f"upstream node answered {status} without [{name}]")
     if count is not None and len(found) != count:
         problem = f"[{len(found)}] [{name}] instead of [{count}]"
-        raise UpstreamBroken(f"upstream node answered {answer.status} with {problem}")
+        raise UpstreamBroken(f"upstream node answered {status} with {problem}")
     return found
 
 

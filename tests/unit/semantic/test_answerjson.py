@@ -43,7 +43,7 @@ SHOWING: Final[list[tuple[str, str, dict[str, str]]]] = [
 ]
 
 
-@pytest.mark.parametrize("page", [PAGE, BROKEN_OFF])
+@pytest.mark.parametrize("page", [PAGE, BROKEN_OFF, b""])
 @pytest.mark.parametrize("status", [200, 404, 503])
 @pytest.mark.parametrize(("method", "path", "body"), ASKING)
 async def test_what_is_no_json_is_a_bad_gateways(method, path, body, status, page):
