@@ -64,6 +64,14 @@ async def test_a_page_is_passed_back_unless_it_names_our_fields(method, path, bo
         await world(HERE, Answer(BROKEN_OFF, status)).answer(method, path, body)
 
 
+@pytest.mark.parametrize("body", [b"null", b"[]", b"5", b'"gone"'])
+@pytest.mark.parametrize("status", [200, 404])
+async def test_what_is_no_object_is_too(body, status):
+    search = {**QUERY, "highlight": {"fields": {"body": {}}}}
+    with pytest.raises(UpstreamBroken):
+        await world(HERE, Answer(body, status)).request("POST", "/a/_search", search)
+
+
 async def test_a_template_that_is_rendered_into_none_is_too():
     with pytest.raises(UpstreamBroken):
         await world(HERE, Answer(PAGE)).request("POST", "/a/_search/template", {"source": "{}"})
