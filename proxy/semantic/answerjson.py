@@ -115,13 +115,17 @@ async def read_items(answer: UpstreamAnswer, name: str, count: int | None = None
 
 def entries_of(answer: UpstreamAnswer, count: int | None = None) -> list[dict[str, dict[str, Any]]]:
     """What a bulk's answer says of each item, below its action. Raises: as `items_of`."""
-    found = items_of(answer, "items", count)
-    for entry in found:
-        said = list(entry.values()) if isinstance(entry, dict) else []
+    return clear_entries(items_of(answer, "items", count))
+
+
+def clear_entries(items: list[Any]) -> list[dict[str, dict[str, Any]]]:
+    """The items of a bulk's answer. Raises: UpstreamBroken for what is said of none."""
+    for item in items:
+        said = list(item.values()) if isinstance(item, dict) else []
         if len(said) != 1 or not _is_said_of_item(said[0]):
-            raise UpstreamBroken(f"upstream node answered {answer.status} with unclear [items]")
+            raise UpstreamBroken("upstream node answered a bulk with unclear [items]")
         said[0]["status"] = int(said[0]["status"])  # a gateway may have written it as 200.0
-    return found
+    return items
 
 
 def _is_said_of_item(said: Any) -> bool:
