@@ -54,7 +54,7 @@ _CHAT_PREFIXES: Final = {
     503: ("Received a server busy error status code", True),
 }
 # A text is too long, in the words of text-embeddings-inference; OpenAI, vLLM; llama.cpp, Ollama;
-# Hugging Face's own toolkit.
+# Together, SGLang, vLLM's engine; Hugging Face's own toolkit.
 _TOO_LONG_STATUSES: Final = (400, 413, 422, 500)
 TOO_LONG: Final = re.compile(
     r"must have less than \d+ tokens"
@@ -62,7 +62,9 @@ TOO_LONG: Final = re.compile(
     r"|(?:input|prompt|text|sequence)s? (?:\(.{1,40}\) )?(?:is|are) too (?:long|large)"
     r"|(?:input|prompt|text|sequence)s? (?:length )?(?:\d+ )?exceeds? "
     r"|too many (?:input )?tokens"
-    r"|size of tensor a \(\d+\) must match the size of tensor b",
+    r"|longer than the (?:model's|maximum) (?:context|model|sequence) length"
+    r"|size of tensor a \(\d+\) must match the size of tensor b"
+    r"|expanded size of the tensor \(\d+\) must match the existing size",
     re.IGNORECASE,
 )
 _LIMIT_AND_LENGTH: Final = re.compile(

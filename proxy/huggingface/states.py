@@ -91,7 +91,7 @@ _CREDIT: Final = (
 )
 _TOKEN: Final = (
     r"(?:invalid|incorrect|expired) (?:api[ _-]?key|(?:access |user )?token|credentials|username)"
-    r"|token (?:is|has) (?:invalid|expired)"
+    r"|token (?:is|has|seems) (?:invalid|expired)"
 )
 _MODEL: Final = (
     r"\bmodels?\b.{0,200}(?:does not exist|not found|not supported)|model_not_(?:found|supported)"
@@ -100,12 +100,24 @@ _MODEL: Final = (
 )
 _PROMPT_TOO_LONG: Final = (
     r"tokens`? \+ `?max_new_tokens|reduce (?:your prompt|the length)|exceed_context_size"
+    r"|context_(?:length|window)_exceeded|token count of \d+ exceeds"
 )
-# What text-embeddings-inference misses where its route is one of another task.
-_MISSING: Final = r"missing field `(?:inputs?|texts|query)`"
+
+
+def _missing(names: str) -> str:
+    """Text-embeddings-inference misses these fields, or vLLM does, or FastAPI (see `_codes`)."""
+    return rf"missing field `(?:{names})`|'missing', 'loc': \('body', '(?:{names})'\)"
+
+
+# Where the route is one of another task.
+_MISSING: Final = _missing("inputs?|texts?|query|documents|messages|prompt")
 _LOADING: Final = (
     r"loading|(?:is|still) (?:starting|initiali[sz]ing|warming)|scaled to zero|not ready"
     r"|^503 service unavailable"  # the proxy of Inference Endpoints, while a replica starts
+)
+_DOWN: Final = (
+    r"unhealthy|dead"
+    r"|no (?:healthy upstream|available server)|upstream connect error"  # Envoy, Traefik
 )
 _BUSY: Final = r"overload|too busy|(?:at|no|out of) capacity|queue (?:is )?full|out of memory"
 # The first that fits decides.
@@ -128,10 +140,11 @@ _RULES: Final = (
     _rule(State.RATE_LIMITED, (429,)),
     _rule(State.TIMED_OUT, (408, 504, 524)),
     _rule(State.TIMED_OUT, (500, 502, 503), r"timed? ?out"),
-    _rule(State.WRONG_URL, (422,), _MISSING),
+    _rule(State.WRONG_URL, (400, 422), _MISSING),
+    _rule(State.WRONG_MODEL, (400, 422), _missing("model")),
     _rule(State.WRONG_URL, (*range(300, 400), 404, 405, 410, 501)),
     _rule(State.WAKING_UP, (502, 503), hosted=True),
-    _rule(State.FAILED, (503,), r"unhealthy|dead"),
+    _rule(State.FAILED, (503,), _DOWN),
     _rule(State.OVERLOADED, (503,)),
     _rule(State.FAILED, (424, *range(500, 600))),
     _rule(State.REFUSED, range(1000)),
@@ -200,13 +213,18 @@ def _of_no_reply(outcome: NoReply) -> State:
 
 
 def _codes(reply: Any) -> Iterator[str]:
-    """The short words with which servers name kinds of errors."""
+    """The short words with which servers name kinds of errors, and fields that they miss."""
     if isinstance(reply, dict):
         inner = reply.get("error")
         for part in (reply, inner if isinstance(inner, dict) else {}):
             for name in ("error_type", "type", "code"):
                 if isinstance(code := part.get(name), str):
                     yield code
+        details = reply.get("detail")
+        for one in details if isinstance(details, list) else ():
+            match one:
+                case {"type": "missing" | "value_error.missing", "loc": [*_, str() as field]}:
+                    yield f"missing field `{field}`"
 
 
 def _wait(seconds: Any) -> float | None:
