@@ -13,7 +13,7 @@ from proxy.huggingface import shapes
 from proxy.huggingface.calls import FailedCall, NoReply, Refusal
 from proxy.huggingface.failures import error_text
 from proxy.huggingface.replyjson import load_error
-from proxy.huggingface.states import State, find_state, is_hosted, state_of_report
+from proxy.huggingface.states import State, find_state, is_hosted, speaks_tls_only, state_of_report
 from proxy.inference.endpoints import STREAMING_TASKS, InferenceEndpoint, TaskType
 
 _CONSOLE: Final = "https://endpoints.huggingface.co"
@@ -106,6 +106,7 @@ _WRONG_MODEL: Final = (
     "endpoint with the task that this one is made for."
 )
 _REFUSED_SILENTLY: Final = "The provider does not accept the request. Its own log says why."
+_TLS_ONLY: Final = "The provider speaks TLS there: use https:// in the endpoint's [url]."
 _REDIRECT: Final = "The URL leads elsewhere, where tokens are not sent. Set [url] to that address."
 _ROUTES: Final[Mapping[TaskType, str]] = {
     TaskType.TEXT_EMBEDDING: (
@@ -146,6 +147,8 @@ def advice_on(endpoint: InferenceEndpoint, outcome: FailedCall) -> Advice:
         status = outcome.status
         if found.state is State.WRONG_URL and status < 400:
             hint = _REDIRECT
+        elif found.state is State.WRONG_URL and speaks_tls_only(outcome):
+            hint = _TLS_ONLY
         elif found.state is State.REFUSED and not error_text(endpoint, load_error(outcome.body)):
             hint = _REFUSED_SILENTLY
     elif isinstance(outcome, NoReply) and found.state is State.TLS:

@@ -120,6 +120,8 @@ _DOWN: Final = (
     r"|no (?:healthy upstream|available server)|upstream connect error"  # Envoy, Traefik
 )
 _BUSY: Final = r"overload|too busy|(?:at|no|out of) capacity|queue (?:is )?full|out of memory"
+# What nginx, Apache and Go say at a port that speaks TLS.
+_PLAIN_HTTP: Final = r"plain HTTP (?:request was sent )?to (?:HTTPS|an SSL)|to an HTTPS server"
 # The first that fits decides.
 _RULES: Final = (
     _rule(State.PAUSED, (400, 403, 409, 503), r"endpoint is paused|endpoint_paused|invalid state"),
@@ -140,6 +142,7 @@ _RULES: Final = (
     _rule(State.RATE_LIMITED, (429,)),
     _rule(State.TIMED_OUT, (408, 504, 524)),
     _rule(State.TIMED_OUT, (500, 502, 503), r"timed? ?out"),
+    _rule(State.WRONG_URL, (400,), _PLAIN_HTTP),
     _rule(State.WRONG_URL, (400, 422), _MISSING),
     _rule(State.WRONG_MODEL, (400, 422), _missing("model")),
     _rule(State.WRONG_URL, (*range(300, 400), 404, 405, 410, 501)),
@@ -166,6 +169,12 @@ def find_state(endpoint: InferenceEndpoint, outcome: FailedCall) -> Finding:
     if isinstance(outcome, InvalidHost):
         return Finding(State.NOT_ALLOWED if outcome.is_denied else State.DNS)
     return Finding(_of_no_reply(outcome))
+
+
+def speaks_tls_only(refusal: Refusal) -> bool:
+    """Whether it says that the URL has to begin with `https`."""
+    said = any_text(refusal)[:_MAX_SAID]
+    return refusal.status == 400 and re.search(_PLAIN_HTTP, said, re.IGNORECASE) is not None
 
 
 def is_hosted(endpoint: InferenceEndpoint, domains: tuple[str, ...] = _HOSTED) -> bool:

@@ -129,6 +129,20 @@ def test_a_refusal_refers_to_the_providers_message_only_where_it_is_shown(task, 
     assert hint == f"The provider does not accept the request. Its own {says} says why."
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html><head><title>400 The plain HTTP request was sent to HTTPS port</title></head>",
+        b"Client sent an HTTP request to an HTTPS server.\n",
+        b"<p>Reason: You're speaking plain HTTP to an SSL-enabled server port.<br />",
+    ],
+)
+def test_a_server_that_speaks_tls_is_told(body):
+    advice = advice_on(make_endpoint(), Refusal(400, body))
+    assert advice.state == State.WRONG_URL
+    assert advice.hint == "The provider speaks TLS there: use https:// in the endpoint's [url]."
+
+
 def test_a_redirect_and_a_denied_address_have_hints_of_their_own():
     assert "leads elsewhere" in advice_on(make_endpoint(), Refusal(308, b"")).hint
     denied = InvalidHost("x", is_denied=True)
