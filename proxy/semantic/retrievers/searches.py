@@ -82,7 +82,10 @@ class Searches:
             if not isinstance(error := document.get("error"), dict):
                 raise UpstreamBroken(f"upstream node answered {answer.status} without [error]")
             raise LeafRefused(answer.status, error)
-        return listed_in(document, "responses", len(bodies))
+        found = listed_in(document, "responses", len(bodies))
+        if not all(isinstance(one, dict) for one in found):
+            raise UpstreamBroken("upstream node answered searches with unclear [responses]")
+        return found
 
     def _header(self) -> dict[str, Any]:
         header: dict[str, Any] = {**self._of_each, "allow_partial_search_results": False}

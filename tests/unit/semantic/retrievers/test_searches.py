@@ -102,6 +102,11 @@ async def test_a_refusal_that_is_none_of_elasticsearchs_is_a_bad_gateways(said: 
         await found(Upstream(status=429, error=said))
 
 
+async def test_so_is_an_answer_that_is_no_searchs():
+    with pytest.raises(UpstreamBroken, match="unclear"):
+        await found(Upstream(search=None))
+
+
 async def test_the_query_that_is_left():
     made = await found(Upstream(), **{"from": 0, "size": 10, "track_total_hits": True})
     (scored, rest) = made.body["query"]["bool"]["should"]
