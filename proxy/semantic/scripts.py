@@ -34,6 +34,7 @@ _NEEDS_READ: Final = (
     "an update with a script needs the privilege [read] where documents have fields of type "
     "[semantic_text], as what it makes of their texts is embedded"
 )
+_TOLD: Final = {"_seq_no", "_primary_term", "_source"}  # of a document that is there
 _EMPTY: Final = b'{"doc":{}}'
 _PLACE: Final = Place(end=len(_EMPTY) - 1, is_empty=True)
 
@@ -197,7 +198,7 @@ class _Scripted:
         if answer.status == 404:
             return None
         document = read_document(answer.body) if answer.status == 200 else None
-        if document is None:
+        if document is None or not document.content.keys() >= _TOLD:
             raise _unread(answer.status)
         found = document.content
         return _State(

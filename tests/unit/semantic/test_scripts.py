@@ -221,7 +221,7 @@ async def test_others_may_change_the_document_meanwhile() -> None:
     assert _chunk("f", 5, 5.0) in upstream.source["xinf"]["f"]["chunks"]
 
 
-@pytest.mark.parametrize(("status", "told"), [(403, 403), (503, 503), (429, 503)])
+@pytest.mark.parametrize(("status", "told"), [(403, 403), (503, 503), (429, 503), (200, 503)])
 async def test_a_script_does_not_run_where_its_outcome_cannot_be_read(status, told) -> None:
     upstream = Played(BEFORE, lambda was: {**(was or {}), "f": "newer"})
     upstream.refused = status
