@@ -40,13 +40,13 @@ HEARTBEAT: Final = b": heartbeat\n\n"  # a comment
 class EventDecoder:
     """Reads events from a stream that arrives in chunks cut anywhere.
 
-    A line `error: {…}`, as llama.cpp ends its streams, is an event `error` with that data.
+    A line `error: {…}`, as llama.cpp ends its streams, is an event `error` with that data. A byte
+    order mark may begin any line: Elasticsearch writes one before each event.
     """
 
     def __init__(self) -> None:
         self._tail = bytearray()  # of the line that has not ended yet
         self._after_return = False  # the last line ended in CR: a leading LF belongs to it
-        self._started = False
         self._data: bytearray | None = None  # each line with a line feed behind it
         self._event = ""
         self._strange: list[str] = []  # lines since the last event that are no field of one
@@ -57,17 +57,22 @@ class EventDecoder:
         """Bytes kept of an event that has not ended yet."""
         return len(self._tail) + len(self._data or b"")
 
+    def end(self) -> None:
+        """Nothing more comes: take what is left for a line."""
+        line, self._tail = bytes(self._tail), bytearray()
+        if line:
+            self._field(line)
+
     @property
     def left(self) -> str:
         """What has come since the last event, as far as it is kept: it may be no stream at all."""
-        last = (self._data or b"")[:_MAX_KEPT] + self._tail[:_MAX_KEPT]
-        return "\n".join([*self._strange, _text(last)]).strip()[:_MAX_KEPT]
+        return "\n".join([*self._strange, self.unfinished.data]).strip()[:_MAX_KEPT]
 
     @property
-    def unfinished(self) -> str:
-        """The data of a line that has not ended, as where a server has died amid it."""
-        name, _, data = self._tail.partition(b":")
-        return _text(data).strip() if name.lower() == b"data" else ""
+    def unfinished(self) -> ServerSentEvent:
+        """The event that no blank line has ended, as where a server has died amid it."""
+        data = _text((self._data or b"")[:_MAX_KEPT]).strip()
+        return ServerSentEvent(data, self._event or "message")
 
     @property
     def strange(self) -> str:
@@ -104,15 +109,12 @@ class EventDecoder:
         if len(lines) == 1:
             return []
         lines[0] = bytes(self._tail)
-        if not self._started:
-            self._started, lines[0] = True, lines[0].removeprefix(codecs.BOM_UTF8)
         self._tail = bytearray(lines.pop())
         return lines
 
     def _field(self, line: bytes) -> None:
-        name, colon, value = line.partition(b":")
-        if colon and not name:
-            return  # a comment
+        line = line.removeprefix(codecs.BOM_UTF8)
+        name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         match name.lower():
             case b"data":
@@ -123,8 +125,8 @@ class EventDecoder:
                 self._event = _text(value[:_MAX_NAME])
             case b"error" if value.startswith(b"{"):
                 self._data, self._event = bytearray(value + b"\n"), "error"
-            case b"id" | b"retry":
-                pass
+            case b"" | b"id" | b"retry" | b"[done]":
+                pass  # a comment; what is not needed; an end that some forget to call data
             case _ if self._strange_size < _MAX_KEPT:
                 self._strange.append(_text(line[:_MAX_KEPT]))
                 self._strange_size += len(self._strange[-1]) + 1

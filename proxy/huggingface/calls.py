@@ -46,6 +46,7 @@ _REMEDIES: Final = Remedies(
 )
 _QUICKLY_WRITTEN: Final = 256 * 1024  # bytes of a call's body, about
 _PER_HEADER: Final = 512  # bytes of memory that a header of an answer takes, unless it is long
+_SECONDS: Final = re.compile(r"[0-9]+(?:\.[0-9]*)?")  # some servers write fractions
 _USED_UP: Final = re.compile(r"; *r=0 *; *t=([0-9]{1,9})\b")  # nothing is left for t seconds
 _MAX_LIMITS: Final = 1000  # characters of that header
 # Until a replica is there, or so many seconds have passed. Source: the guide to autoscaling of
@@ -373,7 +374,7 @@ def _retry_after(answer: _Answer) -> float | None:
     Source: RFC 9110 section 10.2.3, draft-ietf-httpapi-ratelimit-headers.
     """
     value = answer.headers.get("Retry-After", "")
-    if value.isdecimal():
+    if _SECONDS.fullmatch(value):
         return float(value)
     try:
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())

@@ -54,7 +54,7 @@ _CHAT_PREFIXES: Final = {
     503: ("Received a server busy error status code", True),
 }
 # A text is too long, in the words of text-embeddings-inference; OpenAI, vLLM; llama.cpp, Ollama;
-# Hugging Face's own toolkit.
+# Together, SGLang, vLLM's engine; Hugging Face's own toolkit.
 _TOO_LONG_STATUSES: Final = (400, 413, 422, 500)
 TOO_LONG: Final = re.compile(
     r"must have less than \d+ tokens"
@@ -62,7 +62,9 @@ TOO_LONG: Final = re.compile(
     r"|(?:input|prompt|text|sequence)s? (?:\(.{1,40}\) )?(?:is|are) too (?:long|large)"
     r"|(?:input|prompt|text|sequence)s? (?:length )?(?:\d+ )?exceeds? "
     r"|too many (?:input )?tokens"
-    r"|size of tensor a \(\d+\) must match the size of tensor b",
+    r"|longer than the (?:model's|maximum) (?:context|model|sequence) length"
+    r"|size of tensor a \(\d+\) must match the size of tensor b"
+    r"|expanded size of the tensor \(\d+\) must match the existing size",
     re.IGNORECASE,
 )
 _LIMIT_AND_LENGTH: Final = re.compile(
@@ -98,7 +100,7 @@ def may_be_of_one_text(error: ProxyError) -> bool:
 def _refused(endpoint: InferenceEndpoint, refusal: Refusal, profile: Profile) -> Failure:
     chats, status = endpoint.task_type in STREAMING_TASKS, refusal.status
     reply = load_error(refusal.body)
-    text = _error_text(endpoint.task_type, reply)
+    text = error_text(endpoint, reply)
     prefix, may_pass = _prefix(chats, status, text)
     if chats and status == 404:
         prefix = profile.chat_not_found.format(url=endpoint.service_settings.url)
@@ -138,12 +140,15 @@ def _chat_failure(
     return ChatError(status, code, reason, "hugging_face_error")
 
 
-def _error_text(task_type: TaskType, reply: Any) -> str | None:
-    """The provider's own text: `error`, or with chat models also `error.message`."""
+def error_text(endpoint: InferenceEndpoint, reply: Any) -> str | None:
+    """The provider's own text, as far as callers see it.
+
+    It is `error`, or with chat models also `error.message`.
+    """
     error = reply.get("error") if isinstance(reply, dict) else None
     if isinstance(error, str):
         return error
-    if task_type in STREAMING_TASKS and isinstance(error, dict):
+    if endpoint.task_type in STREAMING_TASKS and isinstance(error, dict):
         message = error.get("message")
         return message if isinstance(message, str) else None
     return None

@@ -11,7 +11,9 @@ from typing import Final
 from proxy.ground.advice import TOO_LATE, Advice
 from proxy.huggingface import shapes
 from proxy.huggingface.calls import FailedCall, NoReply, Refusal
-from proxy.huggingface.states import State, find_state, is_hosted, state_of_report
+from proxy.huggingface.failures import error_text
+from proxy.huggingface.replyjson import load_error
+from proxy.huggingface.states import State, find_state, is_hosted, speaks_tls_only, state_of_report
 from proxy.inference.endpoints import STREAMING_TASKS, InferenceEndpoint, TaskType
 
 _CONSOLE: Final = "https://endpoints.huggingface.co"
@@ -103,6 +105,8 @@ _WRONG_MODEL: Final = (
     "The model behind [url] is not made for {task}. Use the URL of one that is, or create the "
     "endpoint with the task that this one is made for."
 )
+_REFUSED_SILENTLY: Final = "The provider does not accept the request. Its own log says why."
+_TLS_ONLY: Final = "The provider speaks TLS there: use https:// in the endpoint's [url]."
 _REDIRECT: Final = "The URL leads elsewhere, where tokens are not sent. Set [url] to that address."
 _ROUTES: Final[Mapping[TaskType, str]] = {
     TaskType.TEXT_EMBEDDING: (
@@ -143,6 +147,10 @@ def advice_on(endpoint: InferenceEndpoint, outcome: FailedCall) -> Advice:
         status = outcome.status
         if found.state is State.WRONG_URL and status < 400:
             hint = _REDIRECT
+        elif found.state is State.WRONG_URL and speaks_tls_only(outcome):
+            hint = _TLS_ONLY
+        elif found.state is State.REFUSED and not error_text(endpoint, load_error(outcome.body)):
+            hint = _REFUSED_SILENTLY
     elif isinstance(outcome, NoReply) and found.state is State.TLS:
         hint = f"The provider cannot be called by TLS: {outcome.cause.reason}."
     return Advice(found.state, hint, status, found.seconds)
@@ -153,9 +161,9 @@ def advice_on_state(endpoint: InferenceEndpoint, state: State) -> Advice:
     return Advice(state, _hint(endpoint, state))
 
 
-def advice_on_report(endpoint: InferenceEndpoint, text: str, code: str | None) -> Advice:
-    """About an error that the provider reports amid a stream."""
-    return advice_on_state(endpoint, state_of_report(endpoint, text, code))
+def advice_on_report(endpoint: InferenceEndpoint, text: str, status: int) -> Advice:
+    """About an error that the provider reports amid a stream, which would have that status."""
+    return advice_on_state(endpoint, state_of_report(endpoint, text, status))
 
 
 def advice_on_shape(endpoint: InferenceEndpoint, data: bytes, expected: str = "") -> Advice:
@@ -195,7 +203,7 @@ def _remedy(task: TaskType, brackets: str, names: set[str], expected: str) -> st
     if "error" in names and brackets == "{":
         return "It reports an error with a status of success: see its own log."
     if task in STREAMING_TASKS:
-        return "Use a server that streams." if expected and "choices" in names else None
+        return _chat_remedy(names, expected)
     if {"choices", "generated_text"} & names:
         return f"The URL leads to a model that writes texts, not to one made for {task}."
     if {"data", "embedding"} & names:
@@ -213,3 +221,12 @@ def _remedy(task: TaskType, brackets: str, names: set[str], expected: str) -> st
     if task is TaskType.SPARSE_EMBEDDING and brackets == "[[{":
         return "It answers numbers of tokens; a handler that answers the tokens' texts is needed."
     return None
+
+
+def _chat_remedy(names: set[str], expected: str) -> str | None:
+    if "choices" not in names:
+        return None
+    if expected:
+        return "Use a server that streams."
+    is_old = "text" in names  # as the choices of /v1/completions have
+    return None if is_old else "The error says what of it cannot be read."

@@ -43,7 +43,9 @@ from proxy.xcontent.objectparser import (
     read_string,
 )
 
-_FLOAT_MAX: Final = 3.4028234663852886e38
+# The least number that is rounded to infinity: the largest float is often written as 3.4028235e38,
+# which is more than it is.
+_INFINITE: Final = 2.0**128 - 2.0**103
 _NUMBER_TYPES: Final = {float, int}
 _OF_NUMBERS: Final = b"[0123456789+-.eE,]"
 _OF_DECIMALS: Final = b"0123456789-"  # of fractions without exponents, besides a point in each
@@ -120,7 +122,7 @@ def _numbers(text: bytes) -> Numbers:
         if left.strip(_SPACE) and not _NUMBER_TYPES.issuperset(map(type, vector)):
             raise _Flawed
     # Its length is no less than any number in it, and found faster than the largest one.
-    if hypot(*vector) > _FLOAT_MAX:
+    if hypot(*vector) >= _INFINITE:
         _check_range(vector)
     if not is_decimal and text.count(b".") != len(vector):
         text = b"[%b]" % b",".join(map(_as_float, text[1:-1].split(b",")))
@@ -165,7 +167,7 @@ def _floats(vector: Sequence[float]) -> list[float]:
 
 
 def _check_range(vector: Sequence[float]) -> None:
-    if vector and (max(vector) > _FLOAT_MAX or min(vector) < -_FLOAT_MAX):
+    if vector and (max(vector) >= _INFINITE or min(vector) <= -_INFINITE):
         problem = "a number is out of range for a 32-bit float"
         raise UnreadableReply(Cause("illegal_argument_exception", problem))
 
@@ -201,7 +203,7 @@ _RANKED: Final = ObjectParser(
 def parse_rerank(data: bytes, count: int) -> list[RankedDocument]:
     """The documents of `[{"index", "score", "text"?}, …]`, in the reply's order.
 
-    Raises: UnreadableReply for an index outside the `count` texts sent, too.
+    Raises: UnreadableReply for an index outside the `count` texts sent, too, and as `_check_range`.
     """
     document = read_reply(data)
     ranked = []
@@ -211,6 +213,7 @@ def parse_rerank(data: bytes, count: int) -> list[RankedDocument]:
         if not 0 <= values["index"] < count:
             problem = f"an index is outside the [{count}] documents sent"
             raise UnreadableReply(Cause("illegal_argument_exception", problem))
+        _check_range([values["score"]])
         ranked.append(RankedDocument(values["index"], values["score"], values.get("text")))
     return ranked
 

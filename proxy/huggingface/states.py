@@ -91,7 +91,7 @@ _CREDIT: Final = (
 )
 _TOKEN: Final = (
     r"(?:invalid|incorrect|expired) (?:api[ _-]?key|(?:access |user )?token|credentials|username)"
-    r"|token (?:is|has) (?:invalid|expired)"
+    r"|token (?:is|has|seems) (?:invalid|expired)"
 )
 _MODEL: Final = (
     r"\bmodels?\b.{0,200}(?:does not exist|not found|not supported)|model_not_(?:found|supported)"
@@ -100,14 +100,28 @@ _MODEL: Final = (
 )
 _PROMPT_TOO_LONG: Final = (
     r"tokens`? \+ `?max_new_tokens|reduce (?:your prompt|the length)|exceed_context_size"
+    r"|context_(?:length|window)_exceeded|token count of \d+ exceeds"
 )
-# What text-embeddings-inference misses where its route is one of another task.
-_MISSING: Final = r"missing field `(?:inputs?|texts|query)`"
+
+
+def _missing(names: str) -> str:
+    """Text-embeddings-inference misses these fields, or vLLM does, or FastAPI (see `_codes`)."""
+    return rf"missing field `(?:{names})`|'missing', 'loc': \('body', '(?:{names})'\)"
+
+
+# Where the route is one of another task.
+_MISSING: Final = _missing("inputs?|texts?|query|documents|messages|prompt")
 _LOADING: Final = (
     r"loading|(?:is|still) (?:starting|initiali[sz]ing|warming)|scaled to zero|not ready"
     r"|^503 service unavailable"  # the proxy of Inference Endpoints, while a replica starts
 )
+_DOWN: Final = (
+    r"unhealthy|dead"
+    r"|no (?:healthy upstream|available server)|upstream connect error"  # Envoy, Traefik
+)
 _BUSY: Final = r"overload|too busy|(?:at|no|out of) capacity|queue (?:is )?full|out of memory"
+# What nginx, Apache and Go say at a port that speaks TLS.
+_PLAIN_HTTP: Final = r"plain HTTP (?:request was sent )?to (?:HTTPS|an SSL)|to an HTTPS server"
 # The first that fits decides.
 _RULES: Final = (
     _rule(State.PAUSED, (400, 403, 409, 503), r"endpoint is paused|endpoint_paused|invalid state"),
@@ -128,10 +142,12 @@ _RULES: Final = (
     _rule(State.RATE_LIMITED, (429,)),
     _rule(State.TIMED_OUT, (408, 504, 524)),
     _rule(State.TIMED_OUT, (500, 502, 503), r"timed? ?out"),
-    _rule(State.WRONG_URL, (422,), _MISSING),
+    _rule(State.WRONG_URL, (400,), _PLAIN_HTTP),
+    _rule(State.WRONG_URL, (400, 422), _MISSING),
+    _rule(State.WRONG_MODEL, (400, 422), _missing("model")),
     _rule(State.WRONG_URL, (*range(300, 400), 404, 405, 410, 501)),
     _rule(State.WAKING_UP, (502, 503), hosted=True),
-    _rule(State.FAILED, (503,), r"unhealthy|dead"),
+    _rule(State.FAILED, (503,), _DOWN),
     _rule(State.OVERLOADED, (503,)),
     _rule(State.FAILED, (424, *range(500, 600))),
     _rule(State.REFUSED, range(1000)),
@@ -155,6 +171,12 @@ def find_state(endpoint: InferenceEndpoint, outcome: FailedCall) -> Finding:
     return Finding(_of_no_reply(outcome))
 
 
+def speaks_tls_only(refusal: Refusal) -> bool:
+    """Whether it says that the URL has to begin with `https`."""
+    said = any_text(refusal)[:_MAX_SAID]
+    return refusal.status == 400 and re.search(_PLAIN_HTTP, said, re.IGNORECASE) is not None
+
+
 def is_hosted(endpoint: InferenceEndpoint, domains: tuple[str, ...] = _HOSTED) -> bool:
     """Whether the provider stands at Hugging Face, and not beside the proxy or elsewhere.
 
@@ -167,9 +189,8 @@ def is_hosted(endpoint: InferenceEndpoint, domains: tuple[str, ...] = _HOSTED) -
     return f".{host}".endswith(domains)
 
 
-def state_of_report(endpoint: InferenceEndpoint, text: str, code: str | None) -> State:
-    """What an error tells that a provider reports amid a stream, with a status as its code."""
-    status = int(code) if code is not None and code.isdecimal() and len(code) == 3 else 500
+def state_of_report(endpoint: InferenceEndpoint, text: str, status: int) -> State:
+    """What an error tells that a provider reports amid a stream, as if it came with that status."""
     return _decided(endpoint, status, text)
 
 
@@ -201,13 +222,18 @@ def _of_no_reply(outcome: NoReply) -> State:
 
 
 def _codes(reply: Any) -> Iterator[str]:
-    """The short words with which servers name kinds of errors."""
+    """The short words with which servers name kinds of errors, and fields that they miss."""
     if isinstance(reply, dict):
         inner = reply.get("error")
         for part in (reply, inner if isinstance(inner, dict) else {}):
             for name in ("error_type", "type", "code"):
                 if isinstance(code := part.get(name), str):
                     yield code
+        details = reply.get("detail")
+        for one in details if isinstance(details, list) else ():
+            match one:
+                case {"type": "missing" | "value_error.missing", "loc": [*_, str() as field]}:
+                    yield f"missing field `{field}`"
 
 
 def _wait(seconds: Any) -> float | None:

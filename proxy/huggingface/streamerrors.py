@@ -30,7 +30,8 @@ class Reported:
     """An error that a provider reports inside a stream."""
 
     text: str
-    code: str | None
+    code: str | None  # as callers see it
+    status: int = 500  # that it would have had as an answer
 
 
 def reported_in(value: Json, event: str = "message") -> Reported | None:
@@ -50,7 +51,16 @@ def reported_in(value: Json, event: str = "message") -> Reported | None:
     return Reported(
         message if isinstance(message, str) else "unknown",
         str(code) if type(code) is int else None,
+        _status_in(error),
     )
+
+
+def _status_in(error: Json) -> int:
+    """The status that an error names, as TGI does, or vLLM, SGLang and llama.cpp."""
+    for name in ("http_status_code", "code"):
+        if type(code := error.get(name)) is int and 400 <= code < 600:
+            return code
+    return 500
 
 
 def reported_by(event: ServerSentEvent) -> Reported | None:
@@ -76,7 +86,7 @@ def report_of(endpoint: InferenceEndpoint, reported: Reported) -> ProxyError:
     error: ProxyError = StatusError(400, reason)
     if endpoint.task_type is TaskType.CHAT_COMPLETION:
         error = ChatError(400, reported.code, reason, "hugging_face_error")
-    return error.advised(advice_on_report(endpoint, reported.text, reported.code))
+    return error.advised(advice_on_report(endpoint, reported.text, reported.status))
 
 
 def no_stream(endpoint: InferenceEndpoint, content_type: str, text: str) -> ProxyError:
@@ -109,7 +119,12 @@ def broken_off(endpoint: InferenceEndpoint) -> ProxyError:
     return failed_to_send(endpoint, cause).advised(advice_on_state(endpoint, State.UNREACHABLE))
 
 
-def reported_outside(text: str) -> Reported | None:
-    """The error that a provider reports in JSON that is no event, if `text` is that."""
+def reported_at_end(text: str, event: str) -> Reported | None:
+    """The error with which a stream ends, as JSON that is no event, or in one that has not ended.
+
+    `event` is the name of that.
+    """
     value: Any = load_error(text.encode(errors="replace"))
-    return reported_in(value) if isinstance(value, dict) else None
+    if isinstance(value, dict):
+        return reported_in(value, event)
+    return Reported(text, None) if text and event == "error" else None

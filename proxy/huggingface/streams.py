@@ -25,7 +25,7 @@ from proxy.huggingface.streamerrors import (
     is_cut_off,
     no_stream,
     report_of,
-    reported_outside,
+    reported_at_end,
 )
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.inference.releases import Profile
@@ -81,6 +81,7 @@ async def read_events(
                 memory.holds(decoder.held)
                 await worker.pause()
             worker.end()
+        decoder.end()
     except TimeoutError as error:
         forget_frames(error)  # the body keeps it
         raise profile.timed_out(endpoint.inference_id, silence.seconds) from None
@@ -102,13 +103,13 @@ def _problem_at_end(
     endpoint: InferenceEndpoint, reply: OpenReply, decoder: EventDecoder, *, has_events: bool
 ) -> ProxyError | None:
     """What is wrong with a reply that has ended without `[DONE]`, if anything is."""
-    if (reported := reported_outside(decoder.left)) is not None:
+    if (reported := reported_at_end(decoder.left, decoder.unfinished.event)) is not None:
         return report_of(endpoint, reported)
     if not has_events:
         return no_stream(endpoint, reply.content_type, decoder.left)
     if decoder.strange:
         return ended_with(endpoint, decoder.strange)
-    return broken_off(endpoint) if is_cut_off(decoder.unfinished) else None
+    return broken_off(endpoint) if is_cut_off(decoder.unfinished.data) else None
 
 
 class Converted(AsyncIterator[T]):

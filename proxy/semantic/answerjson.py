@@ -23,20 +23,20 @@ _BOUNDS: Final = Bounds(nesting=1000, values=1_000_000)  # of an answer in anoth
 
 
 def document_of(answer: UpstreamAnswer) -> Any:
-    """The document of an answer; None for an empty one. Raises: UpstreamBroken for no JSON."""
+    """The document of an answer. Raises: UpstreamBroken for no JSON."""
     return document_in(answer.body, answer.status)
 
 
 def check_beginning(answer: UpstreamAnswer) -> None:
     """Raises: UpstreamBroken for an answer whose beginning tells that it is no JSON."""
-    if answer.body and answer.body.lstrip()[:1] not in (b"{", b"["):
+    if answer.body.lstrip()[:1] not in (b"{", b"["):
         raise _no_json(answer.status)
 
 
 def document_in(body: bytes, status: int) -> Any:
     """As `document_of`, for an answer of that status with another body."""
     try:
-        return load_json(body or b"null")
+        return load_json(body)
     except ValueError:
         raise _no_json(status) from None
 
@@ -87,14 +87,55 @@ def _object(document: Any, status: int) -> dict[str, Any]:
     return document
 
 
-def items_of(answer: UpstreamAnswer, name: str) -> list[Any]:
-    """The list that an answer has under a name. Raises: UpstreamBroken where there is none."""
-    found = object_of(answer).get(name)
+def items_of(answer: UpstreamAnswer, name: str, count: int | None = None) -> list[Any]:
+    """The list that an answer has under a name.
+
+    Raises: UpstreamBroken where there is none, or not one of `count` items, unless that is None.
+    """
+    return listed_in(object_of(answer), name, count, answer.status)
+
+
+def listed_in(
+    document: Mapping[str, Any], name: str, count: int | None = None, status: int = 200
+) -> list[Any]:
+    """As `items_of`, for the document of an answer of that status."""
+    found = document.get(name)
     if not isinstance(found, list):
-        raise UpstreamBroken(f"upstream node answered {answer.status} without [{name}]")
+        raise UpstreamBroken(f"upstream node answered {status} without [{name}]")
+    if count is not None and len(found) != count:
+        problem = f"[{len(found)}] [{name}] instead of [{count}]"
+        raise UpstreamBroken(f"upstream node answered {status} with {problem}")
     return found
 
 
-async def read_items(answer: UpstreamAnswer, name: str) -> list[Any]:
+async def read_items(answer: UpstreamAnswer, name: str, count: int | None = None) -> list[Any]:
     """As `items_of`, for what may be large."""
-    return await offload(len(answer.body), AT_ONCE, lambda: items_of(answer, name))
+    return await offload(len(answer.body), AT_ONCE, lambda: items_of(answer, name, count))
+
+
+def entries_of(answer: UpstreamAnswer, count: int | None = None) -> list[dict[str, dict[str, Any]]]:
+    """What a bulk's answer says of each item, below its action. Raises: as `items_of`."""
+    return clear_entries(items_of(answer, "items", count))
+
+
+def clear_entries(items: list[Any]) -> list[dict[str, dict[str, Any]]]:
+    """The items of a bulk's answer. Raises: UpstreamBroken for what is said of none."""
+    for item in items:
+        said = list(item.values()) if isinstance(item, dict) else []
+        if len(said) != 1 or not _is_said_of_item(said[0]):
+            raise UpstreamBroken("upstream node answered a bulk with unclear [items]")
+        said[0]["status"] = int(said[0]["status"])  # a gateway may have written it as 200.0
+    return items
+
+
+def _is_said_of_item(said: Any) -> bool:
+    """Whether it is what Elasticsearch says of an item, as far as anything here relies on it."""
+    if not isinstance(said, dict) or not isinstance(said.get("_index"), str):
+        return False
+    kind, of_document = (dict, "error") if "error" in said else (str, "_id")
+    status = said.get("status")
+    return (
+        isinstance(said.get(of_document), kind)
+        and isinstance(status, int | float)
+        and 100 <= status <= 599
+    )

@@ -45,7 +45,12 @@ Send = Callable[[web.Request, RestResponse], Awaitable[web.StreamResponse]]
 # `human` is none of them: it has the upstream add fields, which only the upstream can.
 _OF_FORM: Final = frozenset(("filter_path", "pretty", "format"))
 # Headers of an upstream's answer that a patched one keeps.
-_KEPT: Final = ("Warning", "X-Elasticsearch-Async-Id", "X-Elasticsearch-Async-Is-Running")
+_KEPT: Final = (
+    "Warning",
+    "Retry-After",  # of a gateway
+    "X-Elasticsearch-Async-Id",
+    "X-Elasticsearch-Async-Is-Running",
+)
 
 
 class Unread(Exception):

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import orjson
 
+from proxy.semantic.answerjson import clear_entries
+
 _HEAD: Final = re.compile(
     rb'\{(?:"(?:took|ingest_took)":\d{1,19},){0,2}"errors":false,'
     rb'(?:"(?:took|ingest_took)":\d{1,19},){0,2}"items":\[(?=\{)'
@@ -25,9 +27,8 @@ class FlawlessItems:
     count: int
 
     def entries(self) -> list[dict[str, Any]]:
-        """The same, read."""
-        found: list[dict[str, Any]] = orjson.loads(b"[%b]" % self.json)
-        return found
+        """The same, read. Raises: UpstreamBroken for what is said of no item."""
+        return clear_entries(orjson.loads(b"[%b]" % self.json))
 
 
 def flawless_items(body: bytes, count: int) -> FlawlessItems | None:

@@ -109,7 +109,7 @@ async def _answered(exchange: Exchange, lines: Sequence[Line]) -> web.StreamResp
         if answer.status >= 300:
             words = rewording({}, {})
             return await exchange.patched(answer, lambda document: told(document, words))
-        found = await read_items(answer, "responses")
+        found = await read_items(answer, "responses", len(sent))
         await _repeat_refused(exchange, sent, found)
         for n, response in zip(sent, found, strict=True):
             responses[n] = await _shown(exchange, response, made[n], lines[n])
@@ -168,7 +168,7 @@ async def _repeat_refused(
         return
     answer = await _asked(exchange, refused)
     if answer.status < 300:
-        found = await read_items(answer, "responses")
+        found = await read_items(answer, "responses", len(refused))
         for n, response in zip(refused, found, strict=True):
             responses[n] = response
 

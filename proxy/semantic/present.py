@@ -30,6 +30,7 @@ _NOT_READ: Final = (
     "Field [{path}] is made of several fields: an update of some of them must keep what is there "
     "of the others, which could not be read: [{type}]"
 )
+_UNCLEAR: Final = "unclear_answer"  # as of a gateway
 _NO_INDEX: Final = "index_not_found_exception"
 
 
@@ -65,7 +66,7 @@ async def _read(exchange: Exchange, items: Sequence[tuple[str, Item]]) -> list[A
         raise UpstreamUnavailable(f"upstream node answered {answer.status} to a read of documents")
     if answer.status >= 300:
         return [None] * len(items)
-    return await offload(len(answer.body), AT_ONCE, lambda: items_of(answer, "docs"))
+    return await offload(len(answer.body), AT_ONCE, lambda: items_of(answer, "docs", len(items)))
 
 
 def _object_of(path: str) -> str:
@@ -111,11 +112,14 @@ def consider(item: Item, document: Any) -> None:
         item.guard = Guard(if_seq_no=document["_seq_no"], if_primary_term=document["_primary_term"])
 
 
-def _failed(document: Mapping[str, Any]) -> str | None:
+def _failed(document: Any) -> str | None:
     """The type of error that kept a document from being read; None if it was, or is not there."""
-    error = document.get("error")
-    kind = error.get("type") if isinstance(error, Mapping) else None
-    return None if kind in (None, _NO_INDEX) else str(kind)
+    match document:
+        case {"error": {"type": kind}}:
+            return None if kind == _NO_INDEX else str(kind)
+        case {"found": bool()} if "error" not in document:
+            return None
+    return _UNCLEAR
 
 
 def _unread(path: str, failed: str | None) -> StatusError:

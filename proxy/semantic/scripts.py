@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 from proxy.ground.errors import ProxyError, StatusError, UpstreamUnavailable
 from proxy.limits.deadline import Deadline
 from proxy.semantic import layout
-from proxy.semantic.answerjson import items_of
+from proxy.semantic.answerjson import entries_of
 from proxy.semantic.bulk import Guard, Item
 from proxy.semantic.counting import reason_of
 from proxy.semantic.documents import Place, raw_field, read_document
@@ -34,6 +34,7 @@ _NEEDS_READ: Final = (
     "an update with a script needs the privilege [read] where documents have fields of type "
     "[semantic_text], as what it makes of their texts is embedded"
 )
+_TOLD: Final = {"_seq_no", "_primary_term", "_source"}  # of a document that is there
 _EMPTY: Final = b'{"doc":{}}'
 _PLACE: Final = Place(end=len(_EMPTY) - 1, is_empty=True)
 
@@ -98,7 +99,7 @@ class _Scripted:
         answer = await self._bulk(self._item.lines())
         if answer.status >= 300:
             return Refused(answer)
-        entry = shown(items_of(answer, "items")[0])
+        entry = shown(entries_of(answer, 1)[0])
         if entry["update"].get("result") not in ("created", "updated"):
             return entry
         for _ in range(_ATTEMPTS):
@@ -126,7 +127,7 @@ class _Scripted:
         answer = await self._bulk(item.lines())
         if answer.status >= 300:
             raise StatusError(answer.status, "the changed text could not be given its vectors")
-        (written,) = items_of(answer, "items")[0].values()
+        (written,) = entries_of(answer, 1)[0].values()
         if written["status"] >= 300 and written["status"] != 409:
             raise StatusError(written["status"], "the changed text could not be given its vectors")
         found: dict[str, Any] = written
@@ -197,7 +198,7 @@ class _Scripted:
         if answer.status == 404:
             return None
         document = read_document(answer.body) if answer.status == 200 else None
-        if document is None:
+        if document is None or not document.content.keys() >= _TOLD:
             raise _unread(answer.status)
         found = document.content
         return _State(

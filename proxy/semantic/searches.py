@@ -14,7 +14,7 @@ from aiohttp import web
 from proxy.ground.errors import ProxyError
 from proxy.limits.threads import offload
 from proxy.rest.parameters import whole_number
-from proxy.semantic.answerjson import AT_ONCE, document_of
+from proxy.semantic.answerjson import AT_ONCE, object_of
 from proxy.semantic.answers import is_about_ours, presentable, rewording
 from proxy.semantic.asked import Asked
 from proxy.semantic.asyncsearches import is_async, remembering, taken_out
@@ -104,7 +104,7 @@ async def answer_for(
     document = await offload(
         len(answer.body),
         AT_ONCE,
-        lambda: presentable(made.patched(document_of(answer)), _words(made)),
+        lambda: presentable(made.patched(object_of(answer)), _words(made)),
     )
     taken_out(document)
     await show_chunks(exchange, document, made.shown, asked.where)

@@ -25,7 +25,7 @@ from proxy.limits.deadline import Deadline
 from proxy.limits.memory import passing
 from proxy.limits.threads import offload
 from proxy.semantic import layout
-from proxy.semantic.answerjson import AT_ONCE, items_of, object_of
+from proxy.semantic.answerjson import AT_ONCE, entries_of, object_of
 from proxy.semantic.bulk import Item, Window, prepare_all, rendered
 from proxy.semantic.counting import count_failures
 from proxy.semantic.embedding import Filler
@@ -270,7 +270,7 @@ class Writer:
                 if flawless is not None:
                     return flawless
             sent = window.sent()
-            entries = await _entries(answer)
+            entries = await _entries(answer, len(sent))
             await self._repeat_all(sent, entries, refreshes=is_last)
             for item, entry in zip(sent, entries, strict=True):
                 item.answer = shown(entry)  # also of one that could not be sent once more
@@ -313,7 +313,7 @@ class Writer:
         if isinstance(answer, Refused):
             entries = self.refusals(window.sent(), answer.answer)
         else:
-            entries = await _entries(answer)
+            entries = await _entries(answer, len(window.sent()))
         return window.answers(entries, self._index or "")
 
     async def _ask(self, window: Window, *, refreshes: bool) -> UpstreamAnswer | Refused | None:
@@ -358,11 +358,11 @@ class Writer:
         return window.answers(sent, self._index or "")
 
 
-async def _entries(answer: UpstreamAnswer | None) -> list[Entry]:
-    """What the upstream has answered to each item. Raises: UpstreamBroken."""
+async def _entries(answer: UpstreamAnswer | None, count: int) -> list[Entry]:
+    """What the upstream has answered to each of so many items. Raises: UpstreamBroken."""
     if answer is None:
         return []
-    return await offload(len(answer.body), _ENTRIES, lambda: items_of(answer, "items"))
+    return await offload(len(answer.body), _ENTRIES, lambda: entries_of(answer, count))
 
 
 @contextmanager

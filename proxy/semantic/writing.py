@@ -14,7 +14,8 @@ from aiohttp import web
 
 from proxy.ground.errors import PlainError, StatusError, Unauthenticated, UpstreamError
 from proxy.ground.frames import forget_frames
-from proxy.semantic.answerjson import read_items
+from proxy.limits.threads import offload
+from proxy.semantic.answerjson import AT_ONCE, entries_of
 from proxy.semantic.bulk import Malformed, Window, new_id, windows
 from proxy.semantic.collected import CollectedItems
 from proxy.semantic.exchange import Exchange
@@ -81,7 +82,7 @@ async def _passed_on(exchange: Exchange, index: str, lines: PlainLines) -> web.S
         return answer
     if answer.status >= 300 or not lines.is_divided:
         return await exchange.as_is(answer)
-    entries = await read_items(answer, "items")
+    entries = await offload(len(answer.body), AT_ONCE, lambda: entries_of(answer))
     return await _Bulk(exchange, index, lines.left(), entries, lines.lines).answer()
 
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
 
 from tests.support.endpoints import JSON, put
+from tests.support.processes import Serve
 from tests.support.rawhttp import Answer, send
+from tests.support.stubs import FaultyServer, contract_reply, in_thread
 
 ENABLED: Final = {"HFPROXY_SEMANTIC_ENABLED": "true"}
 FIELD: Final = {"type": "semantic_text", "inference_id": "embed"}
-MAPPINGS: Final = {"properties": {"body": FIELD, "title": {"type": "text"}}}
+TEXT: Final = {"type": "text"}
+MAPPINGS: Final = {"properties": {"body": FIELD, "title": TEXT}}
+TEXTS: Final = {"properties": {"body": TEXT, "title": TEXT}}  # of a plain index
 HIDDEN: Final = "xinf"
 
 
@@ -46,6 +52,25 @@ class Caller:
 def put_endpoint(caller: Caller, provider: str, name: str = "embed") -> None:
     answer = put(caller.url, name, provider, headers=caller.headers)
     assert answer.status == 200, answer.text
+
+
+@contextmanager
+def proxy_and_upstream(
+    serve: Serve, upstream: str, name: str, indices: Mapping[str, Any]
+) -> Iterator[tuple[Caller, Caller]]:
+    """A proxy with a store of that name, and the upstream itself.
+
+    There are these indices with their mappings, and in each of them the same document.
+    """
+    with in_thread(FaultyServer(contract_reply)) as stub:
+        env = {**ENABLED, "HFPROXY_STORE_INDEX": f"hugging-face-inference-endpoints-{name}"}
+        proxy, direct = Caller(serve(upstream=upstream, env=env).url), Caller(upstream)
+        put_endpoint(proxy, stub.url)
+        for index, mappings in indices.items():
+            proxy.ok("PUT", f"/{index}", {"mappings": mappings})
+            proxy.ok("PUT", f"/{index}/_doc/1?refresh=true", {"body": "a moon"})
+        yield proxy, direct
+        direct.ok("DELETE", f"/{','.join(indices)}")
 
 
 def is_filled(direct: Caller, index: str, document: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from proxy.ground.errors import IllegalArgument, StatusError
-from proxy.semantic.answerjson import with_sources
+from proxy.semantic.answerjson import listed_in, with_sources
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.ingest.processors import Passage, Runner
 from proxy.semantic.ingest.simulating import INLINE, Draft, meta_of
@@ -164,7 +164,7 @@ async def _simulated(
         if answer.status >= 300:
             return await exchange.as_is(answer)
         document, sources = with_sources(answer.body, answer.status)
-        entries = dict(zip(left, document["docs"], strict=True))
+        entries = dict(zip(left, listed_in(document, "docs", len(left)), strict=True))
         await _end(runner, passages, entries, sources)
     shown_entries = [
         _entry(passage, entries.get(number)) for number, passage in enumerate(passages)

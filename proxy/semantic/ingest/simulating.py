@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
-from proxy.ground.errors import IllegalArgument, ProxyError, StatusError
+from proxy.ground.errors import IllegalArgument, ProxyError, StatusError, UpstreamBroken
 from proxy.ground.frames import forget_frames
 from proxy.limits.threads import offload
-from proxy.semantic.answerjson import AT_ONCE, with_sources
+from proxy.semantic.answerjson import AT_ONCE, listed_in, with_sources
 from proxy.semantic.exchange import Exchange
 from proxy.semantic.pipelines import Config, is_of_caller
 from proxy.semantic.ports import UpstreamAnswer
@@ -77,8 +77,10 @@ class Draft:
                         self.meta[key] = found[name]
             case {"error": Mapping() as error}:
                 self.error = told(error)
-            case _:
+            case None:
                 self.is_dropped = True
+            case _:
+                self.error = UpstreamBroken("upstream node answered with an unclear outcome")
 
 
 def meta_of(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,12 +99,11 @@ async def simulate(exchange: Exchange, pipeline: str | Config, drafts: Sequence[
         answer = await _ask(exchange, pipeline, drafts)
         if answer.status != 200:
             raise _problem(pipeline, answer)
+        await offload(len(answer.body), AT_ONCE, lambda: _take_over(answer, drafts))
     except ProxyError as error:
         forget_frames(error)
         for draft in drafts:
             draft.error = error
-        return
-    await offload(len(answer.body), AT_ONCE, lambda: _take_over(answer, drafts))
 
 
 async def _ask(
@@ -129,7 +130,8 @@ async def _ask(
 
 def _take_over(answer: UpstreamAnswer, drafts: Sequence[Draft]) -> None:
     document, sources = with_sources(answer.body, answer.status)
-    for draft, outcome in zip(drafts, document["docs"], strict=True):
+    docs = listed_in(document, "docs", len(drafts))
+    for draft, outcome in zip(drafts, docs, strict=True):
         draft.become(outcome, sources)
 
 

@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-from proxy.semantic.answerjson import read_object
+from proxy.ground.errors import UpstreamBroken
+from proxy.semantic.answerjson import listed_in, read_object
 from proxy.semantic.ports import UpstreamAnswer
 from proxy.semantic.retrievers.errors import LeafRefused
 from proxy.semantic.retrievers.leaves import with_places
@@ -78,8 +79,13 @@ class Searches:
         answer = await self._ask("POST", "/_msearch", lines)
         document = await read_object(answer)
         if answer.status != 200:
-            raise LeafRefused(answer.status, document["error"])
-        return list(document["responses"])
+            if not isinstance(error := document.get("error"), dict):
+                raise UpstreamBroken(f"upstream node answered {answer.status} without [error]")
+            raise LeafRefused(answer.status, error)
+        found = listed_in(document, "responses", len(bodies))
+        if not all(isinstance(one, dict) for one in found):
+            raise UpstreamBroken("upstream node answered searches with unclear [responses]")
+        return found
 
     def _header(self) -> dict[str, Any]:
         header: dict[str, Any] = {**self._of_each, "allow_partial_search_results": False}

@@ -12,13 +12,11 @@ import orjson
 import pytest
 
 from tests.support.endpoints import JSON
-from tests.support.layer import ENABLED, MAPPINGS, Caller, put_endpoint
+from tests.support.layer import MAPPINGS, TEXTS, Caller, proxy_and_upstream
 from tests.support.rawhttp import Answer, send
-from tests.support.stubs import FaultyServer, contract_reply, in_thread
 
 OURS: Final = "malformed-ours"
 TWIN: Final = "malformed-twin"
-TEXTS: Final = {"properties": {"body": {"type": "text"}, "title": {"type": "text"}}}
 SEARCHES: Final = ("_search", "_count", "_validate/query", "_explain/1", "_mget")
 OTHERS: Final = ("_field_caps?fields=*", "_pit?keep_alive=1m")
 NO_JSON: Final = (
@@ -89,17 +87,12 @@ WRITES: Final = (
 @pytest.fixture(scope="module")
 def callers(serve_for_session, elasticsearch) -> Iterator[tuple[tuple[Caller, str], ...]]:
     """A proxy with its index, the upstream with its own."""
-    with in_thread(FaultyServer(contract_reply)) as stub:
-        env = {**ENABLED, "HFPROXY_STORE_INDEX": "hugging-face-inference-endpoints-malformed"}
-        proxy = Caller(serve_for_session(upstream=elasticsearch.url, env=env).url)
-        direct = Caller(elasticsearch.url)
-        put_endpoint(proxy, stub.url)
-        proxy.ok("PUT", f"/{OURS}", {"mappings": MAPPINGS})
-        direct.ok("PUT", f"/{TWIN}", {"mappings": TEXTS})
-        for caller, index in ((proxy, OURS), (direct, TWIN)):
-            caller.ok("PUT", f"/{index}/_doc/1?refresh=true", {"body": "a moon"})
+    indices = {OURS: MAPPINGS, TWIN: TEXTS}
+    with proxy_and_upstream(serve_for_session, elasticsearch.url, "malformed", indices) as (
+        proxy,
+        direct,
+    ):
         yield (proxy, OURS), (direct, TWIN)
-        direct.ok("DELETE", f"/{OURS},{TWIN}")
 
 
 def told(answer: Answer) -> tuple[Any, ...]:

@@ -8,9 +8,8 @@ from typing import Final
 
 import pytest
 
-from tests.support.layer import ENABLED, MAPPINGS, Caller, put_endpoint
+from tests.support.layer import MAPPINGS, Caller, proxy_and_upstream
 from tests.support.rawhttp import send
-from tests.support.stubs import FaultyServer, contract_reply, in_thread
 
 INDEX: Final = "versions-notes"
 VENDOR: Final = "application/vnd.elasticsearch+{}; compatible-with={}"
@@ -42,15 +41,9 @@ REQUESTS: Final = (
 @pytest.fixture(scope="module")
 def callers(serve_for_session, elasticsearch) -> Iterator[tuple[Caller, Caller]]:
     """A proxy before an index with a semantic field, and the upstream."""
-    with in_thread(FaultyServer(contract_reply)) as stub:
-        env = {**ENABLED, "HFPROXY_STORE_INDEX": "hugging-face-inference-endpoints-versions"}
-        proxy = Caller(serve_for_session(upstream=elasticsearch.url, env=env).url)
-        direct = Caller(elasticsearch.url)
-        put_endpoint(proxy, stub.url)
-        proxy.ok("PUT", f"/{INDEX}", {"mappings": MAPPINGS})
-        proxy.ok("PUT", f"/{INDEX}/_doc/1?refresh=true", {"body": "a moon"})
-        yield proxy, direct
-        direct.ok("DELETE", f"/{INDEX}")
+    indices = {INDEX: MAPPINGS}
+    with proxy_and_upstream(serve_for_session, elasticsearch.url, "versions", indices) as found:
+        yield found
 
 
 @pytest.mark.parametrize("target", ["/_mget", "/_search", "/_count"])

@@ -11,9 +11,8 @@ import cbor2
 import orjson
 import pytest
 
-from tests.support.layer import ENABLED, HIDDEN, MAPPINGS, Caller, is_filled, put_endpoint
+from tests.support.layer import HIDDEN, MAPPINGS, TEXTS, Caller, is_filled, proxy_and_upstream
 from tests.support.rawhttp import Answer, send
-from tests.support.stubs import FaultyServer, contract_reply, in_thread
 
 OURS: Final = "spelled-ours"
 PLAIN: Final = "spelled-plain"
@@ -33,17 +32,9 @@ SMILE_SEARCHES: Final = b":)\n\x00\xfa\x84index\x4bspelled-ours\xfb\xff:)\n\x00\
 @pytest.fixture(scope="module")
 def callers(serve_for_session, elasticsearch) -> Iterator[tuple[Caller, Caller]]:
     """A proxy that knows which index is plain, and the upstream."""
-    with in_thread(FaultyServer(contract_reply)) as stub:
-        env = {**ENABLED, "HFPROXY_STORE_INDEX": "hugging-face-inference-endpoints-spelled"}
-        proxy = Caller(serve_for_session(upstream=elasticsearch.url, env=env).url)
-        direct = Caller(elasticsearch.url)
-        put_endpoint(proxy, stub.url)
-        proxy.ok("PUT", f"/{OURS}", {"mappings": MAPPINGS})
-        proxy.ok("PUT", f"/{PLAIN}", {"mappings": {"properties": {"body": {"type": "text"}}}})
-        for index in (OURS, PLAIN):
-            proxy.ok("PUT", f"/{index}/_doc/1?refresh=true", {"body": "a moon"})
-        yield proxy, direct
-        direct.ok("DELETE", f"/{OURS},{PLAIN}")
+    indices = {OURS: MAPPINGS, PLAIN: TEXTS}
+    with proxy_and_upstream(serve_for_session, elasticsearch.url, "spelled", indices) as found:
+        yield found
 
 
 @pytest.fixture(autouse=True)

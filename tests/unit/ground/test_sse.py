@@ -44,7 +44,8 @@ def decode(*chunks: bytes) -> list[ServerSentEvent]:
         ("data:\ndata:\n\n", [Event("\n")]),
         ("\n\n\n\ndata: a\n\n\n\n", [Event("a")]),
         ("\ufeffdata: a\n\n", [Event("a")]),
-        ("data: a\n\n\ufeffdata: b\n\n", [Event("a")]),
+        ("data: a\n\n\ufeffdata: b\n\n", [Event("a"), Event("b")]),
+        ("\ufeffevent: x\n\ufeffdata: a\n\ufeff: ping\n\n", [Event("a", "x")]),
         ("data: a: b\n\n", [Event("a: b")]),
         ("data: a\u2028b\u0085c\x0bd\n\n", [Event("a\u2028b\u0085c\x0bd")]),
         ("data: ü€😀\n\n", [Event("ü€😀")]),
@@ -148,14 +149,34 @@ def test_the_error_that_ends_a_stream_of_llama_cpp_is_an_event():
         (b"<html>\n<p>: x</p>\n\n</html>\n", "<html>\n<p>: x</p>\n</html>"),
         (b"before\ndata: a\n\nbehind", "behind"),
         (b"Error: out of memory\n", "Error: out of memory"),
-        (b"data: a", "data: a"),
+        (b"data: a", "a"),
         (b"data: a\n", "a"),
+        (b"\xef\xbb\xbf<html>", "<html>"),
+        (b"[DONE]\n\n[Done]", ""),
     ],
 )
 def test_keeps_what_is_no_event(stream, left):
     decoder = EventDecoder()
     list(decoder.feed(stream))
+    decoder.end()
     assert decoder.left == left
+
+
+@pytest.mark.parametrize(
+    ("stream", "event"),
+    [
+        (b"data: a\n\n", Event("")),
+        (b"data: a\n\ndata: b", Event("b")),
+        (b"data: a\ndata: b\n", Event("a\nb")),
+        (b"event: error\ndata: a\n", Event("a", "error")),
+        (b"data: a\n\nevent: err", Event("", "err")),
+    ],
+)
+def test_keeps_the_event_that_has_not_ended(stream, event):
+    decoder = EventDecoder()
+    list(decoder.feed(stream))
+    decoder.end()
+    assert decoder.unfinished == event
 
 
 def test_keeps_no_more_than_a_part_of_what_is_no_event():
@@ -164,4 +185,5 @@ def test_keeps_no_more_than_a_part_of_what_is_no_event():
         list(decoder.feed(b"x" * 100_000 + b"\n\n"))
     assert len(decoder.left) <= 64 * 1024
     list(decoder.feed(b"y" * 100_000))
+    decoder.end()
     assert len(decoder.left) <= 64 * 1024

@@ -89,6 +89,8 @@ def test_what_is_no_json_is_described(data, words):
         ("rerank", {"results": [{"relevance_score": 1}]}, "in the form of Jina or Cohere"),
         ("sparse_embedding", [[{"index": 1, "value": 2}]], "numbers of tokens"),
         ("completion", [{"generated_text": "x"}], "ends in /v1/chat/completions"),
+        ("completion", {"choices": [{"text": "x"}]}, "ends in /v1/chat/completions"),
+        ("chat_completion", {"id": "1", "choices": [{"delta": 5}]}, "The error says what of it"),
     ],
 )
 def test_a_wrong_shape_is_told_with_a_remedy(task, value, remedy):
@@ -108,6 +110,37 @@ def test_hints_name_hugging_faces_pages_where_it_is_the_provider():
         for status in (401, 402, 403):
             advice = advice_on(make_endpoint(url=url), Refusal(status, b""))
             assert ("https://huggingface.co" in advice.hint) is has_page
+
+
+@pytest.mark.parametrize(
+    ("task", "body", "says"),
+    [
+        ("text_embedding", {"error": "no"}, "message"),
+        ("text_embedding", {"error": {"message": "no"}}, "log"),
+        ("text_embedding", {"detail": "no"}, "log"),
+        ("rerank", {"error": ["no"]}, "log"),
+        ("completion", {"error": {"message": "no"}}, "message"),
+        ("chat_completion", {"object": "error", "message": "no"}, "log"),
+    ],
+)
+def test_a_refusal_refers_to_the_providers_message_only_where_it_is_shown(task, body, says):
+    refusal = Refusal(409, json.dumps(body).encode())
+    hint = advice_on(make_endpoint(TaskType(task)), refusal).hint
+    assert hint == f"The provider does not accept the request. Its own {says} says why."
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html><head><title>400 The plain HTTP request was sent to HTTPS port</title></head>",
+        b"Client sent an HTTP request to an HTTPS server.\n",
+        b"<p>Reason: You're speaking plain HTTP to an SSL-enabled server port.<br />",
+    ],
+)
+def test_a_server_that_speaks_tls_is_told(body):
+    advice = advice_on(make_endpoint(), Refusal(400, body))
+    assert advice.state == State.WRONG_URL
+    assert advice.hint == "The provider speaks TLS there: use https:// in the endpoint's [url]."
 
 
 def test_a_redirect_and_a_denied_address_have_hints_of_their_own():

@@ -50,6 +50,8 @@ class TestEmbeddings:
             ("[[1]]]", [[1.0]]),
             ('{"embeddings":[[1]], x', [[1.0]]),
             ("[[3.4028234663852886e38]]", [[3.4028234663852886e38]]),
+            ("[[3.4028235e38,-3.4028235E+38]]", [[3.4028235e38, -3.4028235e38]]),
+            ("[[ 3.4028235677973362e38]] x", [[3.4028235677973362e38]]),
         ],
     )
     def test_both_shapes_are_read(self, reply, vectors):
@@ -100,6 +102,8 @@ class TestEmbeddings:
             " ",
             "[[1e39]]",
             "[[-1e39]]",
+            "[[3.4028235677973366e38]]",
+            "[[1, -3.4028236e38 ]]",
             "[[1e999]]",
             "[[" + "9" * 60 + "]]",
             "[[1],",
@@ -192,7 +196,7 @@ class TestRerank:
     def test_an_index_outside_the_documents_is_an_error(self, index):
         problem(lambda: parse_rerank(f'[{{"index":{index},"score":1}}]'.encode(), 2))
 
-    @pytest.mark.parametrize("score", ["NaN", '"NaN"', "1e999", '"x"', "true"])
+    @pytest.mark.parametrize("score", ["NaN", '"NaN"', "1e999", "1e39", '"-1e39"', '"x"', "true"])
     def test_a_score_must_be_a_number(self, score):
         problem(lambda: parse_rerank(f'[{{"index":0,"score":{score}}}]'.encode(), 1))
 

@@ -27,6 +27,10 @@ def openai(message: str, kind: str | None = None, code: Any = None) -> Any:
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
+def missing(*names: str) -> Any:
+    return {"detail": [{"type": "missing", "loc": ["body", name]} for name in names]}
+
+
 def found(endpoint, status: int, body: Any, after: float | None = None) -> Finding:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     return find_state(endpoint, Refusal(status, data, after))
@@ -74,6 +78,11 @@ def found(endpoint, status: int, body: Any, after: float | None = None) -> Findi
             State.OUT_OF_CREDIT,
         ),
         (402, b"", State.OUT_OF_CREDIT),
+        (
+            400,
+            {"error": "Authorization header is correct, but the token seems invalid"},
+            State.BAD_TOKEN,
+        ),
         (
             429,
             openai("You exceeded your current quota", "insufficient_quota", "insufficient_quota"),
@@ -210,7 +219,51 @@ def test_hugging_face_itself(status, body, state):
             openai("This server does not support embeddings. Start it with `--embeddings`"),
             State.WRONG_MODEL,
         ),
+        # SGLang and Together, vLLM's engine, Hugging Face's toolkit
+        (
+            400,
+            {
+                "object": "error",
+                "message": "The input (600 tokens) is longer than the model's context length "
+                "(512 tokens).",
+                "code": 400,
+            },
+            State.INPUT_TOO_LONG,
+        ),
+        (
+            400,
+            openai("The decoder prompt (length 40) is longer than the maximum model length of 32."),
+            State.INPUT_TOO_LONG,
+        ),
+        (
+            500,
+            {
+                "error": "The expanded size of the tensor (600) must match the existing size (512) "
+                "at non-singleton dimension 1."
+            },
+            State.INPUT_TOO_LONG,
+        ),
+        (
+            400,
+            openai("prompt token count of 200000 exceeds the limit of 128000"),
+            State.INPUT_TOO_LONG,
+        ),
+        (400, openai("too much", code="context_length_exceeded"), State.INPUT_TOO_LONG),
+        # What FastAPI says of fields that are missing, by itself and as vLLM passes it on
+        (422, missing("messages"), State.WRONG_URL),
+        (422, missing("input", "model"), State.WRONG_URL),
+        (422, missing("model"), State.WRONG_MODEL),
+        (422, missing("top_k"), State.REFUSED),
+        (422, {"detail": [None, {"type": "missing", "loc": "x"}]}, State.REFUSED),
+        (
+            400,
+            openai("[{'type': 'missing', 'loc': ('body', 'messages'), 'msg': 'Field required'}]"),
+            State.WRONG_URL,
+        ),
         # Whatever stands in between
+        (503, b"no healthy upstream", State.FAILED),
+        (503, b"upstream connect error or disconnect/reset before headers", State.FAILED),
+        (503, b"no available server", State.FAILED),
         (503, HTML, State.OVERLOADED),
         (502, b"<html>502 Bad Gateway</html>", State.FAILED),
         (405, HTML, State.WRONG_URL),
@@ -262,18 +315,18 @@ def test_when_it_will_pass_is_kept_where_it_will(status, body, after, seconds):
 
 
 @pytest.mark.parametrize(
-    ("text", "code", "state"),
+    ("text", "status", "state"),
     [
-        ("Input validation error: `inputs` must have less than 5 tokens", "422", "input_too_long"),
-        ("Request failed during generation: out of memory", "424", "overloaded"),
-        ("Model is overloaded", None, "overloaded"),
-        ("whatever", None, "failed"),
-        ("whatever", "x", "failed"),
-        ("whatever", "²²²", "failed"),
+        ("Input validation error: `inputs` must have less than 5 tokens", 422, "input_too_long"),
+        ("Request failed during generation: out of memory", 424, "overloaded"),
+        ("Model is overloaded", 500, "overloaded"),
+        ("whatever", 500, "failed"),
+        ("whatever", 429, "rate_limited"),
+        ("whatever", 400, "refused"),
     ],
 )
-def test_errors_amid_a_stream(text, code, state):
-    assert state_of_report(BESIDE, text, code) == state
+def test_errors_amid_a_stream(text, status, state):
+    assert state_of_report(BESIDE, text, status) == state
 
 
 @pytest.mark.parametrize(

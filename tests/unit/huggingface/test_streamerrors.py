@@ -15,9 +15,9 @@ from proxy.huggingface.streamerrors import (
     is_cut_off,
     no_stream,
     report_of,
+    reported_at_end,
     reported_by,
     reported_in,
-    reported_outside,
 )
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from tests.support.samples import make_endpoint
@@ -37,7 +37,15 @@ def endpoint(task: TaskType = TaskType.COMPLETION) -> InferenceEndpoint:
         (
             {"error": {"message": "no", "http_status_code": 429}},
             "message",
-            Reported("no", "429"),
+            Reported("no", "429", 429),
+        ),
+        ({"error": {"message": "no", "code": 429}}, "message", Reported("no", None, 429)),
+        ({"error": {"message": "no", "code": "429"}}, "message", Reported("no", None)),
+        ({"error": {"message": "no", "code": 1002}}, "message", Reported("no", None)),
+        (
+            {"object": "error", "message": "no", "code": 400},
+            "message",
+            Reported("no", None, 400),
         ),
         ({"error": {"http_status_code": True}}, "message", Reported("unknown", None)),
         ({"message": "no"}, "error", Reported("no", None)),
@@ -64,11 +72,21 @@ def test_events_of_errors_need_not_be_objects(event: str, data: str, reported: R
 
 
 @pytest.mark.parametrize(
-    ("text", "reported"),
-    [('{"error":"no"}', Reported("no", None)), ("[]", None), ("<html>", None), ("", None)],
+    ("text", "event", "reported"),
+    [
+        ('{"error":"no"}', "message", Reported("no", None)),
+        ('{"message":"no"}', "error", Reported("no", None)),
+        ('{"message":"no"}', "message", None),
+        ("plain text", "error", Reported("plain text", None)),
+        ('{"error":{"mess', "error", Reported('{"error":{"mess', None)),
+        ("plain text", "message", None),
+        ("[]", "message", None),
+        ("<html>", "message", None),
+        ("", "error", None),
+    ],
 )
-def test_errors_that_are_no_events(text: str, reported: Reported | None):
-    assert reported_outside(text) == reported
+def test_errors_with_which_streams_end(text: str, event: str, reported: Reported | None):
+    assert reported_at_end(text, event) == reported
 
 
 @pytest.mark.parametrize(

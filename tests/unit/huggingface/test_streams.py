@@ -285,7 +285,13 @@ class TestAnswersThatAreNoStream:
             assert (error.status, error.reason) == (400, RECEIVED)
 
     async def test_an_error_behind_events_is_kept(self):
-        for behind in (f"error: {json.dumps(ERROR)}\n\n", json.dumps({"error": ERROR})):
+        for behind in (
+            f"error: {json.dumps(ERROR)}\n\n",
+            json.dumps({"error": ERROR}),
+            f"data: {json.dumps({'error': ERROR})}",
+            f"event: error\ndata: {json.dumps(ERROR)}",
+            f"event: error\ndata: {ERROR['message']}\n",
+        ):
             got = []
             async with answering(event_reply(delta("a"), behind)) as provider:
                 endpoint = provider.endpoint(TaskType.COMPLETION)
@@ -300,6 +306,9 @@ class TestAnswersThatAreNoStream:
         [
             ("error: out of memory\n\n", "error: out of memory"),
             ("<html>\n  <p>502\n", "<html> <p>502"),
+            ("<html>502</html>", "<html>502</html>"),
+            ('{"detail": "no"}', '{"detail": "no"}'),
+            ("dat", "dat"),
             (f"no {TOKEN}\n", "no ********"),
         ],
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
+import orjson
 import pytest
 from aiohttp import web
 
 from proxy.ground.errors import UpstreamBroken
-from proxy.semantic.answerjson import with_sources
+from proxy.semantic.answerjson import entries_of, items_of, with_sources
 from tests.unit.semantic.exchanges import Answer, world
 from tests.unit.semantic.targets import semantic_field, target
 
@@ -42,7 +43,7 @@ SHOWING: Final[list[tuple[str, str, dict[str, str]]]] = [
 ]
 
 
-@pytest.mark.parametrize("page", [PAGE, BROKEN_OFF])
+@pytest.mark.parametrize("page", [PAGE, BROKEN_OFF, b""])
 @pytest.mark.parametrize("status", [200, 404, 503])
 @pytest.mark.parametrize(("method", "path", "body"), ASKING)
 async def test_what_is_no_json_is_a_bad_gateways(method, path, body, status, page):
@@ -63,6 +64,14 @@ async def test_a_page_is_passed_back_unless_it_names_our_fields(method, path, bo
         await world(HERE, Answer(BROKEN_OFF, status)).answer(method, path, body)
 
 
+@pytest.mark.parametrize("body", [b"null", b"[]", b"5", b'"gone"'])
+@pytest.mark.parametrize("status", [200, 404])
+async def test_what_is_no_object_is_too(body, status):
+    search = {**QUERY, "highlight": {"fields": {"body": {}}}}
+    with pytest.raises(UpstreamBroken):
+        await world(HERE, Answer(body, status)).request("POST", "/a/_search", search)
+
+
 async def test_a_template_that_is_rendered_into_none_is_too():
     with pytest.raises(UpstreamBroken):
         await world(HERE, Answer(PAGE)).request("POST", "/a/_search/template", {"source": "{}"})
@@ -79,3 +88,38 @@ def test_documents_are_taken_out_as_bytes():
     hits = b",".join(b'{"_id":"1","_source":%b}' % one for one in sources)
     document, found = with_sources(b'{"hits":[%b]}' % hits)
     assert [found[hit["_source"]] for hit in document["hits"]] == sources
+
+
+SAID: Final = {"_index": "a", "_id": "1", "status": 201}
+FAILED: Final = {"_index": "a", "_id": None, "status": 429, "error": {"type": "x"}}
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *(None, "x", 5, [], {}, {"index": None}, {"index": 5}, {"index": SAID, "delete": SAID}),
+        *({"index": {**SAID, "status": status}} for status in (None, "201", True, 0, 99999, 1e300)),
+        *({"index": {**SAID, name: None}} for name in ("_index", "_id", "error")),
+        *({"index": {**FAILED, "error": "x"}}, {"index": {**FAILED, "error": []}}),
+    ],
+)
+def test_what_elasticsearch_says_of_no_item_is_a_bad_gateways(entry: Any):
+    with pytest.raises(UpstreamBroken):
+        entries_of(Answer({"items": [entry]}), 1)
+
+
+def test_a_status_may_be_written_as_a_fraction():
+    body = orjson.dumps({"items": [{"index": SAID}, {"update": FAILED}]}).replace(b"201", b"2.01e2")
+    entries = entries_of(Answer(body), 2)
+    assert entries == [{"index": SAID}, {"update": FAILED}]
+    assert orjson.dumps(entries[0]["index"]["status"]) == b"201"
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_there_are_as_many_items_as_were_asked_for(count: int):
+    answer = Answer({"docs": [{}, {}]})
+    assert len(items_of(answer, "docs", 2)) == len(items_of(answer, "docs")) == 2
+    with pytest.raises(
+        UpstreamBroken, match=rf"answered 200 with \[2] \[docs] instead of \[{count}]"
+    ):
+        items_of(answer, "docs", count)

@@ -29,6 +29,12 @@ def test_items_stay_as_they_are(head: bytes) -> None:
     assert found.entries() == [orjson.loads(ITEM), orjson.loads(OTHER)]
 
 
+def test_a_status_that_is_written_as_a_fraction_is_read() -> None:
+    found = flawless_items(b'{"errors":false,"items":[%b]}' % ITEM.replace(b"201", b"201.0"), 1)
+    assert found is not None
+    assert orjson.dumps(found.entries()) == b"[%b]" % ITEM
+
+
 FAILED = b'{"index":{"_index":"a","_id":"1","status":409,"error":{"type":"a"}}}'
 CHANGED = b'{"update":{"_id":"1","status":200,"get":{"_source":{"xinf":{}}}}}'
 LESS = b'{"index":{"_id":"1","_shards":{"failures":[{"status":"NOT_FOUND"}]},"status":201}}'

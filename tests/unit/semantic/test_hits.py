@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from proxy.ground.errors import UpstreamBroken
 from proxy.semantic.hits import hits_with_sources, total_of
 
 
@@ -25,3 +28,13 @@ def test_sources_stand_where_the_answer_says():
 def test_the_total_is_nothing_where_it_is_not_counted():
     assert total_of({"hits": {"total": {"value": 7}}}) == 7
     assert total_of({"hits": {}}) == 0
+    assert total_of({"hits": {"total": None}}) == 0
+
+
+@pytest.mark.parametrize(
+    "answer", [{}, {"hits": None}, {"hits": "x"}, {"hits": {}}, {"hits": {"hits": [None]}}]
+)
+def test_an_answer_without_hits_is_not_one_of_none(answer: dict[str, Any]):
+    with pytest.raises(UpstreamBroken):
+        hits_with_sources(answer, [])
+    assert hits_with_sources({"hits": {"hits": []}}, []) == []

@@ -100,12 +100,22 @@ def test_a_caller_who_guards_it_itself_is_not_guarded():
     assert item.guard is None
 
 
+def test_nor_does_one_whose_index_is_not_there():
+    item = update(body="one")
+    consider(item, {"error": {"type": "index_not_found_exception"}})
+    assert item.failure is None
+
+
 @pytest.mark.parametrize(
     ("document", "status"),
     [
         (None, 403),
         ({"error": {"type": "security_exception"}}, 403),
         ({"error": {"type": "no_shard_available_action_exception"}}, 503),
+        ({"error": "slow down"}, 503),
+        ({"error": "slow down", "found": False}, 503),
+        ({}, 503),
+        ("x", 503),
     ],
 )
 def test_what_cannot_be_read_of_other_sources_must_not_be_lost(document: Any, status: int):

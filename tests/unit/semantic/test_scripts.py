@@ -24,6 +24,7 @@ from proxy.telemetry.semantic import SemanticMetrics
 from proxy.xcontent.numbers import Numbers
 
 MODEL = DenseModel(dimensions=1, similarity="cosine")
+DOCUMENT = {"_index": "a", "_id": "1"}
 FIELDS = {
     "f": SemanticField(
         path="f",
@@ -77,7 +78,7 @@ class Played:
             if self.conflicts:
                 self.conflicts -= 1
                 self.version += 1
-                return {name: {"status": 409, "error": {"type": "conflict"}}}
+                return {name: {"_index": "a", "status": 409, "error": {"type": "conflict"}}}
             assert meta["if_seq_no"] == self.version
         existed = self.source is not None
         result = "updated" if existed else "created"
@@ -94,7 +95,7 @@ class Played:
             self.source = {**self.source, **body["doc"]}
         self.version += 1
         numbers = {"_version": self.version, "_seq_no": self.version, "_primary_term": 1}
-        return {name: {"status": 200, "result": result, **numbers}}
+        return {name: {**DOCUMENT, "status": 200, "result": result, **numbers}}
 
 
 class Endpoints:
@@ -154,9 +155,8 @@ BEFORE = {
 async def test_only_what_a_script_has_changed_is_embedded() -> None:
     upstream, endpoints = Played(BEFORE, lambda was: {**(was or {}), "f": "newer"}), Endpoints()
     answer = await _run(upstream, endpoints)
-    assert answer["update"] == {"status": 200, "result": "updated", "_version": 3, "_seq_no": 3} | {
-        "_primary_term": 1
-    }
+    numbers = {"_version": 3, "_seq_no": 3, "_primary_term": 1}
+    assert answer["update"] == {**DOCUMENT, "status": 200, "result": "updated", **numbers}
     assert endpoints.texts == ["newer"]
     assert upstream.source is not None
     assert upstream.source["xinf"]["f"]["chunks"] == [_chunk("g", 4, 9.5), _chunk("f", 5, 5.0)]
@@ -221,7 +221,7 @@ async def test_others_may_change_the_document_meanwhile() -> None:
     assert _chunk("f", 5, 5.0) in upstream.source["xinf"]["f"]["chunks"]
 
 
-@pytest.mark.parametrize(("status", "told"), [(403, 403), (503, 503), (429, 503)])
+@pytest.mark.parametrize(("status", "told"), [(403, 403), (503, 503), (429, 503), (200, 503)])
 async def test_a_script_does_not_run_where_its_outcome_cannot_be_read(status, told) -> None:
     upstream = Played(BEFORE, lambda was: {**(was or {}), "f": "newer"})
     upstream.refused = status

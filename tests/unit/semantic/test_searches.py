@@ -153,6 +153,12 @@ async def test_what_tells_of_an_asynchronous_search_is_kept():
     assert headers.items() <= dict(answer.headers).items()
 
 
+async def test_when_a_gateway_wants_to_be_asked_again_is_kept():
+    refusal = Answer({"error": {"type": "x"}}, status=429, headers={"Retry-After": "7"})
+    answer = await world(HERE, refusal).answer("POST", "/a/_search", {"query": SEMANTIC})
+    assert (answer.status, answer.headers["Retry-After"]) == (429, "7")
+
+
 async def test_retrievers_in_an_asynchronous_search():
     """What the proxy evaluates is what the upstream is asked for in the end, asynchronously."""
     ranked = {"responses": [{"hits": {"hits": [{**HIT, "_score": 2.0, "sort": [2.0, 0]}]}}] * 2}

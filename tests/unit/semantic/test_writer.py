@@ -17,7 +17,10 @@ from proxy.semantic.modelsettings import DenseModel
 from proxy.semantic.present import consider
 from proxy.semantic.writer import Writer
 
-CONFLICT = {"_id": "0", "status": 409, "error": {"type": "version_conflict_engine_exception"}}
+CONFLICT = {
+    **{"_index": "a", "_id": "0", "status": 409},
+    "error": {"type": "version_conflict_engine_exception"},
+}
 
 
 def item(number: int, **more: Any) -> Item:
@@ -38,7 +41,7 @@ class Registry:
 
 async def test_each_item_has_its_own_answer_though_one_cannot_be_sent_once_more():
     async def answer(*_: Any) -> Any:
-        done = [{"update": {"_id": str(number), "status": 200}} for number in (1, 2)]
+        done = [{"update": {"_index": "a", "_id": str(number), "status": 200}} for number in (1, 2)]
         body = orjson.dumps({"items": [{"update": CONFLICT}, *done]})
         return SimpleNamespace(status=200, body=body)
 

@@ -67,6 +67,9 @@ async def test_nothing_is_asked_for_no_documents():
         (Answer({"error": "pipeline [p] does not exist"}, 404), 400, "with id [p] does not exist"),
         (Answer({}, 429), 429, "the pipeline [p] could not be run before texts are embedded"),
         (Answer({}, 302), 502, "the upstream answered [302]"),
+        (Answer({}), 502, "without [docs]"),
+        (Answer({"docs": [None]}), 502, "with [1] [docs] instead of [2]"),
+        (Answer({"docs": ["x", {"doc": {}}]}), 502, "an unclear outcome"),
     ],
 )
 async def test_a_failure_is_that_of_every_document(answer: Answer, status: int, text: str):

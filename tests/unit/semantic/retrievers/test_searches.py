@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
+from proxy.ground.errors import UpstreamBroken
 from proxy.semantic.retrievers.errors import LeafRefused
 from proxy.semantic.retrievers.handling import resolved
 from proxy.semantic.retrievers.searches import Searches
@@ -23,6 +24,7 @@ class Upstream:
     pit: int = 200
     search: Any = field(default_factory=lambda: {**HITS, "status": 200})
     status: int = 200
+    error: Any = field(default_factory=lambda: {"error": {"type": "x", "reason": "no"}})
     asked: list[tuple[str, str, Any]] = field(default_factory=list)
 
     async def ask(self, method: str, target: str, body: bytes) -> UpstreamAnswer:
@@ -31,7 +33,7 @@ class Upstream:
         if "_pit" in target:
             return answer(self.pit, {"id": "p"})
         if self.status != 200:
-            return answer(self.status, {"error": {"type": "x", "reason": "no"}})
+            return answer(self.status, self.error)
         return answer(200, {"responses": [self.search] * (len(lines) // 2)})
 
 
@@ -92,6 +94,17 @@ async def test_a_point_in_time_is_closed_after_a_failure():
         await found(upstream)
     assert error.value.envelope() == {"error": {"type": "x", "reason": "no"}, "status": 403}
     assert upstream.asked[-1][:2] == ("DELETE", "/_pit")
+
+
+@pytest.mark.parametrize("said", [{"message": "slow down"}, {"error": "slow down"}, {}])
+async def test_a_refusal_that_is_none_of_elasticsearchs_is_a_bad_gateways(said: Any):
+    with pytest.raises(UpstreamBroken, match=r"answered 429 without \[error]"):
+        await found(Upstream(status=429, error=said))
+
+
+async def test_so_is_an_answer_that_is_no_searchs():
+    with pytest.raises(UpstreamBroken, match="unclear"):
+        await found(Upstream(search=None))
 
 
 async def test_the_query_that_is_left():
