@@ -47,6 +47,7 @@ from proxy.xcontent.objectparser import (
 # which is more than it is.
 _INFINITE: Final = 2.0**128 - 2.0**103
 _NUMBER_TYPES: Final = {float, int}
+_CONTENT_TYPES: Final = {str, type(None)}
 _OF_NUMBERS: Final = b"[0123456789+-.eE,]"
 _OF_DECIMALS: Final = b"0123456789-"  # of fractions without exponents, besides a point in each
 _SPACE: Final = b" \t\r\n"
@@ -258,7 +259,7 @@ def parse_completion_event(event: ServerSentEvent, endpoint: InferenceEndpoint) 
         contents = None
     if contents is not None:
         _refuse_too_many(contents)
-    if contents is None or not all(isinstance(content, str | None) for content in contents):
+    if contents is None or not _CONTENT_TYPES.issuperset(map(type, contents)):
         contents = _deltas_by_token(read_reply(event.data.encode()))
     return [content for content in contents if content]
 

@@ -35,6 +35,7 @@ from proxy.xcontent.values import Json
 
 _INPUT_TYPES: Final = ("ingest", "search", "classification", "clustering", "unspecified")
 _SHORT: Final = 64 * 1024  # bytes of a body: what is made of it takes some two megabytes at most
+_TEXT_TYPES: Final = {str}
 _NOTHING: Final = (None, None, None, None)
 _INTERNAL_INPUT_TYPES: Final = ("internal_search", "internal_ingest")
 
@@ -117,7 +118,7 @@ def plain_request(data: bytes) -> InferenceRequest | None:
     given = values.get("input")
     if isinstance(given, str):
         return InferenceRequest(input=[given])
-    if not isinstance(given, list) or not all(isinstance(text, str) for text in given):
+    if not isinstance(given, list) or not _TEXT_TYPES.issuperset(map(type, given)):
         return None
     return InferenceRequest(input=given)
 
