@@ -11,14 +11,17 @@ from typing import Final, Generic, TypeVar
 from proxy.config import ProviderConfig
 from proxy.ground.errors import ProxyError
 from proxy.ground.frames import forget_frames
+from proxy.ground.lateness import HeldUp
 from proxy.huggingface.batching import Batch, Text, batches, fit
 from proxy.huggingface.calls import Call, FailedCall, Refusal
 from proxy.huggingface.failures import fitting_share, is_batch_too_large
+from proxy.huggingface.hints import advice_on_state
 from proxy.huggingface.reading import Reader
 from proxy.huggingface.retry import Failure
 from proxy.huggingface.sender import Sender
 from proxy.huggingface.servers import Servers
 from proxy.huggingface.sizes import Sizes
+from proxy.huggingface.states import State
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.limits.deadline import Deadline
 from proxy.xcontent.values import Json
@@ -191,7 +194,7 @@ class _Sending(Generic[T]):
         self, call: Call, reader: Reader[list[T]]
     ) -> list[T] | FailedCall | Failure:
         places = self._server.places
-        lowered = places.take() if places.is_free() else await places.turn(self)
+        lowered = places.take() if places.is_free() else await self._place()
         status: int | None = 0
         try:
             outcome = await self._sender.attempt(call, reader)
@@ -202,6 +205,10 @@ class _Sending(Generic[T]):
             return outcome
         finally:
             places.leave(lowered, status)
+
+    async def _place(self) -> int:
+        with HeldUp(advice_on_state(self._endpoint, State.OVERLOADED)):
+            return await self._server.places.turn(self)
 
     async def _in_parts(self, batch: Batch) -> list[T]:
         """In as many calls as it takes by what is known of the server; in two at least."""

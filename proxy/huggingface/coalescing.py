@@ -18,18 +18,20 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from contextvars import copy_context
 from functools import partial
 from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar
 
 from proxy.config import ProviderConfig
-from proxy.ground.authorization import NOT_CONFIRMED, confirm, held, permission_held
+from proxy.ground.advice import Advice
+from proxy.ground.authorization import NOT_CONFIRMED, confirm, held
 from proxy.ground.errors import MemoryShort, ProxyError, Rejected
 from proxy.ground.frames import forget_frames
+from proxy.ground.lateness import Lateness, begin, current
 from proxy.huggingface.batching import Batch, Text, fit, length_of
 from proxy.huggingface.batchsender import BatchSender, BatchTask
 from proxy.huggingface.failures import may_be_of_one_text
+from proxy.huggingface.sharedcalls import Caller, Changed, Place, SharedCall, Wanted
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.limits.deadline import Deadline
 from proxy.limits.memory import apart, reserve
@@ -73,110 +75,6 @@ class Coalescer(Generic[T]):
         return line.results(texts, deadline)
 
 
-class _Wanted(Generic[T]):
-    """A text that has no result yet, and who waits for one."""
-
-    __slots__ = ("call", "callers", "key", "text")
-
-    def __init__(self, text: Text, key: tuple[str, bool]) -> None:
-        self.text = text
-        self.key = key  # by which it is found
-        self.callers: dict[_Caller[T], None] = {}  # in the order in which they came
-        self.call: _Call[T] | None = None  # the shared one in which it is
-
-
-class _Caller(Generic[T]):
-    """A request that waits, with those of its texts that are still to be sent."""
-
-    __slots__ = ("context", "deadline", "done", "missing", "permission", "results", "texts")
-
-    def __init__(self, deadline: Deadline, done: asyncio.Future[None]) -> None:
-        self.deadline = deadline
-        self.permission = permission_held()
-        self.context = copy_context()
-        self.texts: deque[_Wanted[T]] = deque()
-        self.results: dict[_Wanted[T], T | None] = {}
-        self.missing = 0  # results
-        self.done = done
-
-    def take(self, wanted: _Wanted[T], result: T) -> None:
-        self.results[wanted] = result
-        self.missing -= 1
-        if not self.missing and not self.done.done():
-            self.done.set_result(None)
-
-    def fail(self, error: BaseException) -> None:
-        if not self.done.done():
-            self.done.set_exception(error)
-            self.done.exception()  # seen, as the caller may leave without a look at it
-
-
-class _Changed(Exception):
-    """A caller must not act any more, so what is sent has to be put together anew."""
-
-
-class _Call(Generic[T]):
-    """A call that callers share; also the permission to make it, which is that of all of them."""
-
-    task: asyncio.Task[None]
-    place: _Place
-
-    def __init__(self, leave: Callable[[_Caller[T]], None]) -> None:
-        self._leave = leave
-        self.texts: list[_Wanted[T]] = []
-        self._made_for: set[_Caller[T]] = set()
-
-    def note_callers(self) -> None:
-        """It is full, and made for those who want its texts now."""
-        self._made_for.update(self.callers)
-
-    def forget(self) -> None:
-        """It has ended: let go of texts and callers, which know each other."""
-        self.texts = []
-        self._made_for.clear()
-
-    @property
-    def is_of_use(self) -> bool:
-        """Whether somebody still waits for whom it was made."""
-        return not self._made_for.isdisjoint(self.callers)
-
-    @property
-    def callers(self) -> list[_Caller[T]]:
-        return list(dict.fromkeys([caller for wanted in self.texts for caller in wanted.callers]))
-
-    @property
-    def is_due(self) -> bool:
-        return True  # `confirm` asks for each
-
-    async def confirm(self) -> None:
-        """Raises: _Changed where somebody may not act any more, who is told so."""
-        changed = False
-        for caller in self.callers:
-            if caller.permission is None or not caller.permission.is_due:
-                continue
-            try:
-                await caller.permission.confirm()
-            except NOT_CONFIRMED as error:
-                caller.fail(error)
-                self._leave(caller)
-                changed = True
-        if changed:
-            raise _Changed
-
-    async def confirm_stream(self) -> None:
-        await self.confirm()
-
-
-class _Place:
-    """That of a call among those that an endpoint may have."""
-
-    __slots__ = ("is_held", "timer")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, leave: Callable[[_Place], None]) -> None:
-        self.is_held = True
-        self.timer = loop.call_later(_UNANSWERED, leave, self)
-
-
 class _Line(Generic[T]):
     """The texts of one endpoint that are under way, or wait; `drop` forgets it once it is empty."""
 
@@ -196,11 +94,11 @@ class _Line(Generic[T]):
         self._size_of = size_of
         self._drop = drop
         self._loop = asyncio.get_running_loop()
-        self._wanted: dict[tuple[str, bool], _Wanted[T]] = {}
+        self._wanted: dict[tuple[str, bool], Wanted[T]] = {}
         self._under_way = 0  # calls
         self._places = 0  # that are held by calls
-        self._waiting: OrderedDict[_Caller[T], None] = OrderedDict()  # those with texts to be sent
-        self._next: _Call[T] | None = None  # one that waits for the rate limit
+        self._waiting: OrderedDict[Caller[T], None] = OrderedDict()  # those with texts to be sent
+        self._next: SharedCall[T] | None = None  # one that waits for the rate limit
         self._starts = False  # whether the event loop is going to start calls
 
     def results(self, texts: Sequence[Text], deadline: Deadline) -> Coroutine[Any, Any, list[T]]:
@@ -225,9 +123,11 @@ class _Line(Generic[T]):
         return fit(texts, sizes.inputs, sizes.bytes)
 
     async def _alone(self, texts: Sequence[Text], deadline: Deadline) -> list[T]:
-        mine: list[_Wanted[T]] = [_Wanted(text, _key(text)) for text in texts]
+        mine: list[Wanted[T]] = [Wanted(text, _key(text)) for text in texts]
         self._wanted.update((wanted.key, wanted) for wanted in mine)
-        place = self._begin_call()
+        place = self._begin_call(current())
+        for wanted in mine:
+            wanted.place = place
         try:
             results = await self._sender.send(
                 self._endpoint, self._task, Batch(list(texts)), deadline
@@ -253,7 +153,7 @@ class _Line(Generic[T]):
     async def _together(self, texts: Sequence[Text], deadline: Deadline) -> list[T]:
         self._start_soon()  # which forgets a line that is refused its first caller
         self._sender.check_room(self._endpoint, len(self._waiting))
-        caller: _Caller[T] = _Caller(deadline, self._loop.create_future())
+        caller: Caller[T] = Caller(deadline, self._loop.create_future())
         mine = [self._want(text, caller) for text in texts]
         caller.missing = len(caller.results)
         brings_none = not caller.texts
@@ -265,22 +165,30 @@ class _Line(Generic[T]):
             await caller.done
         finally:
             if caller.missing:  # else nothing of it is left
+                current().waits += self._waits_of(caller)
                 self._leave(caller)
         results = [caller.results[wanted] for wanted in mine]
         found = [result for result in results if result is not None]
         reserve(sum(map(self._size_of, found)))
         return found
 
-    def _want(self, text: Text, caller: _Caller[T]) -> _Wanted[T]:
+    def _waits_of(self, caller: Caller[T]) -> list[Advice]:
+        """What the calls wait for with which its results are to come, besides answers."""
+        places = {one.place for one, result in caller.results.items() if result is None}
+        if self._next is not None and caller in self._waiting:
+            places.add(self._next.place)
+        return [advice for place in places if place for advice in place.lateness.waits]
+
+    def _want(self, text: Text, caller: Caller[T]) -> Wanted[T]:
         wanted = self._wanted.get(key := _key(text))
         if wanted is None or wanted in caller.results:  # it repeats itself: that is its business
-            wanted = self._wanted[key] = _Wanted(text, key)
+            wanted = self._wanted[key] = Wanted(text, key)
             caller.texts.append(wanted)
         wanted.callers[caller] = None
         caller.results[wanted] = None
         return wanted
 
-    def _leave(self, caller: _Caller[T]) -> None:
+    def _leave(self, caller: Caller[T]) -> None:
         """The caller wants nothing more; what others want, too, is left to them."""
         self._waiting.pop(caller, None)
         unsent, caller.texts = caller.texts, deque()
@@ -299,35 +207,35 @@ class _Line(Generic[T]):
         if self._next is not None and not self._waiting:
             self._next.task.cancel()
 
-    def _give_up(self, call: _Call[T]) -> None:
+    def _give_up(self, call: SharedCall[T]) -> None:
         texts, call.texts = call.texts, []
         for wanted in texts:
             if wanted.callers:
                 self._wait_again(wanted)
         call.task.cancel()
 
-    def _wait_again(self, wanted: _Wanted[T]) -> None:
+    def _wait_again(self, wanted: Wanted[T]) -> None:
         self._wanted[wanted.key] = wanted
-        wanted.call = None
+        wanted.call = wanted.place = None
         caller = next(iter(wanted.callers))
         caller.texts.append(wanted)
         self._waiting[caller] = None
 
     # --- outcomes
 
-    def _finish(self, wanted: _Wanted[T], result: T) -> None:
+    def _finish(self, wanted: Wanted[T], result: T) -> None:
         callers, wanted.callers = wanted.callers, {}
         self._forget(wanted)
         for caller in callers:
             caller.take(wanted, result)
 
-    def _fail(self, texts: Iterable[_Wanted[T]], error: BaseException) -> None:
+    def _fail(self, texts: Iterable[Wanted[T]], error: BaseException) -> None:
         for wanted in texts:
             for caller in list(wanted.callers):
                 caller.fail(error)
                 self._leave(caller)
 
-    def _forget(self, wanted: _Wanted[T]) -> None:
+    def _forget(self, wanted: Wanted[T]) -> None:
         if self._wanted.get(wanted.key) is wanted:
             del self._wanted[wanted.key]
 
@@ -348,23 +256,22 @@ class _Line(Generic[T]):
         self._starts = False
         while self._waiting and self._places < self._config.concurrency and not self._next:
             context = next(iter(self._waiting)).context.copy()
-            call: _Call[T] = _Call(self._leave)
+            call: SharedCall[T] = SharedCall(self._begin_call(Lateness()), self._leave)
             if self._sender.leaves_at_once(self._endpoint):
                 self._fill(call)
             else:
                 self._next = call
-            call.place = self._begin_call()
             call.task = self._loop.create_task(self._make(call), context=context)
             call.task.add_done_callback(partial(self._made, call))
         if not self._under_way and not self._waiting:
             self._drop()
 
-    def _fill(self, call: _Call[T]) -> None:
+    def _fill(self, call: SharedCall[T]) -> None:
         """Put as many texts into a call as fit."""
         self._fill_in_turn(call)
         call.note_callers()
 
-    def _fill_in_turn(self, call: _Call[T]) -> None:
+    def _fill_in_turn(self, call: SharedCall[T]) -> None:
         """A share of each caller's texts, in turn."""
         sizes = self._sender.sizes(self._endpoint)
         size, most, most_bytes = 0, sizes.inputs, sizes.bytes
@@ -378,13 +285,14 @@ class _Line(Generic[T]):
                     self._waiting.move_to_end(caller, last=False)
                     return
                 wanted = caller.texts.popleft()
-                wanted.call = call
+                wanted.call, wanted.place = call, call.place
                 call.texts.append(wanted)
                 share -= 1
             if caller.texts:
                 self._waiting[caller] = None
 
-    async def _make(self, call: _Call[T]) -> None:
+    async def _make(self, call: SharedCall[T]) -> None:
+        begin(call.place.lateness)
         if call is self._next:
             await self._sender.turn(self._endpoint)
             self._next = None
@@ -393,7 +301,7 @@ class _Line(Generic[T]):
         with apart(), held(call):
             await self._send(call, call.texts)
 
-    async def _send(self, call: _Call[T], texts: list[_Wanted[T]]) -> None:
+    async def _send(self, call: SharedCall[T], texts: list[Wanted[T]]) -> None:
         """Send those of the texts that are still wanted; tell all who want them what came of it."""
         while texts := [one for one in texts if one.callers and one.call is call]:
             deadlines = [caller.deadline for wanted in texts for caller in wanted.callers]
@@ -401,7 +309,7 @@ class _Line(Generic[T]):
             last = max(deadlines, key=_END)
             try:
                 results = await self._sender.send(self._endpoint, self._task, batch, last)
-            except _Changed:
+            except Changed:
                 continue
             except ProxyError as error:
                 await self._refused(call, texts, error)
@@ -410,7 +318,9 @@ class _Line(Generic[T]):
                 self._finish(wanted, result)
             return
 
-    async def _refused(self, call: _Call[T], texts: list[_Wanted[T]], error: ProxyError) -> None:
+    async def _refused(
+        self, call: SharedCall[T], texts: list[Wanted[T]], error: ProxyError
+    ) -> None:
         alike = all(wanted.callers == texts[0].callers for wanted in texts)
         if alike or not may_be_of_one_text(error):
             self._fail(texts, error)
@@ -421,7 +331,7 @@ class _Line(Generic[T]):
             await self._sender.turn(self._endpoint)
             await self._send(call, half)
 
-    def _made(self, call: _Call[T], task: asyncio.Task[None]) -> None:
+    def _made(self, call: SharedCall[T], task: asyncio.Task[None]) -> None:
         if call is self._next:
             self._next = None
         for caller in call.callers:  # none, but for a fault, or when the process stops
@@ -434,17 +344,17 @@ class _Line(Generic[T]):
 
     # --- how many calls there may be
 
-    def _begin_call(self) -> _Place:
+    def _begin_call(self, lateness: Lateness) -> Place:
         self._under_way += 1
         self._places += 1
-        return _Place(self._loop, self._leave_place)
+        return Place(lateness, _UNANSWERED, self._leave_place)
 
-    def _end_call(self, place: _Place) -> None:
+    def _end_call(self, place: Place) -> None:
         place.timer.cancel()
         self._under_way -= 1
         self._leave_place(place)
 
-    def _leave_place(self, place: _Place) -> None:
+    def _leave_place(self, place: Place) -> None:
         if place.is_held:
             place.is_held = False
             self._places -= 1
