@@ -3,9 +3,9 @@
 While an endpoint has nothing to do, a request makes a call of its own, at once. Else its texts
 wait, and the next call takes as many as fit of all that wait, some of each caller. It is made as
 soon as the endpoint may have one more, with all that comes by the next turn of the event loop; no
-call waits longer for more texts. A call that is not answered for a while leaves its place to
-another one, so that a few lost ones do not hold up all. A text that is under way is not sent again:
-whoever wants it waits for its result.
+call waits longer for more texts. A text that is under way is not sent again: whoever wants it waits
+for its result. A call that is not answered for a while leaves its place to another one, so that a
+few lost ones do not hold up all; and then its texts are sent again for those who came later.
 
 A caller that leaves takes only its own texts away. A call ends with the last of those for whom it
 was made; who came to want one of its texts later has that sent again. Else a call that is never
@@ -27,11 +27,11 @@ from proxy.ground.advice import Advice
 from proxy.ground.authorization import NOT_CONFIRMED, confirm, held
 from proxy.ground.errors import MemoryShort, ProxyError, Rejected
 from proxy.ground.frames import forget_frames
-from proxy.ground.lateness import Lateness, begin, current
+from proxy.ground.lateness import begin, current
 from proxy.huggingface.batching import Batch, Text, fit, length_of
 from proxy.huggingface.batchsender import BatchSender, BatchTask
 from proxy.huggingface.failures import may_be_of_one_text
-from proxy.huggingface.sharedcalls import Caller, Changed, Place, SharedCall, Wanted
+from proxy.huggingface.sharedcalls import Call, Caller, Changed, SharedCall, Wanted
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.limits.deadline import Deadline
 from proxy.limits.memory import apart, reserve
@@ -124,10 +124,12 @@ class _Line(Generic[T]):
 
     async def _alone(self, texts: Sequence[Text], deadline: Deadline) -> list[T]:
         mine: list[Wanted[T]] = [Wanted(text, _key(text)) for text in texts]
-        self._wanted.update((wanted.key, wanted) for wanted in mine)
-        place = self._begin_call(current())
+        call: Call[T] = Call(current())
         for wanted in mine:
-            wanted.place = place
+            self._wanted[wanted.key] = wanted
+            call.add(wanted)
+        call.begin(_UNANSWERED, self._late)
+        self._take_place()
         try:
             results = await self._sender.send(
                 self._endpoint, self._task, Batch(list(texts)), deadline
@@ -138,15 +140,15 @@ class _Line(Generic[T]):
         except ProxyError as error:
             others = len(mine) == 1 or not may_be_of_one_text(error)
             if others and not isinstance(error, _OWN):
-                self._fail(mine, error)
+                self._fail(call.own(mine), error)
             raise
         finally:
-            for wanted in mine:  # others may want what has no result
+            for wanted in call.own(mine):  # others may want what has no result
                 if wanted.callers:
                     self._wait_again(wanted)
                 else:
                     self._forget(wanted)
-            self._end_call(place)
+            self._end_call(call)
 
     # --- one that shares calls
 
@@ -164,8 +166,9 @@ class _Line(Generic[T]):
                 await confirm()  # else the call that has its texts does
             await caller.done
         finally:
-            if caller.missing:  # else nothing of it is left
+            if caller.missing:
                 current().waits += self._waits_of(caller)
+            if caller.missing or caller.is_served:  # else nothing of it is left
                 self._leave(caller)
         results = [caller.results[wanted] for wanted in mine]
         found = [result for result in results if result is not None]
@@ -174,10 +177,10 @@ class _Line(Generic[T]):
 
     def _waits_of(self, caller: Caller[T]) -> list[Advice]:
         """What the calls wait for with which its results are to come, besides answers."""
-        places = {one.place for one, result in caller.results.items() if result is None}
-        if self._next is not None and caller in self._waiting:
-            places.add(self._next.place)
-        return [advice for place in places if place for advice in place.lateness.waits]
+        calls = {one.call for one, result in caller.results.items() if result is None}
+        if caller in self._waiting:
+            calls.add(self._next)
+        return [advice for call in calls if call for advice in call.lateness.waits]
 
     def _want(self, text: Text, caller: Caller[T]) -> Wanted[T]:
         wanted = self._wanted.get(key := _key(text))
@@ -186,37 +189,36 @@ class _Line(Generic[T]):
             caller.texts.append(wanted)
         wanted.callers[caller] = None
         caller.results[wanted] = None
+        if wanted.call is not None and not wanted.call.has_place:
+            self._wait_again(wanted)
         return wanted
 
     def _leave(self, caller: Caller[T]) -> None:
         """The caller wants nothing more; what others want, too, is left to them."""
         self._waiting.pop(caller, None)
         unsent, caller.texts = caller.texts, deque()
-        calls = set()
         for wanted in caller.results:
-            if wanted.callers.pop(caller, self) is not self:  # it has no result
-                calls.add(wanted.call)
-                if not wanted.callers:
-                    self._forget(wanted)
+            if wanted.callers.pop(caller, self) is not self and not wanted.callers:
+                self._forget(wanted)
         for wanted in unsent:
             if wanted.callers:
                 self._wait_again(wanted)
-        for call in calls:
-            if call is not None and not call.is_of_use:
+        for call in list(caller.calls):
+            if not call.is_of_use:
                 self._give_up(call)
         if self._next is not None and not self._waiting:
             self._next.task.cancel()
 
     def _give_up(self, call: SharedCall[T]) -> None:
-        texts, call.texts = call.texts, []
-        for wanted in texts:
+        for wanted in call.own(call.texts):
             if wanted.callers:
                 self._wait_again(wanted)
+        call.texts = []
         call.task.cancel()
 
     def _wait_again(self, wanted: Wanted[T]) -> None:
         self._wanted[wanted.key] = wanted
-        wanted.call = wanted.place = None
+        wanted.call = None
         caller = next(iter(wanted.callers))
         caller.texts.append(wanted)
         self._waiting[caller] = None
@@ -256,7 +258,8 @@ class _Line(Generic[T]):
         self._starts = False
         while self._waiting and self._places < self._config.concurrency and not self._next:
             context = next(iter(self._waiting)).context.copy()
-            call: SharedCall[T] = SharedCall(self._begin_call(Lateness()), self._leave)
+            call: SharedCall[T] = SharedCall(self._leave)
+            self._take_place()
             if self._sender.leaves_at_once(self._endpoint):
                 self._fill(call)
             else:
@@ -267,9 +270,9 @@ class _Line(Generic[T]):
             self._drop()
 
     def _fill(self, call: SharedCall[T]) -> None:
-        """Put as many texts into a call as fit."""
+        """Put as many texts into a call as fit, which is sent now."""
         self._fill_in_turn(call)
-        call.note_callers()
+        call.begin(_UNANSWERED, self._late)
 
     def _fill_in_turn(self, call: SharedCall[T]) -> None:
         """A share of each caller's texts, in turn."""
@@ -285,14 +288,14 @@ class _Line(Generic[T]):
                     self._waiting.move_to_end(caller, last=False)
                     return
                 wanted = caller.texts.popleft()
-                wanted.call, wanted.place = call, call.place
-                call.texts.append(wanted)
-                share -= 1
+                if wanted.callers:  # else its result has come by an earlier call
+                    call.add(wanted)
+                    share -= 1
             if caller.texts:
                 self._waiting[caller] = None
 
     async def _make(self, call: SharedCall[T]) -> None:
-        begin(call.place.lateness)
+        begin(call.lateness)
         if call is self._next:
             await self._sender.turn(self._endpoint)
             self._next = None
@@ -303,7 +306,7 @@ class _Line(Generic[T]):
 
     async def _send(self, call: SharedCall[T], texts: list[Wanted[T]]) -> None:
         """Send those of the texts that are still wanted; tell all who want them what came of it."""
-        while texts := [one for one in texts if one.callers and one.call is call]:
+        while texts := [one for one in call.own(texts) if one.callers]:
             deadlines = [caller.deadline for wanted in texts for caller in wanted.callers]
             batch = Batch([wanted.text for wanted in texts])
             last = max(deadlines, key=_END)
@@ -321,6 +324,7 @@ class _Line(Generic[T]):
     async def _refused(
         self, call: SharedCall[T], texts: list[Wanted[T]], error: ProxyError
     ) -> None:
+        texts = call.own(texts)
         alike = all(wanted.callers == texts[0].callers for wanted in texts)
         if alike or not may_be_of_one_text(error):
             self._fail(texts, error)
@@ -334,29 +338,39 @@ class _Line(Generic[T]):
     def _made(self, call: SharedCall[T], task: asyncio.Task[None]) -> None:
         if call is self._next:
             self._next = None
-        for caller in call.callers:  # none, but for a fault, or when the process stops
+        left = [caller for wanted in call.own(call.texts) for caller in wanted.callers]
+        for caller in left:  # none, but for a fault, or when the process stops
             if task.cancelled() or (error := task.exception()) is None:
                 caller.done.cancel()
             else:
                 caller.fail(error)
-        call.forget()
-        self._end_call(call.place)
+        self._end_call(call)
 
     # --- how many calls there may be
 
-    def _begin_call(self, lateness: Lateness) -> Place:
+    def _take_place(self) -> None:
         self._under_way += 1
         self._places += 1
-        return Place(lateness, _UNANSWERED, self._leave_place)
 
-    def _end_call(self, place: Place) -> None:
-        place.timer.cancel()
+    def _late(self, call: Call[T]) -> None:
+        """A call is not answered: another one may have its place.
+
+        Those who share it go on waiting, as each would for a call of its own. But who joined it
+        later has its texts sent again, and whoever comes from now on.
+        """
+        for wanted in call.own(call.texts):
+            if wanted.is_joined:
+                self._wait_again(wanted)
+        self._leave_place(call)
+
+    def _end_call(self, call: Call[T]) -> None:
+        call.end()
         self._under_way -= 1
-        self._leave_place(place)
+        self._leave_place(call)
 
-    def _leave_place(self, place: Place) -> None:
-        if place.is_held:
-            place.is_held = False
+    def _leave_place(self, call: Call[T]) -> None:
+        if call.has_place:
+            call.has_place = False
             self._places -= 1
         self._start_calls()
 

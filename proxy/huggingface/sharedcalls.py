@@ -1,10 +1,10 @@
-"""What callers share while their texts are sent together: texts, calls, and places for these."""
+"""What callers share while their texts are sent together: texts, and the calls that send them."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from typing import Generic, TypeVar
 
@@ -19,29 +19,48 @@ T = TypeVar("T")
 class Wanted(Generic[T]):
     """A text that has no result yet, and who waits for one."""
 
-    __slots__ = ("call", "callers", "key", "place", "text")
+    __slots__ = ("call", "callers", "key", "text")
 
     def __init__(self, text: Text, key: tuple[str, bool]) -> None:
         self.text = text
         self.key = key  # by which it is found
         self.callers: dict[Caller[T], None] = {}  # in the order in which they came
-        self.call: SharedCall[T] | None = None  # the shared one in which it is
-        self.place: Place | None = None  # of the call in which it is
+        self.call: Call[T] | None = None  # the latest one in which it is
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether somebody wants it for whom its call was not made."""
+        return self.call is not None and not self.callers.keys() <= self.call.made_for
 
 
 class Caller(Generic[T]):
     """A request that waits, with those of its texts that are still to be sent."""
 
-    __slots__ = ("context", "deadline", "done", "missing", "permission", "results", "texts")
+    __slots__ = (
+        "calls",
+        "context",
+        "deadline",
+        "done",
+        "missing",
+        "permission",
+        "results",
+        "texts",
+    )
 
     def __init__(self, deadline: Deadline, done: asyncio.Future[None]) -> None:
         self.deadline = deadline
         self.permission = permission_held()
         self.context = copy_context()
         self.texts: deque[Wanted[T]] = deque()
+        self.calls: set[SharedCall[T]] = set()  # that were made for it
         self.results: dict[Wanted[T], T | None] = {}
         self.missing = 0  # results
         self.done = done
+
+    @property
+    def is_served(self) -> bool:
+        """Whether a text of it is sent, or to be sent, perhaps in vain."""
+        return bool(self.texts) or not all(call.task.done() for call in self.calls)
 
     def take(self, wanted: Wanted[T], result: T) -> None:
         self.results[wanted] = result
@@ -55,34 +74,69 @@ class Caller(Generic[T]):
             self.done.exception()  # seen, as the caller may leave without a look at it
 
 
+class Call(Generic[T]):
+    """A call, which has one of the places that an endpoint has for calls, unless it is late."""
+
+    __slots__ = ("_timer", "has_place", "lateness", "made_for", "texts")
+
+    def __init__(self, lateness: Lateness) -> None:
+        self.lateness = lateness
+        self.texts: list[Wanted[T]] = []
+        self.made_for: set[Caller[T]] = set()  # those who share it, but for who joined it
+        self.has_place = True
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, wanted: Wanted[T]) -> None:
+        wanted.call = self
+        self.texts.append(wanted)
+
+    def begin(self, seconds: float, is_late: Callable[[Call[T]], None]) -> None:
+        """It is sent now, and late after so many seconds."""
+        self._timer = asyncio.get_running_loop().call_later(seconds, is_late, self)
+
+    def own(self, texts: Sequence[Wanted[T]]) -> list[Wanted[T]]:
+        """Those that have no result, and are in no later call."""
+        return [one for one in texts if one.call is self]
+
+    def end(self) -> None:
+        """Let go of texts and callers, which know each other."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.texts = []
+        self.made_for.clear()
+
+
 class Changed(Exception):
     """A caller must not act any more, so what is sent has to be put together anew."""
 
 
-class SharedCall(Generic[T]):
+class SharedCall(Call[T]):
     """A call that callers share; also the permission to make it, which is that of all of them."""
+
+    __slots__ = ("_leave", "task")
 
     task: asyncio.Task[None]
 
-    def __init__(self, place: Place, leave: Callable[[Caller[T]], None]) -> None:
-        self.place = place
+    def __init__(self, leave: Callable[[Caller[T]], None]) -> None:
+        super().__init__(Lateness())
         self._leave = leave
-        self.texts: list[Wanted[T]] = []
-        self._made_for: set[Caller[T]] = set()
 
-    def note_callers(self) -> None:
+    def begin(self, seconds: float, is_late: Callable[[Call[T]], None]) -> None:
         """It is full, and made for those who want its texts now."""
-        self._made_for.update(self.callers)
+        for caller in self.callers:
+            self.made_for.add(caller)
+            caller.calls.add(self)
+        super().begin(seconds, is_late)
 
-    def forget(self) -> None:
-        """It has ended: let go of texts and callers, which know each other."""
-        self.texts = []
-        self._made_for.clear()
+    def end(self) -> None:
+        for caller in self.made_for:
+            caller.calls.discard(self)
+        super().end()
 
     @property
     def is_of_use(self) -> bool:
         """Whether somebody still waits for whom it was made."""
-        return not self._made_for.isdisjoint(self.callers)
+        return not self.made_for.isdisjoint(self.callers)
 
     @property
     def callers(self) -> list[Caller[T]]:
@@ -109,14 +163,3 @@ class SharedCall(Generic[T]):
 
     async def confirm_stream(self) -> None:
         await self.confirm()
-
-
-class Place:
-    """That of a call among those that an endpoint may have, left after so many seconds at most."""
-
-    __slots__ = ("is_held", "lateness", "timer")
-
-    def __init__(self, lateness: Lateness, seconds: float, leave: Callable[[Place], None]) -> None:
-        self.lateness = lateness  # of the call
-        self.is_held = True
-        self.timer = asyncio.get_running_loop().call_later(seconds, leave, self)

@@ -1,4 +1,4 @@
-"""What callers of one endpoint share: for whom a call is made, and when it leaves its place."""
+"""What callers of one endpoint share: for whom a call is made, and when it is late."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from proxy.ground.lateness import Lateness
 from proxy.huggingface.batching import texts_of
-from proxy.huggingface.sharedcalls import Caller, Place, SharedCall, Wanted
+from proxy.huggingface.sharedcalls import Call, Caller, SharedCall, Wanted
 from proxy.limits.deadline import NO_DEADLINE
 
 
@@ -16,26 +16,40 @@ def caller() -> Caller[str]:
 
 
 def call_of(*callers: Caller[str]) -> SharedCall[str]:
-    (text,) = texts_of("a")
+    (text,) = texts_of(["a"])
     wanted: Wanted[str] = Wanted(text, ("a", False))
     wanted.callers.update(dict.fromkeys(callers))
-    call: SharedCall[str] = SharedCall(Place(Lateness(), 60.0, lambda _: None), lambda _: None)
-    call.texts.append(wanted)
-    call.note_callers()
+    call: SharedCall[str] = SharedCall(lambda _: None)
+    call.add(wanted)
+    call.begin(60.0, lambda _: None)
     return call
 
 
 async def test_a_call_is_of_use_to_those_for_whom_it_was_made():
     first, joins = caller(), caller()
     call = call_of(first)
-    callers = call.texts[0].callers
-    callers[joins] = None
+    (wanted,) = call.texts
+    joined = [wanted.is_joined]
+    wanted.callers[joins] = None
+    joined.append(wanted.is_joined)
+    assert joined == [False, True]
     assert call.callers == [first, joins]
+    assert (first.calls, joins.calls) == ({call}, set())
     uses = [call.is_of_use]
-    del callers[first]
+    del wanted.callers[first]
     uses.append(call.is_of_use)
     assert uses == [True, False]
-    call.place.timer.cancel()
+    call.end()
+    assert first.calls == set()
+
+
+async def test_a_text_is_in_its_latest_call():
+    first = call_of(caller())
+    second: Call[str] = Call(Lateness())
+    second.add(first.texts[0])
+    assert first.own(first.texts) == []
+    assert second.own(first.texts) == second.texts
+    first.end()
 
 
 async def test_a_caller_is_done_with_its_last_result():
@@ -50,9 +64,9 @@ async def test_a_caller_is_done_with_its_last_result():
     assert one.done.exception() is None
 
 
-async def test_a_call_that_is_not_answered_leaves_its_place():
-    left: list[Any] = []
-    place = Place(Lateness(), 0.0, left.append)
-    assert place.is_held
+async def test_a_call_that_is_not_answered_is_late():
+    late: list[Any] = []
+    call: Call[str] = Call(Lateness())
+    call.begin(0.0, late.append)
     await asyncio.sleep(0.01)
-    assert left == [place]
+    assert late == [call]
