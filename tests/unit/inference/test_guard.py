@@ -10,7 +10,7 @@ import pytest
 
 from proxy.ground.background import Background
 from proxy.ground.errors import StatusError, StoreError
-from proxy.inference.endpoints import InferenceEndpoint
+from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.fingerprints import Fingerprint, Model
 from proxy.inference.guard import ModelGuard
 from proxy.inference.ports import Sighting
@@ -79,6 +79,12 @@ class TestLooking:
         await parts.use()
         assert parts.provider.calls == [("embed", ["how big"])]
         assert parts.endpoint.fingerprint == Fingerprint.of(FIRST[0], E5)
+
+    @pytest.mark.parametrize("task", [task for task in TaskType if task != "text_embedding"])
+    async def test_an_endpoint_without_vectors_is_not_looked_at(self, parts, task):
+        await parts.guard.after(make_endpoint(task))
+        await parts.background.settled()
+        assert parts.looks == 0
 
     async def test_it_is_compared_after_the_interval_and_no_sooner(self, parts):
         for seconds, looks in ((0, 1), (1000, 1), (2599, 1), (2, 2), (3000, 2)):
