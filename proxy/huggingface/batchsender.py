@@ -181,14 +181,8 @@ class _Sending(Generic[T]):
         reader = self._task.reader(batch)
         if self._sender.is_patient:
             send = partial(self._in_place, reader=reader)
-            outcome = await self._sender.patiently(call, self._deadline, send)
-        else:
-            outcome = await self._in_place(call, reader)
-        if isinstance(outcome, FailedCall | Failure):
-            self._server.may_have_changed()
-            if not isinstance(outcome, Refusal) or outcome.status in _AWAY:
-                self._server.interruptions += 1
-        return outcome
+            return await self._sender.patiently(call, self._deadline, send)
+        return await self._in_place(call, reader)
 
     async def _in_place(
         self, call: Call, reader: Reader[list[T]]
@@ -198,13 +192,20 @@ class _Sending(Generic[T]):
         status: int | None = 0
         try:
             outcome = await self._sender.attempt(call, reader)
-            if isinstance(outcome, Refusal):
-                status = outcome.status
-            elif not isinstance(outcome, FailedCall | Failure):
+            if isinstance(outcome, FailedCall | Failure):
+                status = outcome.status if isinstance(outcome, Refusal) else 0
+                self._note_failure(status)
+            else:
                 status = None
             return outcome
         finally:
             places.leave(lowered, status)
+
+    def _note_failure(self, status: int) -> None:
+        """The server is perhaps not what it was; one that was away even less (0: no reply)."""
+        self._server.may_have_changed()
+        if status == 0 or status in _AWAY:
+            self._server.interruptions += 1
 
     async def _place(self) -> int:
         with HeldUp(advice_on_state(self._endpoint, State.OVERLOADED)):
