@@ -25,7 +25,7 @@ from proxy.inference.trial import INPUT
 from proxy.limits.deadline import Deadline
 
 _SOON: Final = 30.0  # seconds until a check is made again that failed, or found another model
-_PAUSE: Final = 5.0  # seconds in which no server comes back with another model
+_PAUSE: Final = 1.0  # seconds in which no server comes back with another model
 _MANY: Final = 1000  # endpoints whose checks are remembered
 
 log = logging.getLogger(__name__)

@@ -108,9 +108,15 @@ class TestLooking:
     async def test_one_that_fails_again_and_again_is_not_looked_at_each_time(self, parts):
         for number in range(20):
             parts.sighting = Sighting(Model(), number)
-            parts.clock.now += 1
+            parts.clock.now += 0.25
             await parts.use()
-        assert parts.looks == 4
+        assert parts.looks == 5
+
+    async def test_one_that_is_back_very_soon_is_looked_at(self, parts):
+        await parts.use()
+        parts.clock.now += 1.5
+        parts.sighting, parts.provider.outcome = Sighting(Model(), 1), SECOND
+        assert (await failing(parts.use())).status == 409
 
     async def test_another_name_of_the_model_is_looked_into(self, parts):
         parts.sighting = Sighting(E5, 0)
