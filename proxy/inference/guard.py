@@ -91,7 +91,8 @@ class ModelGuard:
     async def after(self, endpoint: InferenceEndpoint) -> None:
         """To be called once an endpoint has embedded something, before anybody uses it.
 
-        Those of other tasks have no vectors to compare. Raises: StatusError 409 if it turns out to have another model, and such are refused.
+        Those of other tasks have no vectors to compare. Raises: StatusError 409 if it turns out to
+        have another model, and such are refused.
         """
         if endpoint.task_type is not TaskType.TEXT_EMBEDDING:
             return

@@ -153,6 +153,10 @@ def states(provider: Provider) -> list[str]:
     return [one.state for one in provider.hugging_face._endpoints.known()]
 
 
+async def never(_: float) -> None:
+    await asyncio.Event().wait()
+
+
 @pytest.mark.parametrize("coalescing", [False, True])
 @pytest.mark.parametrize("count", [1, 3])  # batches
 async def test_who_waits_for_the_rate_limit_is_told_so(warned, coalescing, count):
@@ -168,9 +172,6 @@ async def test_who_waits_for_the_rate_limit_is_told_so(warned, coalescing, count
 
 @pytest.mark.parametrize("coalescing", [False, True])
 async def test_who_waits_for_another_attempt_is_told_what_became_of_the_last(coalescing):
-    async def never(_: float) -> None:
-        await asyncio.Event().wait()
-
     async with answering(Reply(status=503), sleep=never, coalescing=coalescing) as provider:
         first = asyncio.ensure_future(late(provider, "a", time=0.2))
         await asyncio.sleep(0)
@@ -178,6 +179,17 @@ async def test_who_waits_for_another_attempt_is_told_what_became_of_the_last(coa
         assert (told.state, told.provider_status) == ("overloaded", 503)
         assert await first == told
         assert states(provider) == ["overloaded"]
+
+
+async def test_who_waits_for_a_server_that_starts_is_told_so():
+    starting = json_reply({"error": "Model is loading"}, 503)
+    settings = {"cold_start_wait": 5, "coalescing": True}
+    async with answering(starting, sleep=never, **settings) as provider:
+        patient = asyncio.ensure_future(late(provider, "a", time=1.0))
+        await asyncio.sleep(0)
+        assert (await late(provider, "a")).state == "waking_up"
+        assert states(provider) == ["waking_up"]
+        patient.cancel()
 
 
 async def test_who_waits_for_an_answer_is_told_that_it_is_late():
