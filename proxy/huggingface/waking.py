@@ -29,6 +29,7 @@ T = TypeVar("T")
 NotYet: TypeAlias = Refusal | NoReply  # what calls of a server come to that is starting
 _FIRST_PAUSE: Final = 1.0  # seconds
 _LONGEST_PAUSE: Final = 15.0
+_LONGEST_IF_REFUSED: Final = 2.0  # where nothing listens, a look costs nobody anything
 _GROWTH: Final = 1.5
 # Seconds before a request's end at which it gives up: what the provider says tells more than that
 # the time is over.
@@ -186,9 +187,12 @@ class Waking:
             vigil.wake()
 
     def _pause(self, vigil: Vigil) -> float:
-        pause, vigil.pause = vigil.pause, min(vigil.pause * _GROWTH, _LONGEST_PAUSE)
-        asked = vigil.found.retry_after if isinstance(vigil.found, Refusal) else None
-        return max(pause, min(asked or 0.0, _LONGEST_PAUSE))
+        found, pause = vigil.found, vigil.pause
+        if not isinstance(found, Refusal):
+            vigil.pause = min(pause * _GROWTH, _LONGEST_IF_REFUSED)
+            return pause
+        vigil.pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+        return max(pause, min(found.retry_after or 0.0, _LONGEST_PAUSE))
 
 
 def is_starting(endpoint: InferenceEndpoint, found: NotYet) -> bool:

@@ -183,8 +183,8 @@ async def test_who_waits_for_another_attempt_is_told_what_became_of_the_last(coa
 
 async def test_who_waits_for_a_server_that_starts_is_told_so():
     starting = json_reply({"error": "Model is loading"}, 503)
-    settings = {"cold_start_wait": 5, "coalescing": True}
-    async with answering(starting, sleep=never, **settings) as provider:
+    waking = answering(starting, sleep=never, cold_start_wait=5, coalescing=True)
+    async with waking as provider:
         patient = asyncio.ensure_future(late(provider, "a", time=1.0))
         await asyncio.sleep(0)
         assert (await late(provider, "a")).state == "waking_up"
