@@ -16,6 +16,7 @@ from proxy.huggingface.batching import Batch, Text, batches, fit
 from proxy.huggingface.calls import Call, FailedCall, Refusal
 from proxy.huggingface.failures import fitting_share, is_batch_too_large
 from proxy.huggingface.hints import advice_on_state
+from proxy.huggingface.places import Place
 from proxy.huggingface.reading import Reader
 from proxy.huggingface.retry import Failure
 from proxy.huggingface.sender import Sender
@@ -188,7 +189,7 @@ class _Sending(Generic[T]):
         self, call: Call, reader: Reader[list[T]]
     ) -> list[T] | FailedCall | Failure:
         places = self._server.places
-        lowered = places.take() if places.is_free() else await self._place()
+        place = places.take() if places.is_free() else await self._place()
         status: int | None = 0
         try:
             outcome = await self._sender.attempt(call, reader)
@@ -199,7 +200,7 @@ class _Sending(Generic[T]):
                 status = None
             return outcome
         finally:
-            places.leave(lowered, status)
+            places.leave(place, status)
 
     def _note_failure(self, status: int) -> None:
         """The server is perhaps not what it was; one that was away even less (0: no reply)."""
@@ -207,7 +208,7 @@ class _Sending(Generic[T]):
         if status == 0 or status in _AWAY:
             self._server.interruptions += 1
 
-    async def _place(self) -> int:
+    async def _place(self) -> Place:
         with HeldUp(advice_on_state(self._endpoint, State.OVERLOADED)):
             return await self._server.places.turn(self)
 
