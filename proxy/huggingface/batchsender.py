@@ -11,14 +11,18 @@ from typing import Final, Generic, TypeVar
 from proxy.config import ProviderConfig
 from proxy.ground.errors import ProxyError
 from proxy.ground.frames import forget_frames
+from proxy.ground.lateness import HeldUp
 from proxy.huggingface.batching import Batch, Text, batches, fit
 from proxy.huggingface.calls import Call, FailedCall, Refusal
 from proxy.huggingface.failures import fitting_share, is_batch_too_large
+from proxy.huggingface.hints import advice_on_state
+from proxy.huggingface.places import Place
 from proxy.huggingface.reading import Reader
 from proxy.huggingface.retry import Failure
 from proxy.huggingface.sender import Sender
 from proxy.huggingface.servers import Servers
 from proxy.huggingface.sizes import Sizes
+from proxy.huggingface.states import State
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.limits.deadline import Deadline
 from proxy.xcontent.values import Json
@@ -178,30 +182,35 @@ class _Sending(Generic[T]):
         reader = self._task.reader(batch)
         if self._sender.is_patient:
             send = partial(self._in_place, reader=reader)
-            outcome = await self._sender.patiently(call, self._deadline, send)
-        else:
-            outcome = await self._in_place(call, reader)
-        if isinstance(outcome, FailedCall | Failure):
-            self._server.may_have_changed()
-            if not isinstance(outcome, Refusal) or outcome.status in _AWAY:
-                self._server.interruptions += 1
-        return outcome
+            return await self._sender.patiently(call, self._deadline, send)
+        return await self._in_place(call, reader)
 
     async def _in_place(
         self, call: Call, reader: Reader[list[T]]
     ) -> list[T] | FailedCall | Failure:
         places = self._server.places
-        lowered = places.take() if places.is_free() else await places.turn(self)
+        place = places.take() if places.is_free() else await self._place()
         status: int | None = 0
         try:
             outcome = await self._sender.attempt(call, reader)
-            if isinstance(outcome, Refusal):
-                status = outcome.status
-            elif not isinstance(outcome, FailedCall | Failure):
+            if isinstance(outcome, FailedCall | Failure):
+                status = outcome.status if isinstance(outcome, Refusal) else 0
+                self._note_failure(status)
+            else:
                 status = None
             return outcome
         finally:
-            places.leave(lowered, status)
+            places.leave(place, status)
+
+    def _note_failure(self, status: int) -> None:
+        """The server is perhaps not what it was; one that was away even less (0: no reply)."""
+        self._server.may_have_changed()
+        if status == 0 or status in _AWAY:
+            self._server.interruptions += 1
+
+    async def _place(self) -> Place:
+        with HeldUp(advice_on_state(self._endpoint, State.OVERLOADED)):
+            return await self._server.places.turn(self)
 
     async def _in_parts(self, batch: Batch) -> list[T]:
         """In as many calls as it takes by what is known of the server; in two at least."""

@@ -3,9 +3,9 @@
 While an endpoint has nothing to do, a request makes a call of its own, at once. Else its texts
 wait, and the next call takes as many as fit of all that wait, some of each caller. It is made as
 soon as the endpoint may have one more, with all that comes by the next turn of the event loop; no
-call waits longer for more texts. A call that is not answered for a while leaves its place to
-another one, so that a few lost ones do not hold up all. A text that is under way is not sent again:
-whoever wants it waits for its result.
+call waits longer for more texts. A text that is under way is not sent again: whoever wants it waits
+for its result. A call that is not answered for a while leaves its place to another one, so that a
+few lost ones do not hold up all; and then its texts are sent again for those who came later.
 
 A caller that leaves takes only its own texts away. A call ends with the last of those for whom it
 was made; who came to want one of its texts later has that sent again. Else a call that is never
@@ -18,18 +18,20 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from contextvars import copy_context
 from functools import partial
 from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar
 
 from proxy.config import ProviderConfig
-from proxy.ground.authorization import NOT_CONFIRMED, confirm, held, permission_held
+from proxy.ground.advice import Advice
+from proxy.ground.authorization import NOT_CONFIRMED, confirm, held
 from proxy.ground.errors import MemoryShort, ProxyError, Rejected
 from proxy.ground.frames import forget_frames
+from proxy.ground.lateness import begin, current
 from proxy.huggingface.batching import Batch, Text, fit, length_of
 from proxy.huggingface.batchsender import BatchSender, BatchTask
 from proxy.huggingface.failures import may_be_of_one_text
+from proxy.huggingface.sharedcalls import Call, Caller, Changed, SharedCall, Wanted
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.limits.deadline import Deadline
 from proxy.limits.memory import apart, reserve
@@ -73,110 +75,6 @@ class Coalescer(Generic[T]):
         return line.results(texts, deadline)
 
 
-class _Wanted(Generic[T]):
-    """A text that has no result yet, and who waits for one."""
-
-    __slots__ = ("call", "callers", "key", "text")
-
-    def __init__(self, text: Text, key: tuple[str, bool]) -> None:
-        self.text = text
-        self.key = key  # by which it is found
-        self.callers: dict[_Caller[T], None] = {}  # in the order in which they came
-        self.call: _Call[T] | None = None  # the shared one in which it is
-
-
-class _Caller(Generic[T]):
-    """A request that waits, with those of its texts that are still to be sent."""
-
-    __slots__ = ("context", "deadline", "done", "missing", "permission", "results", "texts")
-
-    def __init__(self, deadline: Deadline, done: asyncio.Future[None]) -> None:
-        self.deadline = deadline
-        self.permission = permission_held()
-        self.context = copy_context()
-        self.texts: deque[_Wanted[T]] = deque()
-        self.results: dict[_Wanted[T], T | None] = {}
-        self.missing = 0  # results
-        self.done = done
-
-    def take(self, wanted: _Wanted[T], result: T) -> None:
-        self.results[wanted] = result
-        self.missing -= 1
-        if not self.missing and not self.done.done():
-            self.done.set_result(None)
-
-    def fail(self, error: BaseException) -> None:
-        if not self.done.done():
-            self.done.set_exception(error)
-            self.done.exception()  # seen, as the caller may leave without a look at it
-
-
-class _Changed(Exception):
-    """A caller must not act any more, so what is sent has to be put together anew."""
-
-
-class _Call(Generic[T]):
-    """A call that callers share; also the permission to make it, which is that of all of them."""
-
-    task: asyncio.Task[None]
-    place: _Place
-
-    def __init__(self, leave: Callable[[_Caller[T]], None]) -> None:
-        self._leave = leave
-        self.texts: list[_Wanted[T]] = []
-        self._made_for: set[_Caller[T]] = set()
-
-    def note_callers(self) -> None:
-        """It is full, and made for those who want its texts now."""
-        self._made_for.update(self.callers)
-
-    def forget(self) -> None:
-        """It has ended: let go of texts and callers, which know each other."""
-        self.texts = []
-        self._made_for.clear()
-
-    @property
-    def is_of_use(self) -> bool:
-        """Whether somebody still waits for whom it was made."""
-        return not self._made_for.isdisjoint(self.callers)
-
-    @property
-    def callers(self) -> list[_Caller[T]]:
-        return list(dict.fromkeys([caller for wanted in self.texts for caller in wanted.callers]))
-
-    @property
-    def is_due(self) -> bool:
-        return True  # `confirm` asks for each
-
-    async def confirm(self) -> None:
-        """Raises: _Changed where somebody may not act any more, who is told so."""
-        changed = False
-        for caller in self.callers:
-            if caller.permission is None or not caller.permission.is_due:
-                continue
-            try:
-                await caller.permission.confirm()
-            except NOT_CONFIRMED as error:
-                caller.fail(error)
-                self._leave(caller)
-                changed = True
-        if changed:
-            raise _Changed
-
-    async def confirm_stream(self) -> None:
-        await self.confirm()
-
-
-class _Place:
-    """That of a call among those that an endpoint may have."""
-
-    __slots__ = ("is_held", "timer")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, leave: Callable[[_Place], None]) -> None:
-        self.is_held = True
-        self.timer = loop.call_later(_UNANSWERED, leave, self)
-
-
 class _Line(Generic[T]):
     """The texts of one endpoint that are under way, or wait; `drop` forgets it once it is empty."""
 
@@ -196,11 +94,11 @@ class _Line(Generic[T]):
         self._size_of = size_of
         self._drop = drop
         self._loop = asyncio.get_running_loop()
-        self._wanted: dict[tuple[str, bool], _Wanted[T]] = {}
+        self._wanted: dict[tuple[str, bool], Wanted[T]] = {}
         self._under_way = 0  # calls
         self._places = 0  # that are held by calls
-        self._waiting: OrderedDict[_Caller[T], None] = OrderedDict()  # those with texts to be sent
-        self._next: _Call[T] | None = None  # one that waits for the rate limit
+        self._waiting: OrderedDict[Caller[T], None] = OrderedDict()  # those with texts to be sent
+        self._next: SharedCall[T] | None = None  # one that waits for the rate limit
         self._starts = False  # whether the event loop is going to start calls
 
     def results(self, texts: Sequence[Text], deadline: Deadline) -> Coroutine[Any, Any, list[T]]:
@@ -225,9 +123,13 @@ class _Line(Generic[T]):
         return fit(texts, sizes.inputs, sizes.bytes)
 
     async def _alone(self, texts: Sequence[Text], deadline: Deadline) -> list[T]:
-        mine: list[_Wanted[T]] = [_Wanted(text, _key(text)) for text in texts]
-        self._wanted.update((wanted.key, wanted) for wanted in mine)
-        place = self._begin_call()
+        mine: list[Wanted[T]] = [Wanted(text, _key(text)) for text in texts]
+        call: Call[T] = Call(current())
+        for wanted in mine:
+            self._wanted[wanted.key] = wanted
+            call.add(wanted)
+        call.begin(_UNANSWERED, self._late)
+        self._take_place()
         try:
             results = await self._sender.send(
                 self._endpoint, self._task, Batch(list(texts)), deadline
@@ -238,22 +140,22 @@ class _Line(Generic[T]):
         except ProxyError as error:
             others = len(mine) == 1 or not may_be_of_one_text(error)
             if others and not isinstance(error, _OWN):
-                self._fail(mine, error)
+                self._fail(call.own(mine), error)
             raise
         finally:
-            for wanted in mine:  # others may want what has no result
+            for wanted in call.own(mine):  # others may want what has no result
                 if wanted.callers:
                     self._wait_again(wanted)
                 else:
                     self._forget(wanted)
-            self._end_call(place)
+            self._end_call(call)
 
     # --- one that shares calls
 
     async def _together(self, texts: Sequence[Text], deadline: Deadline) -> list[T]:
         self._start_soon()  # which forgets a line that is refused its first caller
         self._sender.check_room(self._endpoint, len(self._waiting))
-        caller: _Caller[T] = _Caller(deadline, self._loop.create_future())
+        caller: Caller[T] = Caller(deadline, self._loop.create_future())
         mine = [self._want(text, caller) for text in texts]
         caller.missing = len(caller.results)
         brings_none = not caller.texts
@@ -264,49 +166,57 @@ class _Line(Generic[T]):
                 await confirm()  # else the call that has its texts does
             await caller.done
         finally:
-            if caller.missing:  # else nothing of it is left
+            if caller.missing:
+                current().waits += self._waits_of(caller)
+            if caller.missing or caller.is_served:  # else nothing of it is left
                 self._leave(caller)
         results = [caller.results[wanted] for wanted in mine]
         found = [result for result in results if result is not None]
         reserve(sum(map(self._size_of, found)))
         return found
 
-    def _want(self, text: Text, caller: _Caller[T]) -> _Wanted[T]:
+    def _waits_of(self, caller: Caller[T]) -> list[Advice]:
+        """What the calls wait for with which its results are to come, besides answers."""
+        calls = {one.call for one, result in caller.results.items() if result is None}
+        if caller in self._waiting:
+            calls.add(self._next)
+        return [advice for call in calls if call for advice in call.lateness.waits]
+
+    def _want(self, text: Text, caller: Caller[T]) -> Wanted[T]:
         wanted = self._wanted.get(key := _key(text))
         if wanted is None or wanted in caller.results:  # it repeats itself: that is its business
-            wanted = self._wanted[key] = _Wanted(text, key)
+            wanted = self._wanted[key] = Wanted(text, key)
             caller.texts.append(wanted)
         wanted.callers[caller] = None
         caller.results[wanted] = None
+        if wanted.call is not None and not wanted.call.has_place:
+            self._wait_again(wanted)
         return wanted
 
-    def _leave(self, caller: _Caller[T]) -> None:
+    def _leave(self, caller: Caller[T]) -> None:
         """The caller wants nothing more; what others want, too, is left to them."""
         self._waiting.pop(caller, None)
         unsent, caller.texts = caller.texts, deque()
-        calls = set()
         for wanted in caller.results:
-            if wanted.callers.pop(caller, self) is not self:  # it has no result
-                calls.add(wanted.call)
-                if not wanted.callers:
-                    self._forget(wanted)
+            if wanted.callers.pop(caller, self) is not self and not wanted.callers:
+                self._forget(wanted)
         for wanted in unsent:
             if wanted.callers:
                 self._wait_again(wanted)
-        for call in calls:
-            if call is not None and not call.is_of_use:
+        for call in list(caller.calls):
+            if not call.is_of_use:
                 self._give_up(call)
         if self._next is not None and not self._waiting:
             self._next.task.cancel()
 
-    def _give_up(self, call: _Call[T]) -> None:
-        texts, call.texts = call.texts, []
-        for wanted in texts:
+    def _give_up(self, call: SharedCall[T]) -> None:
+        for wanted in call.own(call.texts):
             if wanted.callers:
                 self._wait_again(wanted)
+        call.texts = []
         call.task.cancel()
 
-    def _wait_again(self, wanted: _Wanted[T]) -> None:
+    def _wait_again(self, wanted: Wanted[T]) -> None:
         self._wanted[wanted.key] = wanted
         wanted.call = None
         caller = next(iter(wanted.callers))
@@ -315,19 +225,19 @@ class _Line(Generic[T]):
 
     # --- outcomes
 
-    def _finish(self, wanted: _Wanted[T], result: T) -> None:
+    def _finish(self, wanted: Wanted[T], result: T) -> None:
         callers, wanted.callers = wanted.callers, {}
         self._forget(wanted)
         for caller in callers:
             caller.take(wanted, result)
 
-    def _fail(self, texts: Iterable[_Wanted[T]], error: BaseException) -> None:
+    def _fail(self, texts: Iterable[Wanted[T]], error: BaseException) -> None:
         for wanted in texts:
             for caller in list(wanted.callers):
                 caller.fail(error)
                 self._leave(caller)
 
-    def _forget(self, wanted: _Wanted[T]) -> None:
+    def _forget(self, wanted: Wanted[T]) -> None:
         if self._wanted.get(wanted.key) is wanted:
             del self._wanted[wanted.key]
 
@@ -348,23 +258,23 @@ class _Line(Generic[T]):
         self._starts = False
         while self._waiting and self._places < self._config.concurrency and not self._next:
             context = next(iter(self._waiting)).context.copy()
-            call: _Call[T] = _Call(self._leave)
+            call: SharedCall[T] = SharedCall(self._leave)
+            self._take_place()
             if self._sender.leaves_at_once(self._endpoint):
                 self._fill(call)
             else:
                 self._next = call
-            call.place = self._begin_call()
             call.task = self._loop.create_task(self._make(call), context=context)
             call.task.add_done_callback(partial(self._made, call))
         if not self._under_way and not self._waiting:
             self._drop()
 
-    def _fill(self, call: _Call[T]) -> None:
-        """Put as many texts into a call as fit."""
+    def _fill(self, call: SharedCall[T]) -> None:
+        """Put as many texts into a call as fit, which is sent now."""
         self._fill_in_turn(call)
-        call.note_callers()
+        call.begin(_UNANSWERED, self._late)
 
-    def _fill_in_turn(self, call: _Call[T]) -> None:
+    def _fill_in_turn(self, call: SharedCall[T]) -> None:
         """A share of each caller's texts, in turn."""
         sizes = self._sender.sizes(self._endpoint)
         size, most, most_bytes = 0, sizes.inputs, sizes.bytes
@@ -378,13 +288,14 @@ class _Line(Generic[T]):
                     self._waiting.move_to_end(caller, last=False)
                     return
                 wanted = caller.texts.popleft()
-                wanted.call = call
-                call.texts.append(wanted)
-                share -= 1
+                if wanted.callers:  # else its result has come by an earlier call
+                    call.add(wanted)
+                    share -= 1
             if caller.texts:
                 self._waiting[caller] = None
 
-    async def _make(self, call: _Call[T]) -> None:
+    async def _make(self, call: SharedCall[T]) -> None:
+        begin(call.lateness)
         if call is self._next:
             await self._sender.turn(self._endpoint)
             self._next = None
@@ -393,15 +304,15 @@ class _Line(Generic[T]):
         with apart(), held(call):
             await self._send(call, call.texts)
 
-    async def _send(self, call: _Call[T], texts: list[_Wanted[T]]) -> None:
+    async def _send(self, call: SharedCall[T], texts: list[Wanted[T]]) -> None:
         """Send those of the texts that are still wanted; tell all who want them what came of it."""
-        while texts := [one for one in texts if one.callers and one.call is call]:
+        while texts := [one for one in call.own(texts) if one.callers]:
             deadlines = [caller.deadline for wanted in texts for caller in wanted.callers]
             batch = Batch([wanted.text for wanted in texts])
             last = max(deadlines, key=_END)
             try:
                 results = await self._sender.send(self._endpoint, self._task, batch, last)
-            except _Changed:
+            except Changed:
                 continue
             except ProxyError as error:
                 await self._refused(call, texts, error)
@@ -410,7 +321,10 @@ class _Line(Generic[T]):
                 self._finish(wanted, result)
             return
 
-    async def _refused(self, call: _Call[T], texts: list[_Wanted[T]], error: ProxyError) -> None:
+    async def _refused(
+        self, call: SharedCall[T], texts: list[Wanted[T]], error: ProxyError
+    ) -> None:
+        texts = call.own(texts)
         alike = all(wanted.callers == texts[0].callers for wanted in texts)
         if alike or not may_be_of_one_text(error):
             self._fail(texts, error)
@@ -421,32 +335,42 @@ class _Line(Generic[T]):
             await self._sender.turn(self._endpoint)
             await self._send(call, half)
 
-    def _made(self, call: _Call[T], task: asyncio.Task[None]) -> None:
+    def _made(self, call: SharedCall[T], task: asyncio.Task[None]) -> None:
         if call is self._next:
             self._next = None
-        for caller in call.callers:  # none, but for a fault, or when the process stops
+        left = [caller for wanted in call.own(call.texts) for caller in wanted.callers]
+        for caller in left:  # none, but for a fault, or when the process stops
             if task.cancelled() or (error := task.exception()) is None:
                 caller.done.cancel()
             else:
                 caller.fail(error)
-        call.forget()
-        self._end_call(call.place)
+        self._end_call(call)
 
     # --- how many calls there may be
 
-    def _begin_call(self) -> _Place:
+    def _take_place(self) -> None:
         self._under_way += 1
         self._places += 1
-        return _Place(self._loop, self._leave_place)
 
-    def _end_call(self, place: _Place) -> None:
-        place.timer.cancel()
+    def _late(self, call: Call[T]) -> None:
+        """A call is not answered: another one may have its place.
+
+        Those who share it go on waiting, as each would for a call of its own. But who joined it
+        later has its texts sent again, and whoever comes from now on.
+        """
+        for wanted in call.own(call.texts):
+            if wanted.is_joined:
+                self._wait_again(wanted)
+        self._leave_place(call)
+
+    def _end_call(self, call: Call[T]) -> None:
+        call.end()
         self._under_way -= 1
-        self._leave_place(place)
+        self._leave_place(call)
 
-    def _leave_place(self, place: _Place) -> None:
-        if place.is_held:
-            place.is_held = False
+    def _leave_place(self, call: Call[T]) -> None:
+        if call.has_place:
+            call.has_place = False
             self._places -= 1
         self._start_calls()
 

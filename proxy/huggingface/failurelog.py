@@ -6,8 +6,10 @@ import asyncio
 import logging
 from typing import Final
 
+from proxy.ground.advice import TOO_LATE, Advice
 from proxy.ground.authorization import NOT_CONFIRMED
 from proxy.ground.errors import MemoryShort, ProxyError, Rejected
+from proxy.ground.lateness import Lateness, begin
 from proxy.ground.masking import bare_url
 from proxy.huggingface.observing import Observer
 from proxy.inference.endpoints import InferenceEndpoint
@@ -45,10 +47,14 @@ class FailureLog:
             self._observer.failed(endpoint, error.advice)
         self.failed(endpoint, error)
 
-    def ran_late(self, endpoint: InferenceEndpoint) -> None:
-        """There was no result when its deadline had come."""
-        self._observer.ran_late(endpoint)
-        self.note(endpoint, "no result in time", "timeout_exception", None)
+    def ran_late(self, endpoint: InferenceEndpoint, advice: Advice) -> None:
+        """There was no result when its deadline had come; `advice` is what its caller is told."""
+        text = "no result in time"
+        if advice is TOO_LATE:
+            self._observer.ran_late(endpoint)
+        else:  # nothing that the endpoint's server could answer was late
+            text += f". {advice.hint}"
+        self.note(endpoint, text, "timeout_exception", None)
 
     def note(self, endpoint: InferenceEndpoint, text: str, kind: str, status: int | None) -> None:
         url = bare_url(endpoint.service_settings.url)
@@ -85,9 +91,10 @@ class _Watch:
         self._log = log
         self._endpoint = endpoint
         self._deadline = deadline
+        self._lateness = Lateness()
 
     def __enter__(self) -> None:
-        """There is nothing to be told yet."""
+        begin(self._lateness)
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if error is None or isinstance(error, _OURS):
@@ -96,7 +103,7 @@ class _Watch:
             self._log.failed(self._endpoint, error)
         # By the deadline, or by a caller that has gone away.
         elif isinstance(error, asyncio.CancelledError) and self._is_late():
-            self._log.ran_late(self._endpoint)
+            self._log.ran_late(self._endpoint, self._lateness.advice)
 
     def _is_late(self) -> bool:
         return self._deadline.seconds_left() < _CLOCKS_DIFFER

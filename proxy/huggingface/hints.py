@@ -69,6 +69,12 @@ _HINTS: Final[Mapping[State, str]] = {
         "--max-client-batch-size, --payload-limit)."
     ),
 }
+# A request that ran out of time before the endpoint's own limit let it be sent.
+HELD_BACK: Final = Advice(
+    State.TIMED_OUT,
+    "The endpoint's own rate limit does not let the request be sent in time. Raise "
+    "[rate_limit.requests_per_minute] of the endpoint, allow a longer [timeout], or send less.",
+)
 _HOSTED_HINTS: Final[Mapping[State, str]] = {
     State.WAKING_UP: (
         "The endpoint is starting, as after it was scaled to zero. Try again in a minute or two, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
+from typing import Final
 
 from proxy.ground.advice import TOO_LATE, Advice
 from proxy.huggingface.states import State
@@ -12,6 +13,9 @@ from proxy.inference.trial import is_trial
 from proxy.telemetry.endpoints import OK, UNKNOWN, Change, Endpoint, Endpoints
 from proxy.telemetry.storms import Storms
 from proxy.xcontent.times import time_text
+
+# States that end when a request is sent and not answered.
+_BEFORE_LATE: Final = (UNKNOWN, OK, State.TIMED_OUT, State.UNREACHABLE)
 
 log = logging.getLogger(__name__)
 
@@ -43,11 +47,11 @@ class Observer:
             self._tell(known, change, None if state == OK else advice)
 
     def ran_late(self, endpoint: InferenceEndpoint) -> None:
-        """A request ended without an answer: news only where nothing else was the matter."""
+        """A request was not answered: news where nothing else was the matter, or nobody there."""
         if is_trial.get():
             return
         known = self._endpoints.of(endpoint.inference_id, endpoint.task_type)
-        if known.state in (UNKNOWN, OK, TOO_LATE.state):
+        if known.state in _BEFORE_LATE:
             self.failed(endpoint, TOO_LATE)
 
     def _tell(self, endpoint: Endpoint, change: Change, advice: Advice | None) -> None:

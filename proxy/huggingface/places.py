@@ -4,6 +4,8 @@ A server that refuses for its load gets half as many calls as it had, then one m
 of calls that it answers. Requests whose calls wait take turns, so that one with many calls does not
 keep others waiting for all of them. A server that refuses the only call it has is not busy with
 ours: then fewer calls help nobody, and the bound goes.
+
+A call that takes much longer than others do may be lost: it leaves its place to one that waits.
 """
 
 from __future__ import annotations
@@ -18,6 +20,20 @@ from proxy.huggingface.retry import Clock
 
 OVERLOADED: Final = frozenset((424, 429, 503, 529))
 _CALM: Final = 60.0  # seconds without such a refusal after which the bound goes
+# A call is late after so many seconds, or so many times what calls have taken of late.
+_LATE: Final = 3.0
+_LATE_TIMES: Final = 4.0
+_WEIGHT: Final = 0.2  # of the last call in what calls have taken
+
+
+class Place:
+    """That of a call under way."""
+
+    __slots__ = ("lowered", "since")
+
+    def __init__(self, lowered: int, since: float) -> None:
+        self.lowered = lowered  # how often the bound had been by then
+        self.since = since
 
 
 class Places:
@@ -26,10 +42,17 @@ class Places:
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock
         self.bound: float | None = None  # of calls under way; None: there is none
-        self.under_way = 0
+        self._held: dict[Place, None] = {}  # the oldest first
         self._lowered = 0  # how often the bound was
         self._refused_at = 0.0
-        self._waiting: OrderedDict[Hashable, deque[asyncio.Future[None]]] = OrderedDict()
+        self._waiting: OrderedDict[Hashable, deque[asyncio.Future[Place]]] = OrderedDict()
+        self._usual = 0.0  # seconds that calls take
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def under_way(self) -> int:
+        """Calls that have a place."""
+        return len(self._held)
 
     def is_free(self) -> bool:
         """Whether another call may leave at once."""
@@ -38,37 +61,57 @@ class Places:
     def _has_room(self) -> bool:
         return self.bound is None or self.under_way < int(self.bound)
 
-    def take(self) -> int:
-        """Take a place, which must be free; what `leave` has to be told."""
-        self.under_way += 1
-        return self._lowered
+    def take(self) -> Place:
+        """Take a place, which must be free, until `leave`."""
+        place = Place(self._lowered, self._clock())
+        self._held[place] = None
+        return place
 
-    async def turn(self, request: Hashable) -> int:
-        """Take a place when it is the turn of that request; what `leave` has to be told."""
-        if self.is_free():
-            return self.take()
-        await self._turn(request)
-        return self._lowered
+    async def turn(self, request: Hashable) -> Place:
+        """Take a place when it is the turn of that request, until `leave`."""
+        return self.take() if self.is_free() else await self._turn(request)
 
-    async def _turn(self, request: Hashable) -> None:
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def _turn(self, request: Hashable) -> Place:
+        turn: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(request, deque()).append(turn)
+        self._watch()
         try:
-            await turn
+            return await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():  # its turn came at the same moment
-                self.under_way -= 1
+                self._held.pop(turn.result(), None)
             self._grant()
             raise
 
-    def leave(self, lowered: int, status: int | None) -> None:
-        """A call has ended: `lowered` is from `take` or `turn`.
+    def _watch(self) -> None:
+        """Look for calls that are late, as long as others wait for their places."""
+        if self._timer is None and self._waiting and self._held:
+            age = self._clock() - next(iter(self._held)).since
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(max(0.0, self._patience - age), self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        before = self._clock() - self._patience
+        for place in [place for place in self._held if place.since <= before]:
+            del self._held[place]
+        self._grant()
+        self._watch()
+
+    @property
+    def _patience(self) -> float:
+        return max(_LATE, _LATE_TIMES * self._usual)
+
+    def leave(self, place: Place, status: int | None) -> None:
+        """The call that had a place has ended.
 
         `status` is that of a refusal, None for success, 0 for no reply.
         """
-        self.under_way -= 1
+        self._held.pop(place, None)
+        if status is None:
+            self._usual += _WEIGHT * (self._clock() - place.since - self._usual)
         if status in OVERLOADED:
-            self._refused(lowered)
+            self._refused(place.lowered)
         elif self.bound is not None and status is None:
             if self._clock() - self._refused_at > _CALM:
                 self.bound = None
@@ -94,5 +137,4 @@ class Places:
             if turns:
                 self._waiting[request] = turns
             if not turn.done():
-                self.under_way += 1
-                turn.set_result(None)
+                turn.set_result(self.take())

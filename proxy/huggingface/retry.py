@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from proxy.ground.errors import ProxyError
+from proxy.ground.lateness import HeldUp
 from proxy.limits.deadline import Deadline
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -60,7 +61,8 @@ class Retries:
         delay = max(random.uniform(self._bound / 2, self._bound), failure.retry_after or 0.0)
         if not failure.may_pass or not self._may_wait(delay, failure.retry_after):
             raise failure.error
-        await self._policy.sleep(delay)
+        with HeldUp(failure.error.advice):
+            await self._policy.sleep(delay)
         self._bound = min(self._bound * 2, self._policy.max_delay)
 
     def _may_wait(self, delay: float, asked: float | None) -> bool:

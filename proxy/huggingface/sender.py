@@ -10,6 +10,7 @@ from typing import TypeVar
 from proxy.ground.authorization import confirm
 from proxy.ground.errors import CountMismatch, MemoryShort, ProxyError
 from proxy.ground.frames import forget_frames
+from proxy.ground.lateness import HeldUp
 from proxy.huggingface.calls import (
     Call,
     Calls,
@@ -19,7 +20,12 @@ from proxy.huggingface.calls import (
     Reply,
 )
 from proxy.huggingface.failures import failure, unreadable
-from proxy.huggingface.hints import advice_on, advice_on_count, advice_on_shape
+from proxy.huggingface.hints import (
+    HELD_BACK,
+    advice_on,
+    advice_on_count,
+    advice_on_shape,
+)
 from proxy.huggingface.observing import Observer
 from proxy.huggingface.ratelimit import RateLimiter
 from proxy.huggingface.reading import Reader
@@ -108,7 +114,7 @@ class Sender:
         Raises: Rejected where too many wait already, if that is `bounded`.
         """
         if not self._limiter.is_free(endpoint):
-            with self._metrics.rate_limit_wait() as wait:
+            with HeldUp(HELD_BACK), self._metrics.rate_limit_wait() as wait:
                 await self._limiter.wait(endpoint, bounded=bounded)
             usage_of(self._metrics.endpoints, endpoint).queue_seconds += wait.seconds
 

@@ -220,18 +220,17 @@ class Leases:
                 await self._notes.change(NOTE, change, start={})
         except (ProxyError, TimeoutError) as error:
             forget_frames(error)
-            self._failed()
+            self._failed(began)
             return None
         self._took = self._clock() - began
         self._succeeded(taken[0])
         return taken[0]
 
-    def _failed(self) -> None:
-        now = self.now()
+    def _failed(self, began: float) -> None:
+        self._asks_again_at = self.now() + _PAUSE
         if self._failing_since is None:
-            self._failing_since = now
-        self._asks_again_at = now + _PAUSE
-        if not self._is_away and now - self._failing_since >= _AWAY:
+            self._failing_since = began  # and not now: a store that is stuck fails late
+        if not self._is_away and self._clock() - self._failing_since >= _AWAY:
             self._is_away = True
             log.warning(
                 "the endpoint store cannot be used to share rate limits: keeping to one part in "

@@ -11,14 +11,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias, TypeVar
 
 from proxy.config import ProviderConfig
+from proxy.ground.lateness import HeldUp
 from proxy.ground.masking import bare_url
 from proxy.huggingface.calls import NOBODY_LISTENS, Call, NoReply, Refusal
+from proxy.huggingface.hints import advice_on
 from proxy.huggingface.retry import Clock, Sleep
 from proxy.huggingface.states import State, find_state, is_hosted
 from proxy.inference.endpoints import InferenceEndpoint
@@ -28,6 +29,7 @@ T = TypeVar("T")
 NotYet: TypeAlias = Refusal | NoReply  # what calls of a server come to that is starting
 _FIRST_PAUSE: Final = 1.0  # seconds
 _LONGEST_PAUSE: Final = 15.0
+_LONGEST_IF_REFUSED: Final = 2.0  # where nothing listens, a look costs nobody anything
 _GROWTH: Final = 1.5
 # Seconds before a request's end at which it gives up: what the provider says tells more than that
 # the time is over.
@@ -46,26 +48,26 @@ class Vigil:
     began: float
     until: float  # the end of the time for which the one waits who looks
     pause: float = _FIRST_PAUSE
-    others: deque[asyncio.Future[bool]] = field(default_factory=deque)
+    others: dict[asyncio.Future[bool], None] = field(default_factory=dict)
 
     def wake(self) -> None:
         """Tell all others that it has started."""
-        while self.others:
-            _tell(self.others.popleft(), True)
+        while self._tell_first(True):
+            pass
 
     def pass_on(self) -> bool:
         """Let another one look; False if there is none."""
+        return self._tell_first(False)
+
+    def _tell_first(self, has_started: bool) -> bool:
+        """Whether there was somebody to tell."""
         while self.others:
-            if _tell(self.others.popleft(), False):
+            other = next(iter(self.others))
+            del self.others[other]
+            if not other.done():
+                other.set_result(has_started)
                 return True
         return False
-
-
-def _tell(other: asyncio.Future[bool], has_started: bool) -> bool:
-    if other.done():
-        return False
-    other.set_result(has_started)
-    return True
 
 
 class Waking:
@@ -115,7 +117,9 @@ class Waking:
                     log_starting(call.endpoint, self._seconds)
                     return await self._look(key, vigil, call, end, send)
             end = self._end(deadline) if end is None else end
-            match await self._others_finding(vigil, end):
+            with HeldUp(advice_on(call.endpoint, vigil.found)):
+                found_by_others = await self._others_finding(vigil, end)
+            match found_by_others:
                 case None:
                     return replace(vigil.found, waited=True)
                 case False:
@@ -127,7 +131,7 @@ class Waking:
     async def _others_finding(self, vigil: Vigil, end: float) -> bool | None:
         """True once the server has started, False to look oneself, None if the time is over."""
         turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        vigil.others.append(turn)
+        vigil.others[turn] = None
         timer = asyncio.ensure_future(self._sleep(max(0.0, end - self._clock())))
         try:
             await asyncio.wait((turn, timer), return_when=asyncio.FIRST_COMPLETED)
@@ -139,6 +143,7 @@ class Waking:
         finally:
             timer.cancel()
             turn.cancel()
+            vigil.others.pop(turn, None)
 
     async def _look(
         self,
@@ -151,7 +156,8 @@ class Waking:
         vigil.until = end
         try:
             while (left := end - self._clock()) > 0:
-                await self._sleep(min(self._pause(vigil), left))
+                with HeldUp(advice_on(call.endpoint, vigil.found)):
+                    await self._sleep(min(self._pause(vigil), left))
                 patience = (
                     max(1, int(end - self._clock()) - 1)
                     if is_hosted(call.endpoint, _HOLDING)
@@ -181,9 +187,12 @@ class Waking:
             vigil.wake()
 
     def _pause(self, vigil: Vigil) -> float:
-        pause, vigil.pause = vigil.pause, min(vigil.pause * _GROWTH, _LONGEST_PAUSE)
-        asked = vigil.found.retry_after if isinstance(vigil.found, Refusal) else None
-        return max(pause, min(asked or 0.0, _LONGEST_PAUSE))
+        found, pause = vigil.found, vigil.pause
+        if not isinstance(found, Refusal):
+            vigil.pause = min(pause * _GROWTH, _LONGEST_IF_REFUSED)
+            return pause
+        vigil.pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+        return max(pause, min(found.retry_after or 0.0, _LONGEST_PAUSE))
 
 
 def is_starting(endpoint: InferenceEndpoint, found: NotYet) -> bool:

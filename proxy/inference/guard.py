@@ -18,14 +18,14 @@ from proxy.ground.background import Background
 from proxy.ground.errors import ProxyError, StatusError
 from proxy.ground.frames import forget_frames
 from proxy.ground.singleflight import SingleFlight
-from proxy.inference.endpoints import InferenceEndpoint
+from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.fingerprints import Fingerprint, Model
 from proxy.inference.ports import EndpointStore, Provider, Sighting
 from proxy.inference.trial import INPUT
 from proxy.limits.deadline import Deadline
 
 _SOON: Final = 30.0  # seconds until a check is made again that failed, or found another model
-_PAUSE: Final = 5.0  # seconds in which no server comes back with another model
+_PAUSE: Final = 1.0  # seconds in which no server comes back with another model
 _MANY: Final = 1000  # endpoints whose checks are remembered
 
 log = logging.getLogger(__name__)
@@ -91,8 +91,11 @@ class ModelGuard:
     async def after(self, endpoint: InferenceEndpoint) -> None:
         """To be called once an endpoint has embedded something, before anybody uses it.
 
-        Raises: StatusError 409 if it turns out to have another model, and such are refused.
+        Those of other tasks have no vectors to compare. Raises: StatusError 409 if it turns out to
+        have another model, and such are refused.
         """
+        if endpoint.task_type is not TaskType.TEXT_EMBEDDING:
+            return
         inference_id = endpoint.inference_id
         is_looking = self._running.is_under_way(inference_id)
         if self._is_due(endpoint) and not is_looking and not self._refuses:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from proxy.ground.advice import TOO_LATE
 from proxy.ground.errors import ProxyError, StatusError
+from proxy.ground.lateness import advice_when_late
 from proxy.inference.within import timed_out
 from proxy.xcontent.times import time_text
 
@@ -89,7 +89,7 @@ _UPDATES_ALL_SETTINGS: Final = (9, 3)
 
 def _status_408(inference_id: str, seconds: float) -> ProxyError:
     error = StatusError(408, f"Request timed out after [{time_text(seconds)}]")
-    return error.advised(TOO_LATE)
+    return error.advised(advice_when_late())
 
 
 _V9_2: Final = Profile(

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from types import TracebackType
 
-from proxy.ground.advice import TOO_LATE
 from proxy.ground.errors import ProxyError, RequestTimedOut
+from proxy.ground.lateness import advice_when_late
 from proxy.limits.deadline import NO_DEADLINE, Deadline
 from proxy.xcontent.times import time_text
 
@@ -63,4 +63,4 @@ def until(deadline: Deadline, inference_id: str) -> Within:
 def timed_out(inference_id: str, seconds: float) -> ProxyError:
     """The error of a call that was cut off after so many seconds."""
     text = f"Request timed out after [{time_text(seconds)}] for inference id [{inference_id}]"
-    return RequestTimedOut(text).advised(TOO_LATE)
+    return RequestTimedOut(text).advised(advice_when_late())

@@ -15,7 +15,7 @@ from proxy.ground.errors import ProxyError
 from proxy.huggingface.client import HuggingFace
 from proxy.huggingface.embeddingcache import EmbeddingCache
 from proxy.huggingface.ratelimit import RateLimiter
-from proxy.huggingface.retry import RetryPolicy
+from proxy.huggingface.retry import RetryPolicy, Sleep
 from proxy.huggingface.session import provider_session
 from proxy.inference.chat import ChatRequest
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
@@ -93,11 +93,12 @@ async def answering(
     answer: Callable[[Call], Reply] | Sequence[Reply] | Reply,
     cache: EmbeddingCache | None = None,
     most: int = 100,  # connections
+    sleep: Sleep | None = None,  # between attempts
     **settings: Any,
 ):
     waits: list[float] = []
 
-    async def sleep(seconds: float) -> None:
+    async def note(seconds: float) -> None:
         waits.append(seconds)
 
     replies = [answer] if isinstance(answer, Reply) else answer
@@ -107,7 +108,7 @@ async def answering(
             session,
             ProviderConfig(**settings),
             RateLimiter(0),
-            RetryPolicy(sleep=sleep),
+            RetryPolicy(sleep=sleep or note),
             PROFILE,
             Metrics(Endpoints()),
             cache,

@@ -22,6 +22,7 @@ from proxy.ground.errors import (
 from proxy.huggingface import coalescing
 from proxy.huggingface.batching import Batch, texts_of
 from proxy.huggingface.coalescing import Coalescer
+from proxy.huggingface.sharedcalls import Caller
 from proxy.huggingface.sizes import Sizes
 from proxy.limits.deadline import NO_DEADLINE, Deadline
 from proxy.limits.memory import MemoryBudget
@@ -85,6 +86,13 @@ class Sender:
             end.set()
         del self._ends[:count]
         await settled()
+
+    async def answer_one(self, index: int) -> None:
+        self._ends.pop(index).set()
+        await settled()
+
+    async def answer_last(self) -> None:
+        await self.answer_one(-1)
 
     async def answer_all(self) -> None:
         while self._ends:
@@ -193,6 +201,98 @@ async def test_calls_that_are_not_answered_do_not_hold_up_all(callers, monkeypat
     assert callers.sender.cancelled == []
 
 
+@pytest.fixture
+def soon_late(monkeypatch):
+    """Calls are late very soon."""
+    monkeypatch.setattr(coalescing, "_UNANSWERED", 0.05)
+
+
+async def late() -> None:
+    await asyncio.sleep(0.06)
+    await settled()
+
+
+@pytest.mark.usefixtures("soon_late")
+async def test_a_text_whose_call_is_late_is_sent_again_for_who_comes_then(callers):
+    first = await callers.ask("a")
+    await late()
+    second = await callers.ask("a")
+    assert callers.calls == [["a"], ["a"]]
+    await callers.sender.answer_last()
+    assert await second == ["a"]
+    assert not first.done()
+    await callers.sender.answer_all()
+    assert await first == ["a"]
+
+
+@pytest.mark.usefixtures("soon_late")
+async def test_a_text_whose_call_is_late_is_sent_again_for_who_has_joined_it(callers):
+    busy = await callers.busy()
+    await late()  # they leave their places
+    first, joins = await callers.ask("a", "b"), await callers.ask("b")
+    assert callers.calls[2:] == [["a", "b"]]
+    await late()
+    assert callers.calls[3:] == [["b"]]
+    await callers.sender.answer_last()
+    assert await joins == ["b"]
+    assert callers.sender.cancelled == []
+    await callers.sender.answer_last()
+    assert await first == ["a", "b"]
+    await callers.sender.answer_all()
+    await asyncio.gather(*busy)
+
+
+@pytest.mark.usefixtures("soon_late")
+@pytest.mark.parametrize("answers", [0, 1])
+async def test_the_first_answer_counts_and_the_other_call_ends(callers, answers):
+    busy = await callers.busy()
+    await late()
+    first, joins = await callers.ask("a"), await callers.ask("a")
+    await late()
+    assert callers.calls[2:] == [["a"], ["a"]]
+    await callers.sender.answer_one(2 + answers)
+    assert (await first, await joins) == (["a"], ["a"])
+    await settled()
+    assert callers.sender.cancelled == [["a"]]
+    await callers.sender.answer_all()
+    await asyncio.gather(*busy)
+
+
+@pytest.mark.usefixtures("soon_late")
+@pytest.mark.parametrize("alone", [True, False])
+async def test_a_late_failure_is_not_theirs_whose_texts_are_sent_again(callers, alone):
+    busy = [] if alone else await callers.busy()
+    await late()
+    first, joins = await callers.ask("a"), await callers.ask("a")
+    await late()
+    callers.sender.refuses = lambda texts: StatusError(500, "broken") if "a" in texts else None
+    await callers.sender.answer_one(len(busy))
+    assert not joins.done()
+    callers.sender.refuses = lambda texts: None
+    await callers.sender.answer_all()
+    assert await joins == ["a"]
+    if alone:
+        with pytest.raises(StatusError):
+            await first
+    else:
+        assert await first == ["a"]
+    await asyncio.gather(*busy)
+
+
+@pytest.mark.usefixtures("soon_late")
+async def test_who_leaves_ends_all_calls_that_were_made_for_it(callers):
+    busy = await callers.busy()
+    await late()
+    both = [await callers.ask("a"), await callers.ask("a")]
+    await late()
+    for one in both:
+        one.cancel()
+    await settled()
+    assert callers.sender.cancelled == [["a"], ["a"]]
+    await callers.sender.answer_all()
+    await asyncio.gather(*busy)
+
+
 async def test_a_large_request_leaves_room_for_others(callers):
     await callers.busy()
     large = await callers.ask(*"abcdefgh")
@@ -245,7 +345,8 @@ async def test_what_a_call_held_is_let_go_of_at_its_end(callers):
         left = {type(one) for one in gc.get_objects(generation=0)}
     finally:
         gc.enable()
-    assert not [one for one in left if one.__module__ == Coalescer.__module__]
+    modules = (Coalescer.__module__, Caller.__module__)
+    assert not [one for one in left if one.__module__ in modules]
 
 
 async def test_who_leaves_takes_only_its_own_texts_away(callers):

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 import pytest
 
-from proxy.ground.errors import EndpointNotFound, Rejected
+from proxy.ground.advice import TOO_LATE, Advice
+from proxy.ground.errors import EndpointNotFound, Rejected, RequestTimedOut
 from proxy.huggingface.failurelog import FailureLog
 from proxy.huggingface.observing import Observer
 from proxy.inference.endpoints import TaskType
+from proxy.inference.within import until
 from proxy.limits.deadline import NO_DEADLINE, Deadline
 from proxy.telemetry.endpoints import Endpoints
 from proxy.telemetry.storms import Storms
-from tests.support.huggingface import answering, failing
+from tests.support.huggingface import Provider, answering, failing
 from tests.support.samples import TOKEN, make_endpoint
 from tests.support.stubs import Reply, event_reply, json_reply
 
@@ -135,3 +138,63 @@ async def test_each_call_is_told_at_debug(caplog):
     calls = [line for line in caplog.records if line.name == "proxy.huggingface.calls"]
     assert [vars(line)["http.response.status_code"] for line in calls] == [503, 200]
     assert "[e1] (text_embedding): 503 in " in calls[0].getMessage()
+
+
+async def late(provider: Provider, *inputs: str, time: float = 0.1, **settings: Any) -> Advice:
+    """What a request is told whose time is soon over."""
+    endpoint, deadline = provider.endpoint(**settings), Deadline.after(time)
+    with pytest.raises(RequestTimedOut) as caught, until(deadline, endpoint.inference_id):
+        await provider.hugging_face.embed(endpoint, inputs, deadline)
+    assert caught.value.advice is not None
+    return caught.value.advice
+
+
+def states(provider: Provider) -> list[str]:
+    return [one.state for one in provider.hugging_face._endpoints.known()]
+
+
+async def never(_: float) -> None:
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("coalescing", [False, True])
+@pytest.mark.parametrize("count", [1, 3])  # batches
+async def test_who_waits_for_the_rate_limit_is_told_so(warned, coalescing, count):
+    reply = answering(json_reply([[0.1]]), coalescing=coalescing, max_batch_inputs=1)
+    async with reply as provider:
+        await provider.embed("a", requests_per_minute=1)
+        told = await late(provider, *"abc"[:count], requests_per_minute=1)
+        assert "[rate_limit.requests_per_minute]" in told.hint
+        assert states(provider) == ["ok"]  # its provider is
+    (line,) = warned()
+    assert "no result in time. The endpoint's own rate limit" in line.getMessage()
+
+
+@pytest.mark.parametrize("coalescing", [False, True])
+async def test_who_waits_for_another_attempt_is_told_what_became_of_the_last(coalescing):
+    async with answering(Reply(status=503), sleep=never, coalescing=coalescing) as provider:
+        first = asyncio.ensure_future(late(provider, "a", time=0.2))
+        await asyncio.sleep(0)
+        told = await late(provider, "a")  # with coalescing, it joins the first one
+        assert (told.state, told.provider_status) == ("overloaded", 503)
+        assert await first == told
+        assert states(provider) == ["overloaded"]
+
+
+async def test_who_waits_for_a_server_that_starts_is_told_so():
+    starting = json_reply({"error": "Model is loading"}, 503)
+    waking = answering(starting, sleep=never, cold_start_wait=5, coalescing=True)
+    async with waking as provider:
+        patient = asyncio.ensure_future(late(provider, "a", time=1.0))
+        await asyncio.sleep(0)
+        assert (await late(provider, "a")).state == "waking_up"
+        assert states(provider) == ["waking_up"]
+        patient.cancel()
+
+
+async def test_who_waits_for_an_answer_is_told_that_it_is_late():
+    async with answering([Reply(fault="reset")] * 3 + [Reply(fault="hang")]) as provider:
+        await failing(provider.embed("a"))
+        assert states(provider) == ["unreachable"]
+        assert await late(provider, "a") == TOO_LATE
+        assert states(provider) == ["timed_out"]

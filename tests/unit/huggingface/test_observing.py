@@ -121,3 +121,10 @@ def test_a_request_that_ran_late_is_news_where_nothing_else_is_the_matter(told):
     assert told.counted("timed_out") == 2
     (known,) = told.endpoints.known()
     assert known.state == "timed_out"
+
+
+def test_who_does_not_answer_in_time_can_be_reached(told):
+    told.observer.failed(ENDPOINT, Advice(State.UNREACHABLE, "Start it."))
+    told.observer.ran_late(ENDPOINT)
+    (known,) = told.endpoints.known()
+    assert known.state == "timed_out"

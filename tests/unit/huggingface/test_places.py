@@ -7,6 +7,7 @@ from collections.abc import Hashable
 
 import pytest
 
+from proxy.huggingface import places
 from proxy.huggingface.places import Places
 from tests.support.clock import Clock
 
@@ -27,12 +28,12 @@ class Server:
         await settled()
 
     async def _call(self, request: Hashable) -> None:
-        lowered = await self.places.turn(request)
+        place = await self.places.turn(request)
         end: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         self.under_way.append(request)
         self.begun.append(request)
         self._ends.append(end)
-        self.places.leave(lowered, await end)
+        self.places.leave(place, await end)
 
     async def end(self, status: int | None = None, count: int = 1) -> None:
         """End those that began first."""
@@ -142,10 +143,45 @@ async def test_who_waits_no_longer_takes_no_turn(server):
 async def test_who_leaves_as_its_turn_comes_passes_it_on():
     places = Places(Clock())
     places.bound = 1
-    lowered = places.take()
+    place = places.take()
     leaving, next_one = (asyncio.ensure_future(places.turn(name)) for name in "bc")
     await settled()
-    places.leave(lowered, None)
+    places.leave(place, None)
     leaving.cancel()
     await next_one
     assert places.under_way == 1
+
+
+@pytest.fixture
+def real_time(server, monkeypatch):
+    """Calls are late after 0.1 seconds, by the time of the event loop."""
+    monkeypatch.setattr(places, "_LATE", 0.1)
+    server.places = Places()
+    return server
+
+
+async def test_calls_that_are_lost_leave_their_places(real_time):
+    await real_time.call(*range(5))
+    await real_time.end(429)
+    await real_time.call("a", "b", "c")
+    assert real_time.begun == [*range(5)]
+    await asyncio.sleep(0.15)
+    assert real_time.begun == [*range(5), "a", "b"]  # as many as it may have
+    assert real_time.places.under_way == 2
+
+
+async def test_calls_that_take_their_usual_time_keep_them(real_time):
+    real_time.places._usual = 1.0
+    await real_time.call(*range(5))
+    await real_time.end(429)
+    await real_time.call("a")
+    await asyncio.sleep(0.15)
+    assert real_time.begun == [*range(5)]
+
+
+async def test_what_calls_take_is_learned_from_those_that_succeed(server):
+    for status, usual in ((None, 2.0), (429, 2.0), (0, 2.0), (None, 3.6)):
+        place = server.places.take()
+        server.clock.now += 10
+        server.places.leave(place, status)
+        assert server.places._usual == pytest.approx(usual)

@@ -13,6 +13,7 @@ import pytest
 from proxy.config import EgressConfig, ProviderConfig
 from proxy.config.prefixes import Prefixes
 from proxy.ground.authorization import held
+from proxy.huggingface import waking
 from proxy.huggingface.info import ServerInfo
 from proxy.huggingface.servers import Servers
 from proxy.huggingface.session import provider_session
@@ -161,6 +162,14 @@ class TestSightings:
             await failing(provider.embed("0"))
             sighting = provider.hugging_face.sighting(provider.endpoint())
         assert sighting.interruptions == interruptions
+
+    async def test_it_is_seen_although_a_call_waits_until_it_is_back(self, monkeypatch):
+        monkeypatch.setattr(waking, "_FIRST_PAUSE", 0.01)
+        starting = json_reply({"error": "Model is loading"}, 503)
+        async with answering([starting, json_reply([[0.1]])], cold_start_wait=5) as provider:
+            assert await provider.embed("0") == [[0.1]]
+            sighting = provider.hugging_face.sighting(provider.endpoint())
+        assert sighting.interruptions == 1
 
 
 class TestLoad:

@@ -188,6 +188,19 @@ async def test_each_proxy_keeps_to_its_part_while_the_store_is_away(world, caplo
     assert len(back) >= 0.95 * 300
 
 
+async def test_a_store_that_is_stuck_is_away_no_later(world):
+    for _ in range(3):
+        world.keep_calling(world.proxy())
+    await world.time.advance(20.0)
+    world.notes.is_away, world.notes.seconds = True, 8.0  # half of it, as long as it is waited for
+    stuck = world.time()
+    await world.time.advance(30.0)
+    assert min(at for at in world.left if at > stuck + 2.0) < stuck + 10.0
+    world.notes.is_away, world.notes.seconds = False, 0.03
+    await world.time.advance(60.0)
+    assert world.most_in_a_minute <= LIMIT
+
+
 async def test_a_hiccup_of_the_store_makes_nobody_call_more(world):
     for _ in range(3):
         world.keep_calling(world.proxy())

@@ -117,6 +117,28 @@ async def test_the_first_to_call_looks_after_growing_pauses(server, caplog):
     ]
 
 
+async def test_where_nothing_listens_it_looks_more_often(server):
+    server.answers = NoReply(NOBODY_LISTENS)
+    task = await server.call(endpoint=BESIDE)
+    await server.time.advance(11)
+    assert server.times == [0, 1, 2.5, 4.5, 6.5, 8.5, 10.5]
+    server.answers = [[1.0]]
+    await server.time.advance(2)
+    assert await task == [[1.0]]
+
+
+async def test_who_has_waited_long_enough_waits_no_more(server):
+    first = await server.call("a")
+    others = [await server.call("b", deadline=5) for _ in range(3)]
+    assert server.waking.waiting == 4
+    await server.time.advance(6)
+    assert all(other.done() for other in others)
+    assert server.waking.waiting == 1
+    server.answers = [[1.0]]
+    await server.time.advance(30)
+    await first
+
+
 async def test_huggingface_may_hold_a_call_for_the_time_that_is_left(server):
     server.answers = STARTING
     task = await server.call()

@@ -10,7 +10,7 @@ import pytest
 
 from proxy.ground.background import Background
 from proxy.ground.errors import StatusError, StoreError
-from proxy.inference.endpoints import InferenceEndpoint
+from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.fingerprints import Fingerprint, Model
 from proxy.inference.guard import ModelGuard
 from proxy.inference.ports import Sighting
@@ -80,6 +80,12 @@ class TestLooking:
         assert parts.provider.calls == [("embed", ["how big"])]
         assert parts.endpoint.fingerprint == Fingerprint.of(FIRST[0], E5)
 
+    @pytest.mark.parametrize("task", [task for task in TaskType if task != "text_embedding"])
+    async def test_an_endpoint_without_vectors_is_not_looked_at(self, parts, task):
+        await parts.guard.after(make_endpoint(task))
+        await parts.background.settled()
+        assert parts.looks == 0
+
     async def test_it_is_compared_after_the_interval_and_no_sooner(self, parts):
         for seconds, looks in ((0, 1), (1000, 1), (2599, 1), (2, 2), (3000, 2)):
             parts.clock.now += seconds
@@ -102,9 +108,15 @@ class TestLooking:
     async def test_one_that_fails_again_and_again_is_not_looked_at_each_time(self, parts):
         for number in range(20):
             parts.sighting = Sighting(Model(), number)
-            parts.clock.now += 1
+            parts.clock.now += 0.25
             await parts.use()
-        assert parts.looks == 4
+        assert parts.looks == 5
+
+    async def test_one_that_is_back_very_soon_is_looked_at(self, parts):
+        await parts.use()
+        parts.clock.now += 1.5
+        parts.sighting, parts.provider.outcome = Sighting(Model(), 1), SECOND
+        assert (await failing(parts.use())).status == 409
 
     async def test_another_name_of_the_model_is_looked_into(self, parts):
         parts.sighting = Sighting(E5, 0)
