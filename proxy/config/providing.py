@@ -62,12 +62,14 @@ class ProviderConfig:
         "With `provider.coalescing`, those that an endpoint may have to embed texts, beside such "
         "as have not been answered for three seconds. A server that refuses calls for its load "
         "(429, 503, 424, 529) gets half as many from all requests, then one more for each round "
-        "that it answers; requests that wait take turns.",
+        "that it answers; requests that wait take turns, and calls that take four times the usual "
+        "time, and at least three seconds, no longer count.",
     )
     coalescing: bool = setting(
         False,
         "Whether texts that wait for an endpoint are sent together, those of several requests too",
-        "Equal ones are sent once. Elasticsearch makes a call for each request; this is faster "
+        "Equal ones are sent once; again only for those who come when their call has not been "
+        "answered for three seconds. Elasticsearch makes a call for each request; this is faster "
         "where many ask at once, and spares the rate limit.",
     )
     cold_start_wait: float = setting(
