@@ -9,11 +9,14 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Final, NoReturn
 
 log = logging.getLogger(__name__)
 
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+_STOPS: Final = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS: Final = (*_STOPS, signal.SIGHUP, signal.SIGCHLD, signal.SIGALRM)
+_PAUSE: Final = 1.0  # seconds after a worker that could not be started
 Work = Callable[[Callable[[], None]], None]  # calls its argument once it accepts connections
 
 
@@ -39,8 +42,9 @@ def reserve(host: str, port: int) -> tuple[socket.socket, int]:
 class Workers:
     """Processes that run the same work, until SIGTERM or SIGINT.
 
-    A worker that ends is replaced. One that ends before it accepts connections would only do so
-    again, so the others are ended, too. No worker outlives this process, however it ends.
+    If the first cannot start, the settings are at fault, and that is the end. After that, one that
+    ends is replaced. One that could not start (it was killed, or the store was locked) is started
+    again after a pause, while the others serve. No worker outlives this process, however it ends.
     """
 
     def __init__(self, count: int, work: Work) -> None:
@@ -48,6 +52,7 @@ class Workers:
         self._work = work
         self._pids: set[int] = set()
         self._stopping = False
+        self._pausing = False  # after a worker that could not be started, until SIGALRM comes
         # Workers wait for the end of this pipe, which comes when this process ends.
         self._parent_ended, self._parent_alive = os.pipe()
 
@@ -63,22 +68,22 @@ class Workers:
         blocked and waited for, so that none is lost between two of them.
         """
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        failed = not all(self._start() for _ in range(self._count))
+        failed = not self._start()
         if failed:
             self._stop()
-        while self._pids:
+        self._fill_up()
+        while self._pids or not self._stopping:
             caught = signal.sigwait(_SIGNALS)
             if caught == signal.SIGHUP:
                 self._send(signal.SIGHUP)
-            elif caught != signal.SIGCHLD:
+            elif caught in _STOPS:
                 self._stop()
+            elif caught == signal.SIGALRM:
+                self._pausing = False
             for pid, code in self._ended():
-                if self._stopping:
-                    continue
-                log.warning("worker %d ended with %d: starting another", pid, code)
-                if not self._start():
-                    failed = True
-                    self._stop()
+                if not self._stopping:
+                    log.warning("worker %d ended with %d: starting another", pid, code)
+            self._fill_up()
         return int(failed)
 
     def _ended(self) -> Iterator[tuple[int, int]]:
@@ -88,6 +93,14 @@ class Workers:
             if ended:
                 self._pids.discard(pid)
                 yield pid, os.waitstatus_to_exitcode(status)
+
+    def _fill_up(self) -> None:
+        """Start the workers that are missing; after a failure, go on when SIGALRM comes."""
+        while not (self._stopping or self._pausing) and len(self._pids) < self._count:
+            if not self._start():
+                log.error("a new worker ended before it accepted connections: trying again")
+                self._pausing = True
+                signal.setitimer(signal.ITIMER_REAL, _PAUSE)
 
     def _start(self) -> bool:
         """Start a worker, and wait until it accepts connections; False if it ended before."""
@@ -131,5 +144,6 @@ class Workers:
 
 
 def _report_ready(pipe: int) -> None:
-    os.write(pipe, b"1")
+    with suppress(BrokenPipeError):  # the parent has ended: SIGTERM is on its way
+        os.write(pipe, b"1")
     os.close(pipe)

@@ -87,7 +87,11 @@ async def _listening(
             *split_address(config.listen), reuse_port=reuse_port, ssl=tls
         )
         parts.egress.protect_port(port)
-        yield f"{host}:{port}"
+        try:
+            yield f"{host}:{port}"
+        except BaseException:
+            await lane.drain(0)  # or callers would hear from an application without its store
+            raise
         await lane.drain(config.limits.drain_timeout)
     finally:
         await parts.runner.cleanup()

@@ -75,9 +75,10 @@ async def torture_bulks(
             await _check(session, stage.upstream, ledger)
             figures.rounds += 1
             figures.counts += ledger.figures
-            figures.faults += ledger.faults
+            faults, stage.faults = ledger.faults + stage.faults, []
+            figures.faults += faults
             figures.kills, figures.seconds = stage.kills, time.monotonic() - began
-            for fault in ledger.faults:
+            for fault in faults:
                 tell(f"bulks, seed {seed}, round {number}: {fault}")
             tell(f"bulks: {figures}")
     return figures

@@ -92,7 +92,8 @@ async def torture(
                 await stage.begin_anew()
                 past = {}
             recorder.random.seed(f"{seed} {number}")
-            recorder.operations, recorder.errors, stage.crashes = [], [], []
+            recorder.operations, recorder.errors = [], []
+            stage.crashes, stage.faults = [], []
             blows = plan(store, number, recorder.random)
             await _round(stage, recorder, blows)
             faults = check(recorder.operations, past, stage.crashes)
@@ -100,7 +101,7 @@ async def torture(
                 one: _past_after(recorder.operations, past.get(one, Past()), one) for one in IDS
             }
             _count(figures, recorder.operations)
-            told = [_explained(fault, recorder.operations) for fault in faults]
+            told = [_explained(fault, recorder.operations) for fault in faults] + stage.faults
             if not stage.crashes:
                 told += [f"an error without a reason: {error}" for error in recorder.errors]
             figures.faults += told

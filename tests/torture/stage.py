@@ -18,7 +18,7 @@ from typing import Final
 
 from proxy.modelserver.packages import cache_folder
 from testbed.elasticsearch import RunningElasticsearch, start
-from testbed.processes import Process, Server, children_of, is_running
+from testbed.processes import TAIL, Process, Server, children_of, is_running
 from tests.support.processes import Serve
 from tests.support.stubs import Call, FaultyServer, Reply
 from tests.torture.callers import answer_as_provider
@@ -26,6 +26,7 @@ from tests.torture.callers import answer_as_provider
 FRESHNESS: Final = 0.3  # seconds
 WORKERS: Final = 2
 _READY: Final = 300.0  # seconds for all workers to be there again
+_DEATH: Final = 30.0  # seconds for a process to end after SIGKILL
 
 
 class Store(StrEnum):
@@ -61,6 +62,7 @@ class Stage:
         self._env = dict(env or {})
         self.kills: Counter[Victim] = Counter()
         self.crashes: list[float] = []  # of Elasticsearch: when it was certainly dead
+        self.faults: list[str] = []  # proxies that ended without being killed
         self.provider = ""
         self._registry = [] if registry is None else registry
         self._stack = AsyncExitStack()
@@ -68,6 +70,7 @@ class Stage:
         self._generation = 0
         self._all_running = asyncio.Event()
         self._proxies: list[Server] = []
+        self._killed: set[int] = set()  # the process ids of proxies
         self._elasticsearch: RunningElasticsearch | None = None
 
     @property
@@ -95,7 +98,10 @@ class Stage:
             self._stack = stack.pop_all()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, _: object, error: BaseException | None, *__: object) -> None:
+        if error is not None:
+            for proxy in self._proxies:
+                error.add_note(f"the end of what [{proxy.url}] wrote:\n{_tail(proxy)}")
         await self._stack.aclose()
 
     async def begin_anew(self) -> None:
@@ -117,6 +123,8 @@ class Stage:
             Victim.PROXY: [proxy.pid, *workers],
             Victim.ELASTICSEARCH: [],
         }
+        if victim in (Victim.PARENT, Victim.PROXY):
+            self._killed.add(proxy.pid)
         killed = await asyncio.to_thread(_kill, pids[victim], delay)
         if victim is Victim.ELASTICSEARCH:
             assert self._elasticsearch is not None
@@ -136,6 +144,8 @@ class Stage:
                 self._elasticsearch = await asyncio.to_thread(self._start_elasticsearch, port)
             for n, proxy in enumerate(self._proxies):
                 if not is_running(proxy.pid):
+                    if proxy.pid not in self._killed:
+                        self.faults.append(f"a proxy ended by itself:\n{_tail(proxy)}")
                     self._proxies[n] = await self._start_proxy(proxy.port)
             workers = [len(workers_of(proxy)) for proxy in self._proxies]
             if self._has_upstream and set(workers) == {WORKERS}:
@@ -180,14 +190,26 @@ class Stage:
 
 
 def _kill(pids: Sequence[int], delay: float) -> int:
-    """Kill them after a delay; how many were hit. In a thread, as the event loop may be late."""
+    """Kill them after a delay, and wait for their end; how many were hit.
+
+    In a thread, as the event loop may be late.
+    """
     time.sleep(delay)
-    killed = 0
+    killed = []
     for pid in filter(is_running, pids):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-            killed += 1
-    return killed
+            killed.append(pid)
+    deadline = time.monotonic() + _DEATH
+    while any(map(is_running, killed)):
+        assert time.monotonic() < deadline, f"{killed} outlive SIGKILL"
+        time.sleep(0.001)
+    return len(killed)
+
+
+def _tail(proxy: Server) -> str:
+    """The last lines that it wrote."""
+    return "\n".join(proxy.output.splitlines()[-TAIL:])
 
 
 def workers_of(proxy: Server) -> list[int]:

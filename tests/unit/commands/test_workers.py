@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import time
 from contextlib import contextmanager, suppress
 
 import pytest
@@ -93,6 +94,22 @@ def test_none_outlives_a_parent_that_is_killed():
     assert sorted(out.split()) == sorted([*["ended"] * 2, *map(str, pids)])
 
 
+def test_a_worker_that_starts_as_its_parent_is_killed_has_no_fault():
+    script = """
+    def work(ready):
+        signal.signal(signal.SIGTERM, lambda *_: say("told to end"))
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(0.3)
+        ready()
+        say("as usual")
+
+    Workers(1, work).run()
+    """
+    with running(script) as child:
+        _, out, err = finish(child)
+    assert (out, err) == ("told to end\nas usual\n", "")
+
+
 def test_a_worker_that_cannot_start_ends_the_others_and_is_said_once():
     script = """
     def work(ready):
@@ -106,29 +123,67 @@ def test_a_worker_that_cannot_start_ends_the_others_and_is_said_once():
     assert err.count("error: address in use") == 1
 
 
-def test_a_worker_that_cannot_be_replaced_ends_the_others():
-    script = """
-    parent, starts = os.getpid(), 0
+FLAKY = """
+starts = 0
 
-    def work(ready):
-        if starts > 2:
-            raise OSError("no more")
-        serve(ready)
+def work(ready):
+    if starts in {failing}:
+        raise OSError("not now")
+    serve(ready)
 
-    class Counting(Workers):
-        def _start(self):
-            global starts
-            starts += 1
-            return super()._start()
+class Counting(Workers):
+    def _start(self):
+        global starts
+        starts += 1
+        return super()._start()
 
-    sys.exit(Counting(2, work).run())
-    """
-    with running(script) as child:
-        first, _ = ready_pids(child, 2)
+sys.exit(Counting(2, work).run())
+"""
+
+
+def test_a_worker_that_cannot_be_replaced_is_replaced_later():
+    with running(FLAKY.format(failing={3, 4})) as child:
+        first, second = ready_pids(child, 2)
+        began = time.monotonic()
         os.kill(first, signal.SIGKILL)
-        code, _, err = finish(child)
-    assert code == 1
-    assert "error: no more" in err
+        (third,) = ready_pids(child, 1)
+        assert time.monotonic() - began > 1.9  # it paused twice
+        os.kill(second, 0)  # the other one served on
+        child.send_signal(signal.SIGTERM)
+        code, out, err = finish(child)
+    assert code == 0
+    assert sorted(out.split()) == sorted([*["ended"] * 2, str(second), str(third)])
+    assert err.count("error: not now") == 2
+
+
+def test_what_the_first_can_start_with_others_can_later():
+    with running(FLAKY.format(failing={2})) as child:
+        pids = ready_pids(child, 2)
+        child.send_signal(signal.SIGTERM)
+        code, out, _ = finish(child)
+    assert code == 0
+    assert sorted(out.split()) == sorted([*["ended"] * 2, *map(str, pids)])
+
+
+def test_workers_are_replaced_even_when_none_is_left():
+    with running(FLAKY.format(failing={3})) as child:
+        for pid in ready_pids(child, 2):
+            os.kill(pid, signal.SIGKILL)
+        new = ready_pids(child, 2)
+        child.send_signal(signal.SIGTERM)
+        code, out, _ = finish(child)
+    assert code == 0
+    assert sorted(out.split()) == sorted([*["ended"] * 2, *map(str, new)])
+
+
+def test_a_signal_ends_the_wait_for_a_replacement():
+    with running(FLAKY.format(failing=set(range(3, 100)))) as child:
+        for pid in ready_pids(child, 2):
+            os.kill(pid, signal.SIGKILL)
+        assert any("not now" in line for line in child.stderr)  # waits for it
+        child.send_signal(signal.SIGTERM)
+        code, out, _ = finish(child)
+    assert (code, out) == (0, "")
 
 
 def test_a_signal_while_they_start_ends_those_there_are():
