@@ -87,12 +87,12 @@ async def _listening(
             *split_address(config.listen), reuse_port=reuse_port, ssl=tls
         )
         parts.egress.protect_port(port)
+        patience = 0.0  # after a fault, as the application has no store from then on
         try:
             yield f"{host}:{port}"
-        except BaseException:
-            await lane.drain(0)  # or callers would hear from an application without its store
-            raise
-        await lane.drain(config.limits.drain_timeout)
+            patience = config.limits.drain_timeout
+        finally:
+            await lane.drain(patience)
     finally:
         await parts.runner.cleanup()
 

@@ -43,9 +43,7 @@ UNIT: Final = Path(__file__).parent
 # Modules with functions that have no file of unit tests, by the reason: to be made fewer.
 UNTESTED: Final = {
     "it joins the parts: every test of the application runs it": {"app", "assembly"},
-    "it is a process: tests/integration starts it": {
-        *("commands.native", "commands.serve", "serving.process")
-    },
+    "it is a process: tests/integration starts it": {*("commands.native", "commands.serve")},
     "it has protocols, and a default that finds nothing": {"inference.ports"},
     "it is what all handlers of the layer work with: their tests are its own": {
         *("semantic.exchange", "semantic.layer")
