@@ -62,8 +62,9 @@ class ProviderConfig:
         "With `provider.coalescing`, those that an endpoint may have to embed texts, beside such "
         "as have not been answered for three seconds. A server that refuses calls for its load "
         "(429, 503, 424, 529) gets half as many from all requests, then one more for each round "
-        "that it answers; requests that wait take turns, and calls that take four times the usual "
-        "time, and at least three seconds, no longer count.",
+        "that it answers, but as many as it refused only after twenty rounds. Requests that wait "
+        "take turns, and calls that take four times the usual time, and at least three seconds, no "
+        "longer count.",
     )
     coalescing: bool = setting(
         False,

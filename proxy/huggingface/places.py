@@ -1,9 +1,11 @@
 """How many calls a server may have under way: as many as come, until it has too many.
 
 A server that refuses for its load gets half as many calls as it had, then one more for each round
-of calls that it answers. Requests whose calls wait take turns, so that one with many calls does not
-keep others waiting for all of them. A server that refuses the only call it has is not busy with
-ours: then fewer calls help nobody, and the bound goes.
+of calls that it answers. As many as it refused are tried again only after many rounds, or a small
+server would refuse every other call. After a calm minute their number doubles with each round, and
+the bound goes once no call waits. Requests whose calls wait take turns, so that one with many calls
+does not keep others waiting for all of them. A server that refuses the only call it has is not busy
+with ours: then fewer calls help nobody, and the bound goes.
 
 A call that takes much longer than others do may be lost: it leaves its place to one that waits.
 """
@@ -19,7 +21,8 @@ from typing import Final
 from proxy.huggingface.retry import Clock
 
 OVERLOADED: Final = frozenset((424, 429, 503, 529))
-_CALM: Final = 60.0  # seconds without such a refusal after which the bound goes
+_CALM: Final = 60.0  # seconds without such a refusal
+_ROUNDS: Final = 20  # of calls, until as many as were refused are tried again
 # A call is late after so many seconds, or so many times what calls have taken of late.
 _LATE: Final = 3.0
 _LATE_TIMES: Final = 4.0
@@ -45,6 +48,7 @@ class Places:
         self._held: dict[Place, None] = {}  # the oldest first
         self._lowered = 0  # how often the bound was
         self._refused_at = 0.0
+        self._too_many = 0  # calls under way, of which the last was refused
         self._waiting: OrderedDict[Hashable, deque[asyncio.Future[Place]]] = OrderedDict()
         self._usual = 0.0  # seconds that calls take
         self._timer: asyncio.TimerHandle | None = None
@@ -113,16 +117,23 @@ class Places:
         if status in OVERLOADED:
             self._refused(place.lowered)
         elif self.bound is not None and status is None:
-            if self._clock() - self._refused_at > _CALM:
-                self.bound = None
-            else:
-                self.bound += 1 / self.bound
+            self.bound = self._grown(self.bound)
         self._grant()
+
+    def _grown(self, bound: float) -> float | None:
+        """The bound after a call that the server has answered."""
+        is_calm = self._clock() - self._refused_at > _CALM
+        if is_calm and not self._waiting:
+            return None
+        if int(bound) + 1 == self._too_many:
+            return bound + 1 / (bound if is_calm else bound * _ROUNDS)
+        return bound + (1 if is_calm else 1 / bound)
 
     def _refused(self, lowered: int) -> None:
         self._refused_at = self._clock()
         if lowered < self._lowered:
             return  # what refuses several calls of one moment is one overload
+        self._too_many = self.under_way + 1
         if not self.under_way:
             self.bound = None
         else:

@@ -100,6 +100,45 @@ async def test_it_gets_one_more_for_each_round_that_it_answers(server):
     assert len(server.under_way) == 6
 
 
+async def test_as_many_as_it_refused_are_tried_only_after_many_rounds(server):
+    await server.call(*range(3))
+    await server.end(429)
+    await server.end(count=2)
+    await server.call(*range(60))
+    answered = 0
+    while len(server.under_way) < 3:
+        await server.end()
+        answered += 1
+    assert 40 < answered < 60  # two in each round
+
+
+@pytest.mark.parametrize("capacity", [1, 2, 5])
+async def test_a_small_server_seldom_refuses(server, capacity):
+    await server.call(*range(1000))
+    await server.end(429, count=1000 - capacity)  # nobody knew
+    answered = refused = 0
+    while answered < 500:
+        if (excess := len(server.under_way) - capacity) > 0:
+            await server.end(429, count=excess)
+            refused += excess
+        await server.call(1, 2, 3)  # more wait than there is room for
+        await server.end()
+        answered += 1
+    assert refused < answered / 12
+
+
+async def test_after_a_calm_minute_it_gets_many_more_if_they_wait(server):
+    await server.call(*range(9))
+    await server.end(429)
+    await server.call(*range(1000))
+    server.clock.now += 61
+    rounds = 0
+    while server.under_way:
+        await server.end(count=len(server.under_way))
+        rounds += 1
+    assert rounds < 15  # 40, if there were only one more in each
+
+
 async def test_a_calm_minute_ends_the_bound(server):
     await server.call(*range(9))
     await server.end(429)
