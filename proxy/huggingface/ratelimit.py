@@ -1,7 +1,7 @@
 """Rate limits of provider calls.
 
 A token bucket of one: calls leave evenly spaced, and one that comes too early waits for its turn in
-a queue of bounded length.
+a queue of bounded length. Unlike Elasticsearch's, all wait when the provider asks for a pause.
 Source: RequestExecutorService, RateLimiter.
 """
 
@@ -18,6 +18,8 @@ from proxy.huggingface.retry import Clock, Sleep
 from proxy.inference.endpoints import InferenceEndpoint
 
 _MANY: Final = 1000  # groups; idle ones are dropped beyond that
+# Seconds that a provider may ask for; after longer ones, requests would only run late.
+_LONGEST_REST: Final = 5.0
 
 
 class Pace(ABC):
@@ -86,9 +88,12 @@ class RateLimiter:
             return _EvenPace(60.0 / endpoint.service_settings.requests_per_minute, clock, sleep)
 
         self._capacity = capacity
+        self._clock = clock
+        self._sleep = sleep
         self._pace_of = pace_of or even
         self._groups: dict[int, Pace] = {}  # by the hash, as URLs and tokens may be long
         self._many = _MANY
+        self._rests: dict[int, float] = {}  # by group, when its provider may be called again
 
     @property
     def waiting(self) -> int:
@@ -97,8 +102,30 @@ class RateLimiter:
 
     def is_free(self, endpoint: InferenceEndpoint) -> bool:
         """Whether the endpoint's next call may leave at once; it counts as having left."""
+        if self.is_resting(endpoint):
+            return False
         group = self._group(endpoint)
         return not group.waiting and group.take()
+
+    def let_rest(self, endpoint: InferenceEndpoint, seconds: float) -> None:
+        """The provider asks for so much time without a call, unless that is too long to wait."""
+        if seconds > _LONGEST_REST:
+            return
+        now, key = self._clock(), _key(endpoint)
+        self._rests = {one: end for one, end in self._rests.items() if end > now}
+        self._rests[key] = max(self._rests.get(key, 0.0), now + seconds)
+
+    def is_resting(self, endpoint: InferenceEndpoint) -> bool:
+        """Whether the provider has asked for no call now."""
+        return bool(self._rests) and self._rest_of(endpoint) > 0
+
+    async def rest(self, endpoint: InferenceEndpoint) -> None:
+        """Return when the provider may be called, which does not count as a call."""
+        while (seconds := self._rest_of(endpoint)) > 0:
+            await self._sleep(seconds)
+
+    def _rest_of(self, endpoint: InferenceEndpoint) -> float:
+        return self._rests.get(_key(endpoint), 0.0) - self._clock()
 
     def check_room(self, endpoint: InferenceEndpoint, others: int = 0) -> None:
         """Raises: Rejected if as many calls wait, or as many `others`, as may."""
@@ -121,14 +148,13 @@ class RateLimiter:
         group.waiting += 1
         try:
             async with group.turn:
+                await self.rest(endpoint)
                 await group.wait()
         finally:
             group.waiting -= 1
 
     def _group(self, endpoint: InferenceEndpoint) -> Pace:
-        settings = endpoint.service_settings
-        limit = settings.requests_per_minute
-        key = hash((settings.url, endpoint.secret_settings.api_key, limit))
+        key = _key(endpoint)
         group = self._groups.get(key)
         if group is None:
             if len(self._groups) >= self._many:
@@ -141,3 +167,9 @@ class RateLimiter:
         self._groups = {
             key: group for key, group in self._groups.items() if group.waiting or not group.is_idle
         }
+
+
+def _key(endpoint: InferenceEndpoint) -> int:
+    """Of its group."""
+    settings = endpoint.service_settings
+    return hash((settings.url, endpoint.secret_settings.api_key, settings.requests_per_minute))

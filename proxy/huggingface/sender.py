@@ -17,6 +17,7 @@ from proxy.huggingface.calls import (
     FailedCall,
     InvalidHost,
     OpenReply,
+    Refusal,
     Reply,
 )
 from proxy.huggingface.failures import failure, unreadable
@@ -25,12 +26,14 @@ from proxy.huggingface.hints import (
     advice_on,
     advice_on_count,
     advice_on_shape,
+    advice_on_state,
 )
 from proxy.huggingface.observing import Observer
 from proxy.huggingface.ratelimit import RateLimiter
 from proxy.huggingface.reading import Reader
 from proxy.huggingface.retry import Failure, Retries, RetryPolicy
 from proxy.huggingface.servers import Servers
+from proxy.huggingface.states import State
 from proxy.huggingface.usage import tokens_of, usage_of
 from proxy.huggingface.waking import NotYet, Waking
 from proxy.inference.endpoints import InferenceEndpoint
@@ -91,10 +94,11 @@ class Sender:
             if isinstance(outcome, OpenReply):
                 self._observer.succeeded(endpoint)
                 return outcome
-            self._observer.failed(endpoint, advice_on(endpoint, outcome))
+            self._failed(endpoint, outcome)
             await retries.wait(self.failure(endpoint, outcome))
 
     async def _open(self, call: Call) -> OpenReply | FailedCall:
+        await self._rest(call.endpoint)
         await confirm()
         return await self._calls.open(call)
 
@@ -105,18 +109,26 @@ class Sender:
         return await self._waking.outcome(call, deadline, send)
 
     def leaves_at_once(self, endpoint: InferenceEndpoint) -> bool:
-        """Whether the endpoint's rate limit lets a call leave now, which then is to be made."""
+        """Whether a call may leave now, which then is to be made: see `turn`."""
         return self._limiter.is_free(endpoint)
 
     async def turn(self, endpoint: InferenceEndpoint, *, bounded: bool = True) -> None:
-        """Wait until the endpoint's rate limit lets a call leave.
+        """Wait until a call may leave: by the provider's wish, then by the endpoint's rate limit.
 
         Raises: Rejected where too many wait already, if that is `bounded`.
         """
         if not self._limiter.is_free(endpoint):
-            with HeldUp(HELD_BACK), self._metrics.rate_limit_wait() as wait:
+            is_resting = self._limiter.is_resting(endpoint)
+            why = advice_on_state(endpoint, State.RATE_LIMITED) if is_resting else HELD_BACK
+            with HeldUp(why), self._metrics.rate_limit_wait() as wait:
                 await self._limiter.wait(endpoint, bounded=bounded)
             usage_of(self._metrics.endpoints, endpoint).queue_seconds += wait.seconds
+
+    async def _rest(self, endpoint: InferenceEndpoint) -> None:
+        """Wait as long as the provider has asked for no call, as after others were refused."""
+        if self._limiter.is_resting(endpoint):
+            with HeldUp(advice_on_state(endpoint, State.RATE_LIMITED)):
+                await self._limiter.rest(endpoint)
 
     def check_room(self, endpoint: InferenceEndpoint, waiting: int) -> None:
         """Raises: Rejected if no more than these may wait for the endpoint."""
@@ -131,10 +143,11 @@ class Sender:
 
         Raises: MemoryShort; CountMismatch, which another attempt would not change.
         """
+        await self._rest(call.endpoint)
         await confirm()
         outcome = await self._calls.send(call)
         if not isinstance(outcome, Reply):
-            self._observer.failed(call.endpoint, advice_on(call.endpoint, outcome))
+            self._failed(call.endpoint, outcome)
             return outcome
         try:
             result = await reader.read(outcome.body)
@@ -153,6 +166,11 @@ class Sender:
             endpoints = self._metrics.endpoints
             used = usage_of(endpoints, endpoint)
             endpoints.count_tokens(endpoint.inference_id, used, tokens_of(reply.body))
+
+    def _failed(self, endpoint: InferenceEndpoint, outcome: FailedCall) -> None:
+        if isinstance(outcome, Refusal) and outcome.status == 429 and outcome.retry_after:
+            self._limiter.let_rest(endpoint, outcome.retry_after)
+        self._observer.failed(endpoint, advice_on(endpoint, outcome))
 
     def _unreadable(self, endpoint: InferenceEndpoint, reply: Reply, error: ProxyError) -> Failure:
         """What a reply of another shape means. Raises: the error, if it is a CountMismatch."""

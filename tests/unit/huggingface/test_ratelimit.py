@@ -146,3 +146,52 @@ async def test_groups_that_are_idle_are_forgotten(time):
         await limits.wait(make_endpoint(token=f"t{number}", requests_per_minute=60_000))
         time.now += 1.0
     assert len(limits._groups) <= ratelimit._MANY
+
+
+async def test_all_wait_when_the_provider_asks_for_it(time):
+    limits, endpoint = limiter(time), make_endpoint(requests_per_minute=600)
+    limits.let_rest(endpoint, 3.0)
+    assert limits.is_resting(endpoint)
+    assert not limits.is_free(endpoint)
+    assert limits.is_free(make_endpoint(token="other"))
+    starts = []
+    for _ in range(3):
+        await limits.wait(endpoint)
+        starts.append(round(time.now, 6))
+    assert starts == [3.0, 3.1, 3.2]
+    assert not limits.is_resting(endpoint)
+
+
+async def test_those_who_wait_already_wait_longer():
+    time = Held()
+    limits, endpoint = limiter(time), make_endpoint(requests_per_minute=60)
+    await limits.wait(endpoint)
+    async with asyncio.TaskGroup() as group:
+        for _ in range(2):  # the first waits for its own time already, the second for the first
+            group.create_task(limits.wait(endpoint))
+        await asyncio.sleep(0)
+        limits.let_rest(endpoint, 4.0)
+        time.released.set()
+    assert time.now == 4.0
+
+
+async def test_a_shorter_rest_ends_no_longer_one(time):
+    limits, endpoint = limiter(time), make_endpoint()
+    limits.let_rest(endpoint, 3.0)
+    limits.let_rest(endpoint, 1.0)
+    await limits.rest(endpoint)
+    assert time.now == 3.0
+
+
+async def test_a_long_rest_is_not_waited_for(time):
+    limits, endpoint = limiter(time), make_endpoint()
+    limits.let_rest(endpoint, 60.0)
+    assert limits.is_free(endpoint)
+
+
+async def test_rests_that_are_over_are_forgotten(time):
+    limits = limiter(time)
+    for number in range(100):
+        limits.let_rest(make_endpoint(token=str(number)), 1.0)
+        time.now += 1.0
+    assert len(limits._rests) == 1

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
 from proxy.limits.deadline import NO_DEADLINE
 from tests.support.huggingface import SEND, answering, failing
 from tests.support.samples import ID, make_endpoint
-from tests.support.stubs import Reply, json_reply
+from tests.support.stubs import Call, Reply, json_reply
 
 
 class TestFailures:
@@ -33,6 +34,36 @@ class TestFailures:
         async with answering(replies) as provider:
             await provider.embed("x")
         assert provider.waits == [float(seconds)]
+
+    @pytest.mark.parametrize("ask", ["embed", "complete", "deltas"])
+    async def test_a_limit_that_one_call_meets_holds_the_others_back(self, ask):
+        times: list[float] = []
+
+        def answer(call: Call) -> Reply:
+            times.append(time.monotonic())
+            if len(times) == 1:
+                return json_reply({}, 429, headers={"Retry-After": "0.4"})
+            return json_reply([[1]])
+
+        is_refused = asyncio.Event()
+
+        async def sleep(seconds: float) -> None:
+            is_refused.set()
+            await asyncio.sleep(seconds)
+
+        async with answering(answer, sleep=sleep) as provider:
+            call = {
+                "embed": lambda: provider.embed("x"),
+                "complete": provider.complete,
+                "deltas": provider.deltas,
+            }[ask]
+            first = asyncio.ensure_future(call())
+            waits = asyncio.ensure_future(is_refused.wait())
+            await asyncio.wait((first, waits), return_when=asyncio.FIRST_COMPLETED)
+            waits.cancel()
+            await asyncio.gather(first, call(), return_exceptions=True)
+        assert len(times) > 1
+        assert times[1] - times[0] >= 0.4
 
     @pytest.mark.parametrize(
         ("value", "asked"),
