@@ -27,7 +27,7 @@ from proxy.huggingface.sharedlimits import Leases
 from proxy.inference.completion import Completion
 from proxy.inference.embedding import EmbeddingEndpoints
 from proxy.inference.endpoints import InferenceEndpoint
-from proxy.inference.guard import ModelGuard, NoGuard
+from proxy.inference.guard import ModelGuard
 from proxy.inference.maintained import MaintainedProvider
 from proxy.inference.ports import Dependents, NoDependents, Notes, Uses
 from proxy.inference.releases import PROFILES
@@ -83,6 +83,11 @@ async def opened_inference(
         background.start(warmth.run())
         guard = _guard(settings, store, provider, background)
         maintained = MaintainedProvider(provider, completion, warmth, guard)
+
+        def created(endpoint: InferenceEndpoint) -> None:
+            if guard is not None:
+                background.start(guard.after(endpoint))
+
         service = InferenceService(
             store,
             maintained,
@@ -91,7 +96,7 @@ async def opened_inference(
             trial_provider=provider,
             takes_starting=settings.cold_start_wait > 0,
             prefixes_of=settings.prefixes.of,
-            created=lambda endpoint: background.start(guard.after(endpoint)),
+            created=created,
         )
         endpoints = EmbeddingEndpoints(store, maintained, completion, settings.prefixes.of)
         yield Inference(service=service, endpoints=endpoints, provider=provider, limiter=limiter)
@@ -123,9 +128,9 @@ async def _embedding_cache(
 
 def _guard(
     config: ProviderConfig, store: CachedStore, provider: HuggingFace, background: Background
-) -> ModelGuard | NoGuard:
+) -> ModelGuard | None:
     if config.model_guard is None:
-        return NoGuard()
+        return None
     return ModelGuard(
         store,
         provider,

@@ -170,14 +170,6 @@ class ModelGuard:
         self._checks[endpoint.inference_id] = check
 
 
-class NoGuard:
-    """For a proxy that trusts providers with their models."""
-
-    async def before(self, endpoint: InferenceEndpoint) -> None: ...
-
-    async def after(self, endpoint: InferenceEndpoint) -> None: ...
-
-
 def described(endpoint: InferenceEndpoint, drift: Drift) -> str:
     """What callers and the log are told."""
     named = ""

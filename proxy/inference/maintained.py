@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from proxy.inference.chat import ChatRequest
 from proxy.inference.completion import Completion
 from proxy.inference.endpoints import InferenceEndpoint
-from proxy.inference.guard import ModelGuard, NoGuard
+from proxy.inference.guard import ModelGuard
 from proxy.inference.ports import Provider
 from proxy.inference.results import RankedDocument, SparseVector
 from proxy.inference.streaming import Stream
@@ -25,12 +25,13 @@ class MaintainedProvider:
         provider: Provider,
         completion: Completion,
         warmth: Warmth,
-        guard: ModelGuard | NoGuard,
+        guard: ModelGuard | None,
     ) -> None:
+        """Without a `guard`, providers are trusted with their models."""
         self._provider = provider
         self._completion = completion
         self._warmth = warmth
-        self._guard = None if isinstance(guard, NoGuard) else guard
+        self._guard = guard
 
     def at_hand(self, endpoint: InferenceEndpoint, inputs: Sequence[str]) -> list[Numbers] | None:
         if self._guard is not None:

@@ -11,7 +11,6 @@ from proxy.ground.background import Background
 from proxy.ground.errors import EndpointAlreadyExists, RequestTimedOut, StatusError, StoreError
 from proxy.inference.completion import Completion
 from proxy.inference.endpoints import TaskType
-from proxy.inference.guard import NoGuard
 from proxy.inference.maintained import MaintainedProvider
 from proxy.inference.requests import InferenceRequest
 from proxy.inference.service import InferenceService
@@ -40,7 +39,7 @@ class Parts:
         warmth = Warmth(self.store, self.provider, 0.0, 30.0, self.background)
         self.service = InferenceService(
             self.store,
-            MaintainedProvider(self.provider, self.completion, warmth, NoGuard()),
+            MaintainedProvider(self.provider, self.completion, warmth, None),
             30.0,
             PROFILE,
             trial_provider=self.provider,
