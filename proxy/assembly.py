@@ -24,7 +24,7 @@ from proxy.huggingface.ratelimit import RateLimiter
 from proxy.huggingface.retry import RetryPolicy
 from proxy.huggingface.session import provider_session
 from proxy.huggingface.sharedlimits import Leases
-from proxy.inference.completion import Completion
+from proxy.inference.dimensions import DimensionsFinder
 from proxy.inference.embedding import EmbeddingEndpoints
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.inference.guard import ModelGuard
@@ -78,11 +78,11 @@ async def opened_inference(
         stack.push_async_callback(provider.close)
         background = Background()
         stack.push_async_callback(background.close)
-        completion = Completion(store, provider, settings.timeout, background)
+        dimensions = DimensionsFinder(store, provider, settings.timeout, background)
         warmth = Warmth(store, provider, settings.keep_warm, settings.timeout, background)
         background.start(warmth.run())
         guard = _guard(settings, store, provider, background)
-        maintained = MaintainedProvider(provider, completion, warmth, guard)
+        maintained = MaintainedProvider(provider, dimensions, warmth, guard)
 
         def created(endpoint: InferenceEndpoint) -> None:
             if guard is not None:
@@ -98,7 +98,7 @@ async def opened_inference(
             prefixes_of=settings.prefixes.of,
             created=created,
         )
-        endpoints = EmbeddingEndpoints(store, maintained, completion, settings.prefixes.of)
+        endpoints = EmbeddingEndpoints(store, maintained, dimensions, settings.prefixes.of)
         yield Inference(service=service, endpoints=endpoints, provider=provider, limiter=limiter)
 
 

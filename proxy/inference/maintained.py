@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from proxy.inference.chat import ChatRequest
-from proxy.inference.completion import Completion
+from proxy.inference.dimensions import DimensionsFinder
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.inference.guard import ModelGuard
 from proxy.inference.ports import Provider
@@ -23,13 +23,13 @@ class MaintainedProvider:
     def __init__(
         self,
         provider: Provider,
-        completion: Completion,
+        dimensions: DimensionsFinder,
         warmth: Warmth,
         guard: ModelGuard | None,
     ) -> None:
         """Without a `guard`, providers are trusted with their models."""
         self._provider = provider
-        self._completion = completion
+        self._dimensions = dimensions
         self._warmth = warmth
         self._guard = guard
 
@@ -37,7 +37,7 @@ class MaintainedProvider:
         if self._guard is not None:
             return None
         if (vectors := self._provider.at_hand(endpoint, inputs)) is not None:
-            self._completion.note(endpoint, vectors)
+            self._dimensions.note(endpoint, vectors)
             self._warmth.used(endpoint)
         return vectors
 
@@ -49,7 +49,7 @@ class MaintainedProvider:
         vectors = await self._provider.embed(endpoint, inputs, deadline)
         if self._guard is not None:
             await self._guard.after(endpoint)
-        self._completion.note(endpoint, vectors)
+        self._dimensions.note(endpoint, vectors)
         self._warmth.used(endpoint)
         return vectors
 

@@ -15,7 +15,7 @@ from tests.support.samples import make_endpoint
 
 
 class Told:
-    """Completion, warmth and guard in one, that write down what they are told."""
+    """What finds dimensions, warmth and guard in one, that write down what they are told."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
