@@ -104,8 +104,8 @@ class Sender:
         """What `send` makes of a call; if its server starts, then once it has, if so configured."""
         return await self._waking.outcome(call, deadline, send)
 
-    def leaves_at_once(self, endpoint: InferenceEndpoint) -> bool:
-        """Whether the endpoint's rate limit lets a call leave now, which then is to be made."""
+    def take_turn(self, endpoint: InferenceEndpoint) -> bool:
+        """Whether the endpoint's rate limit lets a call leave now; it counts as having left."""
         return self._limiter.is_free(endpoint)
 
     async def turn(self, endpoint: InferenceEndpoint, *, bounded: bool = True) -> None:
@@ -142,10 +142,11 @@ class Sender:
             raise
         except ProxyError as error:
             return self._unreadable(call.endpoint, outcome, error)
-        self._read(call.endpoint, outcome)
+        self._note_read(call.endpoint, outcome)
         return result
 
-    def _read(self, endpoint: InferenceEndpoint, reply: Reply) -> None:
+    def _note_read(self, endpoint: InferenceEndpoint, reply: Reply) -> None:
+        """Tell those who keep account that a reply has been read."""
         self._observer.succeeded(endpoint)
         if not endpoint.streams:
             self._servers.answered(endpoint, is_tei=reply.is_of_tei)
