@@ -157,7 +157,7 @@ def test_a_map_of_a_room_names_all_of_its_modules(room: str):
 
 
 def test_the_rooms_of_many_modules_have_maps():
-    assert MAPS.keys() >= {"api", "huggingface", "inference", "lane"}
+    assert MAPS.keys() >= {"api", "ground", "huggingface", "inference", "lane"}
 
 
 def does_something(path: Path) -> bool:
