@@ -120,7 +120,7 @@ class ProviderConfig:
     shared_rate_limits: bool = setting(
         False,
         "Whether rate limits hold for all proxies and workers of a store together",
-        "Else it holds for each process. While the store cannot be used, each has its part of it.",
+        "Otherwise they hold for each process. While the store cannot be used, each has its part.",
     )
     retry_initial_delay: float = setting(
         1.0,
