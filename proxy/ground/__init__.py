@@ -32,7 +32,7 @@ Where to look:
                 one call for many who ask
     remembering what short texts mean, worked out once
     background  what nobody waits for
-    turns       what can wait, done a little in each turn of the event loop
+    steps       what can wait, done a little in each turn of the event loop
     scopes      contexts in which a context variable has a value
     epoch       by which workers learn that another one has changed something
     sqlitelog   SQLite's write-ahead log

@@ -241,7 +241,7 @@ class CallerSide(AnsweringConnection):
 
     def resume_reading(self) -> None:
         if self._unread:
-            self.turns.put_off(self._read_on)
+            self.steps.put_off(self._read_on)
         else:
             super().resume_reading()
 
@@ -286,7 +286,7 @@ class CallerSide(AnsweringConnection):
     def _wait_for_turn(self) -> None:
         """Read no more for now: what comes takes long to read, or is to be dropped."""
         self.transport.pause_reading()
-        self.turns.put_off(self._read_on)
+        self.steps.put_off(self._read_on)
         if self._unread:
             self.note_held()
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
-from proxy.ground.turns import Step
+from proxy.ground.steps import Step
 
 _SPELL: Final = 0.0005  # seconds of work before others get their turn; an ordinary event takes less
 _SHARE: Final = 0.03  # of a turn of the loop, where that is more
