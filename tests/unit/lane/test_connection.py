@@ -212,10 +212,12 @@ async def test_small_chunks_behind_an_early_answer_are_dropped_to_their_end(worl
 @lane_test()
 async def test_what_follows_a_refusal_is_dropped_in_turns(world):
     """The caller gets its error although it goes on sending."""
+    counted = world.lane.steps = Counted()
     callers = [await world.caller() for _ in range(8)]
     for caller in callers:
         await caller.send(b"GET / HTTP/2.0\r\nHost: es\r\n\r\n")
     async with pouring(callers, b"x" * 65536):
         for caller in callers:
             await caller.error(505)
+        await world.wait(lambda: counted.steps > 20)
         await world.exchange(await world.caller())

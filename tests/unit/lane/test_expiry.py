@@ -11,6 +11,8 @@ from aiohttp import web
 from proxy.config import LimitsConfig
 from proxy.ground.steps import Step, Steps
 from proxy.lane import Patience
+from proxy.lane.caller import CallerSide
+from proxy.lane.states import HEAD
 from tests.support.lanes import lane_test
 from tests.support.peers import GET, OK, Peer
 
@@ -176,6 +178,26 @@ async def test_a_deadline_that_is_seen_twice_is_acted_on_once(world, half_closed
     await world.wait(lambda: not world.lane.callers)
     for step in others:
         step()
+
+
+@lane_test(limits=LimitsConfig(head_timeout=0.2))
+async def test_deadlines_that_pass_together_are_acted_on_in_turns(world):
+    kept = world.lane.steps = Kept()
+    callers = [await world.caller() for _ in range(10)]
+    for caller in callers:
+        await caller.send(b"GET / HTTP/1.1\r\n")
+
+    def those_in_time() -> list[CallerSide]:
+        return [side for side in world.lane.callers if side.state is HEAD]
+
+    await world.wait(lambda: all(side.reads_head for side in world.lane.callers))
+    for left in range(9, -1, -1):
+        while len(those_in_time()) > left:
+            await world.wait(lambda: bool(kept.steps))
+            kept.steps.pop(0)()
+        assert len(those_in_time()) == left
+    for caller in callers:
+        await caller.error(408)
 
 
 class Kept(Steps):
