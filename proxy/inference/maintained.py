@@ -86,6 +86,11 @@ class MaintainedProvider:
     ) -> list[str]:
         return await self._provider.complete(endpoint, text, deadline)
 
+    async def chat(
+        self, endpoint: InferenceEndpoint, request: ChatRequest, deadline: Deadline
+    ) -> Json:
+        return await self._provider.chat(endpoint, request, deadline)
+
     async def stream_completion(
         self, endpoint: InferenceEndpoint, text: str, deadline: Deadline
     ) -> Stream[list[str]]:
@@ -98,8 +103,3 @@ class MaintainedProvider:
 
     def forget(self, inference_id: str) -> None:
         self._provider.forget(inference_id)
-
-    async def chat(
-        self, endpoint: InferenceEndpoint, request: ChatRequest, deadline: Deadline
-    ) -> Json:
-        return await self._provider.chat(endpoint, request, deadline)

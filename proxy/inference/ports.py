@@ -201,6 +201,10 @@ class Provider(Protocol):
         self, endpoint: InferenceEndpoint, text: str, deadline: Deadline
     ) -> list[str]: ...
 
+    async def chat(
+        self, endpoint: InferenceEndpoint, request: ChatRequest, deadline: Deadline
+    ) -> Json: ...
+
     async def stream_completion(
         self, endpoint: InferenceEndpoint, text: str, deadline: Deadline
     ) -> Stream[list[str]]: ...
@@ -208,10 +212,6 @@ class Provider(Protocol):
     async def stream_chat(
         self, endpoint: InferenceEndpoint, request: ChatRequest, deadline: Deadline
     ) -> Stream[Json]: ...
-
-    async def chat(
-        self, endpoint: InferenceEndpoint, request: ChatRequest, deadline: Deadline
-    ) -> Json: ...
 
     def forget(self, inference_id: str) -> None:
         """The endpoint has been deleted: nothing needs to be remembered of it."""
