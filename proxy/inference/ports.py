@@ -172,7 +172,8 @@ class Sighting:
 class Provider(Protocol):
     """What the service needs of Hugging Face endpoints; see HuggingFace.
 
-    No method ends at its deadline by itself: it only waits for nothing that lies beyond.
+    A deadline cuts no method off: whoever calls it does that. It only tells which waits for another
+    attempt are in vain.
     """
 
     def at_hand(self, endpoint: InferenceEndpoint, inputs: Sequence[str]) -> list[Numbers] | None:

@@ -14,9 +14,10 @@ from proxy.xcontent.times import time_text
 
 
 class Within:
-    """So many seconds; a negative number stands for no limit. `late` makes the error.
+    """Cuts off what is done within after so many seconds; a negative number stands for no limit.
 
-    As `asyncio.timeout`, which takes twice as long, and every request waits for a provider.
+    `late` makes the error. It is an `asyncio.timeout` that costs half as much, as every request
+    that waits for a provider enters one.
     """
 
     __slots__ = ("_cancelling", "_expired", "_late", "_seconds", "_task", "_timer")
