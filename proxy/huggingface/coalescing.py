@@ -176,7 +176,7 @@ class _Line(Generic[T]):
         return found
 
     def _waits_of(self, caller: Caller[T]) -> list[Advice]:
-        """What the calls wait for with which its results are to come, besides answers."""
+        """What the calls that are to bring its results wait for, besides answers."""
         calls = {one.call for one, result in caller.results.items() if result is None}
         if caller in self._waiting:
             calls.add(self._next)

@@ -123,7 +123,7 @@ class Sender:
         self._limiter.check_room(endpoint, waiting)
 
     def retries(self, deadline: Deadline) -> Retries:
-        """Those of a call whose first attempt is made now."""
+        """The retries of a call whose first attempt is made now."""
         return self._retry.start(deadline)
 
     async def attempt(self, call: Call, reader: Reader[T]) -> T | FailedCall | Failure:

@@ -77,7 +77,7 @@ class DimensionsFinder:
         raise failure
 
     def note(self, endpoint: InferenceEndpoint, vectors: Sequence[Sequence[float]]) -> None:
-        """These vectors have come for it; what they show is stored while their caller goes on."""
+        """Store the size of these vectors that an endpoint has made, while their caller goes on."""
         inference_id = endpoint.inference_id
         if not lacks_dimensions(endpoint) or not vectors or inference_id in self._noting:
             return

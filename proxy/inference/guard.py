@@ -171,7 +171,7 @@ class ModelGuard:
 
 
 def described(endpoint: InferenceEndpoint, drift: Drift) -> str:
-    """What callers and the log are told."""
+    """What callers and the log are told of a drift."""
     named = ""
     if drift.before != drift.now:
         named = f", {drift.before} then and {drift.now} now"

@@ -56,7 +56,7 @@ class Within:
 
 
 def until(deadline: Deadline, inference_id: str) -> Within:
-    """What is left of the time for calls of an endpoint; then RequestTimedOut."""
+    """Cuts calls of an endpoint off at the deadline. Raises: RequestTimedOut."""
     left = -1.0 if deadline.at == NO_DEADLINE.at else max(0.0, round(deadline.seconds_left(), 2))
     return Within(left, partial(timed_out, inference_id))
 
