@@ -202,7 +202,7 @@ class EgressConfig:
         None,
         "HTTP proxy for these calls: its URL, or `environment` for HTTPS_PROXY and its like",
         "It looks names up for itself, so `egress.allow` must list what may be called. Where the "
-        "names in that list lead is up to this proxy.",
+        "names in that list lead is up to the HTTP proxy.",
         absent="no proxy",
         may_hold_password=True,
     )
