@@ -24,10 +24,10 @@ from proxy.huggingface.ratelimit import RateLimiter
 from proxy.huggingface.retry import RetryPolicy
 from proxy.huggingface.session import provider_session
 from proxy.huggingface.sharedlimits import Leases
-from proxy.inference.completion import Completion
+from proxy.inference.dimensions import DimensionsFinder
 from proxy.inference.embedding import EmbeddingEndpoints
 from proxy.inference.endpoints import InferenceEndpoint
-from proxy.inference.guard import ModelGuard, NoGuard
+from proxy.inference.guard import ModelGuard
 from proxy.inference.maintained import MaintainedProvider
 from proxy.inference.ports import Dependents, NoDependents, Notes, Uses
 from proxy.inference.releases import PROFILES
@@ -78,11 +78,16 @@ async def opened_inference(
         stack.push_async_callback(provider.close)
         background = Background()
         stack.push_async_callback(background.close)
-        completion = Completion(store, provider, settings.timeout, background)
+        dimensions = DimensionsFinder(store, provider, settings.timeout, background)
         warmth = Warmth(store, provider, settings.keep_warm, settings.timeout, background)
         background.start(warmth.run())
         guard = _guard(settings, store, provider, background)
-        maintained = MaintainedProvider(provider, completion, warmth, guard)
+        maintained = MaintainedProvider(provider, dimensions, warmth, guard)
+
+        def created(endpoint: InferenceEndpoint) -> None:
+            if guard is not None:
+                background.start(guard.after(endpoint))
+
         service = InferenceService(
             store,
             maintained,
@@ -91,9 +96,9 @@ async def opened_inference(
             trial_provider=provider,
             takes_starting=settings.cold_start_wait > 0,
             prefixes_of=settings.prefixes.of,
-            created=lambda endpoint: background.start(guard.after(endpoint)),
+            created=created,
         )
-        endpoints = EmbeddingEndpoints(store, maintained, completion, settings.prefixes.of)
+        endpoints = EmbeddingEndpoints(store, maintained, dimensions, settings.prefixes.of)
         yield Inference(service=service, endpoints=endpoints, provider=provider, limiter=limiter)
 
 
@@ -123,9 +128,9 @@ async def _embedding_cache(
 
 def _guard(
     config: ProviderConfig, store: CachedStore, provider: HuggingFace, background: Background
-) -> ModelGuard | NoGuard:
+) -> ModelGuard | None:
     if config.model_guard is None:
-        return NoGuard()
+        return None
     return ModelGuard(
         store,
         provider,

@@ -99,7 +99,7 @@ def _limit_of(error: ProxyError | Cause | None) -> str | None:
 
 
 def _responder(request: web.Request) -> Responder:
-    """That of the request; one of its own for what fails before the request is looked into."""
+    """The request's responder; a new one where it has failed before it was looked into."""
     if RESPONDER in request:
         return request[RESPONDER]
     return responder_for(parse_request(request.method, request.raw_path, request.headers))

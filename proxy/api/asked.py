@@ -41,7 +41,7 @@ class Asked:
         self.has_credentials = any(name in headers for name in CREDENTIAL_HEADERS)
         action = InferenceAction.GET if self.route is None else self.route.action
         # The verdict of the upstream's security, as it is when this is called.
-        self.ask = authorizer.question(headers, rest.target, action)
+        self.ask_verdict = authorizer.question(headers, rest.target, action)
         self.responder = responder_for(rest)
         # Once the request fits its route.
         self.responder_of_route = self.responder

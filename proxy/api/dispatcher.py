@@ -103,7 +103,7 @@ class InferenceApi:
             return allowed_methods(asked.responder, asked.methods)
         if not asked.has_pattern:
             raise NoHandler(rest.method, rest.target)
-        verdict = await asked.ask()
+        verdict = await asked.ask_verdict()
         if origin.status is not None:
             return ended_by_origin(origin.status)
         if rest.problem is not None:
@@ -123,7 +123,8 @@ class InferenceApi:
             call.user = verdict.user
             self._threads.serve(caller)
             with route.place(self._limits, caller):
-                answer = await self._handled(request, call, route, Permission(verdict, asked.ask))
+                permission = Permission(verdict, asked.ask_verdict)
+                answer = await self._handled(request, call, route, permission)
             body.forget()
             if isinstance(answer, RestResponse):
                 return await send_document(request, call, answer, asked.held)

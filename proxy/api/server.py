@@ -244,7 +244,7 @@ class _Connection(web.RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Of an answer that is written, nothing is left to be done."""
+        """End an answer; nothing is left to be done for one that has been written already."""
         if type(resp) is WholeAnswer and resp.is_written and not self._upgraded:
             return resp, False
         return await super().finish_response(request, resp, start_time)
@@ -318,7 +318,7 @@ class _Connection(web.RequestHandler):
         return _KnownHead(template, message, length)
 
     def resume_reading(self, resume_parser: bool = True) -> None:
-        """Of a body that nobody has paused, aiohttp would let its parser look for more twice."""
+        """Read on, if reading was paused: else aiohttp would only run its parser in vain."""
         if self._reading_paused or self._buffer_paused:
             super().resume_reading(resume_parser)
 

@@ -59,19 +59,19 @@ class ProviderConfig:
     concurrency: int = setting(
         4,
         "Calls that one request may have under way at once",
-        "With `provider.coalescing`, those that an endpoint may have to embed texts, beside such "
-        "as have not been answered for three seconds. A server that refuses calls for its load "
-        "(429, 503, 424, 529) gets half as many from all requests, then one more for each round "
-        "that it answers, but as many as it refused only after twenty rounds. Requests that wait "
-        "take turns, and calls that take four times the usual time, and at least three seconds, no "
-        "longer count.",
+        "With `provider.coalescing`, it is the calls of one endpoint that embed texts; those that "
+        "have gone unanswered for three seconds do not count. A server that refuses calls for its "
+        "load (429, 503, 424, 529) gets half as many, from all requests together, then one more "
+        "for each round that it answers; as many as it refused are tried again only after twenty "
+        "rounds. Requests that wait for it take turns. Calls that take four times the usual time, "
+        "and at least three seconds, do not count.",
     )
     coalescing: bool = setting(
         False,
         "Whether texts that wait for an endpoint are sent together, those of several requests too",
-        "Equal ones are sent once; again only for those who come when their call has not been "
-        "answered for three seconds. Elasticsearch makes a call for each request; this is faster "
-        "where many ask at once, and spares the rate limit.",
+        "Equal ones are sent once. If that call has gone unanswered for three seconds, they are "
+        "sent again for those who come later. Elasticsearch makes a call for each request; this "
+        "is faster where many ask at once, and spares the rate limit.",
     )
     cold_start_wait: float = setting(
         0.0,
@@ -94,7 +94,7 @@ class ProviderConfig:
     model_guard: str | None = setting(
         None,
         "What happens when an endpoint has another model than at first: `warn`, or `refuse` it",
-        "Vectors of two models cannot be compared, and an index that holds both finds anything. "
+        "Vectors of two models cannot be compared: what an index that holds both finds is chance. "
         "The vector of a short text is kept with each text_embedding endpoint, and compared again "
         "after the interval, and after its server was away or names another model.",
         absent="models are not compared",
@@ -121,7 +121,7 @@ class ProviderConfig:
     shared_rate_limits: bool = setting(
         False,
         "Whether rate limits hold for all proxies and workers of a store together",
-        "Else it holds for each process. While the store cannot be used, each has its part of it.",
+        "Otherwise they hold for each process. While the store cannot be used, each has its part.",
     )
     retry_initial_delay: float = setting(
         1.0,

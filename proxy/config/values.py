@@ -49,8 +49,8 @@ class TlsConfig:
 class UpstreamConfig:
     """The Elasticsearch behind the proxy.
 
-    The credentials here are the proxy's own, for its store alone. Callers are let through with
-    theirs, and Elasticsearch decides what they may do.
+    The credentials here are the proxy's own, for its store and for what semantic fields need.
+    Callers are let through with theirs, and Elasticsearch decides what they may do.
     """
 
     url: str | None = setting(
@@ -124,8 +124,9 @@ class UpstreamConfig:
     answer_size: int = setting(
         32 * 1024 * 1024,
         "Size of an answer that has to be read as a whole; larger ones get a 400",
-        "As those of searches with retrievers, or with highlights of semantic fields. Nearly all "
-        "others are streamed, whatever their size. One that is read takes several times its size.",
+        "Answers of searches with retrievers, or with highlights of semantic fields, have to be. "
+        "Nearly all others are streamed, whatever their size. One that is read takes several times "
+        "its size in memory.",
         unit="bytes",
     )
     check_timeout: float = setting(
@@ -201,7 +202,7 @@ class EgressConfig:
         None,
         "HTTP proxy for these calls: its URL, or `environment` for HTTPS_PROXY and its like",
         "It looks names up for itself, so `egress.allow` must list what may be called. Where the "
-        "names in that list lead is up to this proxy.",
+        "names in that list lead is up to the HTTP proxy.",
         absent="no proxy",
         may_hold_password=True,
     )

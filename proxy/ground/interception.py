@@ -30,10 +30,10 @@ class Layer(Protocol):
         """Whether, where it does not, the body of the request may say otherwise."""
 
     def unrefused(self, target: bytes) -> bytes | None:
-        """What the body must not have in it if such a request goes upstream first.
+        """Whether such a request may go upstream first, to be looked into once that refuses it.
 
-        Elasticsearch refuses each other one that the application answers for its body. None where
-        it does not, and the body has to be looked into first.
+        It may if these bytes are not in its body: without them, Elasticsearch refuses whatever the
+        application would answer. None if it has to be looked into first in any case.
         """
 
     def hides_body(self, head: bytes) -> bool:
@@ -101,7 +101,7 @@ class Interception:
         return self._layer.looks_into(method, target)
 
     def unrefused(self, target: bytes) -> bytes | None:
-        """What the body must not have in it if such a request goes upstream first; see `Layer`."""
+        """The bytes without which such a request may go upstream first; see `Layer`."""
         return self._layer.unrefused(target)
 
     def hides_body(self, head: bytes) -> bool:

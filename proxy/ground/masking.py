@@ -17,7 +17,6 @@ MASK: Final = "********"
 _NAMES_SECRET: Final = re.compile(
     r"(^key|(api|access|secret|private)key|token|secret|password|credentials|authorization)$"
 )
-_LONGEST_NAME: Final = 200  # characters of a setting's name that are looked at
 _PREFIX: Final = "hf_"  # of Hugging Face's tokens
 _RUN: Final = re.compile(r"[A-Za-z0-9]{8,}")
 _LONG_RUN: Final = 12  # characters

@@ -31,7 +31,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
 
-from proxy.ground.turns import Step, Turns
+from proxy.ground.steps import Step, Steps
 
 if TYPE_CHECKING:
     from aiohttp.http import RawResponseMessage
@@ -68,9 +68,9 @@ class DroppedWhileIdle(ServerDisconnectedError):
 class BoundedProtocol(ResponseHandler):
     """A connection that ends once what it brings beside a request's answer is too much."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, turns: Turns) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, steps: Steps) -> None:
         super().__init__(loop)
-        self._turns = turns
+        self._steps = steps
         self._rest = b""  # what has come, and waits for its turn
         self._puts_off: PutsOff | None = None
         self._is_dense = False  # whether there was more framing than payload in the last step
@@ -142,7 +142,7 @@ class BoundedProtocol(ResponseHandler):
             if self._is_dense and start and not at_once:
                 self._rest = data[start:]
                 self.transport.pause_reading()
-                self._turns.put_off(self._go_on)
+                self._steps.put_off(self._go_on)
                 return
             size = _BODY_STEP
             if self._is_dense or self._is_awaited:
@@ -216,7 +216,7 @@ class Connector(TCPConnector):
         super().__init__(**options)
         # aiohttp 3.14 has no public place for it.
         protocol: Callable[..., ResponseHandler] = BoundedProtocol
-        self._factory = partial(protocol, loop=self._loop, turns=Turns())
+        self._factory = partial(protocol, loop=self._loop, steps=Steps())
 
     async def connect(
         self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout

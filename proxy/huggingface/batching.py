@@ -20,7 +20,7 @@ class Text:
     index: int
     is_truncated: bool = False
 
-    def shortened(self, units: int) -> Text:
+    def first(self, units: int) -> Text:
         """The first `units` UTF-16 units; a surrogate pair is not split."""
         encoded = self.text.encode("utf-16-le")
         if len(encoded) <= 2 * units:
@@ -28,9 +28,9 @@ class Text:
         text = encoded[: 2 * units].decode("utf-16-le", errors="ignore")
         return replace(self, text=text, is_truncated=True)
 
-    def cut(self, share: float) -> Text:
-        """The first part of it, for a provider that finds it too long."""
-        return self.shortened(int(len(self.text.encode("utf-16-le")) // 2 * share))
+    def shortened(self, share: float) -> Text:
+        """That share of it, from its beginning, for a provider that finds it too long."""
+        return self.first(int(len(self.text.encode("utf-16-le")) // 2 * share))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Batch:
 
     def shortened(self, share: float = 0.5) -> Batch:
         """As many texts of half the length, or another share of it."""
-        return Batch([text.cut(share) for text in self.texts])
+        return Batch([text.shortened(share) for text in self.texts])
 
 
 def texts_of(inputs: Sequence[str], max_tokens: int | None = None) -> list[Text]:
@@ -61,7 +61,7 @@ def texts_of(inputs: Sequence[str], max_tokens: int | None = None) -> list[Text]
     texts = [Text(text, index) for index, text in enumerate(inputs)]
     if max_tokens is None:
         return texts
-    return [text.shortened(max_tokens * CHARACTERS_PER_TOKEN) for text in texts]
+    return [text.first(max_tokens * CHARACTERS_PER_TOKEN) for text in texts]
 
 
 def length_of(text: Text) -> int:

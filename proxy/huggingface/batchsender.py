@@ -84,13 +84,13 @@ class BatchSender:
         """How much the endpoint's server takes in one call."""
         return self._servers.of(endpoint).sizes
 
-    def leaves_at_once(self, endpoint: InferenceEndpoint) -> bool:
-        """Whether rate limit and server let a call leave now, which then is to be made."""
+    def take_turn(self, endpoint: InferenceEndpoint) -> bool:
+        """Whether rate limit and server let a call leave now; it counts as having left."""
         is_free = self._servers.of(endpoint).places.is_free()
-        return is_free and self._sender.leaves_at_once(endpoint)
+        return is_free and self._sender.take_turn(endpoint)
 
     async def turn(self, endpoint: InferenceEndpoint) -> None:
-        """Wait until the rate limit does, however many wait already."""
+        """Wait until the rate limit lets a call leave, however many wait already."""
         await self._sender.turn(endpoint, bounded=False)
 
     def check_room(self, endpoint: InferenceEndpoint, waiting: int) -> None:

@@ -26,7 +26,7 @@ from proxy.ground.sessions import PutsOff, on_live_connection, pieces_of, read_i
 from proxy.ground.tlsfailures import Remedies, tls_problem
 from proxy.http1.bodies import pieces
 from proxy.huggingface.egress import is_denied
-from proxy.huggingface.exchange import Exchanges
+from proxy.huggingface.posting import Poster
 from proxy.huggingface.usage import add_call, add_compute, usage_of
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.limits.memory import PER_REPLY_BYTE, reserve
@@ -171,7 +171,7 @@ class Calls:
         self, session: aiohttp.ClientSession, config: ProviderConfig, metrics: Metrics
     ) -> None:
         self._session = session
-        self._exchanges = Exchanges.of(session)
+        self._poster = Poster.of(session)
         self._config = config
         self._metrics = metrics
         # Answers of which only their end is missing, and what closes their connections without it.
@@ -252,8 +252,8 @@ class Calls:
         )
 
         async def send() -> _Answer:
-            if self._exchanges is not None and len(data) <= _PIECE:
-                return await self._exchanges.post(url, token, data, more)
+            if self._poster is not None and len(data) <= _PIECE:
+                return await self._poster.post(url, token, data, more)
             return await self._session.post(
                 URL(url, encoded=url.isascii()),  # letters beyond ASCII must be escaped
                 data=data if len(data) <= _PIECE else pieces(data, _PIECE),

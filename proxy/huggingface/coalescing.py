@@ -109,13 +109,13 @@ class _Line(Generic[T]):
     # --- a request that makes a call of its own
 
     def _may_go_alone(self, texts: Sequence[Text]) -> bool:
-        """Whether they may be sent by themselves, which then has to be done."""
+        """Whether they may be sent by themselves; their call counts as having left."""
         return (
             not self._under_way
             and not self._waiting
             and self._fits(texts)
             and not any(_key(text) in self._wanted for text in texts)
-            and self._sender.leaves_at_once(self._endpoint)
+            and self._sender.take_turn(self._endpoint)
         )
 
     def _fits(self, texts: Sequence[Text]) -> bool:
@@ -176,7 +176,7 @@ class _Line(Generic[T]):
         return found
 
     def _waits_of(self, caller: Caller[T]) -> list[Advice]:
-        """What the calls wait for with which its results are to come, besides answers."""
+        """What the calls that are to bring its results wait for, besides answers."""
         calls = {one.call for one, result in caller.results.items() if result is None}
         if caller in self._waiting:
             calls.add(self._next)
@@ -260,7 +260,7 @@ class _Line(Generic[T]):
             context = next(iter(self._waiting)).context.copy()
             call: SharedCall[T] = SharedCall(self._leave)
             self._take_place()
-            if self._sender.leaves_at_once(self._endpoint):
+            if self._sender.take_turn(self._endpoint):
                 self._fill(call)
             else:
                 self._next = call

@@ -144,7 +144,7 @@ class EmbeddingCache:
 
 @dataclass(frozen=True, slots=True)
 class Codec(Generic[T]):
-    """How results of a task are kept; the task's name keeps them from being those of others."""
+    """How the results of a task are written for the cache, and read again."""
 
     pack: Callable[[T], bytes]
     unpack: Callable[[bytes], T]

@@ -177,5 +177,5 @@ def _number(connection: sqlite3.Connection, pragma: str) -> int:
 
 
 def _checksum(key: bytes, value: bytes) -> bytes:
-    """Of a row: what was written for one key is no value of another."""
+    """The checksum of a row. It covers the key, so that no row passes for that of another."""
     return hashlib.blake2b(value, key=key, digest_size=_CHECKSUM_BYTES).digest()

@@ -54,7 +54,7 @@ class FileTier:
         return await self._run(partial(self._file.find, keys), {})
 
     def keep(self, key: bytes, value: bytes) -> None:
-        """What comes faster than the disk takes it is not kept."""
+        """Keep it some time soon; but not what comes faster than the disk takes it."""
         if self._is_paused or self._waiting_bytes + len(value) > _MOST_WAITING:
             return
         self._waiting_bytes += len(value) - len(self._waiting.pop(key, b""))

@@ -42,7 +42,7 @@ class FailureLog:
         self.note(endpoint, text, error.type, error.provider_status)
 
     def stream_failed(self, endpoint: InferenceEndpoint, error: ProxyError) -> None:
-        """The same of a stream that had begun, whose end nobody else tells of."""
+        """As `failed`, for a stream that had begun: nobody else tells of its end."""
         if error.advice is not None:
             self._observer.failed(endpoint, error.advice)
         self.failed(endpoint, error)

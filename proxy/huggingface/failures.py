@@ -55,7 +55,6 @@ _CHAT_PREFIXES: Final = {
 }
 # A text is too long, in the words of text-embeddings-inference; OpenAI, vLLM; llama.cpp, Ollama;
 # Together, SGLang, vLLM's engine; Hugging Face's own toolkit.
-_TOO_LONG_STATUSES: Final = (400, 413, 422, 500)
 TOO_LONG: Final = re.compile(
     r"must have less than \d+ tokens"
     r"|(?:maximum|available|exceeds the) (?:context|input|sequence) (?:length|size)"
@@ -173,7 +172,7 @@ def fitting_share(refusal: Refusal) -> float | None:
     A half, or what the numbers say that some servers give.
     """
     text = any_text(refusal)[:_MAX_SEARCHED]
-    if refusal.status not in _TOO_LONG_STATUSES or not TOO_LONG.search(text):
+    if refusal.status not in _OF_ONE_TEXT or not TOO_LONG.search(text):
         return None
     if (numbers := _LIMIT_AND_LENGTH.search(text)) is None:
         return 0.5

@@ -30,7 +30,7 @@ _WEIGHT: Final = 0.2  # of the last call in what calls have taken
 
 
 class Place:
-    """That of a call under way."""
+    """A call under way, as one of those to its server."""
 
     __slots__ = ("lowered", "since")
 

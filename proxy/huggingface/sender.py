@@ -108,8 +108,8 @@ class Sender:
         """What `send` makes of a call; if its server starts, then once it has, if so configured."""
         return await self._waking.outcome(call, deadline, send)
 
-    def leaves_at_once(self, endpoint: InferenceEndpoint) -> bool:
-        """Whether a call may leave now, which then is to be made: see `turn`."""
+    def take_turn(self, endpoint: InferenceEndpoint) -> bool:
+        """Whether a call may leave now; it counts as having left: see `turn`."""
         return self._limiter.is_free(endpoint)
 
     async def turn(self, endpoint: InferenceEndpoint, *, bounded: bool = True) -> None:
@@ -135,7 +135,7 @@ class Sender:
         self._limiter.check_room(endpoint, waiting)
 
     def retries(self, deadline: Deadline) -> Retries:
-        """Those of a call whose first attempt is made now."""
+        """The retries of a call whose first attempt is made now."""
         return self._retry.start(deadline)
 
     async def attempt(self, call: Call, reader: Reader[T]) -> T | FailedCall | Failure:
@@ -155,10 +155,11 @@ class Sender:
             raise
         except ProxyError as error:
             return self._unreadable(call.endpoint, outcome, error)
-        self._read(call.endpoint, outcome)
+        self._note_read(call.endpoint, outcome)
         return result
 
-    def _read(self, endpoint: InferenceEndpoint, reply: Reply) -> None:
+    def _note_read(self, endpoint: InferenceEndpoint, reply: Reply) -> None:
+        """Tell those who keep account that a reply has been read."""
         self._observer.succeeded(endpoint)
         if not endpoint.streams:
             self._servers.answered(endpoint, is_tei=reply.is_of_tei)

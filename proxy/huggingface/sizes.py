@@ -28,13 +28,13 @@ class Sizes:
 
     @property
     def inputs(self) -> int:
-        """Of one call, at most."""
+        """How many one call may have."""
         self._forget()
         return min(self._most, self._inputs, self._told or self._most)
 
     @property
     def bytes(self) -> int:
-        """Of one call's texts, at most, unless it has but one."""
+        """How many the texts of one call may have together; a lone text may have more."""
         self._forget()
         return self._bytes
 
@@ -45,7 +45,7 @@ class Sizes:
             self._reset()
 
     def refused(self, batch: Batch, refusal: Refusal) -> None:
-        """It has refused a batch of several texts for its size, and gets less from now on."""
+        """Note that it has refused several texts for their size: it gets less from now on."""
         self._forget()
         self._learned_at = self._clock()
         count = len(batch)

@@ -23,7 +23,7 @@ from proxy.inference.endpoints import InferenceEndpoint
 
 
 class State(StrEnum):
-    """Of an endpoint's provider, or of one call to it."""
+    """The state of an endpoint's provider, or what one call to it tells of that."""
 
     OK = "ok"
     RATE_LIMITED = "rate_limited"

@@ -228,13 +228,13 @@ class _StreamMemory:
         self._is_flood = False
 
     def came(self, size: int) -> None:
-        """So many bytes at once. Raises: MemoryShort."""
+        """Count bytes that have come at once. Raises: MemoryShort."""
         if size >= _FLOOD and not self._is_flood:
             self._is_flood = True
             reserve(_FULL_BUFFERS)
 
     def holds(self, size: int) -> None:
-        """So many bytes of an event that has not ended yet. Raises: MemoryShort."""
+        """Count the bytes of an event that has not ended yet. Raises: MemoryShort."""
         if size > self._most:
             reserve((size - self._most) * _PER_EVENT_BYTE)
             self._most = size

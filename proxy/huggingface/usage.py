@@ -31,7 +31,7 @@ def usage_of(endpoints: Endpoints, endpoint: InferenceEndpoint) -> Usage:
 
 
 def add_call(usage: Usage, body: Json, seconds: float) -> None:
-    """One more call, with a body of embeddings, reranks or chats."""
+    """Count one more call, with a body of embeddings, reranks or chats."""
     usage.calls += 1
     usage.provider_seconds += seconds
     usage.characters += _characters(body)

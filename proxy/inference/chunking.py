@@ -1,4 +1,4 @@
-"""Chunking settings: how long texts are cut, which is stored but not done here.
+"""Chunking settings: how long texts are to be cut. The semantic layer does so.
 
 Source: ChunkingSettingsBuilder and the settings class of each strategy. Before 9.2 these refused a
 `max_chunk_size` above 300.

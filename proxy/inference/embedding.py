@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from proxy.ground.errors import EndpointNotFound, StatusError
-from proxy.inference.completion import Completion
+from proxy.inference.dimensions import DimensionsFinder
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.inputtypes import PrefixesOf, prefix_for, with_prefix
 from proxy.inference.ports import EndpointStore, Provider
@@ -28,12 +28,12 @@ class EmbeddingEndpoints:
         self,
         store: EndpointStore,
         provider: Provider,
-        completion: Completion,
+        dimensions: DimensionsFinder,
         prefixes_of: PrefixesOf,
     ) -> None:
         self._store = store
         self._provider = provider
-        self._completion = completion
+        self._dimensions = dimensions
         self._prefixes_of = prefixes_of
 
     async def find(self, inference_id: str) -> InferenceEndpoint | None:
@@ -48,7 +48,7 @@ class EmbeddingEndpoints:
 
         Raises: ProxyError for the provider's failures.
         """
-        return await self._completion.completed(endpoint)
+        return await self._dimensions.completed(endpoint)
 
     async def embed(
         self,

@@ -43,7 +43,7 @@ class Fingerprint:
         return cls(vector=text, dimensions=len(vector), model=model)
 
     def distance(self, vector: Sequence[float]) -> float:
-        """Of a vector of the same text, by the cosine: 0 for the same model, 1 for any other."""
+        """How far a vector of the same text is, by its cosine: 0 for one model, 1 for two."""
         if self.dimensions != len(vector):
             return 1.0
         packed = base64.b64decode(self.vector)

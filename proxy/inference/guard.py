@@ -170,16 +170,8 @@ class ModelGuard:
         self._checks[endpoint.inference_id] = check
 
 
-class NoGuard:
-    """For a proxy that trusts providers with their models."""
-
-    async def before(self, endpoint: InferenceEndpoint) -> None: ...
-
-    async def after(self, endpoint: InferenceEndpoint) -> None: ...
-
-
 def described(endpoint: InferenceEndpoint, drift: Drift) -> str:
-    """What callers and the log are told."""
+    """What callers and the log are told of a drift."""
     named = ""
     if drift.before != drift.now:
         named = f", {drift.before} then and {drift.now} now"

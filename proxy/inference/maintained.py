@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from proxy.inference.chat import ChatRequest
-from proxy.inference.completion import Completion
+from proxy.inference.dimensions import DimensionsFinder
 from proxy.inference.endpoints import InferenceEndpoint
-from proxy.inference.guard import ModelGuard, NoGuard
+from proxy.inference.guard import ModelGuard
 from proxy.inference.ports import Provider
 from proxy.inference.results import RankedDocument, SparseVector
 from proxy.inference.streaming import Stream
@@ -23,20 +23,21 @@ class MaintainedProvider:
     def __init__(
         self,
         provider: Provider,
-        completion: Completion,
+        dimensions: DimensionsFinder,
         warmth: Warmth,
-        guard: ModelGuard | NoGuard,
+        guard: ModelGuard | None,
     ) -> None:
+        """Without a `guard`, providers are trusted with their models."""
         self._provider = provider
-        self._completion = completion
+        self._dimensions = dimensions
         self._warmth = warmth
-        self._guard = None if isinstance(guard, NoGuard) else guard
+        self._guard = guard
 
     def at_hand(self, endpoint: InferenceEndpoint, inputs: Sequence[str]) -> list[Numbers] | None:
         if self._guard is not None:
             return None
         if (vectors := self._provider.at_hand(endpoint, inputs)) is not None:
-            self._completion.note(endpoint, vectors)
+            self._dimensions.note(endpoint, vectors)
             self._warmth.used(endpoint)
         return vectors
 
@@ -48,7 +49,7 @@ class MaintainedProvider:
         vectors = await self._provider.embed(endpoint, inputs, deadline)
         if self._guard is not None:
             await self._guard.after(endpoint)
-        self._completion.note(endpoint, vectors)
+        self._dimensions.note(endpoint, vectors)
         self._warmth.used(endpoint)
         return vectors
 
@@ -85,6 +86,11 @@ class MaintainedProvider:
     ) -> list[str]:
         return await self._provider.complete(endpoint, text, deadline)
 
+    async def chat(
+        self, endpoint: InferenceEndpoint, request: ChatRequest, deadline: Deadline
+    ) -> Json:
+        return await self._provider.chat(endpoint, request, deadline)
+
     async def stream_completion(
         self, endpoint: InferenceEndpoint, text: str, deadline: Deadline
     ) -> Stream[list[str]]:
@@ -97,8 +103,3 @@ class MaintainedProvider:
 
     def forget(self, inference_id: str) -> None:
         self._provider.forget(inference_id)
-
-    async def chat(
-        self, endpoint: InferenceEndpoint, request: ChatRequest, deadline: Deadline
-    ) -> Json:
-        return await self._provider.chat(endpoint, request, deadline)

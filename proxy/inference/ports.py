@@ -172,7 +172,8 @@ class Sighting:
 class Provider(Protocol):
     """What the service needs of Hugging Face endpoints; see HuggingFace.
 
-    No method ends at its deadline by itself: it only waits for nothing that lies beyond.
+    A deadline cuts no method off: whoever calls it does that. It only tells which waits for another
+    attempt are in vain.
     """
 
     def at_hand(self, endpoint: InferenceEndpoint, inputs: Sequence[str]) -> list[Numbers] | None:
@@ -201,6 +202,10 @@ class Provider(Protocol):
         self, endpoint: InferenceEndpoint, text: str, deadline: Deadline
     ) -> list[str]: ...
 
+    async def chat(
+        self, endpoint: InferenceEndpoint, request: ChatRequest, deadline: Deadline
+    ) -> Json: ...
+
     async def stream_completion(
         self, endpoint: InferenceEndpoint, text: str, deadline: Deadline
     ) -> Stream[list[str]]: ...
@@ -208,10 +213,6 @@ class Provider(Protocol):
     async def stream_chat(
         self, endpoint: InferenceEndpoint, request: ChatRequest, deadline: Deadline
     ) -> Stream[Json]: ...
-
-    async def chat(
-        self, endpoint: InferenceEndpoint, request: ChatRequest, deadline: Deadline
-    ) -> Json: ...
 
     def forget(self, inference_id: str) -> None:
         """The endpoint has been deleted: nothing needs to be remembered of it."""

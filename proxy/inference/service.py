@@ -119,7 +119,7 @@ class InferenceService:
         self._takes_starting = takes_starting  # endpoints whose provider is not up yet
         self._prefixes_of = prefixes_of
         self._created = created
-        self._trials = self
+        self._trials = self  # what endpoints are tried out with
         if trial_provider is not None:
             self._trials = InferenceService(store, trial_provider, default_timeout, profile)
 

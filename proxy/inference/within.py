@@ -14,9 +14,10 @@ from proxy.xcontent.times import time_text
 
 
 class Within:
-    """So many seconds; a negative number stands for no limit. `late` makes the error.
+    """Cuts off what is done within after so many seconds; a negative number stands for no limit.
 
-    As `asyncio.timeout`, which takes twice as long, and every request waits for a provider.
+    `late` makes the error. It is an `asyncio.timeout` that costs half as much, as every request
+    that waits for a provider enters one.
     """
 
     __slots__ = ("_cancelling", "_expired", "_late", "_seconds", "_task", "_timer")
@@ -55,7 +56,7 @@ class Within:
 
 
 def until(deadline: Deadline, inference_id: str) -> Within:
-    """What is left of the time for calls of an endpoint; then RequestTimedOut."""
+    """Cuts calls of an endpoint off at the deadline. Raises: RequestTimedOut."""
     left = -1.0 if deadline.at == NO_DEADLINE.at else max(0.0, round(deadline.seconds_left(), 2))
     return Within(left, partial(timed_out, inference_id))
 

@@ -38,7 +38,7 @@ Where to look:
 
     listener    accepts callers, sweeps for deadlines that have passed, drains
     handshakes  callers who speak TLS, until they have shaken hands
-    turns, held how little time, and memory, all connections together may take
+    held        how much memory all connections together may take
     connection, answering, caller
                 a caller's connection: its flow and its end, its answers, its requests; each is a
                 class on top of the one before

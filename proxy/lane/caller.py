@@ -28,14 +28,15 @@ class CallerSide(AnsweringConnection):
         self._body: Body = http1.SizedBody(0)
         self._body_taken = 0  # bytes since its deadline was set
         self._unread = b""  # of the body: many small chunks, which are read in turns to come
+        # Who answers is said by the target, and said anew when that or the generation is another.
         self._target: bytes | None = None  # of the last request
-        self._generation: object = None  # of what said where its answers come from:
-        self._connections = lane.upstream
-        self._looks_into = False  # whether its body may say otherwise,
-        self.second_look = False  # and that once the upstream has refused it
-        self._looks_first = False  # whether that has happened here
-        self._unrefused = b""  # what a body must not have in it for that
-        self._undecided = b""  # a request whose body is awaited to say so
+        self._generation: object = None  # of the interception, when it said so
+        self._connections = lane.upstream  # to who answers, unless the body says otherwise
+        self._looks_into = False  # whether the body may do so
+        self.second_look = False  # whether it is looked into only once the upstream has refused it
+        self._looks_first = False  # whether a second look has found one here: no more of them
+        self._unrefused = b""  # what a body must not have in it to get a second look
+        self._undecided = b""  # what has come of a request whose body is still to say who answers
         # The last of a request whose body could be read, and of one to this target that may wait.
         self._readable: RequestHead | None = None
         self._patient: RequestHead | None = None
@@ -139,7 +140,7 @@ class CallerSide(AnsweringConnection):
         # The parser gives the same object for a request line like the last one.
         generation = lane.interception.generation()
         if head.target is not self._target or generation is not self._generation:
-            # But bytes of one are the same object wherever they come from.
+            # But one byte alone is the same object wherever it comes from, which proves nothing.
             self._target = head.target if len(head.target) > 1 else None
             self._generation = generation
             ours = bool(head.own) or lane.interception.takes(head.method, head.target)
@@ -241,7 +242,7 @@ class CallerSide(AnsweringConnection):
 
     def resume_reading(self) -> None:
         if self._unread:
-            self.turns.put_off(self._read_on)
+            self.steps.put_off(self._read_on)
         else:
             super().resume_reading()
 
@@ -286,7 +287,7 @@ class CallerSide(AnsweringConnection):
     def _wait_for_turn(self) -> None:
         """Read no more for now: what comes takes long to read, or is to be dropped."""
         self.transport.pause_reading()
-        self.turns.put_off(self._read_on)
+        self.steps.put_off(self._read_on)
         if self._unread:
             self.note_held()
 

@@ -27,7 +27,7 @@ class CallerConnection(asyncio.Protocol):
 
     def __init__(self, lane: sides.Lane) -> None:
         self.lane = lane
-        self.turns = lane.turns
+        self.steps = lane.steps
         self.state = HEAD
         self.request: RequestHead | None = None  # the one under way, or the last one
         self.upstream: sides.Upstream | None = None  # who answers it

@@ -41,7 +41,7 @@ class Held:
             self._shed()
 
     def forget(self, holder: Holder) -> None:
-        """It is closed."""
+        """Count it no more: its connection is closed."""
         self._set(holder, 0)
 
     def look_again(self) -> None:

@@ -12,7 +12,7 @@ from time import monotonic
 
 from proxy.config import LimitsConfig
 from proxy.ground.interception import Everything, Interception
-from proxy.ground.turns import Turns
+from proxy.ground.steps import Steps
 from proxy.http1 import Forwarding, Parsers
 from proxy.lane.caller import CallerSide
 from proxy.lane.connecting import to_application, to_node
@@ -53,7 +53,7 @@ class Lane:
         self.forwarding = forwarding
         self.patience = patience
         self.parsers = Parsers()
-        self.turns = Turns()
+        self.steps = Steps()
         self.held = Held()
         self.draining = False
         self.callers: set[CallerSide] = set()
@@ -185,7 +185,7 @@ class Lane:
         now, patience = monotonic(), self.patience
         for caller in list(self.callers):
             if now >= caller.deadline or now >= caller.write_deadline:
-                self.turns.put_off(partial(self._expire, caller))
+                self.steps.put_off(partial(self._expire, caller))
         if len(self.callers) * HELD_LIMIT > MOST_HELD:  # even what may be sent again could be a lot
             for caller in list(self.callers):
                 self.held.note(caller)

@@ -17,7 +17,7 @@ from typing import Protocol
 from proxy.config import LimitsConfig
 from proxy.ground.errors import ProxyError, UpstreamTimedOut
 from proxy.ground.interception import Interception
-from proxy.ground.turns import Turns
+from proxy.ground.steps import Steps
 from proxy.http1 import AnswerHead, Forwarding, Parsers, RequestHead
 from proxy.lane.held import Held
 from proxy.lane.states import CallerState, Patience, UpstreamState
@@ -51,7 +51,7 @@ class Caller(Protocol):
         """Whether its request, if it is refused, may still be one for the application."""
 
     @property
-    def turns(self) -> Turns:
+    def steps(self) -> Steps:
         """Where work is put off."""
 
     @property
@@ -199,7 +199,7 @@ class Lane(Protocol):
     def parsers(self) -> Parsers: ...
 
     @property
-    def turns(self) -> Turns:
+    def steps(self) -> Steps:
         """Where connections put off what takes long."""
 
     @property

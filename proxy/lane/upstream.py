@@ -133,7 +133,7 @@ class UpstreamSide(asyncio.Protocol):
 
     def resume_reading(self) -> None:
         if self._unread and self.caller is not None:
-            self.caller.turns.put_off(self._read_on)
+            self.caller.steps.put_off(self._read_on)
         elif self.state is not CONNECTING:
             self.transport.resume_reading()
 
@@ -321,7 +321,7 @@ class UpstreamSide(asyncio.Protocol):
         elif used < len(data):
             self._unread = data[used:]
             self.transport.pause_reading()
-            caller.turns.put_off(self._read_on)
+            caller.steps.put_off(self._read_on)
             caller.note_held()
 
     def _read_on(self) -> None:

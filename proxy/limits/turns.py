@@ -8,7 +8,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
-from proxy.ground.turns import Step
+from proxy.ground.steps import Step
 
 _SPELL: Final = 0.0005  # seconds of work before others get their turn; an ordinary event takes less
 _SHARE: Final = 0.03  # of a turn of the loop, where that is more
@@ -28,7 +28,7 @@ class _Line:
         self._spells += 1
 
     def call(self, seconds: float) -> float:
-        """Let as many go on as work for so long, or one; what they leave of that time."""
+        """Let as many go on as will work for these seconds, at least one; the seconds left over."""
         each = self._seconds / self._spells if self._spells else seconds
         self._seconds, self._spells = 0.0, 0
         is_first = True
@@ -68,7 +68,7 @@ class Turns:
         return bool(self.beginning.waiting) or self._done >= self._most
 
     def worked(self, line: _Line, seconds: float) -> None:
-        """Somebody has who was in that line, for so long."""
+        """Count the seconds for which somebody has worked who was in that line."""
         line.worked(seconds)
         self._done += seconds
         if not self._is_counting:
@@ -82,9 +82,9 @@ class Turns:
         await turn
 
     def puts_off(self, step: Step) -> bool:
-        """Whether a step has to wait, because all have worked enough; it is taken in its turn.
+        """Whether a step has to wait, because all have worked enough; then it is taken in its turn.
 
-        It leads to work that somebody begins.
+        It counts as work that begins: it is about to lead to some.
         """
         if self.is_over:
             self._wait(self.beginning, step)

@@ -39,7 +39,7 @@ class Usage:
     outcomes: Counter[str] = field(default_factory=Counter)  # calls, by the state they told of
 
     def failed(self, state: str) -> None:
-        """One call has."""
+        """Count a call that has failed, by the state that it told of."""
         self.errors += 1
         self.outcomes[state] += 1
 
@@ -124,7 +124,7 @@ class Endpoints:
         return found
 
     def rest_of(self, task: str) -> Usage:
-        """What endpoints of that task have used that are not known, or not yet."""
+        """What endpoints of that task have used that are not known: deleted, or not stored yet."""
         return self._rest.setdefault(task, Usage())
 
     def forget(self, inference_id: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -134,6 +135,30 @@ def _attributes_used() -> frozenset[str]:
     )
     nodes = (node for tree in trees for node in ast.walk(tree))
     return frozenset(node.attr for node in nodes if isinstance(node, ast.Attribute))
+
+
+MAPS: Final = {
+    name: text
+    for name, path in MODULES.items()
+    if "\nWhere to look:\n" in (text := ast.get_docstring(ast.parse(path.read_text())) or "")
+}
+
+
+@pytest.mark.parametrize("room", MAPS)
+def test_a_map_of_a_room_names_all_of_its_modules(room: str):
+    """Each stands at the beginning of a line, alone or with others, and none that is not there."""
+    lines = MAPS[room].partition("Where to look:")[2].splitlines()
+    entries = [
+        re.match(r" {4}((?:[a-z0-9]+, )*[a-z0-9]+)(?: {2,}|$| [a-z])", line) for line in lines
+    ]
+    named = [name for entry in entries if entry for name in entry[1].split(", ")]
+    there = [name.rpartition(".")[2] for name in MODULES if name.rpartition(".")[0] == room]
+    assert sorted(named) == sorted(there)
+
+
+def test_the_rooms_of_many_modules_have_maps():
+    rooms = {"api", "ground", "huggingface", "inference", "lane", "upstream", "xcontent"}
+    assert MAPS.keys() >= rooms
 
 
 def does_something(path: Path) -> bool:

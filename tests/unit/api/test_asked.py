@@ -61,7 +61,7 @@ async def test_a_head_says_who_asks_for_what():
     assert asked.route is not None
     assert asked.route.name == "infer"
     assert (asked.path().task_type, asked.path().inference_id) == (TaskType.RERANK, "x")
-    await asked.ask()
+    await asked.ask_verdict()
     assert upstream.asked == [(headers, "/_inference/rerank/x", InferenceAction.POST)]
 
 

@@ -80,6 +80,6 @@ async def test_a_caller_may_bound_the_time():
 
 
 @pytest.mark.parametrize("timeout", [None, -1.0])
-async def test_or_leave_it_open(timeout: float | None):
+async def test_a_caller_may_leave_the_time_open(timeout: float | None):
     async with call(timeout=timeout).in_time():
         await asyncio.sleep(0)

@@ -22,7 +22,7 @@ from proxy.ground.sessions import (
     pieces_of,
     read_in_turn,
 )
-from proxy.ground.turns import Step, Turns
+from proxy.ground.steps import Step, Steps
 from proxy.http1.bodies import pieces
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -252,7 +252,7 @@ class Waiting:
 
     def __init__(self) -> None:
         self.transport = Transport()
-        self.protocol = BoundedProtocol(asyncio.get_running_loop(), Turns())
+        self.protocol = BoundedProtocol(asyncio.get_running_loop(), Steps())
         self.protocol.connection_made(self.transport)
         self.steps: list[Step] = []  # that wait for their turn
 

@@ -21,7 +21,7 @@ from tests.support.http1 import HOST, LIMIT
         (b"1.0", b"keep-Alive , x", True),
     ],
 )
-def test_keep_alive(version, connection, kept):
+def test_a_connection_is_kept_as_the_request_and_its_version_ask(version, connection, kept):
     header = b"Connection: " + connection + b"\r\n" if connection else b""
     raw = b"GET / HTTP/" + version + b"\r\n" + HOST + header + b"\r\n"
     head, _ = RequestParser(LIMIT).feed(raw)

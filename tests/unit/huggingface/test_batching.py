@@ -26,14 +26,14 @@ class TestCutting:
         ],
     )
     def test_counts_utf_16_and_splits_no_pair(self, text, count, cut):
-        short = Text(text, 7).shortened(count)
+        short = Text(text, 7).first(count)
         assert (short.text, short.index, short.is_truncated) == (cut, 7, cut != text)
 
     @pytest.mark.parametrize(
         ("text", "half"), [("abcd", "ab"), ("abc", "a"), ("a", ""), ("", ""), ("a😀bc", "a")]
     )
     def test_halves_round_down(self, text, half):
-        assert Text(text, 0).cut(0.5).text == half
+        assert Text(text, 0).shortened(0.5).text == half
 
     def test_tokens_are_three_characters_long(self):
         first, second = texts_of(["x" * 7, "y" * 6], max_tokens=2)
@@ -43,7 +43,7 @@ class TestCutting:
 
     @given(any_text, st.integers(0, 20))
     def test_a_cut_text_is_a_beginning_of_the_right_length(self, text, count):
-        short = Text(text, 0).shortened(count)
+        short = Text(text, 0).first(count)
         assert text.startswith(short.text)
         assert units(short.text) <= count
         if short.is_truncated:
@@ -52,7 +52,7 @@ class TestCutting:
             assert short.text == text
 
     def test_what_was_cut_once_stays_marked(self):
-        assert Text("abcd", 0).shortened(2).shortened(5).is_truncated
+        assert Text("abcd", 0).first(2).first(5).is_truncated
 
 
 class TestGrouping:

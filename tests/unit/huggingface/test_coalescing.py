@@ -50,7 +50,7 @@ class Sender:
     def sizes(self, endpoint: Any) -> Sizes:
         return Sizes(IN_A_CALL)
 
-    def leaves_at_once(self, endpoint: Any) -> bool:
+    def take_turn(self, endpoint: Any) -> bool:
         return not self.is_limited
 
     def check_room(self, endpoint: Any, waiting: int) -> None:

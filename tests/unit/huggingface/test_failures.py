@@ -61,7 +61,9 @@ class TestFailures:
             (599, 400, SERVER, False),
         ],
     )
-    def test_embeddings(self, task, status, shown, prefix, retried):
+    def test_what_a_status_means_to_embeddings_and_reranks(
+        self, task, status, shown, prefix, retried
+    ):
         error, again = failed(task, status)
         assert (error.status, error.type, again) == (shown, "status_exception", retried)
         assert error.reason == f"{prefix} {ID} status [{status}]"
@@ -84,7 +86,9 @@ class TestFailures:
             (504, 400, SERVER, False),
         ],
     )
-    def test_completions(self, task, status, shown, prefix, retried):
+    def test_what_a_status_means_to_completions_and_chats(
+        self, task, status, shown, prefix, retried
+    ):
         error, again = failed(task, status)
         assert (error.status, again) == (shown, retried)
         assert error.reason == f"{prefix} {ID} status [{status}]"

@@ -92,6 +92,7 @@ class TestFailures:
             "Mon, 01 Jan 99999 00:00:00 GMT",
             "9" * 400,
             "Mon, 01 Jan 2024 00:00:00 +2500",
+            "Mon, 01 Jan 2024 00:00:00 +99999999999999999999",
         ],
     )
     async def test_a_wait_that_is_none_does_no_harm(self, value):
@@ -99,11 +100,6 @@ class TestFailures:
         async with answering(reply) as provider:
             error = await failing(provider.embed("x"))
         assert error.status == 400
-
-    async def test_a_wait_in_no_time_zone_does_no_harm(self):
-        value = "Mon, 01 Jan 2024 00:00:00 +99999999999999999999"
-        async with answering(json_reply({}, 503, headers={"Retry-After": value})) as provider:
-            await failing(provider.embed("x"))
 
     async def test_an_empty_body_is_told_at_once(self):
         async with answering(Reply(body=b"")) as provider:

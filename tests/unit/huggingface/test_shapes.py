@@ -18,7 +18,7 @@ from proxy.huggingface.shapes import described, fields, outline
         (b"", ""),
     ],
 )
-def test_outlines(data, expected):
+def test_the_outline_is_the_brackets_with_which_a_reply_begins(data, expected):
     assert outline(data) == expected
 
 
@@ -37,7 +37,7 @@ def test_outlines(data, expected):
         (b"[[[[[", "nested lists"),
     ],
 )
-def test_descriptions(data, expected):
+def test_a_reply_is_described_in_words(data, expected):
     assert described(data) == expected
 
 

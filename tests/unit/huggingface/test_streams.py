@@ -17,7 +17,7 @@ from aiohttp.base_protocol import BaseProtocol
 from proxy.ground.errors import MemoryShort, ProxyError
 from proxy.ground.sessions import HEAD_LIMITS, BoundedProtocol, answer_head
 from proxy.ground.sse import MAX_EVENT_BYTES
-from proxy.ground.turns import Turns as Steps
+from proxy.ground.steps import Steps
 from proxy.http1.bodies import chunk
 from proxy.huggingface.calls import OpenReply
 from proxy.huggingface.streams import Silence, read_events

@@ -8,14 +8,14 @@ from tests.support.samples import refusal_of
 
 
 @pytest.mark.parametrize("name", ["a", "0", "a-b_c.d", "any", "a" * 300, "text_embedding"])
-def test_good_ids(name):
+def test_ids_that_elasticsearch_takes_are_taken(name):
     check_inference_id(name)
 
 
 @pytest.mark.parametrize(
     "name", ["", "A", "aB", "-a", "a-", ".a", "a.", "_all", "_", "a b", "a/b", "ä", "a\n", "*"]
 )
-def test_bad_ids(name):
+def test_others_are_refused_in_its_words(name):
     error = refusal_of(lambda: check_inference_id(name))
     assert isinstance(error, ActionRequestInvalid)
     assert error.reason == (

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from proxy.inference.endpoints import TaskType
-from proxy.inference.guard import NoGuard
 from proxy.inference.maintained import MaintainedProvider
 from proxy.limits.deadline import NO_DEADLINE
 from proxy.xcontent.numbers import Numbers
@@ -16,7 +15,7 @@ from tests.support.samples import make_endpoint
 
 
 class Told:
-    """Completion, warmth and guard in one, that write down what they are told."""
+    """What finds dimensions, warmth and guard in one, that write down what they are told."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
@@ -54,7 +53,7 @@ async def test_of_vectors_everybody_learns():
 async def test_of_vectors_that_are_at_hand_all_but_the_guard_learn():
     provider, told = ScriptedProvider(), Told()
     anything: Any = told
-    made = MaintainedProvider(provider, anything, anything, NoGuard())
+    made = MaintainedProvider(provider, anything, anything, None)
     assert made.at_hand(make_endpoint(), ["a"]) is None
     assert told.told == []
     provider.kept = [Numbers.of([1.0])]

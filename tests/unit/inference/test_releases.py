@@ -137,7 +137,7 @@ class TestUpdates:
         assert client.provider.calls[-1].headers["Authorization"] == "Bearer secret"
 
     @pytest.mark.parametrize(("release", "takes"), [("8.19", True), ("9.2", False), ("9.5", True)])
-    async def test_nulls(self, client_of, release, takes):
+    async def test_nulls_are_taken_or_refused(self, client_of, release, takes):
         client = await client_of(release)
         await client.put("completion")
         settings = {"api_key": "new", "rate_limit": None}
@@ -147,7 +147,9 @@ class TestUpdates:
             assert body["error"]["reason"].startswith("Failed to parse update request [{service_")
 
     @pytest.mark.parametrize(("release", "takes"), [("9.2", True), ("9.5", True), ("9.6", False)])
-    async def test_settings_that_cannot_be_updated(self, client_of, release, takes):
+    async def test_settings_that_cannot_be_updated_are_ignored_or_refused(
+        self, client_of, release, takes
+    ):
         client = await client_of(release)
         await client.put("completion")
         settings = {"api_key": "secret", "url": "http://h/"}
@@ -162,7 +164,7 @@ class TestUpdates:
     @pytest.mark.parametrize(
         ("release", "what"), [("9.2", "service settings"), ("9.5", "[service_settings]")]
     )
-    async def test_settings_that_are_none(self, client_of, release, what):
+    async def test_settings_that_are_no_object_are_refused(self, client_of, release, what):
         client = await client_of(release)
         _, body = await client("PUT", UPDATE, {"service_settings": 1})
         assert body["error"]["reason"] == (

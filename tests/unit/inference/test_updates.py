@@ -163,7 +163,7 @@ class TestSettingsWithoutEffect:
             ("completion", {"service_settings": {TOKEN: 1}}, ["service_settings.********"]),
         ],
     )
-    def test_are_named(self, task, body, ignored):
+    def test_those_that_would_change_something_are_named(self, task, body, ignored):
         for release in ("9.2", "9.5"):
             rules = PROFILES[release].update
             if release == "9.2":

@@ -8,7 +8,7 @@ import hashlib
 
 import pytest
 
-from proxy.ground.turns import Turns
+from proxy.ground.steps import Steps
 from tests.support.lanes import lane_test
 from tests.support.peers import GET, MIB, OK, Peer, noise
 
@@ -151,7 +151,7 @@ async def pouring(peers, data):
             task.cancel()
 
 
-class Counted(Turns):
+class Counted(Steps):
     """Knows how many steps have been put off."""
 
     steps = 0
@@ -164,7 +164,7 @@ class Counted(Turns):
 @lane_test()
 async def test_between_a_request_and_its_answer_few_small_chunks_are_read(world):
     """From sixteen callers, each of whom sends as many as it can."""
-    turns = world.lane.turns = Counted()
+    counted = world.lane.steps = Counted()
     callers = [await world.caller() for _ in range(16)]
     for caller in callers:
         await caller.send(CHUNKED)
@@ -172,14 +172,14 @@ async def test_between_a_request_and_its_answer_few_small_chunks_are_read(world)
     other = await world.caller()
     server = await world.exchange(other)
     async with pouring(callers, SMALL * 20_000):
-        await world.wait(lambda: turns.steps > 1000)
+        await world.wait(lambda: counted.steps > 1000)
         for _ in range(20):
-            before = turns.steps
+            before = counted.steps
             await other.send(GET)
             await server.head()
             await server.send(OK)
             assert await other.read(len(OK)) == OK
-            assert turns.steps - before < 200  # of 64 chunks, for five or ten turns of the loop
+            assert counted.steps - before < 200  # of 64 chunks, for five or ten turns of the loop
 
 
 @lane_test()
@@ -212,10 +212,12 @@ async def test_small_chunks_behind_an_early_answer_are_dropped_to_their_end(worl
 @lane_test()
 async def test_what_follows_a_refusal_is_dropped_in_turns(world):
     """The caller gets its error although it goes on sending."""
+    counted = world.lane.steps = Counted()
     callers = [await world.caller() for _ in range(8)]
     for caller in callers:
         await caller.send(b"GET / HTTP/2.0\r\nHost: es\r\n\r\n")
     async with pouring(callers, b"x" * 65536):
         for caller in callers:
             await caller.error(505)
+        await world.wait(lambda: counted.steps > 20)
         await world.exchange(await world.caller())

@@ -9,8 +9,10 @@ import pytest
 from aiohttp import web
 
 from proxy.config import LimitsConfig
-from proxy.ground.turns import Step, Turns
+from proxy.ground.steps import Step, Steps
 from proxy.lane import Patience
+from proxy.lane.caller import CallerSide
+from proxy.lane.states import HEAD
 from tests.support.lanes import lane_test
 from tests.support.peers import GET, OK, Peer
 
@@ -163,23 +165,43 @@ async def test_a_caller_that_does_not_read_an_answer_of_the_application_is_cut(w
 @pytest.mark.parametrize("half_closed", [False, True])
 @lane_test(limits=LimitsConfig(keepalive_timeout=0.1), patience=Patience(half_closed=0.1))
 async def test_a_deadline_that_is_seen_twice_is_acted_on_once(world, half_closed):
-    turns = world.lane.turns = Kept()
+    kept = world.lane.steps = Kept()
     caller = await world.caller()
     peer = await world.exchange(caller)
     if half_closed:
         await caller.send(GET)
         caller.writer.write_eof()
         await peer.head()
-    await world.wait(lambda: len(turns.steps) > 1)
-    first, *others = turns.steps
+    await world.wait(lambda: len(kept.steps) > 1)
+    first, *others = kept.steps
     first()
     await world.wait(lambda: not world.lane.callers)
     for step in others:
         step()
 
 
-class Kept(Turns):
-    """Turns that do not come."""
+@lane_test(limits=LimitsConfig(head_timeout=0.2))
+async def test_deadlines_that_pass_together_are_acted_on_in_turns(world):
+    kept = world.lane.steps = Kept()
+    callers = [await world.caller() for _ in range(10)]
+    for caller in callers:
+        await caller.send(b"GET / HTTP/1.1\r\n")
+
+    def those_in_time() -> list[CallerSide]:
+        return [side for side in world.lane.callers if side.state is HEAD]
+
+    await world.wait(lambda: all(side.reads_head for side in world.lane.callers))
+    for left in range(9, -1, -1):
+        while len(those_in_time()) > left:
+            await world.wait(lambda: bool(kept.steps))
+            kept.steps.pop(0)()
+        assert len(those_in_time()) == left
+    for caller in callers:
+        await caller.error(408)
+
+
+class Kept(Steps):
+    """Steps that are never taken."""
 
     def __init__(self) -> None:
         super().__init__()

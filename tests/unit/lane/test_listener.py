@@ -133,14 +133,3 @@ def test_without_a_node_the_application_answers_everything(target):
         await runner.cleanup()
 
     asyncio.run(scenario())
-
-
-@lane_test(limits=LimitsConfig(head_timeout=1))
-async def test_deadlines_that_pass_together_are_acted_on_in_turns(world):
-    callers = []
-    for _ in range(40):
-        caller = await world.caller()
-        await caller.send(b"GET / HTTP/1.1\r\n")  # at once: idle connections are just closed
-        callers.append(caller)
-    for caller in callers:
-        await caller.error(408)

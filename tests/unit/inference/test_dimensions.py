@@ -9,9 +9,8 @@ import pytest
 from proxy.ground.advice import WAKING_UP, Advice
 from proxy.ground.background import Background
 from proxy.ground.errors import EndpointAlreadyExists, RequestTimedOut, StatusError, StoreError
-from proxy.inference.completion import Completion
+from proxy.inference.dimensions import DimensionsFinder
 from proxy.inference.endpoints import TaskType
-from proxy.inference.guard import NoGuard
 from proxy.inference.maintained import MaintainedProvider
 from proxy.inference.requests import InferenceRequest
 from proxy.inference.service import InferenceService
@@ -36,11 +35,13 @@ class Parts:
         self.provider = ScriptedProvider(outcome)
         self.background = Background()
         self.clock = Clock()
-        self.completion = Completion(self.store, self.provider, 30.0, self.background, self.clock)
+        self.dimensions = DimensionsFinder(
+            self.store, self.provider, 30.0, self.background, self.clock
+        )
         warmth = Warmth(self.store, self.provider, 0.0, 30.0, self.background)
         self.service = InferenceService(
             self.store,
-            MaintainedProvider(self.provider, self.completion, warmth, NoGuard()),
+            MaintainedProvider(self.provider, self.dimensions, warmth, None),
             30.0,
             PROFILE,
             trial_provider=self.provider,
@@ -133,7 +134,7 @@ class TestFirstUse:
         await parts.put()
         old = parts.store.endpoints["e1"]
         parts.store.endpoints["e1"] = make_endpoint(url="http://other.test/")
-        parts.completion.note(old, [[1.0]])
+        parts.dimensions.note(old, [[1.0]])
         await parts.background.settled()
         assert parts.settings.dimensions is None
 
@@ -146,7 +147,7 @@ class TestCompleted:
         await parts.put()
         parts.provider.outcome, endpoint = [[1.0, 2.0]], parts.store.endpoints["e1"]
         parts.store.gate = asyncio.Event()
-        tasks = [asyncio.ensure_future(parts.completion.completed(endpoint)) for _ in range(3)]
+        tasks = [asyncio.ensure_future(parts.dimensions.completed(endpoint)) for _ in range(3)]
         await settled()
         parts.store.gate.set()
         found = await asyncio.gather(*tasks)
@@ -159,25 +160,25 @@ class TestCompleted:
         parts = Parts([])
         dimensions = 5 if task is TaskType.TEXT_EMBEDDING else None
         endpoint = make_endpoint(task, dimensions=dimensions)
-        assert await parts.completion.completed(endpoint) is endpoint
+        assert await parts.dimensions.completed(endpoint) is endpoint
         assert parts.provider.calls == []
 
     async def test_a_failure_counts_for_a_few_seconds(self):
         parts = Parts(starting())
         for seconds, calls in ((0, 1), (4, 1), (2, 2)):
             parts.clock.now += seconds
-            error = await failing(parts.completion.completed(make_endpoint()))
+            error = await failing(parts.dimensions.completed(make_endpoint()))
             assert error.advice == starting().advice
             assert len(parts.provider.calls) == calls
         parts.provider.outcome = [[1.0]]
         parts.clock.now += 6
-        await parts.completion.completed(make_endpoint())
+        await parts.dimensions.completed(make_endpoint())
 
     async def test_an_empty_vector_is_a_failure(self):
-        error = await failing(Parts([[]]).completion.completed(make_endpoint()))
+        error = await failing(Parts([[]]).dimensions.completed(make_endpoint()))
         assert error.reason == "Could not determine embedding size"
 
     async def test_a_provider_that_does_not_answer_is_waited_for_as_long_as_is_configured(self):
         provider = ScriptedProvider("hang")
-        completion = Completion(MemoryStore(), provider, 0.01, Background())
-        assert isinstance(await failing(completion.completed(make_endpoint())), RequestTimedOut)
+        dimensions = DimensionsFinder(MemoryStore(), provider, 0.01, Background())
+        assert isinstance(await failing(dimensions.completed(make_endpoint())), RequestTimedOut)

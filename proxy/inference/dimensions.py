@@ -1,6 +1,6 @@
-"""Endpoints that were created while their provider was starting, and lack what a trial finds out.
+"""The size of vectors, for endpoints that were created while their provider was starting.
 
-The first vectors that come show how large they are; that is then stored with the endpoint.
+No trial has found it out. The first vectors that come show it, and it is stored with the endpoint.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from proxy.limits.deadline import Deadline
 _AGAIN: Final = 5.0  # seconds until a call that failed is made again
 
 
-def is_incomplete(endpoint: InferenceEndpoint) -> bool:
+def lacks_dimensions(endpoint: InferenceEndpoint) -> bool:
     """Whether the size of its vectors is not known."""
     settings = endpoint.service_settings
     return endpoint.task_type is TaskType.TEXT_EMBEDDING and settings.dimensions is None
 
 
-class Completion:
-    """Completes endpoints; one for each process."""
+class DimensionsFinder:
+    """Finds out and stores the `dimensions` that endpoints lack; one for each process."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Completion:
 
         Raises: ProxyError for the provider's failures, also for one a moment ago.
         """
-        if not is_incomplete(endpoint):
+        if not lacks_dimensions(endpoint):
             return endpoint
         return await self._trials.run(endpoint.inference_id, lambda: self._tried(endpoint))
 
@@ -77,9 +77,9 @@ class Completion:
         raise failure
 
     def note(self, endpoint: InferenceEndpoint, vectors: Sequence[Sequence[float]]) -> None:
-        """These vectors have come for it; what they show is stored while their caller goes on."""
+        """Store the size of these vectors that an endpoint has made, while their caller goes on."""
         inference_id = endpoint.inference_id
-        if not is_incomplete(endpoint) or not vectors or inference_id in self._noting:
+        if not lacks_dimensions(endpoint) or not vectors or inference_id in self._noting:
             return
         try:
             completed = with_vector(endpoint, vectors[0])
@@ -99,7 +99,7 @@ class Completion:
         found = completed.service_settings
 
         def change(endpoint: InferenceEndpoint) -> InferenceEndpoint:
-            if not is_incomplete(endpoint) or endpoint.service_settings.url != found.url:
+            if not lacks_dimensions(endpoint) or endpoint.service_settings.url != found.url:
                 return endpoint
             return endpoint.with_service_settings(
                 dimensions=found.dimensions, similarity=found.similarity

@@ -4,48 +4,48 @@ from __future__ import annotations
 
 import asyncio
 
-from proxy.ground.turns import STEPS, Turns
+from proxy.ground.steps import PER_TURN, Steps
 
 
 async def test_a_few_are_taken_in_each_turn_one_after_the_other():
-    turns, taken = Turns(), []
+    steps, taken = Steps(), []
 
     def step_of(name):
         def step():
             taken.append(name)
-            turns.put_off(step)
+            steps.put_off(step)
 
         return step
 
-    for number in range(STEPS + 2):
-        turns.put_off(step_of(number))
+    for number in range(PER_TURN + 2):
+        steps.put_off(step_of(number))
     await asyncio.sleep(0)
-    assert taken == list(range(STEPS))
+    assert taken == list(range(PER_TURN))
     await asyncio.sleep(0)
-    assert taken[STEPS:] == [STEPS, STEPS + 1, *range(STEPS - 2)]
+    assert taken[PER_TURN:] == [PER_TURN, PER_TURN + 1, *range(PER_TURN - 2)]
 
 
 async def test_a_single_one_is_taken_once_in_each_turn():
-    turns, taken = Turns(), []
+    steps, taken = Steps(), []
 
     def step():
         taken.append(1)
-        turns.put_off(step)
+        steps.put_off(step)
 
-    turns.put_off(step)
+    steps.put_off(step)
     for count in range(1, 4):
         await asyncio.sleep(0)
         assert len(taken) == count
 
 
 async def test_what_is_put_off_twice_is_taken_once():
-    turns, taken = Turns(), []
+    steps, taken = Steps(), []
 
     def step():
         taken.append(1)
 
-    turns.put_off(step)
-    turns.put_off(step)
+    steps.put_off(step)
+    steps.put_off(step)
     for _ in range(3):
         await asyncio.sleep(0)
     assert taken == [1]
@@ -54,13 +54,13 @@ async def test_what_is_put_off_twice_is_taken_once():
 async def test_one_that_fails_costs_the_others_nothing():
     faults = []
     asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
-    turns, taken = Turns(), []
+    steps, taken = Steps(), []
 
     def fail():
         raise ValueError
 
-    turns.put_off(fail)
-    turns.put_off(lambda: taken.append(1))
+    steps.put_off(fail)
+    steps.put_off(lambda: taken.append(1))
     for _ in range(2):
         await asyncio.sleep(0)
     assert taken == [1]

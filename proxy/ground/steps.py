@@ -7,15 +7,15 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
-# Steps in each turn of the loop, for all connections together: each takes a few dozen microseconds,
-# or leads to a read that does, and an inference takes some twenty turns.
-STEPS: Final = 4
+# Steps, for all connections together: each takes a few dozen microseconds, or leads to a read that
+# does, and an inference takes some twenty turns.
+PER_TURN: Final = 4
 
 Step = Callable[[], None]
 
 
-class Turns:
-    """Steps of all connections, one after the other, STEPS in each turn of the loop.
+class Steps:
+    """Steps of all connections, one after the other, PER_TURN in each turn of the loop.
 
     A step is put off again while there is more to do. So whoever sends what takes long to read, or
     to drop, delays others very little, however many connections it has.
@@ -37,7 +37,7 @@ class Turns:
 
     def _run(self) -> None:
         try:
-            for _ in range(min(STEPS, len(self._waiting))):
+            for _ in range(min(PER_TURN, len(self._waiting))):
                 step, _ = self._waiting.popitem(last=False)
                 step()
         finally:  # a step that fails costs the others nothing

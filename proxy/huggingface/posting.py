@@ -20,8 +20,8 @@ _LONGEST_REMEMBERED: Final = 2048  # characters of a URL
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
 
-class Exchanges:
-    """Makes POSTs of JSON over the connections of a session, which must lead to the servers."""
+class Poster:
+    """Posts JSON over the connections of a session, which must lead to the servers themselves."""
 
     def __init__(self, session: ClientSession, connector: Connector) -> None:
         self._connector = connector
@@ -33,7 +33,7 @@ class Exchanges:
         )
 
     @classmethod
-    def of(cls, session: ClientSession) -> Exchanges | None:
+    def of(cls, session: ClientSession) -> Poster | None:
         """None where connections lead to a forward proxy, which wants requests of its own."""
         connector = session.connector
         if isinstance(connector, Connector) and connector.is_direct:

@@ -11,14 +11,14 @@ import pytest
 from aiohttp import ClientError, ClientSession
 
 from proxy.ground.sessions import HEAD_LIMITS, Connector
-from proxy.huggingface.exchange import Exchanges
+from proxy.huggingface.posting import Poster
 from tests.support.stubs import Call, FaultyServer, Reply, json_reply
 
 
 @asynccontextmanager
-async def exchanges() -> AsyncIterator[Exchanges]:
+async def poster() -> AsyncIterator[Poster]:
     async with ClientSession(connector=Connector(), **HEAD_LIMITS) as session:
-        made = Exchanges.of(session)
+        made = Poster.of(session)
         assert made is not None
         yield made
 
@@ -26,7 +26,7 @@ async def exchanges() -> AsyncIterator[Exchanges]:
 async def posted(
     reply: Reply, data: bytes = b"{}", path: str = "", **more: str
 ) -> tuple[Any, Call]:
-    async with FaultyServer([reply]) as server, exchanges() as made:
+    async with FaultyServer([reply]) as server, poster() as made:
         async with await made.post(server.url + path, "hf_token", data, more) as answer:
             body = await answer.content.read()
         (call,) = server.calls
@@ -51,7 +51,7 @@ async def test_a_large_body_is_whole():
 
 
 async def test_a_connection_is_used_again_once_its_answer_is_read():
-    async with FaultyServer([json_reply({})] * 2) as server, exchanges() as made:
+    async with FaultyServer([json_reply({})] * 2) as server, poster() as made:
         for _ in range(2):
             async with await made.post(server.url, "t", b"{}") as answer:
                 await answer.content.read()
@@ -69,6 +69,6 @@ async def test_a_forward_proxy_wants_requests_of_its_own(tmp_path: Path):
         is_direct = False
 
     async with ClientSession(connector=Indirect(), **HEAD_LIMITS) as session:
-        assert Exchanges.of(session) is None
+        assert Poster.of(session) is None
     async with ClientSession() as session:
-        assert Exchanges.of(session) is None
+        assert Poster.of(session) is None
