@@ -25,6 +25,7 @@ from proxy.huggingface.retry import RetryPolicy
 from proxy.huggingface.session import provider_session
 from proxy.huggingface.sharedlimits import Leases
 from proxy.inference.completion import Completion
+from proxy.inference.departed import Departed
 from proxy.inference.embedding import EmbeddingEndpoints
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.inference.guard import ModelGuard, NoGuard
@@ -81,6 +82,8 @@ async def opened_inference(
         completion = Completion(store, provider, settings.timeout, background)
         warmth = Warmth(store, provider, settings.keep_warm, settings.timeout, background)
         background.start(warmth.run())
+        departed = Departed(store, partial(_known_endpoints, metrics), provider.forget)
+        background.start(departed.run())
         guard = _guard(settings, store, provider, background)
         maintained = MaintainedProvider(provider, completion, warmth, guard)
         service = InferenceService(
@@ -95,6 +98,10 @@ async def opened_inference(
         )
         endpoints = EmbeddingEndpoints(store, maintained, completion, settings.prefixes.of)
         yield Inference(service=service, endpoints=endpoints, provider=provider, limiter=limiter)
+
+
+def _known_endpoints(metrics: Metrics) -> list[tuple[str, str]]:
+    return [(one.inference_id, one.task) for one in metrics.endpoints.known()]
 
 
 def _rate_limiter(config: ProviderConfig, notes: Notes, stack: AsyncExitStack) -> RateLimiter:

@@ -89,14 +89,17 @@ class Sender:
             call = Call(endpoint, body, retries.failed > 0)
             outcome = await self.patiently(call, deadline, self._open)
             if isinstance(outcome, OpenReply):
-                self._observer.succeeded(endpoint)
                 return outcome
-            self._observer.failed(endpoint, advice_on(endpoint, outcome))
             await retries.wait(self.failure(endpoint, outcome))
 
     async def _open(self, call: Call) -> OpenReply | FailedCall:
         await confirm()
-        return await self._calls.open(call)
+        outcome = await self._calls.open(call)
+        if isinstance(outcome, OpenReply):
+            self._observer.succeeded(call.endpoint)
+        else:
+            self._observer.failed(call.endpoint, advice_on(call.endpoint, outcome))
+        return outcome
 
     async def patiently(
         self, call: Call, deadline: Deadline, send: Callable[[Call], Awaitable[T]]
@@ -114,9 +117,13 @@ class Sender:
         Raises: Rejected where too many wait already, if that is `bounded`.
         """
         if not self._limiter.is_free(endpoint):
-            with HeldUp(HELD_BACK), self._metrics.rate_limit_wait() as wait:
-                await self._limiter.wait(endpoint, bounded=bounded)
-            usage_of(self._metrics.endpoints, endpoint).queue_seconds += wait.seconds
+            with HeldUp(HELD_BACK):
+                wait = self._metrics.rate_limit_wait()
+                try:
+                    with wait:
+                        await self._limiter.wait(endpoint, bounded=bounded)
+                finally:  # who leaves has waited, too
+                    usage_of(self._metrics.endpoints, endpoint).queue_seconds += wait.seconds
 
     def check_room(self, endpoint: InferenceEndpoint, waiting: int) -> None:
         """Raises: Rejected if no more than these may wait for the endpoint."""

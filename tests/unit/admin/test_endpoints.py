@@ -129,6 +129,15 @@ async def test_tokens_of_headers_replies_and_events_are_counted(tmp_path):
     assert (used["e2"]["characters"], used["e3"]["characters"]) == (10, 5)
 
 
+async def test_who_leaves_while_the_rate_limit_is_waited_for_has_waited(tmp_path):
+    async with proxy_with(tmp_path) as proxy:
+        await proxy.put("rerank", service_settings={"rate_limit": {"requests_per_minute": 1}})
+        late = await proxy("POST", "/_inference/e1?timeout=200ms", {"query": "q", "input": "x"})
+        assert late.status == 429
+        ((one,), _) = (await endpoints_of(proxy)).values()
+    assert (one["usage"]["calls"], one["usage"]["queue_seconds"] > 0.1) == (0, True)
+
+
 async def test_a_cost_is_shown_where_prices_are_configured():
     metrics = Metrics(Endpoints(prices=Prices(["*=2"])))
     metrics.endpoints.of("e1", "rerank").usage.cost = 0.25
