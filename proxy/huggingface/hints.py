@@ -159,7 +159,7 @@ def advice_on(endpoint: InferenceEndpoint, outcome: FailedCall) -> Advice:
             hint = _REFUSED_SILENTLY
     elif isinstance(outcome, NoReply) and found.state is State.TLS:
         hint = f"The provider cannot be called by TLS: {outcome.cause.reason}."
-    return Advice(found.state, hint, status, found.seconds)
+    return Advice(found.state, hint, status, found.seconds, found.state.is_general)
 
 
 def advice_on_state(endpoint: InferenceEndpoint, state: State) -> Advice:
@@ -178,9 +178,11 @@ def advice_on_shape(endpoint: InferenceEndpoint, data: bytes, expected: str = ""
     names = set(shapes.fields(data))
     told = f"Expected {expected or _EXPECTED[task]}, but the provider answered "
     told += f"{shapes.described(data)}."
-    remedy = _remedy(task, brackets, names, expected) or f"Set [url] to {_ROUTES[task]}."
+    remedy = _remedy(task, brackets, names, expected)
     state = State.WRONG_URL if brackets == "<" else State.WRONG_SHAPE
-    return Advice(state, f"{told} {remedy}")
+    is_general = remedy is not None and "error" not in names  # what it is, is known
+    remedy = remedy or f"Set [url] to {_ROUTES[task]}."
+    return Advice(state, f"{told} {remedy}", is_general=is_general)
 
 
 def advice_on_count() -> Advice:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from proxy.ground.errors import EndpointNotFound, StatusError
+from proxy.ground.errors import EndpointNotFound, ProxyError, StatusError
 from proxy.inference.completion import Completion
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.inputtypes import PrefixesOf, prefix_for, with_prefix
@@ -119,6 +119,12 @@ class EmbeddingEndpoints:
                 endpoint, query, documents, deadline, top_n=None, return_documents=None
             )
         return [(one.index, one.relevance_score) for one in ranked]
+
+
+def is_about_a_text(error: ProxyError) -> bool:
+    """Whether a provider has refused what it was sent, and may take other texts."""
+    is_general = error.advice is not None and error.advice.is_general
+    return error.provider_status in (400, 413, 422) and not is_general
 
 
 def _encodable(texts: Sequence[str]) -> list[str]:

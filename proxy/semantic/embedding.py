@@ -12,6 +12,7 @@ from typing import Final
 
 from proxy.ground.errors import EndpointNotFound, IllegalArgument, ProxyError
 from proxy.ground.frames import forget_frames
+from proxy.inference.embedding import is_about_a_text
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.inference.inputtypes import INGEST
 from proxy.inference.results import WrittenEmbedding
@@ -133,7 +134,7 @@ class Filler:
     ) -> None:
         """The provider failed to embed these together."""
         inference_id = endpoint.inference_id
-        if _is_about_a_text(error):
+        if is_about_a_text(error):
             self._refusals += 1
             if len(group) > 1 and self._refusals <= _REFUSALS:
                 middle = len(group) // 2
@@ -220,11 +221,6 @@ def _misfit(
     if field.model is None or offered.fits(field.model):
         return None
     return DocumentParsingFailed.of_models(field.path, field.model, offered)
-
-
-def _is_about_a_text(error: ProxyError) -> bool:
-    """Whether the provider refused what it was sent, and not everything."""
-    return error.provider_status in (400, 413, 422)
 
 
 def _not_found(inference_id: str, path: str) -> ProxyError:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from proxy.ground.errors import IllegalArgument, ProxyError, StatusError
 from proxy.ground.frames import forget_frames
+from proxy.inference.embedding import is_about_a_text
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.inputtypes import INGEST
 from proxy.limits.deadline import Deadline
@@ -143,7 +144,7 @@ class Inferring:
             with passing():  # of the provider's answers nothing but the results is kept
                 results = await self._endpoints.infer(endpoint, texts, deadline, INGEST)
         except ProxyError as error:
-            if len(turns) > 1 and error.provider_status in (400, 413, 422):
+            if len(turns) > 1 and is_about_a_text(error):
                 middle = len(turns) // 2
                 await self._call(endpoint, turns[:middle], deadline)
                 await self._call(endpoint, turns[middle:], deadline)

@@ -105,6 +105,35 @@ def test_a_page_for_browsers_is_a_wrong_url():
     assert (advice.state, "a web page" in advice.hint) == (State.WRONG_URL, True)
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "is_general"),
+    [
+        (400, {"error": "Bad Request: The endpoint is paused"}, True),
+        (422, {"detail": [{"type": "missing", "loc": ["body", "inputs"]}]}, True),
+        (400, {"error": "this text is not nice"}, False),
+        (413, {"error": "`inputs` must have less than 512 tokens. Given: 600"}, False),
+        (500, {"error": "something"}, False),
+    ],
+)
+def test_what_would_be_the_same_for_other_texts_is_told_apart(status, body, is_general):
+    refusal = Refusal(status, json.dumps(body).encode())
+    assert advice_on(make_endpoint(), refusal).is_general is is_general
+
+
+@pytest.mark.parametrize(
+    ("reply", "is_general"),
+    [
+        ({"data": [{"embedding": [1]}]}, True),
+        ([{"label": "a", "score": 1}], True),
+        ({"error": "one of them is bad"}, False),
+        ([[1, 2], [None, 2]], False),
+    ],
+)
+def test_so_is_a_form_that_is_that_of_another_server(reply, is_general):
+    advice = advice_on_shape(make_endpoint(), json.dumps(reply).encode())
+    assert advice.is_general is is_general
+
+
 def test_hints_name_hugging_faces_pages_where_it_is_the_provider():
     for url, has_page in ((HOSTED, True), ("http://tei:8080", False)):
         for status in (401, 402, 403):
