@@ -75,6 +75,11 @@ HELD_BACK: Final = Advice(
     "The endpoint's own rate limit does not let the request be sent in time. Raise "
     "[rate_limit.requests_per_minute] of the endpoint, allow a longer [timeout], or send less.",
 )
+_QUEUE_FULL: Final = (
+    "As many requests wait for the endpoint's own rate limit as may. Raise "
+    "[rate_limit.requests_per_minute] of the endpoint, or send more texts in each request, and "
+    "fewer requests at once."
+)
 _HOSTED_HINTS: Final[Mapping[State, str]] = {
     State.WAKING_UP: (
         "The endpoint is starting, as after it was scaled to zero. Try again in a minute or two, "
@@ -165,6 +170,12 @@ def advice_on(endpoint: InferenceEndpoint, outcome: FailedCall) -> Advice:
 def advice_on_state(endpoint: InferenceEndpoint, state: State) -> Advice:
     """About a state that is known otherwise."""
     return Advice(state, _hint(endpoint, state))
+
+
+def advice_on_full_queue(endpoint: InferenceEndpoint) -> Advice:
+    """About a request that the proxy itself refuses; the next call leaves, and makes room."""
+    seconds = 60.0 / endpoint.service_settings.requests_per_minute
+    return Advice(State.RATE_LIMITED, _QUEUE_FULL, seconds=seconds)
 
 
 def advice_on_report(endpoint: InferenceEndpoint, text: str, status: int) -> Advice:

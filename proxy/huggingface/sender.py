@@ -8,7 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 from proxy.ground.authorization import confirm
-from proxy.ground.errors import CountMismatch, MemoryShort, ProxyError
+from proxy.ground.errors import CountMismatch, MemoryShort, ProxyError, Rejected
 from proxy.ground.frames import forget_frames
 from proxy.ground.lateness import HeldUp
 from proxy.huggingface.calls import (
@@ -24,6 +24,7 @@ from proxy.huggingface.hints import (
     HELD_BACK,
     advice_on,
     advice_on_count,
+    advice_on_full_queue,
     advice_on_shape,
 )
 from proxy.huggingface.observing import Observer
@@ -122,12 +123,17 @@ class Sender:
                 try:
                     with wait:
                         await self._limiter.wait(endpoint, bounded=bounded)
+                except Rejected as error:
+                    raise _full(error, endpoint) from None
                 finally:  # who leaves has waited, too
                     usage_of(self._metrics.endpoints, endpoint).queue_seconds += wait.seconds
 
     def check_room(self, endpoint: InferenceEndpoint, waiting: int) -> None:
         """Raises: Rejected if no more than these may wait for the endpoint."""
-        self._limiter.check_room(endpoint, waiting)
+        try:
+            self._limiter.check_room(endpoint, waiting)
+        except Rejected as error:
+            raise _full(error, endpoint) from None
 
     def retries(self, deadline: Deadline) -> Retries:
         """Those of a call whose first attempt is made now."""
@@ -180,3 +186,9 @@ class Sender:
         if not isinstance(outcome, InvalidHost) and outcome.waited:
             return replace(failed, may_pass=False)
         return failed
+
+
+def _full(error: Rejected, endpoint: InferenceEndpoint) -> Rejected:
+    """The error of a full queue, which says when there will be room, and what can be done."""
+    error.headers = ()
+    return error.advised(advice_on_full_queue(endpoint))
