@@ -152,6 +152,8 @@ _EXPECTED: Final[Mapping[TaskType, str]] = {
 def advice_on(endpoint: InferenceEndpoint, outcome: FailedCall) -> Advice:
     """About a failed call."""
     found = find_state(endpoint, outcome)
+    if found.state is State.WRONG_SHAPE:
+        return advice_on_shape(endpoint, b"")
     hint = _hint(endpoint, found.state)
     status = None
     if isinstance(outcome, Refusal):

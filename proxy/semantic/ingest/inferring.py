@@ -179,5 +179,7 @@ def _write(turns: Sequence[Turn], results: Sequence[Any]) -> None:
 
 def _fail(turns: Iterable[Turn], error: ProxyError) -> None:
     forget_frames(error)
+    if error.status == 409:  # by which clients know a document that is there already
+        error = StatusError(503, error.reason, cause=error.cause).advised(error.advice)
     for turn in turns:
         turn.draft.error = error

@@ -7,8 +7,9 @@ import re
 
 import pytest
 
+from proxy.ground.causes import Cause
 from proxy.ground.errors import ProxyError
-from proxy.huggingface.calls import InvalidHost, Refusal
+from proxy.huggingface.calls import InvalidHost, NoReply, Refusal
 from proxy.huggingface.hints import advice_on, advice_on_shape, advice_on_state
 from proxy.huggingface.shapes import described
 from proxy.huggingface.states import State
@@ -98,6 +99,13 @@ def test_a_wrong_shape_is_told_with_a_remedy(task, value, remedy):
     assert advice.state == State.WRONG_SHAPE
     assert advice.hint.startswith("Expected ")
     assert remedy in advice.hint
+
+
+def test_an_answer_without_a_body_is_told_as_one():
+    nothing = NoReply(Cause("illegal_state_exception", "empty"), may_pass=False)
+    advice = advice_on(make_endpoint(), nothing)
+    assert advice.state == State.WRONG_SHAPE
+    assert "but the provider answered nothing. Set [url] to " in advice.hint
 
 
 def test_a_page_for_browsers_is_a_wrong_url():

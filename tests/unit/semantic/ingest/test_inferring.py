@@ -132,6 +132,16 @@ async def test_a_provider_that_takes_no_text_at_all_is_called_once():
     assert not any(draft.is_open for draft in drafts)
 
 
+async def test_a_conflict_of_the_endpoint_is_none_of_the_document():
+    class Drifted(Endpoints):
+        async def infer(self, *arguments: Any) -> list[Any]:
+            raise StatusError(409, "another model")
+
+    (draft,) = await run(Drifted(), {"a": "x"})
+    assert draft.error is not None
+    assert (draft.error.status, draft.error.reason) == (503, "another model")
+
+
 async def test_a_provider_that_is_down_is_called_once():
     endpoints = Endpoints(status=503)
     drafts = await run(endpoints, {"a": "x"}, {"a": "bad"})
