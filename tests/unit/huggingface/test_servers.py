@@ -208,6 +208,16 @@ class TestAsking:
             yield stub, servers, make_endpoint(url=stub.url + "/e5/embed")
             await servers.close()
 
+    async def test_one_that_nobody_has_called_for_a_while_may_have_been_away(self, clock):
+        """Who is put in its place between two calls fails none of them."""
+        async with self.servers(clock, json_reply(INFO)) as (_, servers, endpoint):
+            seen = []
+            for seconds in (1000, 59, 59, 60, 1, 500):
+                clock.now += seconds
+                servers.answered(endpoint, is_tei=True)
+                seen.append(servers.of(endpoint).interruptions)
+        assert seen == [0, 0, 0, 1, 1, 2]
+
     async def test_it_is_asked_again_after_a_while_or_after_a_failure(self, clock):
         async with self.servers(clock, json_reply(INFO)) as (stub, servers, endpoint):
             server = servers.of(endpoint)
