@@ -209,7 +209,8 @@ class _Sending(Generic[T]):
             self._server.interruptions += 1
 
     async def _place(self) -> Place:
-        with HeldUp(advice_on_state(self._endpoint, State.OVERLOADED)):
+        overloaded = advice_on_state(self._endpoint, State.OVERLOADED)
+        with HeldUp(overloaded), self._sender.queued(self._endpoint):
             return await self._server.places.turn(self)
 
     async def _in_parts(self, batch: Batch) -> list[T]:

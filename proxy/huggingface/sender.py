@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
@@ -118,15 +119,21 @@ class Sender:
         Raises: Rejected where too many wait already, if that is `bounded`.
         """
         if not self._limiter.is_free(endpoint):
-            with HeldUp(HELD_BACK):
-                wait = self._metrics.rate_limit_wait()
+            with HeldUp(HELD_BACK), self._metrics.rate_limit_wait(), self.queued(endpoint):
                 try:
-                    with wait:
-                        await self._limiter.wait(endpoint, bounded=bounded)
+                    await self._limiter.wait(endpoint, bounded=bounded)
                 except Rejected as error:
                     raise _full(error, endpoint) from None
-                finally:  # who leaves has waited, too
-                    usage_of(self._metrics.endpoints, endpoint).queue_seconds += wait.seconds
+
+    @contextmanager
+    def queued(self, endpoint: InferenceEndpoint) -> Iterator[None]:
+        """Count the time of the block as the endpoint's in the queue, however it ends."""
+        began = self._metrics.clock()
+        try:
+            yield
+        finally:
+            used = usage_of(self._metrics.endpoints, endpoint)
+            used.queue_seconds += self._metrics.clock() - began
 
     def check_room(self, endpoint: InferenceEndpoint, waiting: int) -> None:
         """Raises: Rejected if no more than these may wait for the endpoint."""

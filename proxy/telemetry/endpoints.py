@@ -33,7 +33,7 @@ class Usage:
     output_tokens: int = 0
     cost: float = 0.0  # of the tokens, by the configured prices
     characters: int = 0  # of the texts that were sent
-    queue_seconds: float = 0.0  # that calls have waited for the rate limit
+    queue_seconds: float = 0.0  # that calls have waited for the rate limit, or a busy server
     provider_seconds: float = 0.0  # until the last byte of each reply
     provider_queue_seconds: float = 0.0  # of these, in the provider's own queue, if it tells
     compute_seconds: float = 0.0  # and at its model

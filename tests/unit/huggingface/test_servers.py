@@ -192,6 +192,8 @@ class TestLoad:
             assert await provider.embed("99") == [[99]]
             assert order.index("99") < 15
             assert await large == [[float(n)] for n in range(40)]
+            (known,) = provider.hugging_face._endpoints.known()
+            assert known.usage.queue_seconds > 0.01
 
 
 class TestAsking:
