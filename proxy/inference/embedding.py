@@ -123,8 +123,12 @@ class EmbeddingEndpoints:
 
 def is_about_a_text(error: ProxyError) -> bool:
     """Whether a provider has refused what it was sent, and may take other texts."""
-    is_general = error.advice is not None and error.advice.is_general
-    return error.provider_status in (400, 413, 422) and not is_general
+    return error.provider_status in (400, 413, 422) and is_of_some_texts(error)
+
+
+def is_of_some_texts(error: ProxyError) -> bool:
+    """Whether a provider may take other texts, for all that its error tells."""
+    return error.advice is None or not error.advice.is_general
 
 
 def _encodable(texts: Sequence[str]) -> list[str]:

@@ -105,6 +105,21 @@ async def test_a_refused_text_is_the_error_of_its_document_only():
     assert "[e] on field [body]" in documents[1].error.reason
 
 
+async def test_so_is_one_that_makes_its_server_fail():
+    endpoints = Endpoints(status=500)
+    documents = [filling("bad" if number in (0, 300) else "a") for number in range(512)]
+    await fill(endpoints, *documents)
+    assert [number for number, one in enumerate(documents) if one.error] == [0, 300]
+
+
+async def test_a_server_that_fails_whatever_it_is_sent_is_soon_left_alone():
+    endpoints = Endpoints(status=500)
+    documents = [filling("bad") for _ in range(5000)]
+    await fill(endpoints, *documents)
+    assert len(endpoints.calls) == 12
+    assert all(one.error is not None for one in documents)
+
+
 async def test_a_provider_that_takes_no_text_at_all_is_not_asked_about_each():
     endpoints = Endpoints(advice=Advice("paused", "Resume it.", 400, is_general=True))
     documents = [filling("a"), filling("bad"), filling("c")]
