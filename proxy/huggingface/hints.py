@@ -100,7 +100,8 @@ _HOSTED_HINTS: Final[Mapping[State, str]] = {
         "gated model."
     ),
 }
-_TOO_LONG: Final = (
+_TOO_LONG: Final = "An input is longer than the model reads. Send shorter ones."
+_TOO_LONG_UNCUT: Final = (
     "An input is longer than the model reads. Send shorter ones, or set [max_input_tokens] of the "
     "endpoint to what the model reads."
 )
@@ -207,6 +208,8 @@ def _hint(endpoint: InferenceEndpoint, state: State) -> str:
     task, chats = endpoint.task_type, endpoint.task_type in STREAMING_TASKS
     match state:
         case State.INPUT_TOO_LONG:
+            if task is TaskType.TEXT_EMBEDDING:  # the only one that has this setting
+                return _TOO_LONG_UNCUT
             return _CHAT_TOO_LONG if chats else _TOO_LONG
         case State.WRONG_MODEL:
             return _WRONG_CHAT_MODEL if chats else _WRONG_MODEL.format(task=task)

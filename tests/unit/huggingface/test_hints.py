@@ -101,6 +101,12 @@ def test_a_wrong_shape_is_told_with_a_remedy(task, value, remedy):
     assert remedy in advice.hint
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_a_setting_is_named_only_where_the_endpoint_has_it(task):
+    hint = advice_on_state(make_endpoint(task), State.INPUT_TOO_LONG).hint
+    assert ("[max_input_tokens]" in hint) is (task == "text_embedding")
+
+
 def test_an_answer_without_a_body_is_told_as_one():
     nothing = NoReply(Cause("illegal_state_exception", "empty"), may_pass=False)
     advice = advice_on(make_endpoint(), nothing)
