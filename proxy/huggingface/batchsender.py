@@ -178,7 +178,7 @@ class _Sending(Generic[T]):
             await retries.wait(outcome)
 
     async def _attempt(self, batch: Batch, *, is_retry: bool) -> list[T] | FailedCall | Failure:
-        call = Call(self._endpoint, self._task.body(batch), is_retry)
+        call = Call(self._endpoint, self._task.body(batch), is_retry, self._deadline)
         reader = self._task.reader(batch)
         if self._sender.is_patient:
             send = partial(self._in_place, reader=reader)

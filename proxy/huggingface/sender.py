@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -75,7 +76,7 @@ class Sender:
         await self.turn(endpoint)
         retries = self.retries(deadline)
         while True:
-            call = Call(endpoint, body, retries.failed > 0)
+            call = Call(endpoint, body, retries.failed > 0, deadline)
             outcome = await self.patiently(call, deadline, partial(self.attempt, reader=reader))
             if isinstance(outcome, FailedCall):
                 outcome = self.failure(endpoint, outcome)
@@ -88,7 +89,7 @@ class Sender:
         await self.turn(endpoint)
         retries = self.retries(deadline)
         while True:
-            call = Call(endpoint, body, retries.failed > 0)
+            call = Call(endpoint, body, retries.failed > 0, deadline)
             outcome = await self.patiently(call, deadline, self._open)
             if isinstance(outcome, OpenReply):
                 return outcome
@@ -96,7 +97,11 @@ class Sender:
 
     async def _open(self, call: Call) -> OpenReply | FailedCall:
         await confirm()
-        outcome = await self._calls.open(call)
+        try:
+            outcome = await self._calls.open(call)
+        except asyncio.CancelledError:
+            self._cut_off(call)
+            raise
         if isinstance(outcome, OpenReply):
             self._observer.succeeded(call.endpoint)
         else:
@@ -152,7 +157,11 @@ class Sender:
         Raises: MemoryShort; CountMismatch, which another attempt would not change.
         """
         await confirm()
-        outcome = await self._calls.send(call)
+        try:
+            outcome = await self._calls.send(call)
+        except asyncio.CancelledError:
+            self._cut_off(call)
+            raise
         if not isinstance(outcome, Reply):
             self._observer.failed(call.endpoint, advice_on(call.endpoint, outcome))
             return outcome
@@ -164,6 +173,11 @@ class Sender:
             return self._unreadable(call.endpoint, outcome, error)
         self._read(call.endpoint, outcome)
         return result
+
+    def _cut_off(self, call: Call) -> None:
+        """Count a call that has ended without an answer, if that is because its time was up."""
+        if call.deadline.has_come:
+            self._observer.cut_off(call.endpoint)
 
     def _read(self, endpoint: InferenceEndpoint, reply: Reply) -> None:
         self._observer.succeeded(endpoint)

@@ -146,8 +146,12 @@ class Endpoints:
 
     def failed(self, endpoint: Endpoint, advice: Advice, state: str) -> Change | None:
         """A call has failed, after which the endpoint's state is `state`; what that has changed."""
-        endpoint.last_call = self._clock()
         endpoint.usage.failed(advice.state)
+        return self.troubled(endpoint, advice, state)
+
+    def troubled(self, endpoint: Endpoint, advice: Advice, state: str) -> Change | None:
+        """The same of a request, whose calls are counted otherwise."""
+        endpoint.last_call = self._clock()
         endpoint.last_error = LastError(advice, endpoint.last_call)
         return self._is_now(endpoint, state)
 

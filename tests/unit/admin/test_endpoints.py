@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from datetime import UTC, datetime
 
@@ -163,6 +164,22 @@ async def test_a_request_that_runs_late_is_told(tmp_path):
         await proxy("POST", INFER + "?timeout=1s", {"input": "x", "query": "q"})
         (one,) = (await endpoints_of(proxy))["endpoints"]
     assert (one["state"], one["usage"]["outcomes"]) == ("timed_out", {"timed_out": 1})
+
+
+async def test_each_call_that_runs_late_counts_once_whoever_waits_for_it(tmp_path):
+    late = {"input": [f"text {number}" for number in range(100)]}
+    async with proxy_with(tmp_path, provider={"coalescing": True}) as proxy:
+        await proxy.put("text_embedding")
+        proxy.provide(json_reply([], delay=60))
+        asking = [proxy("POST", INFER + "?timeout=1s", late) for _ in range(3)]
+        assert {answer.status for answer in await asyncio.gather(*asking)} == {429}
+        calls = len(proxy.provider.calls)
+        while True:  # calls end behind the callers' backs
+            (one,) = (await endpoints_of(proxy))["endpoints"]
+            if one["usage"]["calls"] == calls:
+                break
+    assert 0 < calls < 12
+    assert one["usage"]["outcomes"] == {"timed_out": calls}
 
 
 async def test_a_deleted_endpoint_is_no_more_and_its_usage_counts_with_others(tmp_path):
