@@ -24,6 +24,7 @@ from proxy.huggingface.ratelimit import RateLimiter
 from proxy.huggingface.retry import RetryPolicy
 from proxy.huggingface.session import provider_session
 from proxy.huggingface.sharedlimits import Leases
+from proxy.inference.departed import Departed
 from proxy.inference.dimensions import DimensionsFinder
 from proxy.inference.embedding import EmbeddingEndpoints
 from proxy.inference.endpoints import InferenceEndpoint
@@ -81,6 +82,8 @@ async def opened_inference(
         dimensions = DimensionsFinder(store, provider, settings.timeout, background)
         warmth = Warmth(store, provider, settings.keep_warm, settings.timeout, background)
         background.start(warmth.run())
+        departed = Departed(store, partial(_known_endpoints, metrics), provider.forget)
+        background.start(departed.run())
         guard = _guard(settings, store, provider, background)
         maintained = MaintainedProvider(provider, dimensions, warmth, guard)
 
@@ -100,6 +103,10 @@ async def opened_inference(
         )
         endpoints = EmbeddingEndpoints(store, maintained, dimensions, settings.prefixes.of)
         yield Inference(service=service, endpoints=endpoints, provider=provider, limiter=limiter)
+
+
+def _known_endpoints(metrics: Metrics) -> list[tuple[str, str]]:
+    return [(one.inference_id, one.task) for one in metrics.endpoints.known()]
 
 
 def _rate_limiter(config: ProviderConfig, notes: Notes, stack: AsyncExitStack) -> RateLimiter:

@@ -96,7 +96,8 @@ class ProviderConfig:
         "What happens when an endpoint has another model than at first: `warn`, or `refuse` it",
         "Vectors of two models cannot be compared: what an index that holds both finds is chance. "
         "The vector of a short text is kept with each text_embedding endpoint, and compared again "
-        "after the interval, and after its server was away or names another model.",
+        "after the interval, after its server was away, or has not been called for a minute, and "
+        "when it names another model.",
         absent="models are not compared",
     )
     model_guard_interval: float = setting(

@@ -19,6 +19,7 @@ class Advice:
     hint: str
     provider_status: int | None = None  # of its answer, if there was one
     seconds: float | None = None  # after which another call may succeed, if that is known
+    is_general: bool = False  # whether it would be the same with whatever else is sent
 
     def headers(self) -> Sequence[tuple[str, str]]:
         """Those of the answer."""

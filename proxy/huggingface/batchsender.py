@@ -178,7 +178,7 @@ class _Sending(Generic[T]):
             await retries.wait(outcome)
 
     async def _attempt(self, batch: Batch, *, is_retry: bool) -> list[T] | FailedCall | Failure:
-        call = Call(self._endpoint, self._task.body(batch), is_retry)
+        call = Call(self._endpoint, self._task.body(batch), is_retry, self._deadline)
         reader = self._task.reader(batch)
         if self._sender.is_patient:
             send = partial(self._in_place, reader=reader)
@@ -209,7 +209,8 @@ class _Sending(Generic[T]):
             self._server.interruptions += 1
 
     async def _place(self) -> Place:
-        with HeldUp(advice_on_state(self._endpoint, State.OVERLOADED)):
+        overloaded = advice_on_state(self._endpoint, State.OVERLOADED)
+        with HeldUp(overloaded), self._sender.queued(self._endpoint):
             return await self._server.places.turn(self)
 
     async def _in_parts(self, batch: Batch) -> list[T]:

@@ -29,6 +29,7 @@ from proxy.huggingface.egress import is_denied
 from proxy.huggingface.posting import Poster
 from proxy.huggingface.usage import add_call, add_compute, usage_of
 from proxy.inference.endpoints import InferenceEndpoint
+from proxy.limits.deadline import NO_DEADLINE, Deadline
 from proxy.limits.memory import PER_REPLY_BYTE, reserve
 from proxy.limits.threads import offload
 from proxy.telemetry.metrics import Metrics, ProviderCall
@@ -68,6 +69,7 @@ class Call:
     endpoint: InferenceEndpoint
     body: Json
     is_retry: bool = False
+    deadline: Deadline = NO_DEADLINE  # of the last one who waits for it
     # Seconds that a gateway may keep it until its server has started.
     scale_up_timeout: int | None = None
 

@@ -130,9 +130,9 @@ class EmbeddingCache:
         there = await self._file.find(missing) if missing and self._file is not None else {}
         for key, value in there.items():
             self.memory.keep(key, value)
-        self.from_memory += len(keys) - len(missing)
+        self.from_memory += sum(key in found for key in keys)
         self.from_file += len(there)
-        self.from_provider += len(missing) - len(there)
+        self.from_provider += len(missing) - len(there)  # a text that is repeated is sent once
         return found | there
 
     def keep(self, items: Iterable[tuple[bytes, bytes]]) -> None:

@@ -18,7 +18,6 @@ from proxy.telemetry.storms import Storms
 
 _MAX_TEXT: Final = 500  # characters of an error's text
 _OURS: Final = (Rejected, MemoryShort, *NOT_CONFIRMED)
-_CLOCKS_DIFFER: Final = 0.05  # seconds between the event loop's time and the deadline's
 
 log = logging.getLogger(__name__)
 
@@ -102,8 +101,5 @@ class _Watch:
         if isinstance(error, ProxyError):
             self._log.failed(self._endpoint, error)
         # By the deadline, or by a caller that has gone away.
-        elif isinstance(error, asyncio.CancelledError) and self._is_late():
+        elif isinstance(error, asyncio.CancelledError) and self._deadline.has_come:
             self._log.ran_late(self._endpoint, self._lateness.advice)
-
-    def _is_late(self) -> bool:
-        return self._deadline.seconds_left() < _CLOCKS_DIFFER

@@ -91,6 +91,8 @@ def unreadable(endpoint: InferenceEndpoint, error: ProxyError) -> Failure:
 
 def may_be_of_one_text(error: ProxyError) -> bool:
     """Whether a failure may be due to one of the texts sent, so that others alone may succeed."""
+    if error.advice is not None and error.advice.is_general:
+        return False
     if isinstance(error, CountMismatch | ParsingFailed) or isinstance(error.cause, ProxyError):
         return True  # the reply could not be read
     return error.provider_status in _OF_ONE_TEXT

@@ -75,6 +75,11 @@ HELD_BACK: Final = Advice(
     "The endpoint's own rate limit does not let the request be sent in time. Raise "
     "[rate_limit.requests_per_minute] of the endpoint, allow a longer [timeout], or send less.",
 )
+_QUEUE_FULL: Final = (
+    "As many requests wait for the endpoint's own rate limit as may. Raise "
+    "[rate_limit.requests_per_minute] of the endpoint, or send more texts in each request, and "
+    "fewer requests at once."
+)
 _HOSTED_HINTS: Final[Mapping[State, str]] = {
     State.WAKING_UP: (
         "The endpoint is starting, as after it was scaled to zero. Try again in a minute or two, "
@@ -95,7 +100,8 @@ _HOSTED_HINTS: Final[Mapping[State, str]] = {
         "gated model."
     ),
 }
-_TOO_LONG: Final = (
+_TOO_LONG: Final = "An input is longer than the model reads. Send shorter ones."
+_TOO_LONG_UNCUT: Final = (
     "An input is longer than the model reads. Send shorter ones, or set [max_input_tokens] of the "
     "endpoint to what the model reads."
 )
@@ -147,6 +153,8 @@ _EXPECTED: Final[Mapping[TaskType, str]] = {
 def advice_on(endpoint: InferenceEndpoint, outcome: FailedCall) -> Advice:
     """About a failed call."""
     found = find_state(endpoint, outcome)
+    if found.state is State.WRONG_SHAPE:
+        return advice_on_shape(endpoint, b"")
     hint = _hint(endpoint, found.state)
     status = None
     if isinstance(outcome, Refusal):
@@ -159,12 +167,18 @@ def advice_on(endpoint: InferenceEndpoint, outcome: FailedCall) -> Advice:
             hint = _REFUSED_SILENTLY
     elif isinstance(outcome, NoReply) and found.state is State.TLS:
         hint = f"The provider cannot be called by TLS: {outcome.cause.reason}."
-    return Advice(found.state, hint, status, found.seconds)
+    return Advice(found.state, hint, status, found.seconds, found.state.is_general)
 
 
 def advice_on_state(endpoint: InferenceEndpoint, state: State) -> Advice:
     """About a state that is known otherwise."""
     return Advice(state, _hint(endpoint, state))
+
+
+def advice_on_full_queue(endpoint: InferenceEndpoint) -> Advice:
+    """About a request that the proxy itself refuses; the next call leaves, and makes room."""
+    seconds = 60.0 / endpoint.service_settings.requests_per_minute
+    return Advice(State.RATE_LIMITED, _QUEUE_FULL, seconds=seconds)
 
 
 def advice_on_report(endpoint: InferenceEndpoint, text: str, status: int) -> Advice:
@@ -178,9 +192,11 @@ def advice_on_shape(endpoint: InferenceEndpoint, data: bytes, expected: str = ""
     names = set(shapes.fields(data))
     told = f"Expected {expected or _EXPECTED[task]}, but the provider answered "
     told += f"{shapes.described(data)}."
-    remedy = _remedy(task, brackets, names, expected) or f"Set [url] to {_ROUTES[task]}."
+    remedy = _remedy(task, brackets, names, expected)
     state = State.WRONG_URL if brackets == "<" else State.WRONG_SHAPE
-    return Advice(state, f"{told} {remedy}")
+    is_general = remedy is not None and "error" not in names  # what it is, is known
+    remedy = remedy or f"Set [url] to {_ROUTES[task]}."
+    return Advice(state, f"{told} {remedy}", is_general=is_general)
 
 
 def advice_on_count() -> Advice:
@@ -192,6 +208,8 @@ def _hint(endpoint: InferenceEndpoint, state: State) -> str:
     task, chats = endpoint.task_type, endpoint.task_type in STREAMING_TASKS
     match state:
         case State.INPUT_TOO_LONG:
+            if task is TaskType.TEXT_EMBEDDING:  # the only one that has this setting
+                return _TOO_LONG_UNCUT
             return _CHAT_TOO_LONG if chats else _TOO_LONG
         case State.WRONG_MODEL:
             return _WRONG_CHAT_MODEL if chats else _WRONG_MODEL.format(task=task)

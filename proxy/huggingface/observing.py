@@ -8,6 +8,7 @@ from typing import Final
 
 from proxy.ground.advice import TOO_LATE, Advice
 from proxy.huggingface.states import State
+from proxy.huggingface.usage import usage_of
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.inference.trial import is_trial
 from proxy.telemetry.endpoints import OK, UNKNOWN, Change, Endpoint, Endpoints
@@ -52,7 +53,13 @@ class Observer:
             return
         known = self._endpoints.of(endpoint.inference_id, endpoint.task_type)
         if known.state in _BEFORE_LATE:
-            self.failed(endpoint, TOO_LATE)
+            change = self._endpoints.troubled(known, TOO_LATE, State.TIMED_OUT)
+            if change is not None:
+                self._tell(known, change, TOO_LATE)
+
+    def cut_off(self, endpoint: InferenceEndpoint) -> None:
+        """A call had no answer when the time of all who wait for it was up."""
+        usage_of(self._endpoints, endpoint).failed(State.TIMED_OUT)
 
     def _tell(self, endpoint: Endpoint, change: Change, advice: Advice | None) -> None:
         report = partial(_log, endpoint, endpoint.state, change, advice)

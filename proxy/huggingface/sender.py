@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
 from proxy.ground.authorization import confirm
-from proxy.ground.errors import CountMismatch, MemoryShort, ProxyError
+from proxy.ground.errors import CountMismatch, MemoryShort, ProxyError, Rejected
 from proxy.ground.frames import forget_frames
 from proxy.ground.lateness import HeldUp
 from proxy.huggingface.calls import (
@@ -25,6 +27,7 @@ from proxy.huggingface.hints import (
     HELD_BACK,
     advice_on,
     advice_on_count,
+    advice_on_full_queue,
     advice_on_shape,
     advice_on_state,
 )
@@ -76,7 +79,7 @@ class Sender:
         await self.turn(endpoint)
         retries = self.retries(deadline)
         while True:
-            call = Call(endpoint, body, retries.failed > 0)
+            call = Call(endpoint, body, retries.failed > 0, deadline)
             outcome = await self.patiently(call, deadline, partial(self.attempt, reader=reader))
             if isinstance(outcome, FailedCall):
                 outcome = self.failure(endpoint, outcome)
@@ -89,18 +92,25 @@ class Sender:
         await self.turn(endpoint)
         retries = self.retries(deadline)
         while True:
-            call = Call(endpoint, body, retries.failed > 0)
+            call = Call(endpoint, body, retries.failed > 0, deadline)
             outcome = await self.patiently(call, deadline, self._open)
             if isinstance(outcome, OpenReply):
-                self._observer.succeeded(endpoint)
                 return outcome
-            self._failed(endpoint, outcome)
             await retries.wait(self.failure(endpoint, outcome))
 
     async def _open(self, call: Call) -> OpenReply | FailedCall:
         await self._rest(call.endpoint)
         await confirm()
-        return await self._calls.open(call)
+        try:
+            outcome = await self._calls.open(call)
+        except asyncio.CancelledError:
+            self._cut_off(call)
+            raise
+        if isinstance(outcome, OpenReply):
+            self._observer.succeeded(call.endpoint)
+        else:
+            self._failed(call.endpoint, outcome)
+        return outcome
 
     async def patiently(
         self, call: Call, deadline: Deadline, send: Callable[[Call], Awaitable[T]]
@@ -120,19 +130,35 @@ class Sender:
         if not self._limiter.is_free(endpoint):
             is_resting = self._limiter.is_resting(endpoint)
             why = advice_on_state(endpoint, State.RATE_LIMITED) if is_resting else HELD_BACK
-            with HeldUp(why), self._metrics.rate_limit_wait() as wait:
-                await self._limiter.wait(endpoint, bounded=bounded)
-            usage_of(self._metrics.endpoints, endpoint).queue_seconds += wait.seconds
+            with HeldUp(why), self._metrics.rate_limit_wait(), self.queued(endpoint):
+                try:
+                    await self._limiter.wait(endpoint, bounded=bounded)
+                except Rejected as error:
+                    raise _full(error, endpoint) from None
+
+    @contextmanager
+    def queued(self, endpoint: InferenceEndpoint) -> Iterator[None]:
+        """Count the time of the block as the endpoint's in the queue, however it ends."""
+        began = self._metrics.clock()
+        try:
+            yield
+        finally:
+            used = usage_of(self._metrics.endpoints, endpoint)
+            used.queue_seconds += self._metrics.clock() - began
 
     async def _rest(self, endpoint: InferenceEndpoint) -> None:
         """Wait as long as the provider has asked for no call, as after others were refused."""
         if self._limiter.is_resting(endpoint):
-            with HeldUp(advice_on_state(endpoint, State.RATE_LIMITED)):
+            limited = advice_on_state(endpoint, State.RATE_LIMITED)
+            with HeldUp(limited), self.queued(endpoint):
                 await self._limiter.rest(endpoint)
 
     def check_room(self, endpoint: InferenceEndpoint, waiting: int) -> None:
         """Raises: Rejected if no more than these may wait for the endpoint."""
-        self._limiter.check_room(endpoint, waiting)
+        try:
+            self._limiter.check_room(endpoint, waiting)
+        except Rejected as error:
+            raise _full(error, endpoint) from None
 
     def retries(self, deadline: Deadline) -> Retries:
         """The retries of a call whose first attempt is made now."""
@@ -145,7 +171,11 @@ class Sender:
         """
         await self._rest(call.endpoint)
         await confirm()
-        outcome = await self._calls.send(call)
+        try:
+            outcome = await self._calls.send(call)
+        except asyncio.CancelledError:
+            self._cut_off(call)
+            raise
         if not isinstance(outcome, Reply):
             self._failed(call.endpoint, outcome)
             return outcome
@@ -157,6 +187,11 @@ class Sender:
             return self._unreadable(call.endpoint, outcome, error)
         self._note_read(call.endpoint, outcome)
         return result
+
+    def _cut_off(self, call: Call) -> None:
+        """Count a call that has ended without an answer, if that is because its time was up."""
+        if call.deadline.has_come:
+            self._observer.cut_off(call.endpoint)
 
     def _note_read(self, endpoint: InferenceEndpoint, reply: Reply) -> None:
         """Tell those who keep account that a reply has been read."""
@@ -192,3 +227,9 @@ class Sender:
         if not isinstance(outcome, InvalidHost) and outcome.waited:
             return replace(failed, may_pass=False)
         return failed
+
+
+def _full(error: Rejected, endpoint: InferenceEndpoint) -> Rejected:
+    """The error of a full queue, which says when there will be room, and what can be done."""
+    error.headers = ()
+    return error.advised(advice_on_full_queue(endpoint))

@@ -35,6 +35,7 @@ _INFO_TIMEOUT: Final = 5.0  # seconds
 _ASKED_AT_ONCE: Final = 8
 _AGAIN: Final = 900.0  # seconds until it is asked again
 _SOON: Final = 30.0  # the same after a sign that it is another server now
+_UNSEEN: Final = 60.0  # seconds without an answer in which it may have become another one
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,8 @@ class Server:
         self.places = Places(clock)
         self.ask_at = 0.0  # not before
         self.asked_at = float("-inf")
-        self.interruptions = 0  # how often it was away, or seemed so
+        self.answered_at = float("inf")
+        self.interruptions = 0  # how often it was away, or seemed so, or may have been
         self.is_offered = False  # what its model expects texts to begin with
 
     def may_have_changed(self) -> None:
@@ -92,6 +94,9 @@ class Servers:
         Only text-embeddings-inference is asked, as it alone has something to say.
         """
         server, now = self.of(endpoint), self._clock()
+        if now - server.answered_at >= _UNSEEN:  # nobody would have noticed
+            server.interruptions += 1
+        server.answered_at = now
         if not is_tei:
             self._offer_prefixes(server, endpoint, None)
             return

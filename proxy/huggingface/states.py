@@ -52,9 +52,18 @@ class State(StrEnum):
         """Whether it tells of what was sent, and not of the provider, which does answer."""
         return self in _OF_REQUEST
 
+    @property
+    def is_general(self) -> bool:
+        """Whether nothing else that is sent fares better, as the provider takes nothing at all."""
+        return self in _GENERAL
+
 
 _OF_REQUEST: Final = {
     *(State.INPUT_TOO_LONG, State.BATCH_TOO_LARGE, State.REPLY_TOO_LARGE, State.REFUSED),
+}
+_GENERAL: Final = {
+    *(State.WAKING_UP, State.PAUSED, State.OUT_OF_CREDIT, State.BAD_TOKEN, State.FORBIDDEN),
+    *(State.WRONG_URL, State.WRONG_MODEL),
 }
 # Those that pass by themselves, so that callers are told when to try again.
 _PASSING: Final = {

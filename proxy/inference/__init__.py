@@ -27,6 +27,7 @@ Where to look:
     warmth      calls that keep models from going to sleep
     guard, fingerprints
                 whether a model is still the same, and how that can be told
+    departed    endpoints that other processes have deleted
     embedding   endpoints for the semantic layer, which sends no requests to the API
 
     What several of these need

@@ -33,6 +33,8 @@ def dump_endpoint(endpoint: InferenceEndpoint) -> dict[str, Any]:
     del document["revision"]  # of the record, which is only being made
     if endpoint.fingerprint is None:
         del document["fingerprint"]
+    elif not endpoint.fingerprint.alarms:
+        del document["fingerprint"]["alarms"]
     return document
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from proxy.ground.errors import EndpointNotFound, StatusError
+from proxy.ground.errors import EndpointNotFound, ProxyError, StatusError
 from proxy.inference.dimensions import DimensionsFinder
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.inputtypes import PrefixesOf, prefix_for, with_prefix
@@ -119,6 +119,16 @@ class EmbeddingEndpoints:
                 endpoint, query, documents, deadline, top_n=None, return_documents=None
             )
         return [(one.index, one.relevance_score) for one in ranked]
+
+
+def is_about_a_text(error: ProxyError) -> bool:
+    """Whether a provider has refused what it was sent, and may take other texts."""
+    return error.provider_status in (400, 413, 422) and is_of_some_texts(error)
+
+
+def is_of_some_texts(error: ProxyError) -> bool:
+    """Whether a provider may take other texts, for all that its error tells."""
+    return error.advice is None or not error.advice.is_general
 
 
 def _encodable(texts: Sequence[str]) -> list[str]:

@@ -34,6 +34,7 @@ class Fingerprint:
     vector: str  # the first numbers of the text's vector, of length one, in half precision, base64
     dimensions: int
     model: Model = Model()
+    alarms: int = 0  # how often a process has found another model in its place
 
     @classmethod
     def of(cls, vector: Sequence[float], model: Model) -> Fingerprint:

@@ -2,7 +2,9 @@
 
 What an endpoint's provider makes of a short text is kept with the endpoint, and compared with what
 it makes of it later: after an interval, after the provider was away, and when it says that it
-serves something else.
+serves something else. Who finds another model says so in the endpoint's record: other processes
+look then, too, and what is kept by its revision, perhaps vectors of the other model, is found no
+more.
 """
 
 from __future__ import annotations
@@ -79,14 +81,18 @@ class ModelGuard:
         self._checks: dict[str, _Check] = {}
         self._running: SingleFlight[str, None] = SingleFlight()
 
-    async def before(self, endpoint: InferenceEndpoint) -> None:
-        """To be called before an endpoint embeds something.
+    async def before(self, endpoint: InferenceEndpoint) -> InferenceEndpoint:
+        """To be called before an endpoint embeds something; the endpoint as it is to be called.
 
-        Raises: StatusError 409 for one that is known to have another model, if such are refused.
+        One that is known to have another model is called for each text, and nothing is kept: that
+        would outlast the other model. Raises: StatusError 409 for it, if such are refused.
         """
         check = self._checks.get(endpoint.inference_id)
-        if check is not None and check.drift is not None and self._refuses:
+        if check is None or check.drift is None:
+            return endpoint
+        if self._refuses:
             await self.after(endpoint)
+        return endpoint.asked_anew()
 
     async def after(self, endpoint: InferenceEndpoint) -> None:
         """To be called once an endpoint has embedded something, before anybody uses it.
@@ -110,7 +116,7 @@ class ModelGuard:
 
     def _is_due(self, endpoint: InferenceEndpoint) -> bool:
         check, now = self._checks.get(endpoint.inference_id), self._clock()
-        if check is None or check.fingerprint != endpoint.fingerprint or now >= check.again_at:
+        if check is None or now >= check.again_at or _is_news(endpoint, check.fingerprint):
             return True
         return now >= check.at + _PAUSE and self._sighting_of(endpoint) != check.sighting
 
@@ -121,7 +127,7 @@ class ModelGuard:
         """Compare the model with what it was. If it cannot be called, nothing new is known."""
         sighting, last = self._sighting_of(endpoint), self._checks.get(endpoint.inference_id)
         known, drift, again = endpoint.fingerprint, None, _SOON
-        if last is not None and last.fingerprint == known:
+        if last is not None and _vector(last.fingerprint) == _vector(known):
             drift = last.drift
         try:
             async with asyncio.timeout(self._timeout):
@@ -131,6 +137,7 @@ class ModelGuard:
         else:
             if found is not None and drift is None:
                 log_drift(endpoint, found, refused=self._refuses)
+                known = await self._alarmed(endpoint, known)
             again = self._interval if found is None else _SOON
             drift = found
         now = self._clock()
@@ -163,11 +170,38 @@ class ModelGuard:
 
         return (await self._store.update(endpoint.inference_id, change)).fingerprint or found
 
+    async def _alarmed(self, endpoint: InferenceEndpoint, known: Fingerprint) -> Fingerprint:
+        """The same, with one more alarm if that can be stored: else others look in their time."""
+
+        def change(stored: InferenceEndpoint) -> InferenceEndpoint:
+            found = stored.fingerprint
+            if found is None or found.vector != known.vector:
+                return stored
+            return replace(stored, fingerprint=replace(found, alarms=found.alarms + 1))
+
+        try:
+            return (await self._store.update(endpoint.inference_id, change)).fingerprint or known
+        except ProxyError as error:
+            forget_frames(error)
+            return known
+
     def _remember(self, endpoint: InferenceEndpoint, check: _Check) -> None:
         self._checks.pop(endpoint.inference_id, None)
         if len(self._checks) >= _MANY:
             del self._checks[next(iter(self._checks))]
         self._checks[endpoint.inference_id] = check
+
+
+def _vector(known: Fingerprint | None) -> str | None:
+    return None if known is None else known.vector
+
+
+def _is_news(endpoint: InferenceEndpoint, known: Fingerprint | None) -> bool:
+    """Whether another vector is kept with it than is known, or there was an alarm since."""
+    kept = endpoint.fingerprint
+    if kept is None or known is None:
+        return kept is not known
+    return kept.vector != known.vector or kept.alarms > known.alarms
 
 
 def described(endpoint: InferenceEndpoint, drift: Drift) -> str:

@@ -45,7 +45,7 @@ class MaintainedProvider:
         self, endpoint: InferenceEndpoint, inputs: Sequence[str], deadline: Deadline
     ) -> list[Numbers]:
         if self._guard is not None:
-            await self._guard.before(endpoint)
+            endpoint = await self._guard.before(endpoint)
         vectors = await self._provider.embed(endpoint, inputs, deadline)
         if self._guard is not None:
             await self._guard.after(endpoint)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+_CLOCKS_DIFFER: Final = 0.05  # seconds between the event loop's time and that of deadlines
+
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
@@ -23,6 +25,11 @@ class Deadline:
     def seconds_left(self, clock: Callable[[], float] = time.monotonic) -> float:
         """Negative once it has passed, infinite where there is no limit."""
         return self.at - clock()
+
+    @property
+    def has_come(self) -> bool:
+        """Whether what ends now may end because of it."""
+        return self.seconds_left() < _CLOCKS_DIFFER
 
 
 NO_DEADLINE: Final = Deadline(math.inf)

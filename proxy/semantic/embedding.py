@@ -12,6 +12,7 @@ from typing import Final
 
 from proxy.ground.errors import EndpointNotFound, IllegalArgument, ProxyError
 from proxy.ground.frames import forget_frames
+from proxy.inference.embedding import is_about_a_text, is_of_some_texts
 from proxy.inference.endpoints import InferenceEndpoint
 from proxy.inference.inputtypes import INGEST
 from proxy.inference.results import WrittenEmbedding
@@ -32,8 +33,10 @@ _TEXTS_AT_ONCE: Final = 512  # of one endpoint, in one call of the client, which
 _CHARACTERS_AT_ONCE: Final = 1024 * 1024
 _NUMBERS_AT_ONCE: Final = 50_000  # in vectors that are merged while others wait
 _REFUSALS: Final = 100  # calls about too many bad texts to look for each of them
-# An endpoint that has failed so often in a row is not called again for the same request.
+# An endpoint that has failed so often in a row is not called again for the same request. One whose
+# answer may be about a text has a few more calls, as many as it takes to find a single one.
 _FAILURES: Final = 2
+_FAILURES_ON_TEXTS: Final = 12
 
 _Wanted = tuple[Filling, list[Chunk]]  # a document, and those of its chunks that are embedded
 
@@ -133,18 +136,31 @@ class Filler:
     ) -> None:
         """The provider failed to embed these together."""
         inference_id = endpoint.inference_id
-        if _is_about_a_text(error):
+        if is_about_a_text(error):
             self._refusals += 1
             if len(group) > 1 and self._refusals <= _REFUSALS:
-                middle = len(group) // 2
-                await self._embed(endpoint, model, group[:middle], deadline)
-                await self._embed(endpoint, model, group[middle:], deadline)
+                await self._embed_halves(endpoint, model, group, deadline)
                 return
         else:
             failures = self._failures[inference_id] = self._failures.get(inference_id, 0) + 1
-            if failures >= _FAILURES:
+            may_be_a_text = error.provider_status == 500 and is_of_some_texts(error)
+            if failures >= (_FAILURES_ON_TEXTS if may_be_a_text else _FAILURES):
                 self._given_up[inference_id] = error
+            elif may_be_a_text and len(group) > 1:
+                await self._embed_halves(endpoint, model, group, deadline)
+                return
         _fail_all(group, inference_id, error)
+
+    async def _embed_halves(
+        self,
+        endpoint: InferenceEndpoint,
+        model: ModelSettings,
+        group: Sequence[_Wanted],
+        deadline: Deadline,
+    ) -> None:
+        middle = len(group) // 2
+        await self._embed(endpoint, model, group[:middle], deadline)
+        await self._embed(endpoint, model, group[middle:], deadline)
 
 
 def _set_vectors(
@@ -220,11 +236,6 @@ def _misfit(
     if field.model is None or offered.fits(field.model):
         return None
     return DocumentParsingFailed.of_models(field.path, field.model, offered)
-
-
-def _is_about_a_text(error: ProxyError) -> bool:
-    """Whether the provider refused what it was sent, and not everything."""
-    return error.provider_status in (400, 413, 422)
 
 
 def _not_found(inference_id: str, path: str) -> ProxyError:

@@ -55,7 +55,10 @@ class DocumentParsingFailed(ProxyError):
 
 
 class InferenceFailed(ProxyError):
-    """The texts of a document's field could not be embedded; the status is that of the cause."""
+    """The texts of a document's field could not be embedded.
+
+    The status is that of the cause, but for a conflict, which is none of the document's.
+    """
 
     type = "inference_exception"
 
@@ -63,7 +66,8 @@ class InferenceFailed(ProxyError):
         super().__init__(
             f"Exception when running inference id [{inference_id}] on field [{path}]", cause=cause
         )
-        self.status = cause.status
+        # By a 409 clients know a document that is there already: some drop it without a word.
+        self.status = 503 if cause.status == 409 else cause.status
         self.headers = cause.headers
 
 

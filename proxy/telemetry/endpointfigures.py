@@ -20,7 +20,7 @@ _COUNTERS: Final = {
     "calls": "Calls to the provider of an inference endpoint",
     "errors": "Those of them that failed",
     "characters": "Characters of the texts that were sent",
-    "queue_seconds": "Time that calls waited for the rate limit",
+    "queue_seconds": "Time that calls waited for the rate limit, or for a busy server",
     "provider_seconds": "Time until the last byte of each reply",
     "provider_queue_seconds": "Time in the provider's own queue, where it tells",
     "compute_seconds": "Time at the provider's model, where it tells",

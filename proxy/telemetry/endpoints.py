@@ -8,7 +8,7 @@ chosen by callers.
 from __future__ import annotations
 
 import time
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Final, NamedTuple
@@ -19,6 +19,7 @@ from proxy.ground.advice import Advice
 OK: Final = "ok"
 UNKNOWN: Final = "unknown"
 _MOST: Final = 1000  # endpoints
+_MOST_GONE: Final = 100  # endpoints that were forgotten last, whose calls may be under way
 _PER_MILLION: Final = 1e-6
 
 
@@ -32,7 +33,7 @@ class Usage:
     output_tokens: int = 0
     cost: float = 0.0  # of the tokens, by the configured prices
     characters: int = 0  # of the texts that were sent
-    queue_seconds: float = 0.0  # that calls have waited for the rate limit
+    queue_seconds: float = 0.0  # that calls have waited for the rate limit, or a busy server
     provider_seconds: float = 0.0  # until the last byte of each reply
     provider_queue_seconds: float = 0.0  # of these, in the provider's own queue, if it tells
     compute_seconds: float = 0.0  # and at its model
@@ -107,6 +108,7 @@ class Endpoints:
         self._known: OrderedDict[str, Endpoint] = OrderedDict()
         self._with_name = 0
         self._rest: dict[str, Usage] = {}  # of endpoints that are not known any more, by task
+        self._gone: deque[tuple[str, Usage]] = deque()  # of some of these, as calls may add to it
 
     def of(self, inference_id: str, task: str) -> Endpoint:
         """The endpoint, which is about to be called or was."""
@@ -131,7 +133,10 @@ class Endpoints:
         """Count what it has used with the rest from now on, and know it no more."""
         if (dropped := self._known.pop(inference_id, None)) is not None:
             self._with_name -= dropped.has_name
-            self.rest_of(dropped.task).add(dropped.usage)
+            self._gone.append((dropped.task, dropped.usage))
+        while len(self._gone) > _MOST_GONE:
+            task, usage = self._gone.popleft()
+            self.rest_of(task).add(usage)
 
     def succeeded(self, endpoint: Endpoint) -> Change | None:
         """A call has succeeded; what that has changed, if more than nothing was known before."""
@@ -141,8 +146,12 @@ class Endpoints:
 
     def failed(self, endpoint: Endpoint, advice: Advice, state: str) -> Change | None:
         """A call has failed, after which the endpoint's state is `state`; what that has changed."""
-        endpoint.last_call = self._clock()
         endpoint.usage.failed(advice.state)
+        return self.troubled(endpoint, advice, state)
+
+    def troubled(self, endpoint: Endpoint, advice: Advice, state: str) -> Change | None:
+        """The same of a request, whose calls are counted otherwise."""
+        endpoint.last_call = self._clock()
         endpoint.last_error = LastError(advice, endpoint.last_call)
         return self._is_now(endpoint, state)
 
@@ -168,7 +177,10 @@ class Endpoints:
 
     def others(self) -> dict[str, Usage]:
         """What all that are not known have used together, by task."""
-        return dict(self._rest)
+        found: defaultdict[str, Usage] = defaultdict(Usage)
+        for task, usage in (*self._rest.items(), *self._gone):
+            found[task].add(usage)
+        return dict(found)
 
     @property
     def has_prices(self) -> bool:

@@ -20,6 +20,7 @@ class ScriptedProvider:
         self.kept: list[Numbers] | None = None  # vectors for which it is not called
         self.calls: list[tuple[Any, ...]] = []
         self.called = asyncio.Event()
+        self.endpoint: Any = None  # for which it has embedded last
 
     async def _answer(self, *call: Any) -> Any:
         self.calls.append(call)
@@ -34,6 +35,7 @@ class ScriptedProvider:
         return self.kept
 
     async def embed(self, endpoint, inputs, deadline):
+        self.endpoint = endpoint
         return [Numbers.of(vector) for vector in await self._answer("embed", list(inputs))]
 
     async def embed_sparse(self, endpoint, inputs, deadline):

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from proxy.ground.errors import IllegalArgument, ProxyError, StatusError
 from proxy.ground.frames import forget_frames
+from proxy.inference.embedding import is_about_a_text
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.inputtypes import INGEST
 from proxy.limits.deadline import Deadline
@@ -143,7 +144,7 @@ class Inferring:
             with passing():  # of the provider's answers nothing but the results is kept
                 results = await self._endpoints.infer(endpoint, texts, deadline, INGEST)
         except ProxyError as error:
-            if len(turns) > 1 and error.provider_status in (400, 413, 422):
+            if len(turns) > 1 and is_about_a_text(error):
                 middle = len(turns) // 2
                 await self._call(endpoint, turns[:middle], deadline)
                 await self._call(endpoint, turns[middle:], deadline)
@@ -178,5 +179,7 @@ def _write(turns: Sequence[Turn], results: Sequence[Any]) -> None:
 
 def _fail(turns: Iterable[Turn], error: ProxyError) -> None:
     forget_frames(error)
+    if error.status == 409:  # by which clients know a document that is there already
+        error = StatusError(503, error.reason, cause=error.cause).advised(error.advice)
     for turn in turns:
         turn.draft.error = error

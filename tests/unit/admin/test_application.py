@@ -25,7 +25,10 @@ OWN = {
         "Time in the provider's own queue, where it tells",
     ),
     "endpoint_provider_seconds": ("counter", "Time until the last byte of each reply"),
-    "endpoint_queue_seconds": ("counter", "Time that calls waited for the rate limit"),
+    "endpoint_queue_seconds": (
+        "counter",
+        "Time that calls waited for the rate limit, or for a busy server",
+    ),
     "endpoint_state": (
         "gauge",
         "1 for the state of an inference endpoint's provider, as of the last call",

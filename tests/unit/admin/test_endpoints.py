@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from datetime import UTC, datetime
 
@@ -129,6 +130,15 @@ async def test_tokens_of_headers_replies_and_events_are_counted(tmp_path):
     assert (used["e2"]["characters"], used["e3"]["characters"]) == (10, 5)
 
 
+async def test_who_leaves_while_the_rate_limit_is_waited_for_has_waited(tmp_path):
+    async with proxy_with(tmp_path) as proxy:
+        await proxy.put("rerank", service_settings={"rate_limit": {"requests_per_minute": 1}})
+        late = await proxy("POST", "/_inference/e1?timeout=200ms", {"query": "q", "input": "x"})
+        assert late.status == 429
+        ((one,), _) = (await endpoints_of(proxy)).values()
+    assert (one["usage"]["calls"], one["usage"]["queue_seconds"] > 0.1) == (0, True)
+
+
 async def test_a_cost_is_shown_where_prices_are_configured():
     metrics = Metrics(Endpoints(prices=Prices(["*=2"])))
     metrics.endpoints.of("e1", "rerank").usage.cost = 0.25
@@ -154,6 +164,22 @@ async def test_a_request_that_runs_late_is_told(tmp_path):
         await proxy("POST", INFER + "?timeout=1s", {"input": "x", "query": "q"})
         (one,) = (await endpoints_of(proxy))["endpoints"]
     assert (one["state"], one["usage"]["outcomes"]) == ("timed_out", {"timed_out": 1})
+
+
+async def test_each_call_that_runs_late_counts_once_whoever_waits_for_it(tmp_path):
+    late = {"input": [f"text {number}" for number in range(100)]}
+    async with proxy_with(tmp_path, provider={"coalescing": True}) as proxy:
+        await proxy.put("text_embedding")
+        proxy.provide(json_reply([], delay=60))
+        asking = [proxy("POST", INFER + "?timeout=1s", late) for _ in range(3)]
+        assert {answer.status for answer in await asyncio.gather(*asking)} == {429}
+        calls = len(proxy.provider.calls)
+        while True:  # calls end behind the callers' backs
+            (one,) = (await endpoints_of(proxy))["endpoints"]
+            if one["usage"]["calls"] == calls:
+                break
+    assert 0 < calls < 12
+    assert one["usage"]["outcomes"] == {"timed_out": calls}
 
 
 async def test_a_deleted_endpoint_is_no_more_and_its_usage_counts_with_others(tmp_path):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from proxy.config import ProviderConfig
+from proxy.ground.advice import Advice
 from proxy.ground.authorization import Allowed, Permission, confirm, held
 from proxy.ground.errors import (
     CountMismatch,
@@ -428,6 +429,19 @@ def bad_text(texts: list[str]) -> ProxyError | None:
 
 def wrong_count(texts: list[str]) -> ProxyError | None:
     return CountMismatch(1, len(texts)) if "bad" in texts else None
+
+
+async def test_an_error_of_all_texts_is_told_at_once(callers):
+    error = StatusError(400, "paused").advised(Advice("paused", "Resume it.", 400, is_general=True))
+    error.provider_status = 400
+    callers.sender.refuses = lambda texts: error
+    await callers.busy()
+    both = [await callers.ask(text) for text in "ab"]
+    await callers.sender.answer_all()
+    for one in both:
+        with pytest.raises(StatusError):
+            await one
+    assert callers.calls[2:] == [["a", "b"]]
 
 
 @pytest.mark.parametrize("refuses", [bad_text, wrong_count])

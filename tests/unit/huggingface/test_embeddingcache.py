@@ -64,6 +64,9 @@ async def test_a_text_that_a_request_repeats_is_sent_once():
     async with cached() as world:
         assert await world.embed("1", "2", "1") == [[1.0], [2.0], [1.0]]
         assert world.asked == [["1", "2"]]
+        assert (world.cache.from_memory, world.cache.from_provider) == (0, 2)
+        await world.embed("1", "3", "1")
+        assert (world.cache.from_memory, world.cache.from_provider) == (2, 3)
 
 
 async def test_the_bytes_of_the_provider_are_kept():

@@ -7,8 +7,9 @@ import re
 
 import pytest
 
+from proxy.ground.causes import Cause
 from proxy.ground.errors import ProxyError
-from proxy.huggingface.calls import InvalidHost, Refusal
+from proxy.huggingface.calls import InvalidHost, NoReply, Refusal
 from proxy.huggingface.hints import advice_on, advice_on_shape, advice_on_state
 from proxy.huggingface.shapes import described
 from proxy.huggingface.states import State
@@ -100,9 +101,51 @@ def test_a_wrong_shape_is_told_with_a_remedy(task, value, remedy):
     assert remedy in advice.hint
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_a_setting_is_named_only_where_the_endpoint_has_it(task):
+    hint = advice_on_state(make_endpoint(task), State.INPUT_TOO_LONG).hint
+    assert ("[max_input_tokens]" in hint) is (task == "text_embedding")
+
+
+def test_an_answer_without_a_body_is_told_as_one():
+    nothing = NoReply(Cause("illegal_state_exception", "empty"), may_pass=False)
+    advice = advice_on(make_endpoint(), nothing)
+    assert advice.state == State.WRONG_SHAPE
+    assert "but the provider answered nothing. Set [url] to " in advice.hint
+
+
 def test_a_page_for_browsers_is_a_wrong_url():
     advice = advice_on_shape(make_endpoint(), b"<html>")
     assert (advice.state, "a web page" in advice.hint) == (State.WRONG_URL, True)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "is_general"),
+    [
+        (400, {"error": "Bad Request: The endpoint is paused"}, True),
+        (422, {"detail": [{"type": "missing", "loc": ["body", "inputs"]}]}, True),
+        (400, {"error": "this text is not nice"}, False),
+        (413, {"error": "`inputs` must have less than 512 tokens. Given: 600"}, False),
+        (500, {"error": "something"}, False),
+    ],
+)
+def test_what_would_be_the_same_for_other_texts_is_told_apart(status, body, is_general):
+    refusal = Refusal(status, json.dumps(body).encode())
+    assert advice_on(make_endpoint(), refusal).is_general is is_general
+
+
+@pytest.mark.parametrize(
+    ("reply", "is_general"),
+    [
+        ({"data": [{"embedding": [1]}]}, True),
+        ([{"label": "a", "score": 1}], True),
+        ({"error": "one of them is bad"}, False),
+        ([[1, 2], [None, 2]], False),
+    ],
+)
+def test_so_is_a_form_that_is_that_of_another_server(reply, is_general):
+    advice = advice_on_shape(make_endpoint(), json.dumps(reply).encode())
+    assert advice.is_general is is_general
 
 
 def test_hints_name_hugging_faces_pages_where_it_is_the_provider():

@@ -192,6 +192,8 @@ class TestLoad:
             assert await provider.embed("99") == [[99]]
             assert order.index("99") < 15
             assert await large == [[float(n)] for n in range(40)]
+            (known,) = provider.hugging_face._endpoints.known()
+            assert known.usage.queue_seconds > 0.01
 
 
 class TestAsking:
@@ -207,6 +209,16 @@ class TestAsking:
             servers = Servers(session, ProviderConfig(), clock)
             yield stub, servers, make_endpoint(url=stub.url + "/e5/embed")
             await servers.close()
+
+    async def test_one_that_nobody_has_called_for_a_while_may_have_been_away(self, clock):
+        """Who is put in its place between two calls fails none of them."""
+        async with self.servers(clock, json_reply(INFO)) as (_, servers, endpoint):
+            seen = []
+            for seconds in (1000, 59, 59, 60, 1, 500):
+                clock.now += seconds
+                servers.answered(endpoint, is_tei=True)
+                seen.append(servers.of(endpoint).interruptions)
+        assert seen == [0, 0, 0, 1, 1, 2]
 
     async def test_it_is_asked_again_after_a_while_or_after_a_failure(self, clock):
         async with self.servers(clock, json_reply(INFO)) as (stub, servers, endpoint):

@@ -282,7 +282,24 @@ class TestRequests:
         done = event_reply("data: [DONE]\n\n")
         async with answering([*self.REPLIES, done], cold_start_wait=9) as provider:
             assert await provider.deltas() == []
+            (known,) = provider.hugging_face._endpoints.known()
         assert len(provider.calls) == 3
+        assert (known.usage.calls, known.usage.errors) == (3, 2)
+        assert known.usage.outcomes == {"waking_up": 2, "ok": 1}
+
+    async def test_the_state_tells_of_it_while_a_stream_waits(self):
+        waits = asyncio.Event()
+
+        async def sleep(_: float) -> None:
+            waits.set()
+            await asyncio.Event().wait()
+
+        async with answering(self.REPLIES[0], cold_start_wait=9, sleep=sleep) as provider:
+            waiting = asyncio.ensure_future(provider.deltas())
+            await waits.wait()
+            (known,) = provider.hugging_face._endpoints.known()
+            assert known.state == "waking_up"
+            waiting.cancel()
 
     async def test_a_completion_waits(self):
         done = json_reply({"choices": []})

@@ -53,6 +53,7 @@ endpoints = st.builds(
         vector=st.just("ADwAAA=="),
         dimensions=st.integers(1, 5000),
         model=st.builds(Model, model_id=st.none() | st.text(max_size=5)),
+        alarms=st.integers(0, 2),
     ),
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -141,7 +142,8 @@ class TestLooking:
         parts.provider.outcome = SECOND
         error = await failing(other.after(stale))
         assert error.status == 409
-        assert parts.endpoint.fingerprint == Fingerprint.of(FIRST[0], Model())
+        kept = Fingerprint.of(FIRST[0], Model())
+        assert parts.endpoint.fingerprint == replace(kept, alarms=1)
 
     @pytest.mark.parametrize("fails", ["provider", "store"])
     async def test_what_cannot_be_looked_at_is_let_through_and_looked_at_soon(self, parts, fails):
@@ -232,6 +234,60 @@ class TestRefusing:
         parts.provider.outcome = [[1.0, 0.0]]
         parts.clock.now += 4000
         assert "[1.000] apart" in (await failing(parts.use())).reason
+
+
+class TestAlarms:
+    async def drift(self, parts):
+        await parts.use()
+        parts.provider.outcome = SECOND
+        parts.clock.now += 4000
+        await failing(parts.use())
+
+    async def test_another_model_makes_another_record(self, parts):
+        """So nothing is found of what was kept of the endpoint, by its revision."""
+        await self.drift(parts)
+        assert parts.endpoint.fingerprint == replace(Fingerprint.of(FIRST[0], Model()), alarms=1)
+
+    async def test_it_is_noted_once(self, parts, caplog):
+        await parts.use()
+        before = parts.endpoint
+        await self.drift(parts)
+        await failing(parts.guard.after(before))  # a request that began before
+        parts.clock.now += 4000
+        await failing(parts.use())
+        assert parts.endpoint.fingerprint.alarms == 1
+        assert len(caplog.records) == 1
+
+    async def test_other_processes_look_at_once(self, parts):
+        other = parts.make(refuses=True)
+        await parts.use()
+        await other.after(parts.endpoint)
+        await self.drift(parts)
+        assert (await failing(other.after(parts.endpoint))).status == 409
+
+    async def test_a_store_that_is_away_makes_it_no_less_refused(self, parts):
+        await parts.use()
+        parts.provider.outcome = SECOND
+        parts.clock.now += 4000
+        parts.store.failure = StoreError("away")
+        assert (await failing(parts.use())).status == 409
+        assert (await failing(parts.use())).status == 409
+
+    @pytest.mark.parametrize("refuses", [True, False])
+    async def test_nothing_is_remembered_while_there_is_another_model(self, parts, refuses):
+        parts.guard = parts.make(refuses=refuses)
+        endpoint = parts.store.endpoints["e1"] = replace(parts.endpoint, revision="r1")
+        assert await parts.guard.before(endpoint) is endpoint
+        await parts.use()
+        parts.provider.outcome = SECOND
+        parts.clock.now += 4000
+        with suppress(StatusError):
+            await parts.use()
+        parts.provider.outcome = FIRST
+        parts.clock.now += 31
+        assert (await parts.guard.before(parts.endpoint)).revision is None
+        await parts.use()
+        assert await parts.guard.before(parts.endpoint) is parts.endpoint
 
 
 class TestWarning:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,10 +28,11 @@ class Told:
     def used(self, endpoint: Any) -> None:
         self.told.append("used")
 
-    async def before(self, endpoint: Any) -> None:
+    async def before(self, endpoint: Any) -> Any:
         self.told.append("before")
         if self.refuses:
             raise ValueError("another model")
+        return endpoint.asked_anew()
 
     async def after(self, endpoint: Any) -> None:
         self.told.append("after")
@@ -48,6 +50,12 @@ async def test_of_vectors_everybody_learns():
     assert list(vector) == [1.0]
     assert provider.calls == [("embed", ["a"])]
     assert told.told == ["before", "after", "completed", "used"]
+
+
+async def test_an_endpoint_is_called_as_the_guard_says():
+    made, provider, _ = maintained([[1.0]])
+    await made.embed(replace(make_endpoint(), revision="r1"), ["a"], NO_DEADLINE)
+    assert provider.endpoint.revision is None
 
 
 async def test_of_vectors_that_are_at_hand_all_but_the_guard_learn():

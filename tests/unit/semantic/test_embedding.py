@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import orjson
 
+from proxy.ground.advice import Advice
 from proxy.ground.errors import StatusError, StoreError
 from proxy.inference.chunking import parse_chunking
 from proxy.inference.endpoints import InferenceEndpoint, SecretSettings, ServiceSettings, TaskType
@@ -25,8 +26,14 @@ FIELD: Final = semantic_field()
 class Endpoints:
     """One endpoint `e` whose vectors are of the length of texts; `bad` ones are refused."""
 
-    def __init__(self, status: int = 422, task: TaskType = TaskType.TEXT_EMBEDDING) -> None:
+    def __init__(
+        self,
+        status: int = 422,
+        task: TaskType = TaskType.TEXT_EMBEDDING,
+        advice: Advice | None = None,
+    ) -> None:
         self.calls: list[list[str]] = []
+        self.advice = advice
         self.status = status
         self.task = task
         self.dimensions = 3
@@ -56,7 +63,7 @@ class Endpoints:
         if any("bad" in text for text in texts):
             error = StatusError(400, "refused")
             error.provider_status = self.status
-            raise error
+            raise error.advised(self.advice)
         return [Numbers.of([float(len(text)), 0.0, 0.0]) for text in texts]
 
 
@@ -96,6 +103,29 @@ async def test_a_refused_text_is_the_error_of_its_document_only():
     assert documents[1].error is not None
     assert documents[1].error.status == 400
     assert "[e] on field [body]" in documents[1].error.reason
+
+
+async def test_so_is_one_that_makes_its_server_fail():
+    endpoints = Endpoints(status=500)
+    documents = [filling("bad" if number in (0, 300) else "a") for number in range(512)]
+    await fill(endpoints, *documents)
+    assert [number for number, one in enumerate(documents) if one.error] == [0, 300]
+
+
+async def test_a_server_that_fails_whatever_it_is_sent_is_soon_left_alone():
+    endpoints = Endpoints(status=500)
+    documents = [filling("bad") for _ in range(5000)]
+    await fill(endpoints, *documents)
+    assert len(endpoints.calls) == 12
+    assert all(one.error is not None for one in documents)
+
+
+async def test_a_provider_that_takes_no_text_at_all_is_not_asked_about_each():
+    endpoints = Endpoints(advice=Advice("paused", "Resume it.", 400, is_general=True))
+    documents = [filling("a"), filling("bad"), filling("c")]
+    await fill(endpoints, *documents)
+    assert [len(texts) for texts in endpoints.calls] == [3]
+    assert all(one.error is not None for one in documents)
 
 
 async def test_an_endpoint_that_fails_twice_is_not_called_again():

@@ -27,6 +27,12 @@ def test_a_documents_error_has_the_status_of_its_cause(kind):
     assert shown["caused_by"]["reason"] == "too many"
 
 
+def test_a_conflict_of_the_endpoint_is_none_of_the_document():
+    """Beats and Logstash drop documents with a 409 without a word, and repeat those with a 503."""
+    error = InferenceFailed("embed", "body", StatusError(409, "another model"))
+    assert error.status == 503
+
+
 def test_when_to_come_again_is_told_with_the_error():
     cause = StatusError(429, "too many")
     cause.headers = [("Retry-After", "5")]

@@ -52,6 +52,19 @@ def test_only_so_many_are_known_and_what_others_used_is_added_up():
     endpoints.forget("nobody")
 
 
+def test_what_ends_after_its_endpoint_is_forgotten_counts_with_the_others():
+    endpoints = Endpoints()
+    under_way = endpoints.of("one", "rerank").usage
+    endpoints.forget("one")
+    under_way.calls += 1
+    assert endpoints.others()["rerank"].calls == 1
+    for number in range(500):
+        endpoints.of(f"n{number}", "rerank").usage.calls += 1
+        endpoints.forget(f"n{number}")
+    assert endpoints.others()["rerank"].calls == 501
+    assert len(endpoints._gone) == 100
+
+
 def test_usage_adds_up():
     one, other = Usage(calls=1, cost=0.5), Usage(calls=2, cost=0.25, characters=3)
     other.failed("paused")

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
+from proxy.ground.advice import Advice
 from proxy.ground.errors import IllegalArgument, ProxyError, StatusError
 from proxy.inference.endpoints import InferenceEndpoint, SecretSettings, ServiceSettings, TaskType
 from proxy.limits.deadline import Deadline
@@ -64,7 +65,13 @@ def test_a_wrong_number_of_results_fails():
 class Endpoints:
     """One that counts the characters of texts, and refuses those with `bad` in them."""
 
-    def __init__(self, task: TaskType = TaskType.TEXT_EMBEDDING, status: int = 422) -> None:
+    def __init__(
+        self,
+        task: TaskType = TaskType.TEXT_EMBEDDING,
+        status: int = 422,
+        advice: Advice | None = None,
+    ) -> None:
+        self.advice = advice
         self.task = task
         self.status = status
         self.calls: list[list[str]] = []
@@ -86,7 +93,7 @@ class Endpoints:
         if any("bad" in text for text in texts):
             error = StatusError(400, "refused")
             error.provider_status = self.status
-            raise error
+            raise error.advised(self.advice)
         return [len(text) for text in texts]
 
 
@@ -116,6 +123,23 @@ async def test_a_refused_text_is_the_error_of_its_document_only():
     assert [draft.error is None for draft in drafts] == [True, False, True, False]
     assert drafts[3].error is not None
     assert "is not a text field" in drafts[3].error.reason
+
+
+async def test_a_provider_that_takes_no_text_at_all_is_called_once():
+    endpoints = Endpoints(advice=Advice("paused", "Resume it.", 400, is_general=True))
+    drafts = await run(endpoints, {"a": "x"}, {"a": "bad"})
+    assert len(endpoints.calls) == 1
+    assert not any(draft.is_open for draft in drafts)
+
+
+async def test_a_conflict_of_the_endpoint_is_none_of_the_document():
+    class Drifted(Endpoints):
+        async def infer(self, *arguments: Any) -> list[Any]:
+            raise StatusError(409, "another model")
+
+    (draft,) = await run(Drifted(), {"a": "x"})
+    assert draft.error is not None
+    assert (draft.error.status, draft.error.reason) == (503, "another model")
 
 
 async def test_a_provider_that_is_down_is_called_once():
