@@ -84,7 +84,7 @@ async def opened_inference(
         background.start(warmth.run())
         departed = Departed(store, partial(_known_endpoints, metrics), provider.forget)
         background.start(departed.run())
-        guard = _guard(settings, store, provider, background)
+        guard = _guard(settings, store, provider, background, metrics)
         maintained = MaintainedProvider(provider, completion, warmth, guard)
         service = InferenceService(
             store,
@@ -129,10 +129,19 @@ async def _embedding_cache(
 
 
 def _guard(
-    config: ProviderConfig, store: CachedStore, provider: HuggingFace, background: Background
+    config: ProviderConfig,
+    store: CachedStore,
+    provider: HuggingFace,
+    background: Background,
+    metrics: Metrics,
 ) -> ModelGuard | NoGuard:
     if config.model_guard is None:
         return NoGuard()
+
+    def found(endpoint: InferenceEndpoint, differs: bool) -> None:
+        known = metrics.endpoints.of(endpoint.inference_id, endpoint.task_type)
+        known.has_other_model = differs
+
     return ModelGuard(
         store,
         provider,
@@ -142,6 +151,7 @@ def _guard(
         most_distant=config.model_guard_distance,
         refuses=config.model_guard == "refuse",
         timeout=config.timeout,
+        found=found,
     )
 
 
