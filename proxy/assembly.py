@@ -84,7 +84,7 @@ async def opened_inference(
         background.start(warmth.run())
         departed = Departed(store, partial(_known_endpoints, metrics), provider.forget)
         background.start(departed.run())
-        guard = _guard(settings, store, provider, background)
+        guard = _guard(settings, store, provider, background, metrics)
         maintained = MaintainedProvider(provider, dimensions, warmth, guard)
 
         def created(endpoint: InferenceEndpoint) -> None:
@@ -134,10 +134,19 @@ async def _embedding_cache(
 
 
 def _guard(
-    config: ProviderConfig, store: CachedStore, provider: HuggingFace, background: Background
+    config: ProviderConfig,
+    store: CachedStore,
+    provider: HuggingFace,
+    background: Background,
+    metrics: Metrics,
 ) -> ModelGuard | None:
     if config.model_guard is None:
         return None
+
+    def found(endpoint: InferenceEndpoint, differs: bool) -> None:
+        known = metrics.endpoints.of(endpoint.inference_id, endpoint.task_type)
+        known.has_other_model = differs
+
     return ModelGuard(
         store,
         provider,
@@ -147,6 +156,7 @@ def _guard(
         most_distant=config.model_guard_distance,
         refuses=config.model_guard == "refuse",
         timeout=config.timeout,
+        found=found,
     )
 
 

@@ -32,6 +32,7 @@ class EndpointStates:
             "last_call": _time(endpoint.last_call),
             "last_error": _error(endpoint.last_error),
             "usage": self._usage(endpoint.usage),
+            **({"has_other_model": True} if endpoint.has_other_model else {}),
         }
 
     def _usage(self, usage: Usage) -> dict[str, Any]:

@@ -67,8 +67,10 @@ class ModelGuard:
         most_distant: float,
         refuses: bool,
         timeout: float,
+        found: Callable[[InferenceEndpoint, bool], None] = lambda endpoint, differs: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`found` is told after each look whether an endpoint has another model."""
         self._store = store
         self._provider = provider
         self._background = background
@@ -77,6 +79,7 @@ class ModelGuard:
         self._most_distant = most_distant  # cosine distance of the same model
         self._refuses = refuses
         self._timeout = timeout
+        self._found = found
         self._clock = clock
         self._checks: dict[str, _Check] = {}
         self._running: SingleFlight[str, None] = SingleFlight()
@@ -140,6 +143,7 @@ class ModelGuard:
                 known = await self._alarmed(endpoint, known)
             again = self._interval if found is None else _SOON
             drift = found
+        self._found(endpoint, drift is not None)
         now = self._clock()
         self._remember(endpoint, _Check(now, now + again, sighting, known, drift))
 

@@ -36,7 +36,7 @@ _REFUSALS: Final = 100  # calls about too many bad texts to look for each of the
 # An endpoint that has failed so often in a row is not called again for the same request. One whose
 # answer may be about a text has a few more calls, as many as it takes to find a single one.
 _FAILURES: Final = 2
-_FAILURES_ON_TEXTS: Final = 12
+FAILURES_ON_TEXTS: Final = 12
 
 _Wanted = tuple[Filling, list[Chunk]]  # a document, and those of its chunks that are embedded
 
@@ -144,7 +144,7 @@ class Filler:
         else:
             failures = self._failures[inference_id] = self._failures.get(inference_id, 0) + 1
             may_be_a_text = error.provider_status == 500 and is_of_some_texts(error)
-            if failures >= (_FAILURES_ON_TEXTS if may_be_a_text else _FAILURES):
+            if failures >= (FAILURES_ON_TEXTS if may_be_a_text else _FAILURES):
                 self._given_up[inference_id] = error
             elif may_be_a_text and len(group) > 1:
                 await self._embed_halves(endpoint, model, group, deadline)

@@ -51,6 +51,7 @@ class EndpointFigures(Collector):
         yield tokens
         yield self._outcomes(used)
         yield self._states()
+        yield self._other_models()
 
     def _used(self) -> list[tuple[list[str], Usage]]:
         """Labels, and what was used."""
@@ -85,6 +86,17 @@ class EndpointFigures(Collector):
         for endpoint in self._endpoints.known():
             if endpoint.has_name:
                 family.add_metric([endpoint.inference_id, endpoint.task, endpoint.state], 1)
+        return family
+
+    def _other_models(self) -> Metric:
+        family = GaugeMetricFamily(
+            f"{self._prefix}_endpoint_other_model",
+            "1 for an inference endpoint that has another model than at first",
+            labels=["endpoint", "task"],
+        )
+        for endpoint in self._endpoints.known():
+            if endpoint.has_name and endpoint.has_other_model:
+                family.add_metric([endpoint.inference_id, endpoint.task], 1)
         return family
 
     def _counter(self, name: str, text: str, *labels: str) -> CounterMetricFamily:

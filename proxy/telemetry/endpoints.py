@@ -80,6 +80,7 @@ class Endpoint:
     last_error: LastError | None = None
     usage: Usage = field(default_factory=Usage)
     has_name: bool = False  # in figures
+    has_other_model: bool = False  # than at first, as the guard of models has found
 
 
 @dataclass(frozen=True, slots=True)

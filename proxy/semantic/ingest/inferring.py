@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from proxy.ground.errors import IllegalArgument, ProxyError, StatusError
 from proxy.ground.frames import forget_frames
-from proxy.inference.embedding import is_about_a_text
+from proxy.inference.embedding import is_about_a_text, is_of_some_texts
 from proxy.inference.endpoints import InferenceEndpoint, TaskType
 from proxy.inference.inputtypes import INGEST
 from proxy.limits.deadline import Deadline
@@ -20,6 +20,7 @@ from proxy.limits.memory import passing
 from proxy.limits.threads import offload
 from proxy.semantic.answerjson import AT_ONCE
 from proxy.semantic.documents import read_document
+from proxy.semantic.embedding import FAILURES_ON_TEXTS
 from proxy.semantic.ingest.paths import has_value, value_at, with_value
 from proxy.semantic.ingest.simulating import Draft
 from proxy.semantic.pipelines import Processor
@@ -82,6 +83,7 @@ class Inferring:
 
     def __init__(self, endpoints: Endpoints) -> None:
         self._endpoints = endpoints
+        self._failures = 0  # of servers, in a row
 
     async def run(self, work: Iterable[tuple[Draft, Processor]], deadline: Deadline) -> None:
         """Run a processor on each document; what fails is the error of its document only."""
@@ -144,15 +146,23 @@ class Inferring:
             with passing():  # of the provider's answers nothing but the results is kept
                 results = await self._endpoints.infer(endpoint, texts, deadline, INGEST)
         except ProxyError as error:
-            if len(turns) > 1 and is_about_a_text(error):
+            if len(turns) > 1 and self._may_be_about_a_text(error):
                 middle = len(turns) // 2
                 await self._call(endpoint, turns[:middle], deadline)
                 await self._call(endpoint, turns[middle:], deadline)
             else:
                 _fail(turns, error)
             return
+        self._failures = 0
         size = sum(len(turn.draft.data) for turn in turns)
         await offload(size, AT_ONCE, lambda: _write(turns, results))
+
+    def _may_be_about_a_text(self, error: ProxyError) -> bool:
+        """Whether it is, or is a server's failure of which not too many have come in a row."""
+        if error.provider_status == 500 and is_of_some_texts(error):
+            self._failures += 1
+            return self._failures < FAILURES_ON_TEXTS
+        return is_about_a_text(error)
 
 
 def _read(turns: Iterable[Turn]) -> None:

@@ -29,6 +29,10 @@ OWN = {
         "counter",
         "Time that calls waited for the rate limit, or for a busy server",
     ),
+    "endpoint_other_model": (
+        "gauge",
+        "1 for an inference endpoint that has another model than at first",
+    ),
     "endpoint_state": (
         "gauge",
         "1 for the state of an inference endpoint's provider, as of the last call",

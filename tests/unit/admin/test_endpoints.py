@@ -147,6 +147,14 @@ async def test_a_cost_is_shown_where_prices_are_configured():
     assert (one["since"], one["last_call"]) == (None, None)
 
 
+async def test_another_model_is_shown():
+    metrics = Metrics(Endpoints())
+    metrics.endpoints.of("e1", "text_embedding")
+    metrics.endpoints.of("e2", "text_embedding").has_other_model = True
+    ((one, other), _) = (await shown(metrics)).values()
+    assert (one.get("has_other_model"), other["has_other_model"]) == (None, True)
+
+
 async def test_a_stream_that_breaks_off_is_told(tmp_path):
     async with proxy_with(tmp_path) as proxy:
         await proxy.put("completion")

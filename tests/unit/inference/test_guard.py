@@ -39,6 +39,7 @@ class Parts:
         self.background = Background()
         self.clock = Clock()
         self.sighting = Sighting(Model(), 0)
+        self.found: list[bool] = []
         self.guard = self.make(refuses=refuses)
 
     def make(self, *, refuses: bool) -> ModelGuard:
@@ -51,6 +52,7 @@ class Parts:
             most_distant=0.01,
             refuses=refuses,
             timeout=30.0,
+            found=lambda endpoint, differs: self.found.append(differs),
             clock=self.clock,
         )
 
@@ -200,6 +202,7 @@ class TestRefusing:
         await failing(parts.use())
         parts.clock.now += 11
         await parts.use()
+        assert parts.found == [False, True, False]
 
     async def test_all_who_call_meanwhile_wait_for_the_look(self, parts):
         await parts.use()

@@ -45,6 +45,14 @@ def test_only_so_many_have_a_name_in_figures():
     assert figures(Endpoints(named=0)) == []
 
 
+def test_who_has_another_model_is_shown():
+    endpoints = Endpoints()
+    endpoints.of("a", "text_embedding")
+    endpoints.of("b", "text_embedding").has_other_model = True
+    shown = [line for line in figures(endpoints) if "other_model" in line]
+    assert shown == ['x_endpoint_other_model{endpoint="b",task="text_embedding"} 1.0']
+
+
 def test_tokens_have_a_cost_where_there_is_a_price():
     endpoints = Endpoints(prices=Prices(["chat=1/3", "e-*=0.5"]))
     for name in ("chat", "e-1", "free"):

@@ -132,6 +132,18 @@ async def test_a_provider_that_takes_no_text_at_all_is_called_once():
     assert not any(draft.is_open for draft in drafts)
 
 
+async def test_so_is_one_that_makes_its_server_fail():
+    drafts = await run(Endpoints(status=500), {"a": "x"}, {"a": "bad"}, {"a": "z"})
+    assert [draft.error is None for draft in drafts] == [True, False, True]
+
+
+async def test_a_server_that_fails_whatever_it_is_sent_is_soon_left_alone():
+    endpoints = Endpoints(status=500)
+    drafts = await run(endpoints, *[{"a": "bad"}] * 300)
+    assert not any(draft.is_open for draft in drafts)
+    assert len(endpoints.calls) < 50
+
+
 async def test_a_conflict_of_the_endpoint_is_none_of_the_document():
     class Drifted(Endpoints):
         async def infer(self, *arguments: Any) -> list[Any]:
