@@ -15,8 +15,10 @@ Where to look:
 
     When it leaves, and how often
     sender      calls in their turn, tried again where that may help
-    ratelimit, sharedlimits, leases
-                an endpoint's rate limit: of one process; of all that share a store; their notes
+    ratelimit, sharedlimits
+                an endpoint's rate limit: of one process; of all that share a store
+    leases, lifesigns
+                the note by which these share it, and whether one of them has ended
     retry       how often, and after what wait
     waking      servers that are still starting
     servers     what is known of each server; beside it

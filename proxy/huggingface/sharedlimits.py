@@ -1,8 +1,10 @@
 """Rate limits that hold for all proxies of a store together.
 
-Each proxy takes places for its calls from the note of `leases`, some time before they are due, so
-that none waits for the store as long as calls keep coming. While the store cannot be used, each
-keeps to its part of the limit.
+Each proxy has its part of the time to come, by the note of `leases`, and uses it without asking.
+What it does not need it lends, for seconds. Who needs more takes places of what others have lent,
+some time before they are due, so that none waits for the store as long as calls keep coming.
+
+So there is nothing to be done when the store cannot be used: what is lent comes back by itself.
 """
 
 from __future__ import annotations
@@ -10,16 +12,30 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import math
 import time
 import uuid
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from contextvars import Context
 from typing import Any, Final
 
 from proxy.ground.errors import ProxyError
 from proxy.ground.frames import forget_frames
-from proxy.huggingface.leases import NOTE, Taken, Wanted, take
+from proxy.huggingface.leases import (
+    FORGOTTEN,
+    NOTE,
+    PARTS,
+    Request,
+    Taken,
+    Wanted,
+    at,
+    fair_share,
+    leave,
+    take,
+)
+from proxy.huggingface.lifesigns import life_sign
 from proxy.huggingface.ratelimit import Pace
 from proxy.huggingface.retry import Clock, Sleep
 from proxy.inference.endpoints import InferenceEndpoint
@@ -37,16 +53,22 @@ _SPACING: Final = 1.025
 _AHEAD: Final = 0.5
 _AT_ONCE: Final = 0.5
 _AT_ONCE_PER_PROXY: Final = 0.1
+_LENT: Final = 4.0  # such times, for which a proxy lends what it does not need
+_LENT_IDLE: Final = 10.0  # seconds, the same where it has made no call for twice as long
+_RENEWED: Final = 0.4  # of that time, after which it says so again
 _PATIENCE: Final = 4.0  # seconds for an answer of the store
-_RETRY: Final = 0.25  # seconds
-_AWAY: Final = 5.0  # seconds of failures after which proxies keep to their shares
-_PAUSE: Final = 5.0  # seconds after which the store is asked again then
+_RETRY: Final = 0.5  # seconds after which it is asked again then, twice as long each time
+_RETRY_MOST: Final = 4.0
+_AWAY: Final = 5.0  # seconds of failures after which a warning says so
+# Seconds without calls after which a proxy does not share any more. Endpoints are not known for
+# longer without the store, so that no call can need what it has given away.
+_GONE: Final = 3600.0
 
 log = logging.getLogger(__name__)
 
 
 class LeasedPace(Pace):
-    """The calls of a group, each at a place that was taken for it."""
+    """The calls of a group, each at a place of its own."""
 
     def __init__(self, leases: Leases, endpoint: InferenceEndpoint) -> None:
         super().__init__()
@@ -55,66 +77,128 @@ class LeasedPace(Pace):
         whose = repr((settings.url, endpoint.secret_settings.api_key, limit))
         self.group = hashlib.sha256(whose.encode()).hexdigest()[:24]
         self.interval = 60.0 * _SPACING / limit  # seconds
+        self.anchor: float | None = None  # when the line of places begins, once that is known
+        self.lent = leases.lent  # until when the process's own places are
+        self.last_left = -math.inf
+        self.news = asyncio.Event()
         self._leases = leases
-        self._places: deque[float] = deque()
+        self._places: deque[float] = deque()  # taken from the note
+        self._next = 0  # the number of the first place that may still be used as its own
         self._left: deque[float] = deque()  # when calls have left of late
-        self._granted = asyncio.Event()
-        self.share_ends = 0.0  # of the places that are its process's own part of the limit
+        self._asks_from = 0.0
 
     def take(self) -> bool:
         now = self._leases.now()
-        self._drop_old(now)
-        may_leave = bool(self._places) and self._places[0] <= now
+        found = self._place(now)
+        may_leave = found is not None and found <= now
         if may_leave:
-            self._use(now)
+            self._leave(now)
             self._leases.look_after(self)
         return may_leave
 
     async def wait(self) -> None:
         while True:
             now = self._leases.now()
-            self._drop_old(now)
-            self._granted.clear()
-            self._leases.look_after(self)
-            if not self._places:
-                await self._granted.wait()
-            elif self._places[0] > now:
-                await self._leases.sleep(self._places[0] - now)
-            else:
-                self._use(now)
+            found = self._place(now)
+            if found is not None and found <= now:
+                self._leave(now)
+                self._leases.look_after(self)
                 return
+            self.news.clear()
+            self._leases.look_after(self)
+            until = now + self._leases.at_once if found is None else found
+            await self._leases.sleep_until(until, self.news)
 
     @property
     def is_idle(self) -> bool:
-        return not self._places
+        return not self._places and self._leases.now() > self.last_left + FORGOTTEN
 
-    def wanted(self, now: float, ahead: float, at_once: float) -> int:
+    def wanted(self, now: float) -> int:
         """How many places to take: for calls that wait, and as many as have left of late."""
         self._drop_old(now)
-        if self._places and self._places[-1] + self.interval > now + ahead:
+        if now < self._asks_from or (self._places and self._places[-1] > now + self._leases.ahead):
             return 0
-        count = self.waiting + len(self._left) - len(self._places)
-        if max(count, self.waiting) <= len(self._places):
-            return 0  # so that not each call has the note written
-        return min(count, max(1, int(at_once / self.interval)))
+        count = self._demand - len(self._places) - int(self._own_rate(now))
+        if self.anchor is None and self.waiting:
+            count = max(1, count)
+        elif len(self._leases.parts) == PARTS:
+            return 0  # as nobody has anything to lend
+        return max(0, min(count, max(1, int(self._leases.at_once / self.interval))))
 
-    def grant(self, start: float, count: int, interval: float) -> None:
-        self._places.extend(start + number * interval for number in range(count))
-        self._granted.set()
+    def needs_its_own(self, now: float) -> bool:
+        """Whether it has calls for all of the process's own places, or gets no others."""
+        self._drop_old(now)
+        least = len(self._leases.parts) / PARTS / self.interval
+        return self._demand >= least or (self.waiting > 0 and now < self._asks_from)
 
-    def _use(self, now: float) -> None:
-        self._places.popleft()
+    def grant(self, places: Sequence[float], wanted: int) -> None:
+        self._places.extend(places)
+        if len(places) < wanted:  # there are no more for now
+            self._asks_from = self._leases.now() + self._leases.at_once
+        self.news.set()
+
+    def begin(self, anchor: float) -> None:
+        """The line of places begins then."""
+        if anchor != self.anchor:
+            self.anchor, self._next = anchor, 0
+
+    def goes_on_alone(self) -> None:
+        """The store cannot be asked when the line of places begins."""
+        if self.waiting and self.anchor is None:
+            self.begin(0.0)
+        self.news.set()
+
+    @property
+    def _demand(self) -> int:
+        return self.waiting + len(self._left)
+
+    def _own_rate(self, now: float) -> float:
+        """Its own places in a second."""
+        is_its_own = self.anchor is not None and self.lent <= now
+        return len(self._leases.parts) / PARTS / self.interval if is_its_own else 0.0
+
+    def _place(self, now: float) -> float | None:
+        """The next one that may be used."""
+        self._drop_old(now)
+        own = self._own(now)
+        if self._places and (own is None or self._places[0] < own):
+            return self._places[0]
+        return own
+
+    def _own(self, now: float) -> float | None:
+        """The next one of its own places; `_next` is its number then."""
+        if self.anchor is None or not self._leases.parts:
+            return None
+        since = max(self.lent, now - _LATEST)
+        first = max(self._next, math.floor((since - self.anchor) / self.interval))
+        for number in range(first, first + PARTS + 1):
+            place = at(self.anchor, number, self.interval)
+            if place >= since and self._leases.is_own(number, place):
+                self._next = number
+                return place
+        return None
+
+    def _leave(self, now: float) -> None:
+        """A call leaves at the next place."""
+        own = self._own(now)
+        if self._places and (own is None or self._places[0] < own):
+            self._places.popleft()
+        else:
+            self._next += 1
         self._left.append(now)
+        self.last_left = now
 
     def _drop_old(self, now: float) -> None:
         while self._places and self._places[0] < now - _LATEST:
             self._places.popleft()
         while self._left and self._left[0] < now - _LATEST:
             self._left.popleft()
+        if not self.waiting and now > self.last_left + FORGOTTEN:
+            self.anchor = None  # the line may have begun anew
 
 
 class Leases:
-    """Takes places for the groups of one process, those of all that lack some together."""
+    """What this process has of the limits of all groups, and its word with the others about it."""
 
     def __init__(
         self,
@@ -124,93 +208,155 @@ class Leases:
         sleep: Sleep = asyncio.sleep,
         wall_clock: Clock = time.time,
     ) -> None:
-        self.sleep = sleep
+        self.parts: dict[int, float] = {}  # that are its own, and since when
+        self.lent = 0.0  # until when they are lent, in groups of which it knows nothing
         self._notes = notes
         self._clock = clock
+        self._sleep = sleep
         self._offset = wall_clock() - clock()  # of the time that all share
         self._me = uuid.uuid4().hex[:12]
+        self._sign = life_sign()
+        self._turn = 0  # of requests
         self._proxies = 1
         self._took = 0.0  # seconds, the last change of the note
-        self._lacking: dict[LeasedPace, None] = {}
-        self._taking: asyncio.Task[None] | None = None
+        self._paces: dict[LeasedPace, None] = {}  # in use
+        self._last_used = 0.0
+        self._lacking = asyncio.Event()
+        self._sharing: asyncio.Task[None] | None = None
         self._failing_since: float | None = None
-        self._asks_again_at = 0.0
         self._is_away = False
 
     def pace_of(self, endpoint: InferenceEndpoint) -> LeasedPace:
         return LeasedPace(self, endpoint)
 
     async def close(self) -> None:
-        if self._taking is not None:
-            self._taking.cancel()
-            await asyncio.wait([self._taking])
+        """Give back what this process has."""
+        if self._sharing is not None:
+            self._sharing.cancel()
+            await asyncio.wait([self._sharing])
+            await self._leave()
 
     def now(self) -> float:
         """The time that all proxies share, about."""
         return self._clock() + self._offset
 
-    def look_after(self, pace: LeasedPace) -> None:
-        """Take places for it, some time soon, if it lacks any."""
-        if self._wanted(pace):
-            self._lacking[pace] = None
-            if self._taking is None:
-                loop = asyncio.get_running_loop()
-                self._taking = loop.create_task(self._take_all(), context=Context())
-                self._taking.add_done_callback(self._has_taken)
-
-    def _has_taken(self, _: asyncio.Task[None]) -> None:
-        self._taking = None
-
-    def _wanted(self, pace: LeasedPace) -> int:
-        return pace.wanted(self.now(), max(_AHEAD, 2 * self._took), self._at_once)
+    @property
+    def ahead(self) -> float:
+        return max(_AHEAD, 2 * self._took)
 
     @property
-    def _at_once(self) -> float:
+    def at_once(self) -> float:
         return max(_AT_ONCE, _AT_ONCE_PER_PROXY * self._proxies, 2 * self._took)
 
-    async def _take_all(self) -> None:
-        while self._lacking:
-            paces, self._lacking = list(self._lacking), {}
-            counts = {pace: self._wanted(pace) for pace in paces}
-            counts = {pace: count for pace, count in counts.items() if count}
-            if counts and not await self._take(counts):
-                self._lacking = dict.fromkeys([*paces, *self._lacking])
-                await self.sleep(_RETRY)
+    def is_own(self, number: int, place: float) -> bool:
+        return self.parts.get(number % PARTS, math.inf) <= place
 
-    async def _take(self, counts: Mapping[LeasedPace, int]) -> bool:
-        """Whether these have places now, as many or fewer."""
-        if not (self._is_away and self.now() < self._asks_again_at):
-            wanted = [Wanted(pace.group, pace.interval, count) for pace, count in counts.items()]
-            taken = await self._asked(wanted)
-            if taken is not None and taken.starts:
-                for pace, count in counts.items():
-                    pace.grant(taken.starts[pace.group], count, pace.interval)
-                return True
-            if taken is None and not self._is_away:
-                return False
-        for pace, count in counts.items():
-            self._grant_share(pace, count)
+    async def sleep_until(self, until: float, news: asyncio.Event) -> None:
+        """Return then, or when there are news, unless that is soon in any case."""
+        seconds = until - self.now()
+        if seconds <= _AHEAD / 5:
+            await self._sleep(max(0.0, seconds))
+            return
+        sleeping = asyncio.ensure_future(self._sleep(seconds))
+        waiting = asyncio.ensure_future(news.wait())
+        try:
+            await asyncio.wait({sleeping, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeping.cancel()
+            waiting.cancel()
+
+    def look_after(self, pace: LeasedPace) -> None:
+        """Take places for it, some time soon, if it lacks any."""
+        now = self._last_used = self.now()
+        if pace not in self._paces:
+            self._paces[pace] = None
+            pace.lent = self.lent
+        if pace.wanted(now):
+            self._lacking.set()
+        if self._sharing is None:
+            loop = asyncio.get_running_loop()
+            self._sharing = loop.create_task(self._share(), context=Context())
+            self._sharing.add_done_callback(self._shares_no_more)
+
+    def _shares_no_more(self, _: asyncio.Task[None]) -> None:
+        self._sharing = None
+
+    async def _share(self) -> None:
+        asked = -math.inf
+        retry = _RETRY
+        while self.now() < self._last_used + _GONE:
+            await self.sleep_until(asked + _RENEWED * self._lending, self._lacking)
+            self._lacking.clear()
+            asked = self.now()
+            if await self._ask():
+                retry = _RETRY
+            else:
+                await self._sleep(retry)
+                retry = min(2 * retry, _RETRY_MOST)
+        await self._leave()
+
+    @property
+    def _lending(self) -> float:
+        """For how many seconds it lends what it does not need."""
+        idle = self.now() - self._last_used
+        return max(_LENT * self.at_once, min(_LENT_IDLE, idle / 2))
+
+    async def _ask(self) -> bool:
+        """Whether the note has been changed, and paces have what they want, or less."""
+        now = self.now()
+        self._paces = {pace: None for pace in self._paces if pace.waiting or not pace.is_idle}
+        self.parts = dict(list(self.parts.items())[: fair_share(self._proxies)])
+        self._lend(now)
+        self._turn += 1
+        wanted = [
+            Wanted(pace.group, pace.interval, count, pace.anchor)
+            for pace in self._paces
+            if (count := pace.wanted(now))
+        ]
+        request = Request(
+            me=self._me,
+            turn=self._turn,
+            now=now,
+            parts=list(self.parts),
+            lent=self.lent,
+            kept={pace.group: pace.lent for pace in self._paces if pace.lent < self.lent},
+            used={pace.group: pace.last_left for pace in self._paces if pace.last_left > 0},
+            wanted=wanted,
+            delay=max(0.0, self._took - _LATEST / 2),  # or places are too old when they are known
+            horizon=self.ahead + self.at_once,
+            sign=self._sign,
+        )
+        taken = await self._asked(request)
+        if taken is None:
+            for pace in self._paces:
+                pace.goes_on_alone()
+            return False
+        for pace in self._paces:
+            if pace.group in taken.anchors:
+                pace.begin(taken.anchors[pace.group])
+        paces = {pace.group: pace for pace in self._paces}
+        for one in wanted:
+            paces[one.group].grant(taken.places[one.group], one.count)
         return True
 
-    def _grant_share(self, pace: LeasedPace, count: int) -> None:
-        interval = pace.interval * self._proxies
-        start = max(self.now(), pace.share_ends)
-        most = max(1, int(self._at_once / interval))
-        pace.grant(start, min(count, most), interval)
-        pace.share_ends = start + min(count, most) * interval
+    def _lend(self, now: float) -> None:
+        """Lend what is not needed. What the note says then counts, even if it cannot be heard of.
 
-    async def _asked(self, wanted: list[Wanted]) -> Taken | None:
+        So nothing is lent to nobody, and nothing as long as the store cannot be used.
+        """
+        if self._failing_since is not None or self._proxies == 1:
+            return
+        self.lent = max(self.lent, now + self._lending)
+        for pace in self._paces:
+            if not pace.needs_its_own(now):
+                pace.lent = self.lent
+
+    async def _asked(self, request: Request) -> Taken | None:
         """What the note grants; None where it could not be changed."""
         taken: list[Taken] = []
-        returns = _PAUSE + 1 if self._is_away else None
-        delay = max(0.0, self._took - _LATEST / 2)  # or places would be too old when they are known
 
         def change(content: dict[str, Any]) -> Mapping[str, Any]:
-            now = self.now()
-            until = 0.0 if returns is None else now + returns
-            changed, found = take(
-                content, wanted, me=self._me, now=now, delay=delay, shares_until=until
-            )
+            changed, found = take(content, request)
             taken[:] = [found]
             return changed
 
@@ -226,8 +372,13 @@ class Leases:
         self._succeeded(taken[0])
         return taken[0]
 
+    async def _leave(self) -> None:
+        self.parts = {}
+        with suppress(ProxyError, TimeoutError):
+            async with asyncio.timeout(_RETRY):
+                await self._notes.change(NOTE, lambda content: leave(content, self._me), start={})
+
     def _failed(self, began: float) -> None:
-        self._asks_again_at = self.now() + _PAUSE
         if self._failing_since is None:
             self._failing_since = began  # and not now: a store that is stuck fails late
         if not self._is_away and self._clock() - self._failing_since >= _AWAY:
@@ -241,6 +392,9 @@ class Leases:
     def _succeeded(self, taken: Taken) -> None:
         self._offset += max(0.0, taken.now - self.now())
         self._proxies = taken.proxies
+        self.parts = {part: self.parts.get(part, taken.new_from) for part in taken.parts}
+        if len(self.parts) > fair_share(self._proxies):
+            self._lacking.set()  # to give them up
         self._failing_since = None
         if self._is_away:
             self._is_away = False
