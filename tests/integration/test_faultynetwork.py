@@ -86,7 +86,8 @@ async def caller(proxy: Server, provider: Server) -> AsyncIterator[Caller]:
         for inference_id, (task, path) in TASKS.items():
             settings = {"url": network.url + path, "api_key": "any-text"}
             body = {"service": "hugging_face", "service_settings": settings}
-            status, content = await caller.send("PUT", f"/_inference/{task}/{inference_id}", body)
+            target = f"/_inference/{task}/{inference_id}?timeout=60s"  # the trial calls the model
+            status, content = await caller.send("PUT", target, body)
             assert status == 200, content
         await network.become(sound=False)
         yield caller
