@@ -128,13 +128,12 @@ class Sender:
         Raises: Rejected where too many wait already, if that is `bounded`.
         """
         if not self._limiter.is_free(endpoint):
+            if bounded:
+                self.check_room(endpoint)
             is_resting = self._limiter.is_resting(endpoint)
             why = advice_on_state(endpoint, State.RATE_LIMITED) if is_resting else HELD_BACK
             with HeldUp(why), self._metrics.rate_limit_wait(), self.queued(endpoint):
-                try:
-                    await self._limiter.wait(endpoint, bounded=bounded)
-                except Rejected as error:
-                    raise _full(error, endpoint) from None
+                await self._limiter.wait(endpoint, bounded=False)
 
     @contextmanager
     def queued(self, endpoint: InferenceEndpoint) -> Iterator[None]:
@@ -153,7 +152,7 @@ class Sender:
             with HeldUp(limited), self.queued(endpoint):
                 await self._limiter.rest(endpoint)
 
-    def check_room(self, endpoint: InferenceEndpoint, waiting: int) -> None:
+    def check_room(self, endpoint: InferenceEndpoint, waiting: int = 0) -> None:
         """Raises: Rejected if no more than these may wait for the endpoint."""
         try:
             self._limiter.check_room(endpoint, waiting)

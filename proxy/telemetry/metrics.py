@@ -67,19 +67,16 @@ class ProviderCall:
 class RateLimitWait:
     """A wait at a rate limit, counted if it takes longer than NO_WAIT."""
 
-    seconds = 0.0
-
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
-    def __enter__(self) -> RateLimitWait:
+    def __enter__(self) -> None:
         self._started = self._metrics.clock()
-        return self
 
     def __exit__(self, *_: object) -> None:
-        self.seconds = self._metrics.clock() - self._started
-        if self.seconds > NO_WAIT:
-            self._metrics.count_rate_limit_wait(self.seconds)
+        seconds = self._metrics.clock() - self._started
+        if seconds > NO_WAIT:
+            self._metrics.count_rate_limit_wait(seconds)
 
 
 class Metrics:
