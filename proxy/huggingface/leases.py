@@ -193,14 +193,12 @@ def _places(
     first = math.ceil((now + request.delay - anchor) / interval)
     number = max(line["next"], first)
     places: list[float] = []
-    while len(places) < wanted.count:
-        place = at(anchor, number, interval)
-        if place > now + request.horizon:
-            break
-        number += 1
-        if is_open(number - 1, place):
+    end = now + request.horizon
+    while len(places) < wanted.count and (place := at(anchor, number, interval)) <= end:
+        if is_open(number, place):
             places.append(place)
-            line["next"], line["end"] = number, place + interval
+            line["next"], line["end"] = number + 1, place + interval
+        number += 1
     return places
 
 
