@@ -120,47 +120,28 @@ class Filler:
             vectors = await self._endpoints.embed(endpoint, texts, deadline, INGEST)
         except ProxyError as error:
             forget_frames(error)
-            await self._embed_in_two(endpoint, model, group, deadline, error)
+            if self._may_be_parted(inference_id, error) and len(group) > 1:
+                middle = len(group) // 2
+                await self._embed(endpoint, model, group[:middle], deadline)
+                await self._embed(endpoint, model, group[middle:], deadline)
+            else:
+                _fail_all(group, inference_id, error)
             return
         self._failures.pop(inference_id, None)
         size = sum(len(chunk.texts) for chunk in chunks if len(chunk.texts) > 1) * model.size
         await offload(size, _NUMBERS_AT_ONCE, lambda: _set_vectors(chunks, vectors, model))
 
-    async def _embed_in_two(
-        self,
-        endpoint: InferenceEndpoint,
-        model: ModelSettings,
-        group: Sequence[_Wanted],
-        deadline: Deadline,
-        error: ProxyError,
-    ) -> None:
-        """The provider failed to embed these together."""
-        inference_id = endpoint.inference_id
+    def _may_be_parted(self, inference_id: str, error: ProxyError) -> bool:
+        """Count a failure; whether it may be due to one of several texts, which are sent in two."""
         if is_about_a_text(error):
             self._refusals += 1
-            if len(group) > 1 and self._refusals <= _REFUSALS:
-                await self._embed_halves(endpoint, model, group, deadline)
-                return
-        else:
-            failures = self._failures[inference_id] = self._failures.get(inference_id, 0) + 1
-            may_be_a_text = error.provider_status == 500 and is_of_some_texts(error)
-            if failures >= (FAILURES_ON_TEXTS if may_be_a_text else _FAILURES):
-                self._given_up[inference_id] = error
-            elif may_be_a_text and len(group) > 1:
-                await self._embed_halves(endpoint, model, group, deadline)
-                return
-        _fail_all(group, inference_id, error)
-
-    async def _embed_halves(
-        self,
-        endpoint: InferenceEndpoint,
-        model: ModelSettings,
-        group: Sequence[_Wanted],
-        deadline: Deadline,
-    ) -> None:
-        middle = len(group) // 2
-        await self._embed(endpoint, model, group[:middle], deadline)
-        await self._embed(endpoint, model, group[middle:], deadline)
+            return self._refusals <= _REFUSALS
+        failures = self._failures[inference_id] = self._failures.get(inference_id, 0) + 1
+        may_be_a_text = error.provider_status == 500 and is_of_some_texts(error)
+        if failures >= (FAILURES_ON_TEXTS if may_be_a_text else _FAILURES):
+            self._given_up[inference_id] = error
+            return False
+        return may_be_a_text
 
 
 def _set_vectors(
