@@ -99,18 +99,23 @@ class Sender:
             await retries.wait(self.failure(endpoint, outcome))
 
     async def _open(self, call: Call) -> OpenReply | FailedCall:
-        await self._rest(call.endpoint)
-        await confirm()
-        try:
-            outcome = await self._calls.open(call)
-        except asyncio.CancelledError:
-            self._cut_off(call)
-            raise
+        outcome = await self._outcome(call, self._calls.open)
         if isinstance(outcome, OpenReply):
             self._observer.succeeded(call.endpoint)
         else:
             self._failed(call.endpoint, outcome)
         return outcome
+
+    async def _outcome(self, call: Call, send: Callable[[Call], Awaitable[T]]) -> T:
+        """What comes of a call that is made once it may be."""
+        await self._rest(call.endpoint)
+        await confirm()
+        try:
+            return await send(call)
+        except asyncio.CancelledError:
+            if call.deadline.has_come:
+                self._observer.cut_off(call.endpoint)
+            raise
 
     async def patiently(
         self, call: Call, deadline: Deadline, send: Callable[[Call], Awaitable[T]]
@@ -168,13 +173,7 @@ class Sender:
 
         Raises: MemoryShort; CountMismatch, which another attempt would not change.
         """
-        await self._rest(call.endpoint)
-        await confirm()
-        try:
-            outcome = await self._calls.send(call)
-        except asyncio.CancelledError:
-            self._cut_off(call)
-            raise
+        outcome = await self._outcome(call, self._calls.send)
         if not isinstance(outcome, Reply):
             self._failed(call.endpoint, outcome)
             return outcome
@@ -186,11 +185,6 @@ class Sender:
             return self._unreadable(call.endpoint, outcome, error)
         self._note_read(call.endpoint, outcome)
         return result
-
-    def _cut_off(self, call: Call) -> None:
-        """Count a call that has ended without an answer, if that is because its time was up."""
-        if call.deadline.has_come:
-            self._observer.cut_off(call.endpoint)
 
     def _note_read(self, endpoint: InferenceEndpoint, reply: Reply) -> None:
         """Tell those who keep account that a reply has been read."""
