@@ -100,7 +100,7 @@ class RateLimiter:
         """Calls in all queues."""
         return sum(group.waiting for group in self._groups.values())
 
-    def is_free(self, endpoint: InferenceEndpoint) -> bool:
+    def take_turn(self, endpoint: InferenceEndpoint) -> bool:
         """Whether the endpoint's next call may leave at once; it counts as having left."""
         if self.is_resting(endpoint):
             return False

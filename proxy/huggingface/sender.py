@@ -125,14 +125,14 @@ class Sender:
 
     def take_turn(self, endpoint: InferenceEndpoint) -> bool:
         """Whether a call may leave now; it counts as having left: see `turn`."""
-        return self._limiter.is_free(endpoint)
+        return self._limiter.take_turn(endpoint)
 
     async def turn(self, endpoint: InferenceEndpoint, *, bounded: bool = True) -> None:
         """Wait until a call may leave: by the provider's wish, then by the endpoint's rate limit.
 
         Raises: Rejected where too many wait already, if that is `bounded`.
         """
-        if not self._limiter.is_free(endpoint):
+        if not self._limiter.take_turn(endpoint):
             if bounded:
                 self.check_room(endpoint)
             is_resting = self._limiter.is_resting(endpoint)

@@ -99,7 +99,7 @@ class World:
             self.keep_calling(self.proxy(), callers, endpoint=endpoint)
 
     async def call(self, limiter: RateLimiter, endpoint: Any = ENDPOINT) -> None:
-        if not limiter.is_free(endpoint):
+        if not limiter.take_turn(endpoint):
             await limiter.wait(endpoint)
         self.left.append(self.time())
 

@@ -152,8 +152,8 @@ async def test_all_wait_when_the_provider_asks_for_it(time):
     limits, endpoint = limiter(time), make_endpoint(requests_per_minute=600)
     limits.let_rest(endpoint, 3.0)
     assert limits.is_resting(endpoint)
-    assert not limits.is_free(endpoint)
-    assert limits.is_free(make_endpoint(token="other"))
+    assert not limits.take_turn(endpoint)
+    assert limits.take_turn(make_endpoint(token="other"))
     starts = []
     for _ in range(3):
         await limits.wait(endpoint)
@@ -186,7 +186,7 @@ async def test_a_shorter_rest_ends_no_longer_one(time):
 async def test_a_long_rest_is_not_waited_for(time):
     limits, endpoint = limiter(time), make_endpoint()
     limits.let_rest(endpoint, 60.0)
-    assert limits.is_free(endpoint)
+    assert limits.take_turn(endpoint)
 
 
 async def test_rests_that_are_over_are_forgotten(time):
