@@ -231,8 +231,17 @@ class Tasks:
     async def under_way(self) -> list[TaskState]:
         """Those that have not ended."""
         own = [self._tasks[number].state() for number in self._running]
-        others = [one for one in await self._told() if one.node != self.node]
-        return own + [one for one in others if not one.has_ended]
+        others = [one for one in await self._told() if one.node != self.node and not one.has_ended]
+        return own + [one for one in others if not await self._has_ended_since(one.id)]
+
+    async def _has_ended_since(self, task_id: str) -> bool:
+        """Whether it has, though all notes together, which may lag a moment, say otherwise."""
+        try:
+            found = state_in(await self._notes.read(note_of(task_id)))
+        except StoreError as error:
+            self._report(error)
+            return False
+        return found is None or found.has_ended
 
     async def _told(self) -> list[TaskState]:
         """What all processes have told; nothing where the notes cannot be read."""

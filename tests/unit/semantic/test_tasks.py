@@ -86,6 +86,32 @@ async def test_another_process_waits_for_its_outcome(notes: MemoryNotes):
         assert await other.under_way() == []
 
 
+class LaggingNotes(MemoryNotes):
+    """All notes together are those of some time ago, as a search of Elasticsearch may find them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.then: dict[str, dict[str, Any]] | None = None
+
+    async def all(self) -> dict[str, dict[str, Any]]:
+        return await super().all() if self.then is None else self.then
+
+
+@pytest.mark.parametrize("is_behind", [True, False])
+async def test_one_that_has_ended_is_listed_no_more_though_notes_lag(is_behind):
+    notes = LaggingNotes()
+    async with process(notes) as one, process(notes) as other:
+        work = Work()
+        task = await work.begin(one, is_behind=is_behind)
+        if not is_behind:
+            await notes.written(1)
+        notes.then = dict(notes.kept)
+        assert [state.id for state in await other.under_way()] == [task.id]
+        work.done.set()
+        await one.wait(task, 10)
+        assert await other.under_way() == []
+
+
 async def test_another_process_cancels_it(notes: MemoryNotes):
     async with process(notes) as one, process(notes) as other:
         task = await Work().begin(one)
