@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from heapq import nsmallest
 from typing import Final
 
 from proxy.ground.errors import IllegalArgument
@@ -38,14 +39,11 @@ def refuse_unknown(parameters: Iterable[str], known: Iterable[str], path: str) -
     `known` is what the route takes, `path` what the message says of the request.
     """
     known = set(known)
-    unknown = sorted(
-        name for name in parameters if name not in known and name not in _OF_EVERY_ROUTE
-    )
+    unknown = set(parameters).difference(known, _OF_EVERY_ROUTE)
     if unknown:
         candidates = known - _OF_EVERY_ROUTE
-        shown = [
-            f"[{name}]{did_you_mean(name, candidates, ' -> ')}" for name in unknown[:_MOST_NAMED]
-        ]
+        named = nsmallest(_MOST_NAMED, unknown)
+        shown = [f"[{name}]{did_you_mean(name, candidates, ' -> ')}" for name in named]
         if more := len(unknown) - len(shown):
             shown.append(f"and [{more}] more")
         plural = "s" if len(unknown) > 1 else ""

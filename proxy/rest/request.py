@@ -6,7 +6,7 @@ Source: RestRequest, RestController.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote_plus
@@ -115,7 +115,7 @@ def _read_target(target: str) -> Target:
     problem = _FirstProblem()
     with problem:
         _check_path(path)
-        parameters.update(_pairs(query))
+        _read_query(query, parameters)
     with problem:
         _check_error_trace(parameters)
     return Target(path, parameters, problem.error)
@@ -148,17 +148,19 @@ def _check_path(path: str) -> None:
         raise IllegalArgument(problem)
 
 
-def _pairs(query: str) -> Iterator[tuple[str, str]]:
-    """Names and values, decoded. Raises: BadParameter."""
-    is_coded = "%" in query or "+" in query
-    for pair in query.split("&"):
-        if is_coded and (problem := _escape_problem(pair)) is not None:
+def _read_query(query: str, parameters: dict[str, str]) -> None:
+    """Add its names and values, decoded, up to one that cannot be. Raises: BadParameter."""
+    pairs = [pair.partition("=") for pair in query.split("&")]
+    if "%" not in query and "+" not in query:
+        parameters.update((name, value) for name, _, value in pairs if name)
+        return
+    for name, equals, value in pairs:
+        if (problem := _escape_problem(name + equals + value)) is not None:
             raise BadParameter(
                 f"java.lang.IllegalArgumentException: {problem}", cause=IllegalArgument(problem)
             )
-        name, _, value = pair.partition("=")
         if name:
-            yield (unquote_plus(name), unquote_plus(value)) if is_coded else (name, value)
+            parameters[unquote_plus(name)] = unquote_plus(value)
 
 
 def _escape_problem(text: str) -> str | None:

@@ -23,16 +23,29 @@ def did_you_mean(name: str, candidates: Iterable[str], prefix: str = " ") -> str
 
 def _similarity(one: str, other: str) -> float:
     """1 minus the edit distance per character of the longer name. Source: LevenshteinDistance."""
-    previous = list(range(len(other) + 1))
-    for row, left in enumerate(one, 1):
-        current = [row]
-        for column, right in enumerate(other, 1):
-            current.append(
-                min(
-                    previous[column] + 1,
-                    current[column - 1] + 1,
-                    previous[column - 1] + (left != right),
-                )
-            )
-        previous = current
-    return 1.0 - previous[-1] / max(len(one), len(other), 1)
+    return 1.0 - _distance(one, other) / max(len(one), len(other), 1)
+
+
+def _distance(one: str, other: str) -> int:
+    """The edit distance, by Myers' bit-parallel algorithm as Hyyrö states it.
+
+    A column of the table is two numbers: bit i of `up` says that its value grows from row i to row
+    i + 1, and that of `down` that it falls. So names of callers cost little.
+    """
+    if not one:
+        return len(other)
+    places: dict[str, int] = {}
+    for row, letter in enumerate(one):
+        places[letter] = places.get(letter, 0) | 1 << row
+    rows, last = (1 << len(one)) - 1, 1 << len(one) - 1
+    up, down, distance = rows, 0, len(one)
+    for letter in other:
+        equal = places.get(letter, 0)
+        diagonal = (((equal & up) + up) ^ up) | equal | down  # where it is the value there
+        grows = down | ~(diagonal | up)  # from the column before, as does `falls`
+        falls = up & diagonal
+        distance += bool(grows & last) - bool(falls & last)
+        grows = grows << 1 | 1
+        up = (falls << 1 | ~(diagonal | grows)) & rows
+        down = grows & diagonal & rows
+    return distance

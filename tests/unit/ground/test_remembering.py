@@ -1,4 +1,4 @@
-"""What short texts mean is worked out once; what is raised, and long texts, each time."""
+"""What a text means is worked out once, if it is short or the latest; what is raised, each time."""
 
 import pytest
 
@@ -27,9 +27,18 @@ def test_a_short_text_is_looked_into_once(count: Count) -> None:
     assert count.calls == 2
 
 
-def test_a_long_text_is_not_kept(count: Count) -> None:
+def test_of_longer_texts_the_latest_is_kept(count: Count) -> None:
     recall = remembered(count.__call__)
-    text = "x" * 300
+    text, other = "x" * 300, "y" * 300
+    assert recall("s", text) == recall("s", text) == text + "s"
+    assert count.calls == 1
+    assert (recall("s", other), recall("s", text)) == (other + "s", text + "s")
+    assert count.calls == 3
+
+
+def test_a_very_long_text_is_not_kept(count: Count) -> None:
+    recall = remembered(count.__call__)
+    text = "x" * 70_000
     assert recall("s", text) == recall("s", text)
     assert count.calls == 2
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.xcontent.suggestions import did_you_mean
 from tests.support.samples import at_most
@@ -25,6 +27,22 @@ KNOWN = ("input", "input_type", "query", "timeout", "top_n")
 )
 def test_names_what_is_similar_best_first(name, hint):
     assert did_you_mean(name, KNOWN) == hint
+
+
+NAME = st.text("ab_", max_size=9)
+
+
+@given(NAME, NAME)
+def test_distances_are_those_of_the_whole_table(one, other):
+    table = [[*range(len(other) + 1)]]
+    for row, left in enumerate(one, 1):
+        table.append([row])
+        for column, right in enumerate(other):
+            cheapest = min(table[row - 1][column + 1], table[row][column]) + 1
+            table[row].append(min(cheapest, table[row - 1][column] + (left != right)))
+    longest = max(len(one), len(other))
+    is_near = longest > 0 and 2 * table[-1][-1] < longest
+    assert did_you_mean(one, [other]) == (f" did you mean [{other}]?" if is_near else "")
 
 
 def test_half_is_not_enough():
