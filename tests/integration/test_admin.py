@@ -15,7 +15,8 @@ from tests.integration.test_serve import OTHER_KEY, assert_refused, store_of
 from tests.support.endpoints import infer, put
 from tests.support.processes import KEY
 from tests.support.rawhttp import send
-from tests.support.stubs import Relay, in_thread
+from tests.support.relays import Relay
+from tests.support.stubs import in_thread
 from tests.support.waiting import eventually
 
 
@@ -43,7 +44,7 @@ def test_readiness_follows_the_upstream(serve, elasticsearch, own_index):
     status, body = ready(base)
     assert (status, body["status"]) == (503, "unavailable")
     assert "cannot be reached" in body["upstream"]
-    with in_thread(Relay(port, URL(elasticsearch.url))):
+    with in_thread(Relay(URL(elasticsearch.url), port)):
         eventually(lambda: ready(base)[0] == 200)
         assert ready(base)[1] == {"status": "ok", "store": "ok", "upstream": "ok"}
 

@@ -15,8 +15,9 @@ from testbed.processes import free_ports
 from tests.support.certificates import certificate, contexts
 from tests.support.endpoints import put
 from tests.support.rawhttp import send
+from tests.support.relays import Relay
 from tests.support.security import wait_until_settled
-from tests.support.stubs import Relay, in_thread
+from tests.support.stubs import in_thread
 from tests.support.users import basic, store_credentials
 
 OTHER_KEY = "7a" * 32
@@ -110,7 +111,7 @@ def test_certificates(run, elasticsearch, own_index, tmp_path):
     server, _ = contexts(tmp_path)
     other = certificate(tmp_path / "other.pem")
     port = free_ports()
-    with in_thread(Relay(port, URL(elasticsearch.url), server)):
+    with in_thread(Relay(URL(elasticsearch.url), port, server)):
 
         def check(url, **upstream):
             env = {f"HFPROXY_UPSTREAM_{name.upper()}": str(text) for name, text in upstream.items()}
@@ -144,7 +145,7 @@ def test_a_dead_node_is_an_error_unless_another_works(run, elasticsearch, own_in
 
 
 def test_nodes_that_hang_take_ten_seconds_at_most(run, own_index):
-    with in_thread(Silent()) as silent:
+    with in_thread(Silent(URL("http://127.0.0.1"))) as silent:
         began = time.monotonic()
         found = lines(run("check", "--upstream", silent.url, *FREE, env=own_index), 1)
         took = time.monotonic() - began
@@ -155,19 +156,8 @@ def test_nodes_that_hang_take_ten_seconds_at_most(run, own_index):
 class Silent(Relay):
     """Accepts connections, and never answers."""
 
-    def __init__(self) -> None:
-        port = free_ports()
-        super().__init__(port, URL("http://127.0.0.1"))
-        self.url = f"http://127.0.0.1:{port}"
-
-    async def __aenter__(self) -> Silent:
-        await super().__aenter__()
-        return self
-
-    async def _connect(self, reader: Any, writer: Any) -> None:
+    async def serve(self, reader: Any, writer: Any) -> None:
         await reader.read()
-        await reader.read()
-        writer.close()
 
 
 def test_without_an_upstream(run, tmp_path):

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections import Counter
 from contextlib import AsyncExitStack
-from typing import Self
 
 import orjson
 import pytest
@@ -14,42 +13,11 @@ from aiohttp import ClientSession, TCPConnector
 from yarl import URL
 
 from tests.support.rawhttp import send
-from tests.support.stubs import FaultyServer, Relay, contract_reply, in_thread
+from tests.support.relays import Relay
+from tests.support.stubs import FaultyServer, contract_reply, in_thread
 
 JSON = {"Content-Type": "application/json"}
 SECONDS = 4
-
-
-class Way(Relay):
-    """An address of Elasticsearch that can be cut off, with all its connections."""
-
-    def __init__(self, server: URL) -> None:
-        super().__init__(0, server)
-        self.port = 0
-        self.passed = 0  # connections
-        self._open: set[asyncio.StreamWriter] = set()
-
-    async def __aenter__(self) -> Self:
-        await super().__aenter__()
-        assert self._listener is not None
-        self._port = self.port = self._listener.sockets[0].getsockname()[1]
-        return self
-
-    def cut(self) -> None:
-        assert self._listener is not None
-        self._listener.close()
-        for writer in self._open:
-            writer.transport.abort()
-
-    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.passed += 1
-        self._open.add(writer)
-        try:
-            await super()._connect(reader, writer)
-        except* ConnectionError:
-            pass
-        finally:
-            self._open.discard(writer)
 
 
 @pytest.mark.alone  # counts how much is done in a time
@@ -57,8 +25,8 @@ class Way(Relay):
 async def test_no_read_fails_while_nodes_go_and_come_back(serve, elasticsearch, flags):
     index = f"/nodes-{len(flags)}"
     async with AsyncExitStack() as stack:
-        ways = [await stack.enter_async_context(Way(URL(elasticsearch.url))) for _ in range(3)]
-        urls = ",".join(f"http://127.0.0.1:{way.port}" for way in ways)
+        ways = [await stack.enter_async_context(Relay(URL(elasticsearch.url))) for _ in range(3)]
+        urls = ",".join(way.url for way in ways)
         on = {"HFPROXY_SEMANTIC_ENABLED": None}  # as whoever sets nothing has it
         proxy = await asyncio.to_thread(serve, *flags, upstream=urls, env=on)
         seen = await seen_under_load(proxy.url, index, ways)

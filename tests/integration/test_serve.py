@@ -23,7 +23,8 @@ from testbed.processes import Server, children_of, free_ports
 from tests.support.endpoints import JSON, delete_all_endpoints, infer, put
 from tests.support.processes import Serve
 from tests.support.rawhttp import Answer, send
-from tests.support.stubs import Call, FaultyServer, Relay, Reply, contract_reply, in_thread
+from tests.support.relays import Relay
+from tests.support.stubs import Call, FaultyServer, Reply, contract_reply, in_thread
 from tests.support.waiting import eventually
 
 OTHER_KEY: Final = "7a" * 32
@@ -158,7 +159,7 @@ def test_an_upstream_that_is_down_is_waited_for(serve, elasticsearch, stub, own_
     for target in ("/_cluster/health", "/an-index/_search?q=a", "/_inference/one", "/_inference"):
         assert_unavailable(send(proxy.url, "GET", target))
     assert_unavailable(put(proxy.url, "one", stub.url))
-    with in_thread(Relay(port, URL(elasticsearch.url))):
+    with in_thread(Relay(URL(elasticsearch.url), port)):
         eventually(lambda: send(proxy.url, "GET", "/_cluster/health").status == 200)
         eventually(lambda: put(proxy.url, "one", stub.url).status == 200)
         assert infer(proxy.url, "one").status == 200
@@ -168,7 +169,7 @@ def test_an_upstream_that_is_down_is_waited_for(serve, elasticsearch, stub, own_
 def test_an_inference_goes_on_while_the_store_is_away(serve, elasticsearch, stub, own_index):
     port = free_ports()
     env = own_index | {"HFPROXY_STORE_FRESHNESS": "0"}
-    with in_thread(Relay(port, URL(elasticsearch.url))):
+    with in_thread(Relay(URL(elasticsearch.url), port)):
         proxy = serve(upstream=f"http://127.0.0.1:{port}", env=env)
         assert put(proxy.url, "one", stub.url).status == 200
         answer = infer(proxy.url, "one")

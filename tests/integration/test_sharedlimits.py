@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from bisect import bisect_left
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 
 import orjson
 import pytest
@@ -14,6 +12,7 @@ from aiohttp import ClientSession, TCPConnector
 from yarl import URL
 
 from tests.support.rawhttp import send
+from tests.support.relays import Relay
 from tests.support.stubs import FaultyServer, contract_reply, in_thread
 
 JSON = {"Content-Type": "application/json"}
@@ -34,36 +33,19 @@ def put(url: str, provider: str) -> None:
     assert answer.status == 200, answer.text
 
 
-class Gate:
+class Gate(Relay):
     """The way of proxies to Elasticsearch, on which requests to an index can be cut off."""
 
     def __init__(self, server: URL, index: str) -> None:
+        super().__init__(server)
         self.is_shut = False
-        self.cut = 0  # requests
-        self._server = server
+        self.stopped = 0  # requests
         self._index = index.encode()
 
-    @asynccontextmanager
-    async def open(self) -> AsyncIterator[str]:
-        listener = await asyncio.start_server(self._pass, "127.0.0.1", 0)
-        try:
-            yield f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
-        finally:
-            listener.close()
-
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection(self._server.host, self._server.port)
-        await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
-
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while data := await reader.read(65536):
-                if self.is_shut and self._index in data:
-                    self.cut += 1
-                    break
-                writer.write(data)
-                await writer.drain()
-        writer.close()
+    def stops(self, data: bytes) -> bool:
+        stops = self.is_shut and self._index in data
+        self.stopped += stops
+        return stops
 
 
 @pytest.mark.alone  # counts how much is done in a time
@@ -86,10 +68,9 @@ async def test_three_proxies_keep_one_limit_and_use_it(
 @pytest.mark.alone
 async def test_so_they_do_while_the_store_is_away(serve, elasticsearch, own_index):
     env = own_index | {"HFPROXY_PROVIDER_SHARED_RATE_LIMITS": "true"}
-    gate = Gate(URL(elasticsearch.url), own_index["HFPROXY_STORE_INDEX"])
     with in_thread(FaultyServer(contract_reply)) as provider:
-        async with gate.open() as url:
-            proxies = [await asyncio.to_thread(serve, upstream=url, env=env) for _ in range(3)]
+        async with Gate(URL(elasticsearch.url), own_index["HFPROXY_STORE_INDEX"]) as gate:
+            proxies = [await asyncio.to_thread(serve, upstream=gate.url, env=env) for _ in range(3)]
             await asyncio.to_thread(put, proxies[0].url, provider.url)
             provider.calls.clear()
             loading = asyncio.ensure_future(under_load([proxy.url for proxy in proxies]))
@@ -98,7 +79,7 @@ async def test_so_they_do_while_the_store_is_away(serve, elasticsearch, own_inde
             await asyncio.sleep(SECONDS - 5.0)
             gate.is_shut = False
             counts = await loading
-        assert gate.cut > len(proxies)
+        assert gate.stopped > len(proxies)
         check(counts, sorted(call.at for call in provider.calls))
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from yarl import URL
 
 from proxy.config import UpstreamConfig
 from proxy.ground.errors import EndpointNotFound, KeyMismatch, StoreError
 from proxy.inference.ports import Known, Listing
 from proxy.store.cached import CachedStore
 from proxy.store.elasticsearch import ElasticsearchStore
-from tests.support.clusters import KEY, STORE_PRIVILEGES, opened, relay
+from tests.support.clusters import KEY, STORE_PRIVILEGES, opened
 from tests.support.noteconformance import NoteConformance
+from tests.support.relays import Relay
 from tests.support.storeconformance import TOKEN, StoreConformance, endpoint
 
 OTHER_KEY = "22" * 32
@@ -148,7 +150,7 @@ async def test_a_store_starts_without_its_upstream_and_recovers_with_it(
     assert str(unused_tcp_port) not in str(error.value)
     with pytest.raises(StoreError):
         await store.create(endpoint())
-    async with relay(unused_tcp_port, open_cluster.url):
+    async with Relay(URL(open_cluster.url), unused_tcp_port):
         with pytest.raises(EndpointNotFound):
             await store.get("e1")
         await store.create(endpoint())
@@ -156,7 +158,7 @@ async def test_a_store_starts_without_its_upstream_and_recovers_with_it(
     assert await store.get("e1") == Known(endpoint(), stale=True)
     with pytest.raises(StoreError):
         await store.find()
-    async with relay(unused_tcp_port, open_cluster.url):
+    async with Relay(URL(open_cluster.url), unused_tcp_port):
         assert await store.find() == Listing([endpoint()])
     await store.close()
 
@@ -171,7 +173,7 @@ async def test_another_key_is_noticed_when_the_upstream_comes_back(
     config = open_cluster.config(encryption_key=OTHER_KEY)
     late = ElasticsearchStore(upstream, config, folder=tmp_path)
     await late.open()
-    async with relay(unused_tcp_port, open_cluster.url):
+    async with Relay(URL(open_cluster.url), unused_tcp_port):
         for call in (late.get("e1"), late.find(), late.create(endpoint("e2"))):
             with pytest.raises(KeyMismatch):
                 await call

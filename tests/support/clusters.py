@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -126,38 +125,3 @@ async def deleting_the_index_before_changes(cluster: Cluster) -> AsyncIterator[U
     application.router.add_route("*", "/{path:.*}", hand_on)
     async with ClientSession() as session, TestServer(application) as server:
         yield replace(cluster.upstream(), url=f"http://{server.host}:{server.port}")
-
-
-@asynccontextmanager
-async def relay(port: int, url: str) -> AsyncIterator[None]:
-    """Make the cluster reachable at another port; connections are cut when the block ends."""
-    target = URL(url)
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        inner_reader, inner_writer = await asyncio.open_connection(target.host, target.port)
-        try:
-            await asyncio.gather(pump(reader, inner_writer), pump(inner_reader, writer))
-        except (ConnectionError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.transport.abort()
-            inner_writer.transport.abort()
-
-    server = await asyncio.start_server(handle, "127.0.0.1", port)
-    try:
-        yield
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await server.wait_closed()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +14,6 @@ from typing import Any, Final, Literal, TypeVar
 import orjson
 from aiohttp import web
 from multidict import CIMultiDict
-from yarl import URL
 
 JSON: Final = {"Content-Type": "application/json"}
 S = TypeVar("S", bound=AbstractAsyncContextManager[Any])
@@ -167,41 +165,6 @@ def _cut(request: web.Request, response: web.StreamResponse) -> web.StreamRespon
     assert request.transport is not None
     request.transport.abort()
     return response
-
-
-class Relay:
-    """Forwards a port of 127.0.0.1 to a server, so that an address can come and go."""
-
-    def __init__(self, port: int, server: URL, tls: ssl.SSLContext | None = None) -> None:
-        self._port = port
-        self._server = server
-        self._tls = tls
-        self._listener: asyncio.Server | None = None
-
-    async def __aenter__(self) -> Relay:
-        self._listener = await asyncio.start_server(
-            self._connect, "127.0.0.1", self._port, ssl=self._tls
-        )
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._listener is not None
-        self._listener.close()
-
-    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection(self._server.host, self._server.port)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(_pump(reader, far_writer))
-            group.create_task(_pump(far_reader, writer))
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    finally:
-        writer.close()
 
 
 @contextmanager

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
+from yarl import URL
 
 from proxy.upstream.rights import CLUSTER, INDICES
 from testbed.elasticsearch import start
-from tests.support.clusters import relay
 from tests.support.endpoints import JSON
 from tests.support.layer import ENABLED, HIDDEN, MAPPINGS, Caller, put_endpoint
 from tests.support.rawhttp import send
+from tests.support.relays import Relay
 from tests.support.security import wait_until_settled
 from tests.support.stubs import FaultyServer, contract_reply, in_thread
 from tests.support.users import ROLES, USERS
@@ -539,7 +540,7 @@ async def test_it_is_decided_by_the_first_request_if_the_upstream_comes_later(
     env = {**undecided(user), "HFPROXY_STORE_KIND": f"sqlite:{tmp_path / 'endpoints.db'}"}
     url = f"http://127.0.0.1:{unused_tcp_port}"
     server = await asyncio.to_thread(serve, upstream=url, env=env)
-    async with relay(unused_tcp_port, cluster.url):
+    async with Relay(URL(cluster.url), unused_tcp_port):
         assert await asyncio.to_thread(puts, server.url) == (200 if offered else 400)
     said = "[semantic_text] are not offered"
     if not offered:

@@ -10,8 +10,9 @@ from yarl import URL
 
 from testbed.processes import free_ports
 from tests.support.application import proxy_with
+from tests.support.relays import Relay
 from tests.support.samples import TOKEN
-from tests.support.stubs import JSON, Call, Relay, Reply, contract_reply, json_reply
+from tests.support.stubs import JSON, Call, Reply, contract_reply, json_reply
 
 LOADING = json_reply({"error": "Model e5 is currently loading", "estimated_time": 20.0}, 503)
 
@@ -63,12 +64,12 @@ async def test_a_request_waits_for_one_that_does_not_listen_yet(tmp_path, caplog
         proxy.provide(once)
         port = free_ports()
         settings = {"url": f"http://127.0.0.1:{port}/embed"}
-        async with Relay(port, URL(proxy.provider.url)):
+        async with Relay(URL(proxy.provider.url), port):
             assert (await proxy.put("text_embedding", service_settings=settings)).status == 200
         waiting = asyncio.ensure_future(proxy("POST", "/_inference/e1", {"input": "a"}))
         while "is starting: requests wait 60 s for it" not in caplog.text:
             await proxy("GET", "/_inference/e1")  # which waits for nobody
-        async with Relay(port, URL(proxy.provider.url)):
+        async with Relay(URL(proxy.provider.url), port):
             assert (await waiting).status == 200
 
 
