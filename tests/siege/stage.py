@@ -88,6 +88,7 @@ class Stage:
         return figures
 
     def _attacked(self, attack: Attack, seconds: float) -> Figures:
+        slower = self._slower()
         idle, logged = self._resident("VmRSS"), len(self._proxy.output)
         with ExitStack() as stack:
             attacker = self._start_attacker(attack, seconds, stack)
@@ -110,6 +111,7 @@ class Stage:
             idle=idle,
             peak=max(peak, self._resident("VmHWM")),
             allowed=LIMIT + MEMORY,
+            slower=slower,
             broken=broken,
             answers=" ".join(line for line in lines if line.startswith(("answered", "refused"))),
         )
@@ -171,9 +173,10 @@ class Stage:
         module: str,
         *arguments: str,
         priority: int = HIGH,
+        core: int = 1,
         stack: ExitStack | None = None,
     ) -> P:
-        command = [*_on_core(1, priority), sys.executable, "-m", module, *arguments]
+        command = [*_on_core(core, priority), sys.executable, "-m", module, *arguments]
         process = kind(command, os.environ, name=f"{module} {' '.join(arguments[:1])}")
         return self._look_after(process, stack or self._running)
 
@@ -193,6 +196,12 @@ class Stage:
         self._running_for = None
 
     # Figures
+
+    def _slower(self) -> float:
+        """How much slower the proxy's core is just now than the machine that bounds are for."""
+        with ExitStack() as stack:
+            measuring = self._start(Process, "tests.siege.slowness", core=0, stack=stack)
+            return float(measuring.wait_for("slower").split()[1])
 
     def _await(self, attacker: Process) -> list[str]:
         """Wait until it has begun; what to say if it has not."""
