@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from enum import Enum, auto
+from functools import lru_cache
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -154,8 +155,8 @@ class EgressRules:
 
     def denies(self, address: str, port: int, *, named: bool = False) -> bool:
         """Whether an address must not be connected to; `named` if the allow list has its host."""
-        inner = unwrap(ip_address(address))
-        if is_never_reached(inner) or self._is_protected(inner, port):
+        inner, is_never_reached = _judged(address)
+        if is_never_reached or self._is_protected(inner, port):
             return True
         if named or not (self._names or self._networks):
             return False
@@ -290,6 +291,13 @@ def is_never_reached(address: Address) -> bool:
         or (address.is_reserved and not address.is_loopback)
         or any(address in network for network in _DENIED)
     )
+
+
+@lru_cache(MOST_ADDRESSES)
+def _judged(address: str) -> tuple[Address, bool]:
+    """An address unwrapped, and whether it is never reached."""
+    inner = unwrap(ip_address(address))
+    return inner, is_never_reached(inner)
 
 
 def is_of_this_machine(address: Address) -> bool:

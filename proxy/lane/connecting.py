@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context
 from ssl import SSLContext
 from typing import cast
 
 from yarl import URL
 
 from proxy.lane import pipes
-from proxy.lane.pool import Connect
+from proxy.lane.pool import Connect, Pool
+from proxy.lane.states import NEVER
 from proxy.lane.upstream import UpstreamSide
 from proxy.limits.calls import address_of_caller
+from proxy.upstream.nodes import Node
 
 
 def to_node(name: str, ssl: SSLContext | None) -> Connect:
@@ -28,12 +31,23 @@ def to_node(name: str, ssl: SSLContext | None) -> Connect:
     return connect
 
 
-def to_application(serve: Callable[[], asyncio.Protocol]) -> Connect:
-    """Connections to the application, which `serve` makes a protocol for: within the process."""
+class ApplicationPool(Pool):
+    """Connections to the application, within the process; `serve` makes a protocol for each.
 
-    async def connect(side: UpstreamSide) -> None:
+    It has time-outs of its own, and takes any number of requests.
+    """
+
+    def __init__(self, serve: Callable[[], asyncio.Protocol]) -> None:
+        node = Node("application", shown="the proxy's application")
+        super().__init__(node, most=NEVER, bounds_answers=False)
+        self._serve = serve
+
+    def begin(self, side: UpstreamSide) -> None:
+        self.sides.add(side)
+        # Nothing can fail. Who asks may do so amid another request, whose context is not theirs.
+        asyncio.get_running_loop().call_soon(self._connect, side, context=Context())
+
+    def _connect(self, side: UpstreamSide) -> None:
         # What serves the other end is made in this context, and sees no address on its transport.
         address_of_caller.set(lambda: side.address)
-        pipes.connect(serve, lambda: side)
-
-    return connect
+        pipes.connect(self._serve, lambda: side)

@@ -15,11 +15,11 @@ from proxy.ground.interception import Everything, Interception
 from proxy.ground.steps import Steps
 from proxy.http1 import Forwarding, Parsers
 from proxy.lane.caller import CallerSide
-from proxy.lane.connecting import to_application, to_node
+from proxy.lane.connecting import ApplicationPool, to_node
 from proxy.lane.expiry import expire
 from proxy.lane.handshakes import Arrival, Handshakes
 from proxy.lane.held import MOST_HELD, Held
-from proxy.lane.pool import Cluster, Pool
+from proxy.lane.pool import Cluster, NodePool, Pool
 from proxy.lane.states import HELD_LIMIT, NEVER, Patience
 from proxy.upstream.nodes import Node
 
@@ -59,22 +59,10 @@ class Lane:
         self.callers: set[CallerSide] = set()
         self.keepalive_deadline = NEVER  # for a caller that is idle from now on
         nodes = [
-            Pool(
-                node,
-                to_node(node.name, ssl),
-                timeout=connect_timeout,
-                most=most,
-                bounds_answers=True,
-            )
+            NodePool(node, to_node(node.name, ssl), timeout=connect_timeout, most=most)
             for node in upstream
         ]
-        self.application = Pool(
-            Node("application", shown="the proxy's application"),
-            to_application(application),
-            timeout=connect_timeout,
-            most=NEVER,
-            bounds_answers=False,  # it has time-outs of its own
-        )
+        self.application = ApplicationPool(application)
         self.upstream: Pool | Cluster = self.application
         if nodes:
             self.upstream = Cluster(nodes) if len(nodes) > 1 else nodes[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
 from contextvars import Context
@@ -18,21 +19,16 @@ from proxy.upstream.nodes import LATE, Node
 Connect = Callable[[UpstreamSide], Awaitable[object]]
 
 
-class Pool:
-    """Connections to one node, or to the application; the one used last is used next.
+class Pool(ABC):
+    """Connections to whoever answers; the one used last is used next.
 
-    `connect` makes the connection of a side, for at most `timeout` seconds. When `most` connections
-    are in use, requests wait for their turn. `bounds_answers` says whether an answer must come
-    within `Patience.answer`.
+    When `most` connections are in use, requests wait for their turn. `bounds_answers` says whether
+    an answer must come within `Patience.answer`.
     """
 
-    def __init__(
-        self, node: Node, connect: Connect, *, timeout: float, most: float, bounds_answers: bool
-    ) -> None:
+    def __init__(self, node: Node, *, most: float, bounds_answers: bool) -> None:
         self.node = node
         self.sides: set[sides.Connection] = set()  # connected, or connecting
-        self._connect = connect
-        self._timeout = timeout
         self._most = most
         self._bounds_answers = bounds_answers
         self._cluster: Cluster | None = None
@@ -83,7 +79,7 @@ class Pool:
     def connect(self) -> UpstreamSide:
         """A connection that is being made."""
         side = UpstreamSide(self)
-        self._begin(side)
+        self.begin(side)
         return side
 
     def put(self, side: sides.Connection) -> None:
@@ -107,7 +103,7 @@ class Pool:
     def fill_up(self) -> None:
         """Begin connections for requests that wait, as far as there is room for more."""
         while self._queue and len(self.sides) < self._most and not self._closed:
-            self._begin(self._queue.popleft())
+            self.begin(self._queue.popleft())
 
     # --- what callers are told
 
@@ -157,15 +153,28 @@ class Pool:
 
     # --- connecting
 
-    def _begin(self, side: UpstreamSide) -> None:
-        self.sides.add(side)
-        self._start(self._open(side))
+    @abstractmethod
+    def begin(self, side: UpstreamSide) -> None:
+        """Have the connection of a side made."""
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         # Whoever asks for a connection may do so amid another request, whose context is not theirs.
         task = cast(asyncio.TaskGroup, self._tasks).create_task(work, context=Context())
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
+
+
+class NodePool(Pool):
+    """Connections to one node; `connect` makes that of a side, for at most `timeout` seconds."""
+
+    def __init__(self, node: Node, connect: Connect, *, timeout: float, most: float) -> None:
+        super().__init__(node, most=most, bounds_answers=True)
+        self._connect = connect
+        self._timeout = timeout
+
+    def begin(self, side: UpstreamSide) -> None:
+        self.sides.add(side)
+        self._start(self._open(side))
 
     async def _open(self, side: UpstreamSide) -> None:
         error: ProxyError

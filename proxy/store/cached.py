@@ -62,7 +62,7 @@ class CachedStore:
         self._clock = clock
         self._entries: dict[str, _Entry] = {}  # the one read longest ago first
         self._bytes = 0  # of all entries
-        self._reads: SingleFlight[tuple[str, int], Known] = SingleFlight()
+        self._reads: SingleFlight[tuple[str, int, float | None], Known] = SingleFlight()
         self._changes = 0  # made through this cache
         self._pause_ends = 0.0
         self.stale_answers = 0
@@ -85,8 +85,7 @@ class CachedStore:
         if now < self._pause_ends:
             return self._stale(entry)
         try:
-            async with asyncio.timeout(PATIENCE):
-                return await self._shared_read(inference_id)
+            return await self._shared_read(inference_id, PATIENCE)
         except (KeyMismatch, RecordRefused):
             raise  # the record was changed: what is remembered must not be used either
         except StoreMissing:
@@ -139,16 +138,17 @@ class CachedStore:
             if kept is not None:
                 self._remember(kept)
 
-    async def _shared_read(self, inference_id: str) -> Known:
+    async def _shared_read(self, inference_id: str, patience: float | None = None) -> Known:
         # Calls that come after a change do not share a read that began before it.
-        key = inference_id, self._changes
-        return await self._reads.run(key, lambda: self._read(inference_id))
+        key = inference_id, self._changes, patience
+        return await self._reads.run(key, lambda: self._read(inference_id, patience))
 
-    async def _read(self, inference_id: str) -> Known:
+    async def _read(self, inference_id: str, patience: float | None) -> Known:
         asked_at, changes = self._clock(), self._changes
         self.reads += 1
         try:
-            known = await self._store.get(inference_id)
+            async with asyncio.timeout(patience):
+                known = await self._store.get(inference_id)
         except StoreMissing:
             raise
         except (EndpointNotFound, KeyMismatch, RecordRefused):
