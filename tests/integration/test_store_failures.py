@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientSession, encode_basic_auth
 
 from proxy.config import UpstreamConfig
 from proxy.ground.errors import (
@@ -396,6 +396,7 @@ async def test_rights_taken_away_are_named_with_who_lacks_them(secured_cluster, 
 async def test_a_password_changed_elsewhere_is_told(secured_cluster, kept):
     user = f"/_security/user/{STORE_USER['username']}"
     await secured_cluster.call("PUT", f"{user}/_password", {"password": "another-password"})
+    await old_password_refused(secured_cluster)
     text = (
         r"refuses the proxy's own credentials: \[upstream.username\] and \[upstream.password\] "
         rf"must be valid, with the privileges .* on the index \[{secured_cluster.index}\]"
@@ -403,6 +404,15 @@ async def test_a_password_changed_elsewhere_is_told(secured_cluster, kept):
     await assert_unusable(kept, StoreError, 503, text)
     await secured_cluster.call("PUT", f"{user}/_password", {"password": STORE_USER["password"]})
     await assert_usable(kept)
+
+
+async def old_password_refused(cluster: Cluster) -> None:
+    """Wait until Elasticsearch has forgotten it: nodes remember passwords for a moment."""
+    login = encode_basic_auth(STORE_USER["username"], STORE_USER["password"])
+    headers = {"Authorization": login}
+    async with asyncio.timeout(30), ClientSession(cluster.url, headers=headers) as user:
+        while (await user.get("/_security/_authenticate")).status != 401:  # noqa: ASYNC110 - it tells
+            await asyncio.sleep(0.1)
 
 
 async def test_an_api_key_revoked_elsewhere_is_told(secured_cluster, tmp_path):
