@@ -25,15 +25,16 @@ help: ## show this list
 demo: $(RUNTIME) ## the product with real parts, step by step (KEEP=1: leave it running)
 	@$(BIN)/python -m demo.tour $(if $(KEEP),--keep) $(ARGS)
 
-# Lint runs beside the tests; what it says comes after what they say.
-quick: $(INSTALLED) ## lint, unit tests and contract cases, for the loop at the desk (ARGS='-k name' selects)
-	@mkdir -p build
-	@$(MAKE) --no-print-directory lint > build/lint.log 2>&1 & lint=$$!; \
-	$(PYTEST) tests/unit tests/contract $(ARGS); tests=$$?; \
-	wait $$lint; lint=$$?; cat build/lint.log; exit $$((tests | lint))
+# Lint runs beside the tests; what it says comes after what they say, if anything is wrong.
+LINTED = mkdir -p build; $(MAKE) --no-print-directory lint > build/lint.log 2>&1 & lint=$$!; \
+	$(1); tests=$$?; \
+	wait $$lint; lint=$$?; if [ $$lint -ne 0 ]; then cat build/lint.log; fi; exit $$((tests | lint))
 
-test: lint ## lint and all tests but those of test-clients (ARGS='-k name' selects)
-	$(PYTEST) -m 'not clients' $(ARGS)
+quick: $(INSTALLED) ## lint, unit tests and contract cases, for the loop at the desk (ARGS='-k name' selects)
+	@$(call LINTED,$(PYTEST) tests/unit tests/contract $(ARGS))
+
+test: $(INSTALLED) ## lint and all tests but those of test-clients (ARGS='-k name' selects)
+	@$(call LINTED,$(PYTEST) -m 'not clients' $(ARGS))
 
 test-clients: $(INSTALLED) ## all clients, also those that need Go, Node.js, Ruby and PHP
 	$(BIN)/python -m tests.support.runtimes

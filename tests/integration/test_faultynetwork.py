@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
@@ -18,7 +18,8 @@ from aiohttp import ClientSession, ClientTimeout
 from yarl import URL
 
 from testbed.elasticsearch import Elasticsearch
-from testbed.processes import Server
+from testbed.processes import Server, free_ports
+from tests.conftest import RUNNING
 from tests.support.faultynetwork import FaultyNetwork
 from tests.support.processes import Serve
 from tests.support.waiting import eventually
@@ -61,8 +62,21 @@ class Caller:
         return None
 
 
-@pytest.fixture(params=["lane", "application", "coalescing"])
-def proxy(request: pytest.FixtureRequest, serve: Serve, elasticsearch: Elasticsearch) -> Server:
+@dataclass
+class Ready:
+    """A proxy, and the port of the network between it and its models."""
+
+    proxy: Server
+    port: int
+    has_endpoints: bool = False
+
+
+@pytest.fixture(scope="module", params=["lane", "application", "coalescing"])
+def ready(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    elasticsearch: Elasticsearch,
+) -> Iterator[Ready]:
     env = {
         "HFPROXY_STORE_INDEX": f"hugging-face-inference-endpoints-{uuid4().hex[:8]}",
         "HFPROXY_ADMIN_LISTEN": "127.0.0.1:0",
@@ -72,25 +86,32 @@ def proxy(request: pytest.FixtureRequest, serve: Serve, elasticsearch: Elasticse
         "HFPROXY_PROVIDER_STREAM_IDLE_TIMEOUT": str(IDLE),
     }
     flags = ["--no-lane"] if request.param == "application" else []
-    return serve(*flags, upstream=elasticsearch.url, env=env)
+    with Serve(tmp_path_factory.mktemp("state"), RUNNING) as serve:
+        yield Ready(serve(*flags, upstream=elasticsearch.url, env=env), free_ports())
 
 
 @pytest.fixture
-async def caller(proxy: Server, provider: Server) -> AsyncIterator[Caller]:
+async def caller(ready: Ready, provider: Server) -> AsyncIterator[Caller]:
     """One with endpoints for all tasks, made before the network becomes faulty."""
     port = URL(provider.url).port
     assert port is not None
-    network = FaultyNetwork(port, seed=7)
+    network = FaultyNetwork(port, ready.port, seed=7)
     async with network.running(), ClientSession(timeout=ClientTimeout(60)) as session:
-        caller = Caller(proxy, network, session)
-        for inference_id, (task, path) in TASKS.items():
-            settings = {"url": network.url + path, "api_key": "any-text"}
-            body = {"service": "hugging_face", "service_settings": settings}
-            target = f"/_inference/{task}/{inference_id}?timeout=60s"  # the trial calls the model
-            status, content = await caller.send("PUT", target, body)
-            assert status == 200, content
+        caller = Caller(ready.proxy, network, session)
+        if not ready.has_endpoints:
+            await put_endpoints(caller)
+            ready.has_endpoints = True
         await network.become(sound=False)
         yield caller
+
+
+async def put_endpoints(caller: Caller) -> None:
+    for inference_id, (task, path) in TASKS.items():
+        settings = {"url": caller.network.url + path, "api_key": "any-text"}
+        body = {"service": "hugging_face", "service_settings": settings}
+        target = f"/_inference/{task}/{inference_id}?timeout=60s"  # the trial calls the model
+        status, content = await caller.send("PUT", target, body)
+        assert status == 200, content
 
 
 @pytest.fixture

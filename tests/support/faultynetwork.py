@@ -19,13 +19,17 @@ Pass = Callable[[asyncio.StreamReader, Peer], Awaitable[None]]
 
 
 class FaultyNetwork:
-    """Relays connections to a port, each with a fault, or none, drawn from a seeded row."""
+    """Relays connections to a port, each with a fault, or none, drawn from a seeded row.
 
-    def __init__(self, port: int, seed: int) -> None:
-        self.url = ""
+    `listen` is the port that it listens on.
+    """
+
+    def __init__(self, port: int, listen: int, seed: int) -> None:
+        self.url = f"http://127.0.0.1:{listen}"
         self.met: Counter[str] = Counter()  # faults
         self.is_sound = True
         self._port = port
+        self._listen = listen
         self._relays: set[asyncio.Future[None]] = set()
         self._peers: list[Peer] = []  # ends of all connections so far
         self._random = random.Random(seed)
@@ -41,8 +45,7 @@ class FaultyNetwork:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[FaultyNetwork]:
-        server = await asyncio.start_server(self._begin, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        server = await asyncio.start_server(self._begin, "127.0.0.1", self._listen)
         try:
             async with server:
                 yield self
