@@ -29,11 +29,13 @@ from aiohttp import (
 )
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
+from aiohttp.helpers import weakref_handle
 from aiohttp.http_exceptions import HttpProcessingError
 
 from proxy.ground.steps import Step, Steps
 
 if TYPE_CHECKING:
+    from aiohttp.client_reqrep import ConnectionKey
     from aiohttp.http import RawResponseMessage
     from aiohttp.tracing import Trace
 
@@ -50,6 +52,7 @@ HEAD_LIMITS: Final = HeadLimits(max_line_size=65536, max_field_size=65536, max_h
 MAX_INTERIM: Final = 32  # answers 1xx to one request; servers send one or two
 MAX_HEADS: Final = 256 * 1024  # bytes of all heads that answer one request, as in the lane
 MAX_FRAMING: Final = 1024 * 1024  # bytes by which a body's chunks may outweigh what is in them
+_SWEEPS: Final = 4  # looks for idle connections in the time that they are kept
 _STEP: Final = 1024  # bytes of heads, or of tiny chunks, that are read before they are counted
 _FIRST_STEP: Final = 8 * 1024  # bytes, as long as nothing but one head has come
 _BODY_STEP: Final = 16 * 1024  # the same of other bodies, behind whose end answers can follow
@@ -79,6 +82,10 @@ class BoundedProtocol(ResponseHandler):
         self._interim = 0  # answers 1xx
         self._heads = 0  # bytes of heads
         self._framed = 0  # bytes of the body, with its framing
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # aiohttp would set TCP_NODELAY, as loops have done already.
+        self.transport = cast(asyncio.Transport, transport)
 
     def set_response_params(self, **options: Any) -> None:
         """The beginning of an exchange."""
@@ -207,7 +214,8 @@ class BoundedProtocol(ResponseHandler):
 class Connector(TCPConnector):
     """Gives out idle connections, unless a new one is wanted: then it drops those it comes upon.
 
-    Its connections are bounded.
+    Its connections are bounded, and closed soon after they have been idle for too long, while
+    aiohttp would leave that to the server, or to the next burst of requests.
     """
 
     is_direct = True  # whether they lead to the servers, and not to a forward proxy
@@ -217,6 +225,8 @@ class Connector(TCPConnector):
         # aiohttp 3.14 has no public place for it.
         protocol: Callable[..., ResponseHandler] = BoundedProtocol
         self._factory = partial(protocol, loop=self._loop, steps=Steps())
+        self._sweep_after = (self._keepalive_timeout or 0.0) / _SWEEPS
+        self._sweeps = False  # whether it looks for such connections in a while
 
     async def connect(
         self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout
@@ -228,6 +238,23 @@ class Connector(TCPConnector):
             connection.close()
             connection = await super().connect(req, traces, timeout)
         return connection
+
+    def _release(
+        self, key: ConnectionKey, protocol: ResponseHandler, *, should_close: bool = False
+    ) -> None:
+        super()._release(key, protocol, should_close=should_close)
+        if not self._sweeps and self._conns:
+            self._sweep_later()
+
+    def _sweep_later(self) -> None:
+        self._sweeps = True
+        weakref_handle(self, "_sweep", self._sweep_after, self._loop)
+
+    def _sweep(self) -> None:
+        self._cleanup()
+        self._sweeps = False
+        if self._conns:
+            self._sweep_later()
 
     def idle(self, req: ClientRequest) -> Connection | None:
         """What aiohttp would give out at once, in fewer steps; None if it would not."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any, cast
 
 import pytest
 from aiohttp import ClientError, ClientPayloadError, ClientSession, ClientTimeout, StreamReader
@@ -103,6 +105,30 @@ async def test_what_never_ends_is_an_error(first, again):
         with pytest.raises(ClientError):
             await read_all(session, server.url)
         await server.left.wait()
+
+
+async def test_idle_connections_are_looked_at_four_times_while_they_are_kept(monkeypatch):
+    """aiohttp looks for those kept for too long once in that time: up to twice as late."""
+    looks: list[tuple[str, float]] = []
+    monkeypatch.setattr(
+        sessions, "weakref_handle", lambda _, name, seconds, loop: looks.append((name, seconds))
+    )
+    server = Server(OK)
+    async with asking(server) as session:
+        connector = cast(Any, session.connector)
+        for _ in range(2):
+            await read_all(session, server.url)
+        connector._sweep()
+        await read_all(session, server.url)  # over the same one
+        assert (server.requests, server.left.is_set()) == (3, False)
+        assert looks == [("_sweep", 15.0 / 4)] * 2
+        connector._conns = {
+            key: deque((protocol, since - 15.1) for protocol, since in kept)
+            for key, kept in connector._conns.items()
+        }
+        connector._sweep()
+        await server.left.wait()
+        assert len(looks) == 2
 
 
 async def test_others_get_their_turn_while_it_comes():
