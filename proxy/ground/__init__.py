@@ -24,6 +24,7 @@ Where to look:
 
     Connections
     sessions    limits of all sessions and servers of aiohttp, and fresh connections for idle ones
+    keeping     idle ones, kept for as long as their server is seen to keep one
     exchanges   requests over the connections of a session, without what that does around each
     sse         event streams, both ways
 

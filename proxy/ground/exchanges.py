@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import ClientOSError, ClientRequest, ClientTimeout, ConnectionTimeoutError, hdrs
 from aiohttp.streams import StreamReader
 
-from proxy.ground.sessions import HEAD_LIMITS, READ_BUFFER, Connector, answer_head
+from proxy.ground.sessions import (
+    HEAD_LIMITS,
+    READ_BUFFER,
+    Connector,
+    DroppedWhileIdle,
+    answer_head,
+)
 
 if TYPE_CHECKING:
     from aiohttp.client_reqrep import ConnectionKey
@@ -114,7 +120,11 @@ async def exchange(
         else:
             transport.writelines((head, body))
         protocol.start_timeout()
-        message, content = await answer_head(protocol)
+        try:
+            message, content = await answer_head(protocol)
+        except DroppedWhileIdle:
+            connector.was_dropped(request.connection_key)
+            raise
         if message.code in last:
             protocol.force_close()
         answer = Answer(connection, message, content)

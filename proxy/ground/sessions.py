@@ -11,6 +11,7 @@ connections end when it is too much.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
 from functools import partial
@@ -225,14 +226,15 @@ class Connector(TCPConnector):
         # aiohttp 3.14 has no public place for it.
         protocol: Callable[..., ResponseHandler] = BoundedProtocol
         self._factory = partial(protocol, loop=self._loop, steps=Steps())
-        self._sweep_after = (self._keepalive_timeout or 0.0) / _SWEEPS
         self._sweeps = False  # whether it looks for such connections in a while
+        self.shortest = self._keepalive_timeout or 0.0  # seconds that one may be idle to any server
 
     async def connect(
         self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout
     ) -> Connection:
         if (idle := self.idle(req)) is not None:
             return idle
+        self._drop_stale(req.connection_key)
         connection = await super().connect(req, traces, timeout)
         while _wants_new.get() and _is_used(connection.protocol):
             connection.close()
@@ -248,13 +250,48 @@ class Connector(TCPConnector):
 
     def _sweep_later(self) -> None:
         self._sweeps = True
-        weakref_handle(self, "_sweep", self._sweep_after, self._loop)
+        weakref_handle(self, "_sweep", self.shortest / _SWEEPS, self._loop)
 
     def _sweep(self) -> None:
-        self._cleanup()
         self._sweeps = False
-        if self._conns:
+        for key in list(self._conns):
+            self._drop_stale(key)
+        if self.look() or self._conns:
             self._sweep_later()
+
+    def _drop_stale(self, key: ConnectionKey) -> None:
+        """Close those to a server that have been idle for too long, or have been lost."""
+        if (kept := self._conns.get(key)) is None:
+            return
+        since_at_least = monotonic() - self.longest(key)
+        fresh: deque[tuple[ResponseHandler, float]] = deque()
+        for protocol, since in kept:
+            is_connected = protocol.is_connected()
+            if is_connected and since >= since_at_least:
+                fresh.append((protocol, since))
+            elif not (is_connected and self.spares(key, protocol, since)):
+                protocol.close()
+        if fresh:
+            self._conns[key] = fresh
+        else:
+            del self._conns[key]
+
+    # What a KeepingConnector does otherwise.
+
+    def longest(self, key: ConnectionKey) -> float:
+        """Seconds for which an idle connection to this server may be used."""
+        return self.shortest
+
+    def spares(self, key: ConnectionKey, protocol: ResponseHandler, since: float) -> bool:
+        """Whether one that has been idle for too long is not closed but watched."""
+        return False
+
+    def look(self) -> bool:
+        """Learn from those that are watched; whether there are any."""
+        return False
+
+    def was_dropped(self, key: ConnectionKey) -> None:
+        """A server has dropped an idle connection just as it was used."""
 
     def idle(self, req: ClientRequest) -> Connection | None:
         """What aiohttp would give out at once, in fewer steps; None if it would not."""
@@ -264,10 +301,8 @@ class Connector(TCPConnector):
         if not (idle := self._conns.get(key)):
             return None
         protocol, since = idle[0]
-        if (
-            monotonic() - since > cast(float, self._keepalive_timeout)
-            or not protocol.is_connected()
-        ):
+        age = monotonic() - since
+        if (age > self.shortest and age > self.longest(key)) or not protocol.is_connected():
             return None
         idle.popleft()
         if not idle:
@@ -287,6 +322,7 @@ class Response(ClientResponse):
             return await super().start(connection)
         except (ClientOSError, ServerDisconnectedError) as error:
             if was_used and not _has_begun(error):
+                cast(Connector, connection._connector).was_dropped(connection._key)
                 raise DroppedWhileIdle from None
             raise
 

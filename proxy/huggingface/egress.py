@@ -36,7 +36,7 @@ from aiohttp import ClientConnectorError, ClientRequest, ClientTimeout, TCPConne
 from yarl import URL
 
 from proxy.config import ConfigError, EgressConfig, split_address
-from proxy.ground.sessions import Connector
+from proxy.ground.keeping import KeepingConnector
 
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
@@ -212,7 +212,7 @@ class EgressRules:
         return upstream_is_here and is_of_this_machine(address)
 
 
-class _GuardedConnector(Connector):
+class _GuardedConnector(KeepingConnector):
     """Checks the host of every request, and the address of every new connection."""
 
     def __init__(self, rules: EgressRules, **options: Any) -> None:

@@ -13,7 +13,6 @@ from proxy.huggingface.calls import MOST_ENDING
 from proxy.huggingface.egress import EgressRules
 
 _CONNECT_TIMEOUT: Final = 5.0  # seconds
-IDLE: Final = 4.0  # seconds that a connection is kept unused; uvicorn and Node.js drop it after 5
 
 
 def provider_session(config: EgressConfig, rules: EgressRules, *, most: int) -> ClientSession:
@@ -22,7 +21,6 @@ def provider_session(config: EgressConfig, rules: EgressRules, *, most: int) -> 
         connector=rules.connector(
             limit=0,
             limit_per_host=most + MOST_ENDING,
-            keepalive_timeout=IDLE,
             ssl=ssl.create_default_context(cafile=config.ca_file) if config.ca_file else True,
         ),
         response_class=Response,

@@ -87,12 +87,15 @@ async def test_an_answer_that_does_not_come_in_time_is_an_error(part):
             await ask(sock_read=0.05)
 
 
-async def test_a_connection_that_was_dropped_while_idle_says_so():
+async def test_a_connection_that_was_dropped_while_idle_says_so(monkeypatch):
+    dropped: list[Any] = []
+    monkeypatch.setattr(Connector, "was_dropped", lambda _, key: dropped.append(key))
     async with connections() as (node, ask):
         await ask()
         node.answer = None
         with pytest.raises(DroppedWhileIdle):
             await ask()
+        assert [key.port for key in dropped] == [node.port]
 
 
 async def test_a_connection_that_is_not_made_in_time_is_an_error():
