@@ -155,8 +155,8 @@ class EgressRules:
 
     def denies(self, address: str, port: int, *, named: bool = False) -> bool:
         """Whether an address must not be connected to; `named` if the allow list has its host."""
-        inner, is_never_reached = _judged(address)
-        if is_never_reached or self._is_protected(inner, port):
+        inner, is_denied_always = _judged(address)
+        if is_denied_always or self._is_protected(inner, port):
             return True
         if named or not (self._names or self._networks):
             return False

@@ -150,15 +150,17 @@ def _check_path(path: str) -> None:
 
 def _read_query(query: str, parameters: dict[str, str]) -> None:
     """Add its names and values, decoded, up to one that cannot be. Raises: BadParameter."""
-    pairs = [pair.partition("=") for pair in query.split("&")]
+    pairs = query.split("&")
     if "%" not in query and "+" not in query:
-        parameters.update((name, value) for name, _, value in pairs if name)
+        parted = [pair.partition("=") for pair in pairs]
+        parameters.update((name, value) for name, _, value in parted if name)
         return
-    for name, equals, value in pairs:
-        if (problem := _escape_problem(name + equals + value)) is not None:
+    for pair in pairs:
+        if (problem := _escape_problem(pair)) is not None:
             raise BadParameter(
                 f"java.lang.IllegalArgumentException: {problem}", cause=IllegalArgument(problem)
             )
+        name, _, value = pair.partition("=")
         if name:
             parameters[unquote_plus(name)] = unquote_plus(value)
 

@@ -13,16 +13,9 @@ from aiohttp import ClientSession
 from proxy.ground import keeping, sessions
 from proxy.ground.keeping import LEAST, MOST, KeepingConnector
 from proxy.ground.sessions import DroppedWhileIdle, Response
+from tests.support.clock import Clock
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -120,7 +113,7 @@ async def test_at_first_they_are_kept_for_less_time_than_any_server_keeps_them(c
     await client.pass_time(LEAST + 0.1, open_then=1)  # the one that is watched
     await client.ask()
     assert client.server.connections == 4
-    assert LEAST < 5  # uvicorn and Node.js
+    assert LEAST <= 4  # uvicorn and Node.js: 5
 
 
 async def test_a_server_that_keeps_them_longer_is_found_out(client):
