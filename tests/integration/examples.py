@@ -46,10 +46,15 @@ def example_body(task_type: str, provider: str) -> dict[str, Any]:
     return body
 
 
-def assert_endpoint(endpoint: Any, task_type: str, provider: str) -> None:
-    """Check what PUT and GET show of an example: settings with defaults, and no token."""
-    inference_id, path = EXAMPLES[task_type]
-    assert endpoint["inference_id"] == inference_id
+def assert_endpoint(
+    endpoint: Any, task_type: str, provider: str, inference_id: str | None = None
+) -> None:
+    """Check what PUT and GET show of an example: settings with defaults, and no token.
+
+    inference_id: the example's own if there is none.
+    """
+    own_id, path = EXAMPLES[task_type]
+    assert endpoint["inference_id"] == (inference_id or own_id)
     assert endpoint["task_type"] == task_type
     assert endpoint["service"] == "hugging_face"
     settings: dict[str, Any] = {"url": provider + path, "rate_limit": {"requests_per_minute": 3000}}

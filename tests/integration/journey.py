@@ -39,6 +39,8 @@ PATIENCE: Final = 400  # seconds for the whole journey, on a busy machine
 _PROCESS: Final = os.environ.get("PYTEST_XDIST_WORKER", "alone")
 ANIMALS: Final = f"animals-of-a-journey-{_PROCESS}"
 MEANINGS: Final = f"meanings-of-a-journey-{_PROCESS}"  # an index that only clients with types make
+# By task type. MEANINGS uses one, and an endpoint that any index uses is not deleted.
+IDS: Final = {task: f"{name}-{_PROCESS}" for task, (name, _) in EXAMPLES.items()}
 UPDATE: Final = {"service_settings": {"api_key": "another-token"}, "task_settings": {"top_n": 1}}
 
 
@@ -63,12 +65,12 @@ def plan(proxy: str, provider: str) -> dict[str, Any]:
     """What a program reads."""
     endpoints = [
         {"task_type": task, "inference_id": name, "body": example_body(task, provider)}
-        for task, (name, _) in EXAMPLES.items()
+        for task, name in IDS.items()
     ]
     return {
         "proxy": proxy,
         "endpoints": endpoints,
-        "ids": {task: name for task, (name, _) in EXAMPLES.items()},
+        "ids": IDS,
         "update": UPDATE,
         "texts": TEXTS,
         "query": QUERY,
@@ -115,15 +117,17 @@ class JourneyTests:
 
     @pytest.mark.parametrize("task_type", EXAMPLES)
     def test_put_makes_the_endpoint(self, journey, provider, task_type):
-        assert_endpoint(journey.result(f"put {task_type}"), task_type, provider.url)
+        made = journey.result(f"put {task_type}")
+        assert_endpoint(made, task_type, provider.url, IDS[task_type])
 
     def test_get_shows_one_or_all(self, journey, provider):
         (one,) = journey.result("get")["endpoints"]
-        assert_endpoint(one, "rerank", provider.url)
+        assert_endpoint(one, "rerank", provider.url, IDS["rerank"])
         shown = journey.result("get all")["endpoints"]
         assert len(shown) == len(EXAMPLES)
         for endpoint in shown:
-            assert_endpoint(endpoint, endpoint["task_type"], provider.url)
+            task_type = endpoint["task_type"]
+            assert_endpoint(endpoint, task_type, provider.url, IDS[task_type])
 
     def test_text_embedding(self, journey):
         assert_embeddings(journey.result("text_embedding"))
@@ -178,7 +182,7 @@ class TypedJourneyTests(JourneyTests):
     @pytest.mark.parametrize("task_type", EXAMPLES)
     def test_put_hugging_face_is_the_same_as_put(self, journey, provider, task_type):
         made = journey.result(f"put_hugging_face {task_type}")
-        assert_endpoint(made, task_type, provider.url)
+        assert_endpoint(made, task_type, provider.url, IDS[task_type])
         assert journey.result(f"delete after put_hugging_face {task_type}")["acknowledged"] is True
 
     def test_an_update_that_names_the_service_is_refused_as_elasticsearch_does(self, journey):
@@ -189,7 +193,7 @@ class TypedJourneyTests(JourneyTests):
         shown = journey.result("mapping of semantic_text")[MEANINGS]["mappings"]["properties"]
         assert (shown["body"]["type"], shown["body"]["inference_id"]) == (
             "semantic_text",
-            EXAMPLES["text_embedding"][0],
+            IDS["text_embedding"],
         )
         assert set(shown) == {"body"}
         assert journey.result("fill semantic_text")["errors"] is False
