@@ -72,7 +72,7 @@ async def start(
                 urls=[proxy.url for proxy in proxies],
                 provider=provider.url,
                 freshness=FRESHNESS,
-                list_lag=FRESHNESS if upstream else 0.0,
+                lists_lag=upstream is not None,  # a search finds what has been refreshed
                 random=random.Random(0),
             )
 

@@ -159,7 +159,7 @@ class Recorder:
     urls: Sequence[str]
     provider: str
     freshness: float  # seconds that the read of one endpoint may be stale
-    list_lag: float  # seconds that a list may be behind a change not yet acknowledged
+    lists_lag: bool  # whether a list need not show a change before it is acknowledged
     random: random.Random
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(FIRST_NUMBER))
     operations: list[Operation] = field(default_factory=list)
@@ -244,7 +244,7 @@ class Recorder:
             shown = found.get(inference_id) if inference_id in ids else NONSENSE
             self._keep(
                 number, Kind.READ, inference_id, began, Outcome.DONE, shown,
-                listed=True, staleness=self.list_lag,
+                listed=True, lags=self.lists_lag,
             )  # fmt: skip
         return True
 

@@ -2,8 +2,9 @@
 
 Each operation takes effect at one moment between its beginning and its end, a read up to
 `staleness` seconds earlier. An operation without an answer takes effect at some later moment, or
-never. A history is explained if some order of these moments gives all the answers that were given.
-Each inference id is checked separately.
+never. A list that lags shows every change that was acknowledged before it; others it may miss, even
+if a single read has shown them. A history is explained if some order of these moments gives all the
+answers that were given. Each inference id is checked separately.
 
 Elasticsearch shows a change before it is safe on disk. After a crash, a change that was seen but
 not acknowledged may be gone, so reads of it say nothing about the order.
@@ -84,6 +85,7 @@ class Operation:
     shown: Record | None = None  # by the answer; None after a read: there is no such endpoint
     listed: bool = False  # read from a list
     staleness: float = 0.0  # seconds that a read may be stale; infinite if it says so itself
+    lags: bool = False  # a list that need not show a change before it is acknowledged
 
     def __str__(self) -> str:
         what = f"{self.outcome} {self.shown}" if self.shown else str(self.outcome)
@@ -287,7 +289,7 @@ def _unexplained(operations: Sequence[Operation], state: State | None) -> list[V
     """The first answer that no order explains, if there is one."""
     events = []
     for one in operations:
-        events.append((one.began - one.staleness, 0, one.number, one))
+        events.append((_earliest(one, operations), 0, one.number, one))
         if one.outcome is not Outcome.UNKNOWN:  # otherwise it stays open
             events.append((one.ended, 1, one.number, one))
     search = _Search({_World(state)})
@@ -299,6 +301,15 @@ def _unexplained(operations: Sequence[Operation], state: State | None) -> list[V
         if not search.end(one):
             return [Violation(_fault(one, possible), one, tuple(sorted(possible, key=str)))]
     return []
+
+
+def _earliest(operation: Operation, operations: Iterable[Operation]) -> float:
+    """When it may have taken effect at the earliest."""
+    if not operation.lags:
+        return operation.began - operation.staleness
+    done = [one.ended for one in operations if one.is_change and one.outcome is Outcome.DONE]
+    last = max((ended for ended in done if ended <= operation.began), default=-math.inf)
+    return math.nextafter(last, math.inf)  # after it
 
 
 def _fault(operation: Operation, possible: Collection[State | None]) -> Fault:

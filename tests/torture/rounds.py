@@ -84,7 +84,7 @@ async def torture(
             urls=(),
             provider=stage.provider,
             freshness=FRESHNESS,
-            list_lag=FRESHNESS if store is Store.ELASTICSEARCH else 0.0,
+            lists_lag=store is Store.ELASTICSEARCH,  # a search finds what has been refreshed
             random=random.Random(seed),
         )
         for number in range(rounds):

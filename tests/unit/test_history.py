@@ -142,6 +142,21 @@ GOOD: dict[str, list[Operation]] = {
         read((1, 2), 3.4, 3.5, staleness=0.5),
         read((1, 1), 3.45, 3.5, staleness=0.5),
     ],
+    "a list may lag behind what is read but not acknowledged": [
+        create(1, 0, 1),
+        update(2, 1, 2, 9),
+        read((1, 2), 3, 4),
+        read((1, 1), 7, 8, listed=True, lags=True),
+        read((1, 2), 7, 8, listed=True, lags=True),
+        read((1, 2), 9, 9.5, listed=True, lags=True),
+    ],
+    "a list may lag behind a change without an answer": [
+        create(1, 0, 1),
+        update(2, 1, 2, 3, outcome=UNKNOWN),
+        read((1, 2), 4, 5),
+        read((1, 1), 7, 8, listed=True, lags=True),
+        read((1, 2), 9, 10),
+    ],
     "a read that is marked as stale may be old": [
         create(1, 0, 1),
         update(2, 1, 2, 3),
@@ -214,6 +229,24 @@ BAD: dict[str, tuple[Fault, list[Operation]]] = {
     "a list with a deleted endpoint": (
         Fault.LIST_DISAGREES,
         [create(1, 0, 1), delete(2, 2, 3), read((1, 1), 4, 5, listed=True)],
+    ),
+    "a list that lags behind what is acknowledged": (
+        Fault.LIST_DISAGREES,
+        [
+            create(1, 0, 1),
+            update(2, 1, 2, 3),
+            read((1, 1), 3.1, 4, listed=True, lags=True),
+        ],
+    ),
+    "a list that loses what another change was acknowledged on": (
+        Fault.LIST_DISAGREES,
+        [
+            create(1, 0, 1),
+            update(2, 1, 2, 3, outcome=UNKNOWN),
+            read((1, 2), 4, 5),
+            update(3, 1, 6, 7),
+            read((1, 2), 8, 9, listed=True, lags=True),
+        ],
     ),
     "one id created twice at once": (
         Fault.CREATED_TWICE,
