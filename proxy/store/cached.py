@@ -37,6 +37,14 @@ class _Entry:
     size: int  # bytes of memory
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What the store answered."""
+
+    known: Known | None  # None: there is no such endpoint
+    asked_at: float
+
+
 class CachedStore:
     """An EndpointStore that remembers the endpoints of another one for `freshness` seconds.
 
@@ -62,7 +70,7 @@ class CachedStore:
         self._clock = clock
         self._entries: dict[str, _Entry] = {}  # the one read longest ago first
         self._bytes = 0  # of all entries
-        self._reads: SingleFlight[tuple[str, int, float | None], Known] = SingleFlight()
+        self._reads: SingleFlight[tuple[str, int, float | None], _Read] = SingleFlight()
         self._changes = 0  # made through this cache
         self._pause_ends = 0.0
         self.stale_answers = 0
@@ -141,9 +149,16 @@ class CachedStore:
     async def _shared_read(self, inference_id: str, patience: float | None = None) -> Known:
         # Calls that come after a change do not share a read that began before it.
         key = inference_id, self._changes, patience
-        return await self._reads.run(key, lambda: self._read(inference_id, patience))
+        now = self._clock()
+        while True:
+            read = await self._reads.run(key, lambda: self._read(inference_id, patience))
+            # A slow read that others began may tell what is no longer true for this call.
+            if read.known is not None and read.asked_at >= now - self._freshness:
+                return read.known
+            if read.known is None and read.asked_at >= now:
+                raise EndpointNotFound(inference_id)
 
-    async def _read(self, inference_id: str, patience: float | None) -> Known:
+    async def _read(self, inference_id: str, patience: float | None) -> _Read:
         asked_at, changes = self._clock(), self._changes
         self.reads += 1
         try:
@@ -151,12 +166,15 @@ class CachedStore:
                 known = await self._store.get(inference_id)
         except StoreMissing:
             raise
-        except (EndpointNotFound, KeyMismatch, RecordRefused):
+        except EndpointNotFound:
+            self._forget(inference_id)
+            return _Read(None, asked_at)
+        except (KeyMismatch, RecordRefused):
             self._forget(inference_id)
             raise
         if changes == self._changes:
             self._remember(_Entry(known, asked_at, size_of(known.endpoint)))
-        return known
+        return _Read(known, asked_at)
 
     def _remember(self, entry: _Entry) -> None:
         inference_id = entry.known.endpoint.inference_id

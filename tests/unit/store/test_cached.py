@@ -121,6 +121,41 @@ async def test_reads_at_once_are_one(store, inner):
     assert inner.reads == 2
 
 
+async def _reading_while_another_process(store, inner, clock, change):
+    """A read that lasts until another process has made a change, and one that begins after it."""
+    gate = inner.gate = asyncio.Event()
+    first = asyncio.ensure_future(store.get("e1"))
+    await asyncio.sleep(0)
+    clock.now += 0.5
+    inner.gate = None
+    change()
+    soon = asyncio.ensure_future(store.get("e1"))
+    await asyncio.sleep(0)
+    clock.now += 0.6
+    late = asyncio.ensure_future(store.get("e1"))
+    await asyncio.sleep(0)
+    assert inner.reads == 1
+    gate.set()
+    return await asyncio.gather(first, soon, late, return_exceptions=True)
+
+
+async def test_a_slow_read_is_shared_for_a_second(store, inner, clock):
+    new = with_token("new")(endpoint())
+    found = await _reading_while_another_process(
+        store, inner, clock, lambda: inner.endpoints.update(e1=new)
+    )
+    assert found == [Known(endpoint()), Known(endpoint()), Known(new)]
+
+
+async def test_that_there_is_none_is_not_told_to_who_asked_later(store, inner, clock):
+    made = inner.endpoints.pop("e1")
+    first, *others = await _reading_while_another_process(
+        store, inner, clock, lambda: inner.endpoints.update(e1=made)
+    )
+    assert isinstance(first, EndpointNotFound)
+    assert others == [Known(made), Known(made)]
+
+
 async def test_memory_is_bounded(store, inner):
     names = [f"x{n}" for n in range(5)]
     inner.endpoints = {name: endpoint(name) for name in names}
