@@ -1,12 +1,13 @@
 """`serve`: runs the proxy as one process, or as several workers.
 
-`proxy.serving` is imported where it runs, so that other commands start at once and the parent of
-workers stays small.
+`proxy.serving` is imported where it runs, so that other commands start at once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
+import importlib
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -48,6 +49,7 @@ def _serve_by_workers(config: Config) -> int:
     reserved, port = reserve(host, port)
     shared = replace(config, listen=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
     epoch = Epoch()
+    _import_ahead(config)
     with reserved:
         workers = Workers(
             config.workers,
@@ -56,6 +58,16 @@ def _serve_by_workers(config: Config) -> int:
             ),
         )
         return workers.run()
+
+
+def _import_ahead(config: Config) -> None:
+    """Import what workers need: they begin with it, and share its memory."""
+    kind = config.store_kind.partition(":")[0]
+    for module in ("proxy.serving", f"proxy.store.{kind}"):
+        importlib.import_module(module)
+    _loop_factory()
+    gc.collect()
+    gc.freeze()  # else the first collection of each worker would copy what they share
 
 
 def _serve_here(

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
@@ -265,6 +266,26 @@ def test_workers_share_an_address_and_end_together(serve, elasticsearch, own_ind
     assert proxy.stop() == 0
     with pytest.raises(ConnectionRefusedError):
         send(proxy.url, "GET", "/_cluster/health")
+
+
+@pytest.mark.parametrize("kind", ["elasticsearch", "sqlite"])
+def test_workers_begin_with_what_their_parent_has_imported(
+    serve, elasticsearch, own_index, tmp_path, kind
+):
+    """So they begin at once, and share the memory of it."""
+    store = ("--store", store_of(kind, tmp_path))
+    env = own_index | {"PYTHONPROFILEIMPORTTIME": "1"}
+    proxy = serve("--workers", "3", *store, upstream=elasticsearch.url, env=env)
+    eventually(lambda: len(children_of(proxy.pid)) == 3)  # the first two have begun
+    assert proxy.stop() == 0
+    imported = Counter(
+        line.rpartition("|")[2].strip()
+        for line in proxy.output.splitlines()
+        if line.startswith("import time:")
+    )
+    assert imported["proxy.serving.process"] == imported[f"proxy.store.{kind}.store"] == 1
+    again = {name for name, times in imported.items() if times > 1}
+    assert not {name for name in again if name.startswith(("proxy", "aiohttp", "cryptography"))}
 
 
 def test_workers_share_a_free_port(serve, elasticsearch, own_index):
