@@ -137,13 +137,8 @@ class RateLimiter:
                 "queue",
             )
 
-    async def wait(self, endpoint: InferenceEndpoint, *, bounded: bool = True) -> None:
-        """Return when the endpoint's next call may leave.
-
-        Raises: Rejected if the queue is full, and that matters.
-        """
-        if bounded:
-            self.check_room(endpoint)
+    async def wait(self, endpoint: InferenceEndpoint) -> None:
+        """Return when the endpoint's next call may leave, however many wait: see `check_room`."""
         group = self._group(endpoint)
         group.waiting += 1
         try:

@@ -138,7 +138,7 @@ class Sender:
             is_resting = self._limiter.is_resting(endpoint)
             why = advice_on_state(endpoint, State.RATE_LIMITED) if is_resting else HELD_BACK
             with HeldUp(why), self._metrics.rate_limit_wait(), self.queued(endpoint):
-                await self._limiter.wait(endpoint, bounded=False)
+                await self._limiter.wait(endpoint)
 
     @contextmanager
     def queued(self, endpoint: InferenceEndpoint) -> Iterator[None]:

@@ -104,15 +104,15 @@ async def test_the_line_has_an_end():
             group.create_task(limits.wait(endpoint))
         await asyncio.sleep(0)
         with pytest.raises(Rejected) as caught:
-            await limits.wait(endpoint)
-        await limits.wait(make_endpoint(token="other"))  # another group has its own line
+            limits.check_room(endpoint)
+        limits.check_room(make_endpoint(token="other"))  # another group has its own line
         time.released.set()
     assert (caught.value.status, caught.value.type) == (429, "es_rejected_execution_exception")
     assert caught.value.reason.startswith(
         "Failed to execute task for inference id [e1] because the request service ["
     )
     assert caught.value.reason.endswith("] queue is full")
-    await limits.wait(endpoint)  # the line is empty again
+    limits.check_room(endpoint)  # the line is empty again
 
 
 async def test_a_capacity_of_zero_is_no_bound(time):
@@ -120,6 +120,8 @@ async def test_a_capacity_of_zero_is_no_bound(time):
     async with asyncio.TaskGroup() as group:
         for _ in range(3000):
             group.create_task(limits.wait(endpoint))
+        await asyncio.sleep(0)
+        limits.check_room(endpoint)
 
 
 async def test_one_who_leaves_the_line_costs_the_others_nothing():
@@ -132,6 +134,7 @@ async def test_one_who_leaves_the_line_costs_the_others_nothing():
         await asyncio.sleep(0)
         first.cancel()
         await asyncio.sleep(0)
+        limits.check_room(endpoint)
         third = group.create_task(limits.wait(endpoint))
         time.released.set()
     assert first.cancelled()
