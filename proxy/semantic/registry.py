@@ -163,10 +163,9 @@ class Registry:
 
     async def run(self) -> None:
         """Look at the cluster's state for ever, but for times in which nobody asks."""
-        loop = asyncio.get_running_loop()
-        used = loop.time()
+        used = self._clock()
         while True:
-            started, rest = loop.time(), 0.0
+            started, rest = self._clock(), 0.0
             if self._is_used:
                 self._is_used, used = False, started
             elif started - used > self._patience:
@@ -174,7 +173,7 @@ class Registry:
                 continue
             try:
                 await self.look()
-                took = loop.time() - started
+                took = self._clock() - started
                 rest = min(_REST * took, self._trust - 2 * took)  # the next one comes in time
                 if not self._is_blind:
                     self._works()

@@ -124,11 +124,12 @@ def is_current(known: Registry) -> bool:
 
 
 async def test_nobody_is_asked_while_there_are_no_requests_and_the_next_one_looks_first():
-    cluster = Cluster(plain={})
-    known = registry(cluster, patience=0.1)
+    cluster, clock = Cluster(plain={}), Clock()
+    known = registry(cluster, patience=0.1, clock=clock)
     async with asyncio.timeout(15), asyncio.TaskGroup() as tasks:
         running = tasks.create_task(known.run())
         await known.look()
+        clock.now += 0.2
         assert is_current(known)
         await asyncio.to_thread(eventually, lambda: not is_current(known))
         asked = len(cluster.asked)
@@ -143,12 +144,13 @@ async def test_nobody_is_asked_while_there_are_no_requests_and_the_next_one_look
 
 
 async def test_requests_keep_it_looking():
-    cluster = Cluster(plain={})
-    known = registry(cluster, patience=0.1)
+    cluster, clock = Cluster(plain={}), Clock()
+    known = registry(cluster, patience=0.1, clock=clock)
     async with asyncio.timeout(15), asyncio.TaskGroup() as tasks:
         running = tasks.create_task(known.run())
         for _ in range(50):
             await cluster.asks(1)
+            clock.now += 0.05
             assert known.generation() is not None
         running.cancel()
 
