@@ -100,6 +100,7 @@ class World:
 
     async def call(self, limiter: RateLimiter, endpoint: Any = ENDPOINT) -> None:
         if not limiter.take_turn(endpoint):
+            limiter.check_room(endpoint)
             await limiter.wait(endpoint)
         self.left.append(self.time())
 
