@@ -238,7 +238,7 @@ BAD: dict[str, tuple[Fault, list[Operation]]] = {
             read((1, 1), 3.1, 4, listed=True, lags=True),
         ],
     ),
-    "a list that loses what another change was acknowledged on": (
+    "a list that shows the change before the one acknowledged": (
         Fault.LIST_DISAGREES,
         [
             create(1, 0, 1),

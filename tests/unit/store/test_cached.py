@@ -122,7 +122,10 @@ async def test_reads_at_once_are_one(store, inner):
 
 
 async def _reading_while_another_process(store, inner, clock, change):
-    """A read that lasts until another process has made a change, and one that begins after it."""
+    """What three calls get that share a read: who began it, and who came 0.5 and 1.1 s later.
+
+    The other process makes its change as the second one comes.
+    """
     gate = inner.gate = asyncio.Event()
     first = asyncio.ensure_future(store.get("e1"))
     await asyncio.sleep(0)
